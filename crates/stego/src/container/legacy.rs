@@ -1,0 +1,40 @@
+//! The container of the earlier system: read, never written.
+
+use super::ContainerError;
+use super::deflate::{InflateError, inflate};
+
+pub(crate) const LEGACY_HEADER_LEN_BYTES: usize = 12;
+const MAGIC: &[u8; 4] = b"STEG";
+
+/// The earlier system's header: where its payload ends and what it must hash to.
+pub(crate) struct LegacyHeader {
+    pub(crate) payload_len_bytes: u32,
+    payload_crc32: u32,
+}
+
+impl LegacyHeader {
+    /// `None` unless `bytes` starts with the earlier system's magic.
+    pub(crate) fn parse(bytes: &[u8; LEGACY_HEADER_LEN_BYTES]) -> Option<Self> {
+        let [m0, m1, m2, m3, l0, l1, l2, l3, c0, c1, c2, c3] = *bytes;
+        (&[m0, m1, m2, m3] == MAGIC).then_some(Self {
+            payload_len_bytes: u32::from_be_bytes([l0, l1, l2, l3]),
+            payload_crc32: u32::from_be_bytes([c0, c1, c2, c3]),
+        })
+    }
+
+    /// The secret in `payload`, which does not say its length: `max_secret_bytes` bounds it.
+    pub(crate) fn open(&self, payload: &[u8], max_secret_bytes: u64) -> Result<Vec<u8>, ContainerError> {
+        if crc32fast::hash(payload) != self.payload_crc32 {
+            return Err(ContainerError::Damaged { what: "its checksum differs" });
+        }
+        inflate(payload, max_secret_bytes).map_err(|error| match error {
+            InflateError::TooLong => ContainerError::SecretTooLarge {
+                needed_bytes: max_secret_bytes.saturating_add(1),
+                max_bytes: max_secret_bytes,
+            },
+            InflateError::Malformed | InflateError::TrailingBytes => {
+                ContainerError::Damaged { what: "it does not inflate" }
+            }
+        })
+    }
+}

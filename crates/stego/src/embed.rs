@@ -1,0 +1,186 @@
+//! Embedding: a secret into a cover, verified before it is given out.
+
+use std::fmt;
+
+use crate::bits::BitsPerSample;
+use crate::carrier::{self, Capacity};
+use crate::container::{self, ContainerError, Content, HEADER_LEN_BYTES, Packed};
+use crate::extract::{ExtractError, read_back};
+use crate::image::{Cover, encode_png};
+use crate::limits::Limits;
+use crate::quality;
+use crate::secret::Secret;
+
+/// How to embed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EmbedOptions {
+    /// Bits per sample of everything after the container's header.
+    pub bits: BitsPerSample,
+    /// Whether to deflate secrets that get shorter by it.
+    pub compress: bool,
+}
+
+impl Default for EmbedOptions {
+    fn default() -> Self {
+        Self { bits: BitsPerSample::ONE, compress: true }
+    }
+}
+
+/// A stego image and the figures about it.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    /// The stego image, a PNG of the cover's size and kind.
+    pub png: Vec<u8>,
+    /// The longest secret in bytes that the cover carries at these bits per sample.
+    pub capacity_bytes: u64,
+    /// Length of the container in bytes: header, name, mark and content.
+    pub payload_bytes: u64,
+    /// Peak signal-to-noise ratio of the stego image against the cover over all samples that may carry, in
+    /// decibels; infinite if no sample changed.
+    pub psnr_db: f64,
+    /// What the user should know.
+    pub notes: Vec<Note>,
+}
+
+/// Something the user should know about a stego image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// What the open sequential mode does not do.
+    NotHiddenFromAnalysis,
+    /// The secret fits, its name did not.
+    NameLeftOut,
+    /// The cover's file held metadata that the stego image does not have.
+    MetadataLeftOut(Vec<String>),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotHiddenFromAnalysis => f.write_str(
+                "mode sequential is open: anyone with this image can extract the secret, and statistical \
+                 analysis can tell that it carries one",
+            ),
+            Self::NameLeftOut => f.write_str(
+                "the secret fills the image, so its file name (and a media type without a code) was left out",
+            ),
+            Self::MetadataLeftOut(names) => {
+                write!(f, "metadata of the cover that is not in this image: {}", names.join(", "))
+            }
+        }
+    }
+}
+
+/// Why nothing was embedded.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// The secret is longer than what the cover carries.
+    #[error(
+        "the secret needs {needed_bytes} bytes of the image, after compression; it has {available_bytes}"
+    )]
+    CapacityExceeded {
+        /// Bytes that the content (and mark) take, compressed where that helps.
+        needed_bytes: u64,
+        /// Bytes that the cover has for them.
+        available_bytes: u64,
+    },
+    /// The image is too small for a container's header.
+    #[error("the image is too small to carry anything: it needs at least 224 samples that may carry")]
+    CoverTooSmall,
+    /// The secret cannot be put into a container, such as one that is longer than allowed.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// What was written did not read back as what was given: a defect of this program.
+    #[error("the stego image did not give the secret back")]
+    NotVerified {
+        /// How reading it back failed, if it did not give other bytes.
+        #[source]
+        source: Option<ExtractError>,
+    },
+}
+
+impl EmbedError {
+    /// A stable name of the error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::CapacityExceeded { .. } | Self::CoverTooSmall => "capacity_exceeded",
+            Self::Container(error) => error.code(),
+            Self::NotVerified { .. } => "internal",
+        }
+    }
+}
+
+/// Hides `secret` in a copy of `cover`. The image is read back before it is returned: what is returned gives
+/// `secret` again.
+pub fn embed(
+    cover: &Cover,
+    secret: &Secret<'_>,
+    options: &EmbedOptions,
+    limits: &Limits,
+) -> Result<Embedded, EmbedError> {
+    let capacity = Capacity::of(cover);
+    let available_bytes = capacity.secret_bytes(options.bits);
+    let mut notes = vec![Note::NotHiddenFromAnalysis];
+    if !capacity.holds_a_header() {
+        return Err(EmbedError::CoverTooSmall);
+    }
+    let packed = pack_to_fit(secret, options, available_bytes, limits, &mut notes)?;
+
+    let head_len = carrier::carrying_rows(cover, packed.rest.len(), options.bits) * cover.row_len_bytes();
+    let before = &cover.samples()[..head_len];
+    let mut head = before.to_vec();
+    carrier::write(&mut head, cover.channels(), &packed.header, &packed.rest, options.bits);
+    let png = encode_png(cover, &head);
+    verify(&png, secret, limits)?;
+
+    if !cover.dropped_metadata().is_empty() {
+        notes.push(Note::MetadataLeftOut(cover.dropped_metadata().to_vec()));
+    }
+    Ok(Embedded {
+        png,
+        capacity_bytes: available_bytes,
+        payload_bytes: (HEADER_LEN_BYTES + packed.rest.len()) as u64,
+        psnr_db: psnr_db(cover, before, &head),
+        notes,
+    })
+}
+
+/// The container, without the secret's name where only that makes it fit.
+fn pack_to_fit(
+    secret: &Secret<'_>,
+    options: &EmbedOptions,
+    available_bytes: u64,
+    limits: &Limits,
+    notes: &mut Vec<Note>,
+) -> Result<Packed, EmbedError> {
+    let content = Content::new(secret.bytes, options.compress, available_bytes, limits.max_secret_bytes)?;
+    let packed = container::pack(&content, secret, options.bits, true);
+    if packed.rest.len() as u64 <= available_bytes {
+        return Ok(packed);
+    }
+    let nameless = container::pack(&content, secret, options.bits, false);
+    if nameless.rest.len() as u64 > available_bytes {
+        return Err(EmbedError::CapacityExceeded {
+            needed_bytes: nameless.rest.len() as u64,
+            available_bytes,
+        });
+    }
+    notes.push(Note::NameLeftOut);
+    Ok(nameless)
+}
+
+fn verify(png: &[u8], secret: &Secret<'_>, limits: &Limits) -> Result<(), EmbedError> {
+    match read_back(png, limits) {
+        Ok(found) if found.secret == secret.bytes && found.mark == secret.mark => Ok(()),
+        Ok(_) => Err(EmbedError::NotVerified { source: None }),
+        Err(error) => Err(EmbedError::NotVerified { source: Some(error) }),
+    }
+}
+
+/// Only the rows in `before` and `after` differ, and in them no alpha.
+fn psnr_db(cover: &Cover, before: &[u8], after: &[u8]) -> f64 {
+    let squared_error: u64 =
+        before.iter().zip(after).map(|(&a, &b)| u64::from(a.abs_diff(b)) * u64::from(a.abs_diff(b))).sum();
+    let channels = cover.channels();
+    let samples = cover.samples().len() / channels.count() * channels.colour_count();
+    quality::psnr_db_of_mse(squared_error as f64 / samples as f64)
+}

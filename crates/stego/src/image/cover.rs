@@ -1,0 +1,91 @@
+//! A decoded cover.
+
+use super::{Channels, ImageError, ImageFormat, ImageInfo, jpeg, png, probe};
+use crate::limits::Limits;
+use crate::synth;
+
+/// An image to hide something in: its samples and what else of its file goes into the stego image.
+#[derive(Debug, Clone)]
+pub struct Cover {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) channels: Channels,
+    /// Row-major, `width × height × channels`, 8 bits each.
+    pub(super) samples: Vec<u8>,
+    /// PNG chunks that define what the samples' colours mean, in the cover's order.
+    pub(super) colour_chunks: Vec<([u8; 4], Vec<u8>)>,
+    /// Names of the metadata that the stego image will not have.
+    pub(super) dropped_metadata: Vec<String>,
+}
+
+impl Cover {
+    /// Decodes an image file. A JPEG's EXIF orientation is applied. The header is checked against `limits`
+    /// before anything is allocated.
+    pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, ImageError> {
+        let info = probe(file, limits)?;
+        info.check(limits, info.embed_memory_bytes())?;
+        match info.format {
+            ImageFormat::Png => png::decode(file, info),
+            ImageFormat::Jpeg => jpeg::decode(file, info),
+        }
+    }
+
+    /// A cover from samples in memory: row-major, 8 bits each. `None` if their number is not
+    /// `width × height × channels` or the image is empty.
+    pub fn from_samples(width: u32, height: u32, channels: Channels, samples: Vec<u8>) -> Option<Self> {
+        let info = ImageInfo { format: ImageFormat::Png, width, height, channels, interlaced: false };
+        (info.pixels() > 0 && info.decoded_bytes() == samples.len() as u64).then(|| Self {
+            width,
+            height,
+            channels,
+            samples,
+            colour_chunks: Vec::new(),
+            dropped_metadata: Vec::new(),
+        })
+    }
+
+    /// One of the [`crate::DATASET_LEN`] images made by code, photograph-like and the same on every machine;
+    /// image 0 is the default cover, 1920 × 1080.
+    pub fn dataset(index: u32) -> Option<Self> {
+        let made = synth::dataset_image(index)?;
+        Self::from_samples(made.width, made.height, Channels::Rgb, made.pixels)
+    }
+
+    /// Pixels in a row.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The samples of a pixel.
+    pub fn channels(&self) -> Channels {
+        self.channels
+    }
+
+    /// All samples, row-major.
+    pub fn samples(&self) -> &[u8] {
+        &self.samples
+    }
+
+    /// Names of the metadata in the cover's file that a stego image made from it will not have.
+    pub fn dropped_metadata(&self) -> &[String] {
+        &self.dropped_metadata
+    }
+
+    /// The cover as a PNG, written as stego images are.
+    pub fn to_png(&self) -> Vec<u8> {
+        png::encode(self, &[])
+    }
+
+    pub(crate) fn row_len_bytes(&self) -> usize {
+        self.width as usize * self.channels.count()
+    }
+
+    pub(crate) fn colour_chunks(&self) -> &[([u8; 4], Vec<u8>)] {
+        &self.colour_chunks
+    }
+}

@@ -1,0 +1,50 @@
+//! Hides a secret in the samples of an image and finds it again.
+//!
+//! ```
+//! use stego::{Cover, EmbedOptions, Limits, Secret};
+//!
+//! let limits = Limits::default();
+//! let cover = Cover::dataset(7).expect("the dataset has 50 images");
+//! let embedded = stego::embed(&cover, &Secret::new(b"meet me at noon"), &EmbedOptions::default(), &limits)?;
+//!
+//! let found = stego::extract(&embedded.png, &limits)?;
+//! assert_eq!(found.secret, b"meet me at noon");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Four layers, each a module that knows nothing of the ones above it:
+//!
+//! | layer | what it turns into what |
+//! |---|---|
+//! | `image` | PNG and JPEG files into rows of 8-bit samples, samples into PNG |
+//! | `carrier` | bytes into the low bits of a sequence of samples and back |
+//! | `container` | a secret with its name and type into a self-describing byte string and back |
+//! | [`embed()`], [`extract()`] | all of it together, verified |
+//!
+//! The formats are defined in `docs/format.md`.
+//!
+//! **Contract.** Bytes in, bytes out: no I/O, no clock, no randomness, no async. The same input gives the same
+//! output on every machine. What [`extract()`] returns is what was embedded, or it is an error; no input makes
+//! anything here panic or take more memory than [`Limits`] allows.
+
+mod bits;
+mod carrier;
+mod container;
+mod embed;
+mod extract;
+mod image;
+mod limits;
+mod quality;
+mod secret;
+mod synth;
+
+pub use bits::BitsPerSample;
+pub use carrier::Capacity;
+pub use container::{ContainerError, ContainerVersion, HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES};
+pub use embed::{EmbedError, EmbedOptions, Embedded, Note, embed};
+pub use extract::{ExtractError, Extracted, extract};
+pub use image::{Channels, Cover, ImageError, ImageFormat, ImageInfo, probe};
+pub use limits::Limits;
+pub use quality::{mse, psnr_db, ssim};
+pub use secret::{FileName, MarkId, MediaType, Secret};
+pub use synth::DATASET_LEN;

@@ -1,0 +1,107 @@
+//! Stego images in the eyes of independent readers: pngcheck, ImageMagick, and Pillow (libpng).
+//!
+//! Where `CI` is set all three must be there; elsewhere those that are missing are passed over. `STEG_PYTHON` names a
+//! Python with Pillow and numpy, `python3` otherwise.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use stego::{BitsPerSample, Capacity, Channels, Cover, EmbedOptions, Limits, Secret, embed};
+
+/// Compares two images in Pillow: the same size and mode, no sample apart by more than the low bits given, and no
+/// sample of alpha apart at all. Prints the number of samples that differ.
+const COMPARE: &str = r"
+import sys
+import numpy
+from PIL import Image
+before, after = (Image.open(path) for path in sys.argv[1:3])
+assert before.size == after.size, (before.size, after.size)
+assert before.mode == after.mode, (before.mode, after.mode)
+low = (1 << int(sys.argv[3])) - 1
+before, after = (numpy.asarray(image) for image in (before, after))
+changed = before ^ after
+assert not (changed & ~numpy.uint8(low)).any(), 'more than the carried bits changed'
+if before.ndim == 3 and before.shape[2] in (2, 4):
+    assert not changed[:, :, -1].any(), 'alpha changed'
+print(numpy.count_nonzero(changed))
+";
+
+/// The output of a program, or nothing where it is not installed and need not be.
+fn output(command: &mut Command) -> Option<Output> {
+    match command.output() {
+        Ok(output) => Some(output),
+        Err(error) if std::env::var_os("CI").is_none() => {
+            eprintln!("passed over: {command:?}: {error}");
+            None
+        }
+        Err(error) => panic!("{command:?}: {error}; it must be installed where CI is set"),
+    }
+}
+
+fn check_success(what: &str, output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{what}: {out}{err}");
+    out.into_owned()
+}
+
+fn check_readers(name: &str, cover: &Path, stego: &Path, bits: BitsPerSample) {
+    if let Some(pngcheck) = output(Command::new("pngcheck").arg("-q").arg(stego)) {
+        assert_eq!(check_success(name, &pngcheck), "", "{name}: pngcheck has something to say");
+    }
+    // %# is a hash of the pixels: ImageMagick has to decode them all.
+    if let Some(identify) =
+        output(Command::new("identify").args(["-regard-warnings", "-format", "%#"]).arg(stego))
+    {
+        check_success(name, &identify);
+        assert!(identify.stderr.is_empty(), "{name}: {}", String::from_utf8_lossy(&identify.stderr));
+    }
+    let python = std::env::var("STEG_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let pillow = Command::new(&python).args(["-c", "import PIL, numpy"]).output();
+    if std::env::var_os("CI").is_none() && !pillow.is_ok_and(|output| output.status.success()) {
+        eprintln!("passed over: {python} has no Pillow and numpy");
+        return;
+    }
+    let arguments = [cover.as_os_str(), stego.as_os_str()];
+    let bits = bits.as_u8().to_string();
+    if let Some(compare) = output(Command::new(&python).args(["-c", COMPARE]).args(arguments).arg(bits)) {
+        let changed: usize = check_success(name, &compare).trim().parse().unwrap();
+        assert!(changed > 0, "{name}: nothing was embedded");
+    }
+}
+
+fn check(name: &str, cover: &Cover, bits: BitsPerSample, fill: f64, folder: &Path) {
+    let len = (Capacity::of(cover).secret_bytes(bits) as f64 * fill) as usize;
+    let secret = testkit::noise(11, len);
+    let options = EmbedOptions { bits, compress: true };
+    let stego_png = embed(cover, &Secret::new(&secret), &options, &Limits::default()).unwrap().png;
+    let (cover_path, stego_path) = (folder.join("cover.png"), folder.join("stego.png"));
+    std::fs::write(&cover_path, cover.to_png()).unwrap();
+    std::fs::write(&stego_path, &stego_png).unwrap();
+    check_readers(name, &cover_path, &stego_path, bits);
+    assert_eq!(stego::extract(&stego_png, &Limits::default()).unwrap().secret, secret, "{name}");
+}
+
+#[test]
+fn photographs_stay_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for (i, (name, file)) in testkit::covers().into_iter().enumerate() {
+        let cover = Cover::decode(&file, &Limits::default()).unwrap();
+        let bits = BitsPerSample::new(1 + (i % 4) as u8).unwrap();
+        check(&name, &cover, bits, [1.0, 0.02, 0.5][i % 3], folder.path());
+    }
+}
+
+#[test]
+fn every_kind_of_image_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    for channels in [Channels::Grey, Channels::GreyAlpha, Channels::Rgb, Channels::Rgba] {
+        for (width, height) in [(224, 1), (1, 400), (97, 61)] {
+            let samples = testkit::noise(12, width as usize * height as usize * channels.count());
+            let cover = Cover::from_samples(width, height, channels, samples).unwrap();
+            let name = format!("{width} × {height} {channels:?}");
+            check(&name, &cover, BitsPerSample::MAX, 1.0, folder.path());
+        }
+    }
+}

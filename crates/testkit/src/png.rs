@@ -1,0 +1,52 @@
+//! PNG files put together by hand: legal ones that no encoder makes, and broken ones.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+
+/// What a PNG is made of. Rows are written unfiltered.
+#[derive(Debug, Clone)]
+pub struct PngParts {
+    /// Pixels in a row, as IHDR says.
+    pub width: u32,
+    /// Rows, as IHDR says.
+    pub height: u32,
+    /// Bits per sample, as IHDR says.
+    pub depth: u8,
+    /// Colour type, as IHDR says: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
+    pub colour: u8,
+    /// Chunks between IHDR and IDAT.
+    pub chunks: Vec<([u8; 4], Vec<u8>)>,
+    /// The rows' bytes, all of the same length, without filter bytes; they need not match IHDR.
+    pub rows: Vec<Vec<u8>>,
+}
+
+impl PngParts {
+    /// The file.
+    pub fn to_file(&self) -> Vec<u8> {
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        for row in &self.rows {
+            zlib.write_all(&[0]).and_then(|()| zlib.write_all(row)).expect("writing to a Vec does not fail");
+        }
+        let data = zlib.finish().expect("writing to a Vec does not fail");
+
+        let mut header = [self.width.to_be_bytes(), self.height.to_be_bytes()].concat();
+        header.extend([self.depth, self.colour, 0, 0, 0]);
+        let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+        file.extend(chunk(*b"IHDR", &header));
+        for (kind, data) in &self.chunks {
+            file.extend(chunk(*kind, data));
+        }
+        file.extend(chunk(*b"IDAT", &data));
+        file.extend(chunk(*b"IEND", &[]));
+        file
+    }
+}
+
+/// A chunk with its length and checksum.
+pub fn chunk(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
+    let typed = [&kind, data].concat();
+    let length = u32::try_from(data.len()).expect("chunks of tests are short");
+    [&length.to_be_bytes()[..], &typed, &crc32fast::hash(&typed).to_be_bytes()].concat()
+}

@@ -1,0 +1,90 @@
+//! The project's own commands: `cargo xtask <command>`.
+
+#![expect(clippy::print_stdout, reason = "a report is what some of these commands are for")]
+
+mod bench;
+mod picture;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run every test: unit, integration and documentation.
+    ///
+    /// Uses cargo-nextest where it is installed, `cargo test` elsewhere.
+    Test,
+    /// Check format, lints, documentation and dependencies, as CI does; cargo-deny only where it is installed.
+    Check,
+    /// Measure a node of the release build under load: latencies, and `/livez` meanwhile.
+    Bench,
+    /// Make the README's picture anew: a cover and its stego image, side by side.
+    Picture,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Task::Test => test(),
+        Task::Check => check(),
+        Task::Bench => bench::run(),
+        Task::Picture => picture::write(&root().join("docs/cover-and-stego.jpg")),
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn test() -> anyhow::Result<()> {
+    if is_installed("nextest") {
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])?;
+    } else {
+        cargo(&["test", "--workspace", "--bins", "--lib", "--tests", "--no-fail-fast"])?;
+    }
+    cargo(&["test", "--workspace", "--doc"])
+}
+
+fn check() -> anyhow::Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    cargo_with(
+        &["doc", "--workspace", "--no-deps", "--document-private-items"],
+        &[("RUSTDOCFLAGS", "--deny warnings")],
+    )?;
+    if is_installed("deny") {
+        cargo(&["deny", "check", "bans", "licenses", "sources"])?;
+    }
+    Ok(())
+}
+
+fn is_installed(subcommand: &str) -> bool {
+    Command::new("cargo").args([subcommand, "--version"]).output().is_ok_and(|output| output.status.success())
+}
+
+fn cargo(args: &[&str]) -> anyhow::Result<()> {
+    cargo_with(args, &[])
+}
+
+fn cargo_with(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
+    let command = format!("cargo {}", args.join(" "));
+    eprintln!("$ {command}");
+    let status = Command::new("cargo")
+        .args(args)
+        .envs(env.iter().copied())
+        .current_dir(root())
+        .status()
+        .with_context(|| format!("cannot start `{command}`"))?;
+    ensure!(status.success(), "`{command}` failed");
+    Ok(())
+}
