@@ -1,0 +1,109 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, NodeConfig, Sources, load};
+
+/// One node of a cluster that hides files in images and finds them again.
+///
+/// Without a configuration file it is n1 on 127.0.0.1:8081, and that is all it takes to try it.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Which node this is and how it is configured.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+const AFTER_HELP: &str = "\
+Flags beat environment beats file beats default. docs/configuration.md lists every key.
+
+Examples:
+  server
+  server --config config/cluster.yaml --node-id n2
+  NODE_ID=n1 CONFIG_PATH=config/cluster.yaml server
+  server check-config --config config/cluster.yaml --set limits.pixel_queue=8
+
+SIGTERM and Ctrl-C stop the node once its requests are answered, or after limits.drain_timeout_ms; a second \
+one stops it at once.";
+
+/// What the `server` binary does besides serving.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Command {
+    /// Read the configuration as a start would, print what would be used, start nothing.
+    ///
+    /// Ends with status 0 and the configuration on standard output, or with 1 and the first error, which
+    /// names the key.
+    CheckConfig,
+}
+
+/// Which node this is and how it is configured.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Configuration file (YAML), the same for every node
+    #[arg(long, env = "CONFIG_PATH", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Which of the configured nodes this is; not needed if there is only one
+    #[arg(long, env = "NODE_ID", value_name = "ID", global = true)]
+    node_id: Option<String>,
+    /// Address to listen on instead of the node's `ip`
+    #[arg(long, env = "STEG_BIND_IP", value_name = "IP", global = true)]
+    bind_ip: Option<IpAddr>,
+    /// HTTP port instead of the node's `http_port`; 0 takes any free one and logs it
+    #[arg(long, env = "STEG_HTTP_PORT", value_name = "PORT", global = true)]
+    http_port: Option<u16>,
+    /// Set any configuration key, such as limits.pixel_queue=8; may be given several times
+    ///
+    /// The environment does the same: STEG__LIMITS__PIXEL_QUEUE=8.
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    set: Vec<String>,
+}
+
+impl Options {
+    /// The configuration, and that the node named is in it, if one is.
+    pub(crate) fn check(&self, env: Vec<(String, String)>) -> Result<Config, ConfigError> {
+        let config = load(&Sources { file: self.config.clone(), env, set: self.set.clone() })?;
+        if self.node_id.is_some() {
+            config.node(self.node_id.as_deref())?;
+        }
+        Ok(config)
+    }
+
+    /// The configuration and this node's own entry in it, the flags applied.
+    pub(crate) fn resolve(&self, env: Vec<(String, String)>) -> Result<(Config, NodeConfig), ConfigError> {
+        let config = self.check(env)?;
+        let mut node = config.node(self.node_id.as_deref())?.clone();
+        if let Some(ip) = self.bind_ip {
+            node.bind_ip = Some(ip);
+        }
+        if let Some(port) = self.http_port {
+            node.http_port = port;
+        }
+        Ok((config, node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_change_where_the_node_listens() {
+        let cli = Cli::parse_from(["server", "--bind-ip", "0.0.0.0", "--http-port", "9000"]);
+        let (_, node) = cli.options.resolve(Vec::new()).unwrap();
+        assert_eq!((node.bind_ip, node.http_port), (Some(IpAddr::from([0, 0, 0, 0])), 9000));
+    }
+}

@@ -1,0 +1,304 @@
+//! The configuration: its keys, their defaults, and what makes one valid.
+//!
+//! [`load`] reads it in layers; the keys and defaults are documented in `docs/configuration.md`, which a test
+//! holds to these structures.
+
+mod load;
+
+pub(crate) use load::{ConfigError, Sources, load};
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use stego::{BitsPerSample, Limits as StegoLimits};
+
+/// Everything that can be configured. The same file serves every node of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The cluster's name, shown to people.
+    pub cluster_name: String,
+    /// Every node of the cluster.
+    pub nodes: Vec<NodeConfig>,
+    /// How secrets are embedded.
+    pub stego: StegoConfig,
+    /// The status page.
+    pub gui: GuiConfig,
+    /// Defaults of the load generator, which reads this file too.
+    pub loadgen: LoadgenConfig,
+    /// What a node may use up.
+    pub limits: LimitsConfig,
+    /// What a node logs.
+    pub log: LogConfig,
+}
+
+/// Where a node is found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeConfig {
+    /// The node's name, such as `n1`.
+    pub id: String,
+    /// The address others reach it at.
+    pub ip: IpAddr,
+    /// The address it listens on, if that is another one (`0.0.0.0`: all).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bind_ip: Option<IpAddr>,
+    /// The port of the HTTP API.
+    pub http_port: u16,
+    /// The port on which nodes talk to each other.
+    pub raft_port: u16,
+}
+
+/// How secrets are embedded where the request does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StegoConfig {
+    /// Bits per sample, 1 to 4.
+    pub lsb_per_channel: u8,
+    /// Whether to deflate secrets that get shorter by it.
+    pub compress: bool,
+    /// Pixels of an image, at most; 0 stands for 100 megapixels.
+    pub max_pixels: u64,
+}
+
+/// The status page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GuiConfig {
+    /// How often the status page looks for news, in milliseconds.
+    pub status_poll_ms: u64,
+}
+
+/// Defaults of the load generator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LoadgenConfig {
+    /// How long a request may take, retries included, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// How often a request is tried again.
+    pub max_retries: u32,
+}
+
+/// What a node may use up. Reaching a limit is a clear error for the one request, never a failing node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsConfig {
+    /// Length of a request's body, at most.
+    pub max_body_bytes: u64,
+    /// Length of a secret, at most, after inflation.
+    pub max_secret_bytes: u64,
+    /// Memory for uploads and answers under way, all requests together.
+    pub transfer_memory_bytes: u64,
+    /// Memory for decoded images in work, all requests together.
+    pub pixel_memory_bytes: u64,
+    /// Threads that work on pixels; 0 stands for one per core.
+    pub pixel_threads: usize,
+    /// Requests that may wait for such a thread.
+    pub pixel_queue: usize,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// From a request's first byte until its work begins, at most, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// How long a peer may neither send nor read while it should, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// How long requests under way may go on after a stop was asked for, in milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+/// What a node logs, on standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`) or a filter such as `info,server=debug`.
+    pub filter: String,
+    /// `text` for people, `json` for machines.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// One line for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cluster_name: "phase1".to_owned(),
+            nodes: vec![NodeConfig {
+                id: "n1".to_owned(),
+                ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                bind_ip: None,
+                http_port: 8081,
+                raft_port: 5001,
+            }],
+            stego: StegoConfig::default(),
+            gui: GuiConfig::default(),
+            loadgen: LoadgenConfig::default(),
+            limits: LimitsConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for StegoConfig {
+    fn default() -> Self {
+        Self { lsb_per_channel: 1, compress: true, max_pixels: 0 }
+    }
+}
+
+impl Default for GuiConfig {
+    fn default() -> Self {
+        Self { status_poll_ms: 1000 }
+    }
+}
+
+impl Default for LoadgenConfig {
+    fn default() -> Self {
+        Self { request_timeout_ms: 5000, max_retries: 2 }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 128 << 20,
+            max_secret_bytes: StegoLimits::DEFAULT_MAX_SECRET_BYTES,
+            transfer_memory_bytes: 512 << 20,
+            pixel_memory_bytes: StegoLimits::DEFAULT_MAX_IMAGE_MEMORY_BYTES,
+            pixel_threads: 0,
+            pixel_queue: 64,
+            max_connections: 1024,
+            request_timeout_ms: 30_000,
+            idle_timeout_ms: 10_000,
+            drain_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl Config {
+    /// The first thing that makes this configuration unusable, with the key it concerns.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |key: &str, why: String| Err(ConfigError::Invalid { key: key.to_owned(), why });
+        if self.nodes.is_empty() {
+            return invalid("nodes", "at least one node is needed".to_owned());
+        }
+        let mut ids = HashSet::new();
+        let mut addresses = HashSet::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            if node.id.is_empty() || !node.id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            {
+                let why = format!("`{}` is not a name of letters, digits, `-`, `_` and `.`", node.id);
+                return invalid(&format!("nodes[{i}].id"), why);
+            }
+            if !ids.insert(&node.id) {
+                return invalid(&format!("nodes[{i}].id"), format!("`{}` is used twice", node.id));
+            }
+            for (key, port) in [("http_port", node.http_port), ("raft_port", node.raft_port)] {
+                if port != 0 && !addresses.insert((node.ip, port)) {
+                    let why = format!("{}:{port} is used twice", node.ip);
+                    return invalid(&format!("nodes[{i}].{key}"), why);
+                }
+            }
+        }
+        if BitsPerSample::new(self.stego.lsb_per_channel).is_none() {
+            return invalid("stego.lsb_per_channel", "1 to 4 bits can be used".to_owned());
+        }
+        if let Err(error) = self.log.filter.parse::<tracing_subscriber::EnvFilter>() {
+            return invalid("log.filter", error.to_string());
+        }
+        self.limits.check()
+    }
+
+    /// The node called `id`; without an id, the only node there is.
+    pub(crate) fn node(&self, id: Option<&str>) -> Result<&NodeConfig, ConfigError> {
+        let known = || self.nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>().join(", ");
+        match id {
+            None if self.nodes.len() == 1 => Ok(&self.nodes[0]),
+            None => Err(ConfigError::NodeNotNamed { known: known() }),
+            Some(id) => self
+                .nodes
+                .iter()
+                .find(|node| node.id == id)
+                .ok_or_else(|| ConfigError::NodeUnknown { id: id.to_owned(), known: known() }),
+        }
+    }
+
+    /// What the stego library may use up for one request.
+    pub(crate) fn stego_limits(&self) -> StegoLimits {
+        StegoLimits {
+            max_pixels: match self.stego.max_pixels {
+                0 => StegoLimits::DEFAULT_MAX_PIXELS,
+                pixels => pixels,
+            },
+            max_image_memory_bytes: self.limits.pixel_memory_bytes,
+            max_secret_bytes: self.limits.max_secret_bytes,
+        }
+    }
+}
+
+impl LimitsConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let at_least_one = [
+            ("limits.max_body_bytes", self.max_body_bytes),
+            ("limits.pixel_memory_bytes", self.pixel_memory_bytes),
+            ("limits.max_connections", self.max_connections as u64),
+            ("limits.request_timeout_ms", self.request_timeout_ms),
+            ("limits.idle_timeout_ms", self.idle_timeout_ms),
+        ];
+        if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError::Invalid {
+                key: (*key).to_owned(),
+                why: "0 would allow nothing".to_owned(),
+            });
+        }
+        if self.transfer_memory_bytes < self.max_body_bytes {
+            return Err(ConfigError::Invalid {
+                key: "limits.transfer_memory_bytes".to_owned(),
+                why: format!(
+                    "less than limits.max_body_bytes ({}) can never serve a full body",
+                    self.max_body_bytes
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    /// [`Self::request_timeout_ms`] as a duration.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// [`Self::idle_timeout_ms`] as a duration.
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// [`Self::drain_timeout_ms`] as a duration.
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
+
+    /// Threads that work on pixels, with 0 resolved.
+    pub(crate) fn pixel_threads(&self) -> usize {
+        match self.pixel_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Answers with large bodies, counted against the shared memory until they are sent.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+
+use super::problem::Problem;
+use crate::app::App;
+use crate::budget::Share;
+
+/// A body and the headers that go with it.
+pub(super) struct Answer {
+    /// The media type.
+    pub media_type: &'static str,
+    /// Further headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A value as JSON. Large ones belong on a pixel thread.
+    pub(super) fn json(value: &impl Serialize) -> Result<Self, Problem> {
+        let body = serde_json::to_vec(value).map_err(|error| {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            Problem::internal()
+        })?;
+        Ok(Self { media_type: "application/json", headers: HeaderMap::new(), body })
+    }
+
+    /// The response, its body counted in the node's transfer memory until the last byte has gone out.
+    pub(super) fn into_response(self, app: &App) -> Result<Response, Problem> {
+        let mut memory = app.transfer_memory.empty_share();
+        memory.grow(self.body.len() as u64)?;
+        let body = Bytes::from_owner(CountedBody { bytes: self.body, _memory: memory });
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = StatusCode::OK;
+        *response.headers_mut() = self.headers;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Ok(response)
+    }
+}
+
+struct CountedBody {
+    bytes: Vec<u8>,
+    _memory: Share,
+}
+
+impl AsRef<[u8]> for CountedBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Adds a header whose value is text; a text that cannot be one is left out.
+pub(super) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.append(HeaderName::from_static(name), value);
+    }
+}
+
+/// Bytes as base64 (RFC 4648, section 4), written straight into the JSON.
+pub(super) fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Base64Display::new(bytes, &STANDARD))
+}

@@ -1,0 +1,107 @@
+//! `POST /api/capacity`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, Request, State};
+use serde::Serialize;
+use stego::{BitsPerSample, Capacity, Cover, probe};
+use utoipa::ToSchema;
+
+use super::problem::{Problem, ProblemDocument};
+use super::request::RequestId;
+use super::upload::{FieldKind, Fields, Form};
+use crate::app::App;
+
+const FIELDS: Fields = &[("file", FieldKind::File)];
+
+/// The form of a capacity query.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub(super) struct CapacityForm {
+    /// The image to be used as a cover.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// What an image can carry.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CapacityAnswer {
+    /// The request's id.
+    request_id: String,
+    /// Pixels in a row, a JPEG's orientation applied.
+    width: u32,
+    /// Rows.
+    height: u32,
+    /// Samples of a pixel, alpha included.
+    channels: u8,
+    /// The file's format: `PNG` or `JPEG`.
+    format: String,
+    /// What fits in each mode.
+    modes: Vec<ModeCapacity>,
+}
+
+/// What fits in one mode.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ModeCapacity {
+    /// How bits ride.
+    #[schema(example = "sequential")]
+    mode: &'static str,
+    /// Bits per sample.
+    lsb_per_channel: u8,
+    /// The longest secret in bytes that fits if it does not compress. A file name is kept where there is room left.
+    capacity_bytes: u64,
+}
+
+/// Ask what fits into an image
+#[utoipa::path(
+    post, path = "/api/capacity", tag = "stego",
+    request_body(content = CapacityForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "What fits", body = CapacityAnswer),
+        (status = 400, description = "Malformed request or image", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Body or image too large, with the figures", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not an image that is read here", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Overload or stop; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn capacity(
+    State(app): State<Arc<App>>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Json<CapacityAnswer>, Problem> {
+    let mut form = Form::receive(request, FIELDS, &app).await?;
+    let file = form.take_file("file").ok_or_else(|| {
+        Problem::malformed(
+            "file_missing",
+            "the field `file` with the image is missing; with curl: -F file=@cover.png",
+        )
+    })?;
+    let job_app = Arc::clone(&app);
+    let work = move || {
+        let _upload_memory = form;
+        capacity_of(&file.bytes, &job_app, &request_id)
+    };
+    app.pool.run(work).await?.map(Json)
+}
+
+/// On a pixel thread: the image is decoded, so that what is promised to fit will be taken.
+fn capacity_of(file: &[u8], app: &App, request_id: &str) -> Result<CapacityAnswer, Problem> {
+    let info = probe(file, &app.limits)?;
+    let _pixel_memory = app.pixel_memory.wait_for(info.embed_memory_bytes())?;
+    let cover = Cover::decode(file, &app.limits)?;
+    let capacity = Capacity::of(&cover);
+    let mode = |bits: BitsPerSample| ModeCapacity {
+        mode: "sequential",
+        lsb_per_channel: bits.as_u8(),
+        capacity_bytes: capacity.secret_bytes(bits),
+    };
+    Ok(CapacityAnswer {
+        request_id: request_id.to_owned(),
+        width: cover.width(),
+        height: cover.height(),
+        channels: cover.channels().count() as u8,
+        format: info.format.to_string(),
+        modes: BitsPerSample::all().map(mode).collect(),
+    })
+}

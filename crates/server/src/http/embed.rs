@@ -1,0 +1,244 @@
+//! `POST /api/embed`.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+use stego::{BitsPerSample, Cover, EmbedOptions, Embedded, FileName, MediaType, Secret, probe};
+use utoipa::ToSchema;
+
+use super::answer::{self, Answer};
+use super::negotiate::prefers;
+use super::problem::{Problem, ProblemDocument};
+use super::request::RequestId;
+use super::upload::{FieldKind, Fields, Form};
+use crate::app::App;
+
+const PNG: &str = "image/png";
+const FIELDS: Fields = &[
+    ("file", FieldKind::File),
+    ("cover", FieldKind::File),
+    ("cover_id", FieldKind::Text),
+    ("label", FieldKind::Text),
+    ("passphrase", FieldKind::Text),
+    ("mode", FieldKind::Text),
+    ("bits", FieldKind::Text),
+    ("metadata", FieldKind::Text),
+];
+/// Fields of the contract that this release does not serve. Ignoring one would do something else than what was asked.
+const NOT_SERVED: [&str; 4] = ["cover_id", "label", "passphrase", "metadata"];
+
+/// The form of an embed.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub(super) struct EmbedForm {
+    /// The secret: any bytes. Its file name and media type are kept and given back.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    /// The cover: an 8-bit grey, RGB or RGBA PNG, or a JPEG. Without it the default cover is used (`dataset/0`).
+    #[schema(value_type = Option<String>, format = Binary)]
+    cover: Option<Vec<u8>>,
+    /// How bits ride: `sequential`.
+    mode: Option<String>,
+    /// Bits per sample, 1 to 4.
+    #[schema(minimum = 1, maximum = 4)]
+    bits: Option<u8>,
+}
+
+/// A stego image and the figures about it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EmbedAnswer<'a> {
+    /// The request's id.
+    request_id: &'a str,
+    /// The cover.
+    cover_info: CoverInfo,
+    /// Length of the secret in bytes.
+    secret_size_bytes: u64,
+    /// Length of what is carried, in bytes: a header, the name, and the secret, compressed where that helps.
+    payload_size_bytes: u64,
+    /// Peak signal-to-noise ratio against the cover in decibels; null if no sample changed.
+    psnr_db: Option<f64>,
+    /// The stego image: a PNG in base64.
+    #[serde(serialize_with = "answer::base64")]
+    #[schema(value_type = String)]
+    stego_image_b64: &'a [u8],
+    /// What the user should know.
+    notes: Vec<String>,
+    /// The mark that tells this copy from others; null in an unlabelled embed.
+    mark_id: Option<String>,
+}
+
+/// A cover and what it carries.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CoverInfo {
+    width: u32,
+    height: u32,
+    /// Samples of a pixel, alpha included.
+    channels: u8,
+    /// Bits per sample that carry.
+    lsb_per_channel: u8,
+    /// The longest secret in bytes that fits at these bits if it does not compress.
+    capacity_bytes: u64,
+}
+
+impl CoverInfo {
+    pub(super) fn new(cover: &Cover, bits: BitsPerSample, capacity_bytes: u64) -> Self {
+        Self {
+            width: cover.width(),
+            height: cover.height(),
+            channels: cover.channels().count() as u8,
+            lsb_per_channel: bits.as_u8(),
+            capacity_bytes,
+        }
+    }
+}
+
+/// Hide a file in an image
+///
+/// Returns the stego image, a PNG, as JSON with base64 or, with `Accept: image/png`, as it is; the
+/// figures then are in the `x-stego-*` headers. It was read back before it is answered.
+#[utoipa::path(
+    post, path = "/api/embed", tag = "stego",
+    request_body(content = EmbedForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "The stego image", content(
+            (EmbedAnswer<'static> = "application/json"),
+            (Vec<u8> = "image/png"),
+        )),
+        (status = 400, description = "Malformed request or image", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 408, description = "The upload took too long", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Body, image or secret too large, with the figures", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not an image that is read here", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Overload or stop; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn embed(
+    State(app): State<Arc<App>>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let as_png = prefers(request.headers(), PNG);
+    let form = Form::receive(request, FIELDS, &app).await?;
+    let job = Job { order: Order::from_form(form, &app)?, request_id, as_png, app: Arc::clone(&app) };
+    let answer = app.pool.run(move || job.run()).await??;
+    app.metrics.count_embedded();
+    answer.into_response(&app)
+}
+
+/// What is to be embedded where.
+struct Order {
+    form: Form,
+    secret: Vec<u8>,
+    name: Option<FileName>,
+    media_type: Option<MediaType>,
+    cover: Option<Vec<u8>>,
+    options: EmbedOptions,
+}
+
+impl Order {
+    fn from_form(mut form: Form, app: &App) -> Result<Self, Problem> {
+        if let Some(field) = NOT_SERVED.iter().find(|field| form.text(field).is_some()) {
+            let detail = format!("this release does not serve the field `{field}` yet; nothing was embedded");
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "not_supported_yet",
+                "A later release will do this",
+                detail,
+            ));
+        }
+        if let Some(mode) = form.text("mode").filter(|mode| *mode != "sequential") {
+            let mode: String = mode.chars().take(64).collect();
+            return Err(Problem::malformed(
+                "unknown_mode",
+                format!("there is no mode `{mode}`; there is sequential"),
+            ));
+        }
+        let bits = form.text("bits").map_or(Ok(app.default_bits()), parse_bits)?;
+        let file = form.take_file("file").ok_or_else(|| {
+            Problem::malformed(
+                "file_missing",
+                "the field `file` with the secret is missing; with curl: -F file=@secret.pdf",
+            )
+        })?;
+        let cover = form.take_file("cover").map(|cover| cover.bytes);
+        Ok(Self {
+            secret: file.bytes,
+            name: file.name.as_deref().and_then(FileName::from_path),
+            media_type: file.media_type.as_deref().and_then(MediaType::parse),
+            cover,
+            options: EmbedOptions { bits, compress: app.config.stego.compress },
+            form,
+        })
+    }
+}
+
+fn parse_bits(text: &str) -> Result<BitsPerSample, Problem> {
+    text.parse().ok().and_then(BitsPerSample::new).ok_or_else(|| {
+        Problem::malformed("bits_out_of_range", "the field `bits` takes 1, 2, 3 or 4 bits per sample")
+    })
+}
+
+struct Job {
+    order: Order,
+    request_id: Arc<str>,
+    as_png: bool,
+    app: Arc<App>,
+}
+
+impl Job {
+    /// On a pixel thread. The upload's memory is counted until the end, the image's until the answer is written.
+    fn run(self) -> Result<Answer, Problem> {
+        let Order { form: _memory, secret, name, media_type, cover, options } = self.order;
+        let _pixel_memory;
+        let cover = match cover {
+            Some(file) => {
+                let info = probe(&file, &self.app.limits)?;
+                _pixel_memory = self.app.pixel_memory.wait_for(info.embed_memory_bytes())?;
+                Arc::new(Cover::decode(&file, &self.app.limits)?)
+            }
+            None => self.app.default_cover(),
+        };
+        let secret = Secret { bytes: &secret, name, media_type, mark: None };
+        let embedded = stego::embed(&cover, &secret, &options, &self.app.limits)?;
+        let cover_info = CoverInfo::new(&cover, options.bits, embedded.capacity_bytes);
+        drop(cover);
+        let secret_size_bytes = secret.bytes.len() as u64;
+        if self.as_png {
+            return Ok(png_answer(embedded, &cover_info, secret_size_bytes));
+        }
+        Answer::json(&EmbedAnswer {
+            request_id: &self.request_id,
+            cover_info,
+            secret_size_bytes,
+            payload_size_bytes: embedded.payload_bytes,
+            psnr_db: embedded.psnr_db.is_finite().then_some(embedded.psnr_db),
+            stego_image_b64: &embedded.png,
+            notes: embedded.notes.iter().map(ToString::to_string).collect(),
+            mark_id: None,
+        })
+    }
+}
+
+fn png_answer(embedded: Embedded, cover: &CoverInfo, secret_size_bytes: u64) -> Answer {
+    let mut headers = HeaderMap::new();
+    let figures = [
+        ("x-stego-width", u64::from(cover.width)),
+        ("x-stego-height", u64::from(cover.height)),
+        ("x-stego-channels", u64::from(cover.channels)),
+        ("x-stego-lsb-per-channel", u64::from(cover.lsb_per_channel)),
+        ("x-stego-capacity-bytes", cover.capacity_bytes),
+        ("x-stego-secret-size-bytes", secret_size_bytes),
+        ("x-stego-payload-size-bytes", embedded.payload_bytes),
+    ];
+    for (name, figure) in figures {
+        answer::insert(&mut headers, name, &figure.to_string());
+    }
+    answer::insert(&mut headers, "x-stego-psnr-db", &format!("{:.2}", embedded.psnr_db));
+    for note in &embedded.notes {
+        answer::insert(&mut headers, "x-stego-note", &note.to_string());
+    }
+    answer::insert(&mut headers, "content-disposition", "inline; filename=\"stego.png\"");
+    Answer { media_type: PNG, headers, body: embedded.png }
+}

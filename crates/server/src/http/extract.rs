@@ -1,0 +1,152 @@
+//! `POST /api/extract`.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use stego::{Extracted, MediaType, probe};
+use utoipa::ToSchema;
+
+use super::answer::{self, Answer};
+use super::negotiate::prefers;
+use super::problem::{Problem, ProblemDocument};
+use super::request::RequestId;
+use super::upload::{FieldKind, Fields, Form};
+use crate::app::App;
+
+const OCTET_STREAM: &str = "application/octet-stream";
+const FIELDS: Fields = &[("file", FieldKind::File), ("passphrase", FieldKind::Text)];
+/// What a file name keeps unencoded in a header (RFC 8187, `attr-char`).
+const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
+/// The form of an extract.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub(super) struct ExtractForm {
+    /// The stego image: the PNG as it was made, not a photo or a screenshot of it.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// What an image carried.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ExtractAnswer<'a> {
+    /// The request's id.
+    request_id: &'a str,
+    /// Length of the secret in bytes.
+    recovered_size_bytes: u64,
+    /// Its media type.
+    recovered_mime: &'a str,
+    /// The secret in base64.
+    #[serde(serialize_with = "answer::base64")]
+    #[schema(value_type = String)]
+    recovered_b64: &'a [u8],
+    /// Its file name, safe to create in a folder; null if none was given.
+    filename: Option<&'a str>,
+    /// The mark that tells this copy of the image from others; null if it has none.
+    mark: Option<String>,
+}
+
+/// Find the file in an image
+///
+/// Returns the secret as JSON with base64 or, with `Accept: application/octet-stream`, as it is. What is
+/// returned is exactly what was embedded.
+#[utoipa::path(
+    post, path = "/api/extract", tag = "stego",
+    request_body(content = ExtractForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "The secret", content(
+            (ExtractAnswer<'static> = "application/json"),
+            (Vec<u8> = "application/octet-stream"),
+        )),
+        (status = 400, description = "Malformed request or image", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Body, image or secret too large, with the figures", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not an image that is read here", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "No payload, a damaged one, or an image that was saved anew", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Overload or stop; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn extract(
+    State(app): State<Arc<App>>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let as_bytes = prefers(request.headers(), OCTET_STREAM);
+    let mut form = Form::receive(request, FIELDS, &app).await?;
+    if form.text("passphrase").is_some() {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "not_supported_yet",
+            "A later release will do this",
+            "this release does not serve the field `passphrase` yet",
+        ));
+    }
+    let file = form.take_file("file").ok_or_else(|| {
+        Problem::malformed(
+            "file_missing",
+            "the field `file` with the image is missing; with curl: -F file=@stego.png",
+        )
+    })?;
+    let job_app = Arc::clone(&app);
+    let work = move || {
+        let _upload_memory = form;
+        extract_from(&file.bytes, &job_app, &request_id, as_bytes)
+    };
+    let answer = app.pool.run(work).await??;
+    app.metrics.count_extracted();
+    answer.into_response(&app)
+}
+
+/// On a pixel thread.
+fn extract_from(file: &[u8], app: &App, request_id: &str, as_bytes: bool) -> Result<Answer, Problem> {
+    let info = probe(file, &app.limits)?;
+    let _pixel_memory = app.pixel_memory.wait_for(info.extract_memory_bytes())?;
+    let found = stego::extract(file, &app.limits)?;
+    if as_bytes {
+        return Ok(bytes_answer(found));
+    }
+    Answer::json(&ExtractAnswer {
+        request_id,
+        recovered_size_bytes: found.secret.len() as u64,
+        recovered_mime: media_type(&found),
+        recovered_b64: &found.secret,
+        filename: found.name.as_ref().map(stego::FileName::as_str),
+        mark: found.mark.map(|mark| mark.to_string()),
+    })
+}
+
+fn media_type(found: &Extracted) -> &str {
+    found.media_type.as_ref().map_or(OCTET_STREAM, MediaType::as_str)
+}
+
+fn bytes_answer(found: Extracted) -> Answer {
+    let mut headers = HeaderMap::new();
+    answer::insert(&mut headers, "x-stego-recovered-mime", media_type(&found));
+    answer::insert(&mut headers, "x-stego-recovered-size-bytes", &found.secret.len().to_string());
+    if let Some(mark) = found.mark {
+        answer::insert(&mut headers, "x-stego-mark", &mark.to_string());
+    }
+    let disposition = match &found.name {
+        Some(name) => {
+            format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(name.as_str(), ATTR_CHAR))
+        }
+        None => "attachment".to_owned(),
+    };
+    answer::insert(&mut headers, "content-disposition", &disposition);
+    Answer { media_type: OCTET_STREAM, headers, body: found.secret }
+}

@@ -1,0 +1,95 @@
+//! `/livez`, `/readyz`, `/healthz` and `/metrics`. None of them depends on a quorum or waits for a pixel thread.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::problem::{Problem, ProblemDocument};
+use crate::app::App;
+
+/// Is the process alive?
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "It is", body = String)))]
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// A node's own account of itself.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok`, or `draining` while it stops.
+    status: &'static str,
+    /// Its name.
+    node_id: String,
+    /// Its cluster's name.
+    cluster_name: String,
+    /// Its release.
+    version: &'static str,
+    /// Seconds since it started.
+    uptime_s: u64,
+}
+
+/// How is the node?
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Its own account", body = Health)))]
+pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Health> {
+    Json(Health {
+        status: if app.is_draining() { "draining" } else { "ok" },
+        node_id: app.node_id.clone(),
+        cluster_name: app.config.cluster_name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_s: app.started.elapsed().as_secs(),
+    })
+}
+
+/// What `/readyz` takes.
+#[derive(Deserialize)]
+pub(super) struct ReadyQuery {
+    /// Present: list the checks.
+    verbose: Option<String>,
+}
+
+/// Does the node take embeds and extracts?
+///
+/// Speaks of the data plane only.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", params(("verbose" = Option<bool>, Query, description = "Present: list the checks")),
+    responses(
+        (status = 200, description = "It does", body = String),
+        (status = 503, description = "Not now; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn readyz(
+    State(app): State<Arc<App>>,
+    Query(query): Query<ReadyQuery>,
+) -> Result<String, Problem> {
+    let checks = [
+        ("not-draining", !app.is_draining()),
+        ("default-cover", app.has_default_cover()),
+        ("pixel-queue", !app.pool.is_full()),
+    ];
+    if let Some((failed, _)) = checks.iter().find(|(_, passed)| !passed) {
+        return Err(Problem::unavailable("not_ready", format!("the check `{failed}` does not pass")));
+    }
+    if query.verbose.is_none() {
+        return Ok("ready\n".to_owned());
+    }
+    let lines: String = checks.iter().map(|(name, _)| format!("[+] {name} ok\n")).collect();
+    Ok(lines + "ready\n")
+}
+
+/// Counters and gauges
+///
+/// In the text format of OpenMetrics, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, description = "All of them", body = String, content_type = "application/openmetrics-text")))]
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let text = app.metrics.render(&app).map_err(|error| {
+        tracing::error!(%error, "metrics cannot be written");
+        Problem::internal()
+    })?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+}

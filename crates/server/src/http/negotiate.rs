@@ -1,0 +1,50 @@
+//! Which form of an answer a client wants (RFC 9110, section 12.5.1).
+
+use axum::http::{HeaderMap, header};
+
+/// Whether `Accept` prefers `media_type`, given exactly, over JSON. A client that does not care gets JSON.
+pub(super) fn prefers(headers: &HeaderMap, media_type: &str) -> bool {
+    let mut wanted = 0.0;
+    let mut json = 0.0;
+    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    for range in lines.flat_map(|line| line.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parts
+            .find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")))
+            .map_or(1.0, |text| text.parse::<f32>().unwrap_or(0.0));
+        if kind == media_type {
+            wanted = quality;
+        } else if kind == "application/json" {
+            json = quality;
+        }
+    }
+    wanted > 0.0 && wanted >= json
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_form_that_was_named_wins() {
+        let check = |accept: Option<&'static str>, want: bool| {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            }
+            assert_eq!(prefers(&headers, "image/png"), want, "{accept:?}");
+        };
+        check(None, false);
+        check(Some("*/*"), false);
+        check(Some("image/png"), true);
+        check(Some("IMAGE/PNG; q=0.5"), true);
+        check(Some("application/json, image/png;q=0.9"), false);
+        check(Some("application/json;q=0.1, image/png"), true);
+        check(Some("image/png;q=0"), false);
+        check(Some("text/html, image/png, */*;q=0.8"), true);
+        check(Some("image/*"), false);
+    }
+}

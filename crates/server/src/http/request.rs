@@ -1,0 +1,84 @@
+//! What every request gets: an id, a log line, its place in the metrics, and problems written out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::{Instrument, debug, info, info_span};
+use uuid::Uuid;
+
+use super::problem::Problem;
+use crate::app::App;
+
+/// The header that names a request, in both directions.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Length of a request id that is taken over from the client, at most.
+const MAX_ID_LEN: usize = 64;
+/// The route label of requests that match no route.
+const NO_ROUTE: &str = "none";
+
+/// The id of a request, in its extensions.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub Arc<str>);
+
+/// Wraps every route and every fallback.
+pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let id = request_id(&request);
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| Arc::<str>::from(path.as_str()));
+    let span = info_span!("request", id = %id, %method, path = request.uri().path());
+    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+
+    let started = Instant::now();
+    async move {
+        let mut response = next.run(request).await;
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            app.metrics.count_problem(problem.code());
+            info!(code = problem.code(), detail = problem.detail(), "refused");
+            let allow = response.headers_mut().remove(http::header::ALLOW);
+            response = problem.render(&id);
+            if let Some(allow) = allow {
+                response.headers_mut().insert(http::header::ALLOW, allow);
+            }
+        }
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        let took = started.elapsed();
+        let status = response.status().as_u16();
+        app.metrics.count_request(route.as_deref().unwrap_or(NO_ROUTE), method_label(&method), status, took);
+        debug!(status, took_ms = took.as_secs_f64() * 1e3, "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// The client's own id if it is a harmless one, otherwise a new one.
+fn request_id(request: &Request) -> Arc<str> {
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    match given {
+        Some(id) if is_harmless(id) => id.into(),
+        _ => Uuid::new_v4().to_string().into(),
+    }
+}
+
+fn is_harmless(id: &str) -> bool {
+    (1..=MAX_ID_LEN).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// Method names are free text; those that no route has share one label.
+fn method_label(method: &http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "HEAD" => "HEAD",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        _ => "other",
+    }
+}

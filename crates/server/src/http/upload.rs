@@ -1,0 +1,272 @@
+//! Multipart uploads: read as they arrive, counted against the body limit, the shared memory and the clock.
+//!
+//! A request that is refused half-way is still read to its end within bounds, so that a client which
+//! sends first and reads later gets the answer instead of a connection reset.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::extract::Request;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use multer::Multipart;
+use tokio::time::{Instant, timeout_at};
+
+use crate::app::App;
+use crate::budget::{Budget, Exhausted, Share};
+
+/// Length of a text field, at most.
+const MAX_TEXT_LEN_BYTES: usize = 1024;
+/// What is read and thrown away of a refused request.
+const MAX_DISCARDED_BYTES: u64 = 1 << 30;
+/// How long that may take.
+const MAX_DISCARDING: Duration = Duration::from_secs(10);
+
+/// What a field of a form holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FieldKind {
+    /// Bytes, with a file name and a media type.
+    File,
+    /// A short text.
+    Text,
+}
+
+/// The fields that a call knows.
+pub(super) type Fields = &'static [(&'static str, FieldKind)];
+
+/// A form that was received whole.
+#[derive(Debug)]
+pub(super) struct Form {
+    files: Vec<(&'static str, UploadedFile)>,
+    texts: Vec<(&'static str, String)>,
+    /// The memory that the upload takes, counted until the form is dropped.
+    _memory: Share,
+}
+
+/// A file in a form.
+#[derive(Debug)]
+pub(super) struct UploadedFile {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its name as sent.
+    pub name: Option<String>,
+    /// Its media type as sent.
+    pub media_type: Option<String>,
+}
+
+/// Why a form was not received.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    /// Another kind of body.
+    #[error("the body is not multipart/form-data with a boundary; with curl: -F file=@secret.pdf")]
+    NotMultipart,
+    /// The body breaks the rules of multipart/form-data (RFC 7578).
+    #[error("the multipart body is malformed: {0}")]
+    Malformed(multer::Error),
+    /// A field that the call does not know.
+    #[error("there is no field `{name}` in this call; it has {known}")]
+    UnknownField {
+        /// The field's name.
+        name: String,
+        /// The fields there are.
+        known: String,
+    },
+    /// A field given twice.
+    #[error("the field `{name}` is given twice")]
+    RepeatedField {
+        /// The field's name.
+        name: &'static str,
+    },
+    /// A text that is too long.
+    #[error("the field `{name}` is longer than {MAX_TEXT_LEN_BYTES} bytes")]
+    FieldTooLong {
+        /// The field's name.
+        name: &'static str,
+    },
+    /// A text that is not UTF-8.
+    #[error("the field `{name}` is not UTF-8 text")]
+    NotText {
+        /// The field's name.
+        name: &'static str,
+    },
+    /// More bytes than a body may have.
+    #[error("the body has {needed_bytes} bytes or more; at most {max_bytes} are allowed here")]
+    BodyTooLarge {
+        /// What was announced, or what arrived before reading stopped.
+        needed_bytes: u64,
+        /// The limit.
+        max_bytes: u64,
+    },
+    /// The memory shared by all uploads is used up.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// Nothing arrived for a while.
+    #[error("no data arrived for a while")]
+    Stalled,
+    /// The body took longer than a request may.
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    /// The connection broke.
+    #[error("the body ended early")]
+    Broken(#[source] axum::Error),
+}
+
+impl UploadError {
+    /// Whether somebody may still be sending.
+    fn leaves_a_sender(&self) -> bool {
+        !matches!(self, Self::Stalled | Self::TooSlow | Self::Broken(_))
+    }
+}
+
+impl Form {
+    /// Receives the form in `request`, which may have the fields `known`.
+    pub(super) async fn receive(request: Request, known: Fields, app: &App) -> Result<Self, UploadError> {
+        let (parts, body) = request.into_parts();
+        let mut receiver = Receiver::new(body, app);
+        let received = receiver.form(&parts.headers, known).await;
+        if let Err(error) = &received
+            && error.leaves_a_sender()
+            && !waits_for_permission(&parts.headers)
+        {
+            receiver.discard_rest().await;
+        }
+        received.map(|(files, texts)| Self { files, texts, _memory: receiver.memory })
+    }
+
+    /// The file in field `name`.
+    pub(super) fn take_file(&mut self, name: &str) -> Option<UploadedFile> {
+        let at = self.files.iter().position(|(field, _)| *field == name)?;
+        Some(self.files.swap_remove(at).1)
+    }
+
+    /// The text in field `name`.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.texts.iter().find_map(|(field, text)| (*field == name).then_some(text.as_str()))
+    }
+}
+
+/// A client that asked before sending the body does not send it when it is refused (RFC 9110, 10.1.1).
+fn waits_for_permission(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::EXPECT)
+}
+
+type Received = (Vec<(&'static str, UploadedFile)>, Vec<(&'static str, String)>);
+
+/// Reads a body and counts what it reads.
+struct Receiver {
+    body: BodyDataStream,
+    memory: Share,
+    received_bytes: u64,
+    max_bytes: u64,
+    idle_timeout: Duration,
+    deadline: Instant,
+}
+
+impl Receiver {
+    fn new(body: Body, app: &App) -> Self {
+        let limits = &app.config.limits;
+        Self {
+            body: body.into_data_stream(),
+            memory: Budget::empty_share(&app.transfer_memory),
+            received_bytes: 0,
+            max_bytes: limits.max_body_bytes,
+            idle_timeout: limits.idle_timeout(),
+            deadline: Instant::now() + limits.request_timeout(),
+        }
+    }
+
+    async fn form(&mut self, headers: &HeaderMap, known: Fields) -> Result<Received, UploadError> {
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let boundary = content_type
+            .and_then(|kind| multer::parse_boundary(kind).ok())
+            .ok_or(UploadError::NotMultipart)?;
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if let Some(needed_bytes) = announced.filter(|&bytes: &u64| bytes > self.max_bytes) {
+            return Err(UploadError::BodyTooLarge { needed_bytes, max_bytes: self.max_bytes });
+        }
+        let chunks = stream::try_unfold(self, |receiver| async move {
+            Ok::<_, UploadError>(receiver.next_chunk().await?.map(|chunk| (chunk, receiver)))
+        });
+        collect(Multipart::new(chunks.boxed(), boundary), known).await
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, UploadError> {
+        let idle_until = Instant::now() + self.idle_timeout;
+        let until = idle_until.min(self.deadline);
+        let chunk = match timeout_at(until, self.body.next()).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(chunk)) => chunk.map_err(UploadError::Broken)?,
+            Err(_) if idle_until < self.deadline => return Err(UploadError::Stalled),
+            Err(_) => return Err(UploadError::TooSlow),
+        };
+        self.received_bytes += chunk.len() as u64;
+        if self.received_bytes > self.max_bytes {
+            return Err(UploadError::BodyTooLarge {
+                needed_bytes: self.received_bytes,
+                max_bytes: self.max_bytes,
+            });
+        }
+        self.memory.grow(chunk.len() as u64)?;
+        Ok(Some(chunk))
+    }
+
+    /// Reads on without keeping anything.
+    async fn discard_rest(&mut self) {
+        let until = Instant::now() + MAX_DISCARDING;
+        let mut discarded_bytes = 0;
+        while discarded_bytes < MAX_DISCARDED_BYTES {
+            let idle_until = Instant::now() + self.idle_timeout;
+            match timeout_at(until.min(idle_until), self.body.next()).await {
+                Ok(Some(Ok(chunk))) => discarded_bytes += chunk.len() as u64,
+                Ok(Some(Err(_)) | None) | Err(_) => break,
+            }
+        }
+    }
+}
+
+async fn collect(mut multipart: Multipart<'_>, known: Fields) -> Result<Received, UploadError> {
+    let mut files: Vec<(&'static str, UploadedFile)> = Vec::new();
+    let mut texts: Vec<(&'static str, String)> = Vec::new();
+    while let Some(mut field) = multipart.next_field().await.map_err(from_multer)? {
+        let (name, kind) = known_field(field.name().unwrap_or_default(), known)?;
+        if files.iter().any(|(seen, _)| *seen == name) || texts.iter().any(|(seen, _)| *seen == name) {
+            return Err(UploadError::RepeatedField { name });
+        }
+        let file_name = field.file_name().map(str::to_owned);
+        let media_type = field.content_type().map(|kind| kind.essence_str().to_owned());
+        let mut bytes = Vec::new();
+        while let Some(chunk) = field.chunk().await.map_err(from_multer)? {
+            if kind == FieldKind::Text && bytes.len() + chunk.len() > MAX_TEXT_LEN_BYTES {
+                return Err(UploadError::FieldTooLong { name });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        match kind {
+            FieldKind::File => files.push((name, UploadedFile { bytes, name: file_name, media_type })),
+            FieldKind::Text => {
+                texts.push((name, String::from_utf8(bytes).map_err(|_| UploadError::NotText { name })?));
+            }
+        }
+    }
+    Ok((files, texts))
+}
+
+fn known_field(name: &str, known: Fields) -> Result<(&'static str, FieldKind), UploadError> {
+    known.iter().copied().find(|(field, _)| *field == name).ok_or_else(|| UploadError::UnknownField {
+        name: name.chars().take(64).collect(),
+        known: known.iter().map(|(field, _)| *field).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// What stopped the body comes back from the parser wrapped up.
+fn from_multer(error: multer::Error) -> UploadError {
+    match error {
+        multer::Error::StreamReadFailed(cause) => match cause.downcast::<UploadError>() {
+            Ok(ours) => *ours,
+            Err(other) => UploadError::Malformed(multer::Error::StreamReadFailed(other)),
+        },
+        other => UploadError::Malformed(other),
+    }
+}

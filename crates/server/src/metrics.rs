@@ -1,0 +1,167 @@
+//! What a node counts, in the text format of OpenMetrics.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::app::App;
+
+/// Upper bounds of the duration histogram's buckets, in seconds.
+const DURATION_BUCKETS_S: [f64; 13] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+type Bytes = Gauge<u64, AtomicU64>;
+
+/// The counters of a node.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    problems: Family<ProblemLabels, Counter>,
+    embedded: Counter,
+    extracted: Counter,
+    pixel_jobs: Gauge,
+    pixel_memory: Bytes,
+    transfer_memory: Bytes,
+    resident_memory: Bytes,
+    uptime: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProblemLabels {
+    code: Code,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct Code(&'static str);
+
+impl prometheus_client::encoding::EncodeLabelValue for Code {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        prometheus_client::encoding::EncodeLabelValue::encode(&self.0, encoder)
+    }
+}
+
+impl Metrics {
+    /// All counters at zero.
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("steg"),
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS_S)),
+            problems: Family::default(),
+            embedded: Counter::default(),
+            extracted: Counter::default(),
+            pixel_jobs: Gauge::default(),
+            pixel_memory: Bytes::default(),
+            transfer_memory: Bytes::default(),
+            resident_memory: Bytes::default(),
+            uptime: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "build",
+            "The release that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register("http_requests", "Requests answered", self.requests.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "From a request's head to its answer's head",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
+        registry.register("problems", "Problem documents by code", self.problems.clone());
+        registry.register("secrets_embedded", "Stego images made and verified", self.embedded.clone());
+        registry.register("secrets_extracted", "Secrets found", self.extracted.clone());
+        registry.register(
+            "pixel_jobs",
+            "Jobs on the pixel threads, running and waiting",
+            self.pixel_jobs.clone(),
+        );
+        let bytes = [
+            ("pixel_memory", "Decoded images in work", &self.pixel_memory),
+            ("transfer_memory", "Uploads and answers under way", &self.transfer_memory),
+            ("resident_memory", "Resident set of the process", &self.resident_memory),
+        ];
+        for (name, help, gauge) in bytes {
+            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+        }
+        registry.register_with_unit("uptime", "Since the start", Unit::Seconds, self.uptime.clone());
+    }
+
+    /// Counts an answered request. `route` is the pattern, never the path, so that the number of series is bounded.
+    pub(crate) fn count_request(&self, route: &str, method: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { route: route.to_owned(), method: method.to_owned(), status };
+        self.requests.get_or_create(&labels).inc();
+        self.durations.get_or_create(&RouteLabels { route: route.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a problem document.
+    pub(crate) fn count_problem(&self, code: &'static str) {
+        self.problems.get_or_create(&ProblemLabels { code: Code(code) }).inc();
+    }
+
+    /// Counts a stego image.
+    pub(crate) fn count_embedded(&self) {
+        self.embedded.inc();
+    }
+
+    /// Counts a secret found.
+    pub(crate) fn count_extracted(&self) {
+        self.extracted.inc();
+    }
+
+    /// Stego images made so far.
+    pub(crate) fn embedded(&self) -> u64 {
+        self.embedded.get()
+    }
+
+    /// Secrets found so far.
+    pub(crate) fn extracted(&self) -> u64 {
+        self.extracted.get()
+    }
+
+    /// Everything as text, the gauges read from `app` now.
+    pub(crate) fn render(&self, app: &App) -> Result<String, std::fmt::Error> {
+        self.pixel_jobs.set(i64::try_from(app.pool.jobs()).unwrap_or(i64::MAX));
+        self.pixel_memory.set(app.pixel_memory.used_bytes());
+        self.transfer_memory.set(app.transfer_memory.used_bytes());
+        self.resident_memory.set(resident_memory_bytes().unwrap_or(0));
+        self.uptime.set(i64::try_from(app.started.elapsed().as_secs()).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// The process's resident set in bytes, where the system tells (Linux, proc(5): `statm`, second figure).
+pub(crate) fn resident_memory_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}

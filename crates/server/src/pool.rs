@@ -1,0 +1,141 @@
+//! Where pixel work runs: a fixed number of threads at a lower priority, and a bounded number of jobs before them.
+//!
+//! The threads run at nice 10, so that on a busy machine the threads that answer probes and health checks
+//! are served first. A job that finds no free place is refused at once; nobody waits in a queue without end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, oneshot};
+
+/// The pixel threads' priority; 0 is normal, 19 the lowest.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
+/// The pool of pixel threads.
+pub(crate) struct PixelPool {
+    threads: rayon::ThreadPool,
+    /// One permit for each job that runs or waits.
+    places: Arc<Semaphore>,
+    places_in_all: usize,
+}
+
+/// Why a job was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PoolError {
+    /// As many jobs run and wait as may.
+    #[error("all places for pixel work are taken")]
+    Full,
+    /// The job panicked; the pool goes on.
+    #[error("the work on the pixels failed unexpectedly")]
+    Panicked,
+}
+
+impl PixelPool {
+    /// Starts `threads` threads; `queue` jobs may wait for them.
+    pub(crate) fn new(threads: usize, queue: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        let places_in_all = threads + queue;
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("pixel-{i}"))
+            .start_handler(|_| lower_priority())
+            .build()?;
+        Ok(Self { threads, places: Arc::new(Semaphore::new(places_in_all)), places_in_all })
+    }
+
+    /// Jobs that run or wait.
+    pub(crate) fn jobs(&self) -> usize {
+        self.places_in_all - self.places.available_permits()
+    }
+
+    /// Whether a job would be refused now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
+    /// Does `job` on one of the threads. A caller that is gone by the time a thread is free costs nothing more.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PoolError::Full)?;
+        let (answer, answered) = oneshot::channel();
+        self.threads.spawn(move || {
+            let _place = place;
+            if !answer.is_closed() {
+                // The job's state is dropped by unwinding; nothing of it is seen again.
+                let _ = answer.send(catch_unwind(AssertUnwindSafe(job)));
+            }
+        });
+        match answered.await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(_)) | Err(_) => Err(PoolError::Panicked),
+        }
+    }
+}
+
+/// On Linux, who = 0 means the calling thread, not its process (setpriority(2), "C library/kernel
+/// differences"); elsewhere the whole node would get slower, so nothing is done.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, "pixel threads keep the normal priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn jobs_beyond_the_queue_are_refused_at_once() {
+        let pool = Arc::new(PixelPool::new(1, 1).unwrap());
+        let (release, wait) = mpsc::channel::<()>();
+        let (started, has_started) = oneshot::channel();
+        let running = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move {
+                pool.run(move || {
+                    let _ = started.send(());
+                    wait.recv().is_ok()
+                })
+                .await
+            }
+        });
+        has_started.await.unwrap();
+        let waiting = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move { pool.run(|| true).await }
+        });
+        while !pool.is_full() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pool.jobs(), 2);
+        assert_eq!(pool.run(|| true).await, Err(PoolError::Full));
+        release.send(()).unwrap();
+        assert_eq!(running.await.unwrap(), Ok(true));
+        assert_eq!(waiting.await.unwrap(), Ok(true));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_job_only() {
+        let pool = PixelPool::new(1, 0).unwrap();
+        let panicked = pool.run(|| std::panic::resume_unwind(Box::new("on purpose"))).await;
+        assert_eq!(panicked, Err::<(), _>(PoolError::Panicked));
+        while pool.is_full() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pool.run(|| 7).await, Ok(7));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn pixel_threads_run_at_a_lower_priority() {
+        let pool = PixelPool::new(1, 0).unwrap();
+        let nice = pool.run(|| rustix::process::getpriority_process(None)).await.unwrap().unwrap();
+        assert_eq!(nice, NICE);
+        assert_eq!(rustix::process::getpriority_process(None).unwrap(), 0);
+    }
+}

@@ -1,0 +1,48 @@
+//! The command line of the `server` binary.
+
+use std::process::{Command, Output};
+
+fn server(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_server"))
+        .args(args)
+        .env_remove("CONFIG_PATH")
+        .env_remove("NODE_ID")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn check_config_prints_what_would_be_used() {
+    let output = server(&["check-config", "--set", "limits.pixel_queue=7"]);
+    assert!(output.status.success());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("pixel_queue: 7"), "{printed}");
+
+    let again = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(again.path(), &printed).unwrap();
+    let output = server(&["check-config", "--config", again.path().to_str().unwrap()]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), printed);
+}
+
+#[test]
+fn check_config_names_the_first_error() {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(config.path(), "limits: { pixel_qeue: 3 }\n").unwrap();
+    let output = server(&["check-config", "--config", config.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains("limits.pixel_qeue") && error.contains(config.path().to_str().unwrap()),
+        "{error}"
+    );
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_node_of_several_must_be_named() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/local.yaml");
+    let output = server(&["--config", config]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("--node-id") && error.contains("n1, n2, n3"), "{error}");
+}

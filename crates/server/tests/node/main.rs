@@ -1,0 +1,9 @@
+//! A real node over real HTTP.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bad_input;
+mod calls;
+mod commands;
+mod overload;
+mod request;
