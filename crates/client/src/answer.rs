@@ -1,0 +1,395 @@
+//! What nodes answer.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+
+use crate::error::BadAnswer;
+use crate::reply::{RawReply, Via};
+use crate::request::JSON;
+
+/// A secret is hidden.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbedAnswer {
+    /// The way the request went.
+    pub via: Via,
+    /// The id under which the node logged the request.
+    pub request_id: String,
+    /// The image that carries the secret, a PNG.
+    pub stego_image: Bytes,
+    /// The cover and what fits into it.
+    pub cover: CoverInfo,
+    /// The size of the secret.
+    pub secret_size_bytes: u64,
+    /// The size of what is carried: a header, the name, and the secret, compressed where that helps.
+    pub payload_size_bytes: u64,
+    /// What the user should know about this image.
+    pub notes: Vec<String>,
+    /// The mark that tells this copy from others; `None` in an unlabelled embed.
+    pub mark_id: Option<String>,
+}
+
+/// The image in which a secret was hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct CoverInfo {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Samples of a pixel, alpha included.
+    pub channels: u8,
+    /// Low bits of each sample that carry.
+    pub lsb_per_channel: u8,
+    /// The longest secret that fits at these bits if it does not compress.
+    pub capacity_bytes: u64,
+}
+
+impl EmbedAnswer {
+    pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
+        raw.check_content_type()?;
+        if raw.accept == JSON { Self::read_json(raw) } else { Self::read_png(raw) }
+    }
+
+    fn read_png(raw: &RawReply) -> Result<Self, BadAnswer> {
+        Ok(Self {
+            via: raw.via.clone(),
+            request_id: raw.header("x-request-id")?,
+            stego_image: raw.body.clone(),
+            cover: CoverInfo {
+                width: raw.header("x-stego-width")?,
+                height: raw.header("x-stego-height")?,
+                channels: raw.header("x-stego-channels")?,
+                lsb_per_channel: raw.header("x-stego-lsb-per-channel")?,
+                capacity_bytes: raw.header("x-stego-capacity-bytes")?,
+            },
+            secret_size_bytes: raw.header("x-stego-secret-size-bytes")?,
+            payload_size_bytes: raw.header("x-stego-payload-size-bytes")?,
+            notes: raw.texts("x-stego-note").map(str::to_owned).collect(),
+            mark_id: raw.texts("x-stego-mark-id").next().map(str::to_owned),
+        })
+    }
+
+    fn read_json(raw: &RawReply) -> Result<Self, BadAnswer> {
+        #[derive(Deserialize)]
+        struct Document<'a> {
+            request_id: String,
+            cover_info: CoverInfo,
+            secret_size_bytes: u64,
+            payload_size_bytes: u64,
+            #[serde(borrow)]
+            stego_image_b64: Cow<'a, str>,
+            #[serde(default)]
+            notes: Vec<String>,
+            #[serde(default)]
+            mark_id: Option<String>,
+        }
+        let document: Document<'_> = raw.json()?;
+        Ok(Self {
+            via: raw.via.clone(),
+            request_id: document.request_id,
+            stego_image: decode("stego_image_b64", &document.stego_image_b64)?,
+            cover: document.cover_info,
+            secret_size_bytes: document.secret_size_bytes,
+            payload_size_bytes: document.payload_size_bytes,
+            notes: document.notes,
+            mark_id: document.mark_id,
+        })
+    }
+}
+
+/// A secret is found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExtractAnswer {
+    /// The way the request went.
+    pub via: Via,
+    /// The id under which the node logged the request.
+    pub request_id: String,
+    /// The secret, bit for bit.
+    pub secret: Bytes,
+    /// Its media type.
+    pub media_type: String,
+    /// The name of the file that was hidden.
+    pub filename: Option<String>,
+    /// The mark in the image.
+    pub mark: Option<String>,
+}
+
+impl ExtractAnswer {
+    pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
+        raw.check_content_type()?;
+        if raw.accept == JSON { Self::read_json(raw) } else { Self::read_bytes(raw) }
+    }
+
+    fn read_bytes(raw: &RawReply) -> Result<Self, BadAnswer> {
+        check_size(raw.header("x-stego-recovered-size-bytes")?, &raw.body)?;
+        Ok(Self {
+            via: raw.via.clone(),
+            request_id: raw.header("x-request-id")?,
+            secret: raw.body.clone(),
+            media_type: raw.header("x-stego-recovered-mime")?,
+            filename: raw.texts("content-disposition").find_map(filename),
+            mark: raw.texts("x-stego-mark").next().map(str::to_owned),
+        })
+    }
+
+    fn read_json(raw: &RawReply) -> Result<Self, BadAnswer> {
+        #[derive(Deserialize)]
+        struct Document<'a> {
+            request_id: String,
+            recovered_size_bytes: u64,
+            recovered_mime: String,
+            #[serde(borrow)]
+            recovered_b64: Cow<'a, str>,
+            #[serde(default)]
+            filename: Option<String>,
+            #[serde(default)]
+            mark: Option<String>,
+        }
+        let document: Document<'_> = raw.json()?;
+        let secret = decode("recovered_b64", &document.recovered_b64)?;
+        check_size(document.recovered_size_bytes, &secret)?;
+        Ok(Self {
+            via: raw.via.clone(),
+            request_id: document.request_id,
+            secret,
+            media_type: document.recovered_mime,
+            filename: document.filename,
+            mark: document.mark,
+        })
+    }
+}
+
+/// What fits into an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapacityAnswer {
+    /// The way the request went.
+    pub via: Via,
+    /// The id under which the node logged the request.
+    pub request_id: String,
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Samples of a pixel, alpha included.
+    pub channels: u8,
+    /// The file's format, such as `PNG`.
+    pub format: String,
+    /// What fits in each mode.
+    pub modes: Vec<ModeCapacity>,
+}
+
+/// What fits into an image in one mode.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ModeCapacity {
+    /// How bits ride, such as `sequential`.
+    pub mode: String,
+    /// Low bits of each sample that carry.
+    pub lsb_per_channel: u8,
+    /// The longest secret that fits if it does not compress.
+    pub capacity_bytes: u64,
+}
+
+impl CapacityAnswer {
+    pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
+        #[derive(Deserialize)]
+        struct Document {
+            request_id: String,
+            width: u32,
+            height: u32,
+            channels: u8,
+            format: String,
+            modes: Vec<ModeCapacity>,
+        }
+        raw.check_content_type()?;
+        let Document { request_id, width, height, channels, format, modes } = raw.json()?;
+        Ok(Self { via: raw.via.clone(), request_id, width, height, channels, format, modes })
+    }
+}
+
+/// A synthetic test image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetAnswer {
+    /// The way the request went.
+    pub via: Via,
+    /// The image, a PNG.
+    pub image: Bytes,
+}
+
+impl DatasetAnswer {
+    pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
+        raw.check_content_type()?;
+        Ok(Self { via: raw.via.clone(), image: raw.body.clone() })
+    }
+}
+
+/// A node's own account of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthAnswer {
+    /// The way the request went.
+    pub via: Via,
+    /// `ok`, or `draining` while it stops.
+    pub status: String,
+    /// Its name.
+    pub node_id: String,
+    /// Its cluster's name.
+    pub cluster_name: String,
+    /// Its release.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+}
+
+impl HealthAnswer {
+    pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
+        #[derive(Deserialize)]
+        struct Document {
+            status: String,
+            node_id: String,
+            cluster_name: String,
+            version: String,
+            uptime_s: u64,
+        }
+        raw.check_content_type()?;
+        let Document { status, node_id, cluster_name, version, uptime_s } = raw.json()?;
+        Ok(Self { via: raw.via.clone(), status, node_id, cluster_name, version, uptime_s })
+    }
+}
+
+fn decode(member: &'static str, text: &str) -> Result<Bytes, BadAnswer> {
+    STANDARD.decode(text).map(Bytes::from).map_err(|source| BadAnswer::Base64 { member, source })
+}
+
+fn check_size(named: u64, secret: &Bytes) -> Result<(), BadAnswer> {
+    let carried = secret.len() as u64;
+    if named == carried { Ok(()) } else { Err(BadAnswer::Size { named, carried }) }
+}
+
+/// The file name in a `Content-Disposition`, in the form that nodes use (RFC 6266 and RFC 8187: UTF-8 bytes
+/// percent-encoded).
+fn filename(disposition: &str) -> Option<String> {
+    let encoded = disposition.split(';').find_map(|part| part.trim().strip_prefix("filename*=UTF-8''"))?;
+    percent_decode_str(encoded).decode_utf8().ok().map(Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+
+    const COVER: &str = r#""cover_info": {"width": 4, "height": 2, "channels": 3, "lsb_per_channel": 1,
+        "capacity_bytes": 9}"#;
+    const EMBED_HEADERS: [(&str, &str); 9] = [
+        ("x-request-id", "r1"),
+        ("x-stego-width", "4"),
+        ("x-stego-height", "2"),
+        ("x-stego-channels", "3"),
+        ("x-stego-lsb-per-channel", "1"),
+        ("x-stego-capacity-bytes", "9"),
+        ("x-stego-secret-size-bytes", "3"),
+        ("x-stego-payload-size-bytes", "8"),
+        ("x-stego-note", "a note"),
+    ];
+
+    #[test]
+    fn both_forms_of_an_embed_answer_say_the_same() {
+        let body = format!(
+            r#"{{"request_id": "r1", {COVER}, "secret_size_bytes": 3, "payload_size_bytes": 8,
+            "stego_image_b64": "UE5H", "notes": ["a note"], "mark_id": null, "added_later": 1}}"#
+        );
+        let from_json = EmbedAnswer::read(&raw(JSON, &[], &body)).unwrap();
+        let from_png = EmbedAnswer::read(&raw("image/png", &EMBED_HEADERS, "PNG")).unwrap();
+        assert_eq!(from_json, from_png);
+        assert_eq!(from_png.stego_image, "PNG");
+        assert_eq!((from_png.cover.capacity_bytes, from_png.secret_size_bytes), (9, 3));
+        assert_eq!((from_png.payload_size_bytes, from_png.cover.height), (8, 2));
+        assert_eq!(from_png.notes, ["a note"]);
+    }
+
+    #[test]
+    fn malformed_embed_answers_are_refused() {
+        let check = |body: &str, expected: &str| {
+            let error = EmbedAnswer::read(&raw(JSON, &[], body)).unwrap_err();
+            assert_eq!(error.to_string(), expected, "{body}");
+        };
+        check("", "the body is not the JSON expected");
+        check("{}", "the body is not the JSON expected");
+        let with_image = |image: &str| {
+            format!(
+                r#"{{"request_id": "r1", {COVER}, "secret_size_bytes": 3, "payload_size_bytes": 8,
+                "stego_image_b64": "{image}"}}"#
+            )
+        };
+        check(&with_image("UE5"), "`stego_image_b64` is not base64");
+        check(&with_image("U E5H"), "`stego_image_b64` is not base64");
+    }
+
+    #[test]
+    fn each_promised_header_is_needed() {
+        for (missing, _) in &EMBED_HEADERS[..8] {
+            let mut answer = raw("image/png", &EMBED_HEADERS, "PNG");
+            answer.headers.remove(*missing);
+            let error = EmbedAnswer::read(&answer).unwrap_err();
+            assert!(matches!(error, BadAnswer::Header { name } if name == *missing), "{missing}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_page_does_not_pass_for_an_image() {
+        let mut answer = raw("image/png", &EMBED_HEADERS, "<html>");
+        answer.headers.insert("content-type", "text/html; charset=utf-8".parse().unwrap());
+        let error = EmbedAnswer::read(&answer).unwrap_err();
+        assert_eq!(error.to_string(), "the content type is `text/html` and not `image/png`");
+    }
+
+    #[test]
+    fn both_forms_of_an_extract_answer_say_the_same() {
+        let body = r#"{"request_id": "r1", "recovered_size_bytes": 3, "recovered_mime": "text/plain",
+            "recovered_b64": "YWJj", "filename": "café; 1.txt", "mark": null}"#;
+        let headers = [
+            ("x-request-id", "r1"),
+            ("x-stego-recovered-size-bytes", "3"),
+            ("x-stego-recovered-mime", "text/plain"),
+            ("content-disposition", "attachment; filename*=UTF-8''caf%C3%A9%3B%201.txt"),
+        ];
+        let from_json = ExtractAnswer::read(&raw(JSON, &[], body)).unwrap();
+        let from_bytes = ExtractAnswer::read(&raw("application/octet-stream", &headers, "abc")).unwrap();
+        assert_eq!(from_json, from_bytes);
+        assert_eq!(from_bytes.secret, "abc");
+        assert_eq!(from_bytes.filename.as_deref(), Some("café; 1.txt"));
+    }
+
+    #[test]
+    fn an_extract_answer_carries_the_size_that_it_names() {
+        let body = r#"{"request_id": "r1", "recovered_size_bytes": 4, "recovered_mime": "text/plain",
+            "recovered_b64": "YWJj"}"#;
+        let error = ExtractAnswer::read(&raw(JSON, &[], body)).unwrap_err();
+        assert!(matches!(error, BadAnswer::Size { named: 4, carried: 3 }), "{error}");
+    }
+
+    #[test]
+    fn capacity_and_health_are_read() {
+        let body = r#"{"request_id": "r1", "width": 4, "height": 2, "channels": 3, "format": "PNG",
+            "modes": [{"mode": "sequential", "lsb_per_channel": 1, "capacity_bytes": 9}]}"#;
+        let capacity = CapacityAnswer::read(&raw(JSON, &[], body)).unwrap();
+        assert_eq!(capacity.modes[0].capacity_bytes, 9);
+        let body = r#"{"status": "ok", "node_id": "n1", "cluster_name": "phase1", "version": "0.1.0",
+            "uptime_s": 7}"#;
+        let health = HealthAnswer::read(&raw(JSON, &[], body)).unwrap();
+        assert_eq!((health.node_id.as_str(), health.uptime_s), ("n1", 7));
+    }
+
+    fn raw(accept: &'static str, headers: &[(&'static str, &str)], body: &str) -> RawReply {
+        let mut map = HeaderMap::new();
+        map.insert("content-type", accept.parse().unwrap());
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        let via = Via { endpoint: "http://a".parse().unwrap(), attempts: 1 };
+        RawReply { via, accept, headers: map, body: Bytes::copy_from_slice(body.as_bytes()) }
+    }
+}

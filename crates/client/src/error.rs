@@ -1,0 +1,303 @@
+//! What can go wrong with a request, and the short stable name of each kind.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::reply::Via;
+
+/// Longest `code` that is taken from a problem document as the name of an error kind.
+const MAX_CODE_LEN_BYTES: usize = 64;
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The request cannot be sent as it is, such as with a media type that is none.
+    #[error("the request cannot be built")]
+    Request {
+        /// What is wrong with it.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// No connection to the endpoint.
+    #[error("cannot connect to {}", via.endpoint)]
+    Connect {
+        /// The endpoint asked last.
+        via: Via,
+        /// What the network said.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The connection broke before the answer was complete.
+    #[error("the connection to {} broke", via.endpoint)]
+    ConnectionLost {
+        /// The endpoint asked last.
+        via: Via,
+        /// What the network said.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// No complete answer before the request's deadline.
+    #[error("no answer from {} within {} ms", via.endpoint, timeout.as_millis())]
+    Timeout {
+        /// The endpoint asked last.
+        via: Via,
+        /// The time the request had, retries included.
+        timeout: Duration,
+    },
+    /// The node answered with an error status.
+    #[error("{} answered {refusal}", via.endpoint)]
+    Refused {
+        /// The endpoint that answered.
+        via: Via,
+        /// What it said.
+        refusal: Box<Refusal>,
+    },
+    /// The answer is not what the API promises.
+    #[error("the answer of {} is not what the API promises", via.endpoint)]
+    BadAnswer {
+        /// The endpoint that answered.
+        via: Via,
+        /// What is wrong with it.
+        #[source]
+        source: BadAnswer,
+    },
+    /// The answer is larger than this client reads.
+    #[error("the answer of {} is larger than {limit_bytes} bytes", via.endpoint)]
+    AnswerTooLarge {
+        /// The endpoint that answered.
+        via: Via,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The runtime stopped while the answer was being read.
+    #[error("stopped while reading the answer")]
+    Stopped,
+}
+
+impl ClientError {
+    /// The kind of this error, for counting.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Request { .. } => ErrorKind::BadRequest,
+            Self::Connect { .. } => ErrorKind::Connect,
+            Self::ConnectionLost { .. } => ErrorKind::ConnectionLost,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::Refused { refusal, .. } => match refusal.code() {
+                Some(code) => ErrorKind::Problem(code.to_owned()),
+                None => ErrorKind::Http(refusal.status),
+            },
+            Self::BadAnswer { .. } => ErrorKind::BadAnswer,
+            Self::AnswerTooLarge { .. } => ErrorKind::AnswerTooLarge,
+            Self::Stopped => ErrorKind::Stopped,
+        }
+    }
+
+    /// The endpoint asked last and the number of attempts; `None` where no node was asked.
+    pub fn via(&self) -> Option<&Via> {
+        match self {
+            Self::Request { .. } | Self::Stopped => None,
+            Self::Connect { via, .. }
+            | Self::ConnectionLost { via, .. }
+            | Self::Timeout { via, .. }
+            | Self::Refused { via, .. }
+            | Self::BadAnswer { via, .. }
+            | Self::AnswerTooLarge { via, .. } => Some(via),
+        }
+    }
+}
+
+/// The kind of an error under a name that does not change: what errors are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ErrorKind {
+    /// The request cannot be sent as it is.
+    BadRequest,
+    /// No connection.
+    Connect,
+    /// The connection broke before the answer was complete.
+    ConnectionLost,
+    /// No complete answer in time.
+    Timeout,
+    /// An error status without a problem document.
+    Http(u16),
+    /// An error status with a problem document: its `code`.
+    Problem(String),
+    /// An answer that is not what the API promises.
+    BadAnswer,
+    /// An answer larger than the client reads.
+    AnswerTooLarge,
+    /// The runtime stopped.
+    Stopped,
+}
+
+impl ErrorKind {
+    /// The name: lower case, words joined by `_`; the node's own `code` where it gave one.
+    pub fn as_str(&self) -> Cow<'_, str> {
+        match self {
+            Self::BadRequest => "bad_request".into(),
+            Self::Connect => "connect".into(),
+            Self::ConnectionLost => "connection_lost".into(),
+            Self::Timeout => "timeout".into(),
+            Self::Http(status) => format!("http_{status}").into(),
+            Self::Problem(code) => code.as_str().into(),
+            Self::BadAnswer => "bad_answer".into(),
+            Self::AnswerTooLarge => "answer_too_large".into(),
+            Self::Stopped => "stopped".into(),
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_str())
+    }
+}
+
+/// An error status and what the node said about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The problem document, where there is one.
+    pub problem: Option<Problem>,
+    /// How long the node asks to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// Whether the node says that it is only busy, paused or draining.
+    pub(crate) fn is_temporary(&self) -> bool {
+        matches!(self.status, 429 | 503)
+    }
+
+    /// The problem's code, where it is a plain name. Anything else is not used as one: kinds are counted and
+    /// printed, and what a peer sends must not make the list of them large or strange.
+    fn code(&self) -> Option<&str> {
+        let code = self.problem.as_ref()?.code.as_deref()?;
+        let plain =
+            code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        (plain && (1..=MAX_CODE_LEN_BYTES).contains(&code.len())).then_some(code)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        let Some(problem) = &self.problem else { return Ok(()) };
+        if let Some(code) = self.code() {
+            write!(f, " {code}")?;
+        }
+        match problem.detail.as_ref().or(problem.title.as_ref()) {
+            // A peer's text goes to terminals: no control characters.
+            Some(text) => write!(f, ": {}", text.replace(char::is_control, " ")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Problem {
+    /// A URI for the type of problem.
+    #[serde(rename = "type", default)]
+    pub type_uri: Option<String>,
+    /// What kind of problem this is, for people.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// What happened this time, for people.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// The stable name of the problem, for programs.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// The id under which the node logged the request.
+    #[serde(default)]
+    pub request_id: Option<String>,
+    /// Every other member, such as the bytes that were needed and available.
+    #[serde(flatten)]
+    pub extensions: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum BadAnswer {
+    /// A header that the API promises is missing, or its value cannot be read.
+    #[error("the header `{name}` is missing or unreadable")]
+    Header {
+        /// The header.
+        name: &'static str,
+    },
+    /// Another content type than the one asked for.
+    #[error("the content type is `{found}` and not `{expected}`")]
+    ContentType {
+        /// What the request accepts.
+        expected: &'static str,
+        /// What came.
+        found: String,
+    },
+    /// The body is not the JSON that the API promises.
+    #[error("the body is not the JSON expected")]
+    Json {
+        /// Where it differs.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A member is not base64.
+    #[error("`{member}` is not base64")]
+    Base64 {
+        /// The member.
+        member: &'static str,
+        /// Where it differs.
+        #[source]
+        source: base64::DecodeError,
+    },
+    /// The size that the answer names is not the size of what it carries.
+    #[error("the answer names {named} bytes and carries {carried}")]
+    Size {
+        /// As named.
+        named: u64,
+        /// As found.
+        carried: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_keeps_its_extension_members() {
+        let text = r#"{"type": "/problems/payload-too-large", "title": "Too large", "status": 413,
+            "detail": "no room", "code": "payload_too_large", "request_id": "r1", "needed_bytes": 9}"#;
+        let problem: Problem = serde_json::from_str(text).unwrap();
+        assert_eq!(problem.code.as_deref(), Some("payload_too_large"));
+        assert_eq!(problem.extensions["needed_bytes"], 9);
+        let refusal = Refusal { status: 413, problem: Some(problem), retry_after: None };
+        assert_eq!(refusal.to_string(), "413 payload_too_large: no room");
+    }
+
+    #[test]
+    fn kinds_have_plain_names() {
+        let check = |code: Option<&str>, expected: &str| {
+            let problem = Problem {
+                type_uri: None,
+                title: None,
+                detail: None,
+                code: code.map(str::to_owned),
+                request_id: None,
+                extensions: serde_json::Map::new(),
+            };
+            let refusal = Box::new(Refusal { status: 422, problem: Some(problem), retry_after: None });
+            let via = Via { endpoint: "http://a".parse().unwrap(), attempts: 1 };
+            assert_eq!(ClientError::Refused { via, refusal }.kind().as_str(), expected);
+        };
+        check(Some("no_payload"), "no_payload");
+        check(Some("two words"), "http_422");
+        check(Some("\u{1b}[31m"), "http_422");
+        check(Some(&"a".repeat(65)), "http_422");
+        check(Some(""), "http_422");
+        check(None, "http_422");
+    }
+}

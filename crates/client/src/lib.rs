@@ -1,0 +1,43 @@
+//! The HTTP client of a cluster: any node serves any request, and this crate finds one that does.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use client::{Client, EmbedRequest, ExtractRequest, Upload};
+//!
+//! let client = Client::builder(["http://127.0.0.1:8081".parse()?, "http://127.0.0.1:8082".parse()?]).build()?;
+//! let embedded = client.embed(&EmbedRequest::new(Upload::new("meet me at noon").name("note.txt"))).await?;
+//! let found = client.extract(&ExtractRequest::new(Upload::new(embedded.stego_image))).await?;
+//! assert_eq!(&found.secret[..], b"meet me at noon");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Contract.** A request goes to the endpoints in turn. When one cannot be reached or cuts the connection,
+//! the next is asked at once; when one answers 429 or 503, it is not asked again before its `Retry-After` has
+//! passed. A request ends within its timeout, attempts and pauses included, and is sent at most
+//! `1 + max_retries` times. Only calls that are safe to repeat exist here.
+//!
+//! **Invariants.** Answers are read up to a limit and never trusted: an answer that is not what the API
+//! promises is [`ClientError::BadAnswer`]. Every answer and every error that a node caused says which endpoint
+//! it came from and after how many attempts.
+
+mod answer;
+mod builder;
+mod calls;
+mod endpoints;
+mod error;
+mod reply;
+mod request;
+mod send;
+#[cfg(test)]
+mod test_server;
+
+pub use answer::{
+    CapacityAnswer, CoverInfo, DatasetAnswer, EmbedAnswer, ExtractAnswer, HealthAnswer, ModeCapacity,
+};
+pub use builder::{BuildError, ClientBuilder};
+pub use calls::Client;
+pub use endpoints::{Endpoint, EndpointError};
+pub use error::{BadAnswer, ClientError, ErrorKind, Problem, Refusal};
+pub use reply::{Reply, Via};
+pub use request::{AnswerForm, CapacityRequest, EmbedRequest, ExtractRequest, Upload};

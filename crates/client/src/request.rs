@@ -1,0 +1,237 @@
+//! What is asked of a node: typed requests, and the plain call that each becomes.
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+
+/// A file to send.
+#[derive(Debug, Clone, Default)]
+pub struct Upload {
+    bytes: Bytes,
+    name: Option<String>,
+    media_type: Option<String>,
+}
+
+impl Upload {
+    /// A file without a name or a type.
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), name: None, media_type: None }
+    }
+
+    /// Names the file.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Gives the file's media type, such as `text/plain`.
+    pub fn media_type(mut self, media_type: impl Into<String>) -> Self {
+        self.media_type = Some(media_type.into());
+        self
+    }
+
+    fn part(&self) -> Result<Part, reqwest::Error> {
+        let part = Part::stream_with_length(self.bytes.clone(), self.bytes.len() as u64);
+        let part = match &self.name {
+            // Control characters would end the header line that carries the name.
+            Some(name) => part.file_name(name.replace(char::is_control, "_")),
+            None => part,
+        };
+        match &self.media_type {
+            Some(media_type) => part.mime_str(media_type),
+            None => Ok(part),
+        }
+    }
+}
+
+/// How an answer carries its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AnswerForm {
+    /// The file itself, the rest in headers: the smallest answer.
+    #[default]
+    Binary,
+    /// JSON with the file in base64.
+    Json,
+}
+
+/// Hide a secret in an image.
+#[derive(Debug, Clone, Default)]
+pub struct EmbedRequest {
+    secret: Upload,
+    cover: Option<Upload>,
+    bits: Option<u8>,
+    mode: Option<String>,
+    form: AnswerForm,
+}
+
+impl EmbedRequest {
+    /// Hides `secret` in the node's default cover with the node's settings.
+    pub fn new(secret: Upload) -> Self {
+        Self { secret, ..Self::default() }
+    }
+
+    /// Hides it in this image.
+    pub fn cover(mut self, cover: Upload) -> Self {
+        self.cover = Some(cover);
+        self
+    }
+
+    /// Uses this many low bits of each sample, 1 to 4.
+    pub fn bits(mut self, bits: u8) -> Self {
+        self.bits = Some(bits);
+        self
+    }
+
+    /// Chooses how the bits are spread, such as `sequential`.
+    pub fn mode(mut self, mode: impl Into<String>) -> Self {
+        self.mode = Some(mode.into());
+        self
+    }
+
+    /// Chooses the form of the answer.
+    pub fn answer(mut self, form: AnswerForm) -> Self {
+        self.form = form;
+        self
+    }
+
+    pub(crate) fn call(&self) -> Call {
+        let mut call = Call::post("/api/embed", accept(self.form, "image/png")).file("file", &self.secret);
+        if let Some(cover) = &self.cover {
+            call = call.file("cover", cover);
+        }
+        if let Some(bits) = self.bits {
+            call = call.text("bits", bits.to_string());
+        }
+        if let Some(mode) = &self.mode {
+            call = call.text("mode", mode.clone());
+        }
+        call
+    }
+}
+
+/// Find the secret in a stego image.
+#[derive(Debug, Clone)]
+pub struct ExtractRequest {
+    image: Upload,
+    form: AnswerForm,
+}
+
+impl ExtractRequest {
+    /// Looks into `image`.
+    pub fn new(image: Upload) -> Self {
+        Self { image, form: AnswerForm::default() }
+    }
+
+    /// Chooses the form of the answer.
+    pub fn answer(mut self, form: AnswerForm) -> Self {
+        self.form = form;
+        self
+    }
+
+    pub(crate) fn call(&self) -> Call {
+        Call::post("/api/extract", accept(self.form, "application/octet-stream")).file("file", &self.image)
+    }
+}
+
+/// Ask what fits into an image.
+#[derive(Debug, Clone)]
+pub struct CapacityRequest {
+    image: Upload,
+}
+
+impl CapacityRequest {
+    /// Asks about `image`.
+    pub fn new(image: Upload) -> Self {
+        Self { image }
+    }
+
+    pub(crate) fn call(&self) -> Call {
+        Call::post("/api/capacity", JSON).file("file", &self.image)
+    }
+}
+
+pub(crate) const JSON: &str = "application/json";
+
+fn accept(form: AnswerForm, binary: &'static str) -> &'static str {
+    match form {
+        AnswerForm::Binary => binary,
+        AnswerForm::Json => JSON,
+    }
+}
+
+/// A request as a value that can be sent any number of times.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// The content type asked for, and the only one taken.
+    pub(crate) accept: &'static str,
+    fields: Vec<(&'static str, Field)>,
+}
+
+#[derive(Debug, Clone)]
+enum Field {
+    File(Upload),
+    Text(String),
+}
+
+impl Call {
+    pub(crate) fn get(path: impl Into<String>, accept: &'static str) -> Self {
+        Self { method: Method::GET, path: path.into(), accept, fields: Vec::new() }
+    }
+
+    fn post(path: &str, accept: &'static str) -> Self {
+        Self { method: Method::POST, path: path.into(), accept, fields: Vec::new() }
+    }
+
+    fn file(mut self, name: &'static str, upload: &Upload) -> Self {
+        self.fields.push((name, Field::File(upload.clone())));
+        self
+    }
+
+    fn text(mut self, name: &'static str, value: String) -> Self {
+        self.fields.push((name, Field::Text(value)));
+        self
+    }
+
+    /// The body; `None` for a call without one. Files are shared, not copied.
+    pub(crate) fn form(&self) -> Result<Option<Form>, reqwest::Error> {
+        if self.fields.is_empty() {
+            return Ok(None);
+        }
+        let mut form = Form::new();
+        for (name, field) in &self.fields {
+            form = match field {
+                Field::File(upload) => form.part(*name, upload.part()?),
+                Field::Text(value) => form.text(*name, value.clone()),
+            };
+        }
+        Ok(Some(form))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_the_answer_decides_what_is_accepted() {
+        let check = |call: Call, expected| assert_eq!(call.accept, expected);
+        let upload = || Upload::new("x");
+        check(EmbedRequest::new(upload()).call(), "image/png");
+        check(EmbedRequest::new(upload()).answer(AnswerForm::Json).call(), "application/json");
+        check(ExtractRequest::new(upload()).call(), "application/octet-stream");
+        check(ExtractRequest::new(upload()).answer(AnswerForm::Json).call(), "application/json");
+    }
+
+    #[test]
+    fn a_media_type_that_is_none_is_an_error() {
+        let request = EmbedRequest::new(Upload::new("x").media_type("no type"));
+        assert!(request.call().form().is_err());
+    }
+
+    #[test]
+    fn a_call_without_fields_has_no_body() {
+        assert!(Call::get("/livez", JSON).form().unwrap().is_none());
+    }
+}
