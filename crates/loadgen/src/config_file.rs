@@ -1,0 +1,105 @@
+//! What a cluster's configuration file says to a load generator: where the nodes are, and its defaults.
+//!
+//! Everything else in the file is the nodes' business and is passed over here; a node checks all of it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use client::Endpoint;
+use serde::Deserialize;
+
+/// Largest configuration file that is read.
+const MAX_LEN_BYTES: u64 = 1024 * 1024;
+
+/// The part of a configuration file that is used here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub(crate) struct ConfigFile {
+    #[serde(default)]
+    nodes: Vec<Node>,
+    #[serde(default)]
+    pub(crate) loadgen: LoadgenSection,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Node {
+    ip: IpAddr,
+    http_port: u16,
+}
+
+/// The `loadgen` section.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoadgenSection {
+    pub(crate) request_timeout_ms: Option<u64>,
+    pub(crate) max_retries: Option<u32>,
+}
+
+impl ConfigFile {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let read = || -> anyhow::Result<Self> {
+            let mut text = String::new();
+            File::open(path)?.take(MAX_LEN_BYTES + 1).read_to_string(&mut text)?;
+            ensure!(text.len() as u64 <= MAX_LEN_BYTES, "it is larger than {MAX_LEN_BYTES} bytes");
+            Self::parse(&text)
+        };
+        read().with_context(|| format!("cannot use the configuration file {}", path.display()))
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        Ok(serde_saphyr::from_str(text)?)
+    }
+
+    /// The nodes' addresses; `None` where the file names no nodes.
+    pub(crate) fn server_list(&self) -> Option<Vec<Endpoint>> {
+        let endpoint = |node: &Node| {
+            let address = format!("http://{}", SocketAddr::new(node.ip, node.http_port));
+            address.parse().expect("an ip and a port make an endpoint")
+        };
+        (!self.nodes.is_empty()).then(|| self.nodes.iter().map(endpoint).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: &str = "
+cluster_name: phase1
+nodes:
+  - { id: n1, ip: 172.20.10.2, http_port: 8081, raft_port: 5001 }
+  - { id: n2, ip: '::1', http_port: 8082, raft_port: 5002 }
+stego:   { lsb_per_channel: 1, compress: true, max_pixels: 0 }
+gui:     { status_poll_ms: 1000 }
+loadgen: { request_timeout_ms: 4000, max_retries: 3 }
+";
+
+    #[test]
+    fn a_cluster_file_gives_servers_and_defaults() {
+        let file = ConfigFile::parse(CLUSTER).unwrap();
+        let servers: Vec<_> = file.server_list().unwrap().iter().map(Endpoint::to_string).collect();
+        assert_eq!(servers, ["http://172.20.10.2:8081", "http://[::1]:8082"]);
+        assert_eq!(file.loadgen.request_timeout_ms, Some(4000));
+        assert_eq!(file.loadgen.max_retries, Some(3));
+    }
+
+    #[test]
+    fn what_is_left_out_stays_at_the_defaults() {
+        let file = ConfigFile::parse("cluster_name: x\n").unwrap();
+        assert_eq!(file, ConfigFile::default());
+        assert_eq!(file.server_list(), None);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let check = |text: &str, expected: &str| {
+            let error = ConfigFile::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{expected:?} in {error}");
+        };
+        check("nodes: [{ id: n1, ip: 172.20.10.2 }]", "http_port");
+        check("nodes: [{ ip: here, http_port: 8081 }]", "IP address");
+        check("loadgen: { max_retrys: 2 }", "max_retrys");
+    }
+}

@@ -1,0 +1,192 @@
+//! The checks on answers, and the threads that make them.
+//!
+//! Checking is processor work. It runs on a pool of its own, as large as the machine and at a lower priority,
+//! so that neither the connections here nor a node on the same machine wait for it. What is queued is
+//! bounded by the requests that may be under way.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use anyhow::Context as _;
+use client::EmbedAnswer;
+use tokio::sync::oneshot;
+
+/// Why a request failed: a name to count by, and what happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) kind: Cow<'static, str>,
+    pub(crate) text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: &'static str, text: impl Into<String>) -> Self {
+        Self { kind: Cow::Borrowed(kind), text: text.into() }
+    }
+}
+
+impl From<client::ClientError> for Failure {
+    fn from(error: client::ClientError) -> Self {
+        Self { kind: Cow::Owned(error.kind().as_str().into_owned()), text: with_causes(&error) }
+    }
+}
+
+/// An error and its causes, on one line.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// The threads that check answers.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    pool: rayon::ThreadPool,
+}
+
+impl Verifier {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .thread_name(|index| format!("verify-{index}"))
+            .start_handler(|_| lower_priority())
+            // The message is on stderr already; the request that waits for the check fails.
+            .panic_handler(|_| {})
+            .build()
+            .context("cannot start the threads that verify answers")?;
+        Ok(Self { pool })
+    }
+
+    /// Runs `job` on the pool.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (sender, receiver) = oneshot::channel();
+        // Whoever waited may be gone after Ctrl-C: then the result is for nobody.
+        self.pool.spawn(move || drop(sender.send(job())));
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(Failure::new("verify_panicked", "the check of an answer panicked")))
+    }
+}
+
+/// On Linux a priority belongs to a thread; elsewhere this would slow the whole process.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    {
+        const NICE: i32 = 10;
+        // Without it the checks compete for the processor as equals: slower, not wrong.
+        let _ = rustix::process::setpriority_process(None, NICE);
+    }
+}
+
+/// The image is a whole PNG with all its checksums right, and carries exactly this secret.
+pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8]) -> Result<(), Failure> {
+    let extracted = stego::extract(&answer.stego_image, &stego::Limits::default()).map_err(|error| {
+        let kind = match &error {
+            stego::ExtractError::Image(_) | stego::ExtractError::Reencoded { .. } => "invalid_png",
+            stego::ExtractError::Container(_) => "wrong_bytes",
+        };
+        Failure::new(kind, format!("the image from {}: {}", answer.via.endpoint, with_causes(&error)))
+    })?;
+    if answer.secret_size_bytes != secret.len() as u64 {
+        let text =
+            format!("{} took {} bytes for {}", answer.via.endpoint, secret.len(), answer.secret_size_bytes);
+        return Err(Failure::new("bad_answer", text));
+    }
+    check_same(&extracted.secret, secret, &answer.via)
+}
+
+/// The bytes are exactly this secret.
+pub(crate) fn check_same(found: &[u8], secret: &[u8], via: &client::Via) -> Result<(), Failure> {
+    if found == secret {
+        return Ok(());
+    }
+    let differs_at = found.iter().zip(secret).take_while(|(found, hidden)| found == hidden).count();
+    let text = format!(
+        "{} gave {} bytes for a secret of {}, different from byte {differs_at} on",
+        via.endpoint,
+        found.len(),
+        secret.len()
+    );
+    Err(Failure::new("wrong_bytes", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use client::CoverInfo;
+    use stego::{Channels, Cover, EmbedOptions, Limits, Secret};
+
+    use super::*;
+
+    const SECRET: &[u8] = b"meet me at noon";
+
+    #[test]
+    fn only_the_whole_image_with_the_same_secret_passes() {
+        let check = |png: &[u8], secret: &[u8], expected: Result<(), &str>| {
+            let found = check_embedded(&answer(png, secret.len()), secret);
+            assert_eq!(found.as_ref().map_err(|failure| &*failure.kind).copied(), expected, "{found:?}");
+        };
+        let png = stego_image();
+        check(&png, SECRET, Ok(()));
+        check(&png, b"meet me at nine", Err("wrong_bytes"));
+        check(&png, b"meet me", Err("wrong_bytes"));
+        check(&png[..png.len() - 20], SECRET, Err("invalid_png"));
+        check(b"<html>", SECRET, Err("invalid_png"));
+        let mut damaged = png.clone();
+        damaged[png.len() / 2] ^= 1;
+        check(&damaged, SECRET, Err("invalid_png"));
+    }
+
+    #[test]
+    fn an_image_without_a_secret_carries_the_wrong_bytes() {
+        let plain = cover().to_png();
+        let failure = check_embedded(&answer(&plain, SECRET.len()), SECRET).unwrap_err();
+        assert_eq!(failure.kind, "wrong_bytes");
+    }
+
+    #[test]
+    fn the_size_that_the_answer_names_is_checked() {
+        let failure = check_embedded(&answer(&stego_image(), SECRET.len() + 1), SECRET).unwrap_err();
+        assert_eq!(failure.kind, "bad_answer");
+    }
+
+    #[test]
+    fn a_difference_is_located() {
+        let failure = check_same(b"abXd", b"abcd", &via()).unwrap_err();
+        assert!(failure.text.ends_with("different from byte 2 on"), "{}", failure.text);
+    }
+
+    #[tokio::test]
+    async fn a_check_that_panics_fails_its_request_only() {
+        let verifier = Verifier::new().unwrap();
+        let failure = verifier.run(|| -> Result<(), Failure> { panic!("on purpose") }).await.unwrap_err();
+        assert_eq!(failure.kind, "verify_panicked");
+        assert_eq!(verifier.run(|| Ok(7)).await, Ok(7));
+    }
+
+    fn stego_image() -> Vec<u8> {
+        let options = EmbedOptions::default();
+        stego::embed(&cover(), &Secret::new(SECRET), &options, &Limits::default()).unwrap().png
+    }
+
+    fn cover() -> Cover {
+        let samples = (0..40 * 40 * 3_u32).map(|number| (number * number % 251) as u8).collect();
+        Cover::from_samples(40, 40, Channels::Rgb, samples).unwrap()
+    }
+
+    fn answer(png: &[u8], secret_size_bytes: usize) -> EmbedAnswer {
+        EmbedAnswer {
+            via: via(),
+            request_id: "r1".into(),
+            stego_image: bytes::Bytes::copy_from_slice(png),
+            cover: CoverInfo { width: 40, height: 40, channels: 3, lsb_per_channel: 1, capacity_bytes: 500 },
+            secret_size_bytes: secret_size_bytes as u64,
+            payload_size_bytes: 100,
+            notes: Vec::new(),
+            mark_id: None,
+        }
+    }
+
+    fn via() -> client::Via {
+        client::Via { endpoint: "http://a".parse().unwrap(), attempts: 1 }
+    }
+}
