@@ -1,0 +1,78 @@
+//! Reading and writing files, with `-` for standard input and output.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use tempfile::NamedTempFile;
+
+/// An image file is read into memory up to this length: room for 100 megapixels stored without compression.
+pub(crate) const MAX_IMAGE_FILE_BYTES: u64 = 1 << 30;
+
+/// Whether `path` stands for standard input or output.
+pub(crate) fn is_standard_stream(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Reads all of `path`, which may be at most `max_bytes` long.
+pub(crate) fn read(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
+    let mut source: Box<dyn Read> = if is_standard_stream(path) {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?)
+    };
+    let mut bytes = Vec::new();
+    source
+        .by_ref()
+        .take(max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.len() as u64 > max_bytes {
+        bail!("{} is longer than {max_bytes} bytes", path.display());
+    }
+    Ok(bytes)
+}
+
+/// Writes `bytes` to `path`, all or nothing: a half-written file is never seen under its name. An existing file is
+/// replaced only with `force`.
+pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()> {
+    if is_standard_stream(path) {
+        return std::io::stdout().write_all(bytes).context("cannot write to standard output");
+    }
+    refuse_existing(path, force)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let cannot = || format!("cannot write {}", path.display());
+    let mut file = NamedTempFile::new_in(&folder).with_context(cannot)?;
+    file.write_all(bytes).with_context(cannot)?;
+    open_to_the_usual_readers(file.as_file()).with_context(cannot)?;
+    if force {
+        file.persist(path).map_err(|error| error.error).with_context(cannot)?;
+    } else {
+        file.persist_noclobber(path).map_err(|error| error.error).with_context(cannot)?;
+    }
+    Ok(())
+}
+
+/// Fails if `path` exists and may not be replaced; asked before long work as well.
+pub(crate) fn refuse_existing(path: &Path, force: bool) -> anyhow::Result<()> {
+    if !force && !is_standard_stream(path) && path.exists() {
+        bail!("{} exists; --force replaces it", path.display());
+    }
+    Ok(())
+}
+
+/// Temporary files are made for their owner only; results are given the mode a new file gets from most shells.
+fn open_to_the_usual_readers(file: &File) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    }
+    #[cfg(not(unix))]
+    let _ = file;
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! The `stegctl` binary: embeds, extracts and looks into images on this machine, without a server.
+//!
+//! Standard output is data, standard error is everything else.
+
+mod cli;
+mod commands;
+mod failure;
+mod files;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}

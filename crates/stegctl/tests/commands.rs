@@ -1,0 +1,142 @@
+//! The commands as a shell sees them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn stegctl(folder: &Path, args: &[&str], input: &[u8]) -> Output {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_stegctl"))
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input closes the pipe.
+    let _ = process.stdin.take().unwrap().write_all(input);
+    process.wait_with_output().unwrap()
+}
+
+/// Runs a command that must succeed, and returns its standard output.
+fn done(folder: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
+    let output = stegctl(folder, args, input);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Runs a command that must fail with this status and code, and leave standard output empty.
+fn refused(folder: &Path, args: &[&str], status: i32, code: &str) -> String {
+    let output = stegctl(folder, args, b"");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {error}");
+    assert!(error.starts_with(&format!("error[{code}]: ")), "{args:?}: {error}");
+    assert_eq!(output.stdout, b"", "{args:?}");
+    error
+}
+
+/// A folder with a small cover in it.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = testkit::noise(1, 300 * 200 * 3);
+    let cover = stego::Cover::from_samples(300, 200, stego::Channels::Rgb, samples).unwrap();
+    std::fs::write(folder.path().join("cover.png"), cover.to_png()).unwrap();
+    folder
+}
+
+#[test]
+fn a_file_is_hidden_and_found_under_its_name() {
+    let folder = folder();
+    let secret = testkit::text(5000);
+    std::fs::write(folder.path().join("letter.txt"), &secret).unwrap();
+    done(folder.path(), &["embed", "letter.txt", "--cover", "cover.png", "-o", "out.png"], b"");
+    std::fs::remove_file(folder.path().join("letter.txt")).unwrap();
+    done(folder.path(), &["extract", "out.png"], b"");
+    assert_eq!(std::fs::read(folder.path().join("letter.txt")).unwrap(), secret);
+
+    let text = String::from_utf8(done(folder.path(), &["inspect", "out.png"], b"")).unwrap();
+    for line in ["PNG, 300 × 200", "version 2", "letter.txt", "text/plain", "5000 bytes", "compressed"] {
+        assert!(text.contains(line), "`{line}` is not in {text}");
+    }
+    let facts: Value =
+        serde_json::from_slice(&done(folder.path(), &["inspect", "--json", "out.png"], b"")).unwrap();
+    assert_eq!(facts["payload"]["name"], "letter.txt");
+    assert_eq!(facts["payload"]["secret_size_bytes"], 5000);
+    assert_eq!(facts["problem"], Value::Null);
+}
+
+#[test]
+fn pipes_carry_data_only() {
+    let folder = folder();
+    let secret = testkit::noise(1, 3000);
+    let image =
+        done(folder.path(), &["embed", "-", "--cover", "cover.png", "--bits", "2", "-o", "-"], &secret);
+    assert_eq!(done(folder.path(), &["extract", "-", "-o", "-"], &image), secret);
+    done(folder.path(), &["extract", "-"], &image);
+    assert_eq!(std::fs::read(folder.path().join("secret.bin")).unwrap(), secret);
+}
+
+#[test]
+fn capacity_is_what_embed_takes() {
+    let folder = folder();
+    let facts: Value =
+        serde_json::from_slice(&done(folder.path(), &["capacity", "cover.png", "--json"], b"")).unwrap();
+    for mode in facts["modes"].as_array().unwrap() {
+        let bits = mode["lsb_per_channel"].to_string();
+        let fits = mode["capacity_bytes"].as_u64().unwrap() as usize;
+        let args = ["embed", "secret", "--cover", "cover.png", "--bits", &bits, "-o", "out.png", "--force"];
+        std::fs::write(folder.path().join("secret"), testkit::noise(2, fits)).unwrap();
+        done(folder.path(), &args, b"");
+        std::fs::write(folder.path().join("secret"), testkit::noise(2, fits + 1)).unwrap();
+        let error = refused(folder.path(), &args, 4, "capacity_exceeded");
+        assert!(error.contains(&format!("{}", fits + 1)) && error.contains(&format!("{fits}")), "{error}");
+    }
+    let table = String::from_utf8(done(folder.path(), &["capacity", "cover.png"], b"")).unwrap();
+    assert_eq!(table.lines().count(), 5);
+}
+
+#[test]
+fn nothing_is_overwritten_without_being_told() {
+    let folder = folder();
+    std::fs::write(folder.path().join("s.txt"), "secret").unwrap();
+    let embed = ["embed", "s.txt", "--cover", "cover.png", "-o", "out.png"];
+    done(folder.path(), &embed, b"");
+    let before = std::fs::read(folder.path().join("out.png")).unwrap();
+    assert!(refused(folder.path(), &embed, 1, "file").contains("--force"));
+    assert!(refused(folder.path(), &["extract", "out.png"], 1, "file").contains("--force"));
+    assert_eq!(std::fs::read(folder.path().join("out.png")).unwrap(), before);
+    done(folder.path(), &[&embed[..], &["--force"]].concat(), b"");
+}
+
+#[test]
+fn failures_have_a_status_and_a_code_for_scripts() {
+    let folder = folder();
+    std::fs::write(folder.path().join("noise.png"), testkit::noise(1, 100)).unwrap();
+    let image = std::fs::read(folder.path().join("cover.png")).unwrap();
+    std::fs::write(folder.path().join("half.png"), &image[..image.len() / 2]).unwrap();
+    std::fs::write(folder.path().join("photo.jpg"), jpeg()).unwrap();
+    let check = |args: &[&str], status: i32, code: &str| refused(folder.path(), args, status, code);
+    check(&["extract", "absent.png"], 1, "file");
+    check(&["extract", "noise.png"], 3, "not_an_image");
+    check(&["extract", "half.png"], 3, "truncated_image");
+    check(&["extract", "cover.png"], 5, "no_payload");
+    check(&["extract", "photo.jpg"], 5, "image_was_reencoded");
+    check(&["capacity", "cover.png", "--max-pixels", "1000"], 4, "too_many_pixels");
+    let inspected = stegctl(folder.path(), &["inspect", "cover.png"], b"");
+    assert_eq!(inspected.status.code(), Some(5));
+    assert!(String::from_utf8(inspected.stdout).unwrap().contains("no_payload"));
+    assert_eq!(stegctl(folder.path(), &["embed"], b"").status.code(), Some(2));
+    assert_eq!(stegctl(folder.path(), &["embed", "x", "-o", "y", "--bits", "5"], b"").status.code(), Some(2));
+}
+
+/// The smallest start of a JPEG that is taken for one: 8 × 8 grey, no scan.
+fn jpeg() -> Vec<u8> {
+    let mut file = vec![0xFF, 0xD8, 0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0];
+    file.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0xFF, 0xD9]);
+    file
+}
