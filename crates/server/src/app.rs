@@ -69,6 +69,11 @@ impl App {
         BitsPerSample::new(self.config.stego.lsb_per_channel).expect("the configuration was checked")
     }
 
+    /// When the work of a request that arrives now must have begun.
+    pub(crate) fn start_by(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.config.limits.request_timeout()
+    }
+
     /// From now on the node reports that it is about to stop.
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);

@@ -86,7 +86,8 @@ async fn run(config: Config, node: NodeConfig) -> anyhow::Result<()> {
     let warm_up = Arc::clone(&app);
     tokio::spawn(async move {
         let job_app = Arc::clone(&warm_up);
-        if let Err(error) = warm_up.pool.run(move || drop(job_app.default_cover())).await {
+        if let Err(error) = warm_up.pool.run(warm_up.start_by(), move || drop(job_app.default_cover())).await
+        {
             warn!(%error, "the default cover will be made by the first request that needs it");
         }
     });

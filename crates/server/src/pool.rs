@@ -5,8 +5,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 /// The pixel threads' priority; 0 is normal, 19 the lowest.
 #[cfg(target_os = "linux")]
@@ -26,6 +28,9 @@ pub(crate) enum PoolError {
     /// As many jobs run and wait as may.
     #[error("all places for pixel work are taken")]
     Full,
+    /// No thread was free for the job in time.
+    #[error("no thread was free for the work on the pixels in time")]
+    Late,
     /// The job panicked; the pool goes on.
     #[error("the work on the pixels failed unexpectedly")]
     Panicked,
@@ -53,24 +58,46 @@ impl PixelPool {
         self.places.available_permits() == 0
     }
 
-    /// Does `job` on one of the threads. A caller that is gone by the time a thread is free costs nothing more.
+    /// Does `job` on one of the threads, if one is free for it before `start_by`. A job that has begun is waited for;
+    /// one whose caller is gone does not begin.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
+        start_by: Instant,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PoolError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PoolError::Full)?;
-        let (answer, answered) = oneshot::channel();
-        self.threads.spawn(move || {
-            let _place = place;
-            if !answer.is_closed() {
-                // The job's state is dropped by unwinding; nothing of it is seen again.
-                let _ = answer.send(catch_unwind(AssertUnwindSafe(job)));
+        let ticket = Arc::new(Ticket::default());
+        let (answer, mut answered) = oneshot::channel();
+        self.threads.spawn({
+            let ticket = Arc::clone(&ticket);
+            move || {
+                let _place = place;
+                if !answer.is_closed() && ticket.claim() {
+                    // The job's state is dropped by unwinding; nothing of it is seen again.
+                    let _ = answer.send(catch_unwind(AssertUnwindSafe(job)));
+                }
             }
         });
-        match answered.await {
+        let outcome = match timeout_at(start_by, &mut answered).await {
+            Err(_) if ticket.claim() => return Err(PoolError::Late),
+            Err(_) => answered.await,
+            Ok(outcome) => outcome,
+        };
+        match outcome {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(_)) | Err(_) => Err(PoolError::Panicked),
         }
+    }
+}
+
+/// Claimed once: by the thread that begins the job, or by the caller who gives up on it.
+#[derive(Default)]
+struct Ticket(AtomicBool);
+
+impl Ticket {
+    /// Whether the caller of this is the first.
+    fn claim(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -86,55 +113,82 @@ fn lower_priority() {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::task::JoinHandle;
 
     use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    /// Keeps the only thread of `pool` at work until it is released.
+    async fn occupied(pool: &Arc<PixelPool>) -> (mpsc::Sender<()>, JoinHandle<Result<bool, PoolError>>) {
+        let (release, wait) = mpsc::channel();
+        let (started, has_started) = oneshot::channel();
+        let pool = Arc::clone(pool);
+        let running = tokio::spawn(async move {
+            pool.run(soon(), move || {
+                let _ = started.send(());
+                wait.recv().is_ok()
+            })
+            .await
+        });
+        has_started.await.unwrap();
+        (release, running)
+    }
 
     #[tokio::test]
     async fn jobs_beyond_the_queue_are_refused_at_once() {
         let pool = Arc::new(PixelPool::new(1, 1).unwrap());
-        let (release, wait) = mpsc::channel::<()>();
-        let (started, has_started) = oneshot::channel();
-        let running = tokio::spawn({
-            let pool = Arc::clone(&pool);
-            async move {
-                pool.run(move || {
-                    let _ = started.send(());
-                    wait.recv().is_ok()
-                })
-                .await
-            }
-        });
-        has_started.await.unwrap();
+        let (release, running) = occupied(&pool).await;
         let waiting = tokio::spawn({
             let pool = Arc::clone(&pool);
-            async move { pool.run(|| true).await }
+            async move { pool.run(soon(), || true).await }
         });
         while !pool.is_full() {
             tokio::task::yield_now().await;
         }
         assert_eq!(pool.jobs(), 2);
-        assert_eq!(pool.run(|| true).await, Err(PoolError::Full));
+        assert_eq!(pool.run(soon(), || true).await, Err(PoolError::Full));
         release.send(()).unwrap();
         assert_eq!(running.await.unwrap(), Ok(true));
         assert_eq!(waiting.await.unwrap(), Ok(true));
     }
 
     #[tokio::test]
+    async fn a_job_that_waits_too_long_never_begins() {
+        let pool = Arc::new(PixelPool::new(1, 1).unwrap());
+        let (release, running) = occupied(&pool).await;
+        let begun = Arc::new(AtomicBool::new(false));
+        let job_begun = Arc::clone(&begun);
+        let late = pool.run(Instant::now(), move || job_begun.store(true, Ordering::Relaxed)).await;
+        assert_eq!(late, Err(PoolError::Late));
+        release.send(()).unwrap();
+        assert_eq!(running.await.unwrap(), Ok(true));
+        while pool.jobs() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!begun.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
     async fn a_panic_ends_its_job_only() {
         let pool = PixelPool::new(1, 0).unwrap();
-        let panicked = pool.run(|| std::panic::resume_unwind(Box::new("on purpose"))).await;
+        let panicked = pool.run(soon(), || std::panic::resume_unwind(Box::new("on purpose"))).await;
         assert_eq!(panicked, Err::<(), _>(PoolError::Panicked));
         while pool.is_full() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(pool.run(|| 7).await, Ok(7));
+        assert_eq!(pool.run(soon(), || 7).await, Ok(7));
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn pixel_threads_run_at_a_lower_priority() {
         let pool = PixelPool::new(1, 0).unwrap();
-        let nice = pool.run(|| rustix::process::getpriority_process(None)).await.unwrap().unwrap();
+        let nice = pool.run(soon(), || rustix::process::getpriority_process(None)).await.unwrap().unwrap();
         assert_eq!(nice, NICE);
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), 0);
     }

@@ -1,6 +1,6 @@
 //! The configuration: its keys, their defaults, and what makes one valid.
 //!
-//! [`load`] reads it in layers; the keys and defaults are documented in `docs/configuration.md`, which a test
+//! [`load()`] reads it in layers; the keys and defaults are documented in `docs/configuration.md`, which a test
 //! holds to these structures.
 
 mod load;

@@ -70,7 +70,8 @@ pub(super) async fn capacity(
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Json<CapacityAnswer>, Problem> {
-    let mut form = Form::receive(request, FIELDS, &app).await?;
+    let start_by = app.start_by();
+    let mut form = Form::receive(request, FIELDS, &app, start_by).await?;
     let file = form.take_file("file").ok_or_else(|| {
         Problem::malformed(
             "file_missing",
@@ -82,7 +83,7 @@ pub(super) async fn capacity(
         let _upload_memory = form;
         capacity_of(&file.bytes, &job_app, &request_id)
     };
-    app.pool.run(work).await?.map(Json)
+    app.pool.run(start_by, work).await?.map(Json)
 }
 
 /// On a pixel thread: the image is decoded, so that what is promised to fit will be taken.

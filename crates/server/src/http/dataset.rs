@@ -38,7 +38,8 @@ pub(super) async fn dataset(
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
     let job_app = Arc::clone(&app);
-    let body = app.pool.run(move || png(index, &job_app)).await?.ok_or_else(Problem::internal)?;
+    let body =
+        app.pool.run(app.start_by(), move || png(index, &job_app)).await?.ok_or_else(Problem::internal)?;
     let mut headers = HeaderMap::new();
     super::answer::insert(&mut headers, "etag", &tag);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));

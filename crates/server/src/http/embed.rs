@@ -120,9 +120,10 @@ pub(super) async fn embed(
     request: Request,
 ) -> Result<Response, Problem> {
     let as_png = prefers(request.headers(), PNG);
-    let form = Form::receive(request, FIELDS, &app).await?;
+    let start_by = app.start_by();
+    let form = Form::receive(request, FIELDS, &app, start_by).await?;
     let job = Job { order: Order::from_form(form, &app)?, request_id, as_png, app: Arc::clone(&app) };
-    let answer = app.pool.run(move || job.run()).await??;
+    let answer = app.pool.run(start_by, move || job.run()).await??;
     app.metrics.count_embedded();
     answer.into_response(&app)
 }

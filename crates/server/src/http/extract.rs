@@ -87,7 +87,8 @@ pub(super) async fn extract(
     request: Request,
 ) -> Result<Response, Problem> {
     let as_bytes = prefers(request.headers(), OCTET_STREAM);
-    let mut form = Form::receive(request, FIELDS, &app).await?;
+    let start_by = app.start_by();
+    let mut form = Form::receive(request, FIELDS, &app, start_by).await?;
     if form.text("passphrase").is_some() {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
@@ -107,7 +108,7 @@ pub(super) async fn extract(
         let _upload_memory = form;
         extract_from(&file.bytes, &job_app, &request_id, as_bytes)
     };
-    let answer = app.pool.run(work).await??;
+    let answer = app.pool.run(start_by, work).await??;
     app.metrics.count_extracted();
     answer.into_response(&app)
 }

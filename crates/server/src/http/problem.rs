@@ -225,6 +225,7 @@ impl From<PoolError> for Problem {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Full => Self::unavailable("overloaded", "as many requests as may wait do so already"),
+            PoolError::Late => Self::unavailable("overloaded", "no thread was free for this request in time"),
             PoolError::Panicked => Self::internal(),
         }
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::header::ALLOW;
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, debug, info, info_span};
@@ -38,10 +39,10 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             app.metrics.count_problem(problem.code());
             info!(code = problem.code(), detail = problem.detail(), "refused");
-            let allow = response.headers_mut().remove(http::header::ALLOW);
+            let allow = response.headers_mut().remove(ALLOW);
             response = problem.render(&id);
             if let Some(allow) = allow {
-                response.headers_mut().insert(http::header::ALLOW, allow);
+                response.headers_mut().insert(ALLOW, allow);
             }
         }
         if let Ok(value) = HeaderValue::from_str(&id) {
@@ -72,7 +73,7 @@ fn is_harmless(id: &str) -> bool {
 }
 
 /// Method names are free text; those that no route has share one label.
-fn method_label(method: &http::Method) -> &'static str {
+fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "POST" => "POST",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse};
 
 use crate::app::App;
@@ -14,16 +14,18 @@ const PAGE: &str = include_str!("status_page.html");
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'";
 
 /// The page, filled in.
-pub(super) async fn status_page(State(app): State<Arc<App>>) -> impl IntoResponse {
+pub(super) async fn status_page(State(app): State<Arc<App>>, headers: HeaderMap) -> impl IntoResponse {
     let state = match (app.is_draining(), app.has_default_cover()) {
         (true, _) => "draining",
         (false, false) => "starting",
         (false, true) => "ready",
     };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("<this node>");
     let resident = resident_memory_bytes().map_or("unknown".to_owned(), mebibytes);
     let figures = [
         ("{{cluster_name}}", escaped(&app.config.cluster_name)),
         ("{{node_id}}", escaped(&app.node_id)),
+        ("{{host}}", escaped(host)),
         ("{{version}}", env!("CARGO_PKG_VERSION").to_owned()),
         ("{{state}}", state.to_owned()),
         ("{{refresh_s}}", app.config.gui.status_poll_ms.div_ceil(1000).max(1).to_string()),

@@ -120,10 +120,15 @@ impl UploadError {
 }
 
 impl Form {
-    /// Receives the form in `request`, which may have the fields `known`.
-    pub(super) async fn receive(request: Request, known: Fields, app: &App) -> Result<Self, UploadError> {
+    /// Receives the form in `request`, which may have the fields `known`, until `deadline`.
+    pub(super) async fn receive(
+        request: Request,
+        known: Fields,
+        app: &App,
+        deadline: Instant,
+    ) -> Result<Self, UploadError> {
         let (parts, body) = request.into_parts();
-        let mut receiver = Receiver::new(body, app);
+        let mut receiver = Receiver::new(body, app, deadline);
         let received = receiver.form(&parts.headers, known).await;
         if let Err(error) = &received
             && error.leaves_a_sender()
@@ -164,7 +169,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn new(body: Body, app: &App) -> Self {
+    fn new(body: Body, app: &App, deadline: Instant) -> Self {
         let limits = &app.config.limits;
         Self {
             body: body.into_data_stream(),
@@ -172,7 +177,7 @@ impl Receiver {
             received_bytes: 0,
             max_bytes: limits.max_body_bytes,
             idle_timeout: limits.idle_timeout(),
-            deadline: Instant::now() + limits.request_timeout(),
+            deadline,
         }
     }
 
