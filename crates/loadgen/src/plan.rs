@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use rand::Rng as _;
+use rand::RngExt as _;
 use serde::Serialize;
 
 use crate::cli::LoadArgs;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
-use rand::{RngCore as _, SeedableRng as _};
+use rand::{Rng as _, SeedableRng as _};
 
 /// Makes the secret of any request from its index alone.
 #[derive(Debug, Clone, Copy)]
