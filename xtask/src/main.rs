@@ -47,12 +47,12 @@ fn root() -> &'static Path {
 }
 
 fn test() -> anyhow::Result<()> {
+    cargo(&["test", "--workspace", "--doc"])?;
     if is_installed("nextest") {
-        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])?;
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
     } else {
-        cargo(&["test", "--workspace", "--bins", "--lib", "--tests", "--no-fail-fast"])?;
+        cargo(&["test", "--workspace", "--bins", "--lib", "--tests", "--no-fail-fast"])
     }
-    cargo(&["test", "--workspace", "--doc"])
 }
 
 fn check() -> anyhow::Result<()> {
