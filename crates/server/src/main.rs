@@ -32,6 +32,10 @@ use app::App;
 use cli::{Cli, Command};
 use config::{Config, LogConfig, LogFormat, NodeConfig};
 
+/// Decoded images come and go by the hundred megabytes.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let env = std::env::vars().collect();
