@@ -19,6 +19,8 @@ const DECODER_LIMIT_BYTES: usize = 1 << 30;
 
 /// Chunks that say what the samples' colours mean (PNG third edition, 11.3.2). They may not be lost.
 const COLOUR_CHUNKS: [&[u8; 4]; 8] = [b"cHRM", b"cICP", b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"sBIT", b"sRGB"];
+/// Names of chunks that are left out are listed up to this many.
+const MAX_NAMES: usize = 16;
 /// Chunks that are rewritten or mean nothing for the samples of the image that is read.
 const STRUCTURE_CHUNKS: [&[u8; 4]; 5] = [b"IHDR", b"IDAT", b"IEND", b"hIST", b"PLTE"];
 
@@ -93,18 +95,30 @@ pub(super) fn decode(file: &[u8], info: ImageInfo) -> Result<Cover, ImageError> 
     reader.next_frame(&mut samples).map_err(decoding_error)?;
     reader.finish().map_err(decoding_error)?;
 
-    let mut colour_chunks = Vec::new();
-    let mut dropped_metadata = Vec::new();
-    for (kind, data) in chunks(file) {
-        let name = String::from_utf8_lossy(&kind).into_owned();
-        if COLOUR_CHUNKS.contains(&&kind) {
-            colour_chunks.push((kind, data.to_vec()));
-        } else if !STRUCTURE_CHUNKS.contains(&&kind) && !dropped_metadata.contains(&name) {
-            dropped_metadata.push(name);
-        }
-    }
+    let (colour_chunks, dropped_metadata) = ancillary(file);
     let ImageInfo { width, height, channels, .. } = info;
     Ok(Cover { width, height, channels, samples, colour_chunks, dropped_metadata })
+}
+
+/// The chunks that say what colours mean, where they may stand and once each, and the names of what is left out.
+fn ancillary(file: &[u8]) -> (Vec<([u8; 4], Vec<u8>)>, Vec<String>) {
+    let mut colour_chunks: Vec<([u8; 4], Vec<u8>)> = Vec::new();
+    let mut dropped: Vec<String> = Vec::new();
+    let mut before_pixels = true;
+    for (kind, data) in chunks(file) {
+        before_pixels &= kind != *b"IDAT";
+        if COLOUR_CHUNKS.contains(&&kind) {
+            if before_pixels && colour_chunks.iter().all(|(kept, _)| *kept != kind) {
+                colour_chunks.push((kind, data.to_vec()));
+            }
+        } else if !STRUCTURE_CHUNKS.contains(&&kind) && dropped.len() < MAX_NAMES {
+            let name = String::from_utf8_lossy(&kind).into_owned();
+            if !dropped.contains(&name) {
+                dropped.push(name);
+            }
+        }
+    }
+    (colour_chunks, dropped)
 }
 
 fn open(file: &[u8]) -> Result<Reader<Cursor<&[u8]>>, ImageError> {
