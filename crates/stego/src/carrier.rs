@@ -29,6 +29,11 @@ impl Capacity {
         Self { carrying_samples: visible_pixels as u64 * channels.colour_count() as u64 }
     }
 
+    /// Samples that may carry bits.
+    pub(crate) fn carrying_samples(self) -> u64 {
+        self.carrying_samples
+    }
+
     /// Whether even an empty secret fits.
     pub fn holds_a_header(self) -> bool {
         self.carrying_samples >= HEADER_SAMPLES
@@ -190,5 +195,35 @@ impl<'a> SampleReader<'a> {
     /// Reads the rest of the image, so that all of its checksums are checked.
     pub(crate) fn drain(self) -> Result<(), ImageError> {
         self.rows.drain()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Worked out by hand from `docs/format.md`: 0xB5 is 10110101. The last sample of three bits takes the two bits that
+    /// are left at its top and keeps its lowest one.
+    #[test]
+    fn bits_lie_where_the_format_says() {
+        let check = |width: u8, want: &[u8]| {
+            let bits = BitsPerSample::new(width).expect("1 to 4");
+            let mut samples = vec![0b1001_1001; 10];
+            put(&mut samples.iter_mut(), &[0xB5], bits);
+            assert_eq!(&samples[..want.len()], want, "{width} bits");
+            assert!(samples[want.len()..].iter().all(|&sample| sample == 0b1001_1001), "{width} bits");
+        };
+        check(1, &[0x99, 0x98, 0x99, 0x99, 0x98, 0x99, 0x98, 0x99]);
+        check(2, &[0x9A, 0x9B, 0x99, 0x99]);
+        check(3, &[0x9D, 0x9D, 0x9B]);
+        check(4, &[0x9B, 0x95]);
+    }
+
+    /// A header of one byte stands for the real one: alpha never carries, transparent pixels are passed over.
+    #[test]
+    fn the_sequence_passes_over_what_cannot_be_seen() {
+        let mut samples = vec![0, 0, 0, 9, 4, 4, 4, 0, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9];
+        write(&mut samples, Channels::Rgba, &[0xFF], &[0xA0], BitsPerSample::MAX);
+        assert_eq!(samples, [1, 1, 1, 9, 4, 4, 4, 0, 1, 1, 1, 9, 1, 1, 0xA, 9, 0, 0, 0, 9]);
     }
 }

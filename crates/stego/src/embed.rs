@@ -139,7 +139,7 @@ pub fn embed(
         png,
         capacity_bytes: available_bytes,
         payload_bytes: (HEADER_LEN_BYTES + packed.rest.len()) as u64,
-        psnr_db: psnr_db(cover, before, &head),
+        psnr_db: psnr_db(capacity, before, &head),
         notes,
     })
 }
@@ -176,11 +176,9 @@ fn verify(png: &[u8], secret: &Secret<'_>, limits: &Limits) -> Result<(), EmbedE
     }
 }
 
-/// Only the rows in `before` and `after` differ, and in them no alpha.
-fn psnr_db(cover: &Cover, before: &[u8], after: &[u8]) -> f64 {
+/// Over the samples that may carry; only rows in `before` and `after` differ, and in them no other samples.
+fn psnr_db(capacity: Capacity, before: &[u8], after: &[u8]) -> f64 {
     let squared_error: u64 =
         before.iter().zip(after).map(|(&a, &b)| u64::from(a.abs_diff(b)) * u64::from(a.abs_diff(b))).sum();
-    let channels = cover.channels();
-    let samples = cover.samples().len() / channels.count() * channels.colour_count();
-    quality::psnr_db_of_mse(squared_error as f64 / samples as f64)
+    quality::psnr_db_of_mse(squared_error as f64 / capacity.carrying_samples() as f64)
 }

@@ -78,6 +78,28 @@ pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> 
     }
 }
 
+/// Length in bytes of what an image claims to carry: as carried, and of the secret inside. Reads no more than the
+/// container's header, and believes it; 0 and 0 if there is none. The earlier system's container does not tell the
+/// length of the secret: then it is as long as `limits` allow.
+pub fn claimed_lengths_bytes(file: &[u8], limits: &Limits) -> Result<(u64, u64), ExtractError> {
+    let info = probe(file, limits)?;
+    if info.format != ImageFormat::Png {
+        return Ok((0, 0));
+    }
+    let reader =
+        |taking| PngRows::open(file, &info).map(|rows| SampleReader::new(rows, info.channels, taking));
+    if let Ok(header) = reader(Taking::Visible)?.read_header()
+        && let Ok(header) = Header::parse(&header, limits)
+    {
+        return Ok(header.claimed_lengths_bytes());
+    }
+    let legacy = reader(Taking::All)?.read_header().ok();
+    Ok(match legacy.as_ref().and_then(LegacyHeader::parse) {
+        Some(header) => (u64::from(header.payload_len_bytes), limits.max_secret_bytes),
+        None => (0, 0),
+    })
+}
+
 /// As [`extract`], but reads no further than the payload goes.
 pub(crate) fn read_back(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
     find(file, limits).map(|(extracted, _)| extracted)

@@ -42,7 +42,7 @@ pub use bits::BitsPerSample;
 pub use carrier::Capacity;
 pub use container::{ContainerError, ContainerVersion, HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES};
 pub use embed::{EmbedError, EmbedOptions, Embedded, Note, embed};
-pub use extract::{ExtractError, Extracted, extract};
+pub use extract::{ExtractError, Extracted, claimed_lengths_bytes, extract};
 pub use image::{Channels, Cover, ImageError, ImageFormat, ImageInfo, probe};
 pub use limits::Limits;
 pub use quality::{mse, psnr_db, ssim};

@@ -143,6 +143,28 @@ fn what_a_colour_means_survives_byte_for_byte() {
     }
 }
 
+/// A decoder passes over a chunk that it does not need and whose checksum is wrong; what follows it still counts.
+#[test]
+fn a_bad_checksum_hides_nothing() {
+    let chunks = vec![(*b"tEXt", b"Comment\0x".to_vec()), (*b"gAMA", 45_455_u32.to_be_bytes().to_vec())];
+    let mut file = PngParts { chunks, ..grey(64, 64) }.to_file();
+    file[33 + 8] ^= 1;
+    let stego = embed(
+        &Cover::decode(&file, &limits()).unwrap(),
+        &Secret::new(b"x"),
+        &EmbedOptions::default(),
+        &limits(),
+    )
+    .unwrap()
+    .png;
+    assert!(stego.windows(4).any(|window| window == b"gAMA"));
+
+    let chunks = vec![(*b"tEXt", b"Comment\0x".to_vec()), (*b"tRNS", vec![0, 1])];
+    let mut file = PngParts { chunks, ..grey(64, 64) }.to_file();
+    file[33 + 8] ^= 1;
+    assert_eq!(code_of_decoding(&file), "unsupported_image");
+}
+
 #[test]
 fn interlaced_images_carry_in_the_order_of_their_rows() {
     let cover = Cover::from_samples(33, 21, Channels::Grey, testkit::noise(4, 33 * 21)).unwrap();

@@ -82,6 +82,17 @@ fn a_colour_profile_becomes_a_chunk() {
     check(b"CMYK", false);
 }
 
+/// Phones put films and further images behind the image; in them every marker occurs by chance.
+#[test]
+fn what_follows_the_image_does_not_matter() {
+    let mut file = jpeg(&[]);
+    let whole = file.len();
+    file.extend(b"ftypmp42 \xFF\xDA something \xFF\xC0");
+    assert!(Cover::decode(&file, &Limits::default()).is_ok());
+    let cut_off = Cover::decode(&file[..whole - 2], &Limits::default()).unwrap_err();
+    assert_eq!(cut_off.code(), "truncated_image");
+}
+
 #[test]
 fn a_secret_in_a_jpeg_comes_back_from_the_png() {
     let cover = Cover::decode(&jpeg(&orientation(6)), &Limits::default()).unwrap();

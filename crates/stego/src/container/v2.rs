@@ -215,6 +215,11 @@ impl Header {
         self.described_len_bytes() as u64 + u64::from(self.content_len_bytes)
     }
 
+    /// Length in bytes of all that follows the header, and of the secret.
+    pub(crate) fn claimed_lengths_bytes(&self) -> (u64, u64) {
+        (self.rest_len_bytes(), u64::from(self.secret_len_bytes))
+    }
+
     fn described_len_bytes(&self) -> usize {
         usize::from(self.name_field_len_bytes) + if self.has_mark { MarkId::LEN_BYTES } else { 0 }
     }

@@ -23,7 +23,7 @@ impl Cover {
     /// before anything is allocated.
     pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, ImageError> {
         let info = probe(file, limits)?;
-        info.check(limits, info.embed_memory_bytes())?;
+        info.check(limits, info.embed_memory_bytes(0))?;
         match info.format {
             ImageFormat::Png => png::decode(file, info),
             ImageFormat::Jpeg => jpeg::decode(file, info),

@@ -24,7 +24,7 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
 }
 
 pub(super) fn decode(file: &[u8], info: ImageInfo) -> Result<Cover, ImageError> {
-    if !ends_after_its_last_scan(file) {
+    if !is_whole(file) {
         return Err(ImageError::Truncated { format: ImageFormat::Jpeg });
     }
     let mut decoder = open(file)?;
@@ -56,14 +56,31 @@ fn open(file: &[u8]) -> Result<JpegDecoder<Cursor<&[u8]>>, ImageError> {
     JpegDecoder::new(Cursor::new(file)).map_err(damaged)
 }
 
-/// The decoder fills up what is missing of a file with grey instead of failing. An image is whole if an
-/// end-of-image marker follows its last start-of-scan marker (T.81, B.1.1.3); in entropy-coded data
-/// neither can occur.
-fn ends_after_its_last_scan(file: &[u8]) -> bool {
-    let last = |marker: u8| file.windows(2).rposition(|pair| pair == [0xFF, marker]);
-    const START_OF_SCAN: u8 = 0xDA;
+/// Whether an end-of-image marker follows the scans. The decoder fills up what is missing of a file with grey instead of
+/// failing. What comes after the marker does not matter: phones put films and further images there.
+///
+/// Markers are walked as T.81, B.1.1 has them: segments by their length, entropy-coded data up to the next marker that is
+/// neither a stuffed byte (FF00) nor a restart (FFD0 to FFD7).
+fn is_whole(file: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xD9;
-    last(END_OF_IMAGE) > last(START_OF_SCAN)
+    let mut rest = file.get(2..).unwrap_or_default();
+    loop {
+        let Some(at) =
+            rest.windows(2).position(|pair| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xFF | 0xD0..=0xD7))
+        else {
+            return false;
+        };
+        let marker = rest[at + 1];
+        if marker == END_OF_IMAGE {
+            return true;
+        }
+        let segment = &rest[at + 2..];
+        let len = segment.first_chunk::<2>().map_or(0, |len| usize::from(u16::from_be_bytes(*len)));
+        let Some(after) = segment.get(len.max(2)..) else { return false };
+        // Between segments only fill bytes may stand, so the search after a segment finds the next one at once; after
+        // the header of a scan it runs through the scan's data.
+        rest = after;
+    }
 }
 
 /// The profile as PNG carries it (PNG third edition, 11.3.2.3), if it describes the samples we have: a

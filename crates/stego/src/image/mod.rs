@@ -90,23 +90,28 @@ impl ImageInfo {
         self.pixels() * self.channels.count() as u64
     }
 
-    /// An upper estimate of the memory, in bytes, that decoding this image as a cover, changing it and
-    /// writing the result takes. The samples are there once as the cover and once as the rows that change;
+    /// An upper estimate of the memory, in bytes, that decoding this image as a cover, hiding a secret of this length in it
+    /// and writing the result takes. The samples are there once as the cover and once as the rows that change;
     /// the PNG written is at most about as large. A progressive JPEG also holds its coefficients, two bytes
-    /// each, while it is decoded.
-    pub fn embed_memory_bytes(&self) -> u64 {
+    /// each, while it is decoded. The secret is there packed, read back and once more in between.
+    pub fn embed_memory_bytes(&self, secret_len_bytes: u64) -> u64 {
         let coefficients = match self.format {
             ImageFormat::Png => 0,
             ImageFormat::Jpeg => 2 * self.decoded_bytes(),
         };
-        3 * self.decoded_bytes() + coefficients
+        (3 * self.decoded_bytes() + coefficients).saturating_add(secret_len_bytes.saturating_mul(4))
     }
 
-    /// An upper estimate of the memory, in bytes, that looking for a payload takes, besides the payload: a few
+    /// An upper estimate of the memory, in bytes, that reading rows for a payload takes, besides the payload itself: a few
     /// rows, or the whole image where it is interlaced.
     pub fn extract_memory_bytes(&self) -> u64 {
         let rows = if self.interlaced { u64::from(self.height) } else { 4 };
         (u64::from(self.width) * self.channels.count() as u64).saturating_mul(rows) + (1 << 20)
+    }
+
+    /// Fails if `memory_bytes`, one of the estimates above, is more than one image may take.
+    pub fn check_memory(&self, memory_bytes: u64, limits: &Limits) -> Result<(), ImageError> {
+        self.check(limits, memory_bytes).map(|_| ())
     }
 
     pub(crate) fn check(self, limits: &Limits, memory_bytes: u64) -> Result<Self, ImageError> {

@@ -74,19 +74,22 @@ fn channels(depth: u8, colour: u8) -> Result<Channels, String> {
     }
 }
 
-/// The chunks of a file as far as they are whole and their checksums hold: type and data.
+/// The chunks of a file up to IEND, as far as they are whole: type and data. One whose checksum does not hold is passed
+/// over; the decoder does the same with those that it does not need, and fails at the others.
 fn chunks(file: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut rest = file.get(SIGNATURE.len()..).unwrap_or_default();
-    std::iter::from_fn(move || {
+    let all = std::iter::from_fn(move || {
         let (len, after_len) = rest.split_first_chunk::<4>()?;
         let len = u32::from_be_bytes(*len) as usize;
         let typed = after_len.get(..len.checked_add(4)?)?;
         let (crc, after) = after_len[typed.len()..].split_first_chunk::<4>()?;
         rest = after;
-        (crc32fast::hash(typed) == u32::from_be_bytes(*crc)).then_some(())?;
-        let (kind, data) = typed.split_first_chunk::<4>()?;
-        Some((*kind, data))
-    })
+        Some((typed, u32::from_be_bytes(*crc)))
+    });
+    all.filter(|(typed, crc)| crc32fast::hash(typed) == *crc)
+        .filter_map(|(typed, _)| typed.split_first_chunk::<4>())
+        .map(|(kind, data)| (*kind, data))
+        .take_while(|(kind, _)| kind != b"IEND")
 }
 
 pub(super) fn decode(file: &[u8], info: ImageInfo) -> Result<Cover, ImageError> {
@@ -111,7 +114,10 @@ fn ancillary(file: &[u8]) -> (Vec<([u8; 4], Vec<u8>)>, Vec<String>) {
             if before_pixels && colour_chunks.iter().all(|(kept, _)| *kept != kind) {
                 colour_chunks.push((kind, data.to_vec()));
             }
-        } else if !STRUCTURE_CHUNKS.contains(&&kind) && dropped.len() < MAX_NAMES {
+        } else if kind.iter().all(u8::is_ascii_alphabetic)
+            && !STRUCTURE_CHUNKS.contains(&&kind)
+            && dropped.len() < MAX_NAMES
+        {
             let name = String::from_utf8_lossy(&kind).into_owned();
             if !dropped.contains(&name) {
                 dropped.push(name);
