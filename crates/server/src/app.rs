@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use stego::{BitsPerSample, Cover, Limits};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, QueuedBudget};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::pool::PixelPool;
@@ -23,7 +23,7 @@ pub(crate) struct App {
     /// Where pixel work runs.
     pub pool: PixelPool,
     /// Memory for decoded images in work.
-    pub pixel_memory: Arc<Budget>,
+    pub pixel_memory: QueuedBudget,
     /// Memory for uploads and answers under way.
     pub transfer_memory: Arc<Budget>,
     /// What one request may cost.
@@ -41,7 +41,7 @@ impl App {
     pub(crate) fn new(config: Config, node_id: String) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             pool: PixelPool::new(config.limits.pixel_threads(), config.limits.pixel_queue)?,
-            pixel_memory: Budget::new(config.limits.pixel_memory_bytes),
+            pixel_memory: QueuedBudget::new(config.limits.pixel_memory_bytes),
             transfer_memory: Budget::new(config.limits.transfer_memory_bytes),
             limits: config.stego_limits(),
             metrics: Metrics::new(),

@@ -1,13 +1,18 @@
 //! Memory that all requests share, counted before it is taken.
+//!
+//! [`Budget`] refuses at once what it does not have; [`QueuedBudget`] lets requests wait for their share in the order they
+//! came.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 /// A number of bytes that all holders together may not exceed.
 #[derive(Debug)]
 pub(crate) struct Budget {
     total_bytes: u64,
     used_bytes: Mutex<u64>,
-    given_back: Condvar,
 }
 
 /// There is not that much left.
@@ -25,7 +30,7 @@ pub(crate) struct Share {
 impl Budget {
     /// A budget of `total_bytes`.
     pub(crate) fn new(total_bytes: u64) -> Arc<Self> {
-        Arc::new(Self { total_bytes, used_bytes: Mutex::new(0), given_back: Condvar::new() })
+        Arc::new(Self { total_bytes, used_bytes: Mutex::new(0) })
     }
 
     /// Bytes taken now.
@@ -38,20 +43,6 @@ impl Budget {
         Share { budget: Arc::clone(self), bytes: 0 }
     }
 
-    /// Waits until `bytes` are free and takes them. Blocks the thread: for pixel threads only. More than there
-    /// is in all is never free.
-    pub(crate) fn wait_for(self: &Arc<Self>, bytes: u64) -> Result<Share, Exhausted> {
-        if bytes > self.total_bytes {
-            return Err(Exhausted);
-        }
-        let mut used = self.used();
-        while *used + bytes > self.total_bytes {
-            used = self.given_back.wait(used).unwrap_or_else(PoisonError::into_inner);
-        }
-        *used += bytes;
-        Ok(Share { budget: Arc::clone(self), bytes })
-    }
-
     /// A counter is never left half changed, so a poisoned lock means nothing here.
     fn used(&self) -> MutexGuard<'_, u64> {
         self.used_bytes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -62,24 +53,66 @@ impl Share {
     /// Takes `bytes` more, if they are free.
     pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), Exhausted> {
         let mut used = self.budget.used();
-        if *used + bytes > self.budget.total_bytes {
+        if bytes > self.budget.total_bytes.saturating_sub(*used) {
             return Err(Exhausted);
         }
         *used += bytes;
         self.bytes += bytes;
         Ok(())
     }
+
+    /// Gives all of it back and keeps an empty share.
+    pub(crate) fn give_back(&mut self) {
+        *self.budget.used() -= std::mem::take(&mut self.bytes);
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        *self.budget.used() -= self.bytes;
-        self.budget.given_back.notify_all();
+        self.give_back();
+    }
+}
+
+/// A budget whose shares are waited for, first come, first served.
+#[derive(Debug)]
+pub(crate) struct QueuedBudget {
+    kibibytes: Arc<Semaphore>,
+    total_kibibytes: u32,
+}
+
+impl QueuedBudget {
+    /// A budget of `total_bytes`, rounded down to KiB.
+    pub(crate) fn new(total_bytes: u64) -> Self {
+        let total_kibibytes = u32::try_from(total_bytes >> 10).unwrap_or(u32::MAX).min(Self::MAX_KIBIBYTES);
+        Self { kibibytes: Arc::new(Semaphore::new(total_kibibytes as usize)), total_kibibytes }
+    }
+
+    /// What a semaphore can count on any machine: 512 GiB.
+    const MAX_KIBIBYTES: u32 = u32::MAX >> 3;
+
+    /// Bytes taken now.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        (u64::from(self.total_kibibytes) - self.kibibytes.available_permits() as u64) << 10
+    }
+
+    /// Waits for `bytes` until `deadline`. More than there is in all counts as all: callers refuse what can never fit.
+    pub(crate) async fn take(
+        &self,
+        bytes: u64,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, Exhausted> {
+        let kibibytes = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).min(self.total_kibibytes);
+        match timeout_at(deadline, Arc::clone(&self.kibibytes).acquire_many_owned(kibibytes)).await {
+            Ok(Ok(share)) => Ok(share),
+            Ok(Err(_)) | Err(_) => Err(Exhausted),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -89,23 +122,29 @@ mod tests {
         first.grow(60).unwrap();
         let mut second = budget.empty_share();
         assert_eq!(second.grow(41), Err(Exhausted));
+        assert_eq!(second.grow(u64::MAX), Err(Exhausted));
         second.grow(40).unwrap();
         assert_eq!(budget.used_bytes(), 100);
-        drop(first);
+        first.give_back();
         assert_eq!(budget.used_bytes(), 40);
-        assert!(budget.wait_for(101).is_err());
+        drop(first);
+        drop(second);
+        assert_eq!(budget.used_bytes(), 0);
     }
 
-    #[test]
-    fn waiting_ends_when_a_share_is_given_back() {
-        let budget = Budget::new(100);
-        let held = budget.wait_for(80).unwrap();
-        let waiter = std::thread::spawn({
-            let budget = Arc::clone(&budget);
-            move || budget.wait_for(50).map(|share| share.bytes)
+    #[tokio::test(start_paused = true)]
+    async fn shares_are_waited_for_in_order_and_not_for_ever() {
+        let budget = QueuedBudget::new(100 << 10);
+        let soon = || Instant::now() + Duration::from_secs(1);
+        let held = budget.take(80 << 10, soon()).await.unwrap();
+        assert_eq!(budget.used_bytes(), 80 << 10);
+        assert_eq!(budget.take(30 << 10, soon()).await.unwrap_err(), Exhausted);
+        let (large, small) = tokio::join!(budget.take(60 << 10, soon()), async {
+            let small = budget.take(10 << 10, soon());
+            drop(held);
+            small.await
         });
-        drop(held);
-        assert_eq!(waiter.join().unwrap(), Ok(50));
-        assert_eq!(budget.used_bytes(), 0);
+        drop((large.unwrap(), small.unwrap()));
+        assert_eq!(budget.take(u64::MAX, soon()).await.unwrap().num_permits(), 100);
     }
 }

@@ -1,5 +1,6 @@
 //! The accept loop: a bounded number of connections, none of which may stall, and a stop with a deadline.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +10,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -19,34 +20,33 @@ use crate::config::LimitsConfig;
 
 /// How long to wait after an accept failed, mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// What the system buffers of an answer.
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
+/// Connections that the system holds until there is a place for them.
+const BACKLOG: u32 = 1024;
 
-/// Serves `router` until `stop` is cancelled, then lets requests under way finish within the drain deadline.
-/// Returns the number of connections that were cut off.
+/// Binds the address. Answers are buffered by the system in small pieces: only then does a slow reader's progress show,
+/// and one that makes none can be told from one that does.
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves `router` until `stop` is cancelled, then lets requests under way finish within the drain deadline; whoever
+/// connects meanwhile is served too, by a router that says that the node is about to stop. Returns the number of
+/// connections that were cut off.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: &LimitsConfig,
     stop: CancellationToken,
 ) -> usize {
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let door = Door { listener, places: Arc::new(Semaphore::new(limits.max_connections)) };
     let graceful = GracefulShutdown::new();
-    loop {
-        // The place comes first: a connection too many stays in the system's backlog.
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
-            () = stop.cancelled() => break,
-        };
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
-                    continue;
-                }
-            },
-            () = stop.cancelled() => break,
-        };
+    while let Some((stream, place)) = stop.run_until_cancelled(door.accept()).await {
         let connection = graceful.watch(connection(stream, router.clone(), limits.idle_timeout()));
         tokio::spawn(async move {
             let _place = place;
@@ -55,8 +55,50 @@ pub(crate) async fn serve(
             }
         });
     }
-    drop(listener);
-    drain(graceful, limits.drain_timeout()).await
+    drain(door, graceful, router, limits).await
+}
+
+/// Where connections come in, as many at a time as there are places.
+struct Door {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl Door {
+    /// The next connection and its place. The place comes first: a connection too many stays in the system's backlog.
+    async fn accept(&self) -> (TcpStream, OwnedSemaphorePermit) {
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
+        let mut failed = false;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => return (stream, place),
+                Err(error) if failed => debug!(%error, "still cannot accept a connection"),
+                Err(error) => warn!(%error, "cannot accept a connection"),
+            }
+            failed = true;
+            tokio::time::sleep(ACCEPT_RETRY).await;
+        }
+    }
+}
+
+async fn drain(door: Door, graceful: GracefulShutdown, router: Router, limits: &LimitsConfig) -> usize {
+    let deadline = limits.drain_timeout();
+    info!(open = graceful.count(), deadline_ms = deadline.as_millis() as u64, "draining connections");
+    let late = async {
+        loop {
+            let (stream, place) = door.accept().await;
+            let connection = connection(stream, router.clone(), limits.idle_timeout());
+            tokio::spawn(async move {
+                let _place = place;
+                let _ = connection.await;
+            });
+        }
+    };
+    tokio::select! {
+        () = graceful.shutdown() => 0,
+        () = tokio::time::sleep(deadline) => limits.max_connections - door.places.available_permits(),
+        () = late => 0,
+    }
 }
 
 type Stream = TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>;
@@ -76,13 +118,4 @@ fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(idle_timeout)
         .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
-}
-
-async fn drain(graceful: GracefulShutdown, deadline: Duration) -> usize {
-    let open = graceful.count();
-    info!(open, deadline_ms = deadline.as_millis() as u64, "draining connections");
-    match tokio::time::timeout(deadline, graceful.shutdown()).await {
-        Ok(()) => 0,
-        Err(_) => open,
-    }
 }

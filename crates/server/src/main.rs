@@ -23,7 +23,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -38,7 +37,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let env = std::env::vars().collect();
+    // Variables that are not text cannot be ours.
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let env = env.collect();
     let outcome = match cli.command {
         Some(Command::CheckConfig) => cli.options.check(env).map_err(Into::into).and_then(print_config),
         None => cli.options.resolve(env).map_err(Into::into).and_then(|(config, node)| start(config, node)),
@@ -60,6 +62,8 @@ fn print_config(config: Config) -> anyhow::Result<()> {
 
 fn start(config: Config, node: NodeConfig) -> anyhow::Result<()> {
     start_logging(&config.log);
+    log_panics();
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
         .enable_all()
@@ -77,9 +81,24 @@ fn start_logging(log: &LogConfig) {
     }
 }
 
+/// Panics go into the log, with the id of the request that they end.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic, which is a defect")));
+}
+
+/// Every connection takes a file descriptor, and many systems start with room for fewer than `limits.max_connections`.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit on open files stays as it is");
+    }
+}
+
 async fn run(config: Config, node: NodeConfig) -> anyhow::Result<()> {
     let address = SocketAddr::new(node.bind_ip.unwrap_or(node.ip), node.http_port);
-    let listener = TcpListener::bind(address).await.with_context(|| {
+    let listener = listener::bind(address).with_context(|| {
         format!("cannot listen on {address}; is another node running? --http-port takes another port")
     })?;
     let address = listener.local_addr().context("cannot tell the address listened on")?;

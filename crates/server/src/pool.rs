@@ -67,6 +67,7 @@ impl PixelPool {
     ) -> Result<T, PoolError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PoolError::Full)?;
         let ticket = Arc::new(Ticket::default());
+        let span = tracing::Span::current();
         let (answer, mut answered) = oneshot::channel();
         self.threads.spawn({
             let ticket = Arc::clone(&ticket);
@@ -74,7 +75,7 @@ impl PixelPool {
                 let _place = place;
                 if !answer.is_closed() && ticket.claim() {
                     // The job's state is dropped by unwinding; nothing of it is seen again.
-                    let _ = answer.send(catch_unwind(AssertUnwindSafe(job)));
+                    let _ = answer.send(span.in_scope(|| catch_unwind(AssertUnwindSafe(job))));
                 }
             }
         });

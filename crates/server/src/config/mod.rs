@@ -14,6 +14,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stego::{BitsPerSample, Limits as StegoLimits};
 
+/// Connections, and requests that wait, at most.
+const MAX_PLACES: usize = 1_000_000;
+/// Threads that work on pixels, at most.
+const MAX_PIXEL_THREADS: usize = 1024;
+/// What embedding in the default cover needs, with room for a long secret.
+const MIN_PIXEL_MEMORY_BYTES: u64 = 64 << 20;
+
 /// Everything that can be configured. The same file serves every node of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -253,7 +260,6 @@ impl LimitsConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let at_least_one = [
             ("limits.max_body_bytes", self.max_body_bytes),
-            ("limits.pixel_memory_bytes", self.pixel_memory_bytes),
             ("limits.max_connections", self.max_connections as u64),
             ("limits.request_timeout_ms", self.request_timeout_ms),
             ("limits.idle_timeout_ms", self.idle_timeout_ms),
@@ -263,6 +269,21 @@ impl LimitsConfig {
                 key: (*key).to_owned(),
                 why: "0 would allow nothing".to_owned(),
             });
+        }
+        let at_most = [
+            ("limits.max_connections", self.max_connections, MAX_PLACES),
+            ("limits.pixel_queue", self.pixel_queue, MAX_PLACES),
+            ("limits.pixel_threads", self.pixel_threads, MAX_PIXEL_THREADS),
+        ];
+        if let Some((key, _, max)) = at_most.iter().find(|(_, value, max)| value > max) {
+            return Err(ConfigError::Invalid {
+                key: (*key).to_owned(),
+                why: format!("at most {max} are possible"),
+            });
+        }
+        if self.pixel_memory_bytes < MIN_PIXEL_MEMORY_BYTES {
+            let why = format!("the default cover alone needs {MIN_PIXEL_MEMORY_BYTES}");
+            return Err(ConfigError::Invalid { key: "limits.pixel_memory_bytes".to_owned(), why });
         }
         if self.transfer_memory_bytes < self.max_body_bytes {
             return Err(ConfigError::Invalid {

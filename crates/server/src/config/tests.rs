@@ -65,6 +65,8 @@ fn errors_name_the_key() {
     check("log: { format: xml }", &["log.format", "json"]);
     check("log: { filter: 'a=b=c' }", &["log.filter"]);
     check("limits: { max_connections: 0 }", &["limits.max_connections"]);
+    check("limits: { pixel_queue: 9223372036854775807 }", &["limits.pixel_queue", "at most"]);
+    check("limits: { pixel_memory_bytes: 1000000 }", &["limits.pixel_memory_bytes", "67108864"]);
     check("limits: { max_body_bytes: 1000000000 }", &["limits.transfer_memory_bytes"]);
     check("- just\n- a list", &["mapping"]);
     check("a: [1", &["YAML"]);

@@ -65,6 +65,11 @@ pub(super) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
+/// Length of `len_bytes` in base64, rounded up.
+pub(super) fn base64_len(len_bytes: u64) -> u64 {
+    len_bytes.div_ceil(3).saturating_mul(4)
+}
+
 /// Bytes as base64 (RFC 4648, section 4), written straight into the JSON.
 pub(super) fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&Base64Display::new(bytes, &STANDARD))

@@ -79,17 +79,28 @@ pub(super) async fn capacity(
         )
     })?;
     let job_app = Arc::clone(&app);
+    let measure = move || memory_bytes(&file.bytes, &job_app).map(|bytes| (file, bytes));
+    let (file, memory_bytes) = app.pool.run(start_by, measure).await??;
+    let memory = app.pixel_memory.take(memory_bytes, start_by).await?;
+    let job_app = Arc::clone(&app);
     let work = move || {
-        let _upload_memory = form;
+        let (_upload_memory, _memory) = (form, memory);
         capacity_of(&file.bytes, &job_app, &request_id)
     };
     app.pool.run(start_by, work).await?.map(Json)
 }
 
+/// On a pixel thread: what the work will take in memory, by the image's header.
+fn memory_bytes(file: &[u8], app: &App) -> Result<u64, Problem> {
+    let info = probe(file, &app.limits)?;
+    let memory_bytes = info.embed_memory_bytes(0);
+    info.check_memory(memory_bytes, &app.limits)?;
+    Ok(memory_bytes)
+}
+
 /// On a pixel thread: the image is decoded, so that what is promised to fit will be taken.
 fn capacity_of(file: &[u8], app: &App, request_id: &str) -> Result<CapacityAnswer, Problem> {
     let info = probe(file, &app.limits)?;
-    let _pixel_memory = app.pixel_memory.wait_for(info.embed_memory_bytes())?;
     let cover = Cover::decode(file, &app.limits)?;
     let capacity = Capacity::of(&cover);
     let mode = |bits: BitsPerSample| ModeCapacity {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +11,9 @@ use stego::{Cover, DATASET_LEN};
 use super::answer::Answer;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::{App, DEFAULT_COVER};
+
+/// An upper estimate of the memory, in bytes, that making and writing the largest image takes.
+const MAX_MEMORY_BYTES: u64 = 40 << 20;
 
 /// Get a synthetic test image
 ///
@@ -26,24 +30,38 @@ use crate::app::{App, DEFAULT_COVER};
 )]
 pub(super) async fn dataset(
     State(app): State<Arc<App>>,
-    Path(index): Path<String>,
+    index: Result<Path<u32>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let index =
-        index.parse().ok().filter(|index| *index < DATASET_LEN).ok_or_else(|| {
+        index.ok().map(|Path(index)| index).filter(|index| *index < DATASET_LEN).ok_or_else(|| {
             Problem::not_found(format!("the dataset has the images 0 to {}", DATASET_LEN - 1))
         })?;
     let tag = format!("\"dataset-{}-{index}\"", env!("CARGO_PKG_VERSION"));
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    let mut cache_headers = HeaderMap::new();
+    super::answer::insert(&mut cache_headers, "etag", &tag);
+    cache_headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
+    if is_known(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, cache_headers).into_response());
     }
+    let start_by = app.start_by();
+    let memory = app.pixel_memory.take(MAX_MEMORY_BYTES, start_by).await?;
     let job_app = Arc::clone(&app);
-    let body =
-        app.pool.run(app.start_by(), move || png(index, &job_app)).await?.ok_or_else(Problem::internal)?;
-    let mut headers = HeaderMap::new();
-    super::answer::insert(&mut headers, "etag", &tag);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
-    Answer { media_type: "image/png", headers, body }.into_response(&app)
+    let work = move || {
+        let _memory = memory;
+        png(index, &job_app)
+    };
+    let body = app.pool.run(start_by, work).await?.ok_or_else(Problem::internal)?;
+    Answer { media_type: "image/png", headers: cache_headers, body }.into_response(&app)
+}
+
+/// Whether the client has what `tag` stands for (RFC 9110, section 13.1.2: a list of tags, compared weakly, or `*`).
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
+    lines
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
 /// On a pixel thread.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use stego::{BitsPerSample, Cover, EmbedOptions, Embedded, FileName, MediaType, Secret, probe};
 use utoipa::ToSchema;
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, base64_len};
 use super::negotiate::prefers;
 use super::problem::{Problem, ProblemDocument};
 use super::request::RequestId;
@@ -123,9 +123,15 @@ pub(super) async fn embed(
     let start_by = app.start_by();
     let form = Form::receive(request, FIELDS, &app, start_by).await?;
     let job = Job { order: Order::from_form(form, &app)?, request_id, as_png, app: Arc::clone(&app) };
-    let answer = app.pool.run(start_by, move || job.run()).await??;
+    let (job, memory_bytes) = app.pool.run(start_by, move || job.measured()).await??;
+    let memory = app.pixel_memory.take(memory_bytes, start_by).await?;
+    let work = move || {
+        let _memory = memory;
+        job.run()
+    };
+    let answer = app.pool.run(start_by, work).await??.into_response(&app)?;
     app.metrics.count_embedded();
-    answer.into_response(&app)
+    Ok(answer)
 }
 
 /// What is to be embedded where.
@@ -189,16 +195,24 @@ struct Job {
 }
 
 impl Job {
-    /// On a pixel thread. The upload's memory is counted until the end, the image's until the answer is written.
+    /// On a pixel thread: what the work will take in memory, by the cover's header. What can never fit is refused.
+    fn measured(self) -> Result<(Self, u64), Problem> {
+        let info = match &self.order.cover {
+            Some(file) => probe(file, &self.app.limits)?,
+            None => self.app.default_cover().info(),
+        };
+        let secret_len_bytes = self.order.secret.len() as u64;
+        let json_bytes = if self.as_png { 0 } else { base64_len(info.decoded_bytes()) };
+        let memory_bytes = info.embed_memory_bytes(secret_len_bytes) + json_bytes;
+        info.check_memory(memory_bytes, &self.app.limits)?;
+        Ok((self, memory_bytes))
+    }
+
+    /// On a pixel thread. The upload's memory is counted until the end.
     fn run(self) -> Result<Answer, Problem> {
         let Order { form: _memory, secret, name, media_type, cover, options } = self.order;
-        let _pixel_memory;
         let cover = match cover {
-            Some(file) => {
-                let info = probe(&file, &self.app.limits)?;
-                _pixel_memory = self.app.pixel_memory.wait_for(info.embed_memory_bytes())?;
-                Arc::new(Cover::decode(&file, &self.app.limits)?)
-            }
+            Some(file) => Arc::new(Cover::decode(&file, &self.app.limits)?),
             None => self.app.default_cover(),
         };
         let secret = Secret { bytes: &secret, name, media_type, mark: None };
@@ -236,7 +250,9 @@ fn png_answer(embedded: Embedded, cover: &CoverInfo, secret_size_bytes: u64) -> 
     for (name, figure) in figures {
         answer::insert(&mut headers, name, &figure.to_string());
     }
-    answer::insert(&mut headers, "x-stego-psnr-db", &format!("{:.2}", embedded.psnr_db));
+    if embedded.psnr_db.is_finite() {
+        answer::insert(&mut headers, "x-stego-psnr-db", &format!("{:.2}", embedded.psnr_db));
+    }
     for note in &embedded.notes {
         answer::insert(&mut headers, "x-stego-note", &note.to_string());
     }

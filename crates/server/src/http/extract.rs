@@ -10,7 +10,7 @@ use serde::Serialize;
 use stego::{Extracted, MediaType, probe};
 use utoipa::ToSchema;
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, base64_len};
 use super::negotiate::prefers;
 use super::problem::{Problem, ProblemDocument};
 use super::request::RequestId;
@@ -104,19 +104,30 @@ pub(super) async fn extract(
         )
     })?;
     let job_app = Arc::clone(&app);
+    let measure = move || memory_bytes(&file.bytes, &job_app, as_bytes).map(|bytes| (file, bytes));
+    let (file, memory_bytes) = app.pool.run(start_by, measure).await??;
+    let memory = app.pixel_memory.take(memory_bytes, start_by).await?;
+    let job_app = Arc::clone(&app);
     let work = move || {
-        let _upload_memory = form;
+        let (_upload_memory, _memory) = (form, memory);
         extract_from(&file.bytes, &job_app, &request_id, as_bytes)
     };
-    let answer = app.pool.run(start_by, work).await??;
+    let answer = app.pool.run(start_by, work).await??.into_response(&app)?;
     app.metrics.count_extracted();
-    answer.into_response(&app)
+    Ok(answer)
+}
+
+/// On a pixel thread: what the work will take in memory, by the headers of the image and of the container in it.
+fn memory_bytes(file: &[u8], app: &App, as_bytes: bool) -> Result<u64, Problem> {
+    let info = probe(file, &app.limits)?;
+    info.check_memory(info.extract_memory_bytes(), &app.limits)?;
+    let (carried_bytes, secret_bytes) = stego::claimed_lengths_bytes(file, &app.limits)?;
+    let json_bytes = if as_bytes { 0 } else { base64_len(secret_bytes) };
+    Ok(info.extract_memory_bytes() + 2 * carried_bytes + secret_bytes + json_bytes)
 }
 
 /// On a pixel thread.
 fn extract_from(file: &[u8], app: &App, request_id: &str, as_bytes: bool) -> Result<Answer, Problem> {
-    let info = probe(file, &app.limits)?;
-    let _pixel_memory = app.pixel_memory.wait_for(info.extract_memory_bytes())?;
     let found = stego::extract(file, &app.limits)?;
     if as_bytes {
         return Ok(bytes_answer(found));
@@ -135,6 +146,13 @@ fn media_type(found: &Extracted) -> &str {
     found.media_type.as_ref().map_or(OCTET_STREAM, MediaType::as_str)
 }
 
+/// The name for programs that do not know `filename*` (RFC 6266, appendix D).
+fn ascii(name: &str) -> String {
+    name.chars()
+        .map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' })
+        .collect()
+}
+
 fn bytes_answer(found: Extracted) -> Answer {
     let mut headers = HeaderMap::new();
     answer::insert(&mut headers, "x-stego-recovered-mime", media_type(&found));
@@ -144,7 +162,8 @@ fn bytes_answer(found: Extracted) -> Answer {
     }
     let disposition = match &found.name {
         Some(name) => {
-            format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(name.as_str(), ATTR_CHAR))
+            let encoded = utf8_percent_encode(name.as_str(), ATTR_CHAR);
+            format!("attachment; filename=\"{}\"; filename*=UTF-8''{encoded}", ascii(name.as_str()))
         }
         None => "attachment".to_owned(),
     };

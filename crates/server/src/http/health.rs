@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::{Problem, ProblemDocument};
@@ -45,13 +45,6 @@ pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Health> {
     })
 }
 
-/// What `/readyz` takes.
-#[derive(Deserialize)]
-pub(super) struct ReadyQuery {
-    /// Present: list the checks.
-    verbose: Option<String>,
-}
-
 /// Does the node take embeds and extracts?
 ///
 /// Speaks of the data plane only.
@@ -64,7 +57,7 @@ pub(super) struct ReadyQuery {
 )]
 pub(super) async fn readyz(
     State(app): State<Arc<App>>,
-    Query(query): Query<ReadyQuery>,
+    RawQuery(query): RawQuery,
 ) -> Result<String, Problem> {
     let checks = [
         ("not-draining", !app.is_draining()),
@@ -74,7 +67,9 @@ pub(super) async fn readyz(
     if let Some((failed, _)) = checks.iter().find(|(_, passed)| !passed) {
         return Err(Problem::unavailable("not_ready", format!("the check `{failed}` does not pass")));
     }
-    if query.verbose.is_none() {
+    let verbose = query
+        .is_some_and(|query| query.split('&').any(|key| key == "verbose" || key.starts_with("verbose=")));
+    if !verbose {
         return Ok("ready\n".to_owned());
     }
     let lines: String = checks.iter().map(|(name, _)| format!("[+] {name} ok\n")).collect();

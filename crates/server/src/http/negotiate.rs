@@ -15,8 +15,8 @@ pub(super) fn prefers(headers: &HeaderMap, media_type: &str) -> bool {
             .map_or(1.0, |text| text.parse::<f32>().unwrap_or(0.0));
         if kind == media_type {
             wanted = quality;
-        } else if kind == "application/json" {
-            json = quality;
+        } else if ["application/json", "application/*", "*/*"].contains(&kind.as_str()) {
+            json = quality.max(json);
         }
     }
     wanted > 0.0 && wanted >= json
@@ -46,5 +46,6 @@ mod tests {
         check(Some("image/png;q=0"), false);
         check(Some("text/html, image/png, */*;q=0.8"), true);
         check(Some("image/*"), false);
+        check(Some("image/png;q=0.1, */*"), false);
     }
 }

@@ -74,6 +74,21 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)
     }
 
+    /// What stands for an error that some library answered with on its own.
+    pub(super) fn of_bare(status: StatusCode) -> Option<Self> {
+        match status {
+            StatusCode::NOT_FOUND => Some(Self::not_found("there is nothing under this path")),
+            status if status.is_client_error() => Some(Self::new(
+                status,
+                "malformed_request",
+                "The request is malformed",
+                "the request cannot be understood",
+            )),
+            status if status.is_server_error() => Some(Self::internal()),
+            _ => None,
+        }
+    }
+
     /// 413, with what was needed and what there is.
     pub(super) fn too_large(
         code: &'static str,
@@ -211,7 +226,9 @@ impl From<EmbedError> for Problem {
             EmbedError::CapacityExceeded { needed_bytes, available_bytes } => {
                 Self::too_large(code, TITLE, detail, &needed_and_available(needed_bytes, available_bytes))
             }
-            EmbedError::CoverTooSmall => Self::too_large(code, TITLE, detail, &[("available_bytes", 0)]),
+            EmbedError::CoverTooSmall => {
+                Self::too_large(code, TITLE, detail, &needed_and_available(stego::HEADER_LEN_BYTES as u64, 0))
+            }
             EmbedError::Container(error) => error.into(),
             EmbedError::NotVerified { source } => {
                 tracing::error!(?source, "a stego image did not give its secret back and was withheld");
@@ -233,7 +250,7 @@ impl From<PoolError> for Problem {
 
 impl From<Exhausted> for Problem {
     fn from(_: Exhausted) -> Self {
-        Self::unavailable("overloaded", "the memory for uploads and answers is used up at the moment")
+        Self::unavailable("overloaded", "the memory for images, uploads and answers is used up at the moment")
     }
 }
 
@@ -242,7 +259,9 @@ impl From<UploadError> for Problem {
         let detail = error.to_string();
         match error {
             UploadError::NotMultipart => Self::malformed("not_multipart", detail),
-            UploadError::Malformed(_) => Self::malformed("malformed_multipart", detail),
+            UploadError::Malformed(_) | UploadError::EndlessStructure => {
+                Self::malformed("malformed_multipart", detail)
+            }
             UploadError::UnknownField { .. } => Self::malformed("unknown_field", detail),
             UploadError::RepeatedField { .. } => Self::malformed("repeated_field", detail),
             UploadError::FieldTooLong { .. } => Self::malformed("field_too_long", detail),
@@ -268,8 +287,9 @@ fn needed_and_available(needed_bytes: u64, available_bytes: u64) -> [(&'static s
 
 /// An error and what is behind it, in one line. Image decoders speak of the file only.
 fn with_source(error: &dyn std::error::Error) -> String {
-    match error.source() {
+    let line = match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
-    }
+    };
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }

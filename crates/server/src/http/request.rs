@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::ALLOW;
+use axum::http::header::{ALLOW, CONNECTION};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use tracing::{Instrument, debug, info, info_span};
 use uuid::Uuid;
 
@@ -35,14 +35,17 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
 
     let started = Instant::now();
     async move {
-        let mut response = next.run(request).await;
-        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let refused = app.is_draining() && !is_health(route.as_deref());
+        let mut response = if refused { draining() } else { next.run(request).await };
+        let problem =
+            response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_bare(response.status()));
+        if let Some(problem) = problem {
             app.metrics.count_problem(problem.code());
             info!(code = problem.code(), detail = problem.detail(), "refused");
-            let allow = response.headers_mut().remove(ALLOW);
+            let kept = [ALLOW, CONNECTION].map(|name| (response.headers_mut().remove(&name), name));
             response = problem.render(&id);
-            if let Some(allow) = allow {
-                response.headers_mut().insert(ALLOW, allow);
+            for (value, name) in kept {
+                response.headers_mut().extend(value.map(|value| (name, value)));
             }
         }
         if let Ok(value) = HeaderValue::from_str(&id) {
@@ -56,6 +59,18 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
     }
     .instrument(span)
     .await
+}
+
+/// Health calls tell of the stop instead of being refused for it.
+fn is_health(route: Option<&str>) -> bool {
+    matches!(route, Some("/livez" | "/readyz" | "/healthz" | "/metrics"))
+}
+
+fn draining() -> Response {
+    let mut response =
+        Problem::unavailable("draining", "this node is about to stop; ask another one").into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// The client's own id if it is a harmless one, otherwise a new one.

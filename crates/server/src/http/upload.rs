@@ -3,6 +3,8 @@
 //! A request that is refused half-way is still read to its end within bounds, so that a client which
 //! sends first and reads later gets the answer instead of a connection reset.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -18,6 +20,9 @@ use crate::budget::{Budget, Exhausted, Share};
 
 /// Length of a text field, at most.
 const MAX_TEXT_LEN_BYTES: usize = 1024;
+/// What may arrive at once outside of the fields of a form: boundaries, part headers, and the beginning of a field that
+/// arrived together with them. The parser goes through it again with each chunk.
+const MAX_STRUCTURE_BYTES: usize = 1 << 20;
 /// What is read and thrown away of a refused request.
 const MAX_DISCARDED_BYTES: u64 = 1 << 30;
 /// How long that may take.
@@ -84,6 +89,9 @@ pub(super) enum UploadError {
         /// The field's name.
         name: &'static str,
     },
+    /// Part headers or a preamble without end.
+    #[error("the multipart body has more than {MAX_STRUCTURE_BYTES} bytes outside of its fields")]
+    EndlessStructure,
     /// A text that is not UTF-8.
     #[error("the field `{name}` is not UTF-8 text")]
     NotText {
@@ -132,8 +140,9 @@ impl Form {
         let received = receiver.form(&parts.headers, known).await;
         if let Err(error) = &received
             && error.leaves_a_sender()
-            && !waits_for_permission(&parts.headers)
+            && (receiver.asked || !waits_for_permission(&parts.headers))
         {
+            receiver.memory.give_back();
             receiver.discard_rest().await;
         }
         received.map(|(files, texts)| Self { files, texts, _memory: receiver.memory })
@@ -166,6 +175,11 @@ struct Receiver {
     max_bytes: u64,
     idle_timeout: Duration,
     deadline: Instant,
+    /// Whether the body was asked for: then a client that waits for permission has got it.
+    asked: bool,
+    /// Whether what arrives belongs to a field; if not, to the form's structure.
+    in_field: Arc<AtomicBool>,
+    structure_bytes: usize,
 }
 
 impl Receiver {
@@ -178,6 +192,9 @@ impl Receiver {
             max_bytes: limits.max_body_bytes,
             idle_timeout: limits.idle_timeout(),
             deadline,
+            asked: false,
+            in_field: Arc::default(),
+            structure_bytes: 0,
         }
     }
 
@@ -191,13 +208,17 @@ impl Receiver {
         if let Some(needed_bytes) = announced.filter(|&bytes: &u64| bytes > self.max_bytes) {
             return Err(UploadError::BodyTooLarge { needed_bytes, max_bytes: self.max_bytes });
         }
+        let in_field = Arc::clone(&self.in_field);
         let chunks = stream::try_unfold(self, |receiver| async move {
+            // The parser takes all that is ready before it looks at it; so it looks at each chunk.
+            tokio::task::yield_now().await;
             Ok::<_, UploadError>(receiver.next_chunk().await?.map(|chunk| (chunk, receiver)))
         });
-        collect(Multipart::new(chunks.boxed(), boundary), known).await
+        collect(Multipart::new(chunks.boxed(), boundary), known, &in_field).await
     }
 
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, UploadError> {
+        self.asked = true;
         let idle_until = Instant::now() + self.idle_timeout;
         let until = idle_until.min(self.deadline);
         let chunk = match timeout_at(until, self.body.next()).await {
@@ -214,6 +235,11 @@ impl Receiver {
             });
         }
         self.memory.grow(chunk.len() as u64)?;
+        self.structure_bytes =
+            if self.in_field.load(Ordering::Relaxed) { 0 } else { self.structure_bytes + chunk.len() };
+        if self.structure_bytes > MAX_STRUCTURE_BYTES {
+            return Err(UploadError::EndlessStructure);
+        }
         Ok(Some(chunk))
     }
 
@@ -231,15 +257,20 @@ impl Receiver {
     }
 }
 
-async fn collect(mut multipart: Multipart<'_>, known: Fields) -> Result<Received, UploadError> {
+async fn collect(
+    mut multipart: Multipart<'_>,
+    known: Fields,
+    in_field: &AtomicBool,
+) -> Result<Received, UploadError> {
     let mut files: Vec<(&'static str, UploadedFile)> = Vec::new();
     let mut texts: Vec<(&'static str, String)> = Vec::new();
     while let Some(mut field) = multipart.next_field().await.map_err(from_multer)? {
+        in_field.store(true, Ordering::Relaxed);
         let (name, kind) = known_field(field.name().unwrap_or_default(), known)?;
         if files.iter().any(|(seen, _)| *seen == name) || texts.iter().any(|(seen, _)| *seen == name) {
             return Err(UploadError::RepeatedField { name });
         }
-        let file_name = field.file_name().map(str::to_owned);
+        let file_name = field.file_name().map(unescaped);
         let media_type = field.content_type().map(|kind| kind.essence_str().to_owned());
         let mut bytes = Vec::new();
         while let Some(chunk) = field.chunk().await.map_err(from_multer)? {
@@ -248,6 +279,7 @@ async fn collect(mut multipart: Multipart<'_>, known: Fields) -> Result<Received
             }
             bytes.extend_from_slice(&chunk);
         }
+        in_field.store(false, Ordering::Relaxed);
         match kind {
             FieldKind::File => files.push((name, UploadedFile { bytes, name: file_name, media_type })),
             FieldKind::Text => {
@@ -256,6 +288,11 @@ async fn collect(mut multipart: Multipart<'_>, known: Fields) -> Result<Received
         }
     }
     Ok((files, texts))
+}
+
+/// Browsers and curl write these three characters of a file name so (HTML, section 4.10.21.8).
+fn unescaped(name: &str) -> String {
+    name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
 }
 
 fn known_field(name: &str, known: Fields) -> Result<(&'static str, FieldKind), UploadError> {

@@ -57,6 +57,12 @@ async fn forms_that_are_not_as_they_should_be() {
     let answer =
         post(&node, "/api/embed").header("content-type", BOUNDARY).body(cut_off).send().await.unwrap();
     problem(answer, 400, "malformed_multipart").await;
+    let preamble = "x".repeat(2 << 20);
+    let answer =
+        post(&node, "/api/embed").header("content-type", BOUNDARY).body(preamble).send().await.unwrap();
+    problem(answer, 400, "malformed_multipart").await;
+    problem(get(&node, "/api/dataset/%ff").await, 404, "not_found").await;
+    problem(get(&node, "/docs/nope").await, 404, "not_found").await;
     problem(get(&node, "/api/embed").await, 405, "method_not_allowed").await;
     problem(get(&node, "/api/nothing").await, 404, "not_found").await;
     assert_eq!(node.status("/livez"), Some(200));
@@ -84,6 +90,16 @@ async fn images_that_are_not_as_they_should_be() {
     let zeros =
         PngParts { width: 10_000, height: 9_000, depth: 8, colour: 2, chunks: Vec::new(), rows }.to_file();
     refuse(&node, "/api/extract", file("file", "x.png", zeros), 422, "no_payload").await;
+    // Within the limit on pixels, never within the memory.
+    refuse(&node, "/api/embed", with_cover(header_only(10_000, 9_900, 8, 6)), 413, "image_too_large").await;
+    refuse(
+        &node,
+        "/api/capacity",
+        file("file", "x.png", header_only(10_000, 9_900, 8, 6)),
+        413,
+        "image_too_large",
+    )
+    .await;
     let plain = Cover::dataset(0).unwrap().to_png();
     refuse(&node, "/api/extract", file("file", "x.png", plain), 422, "no_payload").await;
 

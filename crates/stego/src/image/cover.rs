@@ -51,6 +51,17 @@ impl Cover {
         Self::from_samples(made.width, made.height, Channels::Rgb, made.pixels)
     }
 
+    /// What the header of this cover as a PNG says.
+    pub fn info(&self) -> ImageInfo {
+        ImageInfo {
+            format: ImageFormat::Png,
+            width: self.width,
+            height: self.height,
+            channels: self.channels,
+            interlaced: false,
+        }
+    }
+
     /// Pixels in a row.
     pub fn width(&self) -> u32 {
         self.width
