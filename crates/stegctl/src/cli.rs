@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use stego::{BitsPerSample, Limits};
+use stego::{BitsPerSample, FileName, Limits, MediaType};
 
 /// Hide a file in an image, find it again, and see what an image can carry.
 ///
@@ -68,11 +68,11 @@ pub(crate) struct Embed {
     #[arg(long)]
     pub(crate) no_compress: bool,
     /// File name to keep [default: the name of SECRET]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = file_name)]
+    pub(crate) name: Option<FileName>,
     /// Media type to keep, such as application/pdf [default: by the name's extension]
-    #[arg(long, value_name = "TYPE")]
-    pub(crate) media_type: Option<String>,
+    #[arg(long, value_name = "TYPE", value_parser = media_type)]
+    pub(crate) media_type: Option<MediaType>,
     /// Overwrite the output if it exists
     #[arg(short, long)]
     pub(crate) force: bool,
@@ -121,6 +121,14 @@ impl LimitOptions {
             max_secret_bytes: self.max_secret_bytes,
         }
     }
+}
+
+fn file_name(text: &str) -> Result<FileName, String> {
+    FileName::from_path(text).ok_or_else(|| "this is not a file name".to_owned())
+}
+
+fn media_type(text: &str) -> Result<MediaType, String> {
+    MediaType::parse(text).ok_or_else(|| "write type/subtype, such as application/pdf".to_owned())
 }
 
 fn bits(text: &str) -> Result<BitsPerSample, String> {

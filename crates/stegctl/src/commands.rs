@@ -1,7 +1,7 @@
 //! The commands.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -29,6 +29,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
 
 fn embed(command: &Embed, limits: &Limits) -> Result<(), Failure> {
     files::refuse_existing(&command.output, command.force).map_err(|error| Failure::file(&error))?;
+    if files::is_standard_stream(&command.secret)
+        && command.cover.as_deref().is_some_and(files::is_standard_stream)
+    {
+        let error = anyhow::anyhow!("secret and cover cannot both be standard input");
+        return Err(Failure::file(&error));
+    }
     let bytes = read(&command.secret, limits.max_secret_bytes)?;
     let cover = match &command.cover {
         Some(path) => {
@@ -60,7 +66,7 @@ fn embed(command: &Embed, limits: &Limits) -> Result<(), Failure> {
 
 fn name_of(command: &Embed) -> Option<FileName> {
     match &command.name {
-        Some(name) => FileName::from_path(name),
+        Some(name) => Some(name.clone()),
         None if files::is_standard_stream(&command.secret) => None,
         None => command.secret.to_str().and_then(FileName::from_path),
     }
@@ -68,7 +74,7 @@ fn name_of(command: &Embed) -> Option<FileName> {
 
 fn media_type_of(command: &Embed, name: Option<&FileName>) -> Option<MediaType> {
     match &command.media_type {
-        Some(given) => MediaType::parse(given),
+        Some(given) => Some(given.clone()),
         None => mime_guess::from_path(name?.as_str()).first_raw().and_then(MediaType::parse),
     }
 }
@@ -79,7 +85,7 @@ fn extract(command: &Extract, limits: &Limits) -> Result<(), Failure> {
     let output = command
         .output
         .clone()
-        .unwrap_or_else(|| PathBuf::from(found.name.as_ref().map_or("secret.bin", FileName::as_str)));
+        .unwrap_or_else(|| Path::new(".").join(found.name.as_ref().map_or("secret.bin", FileName::as_str)));
     write(&output, &found.secret, command.force)?;
     if !files::is_standard_stream(&output) {
         eprintln!("extracted {} bytes to {}", found.secret.len(), output.display());

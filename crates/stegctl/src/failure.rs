@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use stego::{ContainerError, EmbedError, ExtractError, ImageError};
 
+use crate::files::TooLong;
+
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -17,7 +19,11 @@ pub(crate) struct Failure {
 impl Failure {
     /// A file that cannot be read or written.
     pub(crate) fn file(error: &anyhow::Error) -> Self {
-        Self { status: 1, code: "file", message: format!("{error:#}") }
+        let message = format!("{error:#}");
+        if error.is::<TooLong>() {
+            return Self { status: 4, code: "file_too_large", message };
+        }
+        Self { status: 1, code: "file", message }
     }
 
     /// The same failure, told of the file it concerns.

@@ -10,6 +10,14 @@ use tempfile::NamedTempFile;
 /// An image file is read into memory up to this length: room for 100 megapixels stored without compression.
 pub(crate) const MAX_IMAGE_FILE_BYTES: u64 = 1 << 30;
 
+/// A file that is longer than allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is longer than {max_bytes} bytes", path.display())]
+pub(crate) struct TooLong {
+    path: PathBuf,
+    max_bytes: u64,
+}
+
 /// Whether `path` stands for standard input or output.
 pub(crate) fn is_standard_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
@@ -29,7 +37,7 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
         .read_to_end(&mut bytes)
         .with_context(|| format!("cannot read {}", path.display()))?;
     if bytes.len() as u64 > max_bytes {
-        bail!("{} is longer than {max_bytes} bytes", path.display());
+        return Err(TooLong { path: path.to_owned(), max_bytes }.into());
     }
     Ok(bytes)
 }
@@ -41,14 +49,21 @@ pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()
         return std::io::stdout().write_all(bytes).context("cannot write to standard output");
     }
     refuse_existing(path, force)?;
+    if path.metadata().is_ok_and(|target| !target.is_file()) {
+        // A device or a pipe is written to, not replaced.
+        let mut target = File::options()
+            .write(true)
+            .open(path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        return target.write_all(bytes).with_context(|| format!("cannot write {}", path.display()));
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };
     let cannot = || format!("cannot write {}", path.display());
-    let mut file = NamedTempFile::new_in(&folder).with_context(cannot)?;
+    let mut file = temporary_file(&folder).with_context(cannot)?;
     file.write_all(bytes).with_context(cannot)?;
-    open_to_the_usual_readers(file.as_file()).with_context(cannot)?;
     if force {
         file.persist(path).map_err(|error| error.error).with_context(cannot)?;
     } else {
@@ -59,20 +74,22 @@ pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()
 
 /// Fails if `path` exists and may not be replaced; asked before long work as well.
 pub(crate) fn refuse_existing(path: &Path, force: bool) -> anyhow::Result<()> {
-    if !force && !is_standard_stream(path) && path.exists() {
+    if !force
+        && !is_standard_stream(path)
+        && path.metadata().is_ok_and(|target| target.is_file() || target.is_dir())
+    {
         bail!("{} exists; --force replaces it", path.display());
     }
     Ok(())
 }
 
-/// Temporary files are made for their owner only; results are given the mode a new file gets from most shells.
-fn open_to_the_usual_readers(file: &File) -> std::io::Result<()> {
+/// Temporary files are made for their owner only; a result gets what the user's umask leaves, as any new file does.
+fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    #[cfg(not(unix))]
-    let _ = file;
-    Ok(())
+    builder.tempfile_in(folder)
 }

@@ -113,6 +113,24 @@ fn nothing_is_overwritten_without_being_told() {
     done(folder.path(), &[&embed[..], &["--force"]].concat(), b"");
 }
 
+/// Whoever made the image chose the name; only the user's own `-` means standard output.
+#[cfg(unix)]
+#[test]
+fn a_name_from_an_image_is_a_file_with_the_users_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    done(folder.path(), &["embed", "-", "--name", "-", "--cover", "cover.png", "-o", "out.png"], b"dash");
+    assert_eq!(done(folder.path(), &["extract", "out.png"], b""), b"");
+    assert_eq!(std::fs::read(folder.path().join("-")).unwrap(), b"dash");
+    let script = format!("umask 077; {} extract out.png -o kept", env!("CARGO_BIN_EXE_stegctl"));
+    let status = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).status().unwrap();
+    assert!(status.success());
+    let mode = std::fs::metadata(folder.path().join("kept")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    done(folder.path(), &["extract", "out.png", "-o", "/dev/null", "--force"], b"");
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+}
+
 #[test]
 fn failures_have_a_status_and_a_code_for_scripts() {
     let folder = folder();
@@ -127,6 +145,8 @@ fn failures_have_a_status_and_a_code_for_scripts() {
     check(&["extract", "cover.png"], 5, "no_payload");
     check(&["extract", "photo.jpg"], 5, "image_was_reencoded");
     check(&["capacity", "cover.png", "--max-pixels", "1000"], 4, "too_many_pixels");
+    check(&["embed", "cover.png", "-o", "out.png", "--max-secret-bytes", "10"], 4, "file_too_large");
+    check(&["embed", "-", "--cover", "-", "-o", "out.png"], 1, "file");
     let inspected = stegctl(folder.path(), &["inspect", "cover.png"], b"");
     assert_eq!(inspected.status.code(), Some(5));
     assert!(String::from_utf8(inspected.stdout).unwrap().contains("no_payload"));
