@@ -208,7 +208,7 @@ mod tests {
     fn bits_lie_where_the_format_says() {
         let check = |width: u8, want: &[u8]| {
             let bits = BitsPerSample::new(width).expect("1 to 4");
-            let mut samples = vec![0b1001_1001; 10];
+            let mut samples = [0b1001_1001; 10];
             put(&mut samples.iter_mut(), &[0xB5], bits);
             assert_eq!(&samples[..want.len()], want, "{width} bits");
             assert!(samples[want.len()..].iter().all(|&sample| sample == 0b1001_1001), "{width} bits");
@@ -222,7 +222,7 @@ mod tests {
     /// A header of one byte stands for the real one: alpha never carries, transparent pixels are passed over.
     #[test]
     fn the_sequence_passes_over_what_cannot_be_seen() {
-        let mut samples = vec![0, 0, 0, 9, 4, 4, 4, 0, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9];
+        let mut samples = [0, 0, 0, 9, 4, 4, 4, 0, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9];
         write(&mut samples, Channels::Rgba, &[0xFF], &[0xA0], BitsPerSample::MAX);
         assert_eq!(samples, [1, 1, 1, 9, 4, 4, 4, 0, 1, 1, 1, 9, 1, 1, 0xA, 9, 0, 0, 0, 9]);
     }

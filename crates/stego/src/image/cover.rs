@@ -4,6 +4,9 @@ use super::{Channels, ImageError, ImageFormat, ImageInfo, jpeg, png, probe};
 use crate::limits::Limits;
 use crate::synth;
 
+/// A PNG chunk: type and data.
+pub(super) type Chunk = ([u8; 4], Vec<u8>);
+
 /// An image to hide something in: its samples and what else of its file goes into the stego image.
 #[derive(Debug, Clone)]
 pub struct Cover {
@@ -13,7 +16,7 @@ pub struct Cover {
     /// Row-major, `width × height × channels`, 8 bits each.
     pub(super) samples: Vec<u8>,
     /// PNG chunks that define what the samples' colours mean, in the cover's order.
-    pub(super) colour_chunks: Vec<([u8; 4], Vec<u8>)>,
+    pub(super) colour_chunks: Vec<Chunk>,
     /// Names of the metadata that the stego image will not have.
     pub(super) dropped_metadata: Vec<String>,
 }
@@ -96,7 +99,7 @@ impl Cover {
         self.width as usize * self.channels.count()
     }
 
-    pub(crate) fn colour_chunks(&self) -> &[([u8; 4], Vec<u8>)] {
+    pub(crate) fn colour_chunks(&self) -> &[Chunk] {
         &self.colour_chunks
     }
 }

@@ -7,7 +7,7 @@ use ::image::{ColorType, DynamicImage, ImageDecoder};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
-use super::{Channels, Cover, ImageError, ImageFormat, ImageInfo};
+use super::{Channels, Chunk, Cover, ImageError, ImageFormat, ImageInfo};
 
 pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
     let decoder = open(file)?;
@@ -85,7 +85,7 @@ fn is_whole(file: &[u8]) -> bool {
 
 /// The profile as PNG carries it (PNG third edition, 11.3.2.3), if it describes the samples we have: a
 /// CMYK file's profile says nothing of the RGB that it was decoded to (ICC.1, 7.2.6: data colour space).
-fn iccp_chunk(profile: &[u8], channels: Channels) -> Option<([u8; 4], Vec<u8>)> {
+fn iccp_chunk(profile: &[u8], channels: Channels) -> Option<Chunk> {
     let space = match channels {
         Channels::Grey | Channels::GreyAlpha => b"GRAY",
         Channels::Rgb | Channels::Rgba => b"RGB ",

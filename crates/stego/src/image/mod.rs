@@ -6,6 +6,7 @@ mod cover;
 mod jpeg;
 mod png;
 
+use cover::Chunk;
 pub use cover::Cover;
 pub(crate) use png::{PngRows, encode as encode_png};
 

@@ -7,7 +7,7 @@ use ::png::{
     BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Encoder, Limits as PngLimits, Reader,
 };
 
-use super::{Channels, Cover, ImageError, ImageFormat, ImageInfo};
+use super::{Channels, Chunk, Cover, ImageError, ImageFormat, ImageInfo};
 
 pub(super) const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 /// The signature, and IHDR with its length, type and checksum.
@@ -104,8 +104,8 @@ pub(super) fn decode(file: &[u8], info: ImageInfo) -> Result<Cover, ImageError> 
 }
 
 /// The chunks that say what colours mean, where they may stand and once each, and the names of what is left out.
-fn ancillary(file: &[u8]) -> (Vec<([u8; 4], Vec<u8>)>, Vec<String>) {
-    let mut colour_chunks: Vec<([u8; 4], Vec<u8>)> = Vec::new();
+fn ancillary(file: &[u8]) -> (Vec<Chunk>, Vec<String>) {
+    let mut colour_chunks: Vec<Chunk> = Vec::new();
     let mut dropped: Vec<String> = Vec::new();
     let mut before_pixels = true;
     for (kind, data) in chunks(file) {
