@@ -1,8 +1,8 @@
 //! Which images are read, and how the others are refused.
 
 use stego::{
-    Channels, Cover, EmbedOptions, ExtractError, ImageError, ImageFormat, Limits, Secret, embed, extract,
-    probe,
+    Channels, Cover, EmbedOptions, ExtractError, ImageError, ImageFormat, Limits, Secret,
+    claimed_lengths_bytes, embed, extract, probe,
 };
 use testkit::{PngParts, chunk};
 
@@ -174,6 +174,9 @@ fn interlaced_images_carry_in_the_order_of_their_rows() {
     assert!(probe(&interlaced, &limits()).unwrap().interlaced);
     assert_eq!(Cover::decode(&interlaced, &limits()).unwrap().samples(), stego.samples());
     assert_eq!(extract(&interlaced, &limits()).unwrap().secret, b"seven passes");
+    assert_eq!(claimed_lengths_bytes(&file, &limits()).unwrap(), (12, 12));
+    let unknown = limits().max_secret_bytes;
+    assert_eq!(claimed_lengths_bytes(&interlaced, &limits()).unwrap(), (unknown, unknown));
 }
 
 /// A grey image stored in the seven passes of PNG's interlace method 1 (third edition, section 8.2).
