@@ -21,8 +21,9 @@ use crate::budget::{Budget, Exhausted, Share};
 /// Length of a text field, at most.
 const MAX_TEXT_LEN_BYTES: usize = 1024;
 /// What may arrive at once outside of the fields of a form: boundaries, part headers, and the beginning of a field that
-/// arrived together with them. The parser goes through it again with each chunk.
-const MAX_STRUCTURE_BYTES: usize = 1 << 20;
+/// arrived together with them. hyper hands out several hundred KiB at a time and the parser asks twice before it looks, so
+/// honest forms reach more than 1 MiB; the parser goes through all of it again with each chunk, so there is an end to it.
+const MAX_STRUCTURE_BYTES: usize = 4 << 20;
 /// What is read and thrown away of a refused request.
 const MAX_DISCARDED_BYTES: u64 = 1 << 30;
 /// How long that may take.
@@ -210,7 +211,7 @@ impl Receiver {
         }
         let in_field = Arc::clone(&self.in_field);
         let chunks = stream::try_unfold(self, |receiver| async move {
-            // The parser takes all that is ready before it looks at it; so it looks at each chunk.
+            // The parser takes all that is ready before it looks at it; this makes it look in between.
             tokio::task::yield_now().await;
             Ok::<_, UploadError>(receiver.next_chunk().await?.map(|chunk| (chunk, receiver)))
         });

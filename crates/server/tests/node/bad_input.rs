@@ -57,7 +57,7 @@ async fn forms_that_are_not_as_they_should_be() {
     let answer =
         post(&node, "/api/embed").header("content-type", BOUNDARY).body(cut_off).send().await.unwrap();
     problem(answer, 400, "malformed_multipart").await;
-    let preamble = "x".repeat(2 << 20);
+    let preamble = "x".repeat(6 << 20);
     let answer =
         post(&node, "/api/embed").header("content-type", BOUNDARY).body(preamble).send().await.unwrap();
     problem(answer, 400, "malformed_multipart").await;
