@@ -123,7 +123,11 @@ pub(super) async fn embed(
     let start_by = app.start_by();
     let form = Form::receive(request, FIELDS, &app, start_by).await?;
     let job = Job { order: Order::from_form(form, &app)?, request_id, as_png, app: Arc::clone(&app) };
-    let (job, memory_bytes) = app.pool.run(start_by, move || job.measured()).await??;
+    let (job, memory_bytes) = if job.order.cover.is_none() && app.has_default_cover() {
+        job.measured()?
+    } else {
+        app.pool.run(start_by, move || job.measured()).await??
+    };
     let memory = app.pixel_memory.take(memory_bytes, start_by).await?;
     let work = move || {
         let _memory = memory;
@@ -195,7 +199,8 @@ struct Job {
 }
 
 impl Job {
-    /// On a pixel thread: what the work will take in memory, by the cover's header. What can never fit is refused.
+    /// What the work will take in memory, by the cover's header; what can never fit is refused. Belongs on a pixel thread
+    /// unless the cover is the default one and there already.
     fn measured(self) -> Result<(Self, u64), Problem> {
         let info = match &self.order.cover {
             Some(file) => probe(file, &self.app.limits)?,
