@@ -1,0 +1,99 @@
+//! What came of requests, kept for those who ask again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, Refusal, RequestKey, Row, RowError, Table};
+
+/// The version of rows that this release writes and reads.
+const VERSION: u32 = 1;
+/// How long the outcome under a client's key is kept.
+pub const KEEP_CLIENT_KEYS_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long the outcome under a minted key is kept: only the node that minted it can repeat it, within its deadline.
+pub const KEEP_MINTED_KEYS_MS: u64 = 10 * 60 * 1000;
+/// Keys remembered at a time, at most. Beyond, new requests are refused: to forget a key early would break a promise.
+const MAX_KEYS: usize = 250_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Requests {
+    by_key: BTreeMap<String, Remembered>,
+    by_expiry: BTreeSet<(u64, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remembered {
+    fingerprint: String,
+    forget_at_ms: u64,
+    outcome: Outcome,
+}
+
+impl Requests {
+    /// Forgets what was kept long enough. The time is the command's own, so that every node forgets the same.
+    pub(super) fn forget_old(&mut self, now_ms: u64) -> Vec<Row> {
+        let mut rows = Vec::new();
+        while let Some((forget_at_ms, key)) = self.by_expiry.first() {
+            if *forget_at_ms > now_ms {
+                break;
+            }
+            rows.push(Row::deleted(Table::Requests, key.clone()));
+            self.by_key.remove(key);
+            self.by_expiry.pop_first();
+        }
+        rows
+    }
+
+    /// The outcome of an earlier request under this key.
+    pub(super) fn replay(&self, request: &RequestKey) -> Option<Outcome> {
+        let earlier = self.by_key.get(&request.key)?;
+        if earlier.fingerprint == request.fingerprint {
+            return Some(earlier.outcome.clone());
+        }
+        let request_id = request.request_id.clone();
+        Some(Outcome::Refused { refusal: Refusal::KeyReused, request_id })
+    }
+
+    pub(super) fn check_room(&self) -> Result<(), Refusal> {
+        if self.by_key.len() < MAX_KEYS {
+            return Ok(());
+        }
+        Err(Refusal::TooManyKeys { max: MAX_KEYS as u64 })
+    }
+
+    pub(super) fn remember(&mut self, request: &RequestKey, now_ms: u64, outcome: Outcome) -> Row {
+        let keep_ms = if request.minted { KEEP_MINTED_KEYS_MS } else { KEEP_CLIENT_KEYS_MS };
+        let remembered = Remembered {
+            fingerprint: request.fingerprint.clone(),
+            forget_at_ms: now_ms.saturating_add(keep_ms),
+            outcome,
+        };
+        let row = Row::put(Table::Requests, request.key.clone(), VERSION, &remembered);
+        self.insert(request.key.clone(), remembered);
+        row
+    }
+
+    fn insert(&mut self, key: String, remembered: Remembered) {
+        self.by_expiry.insert((remembered.forget_at_ms, key.clone()));
+        if let Some(earlier) = self.by_key.insert(key.clone(), remembered) {
+            self.by_expiry.remove(&(earlier.forget_at_ms, key));
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        self.by_key
+            .iter()
+            .map(|(key, remembered)| Row::put(Table::Requests, key.clone(), VERSION, remembered))
+    }
+
+    pub(super) fn restore(&mut self, row: &Row) -> Result<(), RowError> {
+        if let Some(remembered) = row.read::<Remembered>(VERSION)? {
+            self.insert(row.key.clone(), remembered);
+        }
+        Ok(())
+    }
+}
