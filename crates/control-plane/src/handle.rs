@@ -1,0 +1,208 @@
+//! What the rest of a node sees of the control plane.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::broadcast;
+
+use crate::catalog::{Command, Outcome, Setting, SettingKey};
+use crate::secret::{ClusterSecret, SecretError};
+use crate::status::{ClusterStatus, Event, EventKind, Members, NodeAddress, NodeFigures};
+
+/// Everything the control plane is told at its start.
+pub struct Options {
+    /// The cluster's name: nodes of another name are strangers.
+    pub cluster_name: String,
+    /// This node's name.
+    pub me: String,
+    /// Every configured node, this one among them, in the configuration's order.
+    pub nodes: Vec<NodeAddress>,
+    /// Where to listen for other nodes.
+    pub listen: SocketAddr,
+    /// Where this node keeps what must not be lost.
+    pub data_dir: PathBuf,
+    /// The file with the cluster's secret.
+    pub cluster_key_file: PathBuf,
+    /// Whether this node may found a cluster.
+    pub bootstrap: Bootstrap,
+    /// Timers.
+    pub timing: Timing,
+    /// Entries between two snapshots.
+    pub snapshot_every: u64,
+    /// Hash of the configuration: nodes compare it.
+    pub config_hash: String,
+    /// This node's release.
+    pub version: &'static str,
+    /// How this node is doing, from memory.
+    pub figures: Arc<dyn Fn() -> NodeFigures + Send + Sync>,
+}
+
+/// Whether a node may found a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// The first configured node does, with an empty directory and if nobody answers.
+    Auto,
+    /// Never: it waits to join.
+    Never,
+}
+
+/// Timers of Raft and of the probes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// Between two heartbeats of a leader.
+    pub heartbeat: Duration,
+    /// A follower stands for election after the lease and a random time between these two.
+    pub election_timeout_min: Duration,
+    /// The upper bound, which is the lease too.
+    pub election_timeout_max: Duration,
+    /// Between two probes of a peer, and how long its answer may take.
+    pub probe_interval: Duration,
+    /// Failed probes in a row that are evidence.
+    pub probe_failures: u32,
+}
+
+/// Why the control plane cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The cluster's secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+/// Why the control plane did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// No leader could be reached before the deadline. Nothing was proposed.
+    #[error("the cluster has no quorum at the moment: {reason}")]
+    NoQuorum {
+        /// What is missing.
+        reason: String,
+    },
+    /// This node belongs to no cluster yet. Nothing was proposed.
+    #[error("this node has not joined a cluster yet: {waiting_for}")]
+    NotJoined {
+        /// What it waits for.
+        waiting_for: String,
+    },
+    /// This node's one-voter cluster gave way to another one. Nothing was proposed.
+    #[error("{message}")]
+    ForeignCluster {
+        /// What happened and what to do.
+        message: String,
+    },
+    /// It was proposed, and the deadline came before an answer.
+    #[error("it was proposed, but no answer came in time: it may or may not have been done")]
+    OutcomeUnknown,
+    /// The local storage failed. Nothing was proposed.
+    #[error("this node's storage failed: {0}")]
+    Storage(String),
+    /// The node stops or is paused. Nothing was proposed.
+    #[error("the control plane of this node is stopped")]
+    Stopped,
+}
+
+impl ControlError {
+    /// Stable, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoQuorum { .. } => "no_quorum",
+            Self::NotJoined { .. } => "not_joined",
+            Self::ForeignCluster { .. } => "foreign_cluster",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Storage(_) => "storage_failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The running control plane of this node. It has its own runtime and threads; every method may be called from any
+/// thread, and those that are not async answer from memory.
+#[derive(Clone)]
+pub struct ControlPlane {
+    inner: Arc<()>,
+}
+
+impl ControlPlane {
+    /// Opens the data directory, begins to listen, and joins, founds or rejoins the cluster in the background.
+    ///
+    /// # Errors
+    /// [`StartError`] if the secret, the directory or the port cannot be had.
+    pub fn start(_options: Options) -> Result<Self, StartError> {
+        unimplemented!()
+    }
+
+    /// The cluster as this node sees it now.
+    pub fn status(&self) -> ClusterStatus {
+        unimplemented!()
+    }
+
+    /// Who belongs to the cluster, as far as this node has heard.
+    pub fn members(&self) -> Members {
+        unimplemented!()
+    }
+
+    /// Every setting, linearizable: whatever was acknowledged before the call is in it.
+    ///
+    /// # Errors
+    /// [`ControlError`] if no quorum confirmed it before the deadline.
+    pub async fn settings(&self, _deadline: Instant) -> Result<Vec<Setting>, ControlError> {
+        unimplemented!()
+    }
+
+    /// One setting, linearizable.
+    ///
+    /// # Errors
+    /// As [`Self::settings`].
+    pub async fn setting(
+        &self,
+        _key: &SettingKey,
+        _deadline: Instant,
+    ) -> Result<Option<Setting>, ControlError> {
+        unimplemented!()
+    }
+
+    /// One setting as this node has it, at once and without a quorum: for the data plane.
+    pub fn local_setting(&self, _key: &SettingKey) -> Option<Setting> {
+        unimplemented!()
+    }
+
+    /// Has a command carried out by whoever leads, riding through an election within the deadline.
+    ///
+    /// # Errors
+    /// [`ControlError`]; all but [`ControlError::OutcomeUnknown`] promise that nothing was proposed.
+    pub async fn submit(&self, _command: Command, _deadline: Instant) -> Result<Outcome, ControlError> {
+        unimplemented!()
+    }
+
+    /// The cluster's secret, for fingerprints and request ids.
+    pub fn secret(&self) -> &ClusterSecret {
+        unimplemented!()
+    }
+
+    /// What happened lately (bounded), and what happens from now on.
+    pub fn events(&self) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
+        unimplemented!()
+    }
+
+    /// Puts something of the node's own into the events.
+    pub fn tell(&self, _kind: EventKind) {
+        unimplemented!()
+    }
+
+    /// Stops talking to other nodes, as if this one hung; a drill.
+    pub fn pause(&self) {
+        unimplemented!()
+    }
+
+    /// Ends [`Self::pause`].
+    pub fn resume(&self) {
+        unimplemented!()
+    }
+
+    /// Hands leadership over if this node leads, then stops. Returns once everything is on disk.
+    pub async fn stop(&self) {
+        unimplemented!()
+    }
+}

@@ -1,0 +1,192 @@
+//! The cluster's secret: one file, copied to every node by hand, from which every key is derived. It is in no log, no
+//! snapshot and on no wire.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+/// Bytes of the secret; the file holds them as hexadecimal text.
+const SECRET_BYTES: usize = 32;
+/// Bytes of a key file, at most: anything longer is another file.
+const MAX_FILE_BYTES: u64 = 4096;
+
+type HmacSha256 = Hmac<Sha256>;
+
+/// The secret that the nodes of a cluster share. It has no `Debug`: it must not end up in a log.
+#[derive(Clone)]
+pub struct ClusterSecret([u8; SECRET_BYTES]);
+
+/// Why there is no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("cannot read the cluster key {path}")]
+    Read {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file cannot be made.
+    #[error("cannot make the cluster key {path}")]
+    Create {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Not what a key file holds.
+    #[error("{path} is not a cluster key: it should be {hex} hexadecimal digits", hex = 2 * SECRET_BYTES)]
+    Malformed {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Others may read it.
+    #[error("the cluster key {path} can be read by others (mode {mode:03o}); run: chmod 600 {path}")]
+    TooOpen {
+        /// Where.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+impl ClusterSecret {
+    /// The secret in the file at `path`; where there is no file, a new one is made (mode 0600), never replacing one that
+    /// another node makes at the same moment.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read or made, is not a key, or can be read by others.
+    pub fn load_or_create(path: &Path) -> Result<Self, SecretError> {
+        if let Some(secret) = Self::load(path)? {
+            return Ok(secret);
+        }
+        let create = |source| SecretError::Create { path: path.to_owned(), source };
+        let text = hex::encode(rand::random::<[u8; SECRET_BYTES]>()) + "\n";
+        // Written aside and linked into place: whoever finds the file finds all of it.
+        let aside = path.with_extension(format!("new-{}", std::process::id()));
+        let made = write_private(&aside, text.as_bytes()).and_then(|()| match fs::hard_link(&aside, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        });
+        let _ = fs::remove_file(&aside);
+        made.map_err(create)?;
+        Self::load(path)?.ok_or_else(|| create(io::ErrorKind::NotFound.into()))
+    }
+
+    fn load(path: &Path) -> Result<Option<Self>, SecretError> {
+        let read = |source| SecretError::Read { path: path.to_owned(), source };
+        let file = match fs::File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(read(error)),
+        };
+        let mode = file.metadata().map_err(read)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(SecretError::TooOpen { path: path.to_owned(), mode });
+        }
+        let mut text = String::new();
+        let malformed = || SecretError::Malformed { path: path.to_owned() };
+        match file.take(MAX_FILE_BYTES).read_to_string(&mut text) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(malformed()),
+            Err(error) => return Err(read(error)),
+        }
+        let mut secret = [0; SECRET_BYTES];
+        hex::decode_to_slice(text.trim(), &mut secret).map_err(|_| malformed())?;
+        Ok(Some(Self(secret)))
+    }
+
+    /// A secret for tests and tools.
+    pub fn from_bytes(bytes: [u8; SECRET_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// 32 bytes for `purpose`, other ones for every `context` (HKDF-SHA-256, RFC 5869; the context is the salt).
+    pub fn derive(&self, purpose: &str, context: &[u8]) -> [u8; 32] {
+        let mut key = [0; 32];
+        Hkdf::<Sha256>::new(Some(context), &self.0)
+            .expand(purpose.as_bytes(), &mut key)
+            .expect("32 bytes are fewer than HKDF gives");
+        key
+    }
+
+    /// What tells a request from another one under the same idempotency key: HMAC-SHA-256 of its parts, in hexadecimal.
+    /// Parts are told apart, so that no two lists of parts look alike.
+    pub fn fingerprint(&self, parts: &[&[u8]]) -> String {
+        let mut mac =
+            HmacSha256::new_from_slice(&self.derive("fingerprint", &[])).expect("any length of key");
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        hex::encode(mac.finalize().into_bytes())
+    }
+
+    /// The request id that the request with this fingerprint has under this idempotency key, on every node.
+    pub fn request_id(&self, key: &str, fingerprint: &str) -> String {
+        let context = Sha256::new().chain_update(key).chain_update([0]).chain_update(fingerprint).finalize();
+        let random = self.derive("request id", &context);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&random[..16]);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn the_first_node_makes_the_file_and_the_next_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/cluster.key");
+        let made = ClusterSecret::load_or_create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(made.0 == ClusterSecret::load_or_create(&path).unwrap().0);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_for_everybody_or_of_something_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cluster.key");
+        let outcome = |text: &str, mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            ClusterSecret::load_or_create(&path)
+        };
+        let good = "ab".repeat(SECRET_BYTES);
+        assert!(outcome(&good, 0o600).is_ok());
+        assert!(matches!(outcome(&good, 0o640), Err(SecretError::TooOpen { mode: 0o640, .. })));
+        for bad in ["", "ab", &good[1..], "not hexadecimal"] {
+            assert!(matches!(outcome(bad, 0o600), Err(SecretError::Malformed { .. })), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn parts_are_told_apart() {
+        let secret = ClusterSecret::from_bytes([7; SECRET_BYTES]);
+        assert_ne!(secret.fingerprint(&[b"ab", b"c"]), secret.fingerprint(&[b"a", b"bc"]));
+        assert_ne!(secret.request_id("k", "f"), secret.request_id("kf", ""));
+        assert_eq!(secret.request_id("k", "f"), secret.request_id("k", "f"));
+    }
+}
