@@ -1,5 +1,6 @@
 //! What the rest of a node sees of the control plane.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,9 +8,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
 
+use crate::calls;
 use crate::catalog::{Command, Outcome, Setting, SettingKey};
+use crate::core::Core;
+use crate::identity::{DataDir, DataDirError};
+use crate::raft::{self, Node, OpenError};
 use crate::secret::{ClusterSecret, SecretError};
 use crate::status::{ClusterStatus, Event, EventKind, Members, NodeAddress, NodeFigures};
+use crate::storage::FlushStats;
+use crate::threads::Threads;
 
 /// Everything the control plane is told at its start.
 pub struct Options {
@@ -69,6 +76,24 @@ pub enum StartError {
     /// The cluster's secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The storage in it, or Raft.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The port for other nodes.
+    #[error("cannot listen for other nodes on {address}; is another node running?")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The threads.
+    #[error("cannot start the threads of the control plane")]
+    Threads(#[source] io::Error),
 }
 
 /// Why the control plane did not do what was asked.
@@ -117,38 +142,44 @@ impl ControlError {
     }
 }
 
-/// The running control plane of this node. It has its own runtime and threads; every method may be called from any
-/// thread, and those that are not async answer from memory.
+/// The running control plane of this node. It has its own threads; every method may be called from any thread, and those
+/// that are not async answer from memory.
 #[derive(Clone)]
 pub struct ControlPlane {
-    inner: Arc<()>,
+    core: Arc<Core>,
+    threads: Arc<Threads>,
 }
 
 impl ControlPlane {
-    /// Opens the data directory, begins to listen, and joins, founds or rejoins the cluster in the background.
+    /// Opens the data directory, begins to listen, and joins, founds or rejoins the cluster in the background. Blocks while
+    /// it opens: not for async threads.
     ///
     /// # Errors
-    /// [`StartError`] if the secret, the directory or the port cannot be had.
-    pub fn start(_options: Options) -> Result<Self, StartError> {
-        unimplemented!()
+    /// [`StartError`] if the secret, the directory, the storage or the port cannot be had.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let secret = ClusterSecret::load_or_create(&options.cluster_key_file)?;
+        let data = DataDir::open(&options.data_dir, &options.me)?;
+        let (core, threads) = Threads::start(options, secret, data)?;
+        Ok(Self { core, threads: Arc::new(threads) })
     }
 
     /// The cluster as this node sees it now.
     pub fn status(&self) -> ClusterStatus {
-        unimplemented!()
+        self.core.status()
     }
 
     /// Who belongs to the cluster, as far as this node has heard.
     pub fn members(&self) -> Members {
-        unimplemented!()
+        self.core.members()
     }
 
     /// Every setting, linearizable: whatever was acknowledged before the call is in it.
     ///
     /// # Errors
     /// [`ControlError`] if no quorum confirmed it before the deadline.
-    pub async fn settings(&self, _deadline: Instant) -> Result<Vec<Setting>, ControlError> {
-        unimplemented!()
+    pub async fn settings(&self, deadline: Instant) -> Result<Vec<Setting>, ControlError> {
+        let settings = |node: &Node| node.state.catalog(|catalog| catalog.settings().cloned().collect());
+        self.read(deadline, settings).await
     }
 
     /// One setting, linearizable.
@@ -157,52 +188,93 @@ impl ControlPlane {
     /// As [`Self::settings`].
     pub async fn setting(
         &self,
-        _key: &SettingKey,
-        _deadline: Instant,
+        key: &SettingKey,
+        deadline: Instant,
     ) -> Result<Option<Setting>, ControlError> {
-        unimplemented!()
+        let key = key.clone();
+        self.read(deadline, move |node| node.state.catalog(|catalog| catalog.setting(&key).cloned())).await
     }
 
     /// One setting as this node has it, at once and without a quorum: for the data plane.
-    pub fn local_setting(&self, _key: &SettingKey) -> Option<Setting> {
-        unimplemented!()
+    pub fn local_setting(&self, key: &SettingKey) -> Option<Setting> {
+        let node = self.core.node.load();
+        node.as_ref()?.state.catalog(|catalog| catalog.setting(key).cloned())
     }
 
     /// Has a command carried out by whoever leads, riding through an election within the deadline.
     ///
     /// # Errors
     /// [`ControlError`]; all but [`ControlError::OutcomeUnknown`] promise that nothing was proposed.
-    pub async fn submit(&self, _command: Command, _deadline: Instant) -> Result<Outcome, ControlError> {
-        unimplemented!()
+    pub async fn submit(&self, command: Command, deadline: Instant) -> Result<Outcome, ControlError> {
+        let core = Arc::clone(&self.core);
+        self.on_own_threads(async move { calls::submit(&core, command, deadline).await }).await
     }
 
     /// The cluster's secret, for fingerprints and request ids.
     pub fn secret(&self) -> &ClusterSecret {
-        unimplemented!()
+        &self.core.secret
     }
 
     /// What happened lately (bounded), and what happens from now on.
     pub fn events(&self) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
-        unimplemented!()
+        self.core.events.watch()
     }
 
     /// Puts something of the node's own into the events.
-    pub fn tell(&self, _kind: EventKind) {
-        unimplemented!()
+    pub fn tell(&self, kind: EventKind) {
+        self.core.events.tell(kind);
+    }
+
+    /// Commits of the log to the disk so far, and how long they took.
+    pub fn flush_stats(&self) -> Option<FlushStats> {
+        Some(self.core.node.load().as_ref()?.log.flush_stats())
     }
 
     /// Stops talking to other nodes, as if this one hung; a drill.
     pub fn pause(&self) {
-        unimplemented!()
+        self.core.links.pause();
     }
 
     /// Ends [`Self::pause`].
     pub fn resume(&self) {
-        unimplemented!()
+        self.core.links.resume();
     }
 
-    /// Hands leadership over if this node leads, then stops. Returns once everything is on disk.
+    /// Hands leadership over if this node leads, then stops. Returns once everything is on disk and the port is free.
     pub async fn stop(&self) {
-        unimplemented!()
+        let core = Arc::clone(&self.core);
+        let handed_over =
+            self.threads.raft.spawn(async move { crate::tasks::handover::hand_over(&core).await });
+        let _ = handed_over.await;
+        self.core.stopping.cancel();
+        let core = Arc::clone(&self.core);
+        let closed = self.threads.raft.spawn(async move { raft::close(&core).await });
+        let _ = closed.await;
+        self.threads.join().await;
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        read: impl FnOnce(&Node) -> T + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let core = Arc::clone(&self.core);
+        // A cluster that gave way keeps its data readable, as it was.
+        if core.identity().gave_way_to.is_some()
+            && let Some(node) = core.node.load_full()
+        {
+            return Ok(read(&node));
+        }
+        self.on_own_threads(async move { Ok(read(&*calls::linearize(&core, deadline).await?)) }).await
+    }
+
+    async fn on_own_threads<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ControlError>> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        self.threads.raft.spawn(work).await.unwrap_or(Err(ControlError::Stopped))
     }
 }
+
+#[cfg(test)]
+mod tests;

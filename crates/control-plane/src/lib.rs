@@ -1,11 +1,55 @@
 //! What a cluster must not lose, and how its nodes agree on it.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`handle`](ControlPlane) | what the rest of a node sees: status, settings, events, start and stop |
+//! | [`catalog`] | the replicated state machine, pure |
+//! | `raft`, `types` | openraft: how it is set up, started, and started again after a storage error |
+//! | `storage` | log and vote, the state machine, snapshots: durable before they are promised |
+//! | `network` | authenticated, bounded frames between nodes; openraft's calls on top |
+//! | `message`, `serve`, `calls` | what nodes say to each other; calls that come in; reads and writes that go out |
+//! | `identity`, `secret` | who a data directory is; what the nodes of a cluster share |
+//! | `membership`, `standing` | who should vote, and who leads: rules without a clock |
+//! | `tasks` | probes, joining, the membership, handing over, events |
+//! | [`status`], `notices` | what is told to people |
+//!
+//! openraft is named in this crate only.
 
+mod calls;
 pub mod catalog;
+mod core;
+mod events;
 mod handle;
+mod identity;
+mod membership;
+mod message;
+mod network;
+mod notices;
+mod peers;
+mod raft;
 mod secret;
+mod serve;
+mod standing;
 pub mod status;
+mod storage;
+mod tasks;
+mod threads;
 mod types;
 
 pub use handle::{Bootstrap, ControlError, ControlPlane, Options, StartError, Timing};
+pub use identity::DataDirError;
+pub use raft::OpenError;
 pub use secret::{ClusterSecret, SecretError};
+pub use storage::{FlushStats, OpenError as StorageError};
 pub use types::{ClusterId, Entry, LogId, Member, RaftId, SnapshotMeta, StoredMembership, TypeConfig, Vote};
+
+/// An error and everything that led to it, in one line for the log.
+fn text_with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

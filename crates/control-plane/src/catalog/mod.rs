@@ -163,3 +163,6 @@ impl Catalog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

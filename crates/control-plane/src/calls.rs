@@ -1,0 +1,229 @@
+//! Reads and writes of the control plane: found their leader, forwarded, tried again within their deadline.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openraft::ReadPolicy;
+use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use tracing::debug;
+
+use crate::catalog::{Command, Outcome};
+use crate::core::{Core, Moment};
+use crate::handle::ControlError;
+use crate::message::{Call, Envelope, Refused, Reply};
+use crate::network::CallError;
+use crate::raft::Node;
+use crate::standing::ELECTION_GRACE;
+
+/// Between two attempts.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
+/// A leader gets this long for one attempt; then it is asked again, or another one is.
+const ATTEMPT_WITHIN: Duration = Duration::from_secs(2);
+
+/// What an attempt came to.
+enum Attempt<T> {
+    Done(T),
+    /// Nothing was proposed; why.
+    NotYet(String),
+    /// It may have been proposed.
+    Unknown,
+}
+
+/// Has the command carried out by whoever leads.
+pub(crate) async fn submit(
+    core: &Arc<Core>,
+    command: Command,
+    deadline: Instant,
+) -> Result<Outcome, ControlError> {
+    let mut proposed = false;
+    let mut last_reason;
+    let started = Instant::now();
+    loop {
+        let moment = ready(core, proposed)?;
+        let until = deadline.min(Instant::now() + ATTEMPT_WITHIN);
+        match submit_once(core, &moment, &command, until).await {
+            Attempt::Done(outcome) => return Ok(outcome),
+            Attempt::NotYet(reason) => last_reason = reason,
+            Attempt::Unknown => {
+                proposed = true;
+                last_reason = "no answer".to_owned();
+            }
+        }
+        debug!(reason = last_reason, "a write is tried again");
+        if !may_retry(core, started, deadline).await {
+            return Err(if proposed { ControlError::OutcomeUnknown } else { no_quorum(core, last_reason) });
+        }
+    }
+}
+
+/// A log index which, once applied here, makes a read linearizable; waits until it is applied.
+pub(crate) async fn linearize(core: &Arc<Core>, deadline: Instant) -> Result<Arc<Node>, ControlError> {
+    let started = Instant::now();
+    loop {
+        let moment = ready(core, false)?;
+        let until = deadline.min(Instant::now() + ATTEMPT_WITHIN);
+        let reason = match read_index_once(core, &moment, until).await {
+            Attempt::Done(index) => {
+                let node = core.node.load_full().ok_or_else(|| storage_error(core))?;
+                let applied = tokio::time::timeout_at(deadline.into(), node.state.wait_applied(index)).await;
+                match applied {
+                    Ok(()) => return Ok(node),
+                    Err(_) => "this node is behind the leader".to_owned(),
+                }
+            }
+            Attempt::NotYet(reason) => reason,
+            Attempt::Unknown => "no answer from the leader".to_owned(),
+        };
+        if !may_retry(core, started, deadline).await {
+            return Err(no_quorum(core, reason));
+        }
+    }
+}
+
+/// Whether the control plane can do anything at the moment.
+fn ready(core: &Core, proposed: bool) -> Result<Moment, ControlError> {
+    let refuse = |error| Err(if proposed { ControlError::OutcomeUnknown } else { error });
+    if core.stopping.is_cancelled() {
+        return refuse(ControlError::Stopped);
+    }
+    let moment = core.moment();
+    if let Some(message) = crate::notices::foreign(&moment) {
+        return refuse(ControlError::ForeignCluster { message });
+    }
+    if moment.identity.cluster_id.is_none() {
+        let waiting_for = crate::notices::waits_to_join(core, &moment, &core.peers.all());
+        return refuse(ControlError::NotJoined { waiting_for });
+    }
+    if moment.node.is_none() && core.failure.lock().expect("no panic while it is held").is_some() {
+        return refuse(storage_error(core));
+    }
+    Ok(moment)
+}
+
+/// Waits a little, if there is time and a quorum may come: an election is waited for, an outage is not.
+async fn may_retry(core: &Core, started: Instant, deadline: Instant) -> bool {
+    let now = Instant::now();
+    let given_up =
+        now.saturating_duration_since(started) > ELECTION_GRACE && !core.has_quorum(&core.moment());
+    if given_up || now + RETRY_AFTER >= deadline {
+        return false;
+    }
+    tokio::time::sleep(RETRY_AFTER).await;
+    true
+}
+
+fn no_quorum(core: &Core, last_reason: String) -> ControlError {
+    let moment = core.moment();
+    let reason = if core.has_quorum(&moment) {
+        last_reason
+    } else {
+        crate::notices::no_quorum(core, &moment, &core.peers.all())
+    };
+    ControlError::NoQuorum { reason }
+}
+
+fn storage_error(core: &Core) -> ControlError {
+    let failure = core.failure.lock().expect("no panic while it is held").clone();
+    ControlError::Storage(failure.unwrap_or_else(|| "it is being opened".to_owned()))
+}
+
+async fn submit_once(
+    core: &Arc<Core>,
+    moment: &Moment,
+    command: &Command,
+    until: Instant,
+) -> Attempt<Outcome> {
+    let reply = if moment.leads() {
+        let Some(node) = &moment.node else { return Attempt::NotYet("no storage".to_owned()) };
+        propose_here(core, node, command.clone(), until).await
+    } else {
+        let timeout_ms = until.saturating_duration_since(Instant::now()).as_millis() as u64;
+        match forward(core, moment, Call::Submit { command: Box::new(command.clone()), timeout_ms }, until)
+            .await
+        {
+            Attempt::Done(reply) => reply,
+            Attempt::NotYet(reason) => return Attempt::NotYet(reason),
+            Attempt::Unknown => return Attempt::Unknown,
+        }
+    };
+    match reply {
+        Reply::Outcome(outcome) => Attempt::Done(*outcome),
+        Reply::Refused(refused) => Attempt::NotYet(refused.to_string()),
+        _ => Attempt::Unknown,
+    }
+}
+
+async fn read_index_once(core: &Arc<Core>, moment: &Moment, until: Instant) -> Attempt<u64> {
+    let reply = if moment.leads() {
+        let Some(node) = &moment.node else { return Attempt::NotYet("no storage".to_owned()) };
+        read_index_here(core, node, until).await
+    } else {
+        let timeout_ms = until.saturating_duration_since(Instant::now()).as_millis() as u64;
+        match forward(core, moment, Call::ReadIndex { timeout_ms }, until).await {
+            Attempt::Done(reply) => reply,
+            Attempt::NotYet(reason) => return Attempt::NotYet(reason),
+            Attempt::Unknown => return Attempt::Unknown,
+        }
+    };
+    match reply {
+        Reply::ReadIndex { index } => Attempt::Done(index),
+        Reply::Refused(refused) => Attempt::NotYet(refused.to_string()),
+        _ => Attempt::Unknown,
+    }
+}
+
+/// Asks the leader.
+async fn forward(core: &Core, moment: &Moment, call: Call, until: Instant) -> Attempt<Reply> {
+    let Some(cluster) = moment.identity.cluster_id else { return Attempt::NotYet("no cluster".to_owned()) };
+    let Some((leader, name)) = moment.standing.leader.zip(moment.leader_name()) else {
+        return Attempt::NotYet("no leader is known".to_owned());
+    };
+    let envelope = Envelope { cluster, from: moment.identity.raft_id, to: Some(leader), body: call };
+    // Not sent twice by the link itself: whether it may have been proposed must be known here.
+    match core.links.call_once::<_, Reply>(&name, &envelope, until.into()).await {
+        Ok(reply) => Attempt::Done(reply),
+        Err(CallError::Lost { .. }) => Attempt::Unknown,
+        Err(error) => Attempt::NotYet(error.to_string()),
+    }
+}
+
+/// Proposes the command if this node leads.
+pub(crate) async fn propose_here(core: &Core, node: &Node, command: Command, until: Instant) -> Reply {
+    if let Some(refused) = cannot_lead(core) {
+        return Reply::Refused(refused);
+    }
+    match tokio::time::timeout_at(until.into(), node.raft.client_write(command)).await {
+        Ok(Ok(written)) => Reply::Outcome(Box::new(written.data)),
+        Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => {
+            Reply::Refused(Refused::NotLeader { leader: core.moment().leader_name() })
+        }
+        // Discarded, or Raft ended meanwhile: it may have been committed.
+        Ok(Err(_)) | Err(_) => Reply::OutcomeUnknown,
+    }
+}
+
+/// The index that the leader's state has to have reached, confirmed by a quorum (§6.4 of the Raft dissertation). Leases
+/// are not trusted: they can be given up.
+pub(crate) async fn read_index_here(core: &Core, node: &Node, until: Instant) -> Reply {
+    if let Some(refused) = cannot_lead(core) {
+        return Reply::Refused(refused);
+    }
+    let read = node.raft.get_read_log_id(ReadPolicy::ReadIndex);
+    match tokio::time::timeout_at(until.into(), read).await {
+        Ok(Ok((log_id, _))) => Reply::ReadIndex { index: log_id.log_id().index },
+        Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_)))) => {
+            Reply::Refused(Refused::NotLeader { leader: core.moment().leader_name() })
+        }
+        Ok(Err(error)) => Reply::Refused(Refused::NoQuorum(error.to_string())),
+        Err(_) => Reply::Refused(Refused::NoQuorum("no quorum confirmed in time".to_owned())),
+    }
+}
+
+/// Why nothing is proposed here now: nobody acknowledges this node as the leader.
+fn cannot_lead(core: &Core) -> Option<Refused> {
+    let moment = core.moment();
+    if moment.standing.leader == Some(moment.identity.raft_id) {
+        return None;
+    }
+    Some(Refused::NotLeader { leader: moment.leader_name() })
+}

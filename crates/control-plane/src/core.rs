@@ -1,0 +1,354 @@
+//! What the parts of the control plane share, and what can be told from it without waiting.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use openraft::{Instant as _, RaftMetrics, ServerState};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::events::Events;
+use crate::handle::Options;
+use crate::identity::{DataDir, Identity};
+use crate::membership::{View, waiting_for};
+use crate::message::Report;
+use crate::network::{Links, Pause};
+use crate::peers::{Peer, Peers};
+use crate::raft::Node;
+use crate::secret::ClusterSecret;
+use crate::standing::{ELECTION_GRACE, Facts, Standing};
+use crate::status::{ClusterStatus, MemberInfo, Members, NodeStatus, Role};
+use crate::types::{RaftId, StoredMembership, TypeConfig};
+
+/// A log position counts as caught up when it is at most this many entries behind the leader's.
+const CAUGHT_UP_WITHIN: u64 = 100;
+
+/// Everything that the parts of the control plane share.
+pub(crate) struct Core {
+    pub options: Options,
+    pub secret: ClusterSecret,
+    pub data: DataDir,
+    pub links: Links,
+    pub peers: Peers,
+    pub events: Events,
+    /// The running Raft; none while its storage is being opened again.
+    pub node: ArcSwapOption<Node>,
+    /// Why there is none.
+    pub failure: Mutex<Option<String>>,
+    /// Cancelled when the node stops.
+    pub stopping: CancellationToken,
+    /// Something changed that the background tasks should look at now.
+    pub changed: Notify,
+    /// A drill: the node plays dead to its peers.
+    pub pause: Pause,
+    /// Another cluster that this one's nodes were seen in, without a rule for which of them stays.
+    pub stranger: Mutex<Option<String>>,
+    /// A test keeps this node from changing the membership.
+    #[cfg(test)]
+    pub hold_membership: std::sync::atomic::AtomicBool,
+    started: Instant,
+    /// When a leader was last known, in milliseconds after `started`, plus one; 0: never.
+    leader_known_at: AtomicU64,
+}
+
+impl Core {
+    pub(crate) fn new(
+        options: Options,
+        secret: ClusterSecret,
+        data: DataDir,
+        links: Links,
+        pause: Pause,
+    ) -> Self {
+        let others = options.nodes.iter().filter(|node| node.name != options.me);
+        Self {
+            peers: Peers::new(others.map(|node| node.name.clone())),
+            events: Events::new(options.me.clone()),
+            node: ArcSwapOption::empty(),
+            failure: Mutex::new(None),
+            stopping: CancellationToken::new(),
+            changed: Notify::new(),
+            pause,
+            stranger: Mutex::new(None),
+            #[cfg(test)]
+            hold_membership: std::sync::atomic::AtomicBool::new(false),
+            started: Instant::now(),
+            leader_known_at: AtomicU64::new(0),
+            options,
+            secret,
+            data,
+            links,
+        }
+    }
+
+    /// Who this node is.
+    pub(crate) fn identity(&self) -> Identity {
+        self.data.identity()
+    }
+
+    /// How Raft stands now.
+    pub(crate) fn moment(&self) -> Moment {
+        let now = Instant::now();
+        let identity = self.data.identity();
+        let node = self.node.load_full();
+        let metrics = node.as_ref().map(|node| node.metrics());
+        let standing = match (&node, &metrics) {
+            (Some(node), Some(metrics)) if identity.gave_way_to.is_none() => {
+                facts(identity.raft_id, metrics, node.append_age(now)).standing()
+            }
+            _ => Standing { role: Role::Learner, leader: None },
+        };
+        if standing.leader.is_some() {
+            let ms = now.saturating_duration_since(self.started).as_millis() as u64;
+            self.leader_known_at.fetch_max(ms + 1, Ordering::Relaxed);
+        }
+        Moment { now, identity, node, metrics, standing }
+    }
+
+    /// Whether a leader is known, or was until a moment ago.
+    pub(crate) fn has_quorum(&self, moment: &Moment) -> bool {
+        let known_at = match self.leader_known_at.load(Ordering::Relaxed) {
+            0 => None,
+            ms => Some(self.started + Duration::from_millis(ms - 1)),
+        };
+        let grace = known_at.is_some_and(|at| moment.now.saturating_duration_since(at) < ELECTION_GRACE);
+        moment.standing.leader.is_some() || grace && moment.identity.gave_way_to.is_none()
+    }
+
+    /// What this node says of itself to a peer that probes it.
+    pub(crate) fn report(&self, asking: RaftId) -> Report {
+        let moment = self.moment();
+        let membership = moment.membership();
+        Report {
+            raft_id: moment.identity.raft_id,
+            cluster_id: moment.identity.cluster_id,
+            largest_voter_set: moment.largest_voter_set(),
+            role: moment.standing.role,
+            voter: moment.is_voter(moment.identity.raft_id),
+            knows_you: membership.as_ref().is_some_and(|m| m.membership().get_node(&asking).is_some()),
+            term: moment.metrics.as_ref().map_or(0, |metrics| metrics.current_term),
+            leader: moment.leader_name(),
+            last_log_id: moment.node.as_ref().and_then(|node| node.last_log_id()),
+            applied_index: moment.applied_index(),
+            config_hash: self.options.config_hash.clone(),
+            version: self.options.version.to_owned(),
+            figures: (self.options.figures)(),
+        }
+    }
+
+    /// The cluster as this node sees it now.
+    pub(crate) fn status(&self) -> ClusterStatus {
+        let moment = self.moment();
+        let peers = self.peers.all();
+        let quorum = self.has_quorum(&moment);
+        let (voters, learners) = moment.names();
+        ClusterStatus {
+            cluster_name: self.options.cluster_name.clone(),
+            cluster_id: moment.identity.cluster_id,
+            node_id: self.options.me.clone(),
+            term: moment.metrics.as_ref().map_or(0, |metrics| metrics.current_term),
+            leader_id: moment.leader_name(),
+            quorum,
+            voters,
+            learners,
+            notices: crate::notices::notices(self, &moment, &peers, quorum),
+            nodes: self.nodes(&moment, &peers),
+        }
+    }
+
+    fn nodes(&self, moment: &Moment, peers: &BTreeMap<String, Peer>) -> Vec<NodeStatus> {
+        let all = self.options.nodes.iter();
+        all.map(|address| {
+            if address.name == self.options.me {
+                let report = self.report(moment.identity.raft_id);
+                let healthy = !self.pause.is_paused();
+                return NodeStatus {
+                    healthy,
+                    last_heard_ms: Some(0),
+                    ..node_status(address.clone(), Some(&report), &self.options.config_hash)
+                };
+            }
+            let peer = peers.get(&address.name).cloned().unwrap_or_default();
+            let heard =
+                peer.answered_at.map(|at| moment.now.saturating_duration_since(at).as_millis() as u64);
+            NodeStatus {
+                healthy: peer.is_healthy(moment.now),
+                last_heard_ms: heard,
+                raft_id: peer.report.as_ref().map(|report| report.raft_id),
+                ..node_status(
+                    address.clone(),
+                    peer.recent_report(moment.now).map(AsRef::as_ref),
+                    &self.options.config_hash,
+                )
+            }
+        })
+        .map(|mut node| {
+            // Who votes is known from the log, also of a node that is away.
+            node.voter = node.raft_id.is_some_and(|id| moment.is_voter(id));
+            node
+        })
+        .collect()
+    }
+
+    /// Who belongs to the cluster, as far as this node has heard.
+    pub(crate) fn members(&self) -> Members {
+        let moment = self.moment();
+        let membership = moment.membership();
+        let nodes = membership.iter().flat_map(|m| m.membership().nodes());
+        let members = nodes.map(|(id, member)| MemberInfo {
+            name: member.name.clone(),
+            raft_id: *id,
+            voter: moment.is_voter(*id),
+        });
+        Members {
+            cluster_id: moment.identity.cluster_id,
+            members: members.collect(),
+            joint: membership.as_ref().is_some_and(|m| m.membership().get_joint_config().len() > 1),
+            waiting_for: self.waiting_for(&moment),
+        }
+    }
+
+    /// Names of nodes that must come and catch up before all become voters together.
+    pub(crate) fn waiting_for(&self, moment: &Moment) -> Vec<String> {
+        let Some(membership) = moment.membership() else { return Vec::new() };
+        let names = self.names();
+        let present = self.present(moment);
+        let voters =
+            membership.membership().voter_ids().map(|id| (id, moment.name_of(id))).collect::<Vec<_>>();
+        let caught_up = self.caught_up(moment);
+        let view =
+            View { configured: &names, membership: &membership, present: &present, caught_up: &caught_up };
+        let mut waiting = waiting_for(&view);
+        waiting.retain(|name| !voters.iter().any(|(_, voter)| voter.as_ref() == Some(name)));
+        waiting
+    }
+
+    /// Names of the configured nodes.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.options.nodes.iter().map(|node| node.name.clone()).collect()
+    }
+
+    /// The id that each present node has, this one included.
+    pub(crate) fn present(&self, moment: &Moment) -> BTreeMap<String, RaftId> {
+        let mut present = self.peers.present(moment.now);
+        present.insert(self.options.me.clone(), moment.identity.raft_id);
+        present
+    }
+
+    /// Members whose log is about as long as the leader's: from replication on the leader, from probes on the others.
+    pub(crate) fn caught_up(&self, moment: &Moment) -> std::collections::BTreeSet<RaftId> {
+        let Some(metrics) = &moment.metrics else { return std::collections::BTreeSet::new() };
+        let enough = metrics.last_log_index.unwrap_or(0).saturating_sub(CAUGHT_UP_WITHIN);
+        let mut ids = std::collections::BTreeSet::from([moment.identity.raft_id]);
+        if let Some(replication) = &metrics.replication {
+            let matched = replication
+                .iter()
+                .filter(|(_, matched)| matched.as_ref().is_some_and(|id| id.index >= enough));
+            ids.extend(matched.map(|(id, _)| *id));
+        } else {
+            let peers = self.peers.all();
+            let reports = peers.values().filter_map(|peer| peer.recent_report(moment.now));
+            let enough = |report: &&Arc<Report>| report.last_log_id.is_some_and(|id| id.index >= enough);
+            ids.extend(reports.filter(enough).map(|report| report.raft_id));
+        }
+        ids
+    }
+}
+
+/// The state of one node's Raft at one moment.
+pub(crate) struct Moment {
+    pub now: Instant,
+    pub identity: Identity,
+    pub node: Option<Arc<Node>>,
+    pub metrics: Option<RaftMetrics<TypeConfig>>,
+    pub standing: Standing,
+}
+
+impl Moment {
+    /// The effective membership; none before the node has heard of one.
+    pub(crate) fn membership(&self) -> Option<Arc<StoredMembership>> {
+        let metrics = self.metrics.as_ref()?;
+        let membership = &metrics.membership_config;
+        let is_known = membership.membership().nodes().next().is_some();
+        is_known.then(|| Arc::clone(membership))
+    }
+
+    /// Whether this node's Raft leads, acknowledged or not.
+    pub(crate) fn leads(&self) -> bool {
+        self.metrics.as_ref().is_some_and(|metrics| metrics.state == ServerState::Leader)
+    }
+
+    /// Most voters that a committed membership ever had.
+    pub(crate) fn largest_voter_set(&self) -> usize {
+        self.node.as_ref().map_or(0, |node| node.state.largest_voter_set())
+    }
+
+    /// The index of the last entry applied here.
+    pub(crate) fn applied_index(&self) -> Option<u64> {
+        self.node.as_ref()?.state.last_applied().map(|id| id.index)
+    }
+
+    /// Whether this id votes.
+    pub(crate) fn is_voter(&self, id: RaftId) -> bool {
+        self.membership()
+            .is_some_and(|membership| membership.membership().voter_ids().any(|voter| voter == id))
+    }
+
+    /// The name of a member.
+    pub(crate) fn name_of(&self, id: RaftId) -> Option<String> {
+        self.membership()?.membership().get_node(&id).map(|member| member.name.clone())
+    }
+
+    /// Who leads, if that is certain enough.
+    pub(crate) fn leader_name(&self) -> Option<String> {
+        self.standing.leader.and_then(|leader| self.name_of(leader))
+    }
+
+    /// Names of voters and of learners.
+    pub(crate) fn names(&self) -> (Vec<String>, Vec<String>) {
+        let Some(membership) = self.membership() else { return Default::default() };
+        let name = |id: RaftId| self.name_of(id).unwrap_or_else(|| id.to_string());
+        let sorted = |ids: &mut dyn Iterator<Item = RaftId>| {
+            let mut names: Vec<String> = ids.map(name).collect();
+            names.sort();
+            names
+        };
+        let membership = membership.membership();
+        (sorted(&mut membership.voter_ids()), sorted(&mut membership.learner_ids()))
+    }
+}
+
+fn facts(me: RaftId, metrics: &RaftMetrics<TypeConfig>, append_age: Option<Duration>) -> Facts {
+    let voters: Vec<RaftId> = metrics.membership_config.membership().voter_ids().collect();
+    Facts {
+        me,
+        state: metrics.state,
+        voted_leader: metrics.current_leader,
+        acked_age: metrics.last_quorum_acked.as_ref().map(|at| at.elapsed()),
+        append_age,
+        voter: voters.contains(&me),
+        only_voter: voters == [me],
+    }
+}
+
+fn node_status(
+    address: crate::status::NodeAddress,
+    report: Option<&Report>,
+    own_config_hash: &str,
+) -> NodeStatus {
+    NodeStatus {
+        address,
+        raft_id: report.map(|report| report.raft_id),
+        role: report.map_or(Role::Unknown, |report| report.role),
+        healthy: false,
+        voter: false,
+        figures: report.map(|report| report.figures.clone()),
+        last_log_index: report.and_then(|report| report.last_log_id).map(|id| id.index),
+        applied_index: report.and_then(|report| report.applied_index),
+        version: report.map(|report| report.version.clone()),
+        last_heard_ms: None,
+        same_config: report.map(|report| report.config_hash == own_config_hash),
+    }
+}

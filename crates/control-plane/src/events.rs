@@ -1,0 +1,50 @@
+//! What happened lately, for whoever watches.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::broadcast;
+
+use crate::status::{Event, EventKind};
+
+/// Events kept for those who come later, and events that a slow watcher may be behind.
+const KEPT: usize = 256;
+
+/// The events of one node since its start, the latest of them kept.
+pub(crate) struct Events {
+    node: String,
+    recent: Mutex<VecDeque<Arc<Event>>>,
+    live: broadcast::Sender<Arc<Event>>,
+}
+
+impl Events {
+    /// No events of `node` yet.
+    pub(crate) fn new(node: String) -> Self {
+        Self { node, recent: Mutex::new(VecDeque::with_capacity(KEPT)), live: broadcast::channel(KEPT).0 }
+    }
+
+    /// Something happened.
+    pub(crate) fn tell(&self, kind: EventKind) {
+        let mut recent = self.recent.lock().expect("no panic while it is held");
+        let id = recent.back().map_or(1, |event| event.id + 1);
+        let event = Arc::new(Event { id, at_ms: unix_ms(), node: self.node.clone(), kind });
+        if recent.len() == KEPT {
+            recent.pop_front();
+        }
+        recent.push_back(Arc::clone(&event));
+        // Sent while the lock is held, so that events come in the order of their ids. No watcher: nobody to tell.
+        let _ = self.live.send(event);
+    }
+
+    /// The kept ones, and all from now on; none is missing between the two.
+    pub(crate) fn watch(&self) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
+        let recent = self.recent.lock().expect("no panic while it is held");
+        (recent.iter().cloned().collect(), self.live.subscribe())
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64)
+}

@@ -1,0 +1,309 @@
+//! Whole control planes in one process, on loopback. What needs real processes, power loss or cut links is tested with
+//! the server's binary.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use openraft::Membership;
+use serde_json::json;
+
+use super::*;
+use crate::catalog::{Action, Actor, Authority, RequestKey, SettingValue};
+use crate::types::RaftId;
+
+const NAMES: [&str; 3] = ["n1", "n2", "n3"];
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Addresses that no other test has, in this process or in one beside it.
+fn addresses() -> [Ipv4Addr; 3] {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let block = (std::process::id().wrapping_mul(7) + NEXT.fetch_add(1, Ordering::Relaxed)) % (1 << 16);
+    let [_, _, high, low] = block.to_be_bytes();
+    [1, 2, 3].map(|host| Ipv4Addr::new(127, high.max(1), low, host))
+}
+
+struct Cluster {
+    dir: tempfile::TempDir,
+    addresses: [Ipv4Addr; 3],
+    nodes: [Option<ControlPlane>; 3],
+}
+
+impl Cluster {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), addresses: addresses(), nodes: [None, None, None] }
+    }
+
+    fn all() -> Self {
+        let mut cluster = Self::new();
+        (0..3).for_each(|n| cluster.start(n));
+        cluster.until("three voters", |nodes| {
+            nodes.iter().all(|status| status.voters == NAMES && status.quorum)
+        });
+        cluster
+    }
+
+    fn options(&self, n: usize, dir: &Path) -> Options {
+        let address = |(name, ip): (&&str, &Ipv4Addr)| NodeAddress {
+            name: (*name).to_owned(),
+            ip: IpAddr::V4(*ip),
+            http_port: 8081,
+            raft_port: 5001,
+        };
+        Options {
+            cluster_name: "test".to_owned(),
+            me: NAMES[n].to_owned(),
+            nodes: NAMES.iter().zip(&self.addresses).map(address).collect(),
+            listen: (self.addresses[n], 5001).into(),
+            data_dir: dir.join(NAMES[n]),
+            cluster_key_file: dir.join("cluster.key"),
+            bootstrap: Bootstrap::Auto,
+            timing: Timing {
+                heartbeat: Duration::from_millis(50),
+                election_timeout_min: Duration::from_millis(500),
+                election_timeout_max: Duration::from_millis(1000),
+                probe_interval: Duration::from_millis(50),
+                probe_failures: 3,
+            },
+            snapshot_every: 50,
+            config_hash: "the same".to_owned(),
+            version: "test",
+            figures: Arc::new(NodeFigures::default),
+        }
+    }
+
+    fn start(&mut self, n: usize) {
+        let options = self.options(n, self.dir.path());
+        self.nodes[n] = Some(ControlPlane::start(options).unwrap());
+    }
+
+    fn node(&self, n: usize) -> &ControlPlane {
+        self.nodes[n].as_ref().unwrap()
+    }
+
+    /// Ends a node without handing over.
+    fn kill(&mut self, n: usize) {
+        let node = self.nodes[n].take().unwrap();
+        node.core.stopping.cancel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let core = Arc::clone(&node.core);
+        runtime.block_on(async {
+            node.threads.raft.spawn(async move { raft::close(&core).await }).await.unwrap();
+            node.threads.join().await;
+        });
+    }
+
+    fn leader(&self) -> usize {
+        let mut leader = None;
+        self.until("a leader", |nodes| {
+            leader = nodes.iter().find_map(|status| status.leader_id.clone());
+            leader.is_some()
+        });
+        NAMES.iter().position(|name| Some(*name) == leader.as_deref()).unwrap()
+    }
+
+    /// Waits until what the running nodes say is as wanted.
+    fn until(&self, what: &str, mut wanted: impl FnMut(&[ClusterStatus]) -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let statuses: Vec<_> = self.nodes.iter().flatten().map(ControlPlane::status).collect();
+            if wanted(&statuses) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no {what}: {statuses:#?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn note(key: &str, name: &str, text: &str) -> Command {
+    let key_of_setting: SettingKey = format!("note.{name}").parse().unwrap();
+    let value = SettingValue::from_json(&key_of_setting, &json!(text)).unwrap();
+    Command {
+        request: RequestKey {
+            key: key.to_owned(),
+            minted: false,
+            fingerprint: format!("{name}={text}"),
+            request_id: key.to_owned(),
+        },
+        proposed_at_ms: crate::events::unix_ms(),
+        actor: Actor { name: None, authority: Authority::Loopback, via: "test".to_owned() },
+        action: Action::PutSetting { key: key_of_setting, value, if_version: None },
+    }
+}
+
+fn write(node: &ControlPlane, command: Command) -> Outcome {
+    block_on(node.submit(command, Instant::now() + LIMIT)).unwrap()
+}
+
+fn read(node: &ControlPlane, name: &str) -> Option<SettingValue> {
+    let key = format!("note.{name}").parse().unwrap();
+    block_on(node.setting(&key, Instant::now() + LIMIT)).unwrap().map(|setting| setting.value)
+}
+
+#[test]
+fn a_lone_first_node_leads_and_others_join_in_one_step() {
+    let mut cluster = Cluster::new();
+    cluster.start(0);
+    cluster.until("leader", |nodes| nodes[0].leader_id.as_deref() == Some("n1"));
+    write(cluster.node(0), note("k1", "a", "from n1"));
+
+    cluster.start(1);
+    cluster.until("learner", |nodes| nodes[0].learners == ["n2"]);
+    assert_eq!(cluster.node(0).status().voters, ["n1"]);
+    assert_eq!(cluster.node(0).members().waiting_for, ["n3"]);
+    assert_eq!(read(cluster.node(1), "a"), Some(SettingValue::Text("from n1".to_owned())));
+
+    cluster.start(2);
+    cluster.until("three voters", |nodes| nodes.iter().all(|status| status.voters == NAMES));
+    let (events, _) = cluster.node(0).events();
+    let sizes: Vec<usize> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Members { voters, .. } => Some(voters.len()),
+            _ => None,
+        })
+        .collect();
+    assert!(!sizes.contains(&2), "two voters on the way: {sizes:?}");
+}
+
+#[test]
+fn any_node_writes_and_reads_and_a_repetition_has_the_same_outcome() {
+    let cluster = Cluster::all();
+    let first = write(cluster.node(2), note("key", "a", "x"));
+    for n in 0..3 {
+        assert_eq!(write(cluster.node(n), note("key", "a", "x")), first);
+        assert_eq!(read(cluster.node(n), "a"), Some(SettingValue::Text("x".to_owned())));
+    }
+}
+
+#[test]
+fn a_new_leader_finishes_the_joint_change_that_it_finds() {
+    let mut cluster = Cluster::all();
+    let leader = cluster.leader();
+    for node in cluster.nodes.iter().flatten() {
+        node.core.hold_membership.store(true, Ordering::Relaxed);
+    }
+    let moment = cluster.node(leader).core.moment();
+    let membership = moment.membership().unwrap();
+    let nodes: std::collections::BTreeMap<_, _> =
+        membership.membership().nodes().map(|(id, member)| (*id, member.clone())).collect();
+    let voters: std::collections::BTreeSet<RaftId> = nodes.keys().copied().collect();
+    let others = voters.iter().copied().filter(|id| *id != moment.identity.raft_id).collect();
+    let joint = Membership::new(vec![others, voters], nodes).unwrap();
+    let node = moment.node.unwrap();
+    let blank = openraft::EntryPayload::Blank;
+    block_on(node.raft.append_membership(joint, blank, [])).unwrap();
+    drop((node, moment.metrics));
+    assert!(cluster.node(leader).members().joint);
+
+    cluster.kill(leader);
+    for node in cluster.nodes.iter().flatten() {
+        node.core.hold_membership.store(false, Ordering::Relaxed);
+    }
+    cluster.until("finished change", |nodes| nodes.iter().all(|status| status.quorum));
+    let deadline = Instant::now() + LIMIT;
+    while cluster.nodes.iter().flatten().any(|node| node.members().joint) {
+        assert!(Instant::now() < deadline, "the joint configuration is still there");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(cluster.node((leader + 1) % 3).status().voters, NAMES);
+}
+
+#[test]
+fn a_wiped_node_comes_back_as_a_new_one_and_takes_its_old_place() {
+    let mut cluster = Cluster::all();
+    write(cluster.node(0), note("k", "a", "kept"));
+    let id_of = |cluster: &Cluster, n: usize| {
+        cluster
+            .node(n)
+            .members()
+            .members
+            .iter()
+            .find(|member| member.name == "n1")
+            .map(|member| member.raft_id)
+    };
+    let old = id_of(&cluster, 1);
+    let cluster_id = cluster.node(1).status().cluster_id;
+    cluster.kill(0);
+    std::fs::remove_dir_all(cluster.dir.path().join("n1")).unwrap();
+    cluster.start(0);
+    cluster.until("three voters again", |nodes| {
+        nodes.len() == 3 && nodes.iter().all(|status| status.voters == NAMES)
+    });
+    let deadline = Instant::now() + LIMIT;
+    while id_of(&cluster, 1) == old || cluster.node(0).status().voters != NAMES {
+        assert!(Instant::now() < deadline, "the old id still votes");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(cluster.node(0).status().cluster_id, cluster_id);
+    assert_eq!(cluster.node(1).members().members.len(), 3);
+    assert_eq!(read(cluster.node(0), "a"), Some(SettingValue::Text("kept".to_owned())));
+}
+
+#[test]
+fn a_node_that_is_far_behind_gets_a_snapshot() {
+    let mut cluster = Cluster::all();
+    let behind = (cluster.leader() + 1) % 3;
+    cluster.kill(behind);
+    let writer = cluster.leader();
+    for n in 0..1200 {
+        write(cluster.node(writer), note(&format!("k{n}"), &(n % 10).to_string(), &n.to_string()));
+    }
+    let core = Arc::clone(&cluster.node(writer).core);
+    let purged = || core.moment().metrics.and_then(|metrics| metrics.purged).is_some();
+    let deadline = Instant::now() + LIMIT;
+    while !purged() {
+        assert!(Instant::now() < deadline, "the log was not compacted");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    cluster.start(behind);
+    assert_eq!(read(cluster.node(behind), "9"), Some(SettingValue::Text("1199".to_owned())));
+}
+
+#[test]
+fn a_minority_commits_nothing_and_says_so() {
+    let mut cluster = Cluster::all();
+    cluster.kill(1);
+    cluster.kill(2);
+    cluster.until("loss of the quorum", |nodes| !nodes[0].quorum && nodes[0].leader_id.is_none());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let refused = block_on(cluster.node(0).submit(note("k", "a", "x"), deadline)).unwrap_err();
+    assert!(
+        matches!(&refused, ControlError::NoQuorum { reason } if reason.contains("waiting for n2, n3")),
+        "{refused}"
+    );
+    let refused = block_on(cluster.node(0).setting(&SettingKey::Bits, deadline)).unwrap_err();
+    assert_eq!(refused.code(), "no_quorum");
+    cluster.start(2);
+    write(cluster.node(0), note("k", "a", "x"));
+}
+
+#[test]
+fn leadership_is_handed_over_on_a_stop() {
+    let mut cluster = Cluster::all();
+    let leader = cluster.leader();
+    let term = cluster.node(leader).status().term;
+    let stopped = cluster.nodes[leader].take().unwrap();
+    let before = Instant::now();
+    block_on(stopped.stop());
+    drop(stopped);
+    let after = cluster.leader();
+    assert_ne!(after, leader);
+    assert_eq!(cluster.node(after).status().term, term + 1, "one election, after {:?}", before.elapsed());
+}
+
+#[test]
+fn the_directory_can_be_opened_again_at_once_after_a_stop() {
+    let mut cluster = Cluster::new();
+    for _ in 0..3 {
+        cluster.start(0);
+        cluster.until("leader", |nodes| nodes[0].leader_id.is_some());
+        let node = cluster.nodes[0].take().unwrap();
+        block_on(node.stop());
+    }
+}

@@ -1,0 +1,202 @@
+//! Who should vote: the leader's next step, decided from what it knows. Pure.
+//!
+//! The rules:
+//! - A joint configuration that is found is finished before anything else.
+//! - The voters grow to all configured nodes in one change, once each of them has a member that has caught up. Two voters
+//!   are never formed: they survive nothing.
+//! - A node with a new data directory comes under its old name with a new id. Once that one has caught up, one change
+//!   puts it in the old one's place.
+//! - A learner that another id has replaced is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::types::{RaftId, StoredMembership};
+
+/// What a leader knows.
+pub(crate) struct View<'a> {
+    /// Names of the configured nodes.
+    pub configured: &'a [String],
+    /// The effective membership.
+    pub membership: &'a StoredMembership,
+    /// The id that the process under each name has at the moment, as far as it was heard lately.
+    pub present: &'a BTreeMap<String, RaftId>,
+    /// Members whose log is as good as the leader's.
+    pub caught_up: &'a BTreeSet<RaftId>,
+}
+
+/// What a leader should do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Finish the change that an earlier leader began.
+    FinishJoint {
+        /// Who votes then.
+        voters: BTreeSet<RaftId>,
+    },
+    /// Change the voters to these, through one joint configuration.
+    ChangeVoters {
+        /// Who votes then.
+        voters: BTreeSet<RaftId>,
+    },
+    /// Take learners out whose name has another id now.
+    Forget {
+        /// Whom.
+        learners: BTreeSet<RaftId>,
+    },
+}
+
+/// The leader's next step, if there is one.
+pub(crate) fn next_step(view: &View<'_>) -> Option<Step> {
+    let membership = view.membership.membership();
+    if let [.., _, last] = membership.get_joint_config().as_slice() {
+        return Some(Step::FinishJoint { voters: last.clone() });
+    }
+    let voters: BTreeSet<RaftId> = membership.voter_ids().collect();
+    let target = target(view, &voters);
+    if target != voters {
+        return Some(Step::ChangeVoters { voters: target });
+    }
+    let learners: BTreeSet<RaftId> = membership
+        .nodes()
+        .filter(|(id, member)| {
+            let replaced = view.present.get(&member.name).is_some_and(|present| present != *id);
+            !voters.contains(id) && replaced
+        })
+        .map(|(id, _)| *id)
+        .collect();
+    (!learners.is_empty()).then_some(Step::Forget { learners })
+}
+
+/// Names of configured nodes that have no member which has caught up.
+pub(crate) fn waiting_for(view: &View<'_>) -> Vec<String> {
+    view.configured.iter().filter(|name| candidate(view, name).is_none()).cloned().collect()
+}
+
+fn target(view: &View<'_>, voters: &BTreeSet<RaftId>) -> BTreeSet<RaftId> {
+    // Each voter, or who has taken its place.
+    let kept: BTreeSet<RaftId> = voters
+        .iter()
+        .map(|id| {
+            let name = view.membership.membership().get_node(id).map(|member| member.name.as_str());
+            name.and_then(|name| candidate(view, name)).unwrap_or(*id)
+        })
+        .collect();
+    let all: Option<BTreeSet<RaftId>> = view
+        .configured
+        .iter()
+        .map(|name| candidate(view, name).or_else(|| voter(view, voters, name)))
+        .collect();
+    match all {
+        Some(all) if all.union(&kept).count() != 2 => all.union(&kept).copied().collect(),
+        _ => kept,
+    }
+}
+
+/// The id under which the named node is present, if that is a member that has caught up.
+fn candidate(view: &View<'_>, name: &str) -> Option<RaftId> {
+    let id = view.present.get(name)?;
+    let member = view.membership.membership().get_node(id)?;
+    (member.name == name && view.caught_up.contains(id)).then_some(*id)
+}
+
+fn voter(view: &View<'_>, voters: &BTreeSet<RaftId>, name: &str) -> Option<RaftId> {
+    let named =
+        |id: &&RaftId| view.membership.membership().get_node(id).is_some_and(|member| member.name == name);
+    voters.iter().find(named).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::Membership;
+
+    use super::*;
+    use crate::types::Member;
+
+    /// `configs`: voter sets; `members`: id and name; `present`: name and id; `caught_up`: ids.
+    fn check(
+        configured: &[&str],
+        configs: &[&[u64]],
+        members: &[(u64, &str)],
+        present: &[(&str, u64)],
+        caught_up: &[u64],
+        expected: Option<Step>,
+    ) {
+        let nodes: BTreeMap<RaftId, Member> = members
+            .iter()
+            .map(|(id, name)| (RaftId::from(*id), Member { name: (*name).to_owned() }))
+            .collect();
+        let configs = configs.iter().map(|ids| set(ids)).collect();
+        let membership = StoredMembership::new(None, Membership::new(configs, nodes).unwrap());
+        let configured: Vec<String> = configured.iter().map(|name| (*name).to_owned()).collect();
+        let present = present.iter().map(|(name, id)| ((*name).to_owned(), RaftId::from(*id))).collect();
+        let caught_up = set(caught_up);
+        let view = View {
+            configured: &configured,
+            membership: &membership,
+            present: &present,
+            caught_up: &caught_up,
+        };
+        assert_eq!(next_step(&view), expected);
+    }
+
+    fn set(ids: &[u64]) -> BTreeSet<RaftId> {
+        ids.iter().copied().map(RaftId::from).collect()
+    }
+
+    fn change(ids: &[u64]) -> Option<Step> {
+        Some(Step::ChangeVoters { voters: set(ids) })
+    }
+
+    const THREE: [&str; 3] = ["n1", "n2", "n3"];
+
+    #[test]
+    fn all_become_voters_in_one_step_or_none_does() {
+        let members = [(1, "n1"), (2, "n2"), (3, "n3")];
+        let present = [("n1", 1), ("n2", 2), ("n3", 3)];
+        check(&THREE, &[&[1]], &members, &present, &[1, 2, 3], change(&[1, 2, 3]));
+        check(&THREE, &[&[1]], &members, &present, &[1, 2], None);
+        check(&THREE, &[&[1]], &members[..2], &present[..2], &[1, 2], None);
+        check(&THREE, &[&[1, 2, 3]], &members, &present, &[1, 2, 3], None);
+    }
+
+    #[test]
+    fn two_voters_are_never_formed() {
+        check(&["n1", "n2"], &[&[1]], &[(1, "n1"), (2, "n2")], &[("n1", 1), ("n2", 2)], &[1, 2], None);
+    }
+
+    #[test]
+    fn a_new_directory_takes_the_place_of_the_old_one_in_one_step() {
+        let members = [(1, "n1"), (2, "n2"), (3, "n3"), (4, "n1")];
+        let present = [("n1", 4), ("n2", 2), ("n3", 3)];
+        check(&THREE, &[&[1, 2, 3]], &members, &present, &[2, 3, 4], change(&[2, 3, 4]));
+        check(&THREE, &[&[1, 2, 3]], &members, &present, &[2, 3], None);
+        // Also while another node is away, whose vote it keeps.
+        check(&THREE, &[&[1, 2, 3]], &members, &[("n1", 4), ("n2", 2)], &[2, 4], change(&[2, 3, 4]));
+    }
+
+    #[test]
+    fn a_joint_configuration_is_finished_first() {
+        let members = [(1, "n1"), (2, "n2"), (3, "n3")];
+        let expected = Some(Step::FinishJoint { voters: set(&[1, 2, 3]) });
+        check(&THREE, &[&[1], &[1, 2, 3]], &members, &[("n1", 1)], &[1], expected);
+    }
+
+    #[test]
+    fn learners_that_were_replaced_are_forgotten() {
+        let members = [(1, "n1"), (2, "n2"), (5, "n2")];
+        let present = [("n1", 1), ("n2", 5)];
+        let expected = Some(Step::Forget { learners: set(&[2]) });
+        check(&THREE, &[&[1]], &members, &present, &[1, 5], expected);
+        // Not while nothing is known of who is there now.
+        check(&THREE, &[&[1]], &members, &[("n1", 1)], &[1, 5], None);
+    }
+
+    #[test]
+    fn voters_grow_from_three_to_five_together_and_unconfigured_ones_stay() {
+        let five = ["n1", "n2", "n3", "n4", "n5"];
+        let members = [(1, "n1"), (2, "n2"), (3, "n3"), (4, "n4"), (5, "n5")];
+        let present = [("n1", 1), ("n2", 2), ("n3", 3), ("n4", 4), ("n5", 5)];
+        check(&five, &[&[1, 2, 3]], &members, &present, &[1, 2, 3, 4, 5], change(&[1, 2, 3, 4, 5]));
+        check(&five, &[&[1, 2, 3]], &members[..4], &present[..4], &[1, 2, 3, 4], None);
+        check(&["n1", "n2"], &[&[1, 2, 3]], &members[..3], &present[..2], &[1, 2], None);
+    }
+}

@@ -1,0 +1,198 @@
+//! What nodes say to each other, above the transport.
+//!
+//! Every call names the cluster it is meant for and, where it is meant for one data directory, that directory's id: a
+//! process that took over a name must not answer for the one before it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Command, Outcome};
+use crate::status::{NodeFigures, Role};
+use crate::types::{ClusterId, LogId, RaftId, SnapshotMeta, TypeConfig, Vote};
+
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+
+/// A call and whom it is meant for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Envelope<T> {
+    /// The caller's cluster.
+    pub cluster: ClusterId,
+    /// The caller.
+    pub from: RaftId,
+    /// Whom it is meant for; none: whoever answers to the name.
+    pub to: Option<RaftId>,
+    /// The call.
+    pub body: T,
+}
+
+/// A call on a connection for calls.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Call {
+    /// Raft: append entries, or a heartbeat.
+    Append(AppendEntriesRequest<TypeConfig>),
+    /// Raft: a candidate asks for a vote.
+    Vote(VoteRequest<TypeConfig>),
+    /// Raft: would you vote for me?
+    PreVote(VoteRequest<TypeConfig>),
+    /// Raft: the leader asks a node to take over.
+    TransferLeader(TransferLeaderRequest<TypeConfig>),
+    /// Which log index must be applied before a read is linearizable?
+    ReadIndex {
+        /// How long the caller waits.
+        timeout_ms: u64,
+    },
+    /// A command to propose.
+    Submit {
+        /// The command.
+        command: Box<Command>,
+        /// How long the caller waits.
+        timeout_ms: u64,
+    },
+    /// The caller asks to become a member under this name.
+    Join {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What comes back.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reply {
+    /// To [`Call::Append`].
+    Append(AppendEntriesResponse<TypeConfig>),
+    /// To [`Call::Vote`] and [`Call::PreVote`].
+    Vote(VoteResponse<TypeConfig>),
+    /// To [`Call::TransferLeader`].
+    TransferLeader(TransferLeaderResponse<TypeConfig>),
+    /// To [`Call::ReadIndex`].
+    ReadIndex {
+        /// The log index to have applied.
+        index: u64,
+    },
+    /// To [`Call::Submit`].
+    Outcome(Box<Outcome>),
+    /// To [`Call::Join`]: the caller is a member.
+    Joined,
+    /// The call was not carried out, and nothing was proposed.
+    Refused(Refused),
+    /// The command was proposed, but it is not known what became of it.
+    OutcomeUnknown,
+}
+
+/// Why a call was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Refused {
+    /// The process under this name has another data directory than the one that is meant.
+    #[error("the node under this name is {actual} now, not {meant}")]
+    WrongNode {
+        /// Who was meant.
+        meant: RaftId,
+        /// Who is there.
+        actual: RaftId,
+    },
+    /// It belongs to another cluster, or to none yet.
+    #[error("the node belongs to {}, not to cluster {meant}", actual.map_or("no cluster".to_owned(), |id| format!("cluster {id}")))]
+    ForeignCluster {
+        /// The cluster that was meant.
+        meant: ClusterId,
+        /// The one it belongs to.
+        actual: Option<ClusterId>,
+    },
+    /// Somebody else leads.
+    #[error("the node does not lead")]
+    NotLeader {
+        /// Who leads, as far as it knows.
+        leader: Option<String>,
+    },
+    /// There is no quorum at the moment.
+    #[error("no quorum: {0}")]
+    NoQuorum(String),
+    /// The name is not in the leader's configuration.
+    #[error("{name} is not configured on {on}")]
+    NotConfigured {
+        /// The unknown name.
+        name: String,
+        /// Whose configuration lacks it.
+        on: String,
+    },
+    /// It does not take calls at the moment.
+    #[error("not ready: {0}")]
+    NotReady(String),
+}
+
+/// A probe: are you there?
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Probe {
+    /// Counts up on each connection.
+    pub seq: u64,
+    /// Who asks.
+    pub from: RaftId,
+}
+
+/// What a node says of itself when it is probed. Answered from memory; unknown fields of newer releases are ignored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// Its id.
+    pub raft_id: RaftId,
+    /// The cluster it belongs to.
+    pub cluster_id: Option<ClusterId>,
+    /// Most voters that a committed membership it knows of ever had.
+    pub largest_voter_set: usize,
+    /// What it is.
+    pub role: Role,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether the asking node's id is in its membership.
+    pub knows_you: bool,
+    /// The Raft term.
+    pub term: u64,
+    /// Who leads, as far as it knows.
+    pub leader: Option<String>,
+    /// Its last log entry.
+    pub last_log_id: Option<LogId>,
+    /// The index of the last entry it applied.
+    pub applied_index: Option<u64>,
+    /// Hash of its configuration.
+    pub config_hash: String,
+    /// Its release.
+    pub version: String,
+    /// How it is doing.
+    pub figures: NodeFigures,
+}
+
+/// The answer to a probe.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ProbeAnswer {
+    /// The probe's.
+    pub seq: u64,
+    /// What it says of itself.
+    pub report: Report,
+}
+
+/// The first frame on a connection for a snapshot; chunks of raw bytes follow.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SnapshotOffer {
+    /// The leader's vote.
+    pub vote: Vote,
+    /// What the snapshot says of itself.
+    pub meta: SnapshotMeta,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// The last frame on a connection for a snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SnapshotReply {
+    /// It is installed, or was not needed.
+    Installed(SnapshotResponse<TypeConfig>),
+    /// It was not taken.
+    Refused(Refused),
+    /// It could not be installed.
+    Failed(String),
+}

@@ -1,0 +1,316 @@
+//! Calls to the configured peers, over connections that are kept for the next call.
+//!
+//! Kept connections belong to the runtime they were dialled on: use one [`Links`] on one runtime. A call that is dropped
+//! half-way takes its connection with it, so that no answer is taken for another one's.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::frame::{Channel, FrameError, encode};
+use super::handshake::{self, HANDSHAKE_TIME_LIMIT, HandshakeError, Identity, Purpose};
+use super::{Pause, tune};
+
+/// Connections without a call that are kept for each peer.
+const MAX_IDLE_PER_PEER: usize = 8;
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// Nothing of the request was sent.
+    #[error("cannot call {peer}")]
+    NotSent {
+        /// Whom.
+        peer: String,
+        /// Why.
+        #[source]
+        source: Unsent,
+    },
+    /// The two nodes cannot talk as they are configured. Nothing of the request was sent.
+    #[error("peer {peer} at {address} {reason}")]
+    Refused {
+        /// Whom.
+        peer: String,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        reason: HandshakeError,
+    },
+    /// The request was sent, at least in part, and no answer came: it may have been carried out.
+    #[error("no answer from {peer}")]
+    Lost {
+        /// Whose.
+        peer: String,
+        /// Why.
+        #[source]
+        source: Loss,
+    },
+}
+
+/// Why nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsent {
+    /// There is no such peer.
+    #[error("it is not in this node's configuration")]
+    UnknownPeer,
+    /// No connection.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection failed before the peer had shown who it is.
+    #[error("peer {address} {reason}")]
+    Handshake {
+        /// Where.
+        address: SocketAddr,
+        /// How.
+        reason: HandshakeError,
+    },
+    /// The request fits into no frame.
+    #[error(transparent)]
+    Request(FrameError),
+    /// No connection in time.
+    #[error("no connection before the deadline")]
+    Deadline,
+}
+
+/// Why an answer was lost.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Loss {
+    /// None in time.
+    #[error("none before the deadline")]
+    Deadline,
+    /// The connection failed.
+    #[error(transparent)]
+    Connection(FrameError),
+}
+
+/// The ways to this node's peers. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Links(Arc<Inner>);
+
+struct Inner {
+    identity: Arc<Identity>,
+    pause: Pause,
+    peers: BTreeMap<String, Peer>,
+}
+
+struct Peer {
+    address: SocketAddr,
+    idle: Mutex<Vec<Channel>>,
+}
+
+impl Links {
+    /// To peers of these names at these addresses.
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        peers: impl IntoIterator<Item = (String, SocketAddr)>,
+        pause: Pause,
+    ) -> Self {
+        let peer = |address| Peer { address, idle: Mutex::default() };
+        let peers = peers.into_iter().map(|(name, address)| (name, peer(address))).collect();
+        Self(Arc::new(Inner { identity, pause, peers }))
+    }
+
+    /// Sends a request and waits for its answer. The request may reach the peer twice: to be used for what may be
+    /// repeated.
+    ///
+    /// # Errors
+    /// [`CallError`]; it says whether the peer may have carried the request out.
+    pub(crate) async fn call<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        peer: &str,
+        request: &Q,
+        deadline: Instant,
+    ) -> Result<A, CallError> {
+        let body = self.body(peer, request)?;
+        if let Some(channel) = self.take_idle(peer) {
+            match self.exchange(peer, channel, &body, deadline).await {
+                Err(CallError::Lost { source: Loss::Connection(error), .. }) if error.is_hang_up() => {}
+                answered => return answered,
+            }
+        }
+        let channel = self.dial(peer, Purpose::Rpc, deadline).await?;
+        self.exchange(peer, channel, &body, deadline).await
+    }
+
+    /// As [`Self::call`], but the request reaches the peer at most once.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) async fn call_once<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        peer: &str,
+        request: &Q,
+        deadline: Instant,
+    ) -> Result<A, CallError> {
+        let body = self.body(peer, request)?;
+        let channel = match self.take_idle(peer) {
+            Some(channel) => channel,
+            None => self.dial(peer, Purpose::Rpc, deadline).await?,
+        };
+        self.exchange(peer, channel, &body, deadline).await
+    }
+
+    /// A connection of its own.
+    ///
+    /// # Errors
+    /// [`CallError::NotSent`] or [`CallError::Refused`].
+    pub(crate) async fn dial(
+        &self,
+        peer: &str,
+        purpose: Purpose,
+        deadline: Instant,
+    ) -> Result<Channel, CallError> {
+        let not_sent = |source| CallError::NotSent { peer: peer.to_owned(), source };
+        let Some(Peer { address, .. }) = self.0.peers.get(peer) else {
+            return Err(not_sent(Unsent::UnknownPeer));
+        };
+        if deadline <= Instant::now() {
+            return Err(not_sent(Unsent::Deadline));
+        }
+        tokio::time::timeout_at(deadline, self.dial_at(peer, *address, purpose))
+            .await
+            .unwrap_or_else(|_| Err(not_sent(Unsent::Deadline)))
+    }
+
+    /// Closes the kept connections and lets every call and dial wait for its deadline, until [`Self::resume`]. Shared
+    /// with whatever was made with the same [`Pause`].
+    pub(crate) fn pause(&self) {
+        self.0.pause.pause();
+        for peer in self.0.peers.values() {
+            peer.forget_idle();
+        }
+    }
+
+    /// Ends [`Self::pause`].
+    pub(crate) fn resume(&self) {
+        self.0.pause.resume();
+    }
+
+    fn body(&self, peer: &str, request: &impl Serialize) -> Result<Vec<u8>, CallError> {
+        encode(request)
+            .map_err(|error| CallError::NotSent { peer: peer.to_owned(), source: Unsent::Request(error) })
+    }
+
+    fn take_idle(&self, peer: &str) -> Option<Channel> {
+        self.0.peers.get(peer)?.take_idle()
+    }
+
+    async fn dial_at(&self, peer: &str, address: SocketAddr, purpose: Purpose) -> Result<Channel, CallError> {
+        let Inner { identity, pause, .. } = &*self.0;
+        let mut cut = pause.watch();
+        let dialled = tokio::select! {
+            biased;
+            // Whoever is paused hears nothing, not even a refusal.
+            () = cut.cut() => std::future::pending().await,
+            dialled = connect(identity, peer, address, purpose) => dialled,
+        };
+        match dialled {
+            Ok((stream, session)) => Ok(Channel::new(stream, &session, cut, None)),
+            Err(Unsent::Handshake { address, reason }) if reason.is_refusal() => {
+                Err(CallError::Refused { peer: peer.to_owned(), address, reason })
+            }
+            Err(source) => Err(CallError::NotSent { peer: peer.to_owned(), source }),
+        }
+    }
+
+    /// Sends the request and receives the answer; keeps the connection only after a complete one.
+    async fn exchange<A: DeserializeOwned>(
+        &self,
+        peer: &str,
+        mut channel: Channel,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<A, CallError> {
+        if deadline <= Instant::now() {
+            self.keep(peer, channel);
+            return Err(CallError::NotSent { peer: peer.to_owned(), source: Unsent::Deadline });
+        }
+        let answer = tokio::time::timeout_at(deadline, async {
+            match round_trip(&mut channel, body).await {
+                Err(FrameError::Paused) => std::future::pending().await,
+                answer => answer,
+            }
+        });
+        let source = match answer.await {
+            Ok(Ok(answer)) => {
+                self.keep(peer, channel);
+                return Ok(answer);
+            }
+            Ok(Err(error)) => Loss::Connection(error),
+            Err(_) => Loss::Deadline,
+        };
+        // What happened to this connection probably happened to the others.
+        if let Some(peer) = self.0.peers.get(peer) {
+            peer.forget_idle();
+        }
+        Err(CallError::Lost { peer: peer.to_owned(), source })
+    }
+
+    fn keep(&self, peer: &str, channel: Channel) {
+        if let Some(peer) = self.0.peers.get(peer) {
+            peer.keep(channel);
+        }
+    }
+}
+
+async fn connect(
+    identity: &Identity,
+    peer: &str,
+    address: SocketAddr,
+    purpose: Purpose,
+) -> Result<(TcpStream, handshake::Session), Unsent> {
+    let mut stream =
+        TcpStream::connect(address).await.map_err(|source| Unsent::Connect { address, source })?;
+    tune(&stream);
+    let session = handshake::dial(&mut stream, identity, peer, purpose, rand::random(), HANDSHAKE_TIME_LIMIT)
+        .await
+        .map_err(|reason| Unsent::Handshake { address, reason })?;
+    Ok((stream, session))
+}
+
+async fn round_trip<A: DeserializeOwned>(channel: &mut Channel, body: &[u8]) -> Result<A, FrameError> {
+    channel.send_bytes(body).await?;
+    channel.recv().await
+}
+
+impl Peer {
+    /// The connection used last that is still open.
+    fn take_idle(&self) -> Option<Channel> {
+        let mut idle = self.lock();
+        while let Some(channel) = idle.pop() {
+            if channel.is_idle() {
+                return Some(channel);
+            }
+        }
+        None
+    }
+
+    /// Keeps it if there is room and it is open. A pause comes either before the look at it or clears the list after.
+    fn keep(&self, channel: Channel) {
+        let mut idle = self.lock();
+        if idle.len() < MAX_IDLE_PER_PEER && channel.is_idle() {
+            idle.push(channel);
+        }
+    }
+
+    fn forget_idle(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
+        // Nothing panics while it is held; a list of connections is whole at any time.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,182 @@
+//! How openraft calls other nodes: its calls in our envelopes, over our links.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::v2::RaftNetworkV2;
+use openraft::network::{RPCOption, RaftNetworkFactory};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::type_config::alias::SnapshotOf;
+use tokio::time::{Instant, timeout};
+
+use super::{CallError, Purpose};
+use crate::core::Core;
+use crate::message::{Call, Envelope, Refused, Reply, SnapshotOffer, SnapshotReply};
+use crate::storage::SnapshotFile;
+use crate::types::{Member, RaftId, TypeConfig, Vote};
+
+/// Length of a snapshot's chunks.
+const CHUNK_BYTES: usize = 1 << 20;
+/// How long a peer may take for a chunk of a snapshot, and to connect.
+const CHUNK_WITHIN: Duration = Duration::from_secs(10);
+/// How long a peer may take to verify and install a snapshot it has whole.
+const INSTALL_WITHIN: Duration = Duration::from_secs(120);
+
+/// Makes openraft's clients.
+pub(crate) struct Factory(Arc<Core>);
+
+impl Factory {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self(core)
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Factory {
+    type Network = RaftClient;
+
+    async fn new_client(&mut self, target: RaftId, member: &Member) -> RaftClient {
+        RaftClient { core: Arc::clone(&self.0), target, name: member.name.clone() }
+    }
+}
+
+/// Calls one data directory of one peer.
+pub(crate) struct RaftClient {
+    core: Arc<Core>,
+    target: RaftId,
+    name: String,
+}
+
+impl RaftClient {
+    fn envelope<T>(&self, body: T) -> Result<Envelope<T>, Unreachable<TypeConfig>> {
+        let identity = self.core.identity();
+        let cluster = identity.cluster_id.ok_or_else(|| unreachable(&"this node belongs to no cluster"))?;
+        Ok(Envelope { cluster, from: identity.raft_id, to: Some(self.target), body })
+    }
+
+    async fn call(&self, call: Call, option: &RPCOption) -> Result<Reply, RPCError<TypeConfig>> {
+        let deadline = Instant::now() + option.hard_ttl();
+        let envelope = self.envelope(call)?;
+        match self.core.links.call(&self.name, &envelope, deadline).await {
+            Ok(Reply::Refused(refused)) => Err(refusal(&refused)),
+            Ok(reply) => Ok(reply),
+            // `Unreachable` makes openraft wait a little before it tries again; a lost answer is tried again at once.
+            Err(error @ CallError::Lost { .. }) => Err(RPCError::Network(NetworkError::new(&error))),
+            Err(error) => Err(RPCError::Unreachable(Unreachable::new(&error))),
+        }
+    }
+
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: SnapshotOf<TypeConfig, SnapshotFile>,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let network = |error: &dyn std::fmt::Display| {
+            StreamingError::Network(NetworkError::new(&io::Error::other(error.to_string())))
+        };
+        let within = |limit: Duration| Instant::now() + limit;
+        let dialled = self.core.links.dial(&self.name, Purpose::Snapshot, within(CHUNK_WITHIN)).await;
+        let mut channel = dialled.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))?;
+        let SnapshotOf::<TypeConfig, SnapshotFile> { meta, snapshot: file } = snapshot;
+        let bytes = file.len_bytes();
+        let offer = self.envelope(SnapshotOffer { vote, meta, bytes })?;
+        channel.send(&offer).await.map_err(|error| network(&error))?;
+        let mut offset = 0;
+        while offset < bytes {
+            let source = file.clone();
+            let read = tokio::task::spawn_blocking(move || source.read_at(offset, CHUNK_BYTES)).await;
+            let chunk = read.map_err(|error| network(&error))?.map_err(|error| network(&error))?;
+            let sent = timeout(CHUNK_WITHIN, channel.send_bytes(&chunk)).await;
+            sent.map_err(|_| network(&"no progress"))?.map_err(|error| network(&error))?;
+            offset += chunk.len() as u64;
+        }
+        let answer = timeout(INSTALL_WITHIN, channel.recv::<SnapshotReply>()).await;
+        match answer.map_err(|_| network(&"no answer"))?.map_err(|error| network(&error))? {
+            SnapshotReply::Installed(response) => Ok(response),
+            SnapshotReply::Refused(refused) => {
+                Err(StreamingError::Unreachable(Unreachable::new(&io::Error::other(refused.to_string()))))
+            }
+            SnapshotReply::Failed(reason) => Err(network(&reason)),
+        }
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for RaftClient {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        match self.call(Call::Append(rpc), &option).await? {
+            Reply::Append(response) => Ok(response),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        match self.call(Call::Vote(rpc), &option).await? {
+            Reply::Vote(response) => Ok(response),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        match self.call(Call::PreVote(rpc), &option).await? {
+            Reply::Vote(response) => Ok(response),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        match self.call(Call::TransferLeader(request), &option).await? {
+            Reply::TransferLeader(response) => Ok(response),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sends the snapshot on a connection of its own, so that heartbeats go on beside it. The limits are on progress:
+    /// openraft's own limit is for the whole call, which no long snapshot would ever meet.
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf<TypeConfig, SnapshotFile>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_snapshot(vote, snapshot) => sent,
+        }
+    }
+}
+
+fn unreachable(reason: &dyn std::fmt::Display) -> Unreachable<TypeConfig> {
+    Unreachable::new(&io::Error::other(reason.to_string()))
+}
+
+fn refusal(refused: &Refused) -> RPCError<TypeConfig> {
+    RPCError::Unreachable(unreachable(refused))
+}
+
+fn unexpected(reply: &Reply) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(&io::Error::other(format!("an answer to another call: {reply:?}"))))
+}

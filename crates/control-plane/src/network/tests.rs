@@ -1,0 +1,424 @@
+//! Nodes on loopback.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::frame::MAX_FRAME_BYTES;
+use super::links::{Loss, Unsent};
+use super::*;
+use crate::secret::ClusterSecret;
+
+/// Longer than anything here takes.
+const AMPLE: Duration = Duration::from_secs(60);
+
+fn ample() -> Instant {
+    Instant::now() + AMPLE
+}
+
+fn identity(node: &str, secret: u8) -> Arc<Identity> {
+    Arc::new(Identity::new("phase1", node, ClusterSecret::from_bytes([secret; 32])))
+}
+
+/// n2, whose connections the test handles.
+struct Node {
+    address: SocketAddr,
+    pause: Pause,
+    stop: CancellationToken,
+    run: JoinHandle<io::Result<()>>,
+    incoming: mpsc::UnboundedReceiver<Incoming>,
+}
+
+impl Node {
+    fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    fn start_with(adjust: impl FnOnce(&mut Listener)) -> Self {
+        let (pause, stop) = (Pause::new(), CancellationToken::new());
+        let mut listener =
+            Listener::bind("127.0.0.1:0".parse().unwrap(), identity("n2", 7), pause.clone()).unwrap();
+        adjust(&mut listener);
+        let address = listener.local_addr().unwrap();
+        let (sender, incoming) = mpsc::unbounded_channel();
+        let handle = move |arrived| drop(sender.send(arrived));
+        let run = tokio::spawn(listener.run(handle, stop.clone()));
+        Self { address, pause, stop, run, incoming }
+    }
+
+    async fn next(&mut self) -> Channel {
+        self.incoming.recv().await.unwrap().channel
+    }
+
+    /// Connections that have come in since they were last asked for.
+    fn waiting(&mut self) -> usize {
+        std::iter::from_fn(|| self.incoming.try_recv().ok()).count()
+    }
+
+    /// n1's links to this node.
+    fn links(&self) -> Links {
+        self.links_with(7)
+    }
+
+    fn links_with(&self, secret: u8) -> Links {
+        links(secret, self.address)
+    }
+}
+
+fn links(secret: u8, address: SocketAddr) -> Links {
+    Links::new(identity("n1", secret), [("n2".to_owned(), address)], Pause::new())
+}
+
+/// Answers requests with the number after.
+async fn count_up(channel: &mut Channel) -> FrameError {
+    loop {
+        let number: u64 = match channel.recv().await {
+            Ok(number) => number,
+            Err(error) => return error,
+        };
+        if let Err(error) = channel.send(&(number + 1)).await {
+            return error;
+        }
+    }
+}
+
+async fn call(links: &Links, number: u64) -> Result<u64, CallError> {
+    links.call("n2", &number, ample()).await
+}
+
+/// Calls and answers one request on this channel.
+async fn call_answered_by(links: &Links, channel: &mut Channel) {
+    let (answer, ()) = tokio::join!(call(links, 1), async {
+        let number: u64 = channel.recv().await.unwrap();
+        channel.send(&(number + 1)).await.unwrap();
+    });
+    assert_eq!(answer.unwrap(), 2);
+}
+
+/// Calls over a new connection, which is then kept, and gives its other end.
+async fn call_on_a_new_connection(links: &Links, node: &mut Node) -> Channel {
+    let (answer, channel) = tokio::join!(call(links, 1), async {
+        let mut channel = node.next().await;
+        let number: u64 = channel.recv().await.unwrap();
+        channel.send(&(number + 1)).await.unwrap();
+        channel
+    });
+    assert_eq!(answer.unwrap(), 2);
+    channel
+}
+
+#[tokio::test]
+async fn calls_share_a_connection_one_after_the_other() {
+    let mut node = Node::start();
+    let links = node.links();
+    let mut channel = call_on_a_new_connection(&links, &mut node).await;
+    for _ in 0..3 {
+        call_answered_by(&links, &mut channel).await;
+    }
+    assert_eq!(node.waiting(), 0);
+}
+
+#[tokio::test]
+async fn calls_at_the_same_time_do_not_mix_and_few_connections_are_kept() {
+    let mut node = Node::start();
+    let links = node.links();
+    let calls = (0..20).map(|number| {
+        let links = links.clone();
+        tokio::spawn(async move { (number, call(&links, number).await.unwrap()) })
+    });
+    let calls: Vec<_> = calls.collect();
+    // Nobody is answered before everybody has asked: each call has a connection of its own.
+    let mut channels = Vec::new();
+    for _ in 0..20 {
+        channels.push(node.next().await);
+    }
+    let servers: Vec<_> = channels
+        .into_iter()
+        .map(|mut channel| tokio::spawn(async move { count_up(&mut channel).await }))
+        .collect();
+    for call in calls {
+        let (number, answer) = call.await.unwrap();
+        assert_eq!(answer, number + 1);
+    }
+    // All but eight were closed; the rest go with the links.
+    while servers.iter().filter(|server| server.is_finished()).count() < 12 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(servers.iter().filter(|server| !server.is_finished()).count(), 8);
+    drop(links);
+    for server in servers {
+        assert!(matches!(server.await.unwrap(), FrameError::Closed));
+    }
+}
+
+#[tokio::test]
+async fn the_listener_learns_who_calls_and_what_for() {
+    let mut node = Node::start();
+    let links = node.links();
+    for purpose in [Purpose::Rpc, Purpose::Probe, Purpose::Snapshot] {
+        let mut channel = links.dial("n2", purpose, ample()).await.unwrap();
+        let mut incoming = node.incoming.recv().await.unwrap();
+        assert_eq!((incoming.purpose, incoming.peer_name.as_str()), (purpose, "n1"));
+        channel.send_bytes(&[0, 159, 146, 150]).await.unwrap();
+        assert_eq!(incoming.channel.recv_bytes().await.unwrap().as_ref(), [0, 159, 146, 150]);
+    }
+}
+
+#[tokio::test]
+async fn sending_does_not_wait_for_answers() {
+    let mut node = Node::start();
+    let (mut sender, mut receiver) = node.links().dial("n2", Purpose::Probe, ample()).await.unwrap().split();
+    let mut far = node.next().await;
+    for number in 0..5_u64 {
+        sender.send(&number).await.unwrap();
+    }
+    let server = tokio::spawn(async move { count_up(&mut far).await });
+    for number in 0..5_u64 {
+        assert_eq!(receiver.recv::<u64>().await.unwrap(), number + 1);
+    }
+    drop(sender);
+    assert!(matches!(server.await.unwrap(), FrameError::Closed));
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_is_replaced() {
+    let mut node = Node::start();
+    let links = node.links();
+    for _ in 0..3 {
+        drop(call_on_a_new_connection(&links, &mut node).await);
+    }
+}
+
+#[tokio::test]
+async fn only_what_may_be_repeated_is_sent_again() {
+    // n2 hangs up when it has read the second request of a connection.
+    async fn hang_up(mut channel: Channel) {
+        channel.recv::<u64>().await.unwrap();
+    }
+    let mut node = Node::start();
+    let links = node.links();
+
+    let kept = call_on_a_new_connection(&links, &mut node).await;
+    let (again, _) = tokio::join!(call_on_a_new_connection(&links, &mut node), hang_up(kept));
+
+    let (once, ()) = tokio::join!(links.call_once::<u64, u64>("n2", &1, ample()), hang_up(again));
+    let once = once.unwrap_err();
+    assert!(
+        matches!(&once, CallError::Lost { source: Loss::Connection(FrameError::Closed), .. }),
+        "{once:?}"
+    );
+    assert_eq!(once.to_string(), "no answer from n2");
+    assert_eq!(node.waiting(), 0, "not sent again");
+
+    // A fresh connection that fails is not tried again, whatever the request.
+    let (fresh, ()) = tokio::join!(call(&links, 1), async { hang_up(node.next().await).await });
+    assert!(matches!(fresh, Err(CallError::Lost { .. })));
+    assert_eq!(node.waiting(), 0);
+}
+
+#[tokio::test]
+async fn what_was_not_sent_is_told_from_what_was_lost() {
+    let mut node = Node::start();
+    let links_to_node = node.links();
+    let unsent = |error: CallError| match error {
+        CallError::NotSent { peer, source } => (peer, source.to_string()),
+        other => panic!("{other:?}"),
+    };
+    let check = async |peer: &str, links: &Links, deadline: Instant, expected: &str| {
+        let error = links.call::<u64, u64>(peer, &1, deadline).await.unwrap_err();
+        assert_eq!(unsent(error), (peer.to_owned(), expected.to_owned()));
+    };
+    check("n9", &links_to_node, ample(), "it is not in this node's configuration").await;
+    check("n2", &links_to_node, Instant::now(), "no connection before the deadline").await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    check("n2", &links(7, nobody), ample(), &format!("cannot connect to {nobody}")).await;
+    let too_long = "x".repeat(MAX_FRAME_BYTES);
+    let error = links_to_node.call::<_, u64>("n2", &too_long, ample()).await.unwrap_err();
+    assert_eq!(unsent(error).1, "a frame of 16777218 bytes is longer than 16777216");
+
+    // A kept connection and no answer: lost, unless the deadline was over before.
+    let mut silent = call_on_a_new_connection(&links_to_node, &mut node).await;
+    check("n2", &links_to_node, Instant::now(), "no connection before the deadline").await;
+    let lost = links_to_node.call::<u64, u64>("n2", &5, Instant::now() + Duration::from_secs(1)).await;
+    assert!(matches!(lost, Err(CallError::Lost { source: Loss::Deadline, .. })), "{lost:?}");
+    assert_eq!(silent.recv::<u64>().await.unwrap(), 5);
+    assert!(matches!(silent.recv::<u64>().await, Err(FrameError::Closed)), "it is not used again");
+}
+
+#[tokio::test]
+async fn a_refusal_says_who_and_why() {
+    let mut node = Node::start();
+    let address = node.address;
+    let refused = call(&node.links_with(8), 1).await.unwrap_err();
+    assert_eq!(refused.to_string(), format!("peer n2 at {address} does not know this cluster's key"));
+    let n3 = Links::new(identity("n1", 7), [("n3".to_owned(), address)], Pause::new());
+    let refused = n3.dial("n3", Purpose::Probe, ample()).await.map(drop).unwrap_err();
+    assert!(matches!(refused, CallError::Refused { .. }));
+    assert_eq!(refused.to_string(), format!("peer n3 at {address} is n2, not n3"));
+    assert_eq!(node.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_takes_its_connection_with_it() {
+    let mut node = Node::start();
+    let links = node.links();
+    let mut channel = call_on_a_new_connection(&links, &mut node).await;
+    tokio::select! {
+        biased;
+        _ = call(&links, 8) => panic!("nobody answers"),
+        number = channel.recv::<u64>() => assert_eq!(number.unwrap(), 8),
+    }
+    assert!(matches!(channel.recv::<u64>().await, Err(FrameError::Closed)));
+    drop(call_on_a_new_connection(&links, &mut node).await);
+}
+
+#[tokio::test]
+async fn a_paused_caller_reaches_nobody_until_it_resumes() {
+    let mut node = Node::start();
+    let links = node.links();
+    let mut kept = call_on_a_new_connection(&links, &mut node).await;
+    let mut dedicated = links.dial("n2", Purpose::Probe, ample()).await.unwrap();
+    let _far = node.next().await;
+
+    links.pause();
+    assert!(matches!(kept.recv::<u64>().await, Err(FrameError::Closed)));
+    assert!(matches!(dedicated.send(&1).await, Err(FrameError::Paused)));
+    let called = links.call::<u64, u64>("n2", &1, Instant::now() + Duration::from_millis(20)).await;
+    assert!(matches!(called, Err(CallError::NotSent { source: Unsent::Deadline, .. })), "{called:?}");
+    assert_eq!(node.waiting(), 0);
+
+    links.resume();
+    drop(call_on_a_new_connection(&links, &mut node).await);
+}
+
+#[tokio::test]
+async fn a_paused_listener_lets_nobody_in_until_it_resumes() {
+    let mut node = Node::start();
+    let links = node.links();
+    let mut far = call_on_a_new_connection(&links, &mut node).await;
+
+    node.pause.pause();
+    assert!(matches!(far.recv::<u64>().await, Err(FrameError::Paused)));
+    let called = links.call_once::<u64, u64>("n2", &1, Instant::now() + Duration::from_millis(20)).await;
+    assert!(called.is_err());
+    assert_eq!(node.waiting(), 0);
+    drop(far);
+
+    node.pause.resume();
+    drop(call_on_a_new_connection(&links, &mut node).await);
+}
+
+#[tokio::test]
+async fn strangers_hold_few_places_and_not_for_long() {
+    let strangers = Arc::new(Semaphore::new(2));
+    let mut node = Node::start_with(|listener| {
+        listener.limits.strangers = Arc::clone(&strangers);
+        listener.limits.handshake = Duration::from_millis(100);
+    });
+    let mut flood = Vec::new();
+    for n in 0..10 {
+        let mut stranger = TcpStream::connect(node.address).await.unwrap();
+        if n % 2 == 0 {
+            stranger.write_all(b"STEG").await.unwrap();
+        }
+        flood.push(stranger);
+    }
+    while strangers.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    // Whoever belongs here gets in, and strangers are sent away. On a busy machine the short limit may meet a friend.
+    let links = node.links();
+    while links.dial("n2", Purpose::Probe, ample()).await.is_err() {}
+    node.next().await;
+    for mut stranger in flood {
+        assert_eq!(stranger.read(&mut [0; 64]).await.unwrap_or(0), 0);
+    }
+    node.stop.cancel();
+    node.run.await.unwrap().unwrap();
+    assert_eq!(strangers.available_permits(), 2);
+}
+
+#[tokio::test]
+async fn a_place_is_free_with_the_last_half_of_a_connection() {
+    let places = Arc::new(Semaphore::new(1));
+    let mut node = Node::start_with(|listener| listener.limits.places = Arc::clone(&places));
+    let links = node.links();
+    let _first = links.dial("n2", Purpose::Rpc, ample()).await.unwrap();
+    let (sender, receiver) = node.next().await.split();
+    assert_eq!(places.available_permits(), 0);
+    drop(sender);
+    assert_eq!(places.available_permits(), 0);
+    drop(receiver);
+    links.dial("n2", Purpose::Rpc, ample()).await.unwrap();
+}
+
+#[tokio::test]
+async fn garbage_is_turned_away_and_does_no_harm() {
+    let mut node = Node::start();
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"STEG\x00\x01\x01\xff\xff", &[0xff; 2000]] {
+        let mut stranger = TcpStream::connect(node.address).await.unwrap();
+        stranger.write_all(garbage).await.unwrap();
+        assert_eq!(stranger.read(&mut [0; 64]).await.unwrap_or(0), 0, "no answer");
+    }
+    drop(call_on_a_new_connection(&node.links(), &mut node).await);
+}
+
+#[tokio::test]
+async fn a_stopped_listener_frees_its_port_and_leaves_connections_alone() {
+    let mut node = Node::start();
+    let links = node.links();
+    let mut far = call_on_a_new_connection(&links, &mut node).await;
+    let _stranger = TcpStream::connect(node.address).await.unwrap();
+    node.stop.cancel();
+    node.run.await.unwrap().unwrap();
+
+    call_answered_by(&links, &mut far).await;
+    Listener::bind(node.address, identity("n2", 7), Pause::new()).unwrap();
+}
+
+#[test]
+fn a_connection_moves_to_another_runtime_with_what_has_arrived() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), identity("n2", 7), Pause::new()).unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let (detached, mut moved) = mpsc::unbounded_channel();
+    let run = listener.run(
+        move |Incoming { mut channel, .. }| {
+            let detached = detached.clone();
+            tokio::spawn(async move {
+                assert_eq!(channel.recv::<u64>().await.unwrap(), 0);
+                channel.send(&0_u64).await.unwrap();
+                detached.send(channel.detach().unwrap()).map_err(drop).unwrap();
+            });
+        },
+        stop.clone(),
+    );
+    let listening = std::thread::spawn(move || runtime().block_on(run));
+
+    runtime().block_on(async {
+        let (mut sender, mut receiver) =
+            links(7, address).dial("n2", Purpose::Rpc, ample()).await.unwrap().split();
+        for number in 0..3_u64 {
+            sender.send(&number).await.unwrap();
+        }
+        let mut channel = moved.recv().await.unwrap().attach().unwrap();
+        for number in 1..3_u64 {
+            assert_eq!(channel.recv::<u64>().await.unwrap(), number);
+        }
+        channel.send(&3_u64).await.unwrap();
+        assert_eq!(receiver.recv::<u64>().await.unwrap(), 0);
+        assert_eq!(receiver.recv::<u64>().await.unwrap(), 3);
+        // The listener's runtime ends; the connection does not.
+        stop.cancel();
+        tokio::task::spawn_blocking(|| listening.join()).await.unwrap().unwrap().unwrap();
+        channel.send(&4_u64).await.unwrap();
+        assert_eq!(receiver.recv::<u64>().await.unwrap(), 4);
+    });
+}

@@ -1,0 +1,83 @@
+//! What the other nodes said when they were last probed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::message::Report;
+use crate::types::RaftId;
+
+/// A node that answered a probe within this time is healthy.
+pub(crate) const HEALTHY_WITHIN: Duration = Duration::from_millis(500);
+/// What a node said counts for this time.
+pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// One peer, as the probes found it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Peer {
+    /// When it last answered.
+    pub answered_at: Option<Instant>,
+    /// What it said.
+    pub report: Option<Arc<Report>>,
+    /// Probes that failed since.
+    pub failed_probes: u64,
+    /// Why the last one failed.
+    pub failure: Option<String>,
+}
+
+impl Peer {
+    /// Whether it answered lately.
+    pub(crate) fn is_healthy(&self, now: Instant) -> bool {
+        self.heard_within(HEALTHY_WITHIN, now)
+    }
+
+    /// What it said, if that is recent enough to count.
+    pub(crate) fn recent_report(&self, now: Instant) -> Option<&Arc<Report>> {
+        self.report.as_ref().filter(|_| self.heard_within(HEARD_WITHIN, now))
+    }
+
+    fn heard_within(&self, limit: Duration, now: Instant) -> bool {
+        self.answered_at.is_some_and(|at| now.saturating_duration_since(at) < limit)
+    }
+}
+
+/// All peers by name. Locked for moments only.
+#[derive(Debug, Default)]
+pub(crate) struct Peers(Mutex<BTreeMap<String, Peer>>);
+
+impl Peers {
+    /// Of these names, nothing heard yet.
+    pub(crate) fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self(Mutex::new(names.into_iter().map(|name| (name, Peer::default())).collect()))
+    }
+
+    /// The peer answered. Returns how it was before.
+    pub(crate) fn answered(&self, name: &str, report: Report, now: Instant) -> Peer {
+        let after =
+            Peer { answered_at: Some(now), report: Some(Arc::new(report)), failed_probes: 0, failure: None };
+        let mut peers = self.0.lock().expect("no panic while it is held");
+        peers.insert(name.to_owned(), after).unwrap_or_default()
+    }
+
+    /// A probe of the peer failed. Returns how many have in a row.
+    pub(crate) fn failed(&self, name: &str, failure: String) -> u64 {
+        let mut peers = self.0.lock().expect("no panic while it is held");
+        let peer = peers.entry(name.to_owned()).or_default();
+        peer.failed_probes += 1;
+        peer.failure = Some(failure);
+        peer.failed_probes
+    }
+
+    /// All of them as they are now.
+    pub(crate) fn all(&self) -> BTreeMap<String, Peer> {
+        self.0.lock().expect("no panic while it is held").clone()
+    }
+
+    /// The id that each peer has at the moment, as far as it was heard lately.
+    pub(crate) fn present(&self, now: Instant) -> BTreeMap<String, RaftId> {
+        let peers = self.0.lock().expect("no panic while it is held");
+        let heard =
+            peers.iter().filter_map(|(name, peer)| Some((name.clone(), peer.recent_report(now)?.raft_id)));
+        heard.collect()
+    }
+}

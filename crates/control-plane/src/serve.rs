@@ -1,0 +1,165 @@
+//! Calls that come in from other nodes. Whoever gets here has proven that it knows the cluster's key.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse};
+use openraft::type_config::alias::SnapshotOf;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::core::Core;
+use crate::message::{Call, Envelope, Probe, ProbeAnswer, Refused, Reply, SnapshotOffer, SnapshotReply};
+use crate::network::{Channel, Incoming, Purpose};
+use crate::raft::Node;
+use crate::storage::{SnapshotError, SnapshotFile, SnapshotReceiver};
+use crate::types::{ClusterId, RaftId, TypeConfig};
+
+/// How long the sender of a snapshot may take for a chunk.
+const CHUNK_WITHIN: Duration = Duration::from_secs(10);
+/// How long a caller's request may go on here, at most.
+const MAX_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(core: Arc<Core>, incoming: Incoming) {
+    let peer = incoming.peer_name;
+    let channel = incoming.channel;
+    let served = match incoming.purpose {
+        Purpose::Probe => answer_probes(&core, channel).await,
+        Purpose::Rpc => answer_calls(&core, &peer, channel).await,
+        Purpose::Snapshot => receive_snapshot(&core, &peer, channel).await,
+    };
+    if let Err(error) = served {
+        debug!(peer, %error, "connection ended");
+    }
+}
+
+async fn answer_probes(core: &Core, mut channel: Channel) -> Result<(), crate::network::FrameError> {
+    loop {
+        let probe: Probe = channel.recv().await?;
+        channel.send(&ProbeAnswer { seq: probe.seq, report: core.report(probe.from) }).await?;
+    }
+}
+
+async fn answer_calls(
+    core: &Arc<Core>,
+    peer: &str,
+    mut channel: Channel,
+) -> Result<(), crate::network::FrameError> {
+    loop {
+        let envelope: Envelope<Call> = channel.recv().await?;
+        let reply = answer(core, peer, envelope).await;
+        channel.send(&reply).await?;
+    }
+}
+
+async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply {
+    let node = match admit(core, envelope.cluster, envelope.to) {
+        Ok(node) => node,
+        Err(refused) => {
+            debug!(peer, %refused, "call refused");
+            return Reply::Refused(refused);
+        }
+    };
+    let bounded = |timeout_ms: u64| Instant::now() + Duration::from_millis(timeout_ms).min(MAX_TIMEOUT);
+    match envelope.body {
+        Call::Append(request) => append(&node, request).await,
+        Call::Vote(request) => node.raft.vote(request).await.map_or_else(|fatal| ended(&fatal), Reply::Vote),
+        Call::PreVote(request) => {
+            node.raft.pre_vote(request).await.map_or_else(|fatal| ended(&fatal), Reply::Vote)
+        }
+        Call::TransferLeader(request) => {
+            let taken = node.raft.handle_transfer_leader(request).await;
+            taken.map_or_else(|fatal| ended(&fatal), Reply::TransferLeader)
+        }
+        Call::ReadIndex { timeout_ms } => {
+            crate::calls::read_index_here(core, &node, bounded(timeout_ms)).await
+        }
+        Call::Submit { command, timeout_ms } => {
+            crate::calls::propose_here(core, &node, *command, bounded(timeout_ms)).await
+        }
+        Call::Join { name } => crate::tasks::join::admit_learner(core, &node, envelope.from, &name).await,
+    }
+}
+
+/// Whether a call is meant for this data directory and its cluster.
+fn admit(core: &Core, cluster: ClusterId, to: Option<RaftId>) -> Result<Arc<Node>, Refused> {
+    let identity = core.identity();
+    if let Some(meant) = to.filter(|meant| *meant != identity.raft_id) {
+        return Err(Refused::WrongNode { meant, actual: identity.raft_id });
+    }
+    if identity.cluster_id != Some(cluster) {
+        return Err(Refused::ForeignCluster { meant: cluster, actual: identity.cluster_id });
+    }
+    if let Some(stays) = identity.gave_way_to {
+        return Err(Refused::NotReady(format!("its cluster gave way to {stays}")));
+    }
+    core.node.load_full().ok_or_else(|| Refused::NotReady("its storage is being opened".to_owned()))
+}
+
+async fn append(node: &Node, request: AppendEntriesRequest<TypeConfig>) -> Reply {
+    match node.raft.append_entries(request).await {
+        Ok(response) => {
+            if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+                node.note_append();
+            }
+            Reply::Append(response)
+        }
+        Err(fatal) => ended(&fatal),
+    }
+}
+
+fn ended(fatal: &dyn std::fmt::Display) -> Reply {
+    Reply::Refused(Refused::NotReady(fatal.to_string()))
+}
+
+async fn receive_snapshot(
+    core: &Arc<Core>,
+    peer: &str,
+    mut channel: Channel,
+) -> Result<(), crate::network::FrameError> {
+    let envelope: Envelope<SnapshotOffer> = channel.recv().await?;
+    let reply = match admit(core, envelope.cluster, envelope.to) {
+        Err(refused) => SnapshotReply::Refused(refused),
+        Ok(node) => match take_snapshot(core, &node, peer, &mut channel, envelope.body).await {
+            Ok(response) => SnapshotReply::Installed(response),
+            Err(reason) => {
+                warn!(peer, reason, "cannot take a snapshot");
+                SnapshotReply::Failed(reason)
+            }
+        },
+    };
+    channel.send(&reply).await
+}
+
+async fn take_snapshot(
+    core: &Core,
+    node: &Node,
+    peer: &str,
+    channel: &mut Channel,
+    offer: SnapshotOffer,
+) -> Result<SnapshotResponse<TypeConfig>, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let directory = core.data.snapshots();
+    let mut receiver = blocking(move || SnapshotReceiver::create(&directory, offer.bytes)).await?;
+    while receiver.received_bytes() < offer.bytes {
+        let chunk = timeout(CHUNK_WITHIN, channel.recv_bytes()).await;
+        let chunk = chunk.map_err(|_| "no progress".to_owned())?.map_err(|error| text(&error))?;
+        if chunk.is_empty() {
+            return Err("an empty chunk".to_owned());
+        }
+        receiver = blocking(move || receiver.write(&chunk).map(|()| receiver)).await?;
+    }
+    let file = blocking(move || receiver.finish()).await?;
+    info!(peer, bytes = offer.bytes, "snapshot received");
+    let snapshot = SnapshotOf::<TypeConfig, SnapshotFile> { meta: offer.meta, snapshot: file };
+    node.raft.install_full_snapshot(offer.vote, snapshot).await.map_err(|error| text(&error))
+}
+
+/// Work on the disk, away from the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
+) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
+    done.map_err(|error| crate::text_with_sources(&error))
+}

@@ -1,0 +1,117 @@
+//! The rules by which a node says what it is and who leads. Pure: ages are arguments.
+
+use std::time::Duration;
+
+use openraft::ServerState;
+
+use crate::status::Role;
+use crate::types::RaftId;
+
+/// A leader whose last acknowledgement by a quorum is younger leads.
+pub(crate) const ACKED_WITHIN: Duration = Duration::from_millis(800);
+/// A leader whose last append is younger is known.
+pub(crate) const APPEND_WITHIN: Duration = Duration::from_secs(1);
+/// After a leader was known, the quorum counts as there for this time: an election is not an outage.
+pub(crate) const ELECTION_GRACE: Duration = Duration::from_secs(1);
+
+/// What a node knows of its own Raft at a moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// Its id.
+    pub me: RaftId,
+    /// What openraft says it is. That never changes when a quorum is lost, so it is not enough.
+    pub state: ServerState,
+    /// Who led according to the stored vote, which names a dead leader for ever.
+    pub voted_leader: Option<RaftId>,
+    /// Age of the latest acknowledgement by a quorum, for a leader.
+    pub acked_age: Option<Duration>,
+    /// Age of the latest append from the leader, for the others.
+    pub append_age: Option<Duration>,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether nobody else does.
+    pub only_voter: bool,
+}
+
+/// What that makes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// What it is.
+    pub role: Role,
+    /// Who leads, if that is certain enough.
+    pub leader: Option<RaftId>,
+}
+
+impl Facts {
+    /// Applies the rules.
+    pub(crate) fn standing(&self) -> Standing {
+        if self.state == ServerState::Leader {
+            let acked = self.only_voter || self.acked_age.is_some_and(|age| age < ACKED_WITHIN);
+            let role = if acked { Role::Leader } else { Role::Candidate };
+            return Standing { role, leader: acked.then_some(self.me) };
+        }
+        let heard = self.append_age.is_some_and(|age| age < APPEND_WITHIN);
+        let leader = self.voted_leader.filter(|leader| heard && *leader != self.me);
+        let role = match self.state {
+            _ if !self.voter => Role::Learner,
+            ServerState::Candidate => Role::Candidate,
+            // Without a leader a voter asks for pre-votes again and again, which openraft does not show.
+            _ if leader.is_none() => Role::Candidate,
+            _ => Role::Follower,
+        };
+        Standing { role, leader }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(state: ServerState) -> Facts {
+        let me = RaftId::from(1);
+        Facts {
+            me,
+            state,
+            voted_leader: Some(RaftId::from(2)),
+            acked_age: None,
+            append_age: None,
+            voter: true,
+            only_voter: false,
+        }
+    }
+
+    fn check(facts: &Facts, role: Role, leader: Option<u64>) {
+        assert_eq!(facts.standing(), Standing { role, leader: leader.map(RaftId::from) }, "{facts:?}");
+    }
+
+    const fn ms(ms: u64) -> Option<Duration> {
+        Some(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn a_leader_leads_while_a_quorum_acknowledges_it() {
+        let leader = facts(ServerState::Leader);
+        check(&Facts { acked_age: ms(799), ..leader.clone() }, Role::Leader, Some(1));
+        check(&Facts { acked_age: ms(800), ..leader.clone() }, Role::Candidate, None);
+        check(&leader, Role::Candidate, None);
+        check(&Facts { only_voter: true, ..leader }, Role::Leader, Some(1));
+    }
+
+    #[test]
+    fn a_follower_names_a_leader_that_it_hears() {
+        let follower = facts(ServerState::Follower);
+        check(&Facts { append_age: ms(999), ..follower.clone() }, Role::Follower, Some(2));
+        check(&Facts { append_age: ms(1000), ..follower.clone() }, Role::Candidate, None);
+        check(&follower, Role::Candidate, None);
+        // The vote of a leader that was restarted names that node itself.
+        let own = Facts { voted_leader: Some(RaftId::from(1)), append_age: ms(1), ..follower };
+        check(&own, Role::Candidate, None);
+    }
+
+    #[test]
+    fn without_a_vote_a_node_is_a_learner() {
+        let learner = Facts { voter: false, ..facts(ServerState::Learner) };
+        check(&learner, Role::Learner, None);
+        check(&Facts { append_age: ms(1), ..learner }, Role::Learner, Some(2));
+    }
+}

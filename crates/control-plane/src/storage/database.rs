@@ -1,0 +1,63 @@
+//! Opening database files so that a power loss at any moment leaves one that opens.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, Durability, StorageBackend, WriteTransaction};
+
+use super::error::OpenError;
+use super::sync_dir;
+
+/// Memory in which the library keeps pages of a file.
+const PAGE_CACHE_BYTES: usize = 16 << 20;
+/// How the name of a database ends while it is created.
+const UNFINISHED: &str = "new";
+
+/// Opens and verifies the database in a file, or creates one. Blocks.
+///
+/// A new one is created under another name, since the library does not open a file that it was about to create when
+/// the power went.
+pub(super) fn open_file(what: &'static str, path: &Path) -> Result<Database, OpenError> {
+    if !super::exists(path)? {
+        let unfinished = path.with_extension(UNFINISHED);
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(OpenError::Io { path: unfinished, source: error });
+            }
+            _ => {}
+        }
+        let created = File::create_new(&unfinished).map_err(OpenError::io(&unfinished))?;
+        let database = open_backend(what, file_backend(what, created)?)?;
+        begin_durable(&database).and_then(|first| Ok(first.commit()?)).map_err(OpenError::database(what))?;
+        database.close().map_err(OpenError::database(what))?;
+        fs::rename(&unfinished, path).map_err(OpenError::io(path))?;
+        let dir = path.parent().unwrap_or(Path::new("."));
+        sync_dir(dir).map_err(OpenError::io(dir))?;
+    }
+    let file = File::options().read(true).write(true).open(path).map_err(OpenError::io(path))?;
+    open_backend(what, file_backend(what, file)?)
+}
+
+/// Opens and verifies the database on anything that stores bytes. Blocks.
+pub(super) fn open_backend(what: &'static str, backend: impl StorageBackend) -> Result<Database, OpenError> {
+    Builder::new()
+        .set_cache_size(PAGE_CACHE_BYTES)
+        .set_check_integrity_on_open(true)
+        .create_with_backend(backend)
+        .map_err(OpenError::database(what))
+}
+
+/// A transaction that is durable once committed. With quick repair the library commits in two phases: after a power
+/// loss it never falls back to an earlier commit without saying so.
+pub(super) fn begin_durable(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+fn file_backend(what: &'static str, file: File) -> Result<FileBackend, OpenError> {
+    FileBackend::new(file).map_err(OpenError::database(what))
+}

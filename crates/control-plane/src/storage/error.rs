@@ -1,0 +1,115 @@
+//! Why stored things cannot be opened or read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::record::RecordError;
+use super::snapshot::SnapshotError;
+use crate::LogId;
+use crate::catalog::RowError;
+
+/// Why the storage cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The operating system refused.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database library refused.
+    #[error("cannot read {what}")]
+    Database {
+        /// Which database.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<redb::Error>,
+    },
+    /// A record is damaged or of another release.
+    #[error("cannot read {what}")]
+    Record {
+        /// Which record.
+        what: String,
+        /// Why.
+        #[source]
+        source: RecordError,
+    },
+    /// A row of the state is damaged or of another release.
+    #[error("cannot read the state")]
+    Row(#[source] RowError),
+    /// An entry is missing from the log.
+    #[error("the log has entry {found} where entry {expected} belongs")]
+    Gap {
+        /// The index that comes next.
+        expected: u64,
+        /// The index that is there.
+        found: u64,
+    },
+    /// Entries of the log contradict each other.
+    #[error("entry {id} of the log comes after one of a later term")]
+    Order {
+        /// The later entry.
+        id: LogId,
+    },
+    /// Committed entries are missing from the end of the log.
+    #[error("entry {committed} is committed, but the log ends before it")]
+    CommittedLost {
+        /// The last entry known to be committed.
+        committed: LogId,
+    },
+    /// The snapshot cannot be read.
+    #[error("cannot read the snapshot")]
+    Snapshot(#[source] SnapshotError),
+    /// There is a state, but no log.
+    #[error("{} is missing: without its votes this node must rejoin with an empty data directory", path.display())]
+    LogLost {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// Neither state nor snapshot has what was purged from the log.
+    #[error(
+        "the log was purged up to {purged}, and neither the state nor a snapshot reaches that far: this node's data \
+         is lost, and it must rejoin with an empty data directory"
+    )]
+    StateLost {
+        /// The last purged entry.
+        purged: LogId,
+    },
+}
+
+impl OpenError {
+    /// For `map_err` on what the operating system does.
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::Io { path: path.into(), source }
+    }
+
+    /// For `map_err` on what the database library does.
+    pub(super) fn database<E: Into<redb::Error>>(what: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self::Database { what, source: Box::new(error.into()) }
+    }
+
+    /// For `map_err` on records.
+    pub(super) fn record(what: impl Into<String>) -> impl FnOnce(RecordError) -> Self {
+        |source| Self::Record { what: what.into(), source }
+    }
+
+    /// Whether the bytes are not those that were written, so that they may be replaced by what is in other files. Not
+    /// so if the file is in use, cannot be read, or is of another release.
+    pub(super) fn is_damage(&self) -> bool {
+        use io::ErrorKind::{InvalidData, UnexpectedEof};
+        match self {
+            Self::Database { source, .. } => match source.as_ref() {
+                redb::Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
+                redb::Error::Corrupted(_) | redb::Error::TableTypeMismatch { .. } => true,
+                _ => false,
+            },
+            Self::Record { source, .. } => !matches!(source, RecordError::UnknownVersion { .. }),
+            Self::Row(error) => matches!(error, RowError::Malformed { .. }),
+            _ => false,
+        }
+    }
+}

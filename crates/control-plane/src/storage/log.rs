@@ -1,0 +1,294 @@
+//! The Raft log and the vote, in one file.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, Range, RangeBounds};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use openraft::{OptionalSend, RaftTypeConfig};
+use redb::{Database, ReadableDatabase, ReadableTable};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::database::{begin_durable, open_file};
+use super::error::OpenError;
+use super::memory::Memory;
+use super::record;
+use super::writer::{
+    COMMITTED, Core, Durable, ENTRIES, FlushStats, MAX_QUEUED_WRITES, META, PURGED, Queued, VOTE, Write,
+    Writer,
+};
+use crate::{Entry, LogId, TypeConfig, Vote};
+
+const WHAT: &str = "the log file";
+/// A read from the disk begins again if entries were removed meanwhile, so often at most.
+const MAX_READ_ATTEMPTS: u32 = 16;
+
+/// The log and the vote. Clones are handles of the same log; the file is closed after [`LogStore::close`], or some time
+/// after the last handle is gone.
+#[derive(Clone)]
+pub(crate) struct LogStore {
+    core: Arc<Core>,
+    queue: mpsc::Sender<Queued>,
+}
+
+/// Tells how far the log is durable.
+#[derive(Clone)]
+pub(crate) struct LogMark(watch::Receiver<Durable>);
+
+impl LogStore {
+    /// Opens the log in a file, or begins one. Blocks while it verifies everything in the file.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the file cannot be opened, is damaged, or was written by another release.
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::start(open_file(WHAT, path)?)
+    }
+
+    /// Opens the log on anything that stores bytes.
+    #[cfg(test)]
+    pub(super) fn with_backend(backend: impl redb::StorageBackend) -> Result<Self, OpenError> {
+        Self::start(super::database::open_backend(WHAT, backend)?)
+    }
+
+    fn start(database: Database) -> Result<Self, OpenError> {
+        let memory = load(&database)?;
+        let core = Arc::new(Core::new(database, memory));
+        let (queue, writes) = mpsc::channel(MAX_QUEUED_WRITES);
+        Writer::start(core.clone(), writes).map_err(OpenError::io(Path::new("a thread")))?;
+        Ok(Self { core, queue })
+    }
+
+    /// Makes durable what was handed over, closes the file and gives up its lock. Every handle is useless afterwards.
+    pub(crate) async fn close(self) {
+        let (closer, closed) = oneshot::channel();
+        if let Ok(permit) = self.queue.reserve().await {
+            permit.send(Queued { number: 0, since: Instant::now(), write: Write::Close(closer) });
+            // An error says that the writer has ended, and its thread with it.
+            let _ = closed.await;
+        }
+    }
+
+    /// How the disk keeps up. From memory.
+    pub(crate) fn flush_stats(&self) -> FlushStats {
+        self.core.stats()
+    }
+
+    /// A handle that tells how far the log is durable.
+    pub(crate) fn mark(&self) -> LogMark {
+        LogMark(self.core.durable.subscribe())
+    }
+
+    /// The last purged entry.
+    pub(crate) fn purged(&self) -> Option<LogId> {
+        self.core.memory().purged
+    }
+
+    /// Has `change` change the memory and hands over what it returns, in one step: writes reach the disk in the order
+    /// in which they changed the memory.
+    async fn hand_over(&self, change: impl FnOnce(&mut Memory, u64) -> io::Result<Write>) -> io::Result<()> {
+        let permit = self.queue.reserve().await.map_err(|_| self.core.failure())?;
+        let mut memory = self.core.memory();
+        if let Some(reason) = &memory.failed {
+            return Err(io::Error::other(reason.as_ref()));
+        }
+        let number = memory.handed_over + 1;
+        let write = change(&mut memory, number)?;
+        memory.handed_over = number;
+        permit.send(Queued { number, since: Instant::now(), write });
+        Ok(())
+    }
+
+    /// What the log has of a range, as it is at one moment.
+    async fn read(&self, range: Range<u64>) -> io::Result<Vec<Entry>> {
+        for _ in 0..MAX_READ_ATTEMPTS {
+            let plan = {
+                let memory = self.core.memory();
+                check(&memory)?;
+                memory.plan(range.clone())
+            };
+            let mut entries = Vec::new();
+            if !plan.on_disk.is_empty() {
+                let core = self.core.clone();
+                let on_disk = plan.on_disk.clone();
+                let read = tokio::task::spawn_blocking(move || core.read_entries(on_disk)).await;
+                if self.core.memory().removals != plan.removals {
+                    continue;
+                }
+                entries = read.map_err(io::Error::other)??;
+            }
+            entries.extend(plan.cached.iter().map(|entry| entry.as_ref().clone()));
+            return Ok(entries);
+        }
+        Err(io::Error::other("the log changed again and again while it was read"))
+    }
+}
+
+impl LogMark {
+    /// Waits until the entry at `index` is durable here.
+    ///
+    /// # Errors
+    /// If the log failed or was closed.
+    pub(crate) async fn reached(&mut self, index: u64) -> io::Result<()> {
+        let reached = self.0.wait_for(|durable| match durable {
+            Durable::Until(end) => index < *end,
+            Durable::Failed(_) => true,
+        });
+        match &*reached.await.map_err(|_| io::Error::other("the log is closed"))? {
+            Durable::Until(_) => Ok(()),
+            Durable::Failed(reason) => Err(io::Error::other(reason.as_ref())),
+        }
+    }
+
+    /// A mark of no log, that everything has reached.
+    #[cfg(test)]
+    pub(super) fn everything() -> Self {
+        Self(watch::channel(Durable::Until(u64::MAX)).1)
+    }
+}
+
+fn check(memory: &Memory) -> io::Result<()> {
+    memory.failed.as_ref().map_or(Ok(()), |reason| Err(io::Error::other(reason.as_ref())))
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<Entry>>
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let start = match range.start_bound() {
+            Bound::Included(index) => *index,
+            Bound::Excluded(index) => index.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(index) => index.saturating_add(1),
+            Bound::Excluded(index) => *index,
+            Bound::Unbounded => u64::MAX,
+        };
+        self.read(start..end).await
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        let memory = self.core.memory();
+        check(&memory)?;
+        Ok(memory.vote)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let memory = self.core.memory();
+        check(&memory)?;
+        Ok(LogState { last_purged_log_id: memory.purged, last_log_id: memory.last })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    /// Durable on return. Readers see the new vote from then on.
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let (waiter, saved) = oneshot::channel();
+        self.hand_over(|_, _| Ok(Write::Vote(*vote, waiter))).await?;
+        saved.await.map_err(|_| self.core.failure())?
+    }
+
+    /// Not written at once: it goes along with the next commit whose log reaches that far.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        let mut memory = self.core.memory();
+        check(&memory)?;
+        memory.committed = memory.committed.max(committed);
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        let memory = self.core.memory();
+        check(&memory)?;
+        Ok(memory.committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = <TypeConfig as RaftTypeConfig>::Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut sized = Vec::new();
+        let mut records = Vec::new();
+        for entry in entries {
+            let record = record::encode(&entry);
+            let (index, bytes) = (entry.log_id.index, record.len());
+            records.push((index, record));
+            sized.push((entry, bytes));
+        }
+        self.hand_over(|memory, number| {
+            memory.check_append(&sized).map_err(io::Error::other)?;
+            memory.append(sized, number);
+            Ok(Write::Append(records, callback))
+        })
+        .await
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+        self.hand_over(|memory, _| Ok(Write::Truncate(memory.truncate(last_log_id)))).await
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        self.hand_over(|memory, _| {
+            memory.purge(log_id);
+            Ok(Write::Purge(memory.purged.unwrap_or(log_id)))
+        })
+        .await
+    }
+}
+
+/// Reads and verifies everything in the file.
+fn load(database: &Database) -> Result<Memory, OpenError> {
+    create_tables(database).map_err(OpenError::database(WHAT))?;
+    let read = database.begin_read().map_err(OpenError::database(WHAT))?;
+    let meta = read.open_table(META).map_err(OpenError::database(WHAT))?;
+    let value = |key| meta.get(key).map_err(OpenError::database(WHAT));
+    let mut memory = Memory::default();
+    if let Some(vote) = value(VOTE)? {
+        memory.vote = Some(record::decode(vote.value()).map_err(OpenError::record("the vote"))?);
+    }
+    if let Some(id) = value(COMMITTED)? {
+        memory.committed = Some(record::decode(id.value()).map_err(OpenError::record("what is committed"))?);
+    }
+    if let Some(id) = value(PURGED)? {
+        memory.purged = Some(record::decode(id.value()).map_err(OpenError::record("what is purged"))?);
+    }
+    memory.last = memory.purged;
+    memory.first = memory.end();
+    let entries = read.open_table(ENTRIES).map_err(OpenError::database(WHAT))?;
+    for row in entries.iter().map_err(OpenError::database(WHAT))? {
+        let (index, record) = row.map_err(OpenError::database(WHAT))?;
+        let (expected, found) = (memory.end(), index.value());
+        let what = || format!("entry {found} of the log");
+        let entry: Entry = record::decode(record.value()).map_err(OpenError::record(what()))?;
+        if found != expected || entry.log_id.index != expected {
+            return Err(OpenError::Gap { expected, found: entry.log_id.index.max(found) });
+        }
+        if memory.last > Some(entry.log_id) {
+            return Err(OpenError::Order { id: entry.log_id });
+        }
+        memory.last = Some(entry.log_id);
+    }
+    match memory.committed.filter(|committed| committed.index >= memory.end()) {
+        Some(committed) => Err(OpenError::CommittedLost { committed }),
+        None => Ok(memory),
+    }
+}
+
+/// Makes sure that there are tables to read.
+fn create_tables(database: &Database) -> Result<(), redb::Error> {
+    let transaction = begin_durable(database)?;
+    transaction.open_table(ENTRIES)?;
+    transaction.open_table(META)?;
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! What the log store knows without the disk: the bounds of the log, the vote, and the latest entries.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::{Entry, LogId, Vote};
+
+/// Bytes of entries kept in memory, as they are stored. Entries that are not durable yet count, and stay beyond it.
+pub(super) const MAX_CACHED_BYTES: usize = 16 << 20;
+
+/// What the log holds, including what is still on its way to the disk.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// The vote that is durable.
+    pub vote: Option<Vote>,
+    /// The last entry known to be committed.
+    pub committed: Option<LogId>,
+    /// The last purged entry.
+    pub purged: Option<LogId>,
+    /// The last entry, or the last purged one.
+    pub last: Option<LogId>,
+    /// The index of the first entry, if there is one.
+    pub first: u64,
+    /// Counts what removes entries: who reads from the disk in between reads again.
+    pub removals: u64,
+    /// The number of the last write that was handed to the writer.
+    pub handed_over: u64,
+    /// Why nothing works any more.
+    pub failed: Option<Arc<str>>,
+    cache: VecDeque<Cached>,
+    cached_bytes: usize,
+}
+
+struct Cached {
+    entry: Arc<Entry>,
+    bytes: usize,
+    write: u64,
+}
+
+/// How to read a range of the log: first from the disk, then from memory.
+pub(super) struct Plan {
+    pub on_disk: Range<u64>,
+    pub cached: Vec<Arc<Entry>>,
+    pub removals: u64,
+}
+
+impl Memory {
+    /// The index after the last entry.
+    pub(super) fn end(&self) -> u64 {
+        self.last.as_ref().map_or(0, |id| id.index + 1)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.last == self.purged
+    }
+
+    /// Whether these entries continue the log without a hole.
+    pub(super) fn check_append(&self, entries: &[(Entry, usize)]) -> Result<(), String> {
+        // An entirely new log may begin anywhere; openraft begins at 0.
+        let new = self.last.is_none();
+        let start = if new { entries.first().map_or(0, |(entry, _)| entry.log_id.index) } else { self.end() };
+        for ((entry, _), expected) in entries.iter().zip(start..) {
+            if entry.log_id.index != expected {
+                return Err(format!("entry {} was appended where {expected} belongs", entry.log_id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in entries that [`Self::check_append`] found right, each with its length as stored, as part of a write.
+    pub(super) fn append(&mut self, entries: Vec<(Entry, usize)>, write: u64) {
+        for (entry, bytes) in entries {
+            if self.is_empty() {
+                self.first = entry.log_id.index;
+            }
+            self.last = Some(entry.log_id);
+            self.cached_bytes += bytes;
+            self.cache.push_back(Cached { entry: Arc::new(entry), bytes, write });
+        }
+    }
+
+    /// Removes every entry after `last`. Returns the first index that is gone.
+    pub(super) fn truncate(&mut self, last: Option<LogId>) -> u64 {
+        let from = last.as_ref().map_or(0, |id| id.index + 1).max(self.purged_end());
+        if from < self.end() {
+            self.last = if from > self.first { last } else { self.purged };
+            self.removals += 1;
+            while let Some(cached) = self.cache.pop_back() {
+                if cached.entry.log_id.index < from {
+                    self.cache.push_back(cached);
+                    break;
+                }
+                self.cached_bytes -= cached.bytes;
+            }
+        }
+        from
+    }
+
+    /// Removes every entry up to `upto`, which may be beyond the last one.
+    pub(super) fn purge(&mut self, upto: LogId) {
+        if self.purged >= Some(upto) {
+            return;
+        }
+        if self.end() <= upto.index + 1 {
+            self.last = Some(upto);
+        }
+        self.purged = Some(upto);
+        self.first = self.first.max(upto.index + 1);
+        self.removals += 1;
+        self.forget_while(|cached| cached.entry.log_id.index <= upto.index);
+    }
+
+    fn purged_end(&self) -> u64 {
+        self.purged.as_ref().map_or(0, |id| id.index + 1)
+    }
+
+    /// Forgets the oldest entries beyond `max_bytes`, as far as the writes up to `durable` brought them to the disk.
+    pub(super) fn evict(&mut self, durable: u64, max_bytes: usize) {
+        let mut excess = self.cached_bytes.saturating_sub(max_bytes);
+        self.forget_while(|cached| {
+            let forget = excess > 0 && cached.write <= durable;
+            excess = excess.saturating_sub(cached.bytes);
+            forget
+        });
+    }
+
+    /// Forgets the oldest entries in memory while `forget` says so.
+    fn forget_while(&mut self, mut forget: impl FnMut(&Cached) -> bool) {
+        while let Some(cached) = self.cache.front().filter(|cached| forget(cached)) {
+            self.cached_bytes -= cached.bytes;
+            self.cache.pop_front();
+        }
+    }
+
+    /// How to read what the log has of a range. Everything that is not in memory is durable.
+    pub(super) fn plan(&self, range: Range<u64>) -> Plan {
+        let (start, end) = (range.start.max(self.first), range.end.min(self.end()));
+        let removals = self.removals;
+        if start >= end || self.is_empty() {
+            return Plan { on_disk: 0..0, cached: Vec::new(), removals };
+        }
+        let cached_from = self.cache.front().map_or(self.end(), |cached| cached.entry.log_id.index);
+        let within = |index: u64| usize::try_from(index.saturating_sub(cached_from)).unwrap_or(usize::MAX);
+        let (from, to) = (within(start.max(cached_from)), within(end));
+        let cached = if from < to { self.cache.range(from..to) } else { self.cache.range(0..0) };
+        Plan {
+            on_disk: start..end.min(cached_from).max(start),
+            cached: cached.map(|cached| cached.entry.clone()).collect(),
+            removals,
+        }
+    }
+
+    /// Bytes of entries in memory, for tests of the bound.
+    #[cfg(test)]
+    pub(super) fn cached_bytes(&self) -> usize {
+        self.cached_bytes
+    }
+}

@@ -1,0 +1,182 @@
+//! Snapshots as they are handed around: a handle to read one from, and a receiver to write one to.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use uuid::Uuid;
+
+use super::{Header, MAX_SNAPSHOT_BYTES, SnapshotError, UNFINISHED, read};
+use crate::SnapshotMeta;
+use crate::catalog::Row;
+
+/// A complete, verified snapshot. Cheap to clone; it stays readable while newer ones take its place. One that was
+/// received is removed with its last handle, unless it was installed.
+#[derive(Clone)]
+pub(crate) struct SnapshotFile(Arc<Inner>);
+
+struct Inner {
+    file: File,
+    path: PathBuf,
+    len_bytes: u64,
+    header: Header,
+    temporary: AtomicBool,
+}
+
+impl SnapshotFile {
+    /// Opens a snapshot and verifies all of it. Blocks.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] if it cannot be read, is damaged, or was written by another release.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, SnapshotError> {
+        let file = File::open(&path)?;
+        let header = read(&file, |_| Ok(()))?;
+        let len_bytes = file.metadata()?.len();
+        Ok(Self(Arc::new(Inner { file, path, len_bytes, header, temporary: AtomicBool::new(false) })))
+    }
+
+    /// What it says of itself.
+    pub(crate) fn meta(&self) -> &SnapshotMeta {
+        &self.0.header.meta
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.0.len_bytes
+    }
+
+    /// Up to `max_bytes` from `offset` on; none at the end. Blocks.
+    ///
+    /// # Errors
+    /// As the operating system's.
+    pub(crate) fn read_at(&self, offset: u64, max_bytes: usize) -> io::Result<Vec<u8>> {
+        let left = usize::try_from(self.0.len_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; max_bytes.min(left)];
+        self.0.file.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    /// Reads and verifies it again, giving each row to `row`. Blocks.
+    pub(in crate::storage) fn rows(
+        &self,
+        row: impl FnMut(&Row) -> Result<(), SnapshotError>,
+    ) -> Result<Header, SnapshotError> {
+        read(&self.0.file, row)
+    }
+
+    /// A file that is being written and goes away unless it is renamed.
+    pub(super) fn temporary(path: PathBuf, file: File, header: Header) -> io::Result<Self> {
+        Ok(Self(Arc::new(Inner { file, path, len_bytes: 0, header, temporary: AtomicBool::new(true) })))
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.0.file
+    }
+
+    /// The same with the length that the file has now.
+    pub(super) fn measured(self) -> io::Result<Self> {
+        let len_bytes = self.0.file.metadata()?.len();
+        self.moved(self.0.path.clone(), len_bytes, self.0.temporary.load(Ordering::Relaxed))
+    }
+
+    /// The same under another name, for good. Other handles stay readable.
+    pub(super) fn rename(&self, path: &Path) -> io::Result<Self> {
+        if self.0.path != path {
+            fs::rename(&self.0.path, path)?;
+        }
+        self.moved(path.into(), self.0.len_bytes, false)
+    }
+
+    fn moved(&self, path: PathBuf, len_bytes: u64, temporary: bool) -> io::Result<Self> {
+        let file = self.0.file.try_clone()?;
+        let header = self.0.header.clone();
+        self.0.temporary.store(false, Ordering::Relaxed);
+        Ok(Self(Arc::new(Inner { file, path, len_bytes, header, temporary: AtomicBool::new(temporary) })))
+    }
+}
+
+impl fmt::Debug for SnapshotFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SnapshotFile({}, {} bytes)", self.0.path.display(), self.0.len_bytes)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if *self.temporary.get_mut() {
+            // What stays is removed at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A snapshot on its way from another node. What was written is removed unless it is finished.
+pub(crate) struct SnapshotReceiver {
+    file: File,
+    path: Option<PathBuf>,
+    expected_bytes: u64,
+    received_bytes: u64,
+}
+
+impl SnapshotReceiver {
+    /// Begins a file in the folder of snapshots. Blocks.
+    ///
+    /// # Errors
+    /// [`SnapshotError::TooLong`] beyond [`MAX_SNAPSHOT_BYTES`], and what the operating system says.
+    pub(crate) fn create(dir: &Path, expected_bytes: u64) -> Result<Self, SnapshotError> {
+        if expected_bytes > MAX_SNAPSHOT_BYTES {
+            return Err(SnapshotError::TooLong { max: MAX_SNAPSHOT_BYTES });
+        }
+        let path = dir.join(format!("incoming-{}.{UNFINISHED}", Uuid::new_v4().simple()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Self { file, path: Some(path), expected_bytes, received_bytes: 0 })
+    }
+
+    /// Bytes that came so far.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
+    /// Takes in the next bytes. Blocks.
+    ///
+    /// # Errors
+    /// [`SnapshotError::TooLong`] beyond the announced length, and what the operating system says.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let received_bytes = self.received_bytes.saturating_add(bytes.len() as u64);
+        if received_bytes > self.expected_bytes {
+            return Err(SnapshotError::TooLong { max: self.expected_bytes });
+        }
+        self.file.write_all(bytes)?;
+        self.received_bytes = received_bytes;
+        Ok(())
+    }
+
+    /// Verifies everything and makes it durable. Blocks.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] if it is incomplete, damaged, or was written by another release.
+    pub(crate) fn finish(mut self) -> Result<SnapshotFile, SnapshotError> {
+        let (expected, received) = (self.expected_bytes, self.received_bytes);
+        if received != expected {
+            return Err(SnapshotError::Incomplete { expected, received });
+        }
+        self.file.sync_all()?;
+        let header = read(&self.file, |_| Ok(()))?;
+        let file = self.file.try_clone()?;
+        let path = self.path.take().expect("taken only here, where the receiver ends");
+        Ok(SnapshotFile::temporary(path, file, header)?.measured()?)
+    }
+}
+
+impl Drop for SnapshotReceiver {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // What stays is removed at the next start.
+            let _ = fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The state machine that openraft drives: applies entries, takes snapshots and installs them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::{Stream, StreamExt};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+
+use super::error::OpenError;
+use super::log::LogMark;
+use super::snapshot::{self, Header, SnapshotFile};
+use super::state_file::{FileView, Progress, StateFile};
+use super::view::{Applied, StateView};
+use super::{SNAPSHOT_DIR, STATE_FILE, sync_dir};
+use crate::catalog::{Outcome, Row};
+use crate::{Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
+
+/// Entries in one transaction, at most.
+const MAX_BATCH_ENTRIES: usize = 1024;
+/// What is added to the name of a damaged state file.
+const DAMAGED: &str = "redb.damaged";
+
+type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotFile>;
+
+/// The applied state with its file and its snapshots. openraft owns it; [`StateMachine::view`] is for everyone else.
+pub(crate) struct StateMachine {
+    shared: Arc<Shared>,
+    log: LogMark,
+}
+
+struct Shared {
+    view: StateView,
+    file: Arc<StateFile>,
+    snapshots: PathBuf,
+    /// The newest snapshot. Held for memory operations only.
+    current: Mutex<Option<SnapshotFile>>,
+    /// Who builds or installs a snapshot, one at a time. Held while working on the disk, by threads that may block.
+    publishing: Mutex<()>,
+}
+
+/// Writes a snapshot of the state as it was when the builder was made.
+pub(crate) struct SnapshotBuilder {
+    shared: Arc<Shared>,
+    view: Option<io::Result<FileView>>,
+}
+
+impl StateMachine {
+    /// Opens state and snapshots in a data directory. Blocks while it verifies them. Entries are applied once `log`
+    /// has reached them.
+    ///
+    /// A damaged state file is set aside and an empty one begun: openraft installs the snapshot and applies the log.
+    ///
+    /// # Errors
+    /// [`OpenError`] if a file cannot be opened or was written by another release.
+    pub(crate) fn open(data_dir: &Path, log: LogMark) -> Result<Self, OpenError> {
+        let snapshots = data_dir.join(SNAPSHOT_DIR);
+        fs::create_dir_all(&snapshots).map_err(OpenError::io(&snapshots))?;
+        sync_dir(data_dir).map_err(OpenError::io(data_dir))?;
+        let current = snapshot::find(&snapshots).map_err(OpenError::Snapshot)?;
+        let path = data_dir.join(STATE_FILE);
+        let (file, applied) = match StateFile::open(&path) {
+            Err(error) if error.is_damage() => {
+                let aside = path.with_extension(DAMAGED);
+                tracing::error!(error = &error as &dyn std::error::Error, aside = %aside.display(),
+                    "the state file is damaged; it is set aside and built again from snapshot and log");
+                fs::rename(&path, &aside).map_err(OpenError::io(&path))?;
+                StateFile::open(&path)?
+            }
+            opened => opened?,
+        };
+        let file = Arc::new(file);
+        let view = StateView::new(applied, file.clone());
+        let (current, publishing) = (Mutex::new(current), Mutex::new(()));
+        Ok(Self { shared: Arc::new(Shared { view, file, snapshots, current, publishing }), log })
+    }
+
+    /// The state for the rest of the node.
+    pub(crate) fn view(&self) -> StateView {
+        self.shared.view.clone()
+    }
+
+    /// The folder in which a [`super::SnapshotReceiver`] begins its file.
+    #[cfg(test)]
+    pub(crate) fn snapshot_dir(&self) -> &Path {
+        &self.shared.snapshots
+    }
+
+    /// The last entry that the state or the snapshot has.
+    pub(super) fn reaches(&self) -> Option<LogId> {
+        let snapshot = self.shared.current().as_ref().and_then(|snapshot| snapshot.meta().last_log_id);
+        self.shared.view.last_applied().max(snapshot)
+    }
+
+    async fn apply_batch(&mut self, batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
+        let (entries, responders): (Vec<Entry>, Vec<Option<ApplyResponder<TypeConfig>>>) =
+            batch.into_iter().unzip();
+        let Some(last) = entries.last() else { return Ok(()) };
+        self.log.reached(last.log_id.index).await?;
+        let shared = self.shared.clone();
+        let outcomes = blocking(move || shared.apply(&entries)).await?;
+        self.shared.view.announce();
+        for (responder, outcome) in responders.into_iter().zip(outcomes) {
+            if let Some(responder) = responder {
+                responder.send(outcome);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for StateMachine {
+    fn drop(&mut self) {
+        // Whoever drops it may be an async thread, and closing waits for the disk.
+        let file = self.shared.file.clone();
+        let close = std::thread::Builder::new().name("state-close".into()).spawn(move || file.close());
+        if let Err(error) = close {
+            tracing::warn!(%error, "no thread to close the state file with");
+        }
+    }
+}
+
+impl Shared {
+    fn current(&self) -> MutexGuard<'_, Option<SnapshotFile>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies entries and writes what they changed. Blocks.
+    fn apply(&self, entries: &[Entry]) -> io::Result<Vec<Outcome>> {
+        let mut rows = Vec::new();
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            outcomes.push(self.view.change(|applied| step(applied, entry, &mut rows))?);
+        }
+        let progress = self.view.look(|applied| applied.progress.clone());
+        self.file.write(&rows, &progress)?;
+        Ok(outcomes)
+    }
+
+    /// Writes and publishes a snapshot, unless there is one as new. Blocks.
+    fn build(&self, view: &FileView) -> io::Result<SnapshotFile> {
+        let _publishing = self.publishing();
+        let Progress { last_applied, membership, largest_voter_set } = view.progress()?;
+        if let Some(current) =
+            self.current().clone().filter(|current| current.meta().last_log_id > last_applied)
+        {
+            return Ok(current);
+        }
+        let meta = SnapshotMeta { last_log_id: last_applied, last_membership: membership };
+        self.file.make_durable()?;
+        let written = snapshot::write(&self.snapshots, &Header { meta, largest_voter_set }, view.rows()?)?;
+        self.publish(&written)
+    }
+
+    fn publish(&self, snapshot: &SnapshotFile) -> io::Result<SnapshotFile> {
+        let published = snapshot::publish(&self.snapshots, snapshot)?;
+        *self.current() = Some(published.clone());
+        Ok(published)
+    }
+
+    /// Replaces the state by what is in a snapshot, and the current snapshot by that one. Blocks.
+    fn install(&self, meta: &SnapshotMeta, snapshot: &SnapshotFile) -> io::Result<()> {
+        let _publishing = self.publishing();
+        let mut catalog = crate::catalog::Catalog::default();
+        let header = snapshot.rows(|row| Ok(catalog.restore(row)?))?;
+        let applied = self.view.look(|applied| applied.progress.clone());
+        if header.meta != *meta || header.meta.last_log_id < applied.last_applied {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the snapshot is another one than announced, or older than the state",
+            ));
+        }
+        // The snapshot first: it is installed again if the state does not become durable.
+        self.publish(snapshot)?;
+        let progress = Progress {
+            last_applied: header.meta.last_log_id,
+            membership: header.meta.last_membership,
+            largest_voter_set: header.largest_voter_set.max(applied.largest_voter_set),
+        };
+        let installed = Applied { catalog, progress };
+        self.file.replace(&installed)?;
+        self.view.change(|applied| *applied = installed);
+        Ok(())
+    }
+}
+
+/// Applies one entry in memory and notes the rows to write.
+fn step(applied: &mut Applied, entry: &Entry, rows: &mut Vec<Row>) -> io::Result<Outcome> {
+    let id = entry.log_id;
+    let progress = &mut applied.progress;
+    if progress.last_applied.as_ref().is_some_and(|last| id.index <= last.index) {
+        return Err(io::Error::other(format!("entry {id} was applied already")));
+    }
+    progress.last_applied = Some(id);
+    match &entry.payload {
+        EntryPayload::Blank => Ok(Outcome::Nothing),
+        EntryPayload::Membership(membership) => {
+            if let [voters] = membership.get_joint_config().as_slice() {
+                progress.largest_voter_set = progress.largest_voter_set.max(voters.len());
+            }
+            progress.membership = StoredMembership::new(Some(id), membership.clone());
+            Ok(Outcome::Nothing)
+        }
+        EntryPayload::Normal(command) => {
+            let (outcome, changed) = applied.catalog.apply(command, id.index);
+            rows.extend(changed);
+            Ok(outcome)
+        }
+    }
+}
+
+/// Runs what waits for the disk on a thread that may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let progress = self.shared.view.look(|applied| applied.progress.clone());
+        Ok((progress.last_applied, progress.membership))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
+    where
+        Strm: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        let mut batch = Vec::new();
+        while let Some(entry) = entries.next().await {
+            batch.push(entry?);
+            if batch.len() == MAX_BATCH_ENTRIES {
+                self.apply_batch(std::mem::take(&mut batch)).await?;
+            }
+        }
+        self.apply_batch(batch).await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        let file = self.shared.file.clone();
+        let view = blocking(move || file.view()).await;
+        SnapshotBuilder { shared: self.shared.clone(), view: Some(view) }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> io::Result<()> {
+        let (shared, meta) = (self.shared.clone(), meta.clone());
+        blocking(move || shared.install(&meta, &snapshot)).await?;
+        self.shared.view.announce();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        let current = self.shared.current().clone();
+        Ok(current.map(|snapshot| Snapshot { meta: snapshot.meta().clone(), snapshot }))
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        let shared = self.shared.clone();
+        let view = match self.view.take() {
+            Some(view) => view?,
+            None => return Err(io::Error::other("a snapshot builder builds once")),
+        };
+        let snapshot = blocking(move || shared.build(&view)).await?;
+        Ok(Snapshot { meta: snapshot.meta().clone(), snapshot })
+    }
+}

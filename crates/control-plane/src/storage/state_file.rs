@@ -1,0 +1,201 @@
+//! The file of the applied state.
+//!
+//! Batches of entries are committed without waiting for the disk, and nothing is lost by it: every entry is durable in
+//! the log before it is applied, the log is purged only up to a durable snapshot, and what a power loss undoes here is
+//! applied again from the last durable commit (or from the snapshot) on.
+
+use std::io;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+
+use redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
+use serde::{Deserialize, Serialize};
+
+use super::database::{begin_durable, open_file};
+use super::error::OpenError;
+use super::record;
+use super::view::Applied;
+use crate::catalog::{Row, Table};
+use crate::{LogId, StoredMembership};
+
+const WHAT: &str = "the state file";
+/// What is not a row of the catalogue.
+const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+/// Key of the [`Progress`] in [`META`].
+const PROGRESS: &str = "progress";
+
+type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
+
+/// How far entries were applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Progress {
+    /// The last applied entry.
+    pub last_applied: Option<LogId>,
+    /// The last applied membership.
+    pub membership: StoredMembership,
+    /// The greatest number of voters that any applied uniform membership ever had.
+    pub largest_voter_set: usize,
+}
+
+/// The file, open until it is closed.
+pub(super) struct StateFile(RwLock<Option<Database>>);
+
+/// The file as it was at one moment.
+pub(super) struct FileView(ReadTransaction);
+
+impl StateFile {
+    /// Opens the file, or begins one, and reads everything in it. Blocks.
+    pub(super) fn open(path: &Path) -> Result<(Self, Applied), OpenError> {
+        let database = open_file(WHAT, path)?;
+        create_tables(&database).map_err(OpenError::database(WHAT))?;
+        let applied = load(&database)?;
+        Ok((Self(RwLock::new(Some(database))), applied))
+    }
+
+    /// Writes what a batch of entries changed, in one transaction that does not wait for the disk. Blocks.
+    pub(super) fn write(&self, rows: &[Row], progress: &Progress) -> io::Result<()> {
+        self.with_database(|database| {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::None)?;
+            for row in rows {
+                write_row(&transaction, row)?;
+            }
+            write_progress(&transaction, progress)?;
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// Replaces everything, durably. Blocks.
+    pub(super) fn replace(&self, applied: &Applied) -> io::Result<()> {
+        self.with_database(|database| {
+            let transaction = begin_durable(database)?;
+            for table in Table::ALL {
+                transaction.open_table(rows_of(table))?.retain(|_, _| false)?;
+            }
+            for row in applied.catalog.rows() {
+                write_row(&transaction, &row)?;
+            }
+            write_progress(&transaction, &applied.progress)?;
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// Makes everything durable that was written. Blocks.
+    pub(super) fn make_durable(&self) -> io::Result<()> {
+        self.with_database(|database| {
+            let transaction = begin_durable(database)?;
+            // Rewritten, so that there is something to commit.
+            let mut meta = transaction.open_table(META)?;
+            let progress = meta.get(PROGRESS)?.map(|progress| progress.value().to_vec());
+            if let Some(progress) = progress {
+                meta.insert(PROGRESS, progress.as_slice())?;
+            }
+            drop(meta);
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// The file as it is now; later batches do not change the view. Blocks.
+    pub(super) fn view(&self) -> io::Result<FileView> {
+        self.with_database(|database| Ok(FileView(database.begin_read()?)))
+    }
+
+    /// Makes everything durable and closes the file. Blocks. Nothing can be done with it any more.
+    pub(super) fn close(&self) {
+        let database = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        // The library makes durable what is not yet.
+        if let Some(Err(error)) = database.map(Database::close) {
+            tracing::warn!(%error, "the state file was not closed cleanly");
+        }
+    }
+
+    fn with_database<T>(&self, use_it: impl FnOnce(&Database) -> Result<T, redb::Error>) -> io::Result<T> {
+        let database = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(|| io::Error::other("the state is closed"))?;
+        use_it(database).map_err(io::Error::other)
+    }
+}
+
+impl FileView {
+    /// How far entries were applied.
+    pub(super) fn progress(&self) -> io::Result<Progress> {
+        let meta = self.0.open_table(META).map_err(io::Error::other)?;
+        match meta.get(PROGRESS).map_err(io::Error::other)? {
+            Some(progress) => record::decode(progress.value()).map_err(io::Error::other),
+            None => Ok(Progress::default()),
+        }
+    }
+
+    /// Every row, by table and key.
+    pub(super) fn rows(&self) -> io::Result<impl Iterator<Item = io::Result<Row>>> {
+        let mut tables = Vec::new();
+        for table in Table::ALL {
+            let rows = self.0.open_table(rows_of(table)).map_err(io::Error::other)?;
+            tables.push((table, rows.range::<&str>(..).map_err(io::Error::other)?));
+        }
+        Ok(tables.into_iter().flat_map(|(table, rows)| {
+            rows.map(move |row| {
+                let (key, record) = row.map_err(io::Error::other)?;
+                read_row(table, key.value(), record.value()).map_err(io::Error::other)
+            })
+        }))
+    }
+}
+
+fn create_tables(database: &Database) -> Result<(), redb::Error> {
+    let transaction = begin_durable(database)?;
+    for table in Table::ALL {
+        transaction.open_table(rows_of(table))?;
+    }
+    transaction.open_table(META)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn load(database: &Database) -> Result<Applied, OpenError> {
+    let mut applied = Applied::default();
+    let read = database.begin_read().map_err(OpenError::database(WHAT))?;
+    for table in Table::ALL {
+        let rows = read.open_table(rows_of(table)).map_err(OpenError::database(WHAT))?;
+        for row in rows.iter().map_err(OpenError::database(WHAT))? {
+            let (key, record) = row.map_err(OpenError::database(WHAT))?;
+            let row = read_row(table, key.value(), record.value()).map_err(OpenError::record(format!(
+                "row `{}` of table {}",
+                key.value(),
+                table.name()
+            )))?;
+            applied.catalog.restore(&row).map_err(OpenError::Row)?;
+        }
+    }
+    let meta = read.open_table(META).map_err(OpenError::database(WHAT))?;
+    if let Some(progress) = meta.get(PROGRESS).map_err(OpenError::database(WHAT))? {
+        applied.progress = record::decode(progress.value()).map_err(OpenError::record("what is applied"))?;
+    }
+    Ok(applied)
+}
+
+fn rows_of(table: Table) -> Rows {
+    TableDefinition::new(table.name())
+}
+
+fn read_row(table: Table, key: &str, row: &[u8]) -> Result<Row, record::RecordError> {
+    let text = String::from_utf8_lossy(record::body(row)?).into_owned();
+    Ok(Row { table, key: key.to_owned(), value: Some(text) })
+}
+
+fn write_row(transaction: &WriteTransaction, row: &Row) -> Result<(), redb::Error> {
+    let mut rows = transaction.open_table(rows_of(row.table))?;
+    match &row.value {
+        Some(text) => rows.insert(row.key.as_str(), record::encode_text(text.as_bytes()).as_slice())?,
+        None => rows.remove(row.key.as_str())?,
+    };
+    Ok(())
+}
+
+fn write_progress(transaction: &WriteTransaction, progress: &Progress) -> Result<(), redb::Error> {
+    transaction.open_table(META)?.insert(PROGRESS, record::encode(progress).as_slice())?;
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! A disk in memory that loses what was not synced, and whose syncs can be held up.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use redb::StorageBackend;
+
+/// What a disk writes in one piece.
+const SECTOR_BYTES: usize = 512;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Disk(Arc<(Mutex<Contents>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    /// What a reader sees.
+    seen: Vec<u8>,
+    /// What survives a power loss.
+    durable: Vec<u8>,
+    /// What was done since, piece by piece.
+    unsynced: Vec<Change>,
+    syncs: usize,
+    /// The sync at which the power goes.
+    power_fails_at: Option<usize>,
+    lies: bool,
+    held: bool,
+    waiting: bool,
+}
+
+#[derive(Debug)]
+enum Change {
+    Write(usize, Vec<u8>),
+    Len(usize),
+}
+
+/// Which of the unsynced changes survive.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Survivors {
+    None,
+    /// Any, sector by sector.
+    Random(u64),
+}
+
+impl Disk {
+    /// This disk as it is durable, whose power goes during this sync, counted from 0.
+    pub(super) fn failing_at(&self, sync: usize) -> Self {
+        let disk = self.after_power_loss(Survivors::None);
+        disk.contents().power_fails_at = Some(sync);
+        disk
+    }
+
+    /// This disk as it is durable, saying from now on that it synced, although it did not.
+    pub(super) fn lying(&self) -> Self {
+        let disk = self.after_power_loss(Survivors::None);
+        disk.contents().lies = true;
+        disk
+    }
+
+    /// What is found once the power is back.
+    pub(super) fn after_power_loss(&self, survivors: Survivors) -> Self {
+        let contents = self.contents();
+        let mut found = contents.durable.clone();
+        if let Survivors::Random(seed) = survivors {
+            let mut random = SmallRng::seed_from_u64(seed);
+            contents
+                .unsynced
+                .iter()
+                .filter(|_| random.random())
+                .for_each(|change| change.carry_out(&mut found));
+        }
+        let disk = Self::default();
+        *disk.contents() = Contents { seen: found.clone(), durable: found, ..Contents::default() };
+        disk
+    }
+
+    pub(super) fn syncs(&self) -> usize {
+        self.contents().syncs
+    }
+
+    /// The next syncs wait until [`Self::release`].
+    pub(super) fn hold(&self) {
+        self.contents().held = true;
+    }
+
+    pub(super) fn release(&self) {
+        self.contents().held = false;
+        self.0.1.notify_all();
+    }
+
+    /// Whether a sync is held up.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.contents().waiting
+    }
+
+    /// The power goes now.
+    pub(super) fn fail(&self) {
+        let mut contents = self.contents();
+        contents.power_fails_at = Some(contents.syncs);
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.0.0.lock().unwrap()
+    }
+
+    fn change(&self, changes: impl IntoIterator<Item = Change>) -> io::Result<()> {
+        let mut contents = self.contents();
+        contents.check()?;
+        for change in changes {
+            change.carry_out(&mut contents.seen);
+            contents.unsynced.push(change);
+        }
+        Ok(())
+    }
+}
+
+impl Contents {
+    fn check(&self) -> io::Result<()> {
+        match self.power_fails_at {
+            Some(sync) if sync < self.syncs => Err(io::Error::other("no power")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Change {
+    fn carry_out(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Len(len) => bytes.resize(*len, 0),
+            Self::Write(offset, data) => {
+                let end = offset + data.len();
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                bytes[*offset..end].copy_from_slice(data);
+            }
+        }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.contents().seen.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let contents = self.contents();
+        contents.check()?;
+        let offset = offset as usize;
+        let found = contents.seen.get(offset..offset + out.len());
+        out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.change([Change::Len(len as usize)])
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let offset = offset as usize;
+        let first = (SECTOR_BYTES - offset % SECTOR_BYTES).min(data.len());
+        let (first, rest) = data.split_at(first);
+        let sectors = std::iter::once(first).chain(rest.chunks(SECTOR_BYTES));
+        let mut at = offset;
+        self.change(sectors.map(|sector| {
+            let write = Change::Write(at, sector.to_vec());
+            at += sector.len();
+            write
+        }))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut contents = self.contents();
+        while contents.held {
+            contents.waiting = true;
+            contents = self.0.1.wait(contents).unwrap();
+        }
+        contents.waiting = false;
+        contents.check()?;
+        contents.syncs += 1;
+        contents.check()?;
+        if !contents.lies {
+            contents.durable = contents.seen.clone();
+            contents.unsynced.clear();
+        }
+        Ok(())
+    }
+}

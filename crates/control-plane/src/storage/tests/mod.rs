@@ -1,0 +1,101 @@
+//! Tests of the storage, and what they share.
+
+mod disk;
+mod formats;
+mod log;
+mod memory;
+mod power;
+mod restart;
+mod snapshots;
+mod suite;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use futures_util::stream;
+use openraft::entry::RaftEntry;
+use openraft::storage::{RaftLogReader, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, Membership};
+
+use super::log::LogMark;
+use super::*;
+use crate::catalog::{Action, Actor, Authority, Command, RequestKey, Setting, SettingKey, SettingValue};
+use crate::{Entry, LogId, Member, RaftId, Vote};
+
+fn log_id(term: u64, index: u64) -> LogId {
+    let leader = openraft::impls::leader_id_std::LeaderId { term, voted_for: RaftId::from(1) };
+    LogId::new(openraft::vote::RaftLeaderId::to_committed(&leader), index)
+}
+
+fn vote(term: u64) -> Vote {
+    Vote::new(term, RaftId::from(1))
+}
+
+fn blank(term: u64, index: u64) -> Entry {
+    Entry::new_blank(log_id(term, index))
+}
+
+fn blanks(term: u64, indexes: std::ops::Range<u64>) -> Vec<Entry> {
+    indexes.map(|index| blank(term, index)).collect()
+}
+
+fn membership(term: u64, index: u64, voters: impl IntoIterator<Item = u64>) -> Entry {
+    let voters: BTreeSet<RaftId> = voters.into_iter().map(RaftId::from).collect();
+    let nodes: BTreeMap<RaftId, Member> = voters
+        .iter()
+        .map(|id| (*id, Member { name: format!("n{}", u64::from_str_radix(&id.to_string(), 16).unwrap()) }))
+        .collect();
+    Entry::new_membership(log_id(term, index), Membership::new(vec![voters], nodes).unwrap())
+}
+
+/// Sets the note `note.NAME` to `text`.
+fn note(term: u64, index: u64, name: &str, text: &str) -> Entry {
+    let command = Command {
+        request: RequestKey {
+            key: format!("key-{index}"),
+            minted: false,
+            fingerprint: "00ff".into(),
+            request_id: format!("request-{index}"),
+        },
+        proposed_at_ms: 1_700_000_000_000 + index,
+        actor: Actor { name: Some("alice".into()), authority: Authority::Loopback, via: "n1".into() },
+        action: Action::PutSetting {
+            key: SettingKey::Note(name.into()),
+            value: SettingValue::Text(text.into()),
+            if_version: None,
+        },
+    };
+    Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(command) }
+}
+
+/// The text of the note `note.NAME`.
+fn note_text(view: &StateView, name: &str) -> Option<String> {
+    view.catalog(|catalog| match catalog.setting(&SettingKey::Note(name.into())) {
+        Some(Setting { value: SettingValue::Text(text), .. }) => Some(text.clone()),
+        _ => None,
+    })
+}
+
+async fn apply(state: &mut StateMachine, entries: impl IntoIterator<Item = Entry>) {
+    let entries: Vec<_> = entries.into_iter().map(|entry| Ok((entry, None))).collect();
+    state.apply(stream::iter(entries)).await.unwrap();
+}
+
+async fn build(state: &mut StateMachine) -> SnapshotFile {
+    state.get_snapshot_builder().await.build_snapshot().await.unwrap().snapshot
+}
+
+async fn entries(log: &LogStore) -> Vec<Entry> {
+    log.clone().try_get_log_entries(..).await.unwrap()
+}
+
+/// The state on its own, without a log to wait for.
+fn state_in(dir: &Path) -> StateMachine {
+    StateMachine::open(dir, LogMark::everything()).unwrap()
+}
+
+/// An error with everything that led to it, as operators see it.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,202 @@
+//! What a node finds when it starts again.
+
+use openraft::StorageHelper;
+use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
+use redb::{Database, ReadableTable, TableDefinition};
+
+use super::super::database::begin_durable;
+use super::super::record;
+use super::*;
+use crate::catalog::Catalog;
+
+const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+const SETTINGS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("settings");
+
+/// What openraft does first.
+async fn start(storage: &mut Storage) {
+    let mut helper = StorageHelper::new(&mut storage.log, &mut storage.state).with_id(RaftId::from(1));
+    helper.get_initial_state().await.unwrap();
+}
+
+async fn close(storage: Storage) {
+    storage.log.close().await;
+    storage.state.view().close().await;
+}
+
+fn catalog(view: &StateView) -> Catalog {
+    view.catalog(Clone::clone)
+}
+
+/// A node with a membership, a snapshot, a purged log and entries after it. Returns its last catalogue.
+async fn lived_in(dir: &Path) -> Catalog {
+    let mut storage = open(dir).unwrap();
+    let mut log = vec![membership(1, 0, [1, 2, 3]), membership(1, 1, [1])];
+    log.extend((2..12).map(|index| note(1, index, &format!("n{}", index % 4), &index.to_string())));
+    storage.log.save_vote(&vote(1)).await.unwrap();
+    storage.log.blocking_append(log.clone()).await.unwrap();
+    storage.log.save_committed(Some(log_id(1, 10))).await.unwrap();
+    apply(&mut storage.state, log[..8].to_vec()).await;
+    build(&mut storage.state).await;
+    storage.log.purge(log_id(1, 5)).await.unwrap();
+    apply(&mut storage.state, log[8..11].to_vec()).await;
+    storage.log.save_vote(&vote(2)).await.unwrap();
+    let last = catalog(&storage.state.view());
+    close(storage).await;
+    last
+}
+
+#[tokio::test]
+async fn log_vote_and_state_are_there_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = lived_in(dir.path()).await;
+    let mut storage = open(dir.path()).unwrap();
+    let view = storage.state.view();
+    assert_eq!(storage.log.read_vote().await.unwrap(), Some(vote(2)));
+    assert_eq!(storage.log.read_committed().await.unwrap(), Some(log_id(1, 10)));
+    let indexes: Vec<_> = entries(&storage.log).await.iter().map(|entry| entry.log_id.index).collect();
+    assert_eq!(indexes, (6..12).collect::<Vec<_>>());
+    assert_eq!(view.last_applied(), Some(log_id(1, 10)));
+    assert_eq!(view.largest_voter_set(), 3);
+    assert_eq!(*view.membership().log_id(), Some(log_id(1, 1)));
+    assert_eq!(catalog(&view), expected);
+    start(&mut storage).await;
+    assert_eq!(catalog(&view), expected);
+}
+
+/// Does something to the folder of a node, and expects that its state comes back from snapshot and log.
+async fn comes_back(harm: impl FnOnce(&Path)) {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = lived_in(dir.path()).await;
+    harm(dir.path());
+    let mut storage = open(dir.path()).unwrap();
+    start(&mut storage).await;
+    let view = storage.state.view();
+    assert_eq!(view.last_applied(), Some(log_id(1, 10)));
+    assert_eq!(view.largest_voter_set(), 3);
+    assert_eq!(*view.membership().log_id(), Some(log_id(1, 1)));
+    assert_eq!(catalog(&view), expected);
+}
+
+#[tokio::test]
+async fn a_lost_state_file_is_built_again() {
+    comes_back(|dir| fs::remove_file(dir.join(STATE_FILE)).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_damaged_state_file_is_built_again() {
+    comes_back(|dir| fs::write(dir.join(STATE_FILE), "not a database, and quite certainly so").unwrap())
+        .await;
+    comes_back(|dir| {
+        let path = dir.join(STATE_FILE);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    })
+    .await;
+    comes_back(|dir| {
+        let path = dir.join(STATE_FILE);
+        let bytes = fs::read(&path).unwrap();
+        let text = b"alice";
+        let damaged: Vec<u8> =
+            bytes.iter().map(|byte| if text.contains(byte) { byte ^ 1 } else { *byte }).collect();
+        fs::write(&path, damaged).unwrap();
+    })
+    .await;
+    comes_back(|dir| {
+        change_state(dir, |transaction| {
+            let mut rows = transaction.open_table(SETTINGS).unwrap();
+            let mut record = rows.get("note.n1").unwrap().unwrap().value().to_vec();
+            *record.last_mut().unwrap() ^= 1;
+            rows.insert("note.n1", record.as_slice()).unwrap();
+        });
+        assert!(!dir.join("state.redb.damaged").exists());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_set_aside_while_the_state_is_whole() {
+    comes_back(|dir| fs::write(dir.join(SNAPSHOT_DIR).join("7-1.snap"), "STEGSNAP").unwrap()).await;
+}
+
+fn change_state(dir: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = Database::open(dir.join(STATE_FILE)).unwrap();
+    let transaction = begin_durable(&database).unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
+}
+
+fn refusal(dir: &Path) -> String {
+    in_full(&open(dir).map(drop).unwrap_err())
+}
+
+#[tokio::test]
+async fn what_neither_state_nor_snapshot_has_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    lived_in(dir.path()).await;
+    fs::remove_file(dir.path().join(STATE_FILE)).unwrap();
+    fs::write(dir.path().join(SNAPSHOT_DIR).join("7-1.snap"), "STEGSNAP").unwrap();
+    let refusal = refusal(dir.path());
+    assert!(refusal.starts_with("the log was purged up to 1.5, and neither"), "{refusal}");
+    assert!(dir.path().join(SNAPSHOT_DIR).join("7-1.damaged").exists());
+}
+
+#[tokio::test]
+async fn a_missing_log_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    lived_in(dir.path()).await;
+    fs::remove_file(dir.path().join(LOG_FILE)).unwrap();
+    let refusal = refusal(dir.path());
+    assert!(
+        refusal.ends_with(
+            "log.redb is missing: without its votes this node must rejoin with an empty data directory"
+        ),
+        "{refusal}"
+    );
+}
+
+#[tokio::test]
+async fn files_that_were_not_completed_are_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("log.new"), [0; 4096]).unwrap();
+    fs::write(dir.path().join("state.new"), [0; 4096]).unwrap();
+    close(open(dir.path()).unwrap()).await;
+    assert!(!dir.path().join("log.new").exists() && !dir.path().join("state.new").exists());
+}
+
+#[tokio::test]
+async fn a_state_of_another_release_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    lived_in(dir.path()).await;
+    let row = record::encode_text(br#"{"v":2,"row":{}}"#);
+    change_state(dir.path(), |transaction| {
+        transaction.open_table(SETTINGS).unwrap().insert("note.n1", row.as_slice()).unwrap();
+    });
+    assert_eq!(
+        refusal(dir.path()),
+        "cannot read the state: row `note.n1` of table settings has version 2; this release knows version 1"
+    );
+    change_state(dir.path(), |transaction| {
+        transaction.open_table(META).unwrap().insert("progress", [9u8, 0, 0, 0, 0].as_slice()).unwrap();
+        transaction.open_table(SETTINGS).unwrap().remove("note.n1").unwrap();
+    });
+    assert_eq!(
+        refusal(dir.path()),
+        "cannot read what is applied: record version 9; this release knows version 1"
+    );
+}
+
+#[tokio::test]
+async fn the_state_file_opens_again_after_a_close_and_after_a_drop() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut state = state_in(dir.path());
+    apply(&mut state, [note(1, 0, "a", "1")]).await;
+    let view = state.view();
+    view.close().await;
+    let state = state_in(dir.path());
+    assert_eq!(note_text(&state.view(), "a").as_deref(), Some("1"));
+    drop(state);
+    while StateMachine::open(dir.path(), LogMark::everything()).is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(note_text(&view, "a").as_deref(), Some("1"), "a view outlives the file");
+}

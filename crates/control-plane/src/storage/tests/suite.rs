@@ -1,0 +1,25 @@
+//! openraft's own tests of a storage.
+
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+use tempfile::TempDir;
+
+use super::*;
+use crate::TypeConfig;
+
+struct OnDisk;
+
+impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for OnDisk {
+    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
+        let dir = tempfile::tempdir().unwrap();
+        let log = LogStore::open(&dir.path().join(LOG_FILE)).unwrap();
+        // The suite applies entries that it never appends.
+        let state = state_in(dir.path());
+        Ok((dir, log, state))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openraft_is_content() {
+    Suite::test_all(OnDisk).await.unwrap();
+}

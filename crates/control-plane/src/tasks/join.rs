@@ -1,0 +1,251 @@
+//! How a node comes to belong to a cluster: it founds one, or is taken in as a learner; and what happens when it meets
+//! another cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openraft::errors::{ClientWriteError, RaftError};
+use tracing::{debug, error, info, warn};
+
+use crate::core::Core;
+use crate::handle::Bootstrap;
+use crate::message::{Call, Envelope, Refused, Reply, Report};
+use crate::raft::Node;
+use crate::status::EventKind;
+use crate::types::{ClusterId, Member, RaftId};
+
+/// If no peer that belongs to a cluster answers for this long, the first node founds one.
+const ASK_FIRST: Duration = Duration::from_millis(700);
+/// Between two looks around.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Between two attempts to join.
+const JOIN_EVERY: Duration = Duration::from_millis(250);
+/// How long the leader may take to answer.
+const JOIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Sees to it that this node belongs to a cluster, until it stops.
+pub(crate) async fn run(core: Arc<Core>) {
+    let started = Instant::now();
+    let mut waiting = String::new();
+    loop {
+        let pause = match look(&core, started).await {
+            Ok(pause) => pause,
+            Err(error) => {
+                error!(%error, "cannot write the data directory");
+                JOIN_EVERY
+            }
+        };
+        tell_what_it_waits_for(&core, started, &mut waiting);
+        if core.stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn look(core: &Arc<Core>, started: Instant) -> Result<Duration, crate::identity::DataDirError> {
+    let moment = core.moment();
+    let Some(node) = moment.node.clone() else { return Ok(JOIN_EVERY) };
+    if moment.identity.gave_way_to.is_some() {
+        return Ok(JOIN_EVERY);
+    }
+    let reports = reports(core, moment.now);
+    let Some(cluster) = moment.identity.cluster_id else {
+        if let Some(found) = cluster_to_join(&reports) {
+            info!(cluster = %found, "joining the cluster that a peer belongs to");
+            core.data.adopt(found)?;
+        } else if may_found(core) && started.elapsed() >= ASK_FIRST {
+            found_cluster(core, &node).await?;
+        }
+        return Ok(LOOK_EVERY);
+    };
+    // Without an entry in the log this node has promised nothing to anybody: it may still join another one.
+    let untouched = node.last_log_id().is_none();
+    if untouched && let Some(found) = cluster_to_join(&reports).filter(|found| *found != cluster) {
+        let own_is_there = reports.values().any(|report| report.cluster_id == Some(cluster));
+        if !own_is_there {
+            info!(cluster = %found, "joining another cluster: nobody answers in the one this node was to join");
+            core.data.adopt(found)?;
+            return Ok(LOOK_EVERY);
+        }
+    }
+    if untouched && moment.identity.founder {
+        // It stopped between founding the cluster and writing the first entry.
+        initialize(core, &node).await;
+    }
+    meet_strangers(core, cluster, moment.largest_voter_set(), &reports)?;
+    if needs_to_join(&moment.identity.raft_id, cluster, &moment, &reports) {
+        ask_to_join(core, cluster, &reports).await;
+        return Ok(JOIN_EVERY);
+    }
+    Ok(if untouched { LOOK_EVERY } else { JOIN_EVERY })
+}
+
+fn reports(core: &Core, now: Instant) -> BTreeMap<String, Arc<Report>> {
+    let peers = core.peers.all();
+    peers.into_iter().filter_map(|(name, peer)| Some((name, Arc::clone(peer.recent_report(now)?)))).collect()
+}
+
+/// The cluster that peers belong to; of several the one that was larger.
+fn cluster_to_join(reports: &BTreeMap<String, Arc<Report>>) -> Option<ClusterId> {
+    let known = reports.values().filter_map(|report| Some((report.largest_voter_set, report.cluster_id?)));
+    known.max_by_key(|(largest, _)| *largest).map(|(_, cluster)| cluster)
+}
+
+/// Only the first configured node founds a cluster, and only if it was not told otherwise.
+fn may_found(core: &Core) -> bool {
+    let first = core.options.nodes.first().is_some_and(|node| node.name == core.options.me);
+    first && core.options.bootstrap == Bootstrap::Auto
+}
+
+async fn found_cluster(core: &Core, node: &Node) -> Result<(), crate::identity::DataDirError> {
+    let cluster = ClusterId::mint();
+    core.data.found(cluster)?;
+    warn!(
+        cluster = %cluster,
+        "no peer belongs to a cluster. Becoming LEADER anyway: founding a cluster of one voter"
+    );
+    initialize(core, node).await;
+    Ok(())
+}
+
+/// Makes this node the only voter. Safe to repeat: openraft refuses it once there is a log.
+async fn initialize(core: &Core, node: &Node) {
+    let member = Member { name: core.options.me.clone() };
+    let members = BTreeMap::from([(core.identity().raft_id, member)]);
+    if let Err(refused) = node.raft.initialize(members).await {
+        debug!(%refused, "not initialized");
+    }
+}
+
+fn needs_to_join(
+    me: &RaftId,
+    cluster: ClusterId,
+    moment: &crate::core::Moment,
+    reports: &BTreeMap<String, Arc<Report>>,
+) -> bool {
+    let in_own_eyes = moment.membership().is_some_and(|m| m.membership().get_node(me).is_some());
+    let leaders = reports
+        .values()
+        .filter(|report| report.cluster_id == Some(cluster) && report.role == crate::status::Role::Leader);
+    // The leader's word counts: this node may have been replaced while it was away.
+    let forgotten = leaders.clone().any(|report| !report.knows_you);
+    forgotten || !in_own_eyes
+}
+
+/// Asks whoever leads, as far as the peers know, to be taken in.
+async fn ask_to_join(core: &Core, cluster: ClusterId, reports: &BTreeMap<String, Arc<Report>>) {
+    let same = reports.iter().filter(|(_, report)| report.cluster_id == Some(cluster));
+    let leads = |report: &Report| report.role == crate::status::Role::Leader;
+    let Some((leader, _)) = same.clone().find(|(_, report)| leads(report)) else { return };
+    let body = Call::Join { name: core.options.me.clone() };
+    let envelope = Envelope { cluster, from: core.identity().raft_id, to: None, body };
+    let deadline = tokio::time::Instant::now() + JOIN_WITHIN;
+    match core.links.call::<_, Reply>(leader, &envelope, deadline).await {
+        Ok(Reply::Joined) => debug!(leader, "taken in"),
+        Ok(Reply::Refused(refused)) => warn!(leader, %refused, "not taken in"),
+        Ok(other) => warn!(leader, ?other, "not taken in"),
+        Err(error) => debug!(leader, %error, "no answer to the request to join"),
+    }
+}
+
+/// On the leader: takes a node in as a learner.
+pub(crate) async fn admit_learner(core: &Core, node: &Node, id: RaftId, name: &str) -> Reply {
+    if !core.options.nodes.iter().any(|known| known.name == name) {
+        let (name, on) = (name.to_owned(), core.options.me.clone());
+        warn!(name, "a node that is not configured here wants to join");
+        return Reply::Refused(Refused::NotConfigured { name, on });
+    }
+    let moment = core.moment();
+    if moment.name_of(id).is_some_and(|known| known == name) {
+        return Reply::Joined;
+    }
+    let member = Member { name: name.to_owned() };
+    match node.raft.add_learner(id, member, false).await {
+        Ok(_) => {
+            info!(name, %id, "node taken in as a learner");
+            core.changed.notify_waiters();
+            Reply::Joined
+        }
+        Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
+            Reply::Refused(Refused::NotLeader { leader: core.moment().leader_name() })
+        }
+        Err(error) => Reply::Refused(Refused::NotReady(error.to_string())),
+    }
+}
+
+/// What to do about peers of another cluster: the cluster that was ever larger than one voter stays.
+fn meet_strangers(
+    core: &Core,
+    own: ClusterId,
+    own_largest: usize,
+    reports: &BTreeMap<String, Arc<Report>>,
+) -> Result<(), crate::identity::DataDirError> {
+    let strangers = reports
+        .iter()
+        .filter_map(|(name, report)| Some((name, report, report.cluster_id?)))
+        .filter(|s| s.2 != own);
+    let mut conflict = None;
+    for (name, report, other) in strangers {
+        match (own_largest > 1, report.largest_voter_set > 1) {
+            (false, true) => {
+                core.data.give_way_to(other)?;
+                let message = crate::notices::foreign(&core.moment()).unwrap_or_default();
+                error!(peer = name, own = %own, other = %other, "{message}");
+                core.events.tell(EventKind::Notice { code: "foreign_cluster".to_owned(), message });
+                return Ok(());
+            }
+            (true, false) => {
+                conflict = Some(format!(
+                    "{name} belongs to another cluster ({other}), which has one voter and gives way to this one ({own})"
+                ));
+            }
+            _ => {
+                conflict = Some(format!(
+                    "{name} belongs to another cluster ({other}) than this node ({own}), and neither gives way: decide \
+                     which one stays, and move the data directories of the other one's nodes away"
+                ));
+            }
+        }
+    }
+    let mut known = core.stranger.lock().expect("no panic while it is held");
+    if let Some(message) = &conflict
+        && known.as_ref() != Some(message)
+    {
+        error!("{message}");
+        let (code, message) = ("foreign_cluster_met".to_owned(), message.clone());
+        core.events.tell(EventKind::Notice { code, message });
+    }
+    *known = conflict;
+    Ok(())
+}
+
+/// Says in the log what a node without a cluster, or without a quorum, waits for: once, and when it changes.
+fn tell_what_it_waits_for(core: &Core, started: Instant, told: &mut String) {
+    const QUIET_FOR: Duration = Duration::from_secs(3);
+    let moment = core.moment();
+    if moment.identity.gave_way_to.is_some() || started.elapsed() < QUIET_FOR {
+        return;
+    }
+    let joined = moment.identity.cluster_id.is_some();
+    let waits_for = if !joined {
+        crate::notices::waits_to_join(core, &moment, &core.peers.all())
+    } else if !core.has_quorum(&moment) {
+        crate::notices::no_quorum(core, &moment, &core.peers.all())
+    } else {
+        String::new()
+    };
+    if *told == waits_for {
+        return;
+    }
+    if joined && !waits_for.is_empty() {
+        warn!(
+            "no quorum: {waits_for}; embed and extract work without one. To try this node alone, without the others: \
+             server --single (or ./RESTART_CLUSTER.sh {} --single), on a data directory of its own",
+            core.options.me
+        );
+    } else if !waits_for.is_empty() {
+        info!("{waits_for}");
+    }
+    *told = waits_for;
+}

@@ -1,0 +1,137 @@
+//! The control plane's own threads, apart from those that serve HTTP and those that work on pixels.
+//!
+//! Probes and accepting have one thread, which does nothing that takes long: it answers also while Raft waits for the disk.
+//! Raft and everything else have two.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tracing::{error, warn};
+
+use crate::core::Core;
+use crate::handle::{Options, StartError};
+use crate::identity::DataDir;
+use crate::network::{Identity, Incoming, Links, Listener, Pause, Purpose};
+use crate::raft::{Node, supervise};
+use crate::secret::ClusterSecret;
+use crate::tasks::{join, probes, reconcile, watch};
+
+const RAFT_THREADS: usize = 2;
+/// How long tasks may go on after the stop.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// The threads of one control plane.
+pub(crate) struct Threads {
+    /// Where Raft runs.
+    pub raft: Handle,
+    raft_runtime: Mutex<Option<Runtime>>,
+    probe_thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Threads {
+    /// Starts the threads, opens the storage, listens, and starts the background tasks.
+    pub(crate) fn start(
+        options: Options,
+        secret: ClusterSecret,
+        data: DataDir,
+    ) -> Result<(Arc<Core>, Self), StartError> {
+        let local = Arc::new(Identity::new(&options.cluster_name, &options.me, secret.clone()));
+        let pause = Pause::new();
+        let others = options.nodes.iter().filter(|node| node.name != options.me);
+        let addresses = others.map(|node| (node.name.clone(), SocketAddr::new(node.ip, node.raft_port)));
+        let addresses: Vec<_> = addresses.collect();
+        let links = Links::new(Arc::clone(&local), addresses, pause.clone());
+        let address = options.listen;
+        let core = Arc::new(Core::new(options, secret, data, links, pause.clone()));
+
+        let raft_runtime = Builder::new_multi_thread()
+            .worker_threads(RAFT_THREADS)
+            .thread_name("raft")
+            .enable_all()
+            .build()
+            .map_err(StartError::Threads)?;
+        let raft = raft_runtime.handle().clone();
+        let probe_runtime =
+            Builder::new_current_thread().enable_all().build().map_err(StartError::Threads)?;
+        let listener = {
+            let _entered = probe_runtime.enter();
+            Listener::bind(address, local, pause).map_err(|source| StartError::Listen { address, source })?
+        };
+        let node = raft.block_on(Node::open(&core))?;
+        core.node.store(Some(Arc::new(node)));
+
+        let probe_core = Arc::clone(&core);
+        let raft_handle = raft.clone();
+        let probe_thread = std::thread::Builder::new()
+            .name("probe".to_owned())
+            .spawn(move || probe_runtime.block_on(probe_thread(probe_core, listener, raft_handle)))
+            .map_err(StartError::Threads)?;
+        raft.spawn(supervise(Arc::clone(&core)));
+        raft.spawn(join::run(Arc::clone(&core)));
+        raft.spawn(reconcile::run(Arc::clone(&core)));
+        raft.spawn(watch::run(Arc::clone(&core)));
+        let (raft_runtime, probe_thread) = (Mutex::new(Some(raft_runtime)), Mutex::new(Some(probe_thread)));
+        Ok((core, Self { raft, raft_runtime, probe_thread }))
+    }
+
+    /// Waits until the threads have ended, within a bound.
+    pub(crate) async fn join(&self) {
+        let runtime = self.raft_runtime.lock().expect("no panic while it is held").take();
+        let probes = self.probe_thread.lock().expect("no panic while it is held").take();
+        let joined = tokio::task::spawn_blocking(move || {
+            if let Some(runtime) = runtime {
+                runtime.shutdown_timeout(END_WITHIN);
+            }
+            if let Some(probes) = probes {
+                let _ = probes.join();
+            }
+        });
+        let _ = joined.await;
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // A runtime must not be dropped on an async thread; this does not wait.
+        if let Some(runtime) = self.raft_runtime.lock().ok().and_then(|mut runtime| runtime.take()) {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Listens and probes until the stop.
+async fn probe_thread(core: Arc<Core>, listener: Listener, raft: Handle) {
+    for name in core.names().into_iter().filter(|name| *name != core.options.me) {
+        tokio::spawn(probes::run(Arc::clone(&core), name));
+    }
+    let stopping = core.stopping.clone();
+    let serve = move |incoming: Incoming| {
+        if incoming.purpose == Purpose::Probe {
+            tokio::spawn(crate::serve::serve(Arc::clone(&core), incoming));
+        } else {
+            move_to(&raft, Arc::clone(&core), incoming);
+        }
+    };
+    if let Err(error) = listener.run(serve, stopping).await {
+        error!(%error, "cannot listen for other nodes");
+    }
+}
+
+/// Calls and snapshots are served where Raft runs.
+fn move_to(raft: &Handle, core: Arc<Core>, incoming: Incoming) {
+    let Incoming { purpose, peer_name, channel } = incoming;
+    match channel.detach() {
+        Ok(detached) => {
+            raft.spawn(async move {
+                match detached.attach() {
+                    Ok(channel) => crate::serve::serve(core, Incoming { purpose, peer_name, channel }).await,
+                    Err(error) => warn!(%error, "cannot serve a connection"),
+                }
+            });
+        }
+        Err(error) => warn!(%error, "cannot serve a connection"),
+    }
+}
