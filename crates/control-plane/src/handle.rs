@@ -64,10 +64,8 @@ pub struct Timing {
     pub election_timeout_min: Duration,
     /// The upper bound, which is the lease too.
     pub election_timeout_max: Duration,
-    /// Between two probes of a peer, and how long its answer may take.
+    /// Between two probes of a peer.
     pub probe_interval: Duration,
-    /// Failed probes in a row that are evidence.
-    pub probe_failures: u32,
 }
 
 /// Why the control plane cannot start.
@@ -241,7 +239,13 @@ impl ControlPlane {
     }
 
     /// Hands leadership over if this node leads, then stops. Returns once everything is on disk and the port is free.
+    ///
+    /// May be called again: whoever does waits for the end too.
     pub async fn stop(&self) {
+        let _stopping = self.threads.stopping.lock().await;
+        if self.core.stopping.is_cancelled() {
+            return;
+        }
         let core = Arc::clone(&self.core);
         let handed_over =
             self.threads.raft.spawn(async move { crate::tasks::handover::hand_over(&core).await });

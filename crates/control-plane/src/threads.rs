@@ -27,6 +27,8 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) struct Threads {
     /// Where Raft runs.
     pub raft: Handle,
+    /// Held while the control plane stops.
+    pub stopping: tokio::sync::Mutex<()>,
     raft_runtime: Mutex<Option<Runtime>>,
     probe_thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -74,7 +76,7 @@ impl Threads {
         raft.spawn(reconcile::run(Arc::clone(&core)));
         raft.spawn(watch::run(Arc::clone(&core)));
         let (raft_runtime, probe_thread) = (Mutex::new(Some(raft_runtime)), Mutex::new(Some(probe_thread)));
-        Ok((core, Self { raft, raft_runtime, probe_thread }))
+        Ok((core, Self { raft, stopping: tokio::sync::Mutex::new(()), raft_runtime, probe_thread }))
     }
 
     /// Waits until the threads have ended, within a bound.

@@ -4,15 +4,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use control_plane::ControlPlane;
+use control_plane::catalog::{SettingKey, SettingValue};
 use stego::{BitsPerSample, Cover, Limits};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Budget, QueuedBudget};
 use crate::config::Config;
+use crate::figures::Figures;
+use crate::http::{Access, InFlight};
 use crate::metrics::Metrics;
 use crate::pool::PixelPool;
 
 /// The default cover's place in the dataset.
 pub(crate) const DEFAULT_COVER: u32 = 0;
+/// Those who watch events, at most.
+const MAX_WATCHERS: usize = 64;
 
 /// One node's shared state.
 pub(crate) struct App {
@@ -30,15 +38,41 @@ pub(crate) struct App {
     pub limits: Limits,
     /// Counters for `/metrics` and the status page.
     pub metrics: Metrics,
+    /// How the node is doing.
+    pub figures: Arc<Figures>,
+    /// What the cluster agrees on.
+    pub control: ControlPlane,
+    /// Who may change it.
+    pub access: Access,
+    /// Idempotency keys of requests under way here.
+    pub in_flight: InFlight,
+    /// Those who watch events.
+    pub watchers: Arc<Semaphore>,
+    /// Whether fault drills are allowed.
+    pub fault_injection: bool,
     /// When it started.
     pub started: Instant,
     default_cover: OnceLock<Arc<Cover>>,
-    draining: AtomicBool,
+    draining: CancellationToken,
+    paused: AtomicBool,
+}
+
+/// What a node's state is made of, besides its configuration.
+pub(crate) struct Parts {
+    /// How the node is doing.
+    pub figures: Arc<Figures>,
+    /// What the cluster agrees on.
+    pub control: ControlPlane,
+    /// Who may change it.
+    pub access: Access,
+    /// Whether fault drills are allowed.
+    pub fault_injection: bool,
 }
 
 impl App {
     /// The state of node `node_id` under `config`, which was checked.
-    pub(crate) fn new(config: Config, node_id: String) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn new(config: Config, node_id: String, parts: Parts) -> anyhow::Result<Arc<Self>> {
+        let Parts { figures, control, access, fault_injection } = parts;
         Ok(Arc::new(Self {
             pool: PixelPool::new(config.limits.pixel_threads(), config.limits.pixel_queue)?,
             pixel_memory: QueuedBudget::new(config.limits.pixel_memory_bytes),
@@ -47,7 +81,14 @@ impl App {
             metrics: Metrics::new(),
             started: Instant::now(),
             default_cover: OnceLock::new(),
-            draining: AtomicBool::new(false),
+            draining: CancellationToken::new(),
+            paused: AtomicBool::new(false),
+            figures,
+            control,
+            access,
+            in_flight: InFlight::default(),
+            watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
+            fault_injection,
             config,
             node_id,
         }))
@@ -64,9 +105,22 @@ impl App {
         self.default_cover.get().is_some()
     }
 
-    /// Bits per sample where a request does not say.
+    /// Bits per sample where a request does not say: the cluster's setting, or the configuration's.
     pub(crate) fn default_bits(&self) -> BitsPerSample {
-        BitsPerSample::new(self.config.stego.lsb_per_channel).expect("the configuration was checked")
+        let set = match self.control.local_setting(&SettingKey::Bits).map(|setting| setting.value) {
+            Some(SettingValue::Number(bits)) => BitsPerSample::new(bits),
+            _ => None,
+        };
+        let configured = || BitsPerSample::new(self.config.stego.lsb_per_channel);
+        set.or_else(configured).expect("the configuration was checked")
+    }
+
+    /// Whether to deflate: the cluster's setting, or the configuration's.
+    pub(crate) fn default_compress(&self) -> bool {
+        match self.control.local_setting(&SettingKey::Compress).map(|setting| setting.value) {
+            Some(SettingValue::Flag(compress)) => compress,
+            _ => self.config.stego.compress,
+        }
     }
 
     /// When the work of a request that arrives now must have begun.
@@ -76,11 +130,31 @@ impl App {
 
     /// From now on the node reports that it is about to stop.
     pub(crate) fn start_draining(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.cancel();
     }
 
     /// Whether the node is about to stop.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.draining.is_cancelled()
+    }
+
+    /// Cancelled when the node is about to stop.
+    pub(crate) fn draining(&self) -> CancellationToken {
+        self.draining.clone()
+    }
+
+    /// A drill: the node plays dead, or no longer does.
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+        if paused {
+            self.control.pause();
+        } else {
+            self.control.resume();
+        }
+    }
+
+    /// Whether the node plays dead.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 }

@@ -1,11 +1,12 @@
 //! The command line.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, NodeConfig, Sources, load};
+use crate::config::{BootstrapConfig, Config, ConfigError, NodeConfig, Sources, load};
 
 /// One node of a cluster that hides files in images and finds them again.
 ///
@@ -58,6 +59,18 @@ pub(crate) struct Options {
     /// HTTP port instead of the node's `http_port`; 0 takes any free one and logs it
     #[arg(long, env = "STEG_HTTP_PORT", value_name = "PORT", global = true)]
     http_port: Option<u16>,
+    /// Where this node keeps what must not be lost [default: data/<node id>]
+    #[arg(long, env = "STEG_DATA_DIR", value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// Never found a cluster, only join one: for a node that replaces another one
+    #[arg(long, global = true)]
+    join: bool,
+    /// This node alone, without the others, on a data directory of its own [data/<node id>-single]
+    #[arg(long, global = true, conflicts_with = "join")]
+    single: bool,
+    /// Allow fault drills (/admin/fail, /admin/restore)
+    #[arg(long, env = "STEG_FAULT_INJECTION", value_parser = FalseyValueParser::new(), global = true)]
+    enable_fault_injection: bool,
     /// Set any configuration key, such as limits.pixel_queue=8; may be given several times
     ///
     /// The environment does the same: STEG__LIMITS__PIXEL_QUEUE=8.
@@ -75,9 +88,9 @@ impl Options {
         Ok(config)
     }
 
-    /// The configuration and this node's own entry in it, the flags applied.
-    pub(crate) fn resolve(&self, env: Vec<(String, String)>) -> Result<(Config, NodeConfig), ConfigError> {
-        let config = self.check(env)?;
+    /// The configuration and what is this node's own, the flags applied.
+    pub(crate) fn resolve(&self, env: Vec<(String, String)>) -> Result<Start, ConfigError> {
+        let mut config = self.check(env)?;
         let mut node = config.node(self.node_id.as_deref())?.clone();
         if let Some(ip) = self.bind_ip {
             node.bind_ip = Some(ip);
@@ -85,8 +98,49 @@ impl Options {
         if let Some(port) = self.http_port {
             node.http_port = port;
         }
-        Ok((config, node))
+        if self.single {
+            config.keep_only(&node);
+        }
+        if self.join {
+            config.election.bootstrap = BootstrapConfig::Never;
+        }
+        let suffix = if self.single { "-single" } else { "" };
+        let data_dir = self
+            .data_dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("data").join(format!("{}{suffix}", node.id)));
+        Ok(Start {
+            cluster_key_file: self.cluster_key_file(&config, &data_dir),
+            data_dir,
+            fault_injection: self.enable_fault_injection,
+            config,
+            node,
+        })
     }
+
+    /// Where it is configured; otherwise beside the configuration file, or beside the data directory where there is none.
+    fn cluster_key_file(&self, config: &Config, data_dir: &Path) -> PathBuf {
+        if !config.security.cluster_key_file.is_empty() {
+            return PathBuf::from(&config.security.cluster_key_file);
+        }
+        let beside = self.config.as_deref().unwrap_or(data_dir);
+        beside.parent().unwrap_or(Path::new("")).join("cluster.key")
+    }
+}
+
+/// Everything that a start needs.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// The configuration.
+    pub config: Config,
+    /// This node's own entry in it.
+    pub node: NodeConfig,
+    /// Where it keeps what must not be lost.
+    pub data_dir: PathBuf,
+    /// The secret that all nodes share.
+    pub cluster_key_file: PathBuf,
+    /// Whether fault drills are allowed.
+    pub fault_injection: bool,
 }
 
 #[cfg(test)]
@@ -103,7 +157,7 @@ mod tests {
     #[test]
     fn flags_change_where_the_node_listens() {
         let cli = Cli::parse_from(["server", "--bind-ip", "0.0.0.0", "--http-port", "9000"]);
-        let (_, node) = cli.options.resolve(Vec::new()).unwrap();
+        let Start { node, .. } = cli.options.resolve(Vec::new()).unwrap();
         assert_eq!((node.bind_ip, node.http_port), (Some(IpAddr::from([0, 0, 0, 0])), 9000));
     }
 }

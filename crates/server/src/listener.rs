@@ -1,11 +1,11 @@
 //! The accept loop: a bounded number of connections, none of which may stall, and a stop with a deadline.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -47,7 +47,8 @@ pub(crate) async fn serve(
     let door = Door { listener, places: Arc::new(Semaphore::new(limits.max_connections)) };
     let graceful = GracefulShutdown::new();
     while let Some((stream, place)) = stop.run_until_cancelled(door.accept()).await {
-        let connection = graceful.watch(connection(stream, router.clone(), limits.idle_timeout()));
+        let router = for_peer(&router, &stream);
+        let connection = graceful.watch(connection(stream, router, limits.idle_timeout()));
         tokio::spawn(async move {
             let _place = place;
             if let Err(error) = connection.await {
@@ -87,7 +88,8 @@ async fn drain(door: Door, graceful: GracefulShutdown, router: Router, limits: &
     let late = async {
         loop {
             let (stream, place) = door.accept().await;
-            let connection = connection(stream, router.clone(), limits.idle_timeout());
+            let router = for_peer(&router, &stream);
+            let connection = connection(stream, router, limits.idle_timeout());
             tokio::spawn(async move {
                 let _place = place;
                 let _ = connection.await;
@@ -99,6 +101,15 @@ async fn drain(door: Door, graceful: GracefulShutdown, router: Router, limits: &
         () = tokio::time::sleep(deadline) => limits.max_connections - door.places.available_permits(),
         () = late => 0,
     }
+}
+
+/// The other end of a connection, in the extensions of each of its requests. None: the system did not tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerAddress(pub Option<IpAddr>);
+
+fn for_peer(router: &Router, stream: &TcpStream) -> Router {
+    let peer = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
+    router.clone().layer(Extension(PeerAddress(peer)))
 }
 
 type Stream = TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>;

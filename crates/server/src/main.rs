@@ -6,12 +6,13 @@
 //! | [`http`] | the API: handlers translate, they decide nothing about stego |
 //! | [`pool`], [`budget`] | where pixel work runs, and how much of everything there may be |
 //! | [`listener`] | connections, and the stop with a deadline |
-//! | [`app`], [`metrics`] | what the handlers share |
+//! | [`app`], [`metrics`], [`figures`] | what the handlers share, and how the node is doing |
 
 mod app;
 mod budget;
 mod cli;
 mod config;
+mod figures;
 mod http;
 mod listener;
 mod metrics;
@@ -27,9 +28,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use app::App;
-use cli::{Cli, Command};
-use config::{Config, LogConfig, LogFormat, NodeConfig};
+use control_plane::status::NodeAddress;
+use control_plane::{Bootstrap, ControlPlane, Options};
+
+use app::{App, Parts};
+use cli::{Cli, Command, Start};
+use config::{BootstrapConfig, Config, LogConfig, LogFormat, NodeConfig};
+use figures::Figures;
+use http::Access;
 
 /// Decoded images come and go by the hundred megabytes.
 #[global_allocator]
@@ -43,7 +49,7 @@ fn main() -> ExitCode {
     let env = env.collect();
     let outcome = match cli.command {
         Some(Command::CheckConfig) => cli.options.check(env).map_err(Into::into).and_then(print_config),
-        None => cli.options.resolve(env).map_err(Into::into).and_then(|(config, node)| start(config, node)),
+        None => cli.options.resolve(env).map_err(Into::into).and_then(run_node),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,16 +66,49 @@ fn print_config(config: Config) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
-fn start(config: Config, node: NodeConfig) -> anyhow::Result<()> {
-    start_logging(&config.log);
+fn run_node(start: Start) -> anyhow::Result<()> {
+    start_logging(&start.config.log);
     log_panics();
     raise_file_limit();
+    let access = Access::load(&start.config.security.admin_token_file)?;
+    let figures = Figures::start()?;
+    let control = ControlPlane::start(control_options(&start, &figures))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
         .enable_all()
         .build()
         .context("cannot start the HTTP threads")?;
-    runtime.block_on(run(config, node))
+    let parts = Parts { figures, control, access, fault_injection: start.fault_injection };
+    runtime.block_on(serve(start.config, start.node, parts))
+}
+
+/// What the control plane is told of this node.
+fn control_options(start: &Start, figures: &Arc<Figures>) -> Options {
+    let Start { config, node, .. } = start;
+    let address = |node: &NodeConfig| NodeAddress {
+        name: node.id.clone(),
+        ip: node.ip,
+        http_port: node.http_port,
+        raft_port: node.raft_port,
+    };
+    let figures = Arc::clone(figures);
+    Options {
+        cluster_name: config.cluster_name.clone(),
+        me: node.id.clone(),
+        nodes: config.nodes.iter().map(address).collect(),
+        listen: SocketAddr::new(node.bind_ip.unwrap_or(node.ip), node.raft_port),
+        data_dir: start.data_dir.clone(),
+        cluster_key_file: start.cluster_key_file.clone(),
+        bootstrap: match config.election.bootstrap {
+            BootstrapConfig::Auto => Bootstrap::Auto,
+            BootstrapConfig::Never => Bootstrap::Never,
+        },
+        timing: config.election.timing(),
+        snapshot_every: config.storage.snapshot_every,
+        config_hash: config.fingerprint(),
+        version: env!("CARGO_PKG_VERSION"),
+        figures: Arc::new(move || figures.now()),
+    }
 }
 
 fn start_logging(log: &LogConfig) {
@@ -96,13 +135,13 @@ fn raise_file_limit() {
     }
 }
 
-async fn run(config: Config, node: NodeConfig) -> anyhow::Result<()> {
+async fn serve(config: Config, node: NodeConfig, parts: Parts) -> anyhow::Result<()> {
     let address = SocketAddr::new(node.bind_ip.unwrap_or(node.ip), node.http_port);
     let listener = listener::bind(address).with_context(|| {
         format!("cannot listen on {address}; is another node running? --http-port takes another port")
     })?;
     let address = listener.local_addr().context("cannot tell the address listened on")?;
-    let app = App::new(config, node.id)?;
+    let app = App::new(config, node.id, parts)?;
 
     let stop = CancellationToken::new();
     watch_signals(Arc::clone(&app), stop.clone())?;
@@ -118,6 +157,7 @@ async fn run(config: Config, node: NodeConfig) -> anyhow::Result<()> {
 
     let router = http::router(Arc::clone(&app));
     let cut_off = listener::serve(listener, router, &app.config.limits, stop).await;
+    app.control.stop().await;
     if cut_off > 0 {
         warn!(cut_off, "stopped; some connections did not end in time");
     } else {
@@ -139,6 +179,9 @@ fn watch_signals(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
             if first {
                 app.start_draining();
                 stop.cancel();
+                // Leadership goes to another node while the requests under way here are finished.
+                let control = app.control.clone();
+                tokio::spawn(async move { control.stop().await });
             } else {
                 warn!("second signal: stopping at once");
                 std::process::exit(1);

@@ -33,6 +33,15 @@ pub(crate) struct Metrics {
     transfer_memory: Bytes,
     resident_memory: Bytes,
     uptime: Gauge,
+    term: Gauge<u64, AtomicU64>,
+    leader_known: Gauge,
+    leads: Gauge,
+    quorum: Gauge,
+    voters: Gauge,
+    healthy_nodes: Gauge,
+    applied_index: Gauge<u64, AtomicU64>,
+    log_commits: Gauge<u64, AtomicU64>,
+    log_flush: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -76,8 +85,18 @@ impl Metrics {
             transfer_memory: Bytes::default(),
             resident_memory: Bytes::default(),
             uptime: Gauge::default(),
+            term: Gauge::default(),
+            leader_known: Gauge::default(),
+            leads: Gauge::default(),
+            quorum: Gauge::default(),
+            voters: Gauge::default(),
+            healthy_nodes: Gauge::default(),
+            applied_index: Gauge::default(),
+            log_commits: Gauge::default(),
+            log_flush: Gauge::default(),
         };
         metrics.register();
+        metrics.register_cluster();
         metrics
     }
 
@@ -112,6 +131,44 @@ impl Metrics {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
         registry.register_with_unit("uptime", "Since the start", Unit::Seconds, self.uptime.clone());
+    }
+
+    fn register_cluster(&mut self) {
+        let registry = self.registry.sub_registry_with_prefix("cluster");
+        registry.register("term", "The Raft term", self.term.clone());
+        registry.register("leader_known", "Whether this node knows who leads", self.leader_known.clone());
+        registry.register("leads", "Whether this node leads", self.leads.clone());
+        registry.register("quorum", "Whether changes can be agreed on", self.quorum.clone());
+        registry.register("voters", "Nodes that vote", self.voters.clone());
+        registry.register("healthy_nodes", "Nodes that answered a probe lately", self.healthy_nodes.clone());
+        registry.register("applied_index", "The last log entry applied here", self.applied_index.clone());
+        registry.register(
+            "log_commits",
+            "Commits of the log to the disk since its start",
+            self.log_commits.clone(),
+        );
+        registry.register_with_unit(
+            "log_flush",
+            "Median duration of the latest commits of the log",
+            Unit::Seconds,
+            self.log_flush.clone(),
+        );
+    }
+
+    fn read_cluster(&self, app: &App) {
+        let status = app.control.status();
+        self.term.set(status.term);
+        self.leader_known.set(status.leader_id.is_some().into());
+        self.leads.set((status.leader_id.as_ref() == Some(&app.node_id)).into());
+        self.quorum.set(status.quorum.into());
+        self.voters.set(status.voters.len() as i64);
+        self.healthy_nodes.set(status.nodes.iter().filter(|node| node.healthy).count() as i64);
+        let own = status.nodes.iter().find(|node| node.address.name == app.node_id);
+        self.applied_index.set(own.and_then(|node| node.applied_index).unwrap_or(0));
+        if let Some(flushes) = app.control.flush_stats() {
+            self.log_commits.set(flushes.commits);
+            self.log_flush.set(flushes.median.unwrap_or_default().as_secs_f64());
+        }
     }
 
     /// Counts an answered request. `route` is the pattern, never the path, so that the number of series is bounded.
@@ -153,6 +210,7 @@ impl Metrics {
         self.transfer_memory.set(app.transfer_memory.used_bytes());
         self.resident_memory.set(resident_memory_bytes().unwrap_or(0));
         self.uptime.set(i64::try_from(app.started.elapsed().as_secs()).unwrap_or(i64::MAX));
+        self.read_cluster(app);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -63,7 +63,6 @@ impl Cluster {
                 election_timeout_min: Duration::from_millis(500),
                 election_timeout_max: Duration::from_millis(1000),
                 probe_interval: Duration::from_millis(50),
-                probe_failures: 3,
             },
             snapshot_every: 50,
             config_hash: "the same".to_owned(),

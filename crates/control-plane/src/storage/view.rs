@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 
 use super::state_file::{Progress, StateFile};
+use crate::LogId;
 use crate::catalog::Catalog;
-use crate::{LogId, StoredMembership};
 
 /// Everything that applying entries makes.
 #[derive(Default)]
@@ -46,7 +46,7 @@ impl StateView {
 
     /// The last applied membership.
     #[cfg(test)]
-    pub(crate) fn membership(&self) -> StoredMembership {
+    pub(crate) fn membership(&self) -> crate::StoredMembership {
         self.look(|applied| applied.progress.membership.clone())
     }
 

@@ -11,13 +11,17 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use control_plane::Timing;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use stego::{BitsPerSample, Limits as StegoLimits};
 
 /// Connections, and requests that wait, at most.
 const MAX_PLACES: usize = 1_000_000;
 /// Threads that work on pixels, at most.
 const MAX_PIXEL_THREADS: usize = 1024;
+/// Log entries between two snapshots, at least.
+const MIN_SNAPSHOT_EVERY: u64 = 10;
 /// What embedding in the default cover needs, with room for a long secret.
 const MIN_PIXEL_MEMORY_BYTES: u64 = 64 << 20;
 
@@ -35,6 +39,12 @@ pub(crate) struct Config {
     pub gui: GuiConfig,
     /// Defaults of the load generator, which reads this file too.
     pub loadgen: LoadgenConfig,
+    /// Timers of Raft and of the probes between nodes.
+    pub election: ElectionConfig,
+    /// Keys and tokens.
+    pub security: SecurityConfig,
+    /// What a node keeps on disk.
+    pub storage: StorageConfig,
     /// What a node may use up.
     pub limits: LimitsConfig,
     /// What a node logs.
@@ -86,6 +96,50 @@ pub(crate) struct LoadgenConfig {
     pub request_timeout_ms: u64,
     /// How often a request is tried again.
     pub max_retries: u32,
+}
+
+/// Timers of Raft and of the probes between nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ElectionConfig {
+    /// Whether the first configured node founds a cluster when it finds none.
+    pub bootstrap: BootstrapConfig,
+    /// Between two heartbeats of a leader, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// A follower that hears nothing stands for election after `timeout_max_ms` and a random time between the two.
+    pub timeout_min_ms: u64,
+    /// The upper bound, and for how long a leader's lease lasts.
+    pub timeout_max_ms: u64,
+    /// Between two probes of a peer, in milliseconds.
+    pub probe_interval_ms: u64,
+}
+
+/// Whether a node founds a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BootstrapConfig {
+    /// The first configured node does, with an empty data directory and if nobody answers.
+    Auto,
+    /// Never: it waits to join.
+    Never,
+}
+
+/// Keys and tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SecurityConfig {
+    /// The secret that all nodes share; empty: `cluster.key` beside the configuration file.
+    pub cluster_key_file: String,
+    /// The token for calls that change the cluster from elsewhere than loopback; empty: there is none.
+    pub admin_token_file: String,
+}
+
+/// What a node keeps on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StorageConfig {
+    /// Log entries between two snapshots.
+    pub snapshot_every: u64,
 }
 
 /// What a node may use up. Reaching a limit is a clear error for the one request, never a failing node.
@@ -148,6 +202,9 @@ impl Default for Config {
             stego: StegoConfig::default(),
             gui: GuiConfig::default(),
             loadgen: LoadgenConfig::default(),
+            election: ElectionConfig::default(),
+            security: SecurityConfig::default(),
+            storage: StorageConfig::default(),
             limits: LimitsConfig::default(),
             log: LogConfig::default(),
         }
@@ -172,6 +229,24 @@ impl Default for LoadgenConfig {
     }
 }
 
+impl Default for ElectionConfig {
+    fn default() -> Self {
+        Self {
+            bootstrap: BootstrapConfig::Auto,
+            heartbeat_ms: 50,
+            timeout_min_ms: 500,
+            timeout_max_ms: 1000,
+            probe_interval_ms: 50,
+        }
+    }
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { snapshot_every: 5000 }
+    }
+}
+
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
@@ -191,7 +266,7 @@ impl Default for LimitsConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self { filter: "info,openraft=warn".to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -226,7 +301,29 @@ impl Config {
         if let Err(error) = self.log.filter.parse::<tracing_subscriber::EnvFilter>() {
             return invalid("log.filter", error.to_string());
         }
+        self.election.check()?;
+        if self.storage.snapshot_every < MIN_SNAPSHOT_EVERY {
+            return invalid("storage.snapshot_every", format!("at least {MIN_SNAPSHOT_EVERY}"));
+        }
         self.limits.check()
+    }
+
+    /// What tells this configuration from another one that nodes of the same cluster must not have: everything but where
+    /// this node listens, what it logs and where its files are.
+    pub(crate) fn fingerprint(&self) -> String {
+        let mut shared = self.clone();
+        shared.nodes.iter_mut().for_each(|node| node.bind_ip = None);
+        shared.log = LogConfig::default();
+        shared.security = SecurityConfig::default();
+        shared.election.bootstrap = BootstrapConfig::Auto;
+        let json = serde_json::to_vec(&shared).expect("the configuration has text keys only");
+        Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Leaves the other nodes out. The cluster gets another name, so that they keep apart from it.
+    pub(crate) fn keep_only(&mut self, node: &NodeConfig) {
+        self.nodes = vec![node.clone()];
+        self.cluster_name.push_str("-single");
     }
 
     /// The node called `id`; without an id, the only node there is.
@@ -252,6 +349,37 @@ impl Config {
             },
             max_image_memory_bytes: self.limits.pixel_memory_bytes,
             max_secret_bytes: self.limits.max_secret_bytes,
+        }
+    }
+}
+
+impl ElectionConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |key: &str, why: &str| {
+            Err(ConfigError::Invalid { key: format!("election.{key}"), why: why.to_owned() })
+        };
+        if !(10..=10_000).contains(&self.heartbeat_ms) {
+            return invalid("heartbeat_ms", "10 to 10000");
+        }
+        if self.timeout_min_ms < 3 * self.heartbeat_ms {
+            return invalid("timeout_min_ms", "at least three heartbeats: fewer elect by accident");
+        }
+        if self.timeout_max_ms <= self.timeout_min_ms || self.timeout_max_ms > 60_000 {
+            return invalid("timeout_max_ms", "more than timeout_min_ms, and 60000 at most");
+        }
+        if !(10..=1000).contains(&self.probe_interval_ms) {
+            return invalid("probe_interval_ms", "10 to 1000");
+        }
+        Ok(())
+    }
+
+    /// The timers as the control plane takes them.
+    pub(crate) fn timing(&self) -> Timing {
+        Timing {
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+            election_timeout_min: Duration::from_millis(self.timeout_min_ms),
+            election_timeout_max: Duration::from_millis(self.timeout_max_ms),
+            probe_interval: Duration::from_millis(self.probe_interval_ms),
         }
     }
 }

@@ -179,7 +179,7 @@ impl Order {
             name: file.name.as_deref().and_then(FileName::from_path),
             media_type: file.media_type.as_deref().and_then(MediaType::parse),
             cover,
-            options: EmbedOptions { bits, compress: app.config.stego.compress },
+            options: EmbedOptions { bits, compress: app.default_compress() },
             form,
         })
     }

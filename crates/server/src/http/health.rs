@@ -31,12 +31,19 @@ pub(super) struct Health {
     version: &'static str,
     /// Seconds since it started.
     uptime_s: u64,
+    /// Who leads the cluster, as far as the node knows.
+    leader_id: Option<String>,
+    /// Whether the cluster can agree on changes. The data plane does not depend on it.
+    quorum: bool,
 }
 
 /// How is the node?
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Its own account", body = Health)))]
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Health> {
+    let cluster = app.control.status();
     Json(Health {
+        leader_id: cluster.leader_id,
+        quorum: cluster.quorum,
         status: if app.is_draining() { "draining" } else { "ok" },
         node_id: app.node_id.clone(),
         cluster_name: app.config.cluster_name.clone(),
@@ -61,6 +68,7 @@ pub(super) async fn readyz(
 ) -> Result<String, Problem> {
     let checks = [
         ("not-draining", !app.is_draining()),
+        ("not-paused", !app.is_paused()),
         ("default-cover", app.has_default_cover()),
         ("pixel-queue", !app.pool.is_full()),
     ];

@@ -1,14 +1,19 @@
 //! The HTTP API. Handlers translate between HTTP and the library; they decide nothing about either.
 
+mod access;
+mod admin;
 mod answer;
 mod capacity;
+mod cluster;
 mod dataset;
 mod embed;
+mod events;
 mod extract;
 mod health;
 mod negotiate;
 mod problem;
 mod request;
+mod settings;
 mod status_page;
 mod upload;
 
@@ -28,6 +33,9 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::app::App;
 use problem::Problem;
 
+pub(crate) use access::Access;
+pub(crate) use settings::InFlight;
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -37,6 +45,8 @@ use problem::Problem;
     ),
     tags(
         (name = "stego", description = "Hide, find, and what fits"),
+        (name = "cluster", description = "Who leads, who belongs to it, what it agreed on"),
+        (name = "admin", description = "Fault drills, off unless the node was started with them"),
         (name = "health", description = "For load balancers and dashboards"),
     )
 )]
@@ -49,6 +59,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(extract::extract))
         .routes(routes!(capacity::capacity))
         .routes(routes!(dataset::dataset))
+        .routes(routes!(cluster::status))
+        .routes(routes!(cluster::members))
+        .routes(routes!(events::events))
+        .routes(routes!(settings::list))
+        .routes(routes!(settings::get, settings::put, settings::delete))
+        .routes(routes!(admin::fail))
+        .routes(routes!(admin::restore))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))

@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use control_plane::ControlError;
+use control_plane::catalog::Refusal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use stego::{ContainerError, EmbedError, ExtractError, ImageError};
@@ -145,6 +147,9 @@ impl Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -278,6 +283,55 @@ impl From<UploadError> for Problem {
             }
             UploadError::Broken(_) => Self::malformed("upload_broken", detail),
         }
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        let (code, detail) = (error.code(), error.to_string());
+        match error {
+            // Proposed, so it may happen yet: neither "done" nor "try again" would be true.
+            ControlError::OutcomeUnknown => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                code,
+                "It may or may not have been done",
+                format!("{detail}; ask again with the same Idempotency-Key to learn which"),
+            ),
+            _ => {
+                let mut problem = Self::unavailable(code, detail);
+                problem.title = "The cluster cannot agree on this now";
+                problem
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        let (status, code, title) = match &refusal {
+            Refusal::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "The idempotency key was used for another request",
+            ),
+            Refusal::TooManyKeys { .. } => return Self::unavailable("too_many_keys", detail),
+            Refusal::NoSuchSetting { .. } => (StatusCode::NOT_FOUND, "no_such_setting", "This is not set"),
+            Refusal::VersionMismatch { .. } => {
+                (StatusCode::PRECONDITION_FAILED, "version_mismatch", "It was changed meanwhile")
+            }
+            Refusal::TooManySettings { .. } => {
+                (StatusCode::CONFLICT, "too_many_settings", "There is no room for another setting")
+            }
+        };
+        let mut problem = Self::new(status, code, title, detail);
+        if let Refusal::VersionMismatch { expected, actual } = refusal {
+            problem.figures = [("expected", expected), ("actual", actual)]
+                .map(|(name, figure)| (name.to_owned(), json!(figure)))
+                .into_iter()
+                .collect();
+        }
+        problem
     }
 }
 

@@ -35,8 +35,10 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
 
     let started = Instant::now();
     async move {
-        let refused = app.is_draining() && !is_health(route.as_deref());
-        let mut response = if refused { draining() } else { next.run(request).await };
+        let mut response = match refusal(&app, route.as_deref()) {
+            Some(refusal) => refusal,
+            None => next.run(request).await,
+        };
         let problem =
             response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_bare(response.status()));
         if let Some(problem) = problem {
@@ -48,10 +50,14 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
                 response.headers_mut().extend(value.map(|value| (name, value)));
             }
         }
-        if let Ok(value) = HeaderValue::from_str(&id) {
+        // A handler that derived the id from an idempotency key has set it.
+        if let (Ok(value), None) = (HeaderValue::from_str(&id), response.headers().get(REQUEST_ID)) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         let took = started.elapsed();
+        if is_work(route.as_deref()) {
+            app.figures.count(took);
+        }
         let status = response.status().as_u16();
         app.metrics.count_request(route.as_deref().unwrap_or(NO_ROUTE), method_label(&method), status, took);
         debug!(status, took_ms = took.as_secs_f64() * 1e3, "answered");
@@ -64,6 +70,26 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
 /// Health calls tell of the stop instead of being refused for it.
 fn is_health(route: Option<&str>) -> bool {
     matches!(route, Some("/livez" | "/readyz" | "/healthz" | "/metrics"))
+}
+
+/// What a paused node still answers: how to end the pause, and what drills are watched by.
+fn is_open_in_a_pause(route: Option<&str>) -> bool {
+    matches!(route, Some("/livez" | "/metrics" | "/admin/restore" | "/cluster/status"))
+}
+
+/// The calls that the node is there for, which its rate and its percentiles are about.
+fn is_work(route: Option<&str>) -> bool {
+    route.is_some_and(|route| route.starts_with("/api/") && route != "/api/openapi.json")
+}
+
+/// Why the node takes no request of this kind at the moment.
+fn refusal(app: &App, route: Option<&str>) -> Option<Response> {
+    if app.is_draining() && !is_health(route) {
+        return Some(draining());
+    }
+    let paused = app.is_paused() && !is_open_in_a_pause(route);
+    paused
+        .then(|| Problem::unavailable("paused", "a drill pauses this node; ask another one").into_response())
 }
 
 fn draining() -> Response {

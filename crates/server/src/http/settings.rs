@@ -1,0 +1,396 @@
+//! `/cluster/settings`: what holds for the whole cluster. Reads are linearizable, writes are agreed on before they are
+//! answered, and repeating a write is safe.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use control_plane::catalog::{
+    Action, Actor, Authority, Command, MAX_IDEMPOTENCY_KEY_CHARS, Outcome, RequestKey, Setting, SettingKey,
+    SettingValue,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::access::Operator;
+use super::problem::{Problem, ProblemDocument};
+use super::request::REQUEST_ID;
+use crate::app::App;
+
+/// The header that makes repeating a request safe.
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Length of a request's body, at most.
+const MAX_BODY_BYTES: usize = 16 << 10;
+/// How long agreeing may take, at most.
+const AGREE_WITHIN: Duration = Duration::from_secs(10);
+/// Writes under way on one node, at most.
+const MAX_IN_FLIGHT: usize = 1024;
+
+/// A setting and who changed it last.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SettingAnswer {
+    /// `bits`, `compress`, `metadata`, or `note.NAME`.
+    key: String,
+    /// A number, a truth value or a text.
+    #[schema(value_type = Object)]
+    value: SettingValue,
+    /// Grows with every change; for `If-Match`.
+    version: u64,
+    /// When, by the clock of the node that took the request in (RFC 3339).
+    updated_at: String,
+    /// Who.
+    updated_by: ActorAnswer,
+    /// What it was before; null if it was new.
+    #[schema(value_type = Object)]
+    previous: Option<SettingValue>,
+    /// The id of the request that changed it, in answers to changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+/// Who changed something.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ActorAnswer {
+    /// What they call themselves.
+    name: Option<String>,
+    /// By which right: `loopback` or `admin_token`.
+    #[schema(value_type = String)]
+    authority: Authority,
+    /// Through which node.
+    via: String,
+}
+
+impl From<Actor> for ActorAnswer {
+    fn from(actor: Actor) -> Self {
+        Self { name: actor.name, authority: actor.authority, via: actor.via }
+    }
+}
+
+impl SettingAnswer {
+    fn new(setting: Setting, request_id: Option<String>) -> Self {
+        Self {
+            key: setting.key.to_string(),
+            value: setting.value,
+            version: setting.version,
+            updated_at: rfc3339(setting.updated_at_ms),
+            updated_by: setting.updated_by.into(),
+            previous: setting.previous,
+            request_id,
+        }
+    }
+}
+
+/// Milliseconds since 1970 as RFC 3339, UTC.
+fn rfc3339(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| "unknown".to_owned(), |time| format!("{time:.3}"))
+}
+
+/// All settings.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SettingsAnswer {
+    /// By key.
+    settings: Vec<SettingAnswer>,
+}
+
+/// A setting's new value.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PutSetting {
+    /// `bits`: 1 to 4; `compress`: true or false; `metadata`: "strip"; `note.NAME`: a text.
+    value: serde_json::Value,
+}
+
+/// Idempotency keys of requests under way on this node.
+#[derive(Default)]
+pub(crate) struct InFlight(Arc<Mutex<HashSet<String>>>);
+
+struct InFlightGuard {
+    keys: Arc<Mutex<HashSet<String>>>,
+    key: String,
+}
+
+impl InFlight {
+    fn enter(&self, key: &str) -> Result<InFlightGuard, Problem> {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= MAX_IN_FLIGHT {
+            return Err(Problem::unavailable(
+                "overloaded",
+                "as many changes as may be are under way already",
+            ));
+        }
+        if !keys.insert(key.to_owned()) {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "request_in_flight",
+                "A request with this idempotency key is under way",
+                "wait for its answer, or ask again later with the same key",
+            ));
+        }
+        Ok(InFlightGuard { keys: Arc::clone(&self.0), key: key.to_owned() })
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+/// All settings
+///
+/// Linearizable: whatever was acknowledged before is in it.
+#[utoipa::path(
+    get, path = "/cluster/settings", tag = "cluster",
+    responses(
+        (status = 200, description = "By key", body = SettingsAnswer),
+        (status = 503, description = "No quorum; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<SettingsAnswer>, Problem> {
+    let settings = app.control.settings(deadline(&app)).await?;
+    let settings = settings.into_iter().map(|setting| SettingAnswer::new(setting, None)).collect();
+    Ok(Json(SettingsAnswer { settings }))
+}
+
+/// One setting
+///
+/// Linearizable. `ETag` is the version, for `If-Match`.
+#[utoipa::path(
+    get, path = "/cluster/settings/{key}", tag = "cluster", params(("key" = String, Path, description = "bits, compress, metadata or note.NAME")),
+    responses(
+        (status = 200, description = "The setting", body = SettingAnswer),
+        (status = 404, description = "Not set, or no such setting", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "No quorum; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get(State(app): State<Arc<App>>, Path(key): Path<String>) -> Result<Response, Problem> {
+    let key = parse_key(&key)?;
+    match app.control.setting(&key, deadline(&app)).await? {
+        Some(setting) => Ok(answer(setting, None)),
+        None => Err(not_set(&key)),
+    }
+}
+
+/// Set a setting
+///
+/// Answered once most voters have it on disk. Repeating it with the same `Idempotency-Key` gives the same answer, from
+/// any node, for 24 hours. `If-Match` guards against changes not seen; `If-None-Match: *` sets only what is not set.
+#[utoipa::path(
+    put, path = "/cluster/settings/{key}", tag = "cluster", request_body = PutSetting,
+    params(
+        ("key" = String, Path, description = "bits, compress, metadata or note.NAME"),
+        ("idempotency-key" = Option<String>, Header, description = "Any text of up to 200 visible characters"),
+        ("if-match" = Option<String>, Header, description = "The version it must be at"),
+        ("x-steg-operator" = Option<String>, Header, description = "Who asks, to be remembered with it"),
+    ),
+    responses(
+        (status = 200, description = "The setting as it is now", body = SettingAnswer),
+        (status = 400, description = "Not what this setting takes", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "The admin token is missing", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The admin token is wrong", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The same key is under way on this node", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "It is at another version", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "The key was used for another request", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing was changed; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 504, description = "It may or may not have been changed", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn put(
+    State(app): State<Arc<App>>,
+    Path(key): Path<String>,
+    Operator(actor): Operator,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let key = parse_key(&key)?;
+    let value = parse_value(&key, &headers, &body)?;
+    let if_version = if_version(&headers)?;
+    let canonical = serde_json::to_string(&(&value, if_version)).expect("plain values");
+    let request = request_key(&app, &headers, &["PUT", &key.to_string(), &canonical])?;
+    change(&app, request, actor, Action::PutSetting { key, value, if_version }).await
+}
+
+/// Delete a setting
+///
+/// The configuration's value holds again. As safe to repeat as setting one.
+#[utoipa::path(
+    delete, path = "/cluster/settings/{key}", tag = "cluster", params(("key" = String, Path, description = "bits, compress, metadata or note.NAME")),
+    responses(
+        (status = 200, description = "The setting as it was", body = SettingAnswer),
+        (status = 401, description = "The admin token is missing", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "Not set", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing was changed; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 504, description = "It may or may not have been changed", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    Path(key): Path<String>,
+    Operator(actor): Operator,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let key = parse_key(&key)?;
+    let if_version = if_version(&headers)?;
+    let canonical = serde_json::to_string(&if_version).expect("plain values");
+    let request = request_key(&app, &headers, &["DELETE", &key.to_string(), &canonical])?;
+    change(&app, request, actor, Action::DeleteSetting { key, if_version }).await
+}
+
+async fn change(app: &App, request: RequestKey, actor: Actor, action: Action) -> Result<Response, Problem> {
+    let _in_flight = app.in_flight.enter(&request.key)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64);
+    let command = Command { request, proposed_at_ms: now, actor, action };
+    match app.control.submit(command, deadline(app)).await? {
+        Outcome::SettingPut { setting, request_id } | Outcome::SettingDeleted { setting, request_id } => {
+            Ok(answer(setting, Some(request_id)))
+        }
+        Outcome::Refused { refusal, .. } => Err(refusal.into()),
+        Outcome::Nothing => Err(Problem::internal()),
+    }
+}
+
+/// The setting, its version as the `ETag`; the id of a change is the request's own, the first time and every time.
+fn answer(setting: Setting, request_id: Option<String>) -> Response {
+    let etag = HeaderValue::from_str(&format!("\"{}\"", setting.version));
+    let id = request_id.as_deref().map(HeaderValue::from_str);
+    let mut response = Json(SettingAnswer::new(setting, request_id)).into_response();
+    let headers = response.headers_mut();
+    headers.extend(etag.ok().map(|etag| (header::ETAG, etag)));
+    headers.extend(id.and_then(Result::ok).map(|id| (REQUEST_ID, id)));
+    response
+}
+
+fn deadline(app: &App) -> Instant {
+    Instant::now() + app.config.limits.request_timeout().min(AGREE_WITHIN)
+}
+
+fn parse_key(text: &str) -> Result<SettingKey, Problem> {
+    text.parse().map_err(|error: control_plane::catalog::SettingKeyError| {
+        Problem::new(StatusCode::NOT_FOUND, "unknown_setting", "There is no such setting", error.to_string())
+    })
+}
+
+fn not_set(key: &SettingKey) -> Problem {
+    let detail = format!("`{key}` is not set for the cluster");
+    Problem::new(StatusCode::NOT_FOUND, "no_such_setting", "This is not set", detail)
+}
+
+fn parse_value(key: &SettingKey, headers: &HeaderMap, body: &[u8]) -> Result<SettingValue, Problem> {
+    let media_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "json_expected",
+            "This call takes JSON",
+            "send {\"value\": …} with Content-Type: application/json",
+        ));
+    }
+    if body.len() > MAX_BODY_BYTES {
+        let figures = [("needed_bytes", body.len() as u64), ("available_bytes", MAX_BODY_BYTES as u64)];
+        return Err(Problem::too_large(
+            "body_too_large",
+            "The request's body is too large",
+            "a setting is short",
+            &figures,
+        ));
+    }
+    let PutSetting { value } = serde_json::from_slice(body)
+        .map_err(|error| Problem::malformed("malformed_json", format!("send {{\"value\": …}}: {error}")))?;
+    let value = SettingValue::from_json(key, &value)
+        .map_err(|error| Problem::malformed("invalid_setting", error.to_string()))?;
+    if *key == SettingKey::Metadata && value == SettingValue::Text("keep".to_owned()) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "not_supported_yet",
+            "A later release will do this",
+            "this release strips metadata; `keep` would be a promise that it does not hold",
+        ));
+    }
+    Ok(value)
+}
+
+fn if_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let bad = || {
+        Problem::malformed(
+            "invalid_precondition",
+            "If-Match takes a version such as \"17\", If-None-Match takes *",
+        )
+    };
+    let text = |name| headers.get(name).map(|value| value.to_str().map_err(|_| bad())).transpose();
+    match (text(header::IF_MATCH)?, text(header::IF_NONE_MATCH)?) {
+        (None, None) => Ok(None),
+        (None, Some("*")) => Ok(Some(0)),
+        (Some(version), None) => {
+            let digits = version.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(version);
+            digits.parse().map(Some).map_err(|_| bad())
+        }
+        _ => Err(bad()),
+    }
+}
+
+fn request_key(app: &App, headers: &HeaderMap, parts: &[&str]) -> Result<RequestKey, Problem> {
+    let given = client_key(headers)?;
+    let minted = given.is_none();
+    let key = given.unwrap_or_else(|| Uuid::new_v4().to_string());
+    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+    let fingerprint = app.control.secret().fingerprint(&parts);
+    let request_id = app.control.secret().request_id(&key, &fingerprint);
+    Ok(RequestKey { key, minted, fingerprint, request_id })
+}
+
+/// The client's idempotency key, if it sent one.
+pub(super) fn client_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let fits = |key: &&str| {
+        (1..=MAX_IDEMPOTENCY_KEY_CHARS).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+    };
+    let key = value.to_str().ok().filter(fits).ok_or_else(|| {
+        let detail =
+            format!("Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY_CHARS} visible ASCII characters");
+        Problem::malformed("invalid_idempotency_key", detail)
+    })?;
+    Ok(Some(key.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_with_milliseconds() {
+        assert_eq!(rfc3339(1_700_000_000_120), "2023-11-14T22:13:20.120Z");
+        assert_eq!(rfc3339(u64::MAX), "unknown");
+    }
+
+    #[test]
+    fn preconditions() {
+        let check = |name: header::HeaderName, value: &'static str| {
+            if_version(&HeaderMap::from_iter([(name, HeaderValue::from_static(value))])).ok()
+        };
+        assert_eq!(check(header::IF_MATCH, "\"17\""), Some(Some(17)));
+        assert_eq!(check(header::IF_MATCH, "17"), Some(Some(17)));
+        assert_eq!(check(header::IF_MATCH, "*"), None);
+        assert_eq!(check(header::IF_NONE_MATCH, "*"), Some(Some(0)));
+        assert_eq!(check(header::IF_NONE_MATCH, "\"17\""), None);
+        assert_eq!(if_version(&HeaderMap::new()).ok(), Some(None));
+    }
+
+    #[test]
+    fn a_key_is_under_way_once() {
+        let in_flight = InFlight::default();
+        let first = in_flight.enter("a");
+        assert_eq!(in_flight.enter("a").err().map(|problem| problem.code()), Some("request_in_flight"));
+        assert!(in_flight.enter("b").is_ok());
+        drop(first);
+        assert!(in_flight.enter("a").is_ok());
+    }
+}
