@@ -1,12 +1,33 @@
-//! Real nodes and real inputs for the tests.
+//! Real nodes, real clusters, real networks and real inputs for the tests.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | `node` | one node on any free port |
+//! | `cluster` | several nodes that can be killed, paused, moved and watched, each a process of its own |
+//! | `netns` | hosts as network namespaces, whose links can be cut |
+//! | `stranger` | bytes from somebody who does not belong to the cluster |
+//! | `inputs`, `png` | secrets, covers, PNG files taken apart |
 //!
 //! Nothing here sleeps for a while and hopes: everything waits on a condition, with a deadline that only a broken
-//! node reaches.
+//! node reaches. Whatever a test started ends with the value that stands for it, also when the test fails.
 
+mod addresses;
+mod cluster;
+mod http;
 mod inputs;
+mod netns;
 mod node;
 mod png;
+mod process;
+mod stranger;
+mod wait;
 
+pub use addresses::{Addresses, MAX_NODES, NodeAddress};
+pub use cluster::{Cluster, ClusterBuilder, Member, NodeStatus, Notice, Status};
+pub use http::Reply;
 pub use inputs::{covers, noise, photographs, text};
-pub use node::{Node, NodeBuilder, wait_for};
+pub use netns::Net;
+pub use node::{Node, NodeBuilder};
 pub use png::{PngParts, chunk};
+pub use stranger::{Heard, send_as_stranger};
+pub use wait::wait_for;

@@ -1,41 +1,27 @@
 //! A node as a process of its own.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+use tempfile::TempDir;
 
-/// How long a condition may take to come true. Only a broken node takes this long, so it can be generous.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// How often a condition is looked at.
-const POLL: Duration = Duration::from_millis(5);
-/// What a node logs once it can be reached.
-const LISTENING: &str = "listening on http://";
+use crate::process::{LISTENING, command, server_binary, signal};
+use crate::wait::{DEADLINE, wait_for};
 
-/// Waits until `condition` gives a value.
-///
-/// # Panics
-///
-/// If it does not within a minute; `what` is what was waited for.
-pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + DEADLINE;
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(Instant::now() < until, "waited in vain for {what}");
-        std::thread::sleep(POLL);
-    }
-}
+/// One node, alone, on free ports of loopback.
+const CONFIGURATION: &str = "\
+cluster_name: test
+nodes:
+  - { id: n1, ip: 127.0.0.1, http_port: 0, raft_port: 0 }
+";
 
 /// How to start a node.
 #[derive(Debug)]
 pub struct NodeBuilder {
-    program: PathBuf,
     args: Vec<String>,
 }
 
@@ -45,25 +31,15 @@ pub struct Node {
     process: Child,
     address: SocketAddr,
     log: Arc<Mutex<String>>,
+    /// Its configuration and its data.
+    _folder: TempDir,
 }
 
 impl NodeBuilder {
-    /// A node on any free port of loopback, without a configuration file. The binary is the one that cargo built
-    /// beside the test that runs.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such binary.
+    /// A node on any free port of loopback, alone in its configuration, with a data directory of its own. The binary is
+    /// the one that cargo built beside the test that runs.
     pub fn new() -> Self {
-        let test = std::env::current_exe().expect("a test knows its own path");
-        let profile_folder = test.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
-        let program = profile_folder.join("server");
-        assert!(
-            program.is_file(),
-            "{} is not there; run `cargo build --bin server` or test the whole workspace",
-            program.display()
-        );
-        Self { program, args: vec!["--http-port".into(), "0".into()] }
+        Self { args: Vec::new() }
     }
 
     /// Adds `--set key=value`.
@@ -72,17 +48,26 @@ impl NodeBuilder {
         self
     }
 
+    /// Adds a flag (and its value, if it takes one).
+    pub fn flags<const N: usize>(mut self, flags: [&str; N]) -> Self {
+        self.args.extend(flags.map(str::to_owned));
+        self
+    }
+
     /// Starts the node and waits until it is ready.
     ///
     /// # Panics
     ///
-    /// If it does not start; its log is in the message.
+    /// If there is no such binary, or if it does not start; its log is in the message.
     pub fn start(self) -> Node {
-        let mut process = Command::new(&self.program)
+        let folder = tempfile::tempdir().expect("a folder for a node");
+        let config = folder.path().join("node.yaml");
+        fs::write(&config, CONFIGURATION).expect("the configuration can be written");
+        let mut process = command(&[], &server_binary())
+            .env("STEG_DATA_DIR", folder.path().join("data"))
+            .arg("--config")
+            .arg(config)
             .args(&self.args)
-            .env_remove("CONFIG_PATH")
-            .env_remove("NODE_ID")
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -94,7 +79,7 @@ impl NodeBuilder {
             assert!(process.try_wait().ok().flatten().is_none(), "the node ended: {text}");
             address_in(&text)
         });
-        let node = Node { process, address, log };
+        let node = Node { process, address, log, _folder: folder };
         wait_for("a node that is ready", || (node.status("/readyz") == Some(200)).then_some(()));
         node
     }
@@ -129,7 +114,7 @@ impl Node {
 
     /// Resident set of the process in bytes (proc(5), `VmRSS`), where the system tells.
     pub fn resident_bytes(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
     }
@@ -153,10 +138,7 @@ impl Node {
 
     /// Asks it to stop as an operator would.
     pub fn terminate(&self) {
-        let id =
-            i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process id is positive");
-        // A node that is gone already has stopped as well.
-        let _ = kill_process(id, Signal::TERM);
+        signal(&self.process, Signal::TERM);
     }
 
     /// Waits for its end.
@@ -186,7 +168,8 @@ fn read(log: &Mutex<String>) -> String {
     log.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-fn address_in(log: &str) -> Option<SocketAddr> {
+/// The address in a log line that says where a node listens.
+pub(crate) fn address_in(log: &str) -> Option<SocketAddr> {
     let (_, after) = log.split_once(LISTENING)?;
     after.split_whitespace().next()?.parse().ok()
 }

@@ -1,0 +1,369 @@
+#!/usr/bin/env bash
+# Brings one node of the cluster onto the newest code: pull, build, stop the old process, start the new one, wait until it
+# is healthy. `--help` says how it is used. A failed pull or build, or a configuration that is not valid, leaves the
+# running node alone.
+#
+# Everything is in functions, so that bash has read all of it before a pull replaces this file.
+set -euo pipefail
+
+readonly STOP_LIMIT_S=20     # from SIGTERM to SIGKILL; limits.drain_timeout_ms is 10 s by default
+readonly KILL_LIMIT_S=5      # from SIGKILL to giving up
+readonly HEALTH_LIMIT_S=30   # from the start until the node is healthy
+readonly SETTLE_LIMIT_S=5    # how long a healthy node may look for a leader before its state is printed
+readonly LINES_SHOWN=20      # of the log, where a start fails
+readonly POLL_S=0.2
+
+usage() {
+    cat <<'USAGE'
+Usage: RESTART_CLUSTER.sh <n1|n2|n3> [--single] [--no-pull] [--no-build]
+
+Restarts this device's node of the cluster on the newest code, and waits until it is healthy.
+
+  --single     start it alone, on a data directory of its own (the cluster's stays untouched);
+               for a test of one node. The same command without --single goes back to the cluster.
+  --no-pull    do not fetch newer code
+  --no-build   start target/release/server as it is
+  --help       print this
+
+Environment (relative paths count from the repository's root):
+  CONFIG_PATH    configuration file   (default: config/cluster.yaml)
+  STEG_DATA_DIR  data directory       (default: data/<node>; with --single, -single is appended)
+
+Log: /tmp/phase1-<node>.log     Process id: data/<node>.pid, data/<node>-single.pid
+Exit status: 0 healthy, 1 not healthy or not started, 2 wrong arguments
+USAGE
+}
+
+say() { printf '%s\n' "$*"; }
+warn() { printf '%s\n' "$*" >&2; }
+fail() { warn "error: $*"; exit 1; }
+wrong_usage() { warn "error: $*"; warn ''; usage >&2; exit 2; }
+
+# --- arguments and paths ------------------------------------------------------------------------
+
+parse_arguments() {
+    node='' single=0 pull=1 build=1
+    local argument
+    for argument in "$@"; do
+        case "$argument" in
+            -h | --help) usage; exit 0 ;;
+            --single) single=1 ;;
+            --no-pull) pull=0 ;;
+            --no-build) build=0 ;;
+            -*) wrong_usage "unknown option $argument" ;;
+            *)
+                [ -z "$node" ] || wrong_usage "one node at a time: $node or $argument"
+                [[ $argument =~ ^n[0-9]+$ ]] || wrong_usage "$argument is not a node such as n1"
+                node=$argument
+                ;;
+        esac
+    done
+    [ -n "$node" ] || wrong_usage 'which node is this device? n1, n2 or n3'
+}
+
+# A path as seen from a folder: from_folder /srv/app data/n1
+from_folder() {
+    local path=$2
+    [ "${path:0:1}" = / ] || path=$1/$path
+    # The same folder has many names (links, dots); where it exists, the system knows the real one.
+    if [ -d "$path" ]; then (cd -P -- "$path" && pwd); else printf '%s\n' "${path%/}"; fi
+}
+
+set_paths() {
+    config=$(from_folder "$root" "${CONFIG_PATH:-config/cluster.yaml}")
+    cluster_data=$(from_folder "$root" "${STEG_DATA_DIR:-data/$node}")
+    single_data=$(from_folder "$root" "${cluster_data}-single")
+    cluster_pid_file=$root/data/$node.pid
+    single_pid_file=$root/data/$node-single.pid
+    log=/tmp/phase1-$node.log
+    server=$(from_folder "$root" "${CARGO_TARGET_DIR:-target}")/release/server
+    if [ "$single" = 1 ]; then
+        data=$single_data pid_file=$single_pid_file
+    else
+        data=$cluster_data pid_file=$cluster_pid_file
+    fi
+}
+
+# --- before anything is stopped -----------------------------------------------------------------
+
+pull_code() {
+    local top
+    command -v git >/dev/null || { say 'pull: skipped, git is not installed'; return; }
+    top=$(git rev-parse --show-toplevel 2>/dev/null) || { say 'pull: skipped, not a git checkout'; return; }
+    [ "$(cd -P -- "$top" && pwd)" = "$root" ] || { say 'pull: skipped, not a git checkout of its own'; return; }
+    [ -n "$(git remote)" ] || { say 'pull: skipped, there is no remote'; return; }
+    if ! git rev-parse --abbrev-ref --symbolic-full-name '@{upstream}' >/dev/null 2>&1; then
+        say 'pull: skipped, this branch follows no remote branch'
+        return
+    fi
+    say 'pull: git pull --ff-only'
+    # Nobody may be there to type a password.
+    GIT_TERMINAL_PROMPT=0 git pull --ff-only || fail "the pull failed; $node was left as it is (--no-pull goes on without)"
+}
+
+build_server() {
+    if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then
+        PATH=$HOME/.cargo/bin:$PATH
+    fi
+    command -v cargo >/dev/null || fail "cargo is not installed (https://rustup.rs); $node was left as it is"
+    say 'build: cargo build --release --bin server'
+    cargo build --release --bin server || fail "the build failed; $node was left as it is"
+}
+
+check_before_stopping() {
+    command -v curl >/dev/null || fail "curl is needed to see whether the node is healthy; $node was left as it is"
+    [ -x "$server" ] || fail "$server is not there; run without --no-build"
+    [ -f "$config" ] || fail "there is no configuration $config; $node was left as it is"
+    "$server" check-config --config "$config" --node-id "$node" >/dev/null ||
+        fail "$config cannot be used; $node was left as it is"
+    mkdir -p "$root/data"
+    # Also creates it; a log of another user in /tmp is found out here and not after the stop.
+    : 2>/dev/null >>"$log" || fail "$log cannot be written; $node was left as it is"
+}
+
+# --- the old process ----------------------------------------------------------------------------
+
+# Whether a process runs. One that has ended and that nobody has asked after (a zombie) does not.
+is_running() {
+    local stat
+    if [ -r "/proc/$1/stat" ]; then
+        stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+        [[ "${stat##*) }" != Z* ]]
+    elif [ -d /proc/self ]; then
+        return 1
+    else
+        stat=$(ps -o stat= -p "$1" 2>/dev/null) || return 1
+        [ -n "$stat" ] && [[ $stat != Z* ]]
+    fi
+}
+
+# Whether process $1 is this node on the data directory $2: the pid may have been given to another process since.
+is_this_node() {
+    if [ -d /proc/self ]; then is_this_node_by_proc "$@"; else is_this_node_by_ps "$@"; fi
+}
+
+is_this_node_by_proc() {
+    local pid=$1 wanted=$2 exe working entry value='' id='' dir=''
+    exe=$(readlink "/proc/$pid/exe" 2>/dev/null) || return 1
+    exe=${exe% (deleted)}
+    [ "${exe##*/}" = server ] || return 1
+    working=$(readlink "/proc/$pid/cwd" 2>/dev/null) || return 1
+    while IFS= read -r -d '' entry; do
+        case "$entry" in
+            NODE_ID=*) id=${entry#*=} ;;
+            STEG_DATA_DIR=*) dir=${entry#*=} ;;
+        esac
+    done 2>/dev/null <"/proc/$pid/environ" || return 1
+    # Flags beat the environment, as they do in the server.
+    while IFS= read -r -d '' entry; do
+        case "$value" in
+            --node-id) id=$entry ;;
+            --data-dir) dir=$entry ;;
+        esac
+        case "$entry" in
+            --node-id=*) id=${entry#*=} ;;
+            --data-dir=*) dir=${entry#*=} ;;
+        esac
+        value=$entry
+    done 2>/dev/null <"/proc/$pid/cmdline" || return 1
+    [ "$id" = "$node" ] && [ "$(from_folder "$working" "${dir:-data/$id}")" = "$wanted" ]
+}
+
+is_this_node_by_ps() {
+    local line
+    line=$(ps -ww -o command= -p "$1" 2>/dev/null) || return 1
+    # This script starts nodes with exactly these flags.
+    [[ $line == */server\ * && "$line " == *" --node-id $node "* && "$line " == *" --data-dir $2 "* ]]
+}
+
+# Waits until process $1 is gone, $2 seconds at most.
+wait_gone() {
+    local until=$((SECONDS + $2))
+    while is_running "$1"; do
+        [ "$SECONDS" -lt "$until" ] || return 1
+        sleep "$POLL_S"
+    done
+}
+
+# Stops the process in pid file $1 if it is this node on data directory $2, and forgets the file.
+stop_old() {
+    local file=$1 directory=$2 pid
+    [ -f "$file" ] || return 0
+    pid=$(head -n 1 "$file" | tr -d '[:space:]')
+    if ! [[ $pid =~ ^[1-9][0-9]*$ ]] || ! is_running "$pid"; then
+        say "stop: $file is stale, its process is gone"
+    elif ! is_this_node "$pid" "$directory"; then
+        say "stop: $file is stale, process $pid is not $node on $directory; left alone"
+    else
+        say "stop: $node (process $pid)"
+        kill -TERM "$pid" 2>/dev/null || true
+        if ! wait_gone "$pid" "$STOP_LIMIT_S"; then
+            # Asked again: the pid could be another process by now.
+            if is_this_node "$pid" "$directory"; then
+                say "stop: still there after $STOP_LIMIT_S s, killed"
+                kill -KILL "$pid" 2>/dev/null || true
+                wait_gone "$pid" "$KILL_LIMIT_S" || fail "process $pid does not end; $node was not started"
+            fi
+        fi
+    fi
+    rm -f -- "$file"
+}
+
+# The server holds a lock on data/<node>/LOCK while it runs. A LOCK file that nobody holds does not matter.
+check_data_free() {
+    local lock=$data/LOCK holder
+    [ -f "$lock" ] || return 0
+    # Without this tool (macOS) the server finds out by itself.
+    command -v flock >/dev/null || return 0
+    if ! flock --nonblock "$lock" true; then
+        holder=$(lock_holders "$lock")
+        fail "the data directory $data is in use by ${holder:-a process that this user cannot see}; stop that first"
+    fi
+}
+
+# Who holds a lock on file $1 (proc_locks(5)), as far as this user can see.
+lock_holders() {
+    local inode pid what found=''
+    [ -r /proc/locks ] && inode=$(stat -c %i "$1" 2>/dev/null) || return 0
+    while read -r pid; do
+        what=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || what=
+        found="$found${found:+, }process $pid (${what% })"
+    done < <(awk -v inode="$inode" '$2 != "->" && $6 ~ ":" inode "$" { print $5 }' /proc/locks)
+    printf '%s' "$found"
+}
+
+# --- the new process ----------------------------------------------------------------------------
+
+start_node() {
+    local arguments
+    arguments=(--config "$config" --node-id "$node" --data-dir "$data")
+    [ "$single" = 0 ] || arguments+=(--single)
+    log_from=$(($(wc -c <"$log") + 1))
+    # Out of this terminal's session where the system can do that; setsid and nohup become the server themselves, so
+    # that $! is its process id.
+    if command -v setsid >/dev/null; then
+        setsid nohup "$server" "${arguments[@]}" </dev/null >>"$log" 2>&1 &
+    else
+        nohup "$server" "${arguments[@]}" </dev/null >>"$log" 2>&1 &
+    fi
+    pid=$!
+    printf '%s\n' "$pid" >"$pid_file"
+    say "start: $node (process $pid), log $log"
+}
+
+log_of_this_start() { tail -c "+$log_from" "$log"; }
+
+# Where the node says that it can be reached: http://ADDRESS:PORT, IPv6 in brackets.
+find_url() {
+    local found
+    found=$(log_of_this_start | sed -n 's/.*listening on \(http:\/\/[^ "]*\).*/\1/p' | head -n 1) || true
+    # Every address of the machine: ask at loopback.
+    found=${found/#http:\/\/0.0.0.0:/http:\/\/127.0.0.1:}
+    found=${found/#'http://[::]:'/'http://[::1]:'}
+    printf '%s' "$found"
+}
+
+# GET $1; prints the body, and fails unless the status is 200.
+ask() { curl --globoff --silent --fail --noproxy '*' --max-time 2 "$url$1" 2>/dev/null; }
+
+# The object of this node in the list of nodes of a status (objects in it are flat). `sed` reads all of its input: with
+# pipefail, a reader that stops early would make its writer fail.
+own_entry() { printf '%s' "$1" | tr '{' '\n' | sed -n "/^\"id\":\"$node\",/p" | sed 's/}.*//'; }
+
+# A field of a flat piece of JSON: field quorum "$status"
+field() { printf '%s' "$2" | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
+
+notices() {
+    { printf '%s' "$1" | grep -o '"message":"\([^"\\]\|\\.\)*"' || true; } |
+        sed -e 's/^"message":"//' -e 's/"$//' -e 's/\\\(["\\/]\)/\1/g'
+}
+
+# What the cluster as a whole says, without notices and nodes, whose fields could have the same names.
+cluster_part() { printf '%s' "$1" | sed -e 's/"notices":\[.*//' -e 's/"nodes":\[.*//'; }
+
+give_up() {
+    warn "error: $1"
+    warn "the last lines of $log:"
+    log_of_this_start | tail -n "$LINES_SHOWN" | sed 's/^/  /' >&2
+    exit 1
+}
+
+# Waits until the node is healthy, and a little longer for a leader. Sets status, entry and why.
+wait_until_healthy() {
+    local until=$((SECONDS + HEALTH_LIMIT_S)) settled_by=''
+    url='' status='' entry='' why='it does not listen yet'
+    while :; do
+        if ! is_running "$pid"; then
+            rm -f -- "$pid_file"
+            give_up "$node ended while it started"
+        fi
+        look
+        if [ -z "$why" ]; then
+            settled_by=${settled_by:-$((SECONDS + SETTLE_LIMIT_S))}
+            is_settled && return 0
+            if [ "$SECONDS" -ge "$settled_by" ] && [ "$single" = 0 ]; then return 0; fi
+        fi
+        if [ "$SECONDS" -ge "$until" ]; then
+            [ -n "$why" ] || why="its role is $(field role "$entry")"
+            give_up "$node is not healthy after $HEALTH_LIMIT_S s: $why (process $pid still runs)"
+        fi
+        sleep "$POLL_S"
+    done
+}
+
+# Looks at the node once; $why is empty if it is healthy.
+look() {
+    if [ -z "$url" ]; then
+        url=$(find_url)
+        [ -n "$url" ] || return 0
+    fi
+    if ! ask /livez >/dev/null; then
+        why="$url/livez does not answer with 200"
+    elif ! status=$(ask /cluster/status); then
+        why="$url/cluster/status does not answer with 200"
+    else
+        entry=$(own_entry "$status")
+        if [ "$(field healthy "$entry")" = true ]; then why=''; else why="$url/cluster/status does not call it healthy"; fi
+    fi
+}
+
+# Whether there is nothing more to wait for: a quorum, and alone it has to lead.
+is_settled() {
+    [ "$(field quorum "$(cluster_part "$status")")" = true ] || return 1
+    [ "$single" = 0 ] || [ "$(field role "$entry")" = Leader ]
+}
+
+print_state() {
+    local cluster leader notice
+    cluster=$(cluster_part "$status")
+    leader=$(field leader_id "$cluster")
+    [ "$leader" != null ] || leader='none'
+    say "healthy: $node at $url, role $(field role "$entry"), leader $leader, quorum $(field quorum "$cluster")"
+    while IFS= read -r notice; do
+        [ -z "$notice" ] || say "notice: $notice"
+    done < <(notices "$status")
+    if [ "$(field quorum "$cluster")" != true ]; then
+        say 'There is no quorum: embed and extract work, changes to the cluster wait until more nodes run.'
+        say "Start the other nodes on their devices. To try this node alone: ./RESTART_CLUSTER.sh $node --single"
+    fi
+}
+
+main() {
+    parse_arguments "$@"
+    root=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+    cd -- "$root"
+    set_paths
+    if [ "$pull" = 1 ]; then pull_code; fi
+    if [ "$build" = 1 ]; then build_server; fi
+    check_before_stopping
+    # Both listen on the same ports: one of them at a time.
+    stop_old "$cluster_pid_file" "$cluster_data"
+    stop_old "$single_pid_file" "$single_data"
+    check_data_free
+    start_node
+    wait_until_healthy
+    print_state
+}
+
+main "$@"
+exit 0

@@ -1,0 +1,172 @@
+//! What a cluster consists of, before it runs.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::PathBuf;
+
+use super::member::{Member, configuration, write_private};
+use super::{Cluster, Home};
+use crate::addresses::{Addresses, MAX_NODES};
+use crate::netns::Net;
+use crate::process::server_binary;
+
+/// Nodes of a cluster where the test does not say.
+const NODES: usize = 3;
+/// What lets operators change a cluster of tests.
+const ADMIN_TOKEN_BYTES: usize = 16;
+/// Bytes of a cluster's key.
+const KEY_BYTES: usize = 32;
+/// The file with the admin token, in the cluster's folder.
+const TOKEN_FILE: &str = "admin.token";
+
+/// How to make a cluster.
+#[derive(Debug)]
+pub struct ClusterBuilder {
+    nodes: usize,
+    name: String,
+    in_namespaces: bool,
+    args: Vec<String>,
+    args_of_one: BTreeMap<usize, Vec<String>>,
+    program: Option<PathBuf>,
+}
+
+impl ClusterBuilder {
+    /// Three nodes on loopback, called n1, n2, n3, with the default configuration.
+    pub fn new() -> Self {
+        Self {
+            nodes: NODES,
+            name: "test".to_owned(),
+            in_namespaces: false,
+            args: Vec::new(),
+            args_of_one: BTreeMap::new(),
+            program: None,
+        }
+    }
+
+    /// As many nodes.
+    pub fn nodes(mut self, count: usize) -> Self {
+        assert!((1..=MAX_NODES).contains(&count), "a cluster of a test has 1 to {MAX_NODES} nodes");
+        self.nodes = count;
+        self
+    }
+
+    /// Another `cluster_name`.
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Adds `--set key=value` to every node.
+    pub fn set(mut self, key: &str, value: impl Display) -> Self {
+        self.args.extend(["--set".to_owned(), format!("{key}={value}")]);
+        self
+    }
+
+    /// Adds `--set key=value` to node `i`, counted from 0.
+    pub fn set_on(mut self, i: usize, key: &str, value: impl Display) -> Self {
+        self.args_of_one.entry(i).or_default().extend(["--set".to_owned(), format!("{key}={value}")]);
+        self
+    }
+
+    /// Adds a flag (and its value, if it takes one) to every node.
+    pub fn flags<const N: usize>(mut self, flags: [&str; N]) -> Self {
+        self.args.extend(flags.map(str::to_owned));
+        self
+    }
+
+    /// Adds a flag (and its value, if it takes one) to node `i`, counted from 0.
+    pub fn flags_on<const N: usize>(mut self, i: usize, flags: [&str; N]) -> Self {
+        self.args_of_one.entry(i).or_default().extend(flags.map(str::to_owned));
+        self
+    }
+
+    /// Each node in a network namespace of its own, so that links can be cut ([`Cluster::net`]). Ask [`Net::available`]
+    /// first.
+    pub fn in_namespaces(mut self) -> Self {
+        self.in_namespaces = true;
+        self
+    }
+
+    /// Runs `program` in place of the server.
+    #[cfg(test)]
+    pub(crate) fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
+    /// The cluster with everything that it needs on disk, and no node started.
+    ///
+    /// # Panics
+    ///
+    /// If there is no server binary, or no addresses.
+    pub fn build(self) -> Cluster {
+        let program = self.program.unwrap_or_else(server_binary);
+        let folder = tempfile::Builder::new().prefix("cluster-").tempdir().expect("a folder for a cluster");
+        let home = if self.in_namespaces {
+            Home::Namespaces(Net::new(self.nodes))
+        } else {
+            Home::Loopback(Addresses::reserve(self.nodes))
+        };
+        let members = home.addresses().into_iter().enumerate().map(|(i, address)| {
+            let id = format!("n{}", i + 1);
+            let folder = folder.path().join(&id);
+            let mut args = self.args.clone();
+            args.extend(self.args_of_one.get(&i).into_iter().flatten().cloned());
+            Member {
+                address,
+                data: folder.join("data"),
+                folder,
+                prefix: home.prefix(i),
+                args,
+                process: None,
+                paused: false,
+                id,
+            }
+        });
+        let members: Vec<Member> = members.collect();
+        let (key, admin_token) = (random_hex(KEY_BYTES), random_hex(ADMIN_TOKEN_BYTES));
+        for member in &members {
+            member.write_key(&key);
+        }
+        write_private(&folder.path().join(TOKEN_FILE), &admin_token);
+        let cluster = Cluster { members, home, name: self.name, admin_token, program, folder: Some(folder) };
+        cluster.write_configs();
+        cluster
+    }
+
+    /// The cluster, with every node started at the same time and listening.
+    ///
+    /// # Panics
+    ///
+    /// If there is no server binary, or if a node does not start.
+    pub fn start(self) -> Cluster {
+        let mut cluster = self.build();
+        cluster.start_all();
+        cluster
+    }
+}
+
+impl Default for ClusterBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Cluster {
+    /// Writes every node's configuration, with the addresses as they are now.
+    pub(super) fn write_configs(&self) {
+        let nodes = self.members.iter().map(|member| (member.id.as_str(), member.address));
+        let text = configuration(&self.name, nodes, &self.folder().join(TOKEN_FILE));
+        for member in &self.members {
+            fs::write(member.config_path(), &text).expect("the configuration can be written");
+        }
+    }
+}
+
+fn random_hex(bytes: usize) -> String {
+    let mut random = vec![0; bytes];
+    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random)).expect("random bytes");
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
+}

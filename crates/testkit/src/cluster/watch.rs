@@ -1,0 +1,137 @@
+//! What is seen of a cluster: statuses, logs, and waiting for them to be as they should.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::{Cluster, Status};
+use crate::http::{self, Reply};
+use crate::process::read_from;
+use crate::wait::{DEADLINE, wait_at_most};
+
+/// How long a node may take to answer about itself. One that takes longer counts as silent.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// How many lines of each log are shown where a test fails.
+const LINES_SHOWN: usize = 40;
+
+impl Cluster {
+    /// What node `i` says about the cluster; nothing if it does not run, is paused or does not answer within a second.
+    pub fn status(&self, i: usize) -> Option<Status> {
+        let reply = self.get(i, "/cluster/status").filter(|reply| reply.status == 200)?;
+        serde_json::from_slice(&reply.body).ok()
+    }
+
+    /// `GET path` on node `i`; nothing if it does not run, is paused or does not answer within a second.
+    pub fn get(&self, i: usize, path: &str) -> Option<Reply> {
+        let member = &self.members[i];
+        if member.paused || !member.is_running() {
+            return None;
+        }
+        http::get(self.address(i), path, ANSWER_LIMIT)
+    }
+
+    /// The node that says that it leads; if two do for a moment, the one in the later term.
+    pub fn leader(&self) -> Option<usize> {
+        let leads = |i: &usize| {
+            let status = self.status(*i)?;
+            let id = self.id(*i);
+            let leads = status.leader_id.as_deref() == Some(id) && status.role(id) == "Leader";
+            leads.then_some((status.term, *i))
+        };
+        (0..self.len()).filter_map(|i| leads(&i)).max().map(|(_, i)| i)
+    }
+
+    /// Waits until a node leads, and tells which.
+    ///
+    /// # Panics
+    ///
+    /// If none does within a minute.
+    pub fn wait_for_leader(&self) -> usize {
+        self.wait_until("a leader", DEADLINE, Self::leader)
+    }
+
+    /// Waits until every node says the same: one leader, a quorum, all of them voters and healthy. Gives the leader.
+    ///
+    /// # Panics
+    ///
+    /// If they do not within a minute, or at once if a node has ended.
+    pub fn wait_all_healthy(&self) -> usize {
+        self.wait_until("every node to be healthy", DEADLINE, |cluster| {
+            for member in &cluster.members {
+                assert!(member.is_running(), "{} is not running\n{}", member.id, cluster.report());
+            }
+            cluster.whole()
+        })
+    }
+
+    /// The leader, if every node says the same and finds every node healthy and a voter.
+    fn whole(&self) -> Option<usize> {
+        let mut agreed = None;
+        for i in 0..self.len() {
+            let status = self.status(i)?;
+            let all_well = status.quorum
+                && status.voters.len() == self.len()
+                && status.nodes.len() == self.len()
+                && status.nodes.iter().all(|node| node.healthy && node.voter);
+            let leader = self.index(status.leader_id.as_deref()?)?;
+            if !all_well || *agreed.get_or_insert(leader) != leader {
+                return None;
+            }
+        }
+        agreed
+    }
+
+    /// Waits until `condition` gives a value.
+    ///
+    /// # Panics
+    ///
+    /// If it does not within `limit`: then with what was waited for, every node's status and the end of every log.
+    pub fn wait_until<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut condition: impl FnMut(&Self) -> Option<T>,
+    ) -> T {
+        wait_at_most(limit, || condition(self))
+            .unwrap_or_else(|| panic!("waited {limit:?} in vain for {what}\n{}", self.report()))
+    }
+
+    /// Everything that node `i` has logged, over all its processes.
+    pub fn log(&self, i: usize) -> String {
+        read_from(&self.members[i].log_path(), 0)
+    }
+
+    /// Everything that node `i` has logged since it was last started; nothing once it was killed.
+    pub fn log_since_start(&self, i: usize) -> String {
+        self.members[i].process.as_ref().map(|process| process.log()).unwrap_or_default()
+    }
+
+    /// Whether node `i` has ever logged this.
+    pub fn log_contains(&self, i: usize, text: &str) -> bool {
+        self.log(i).contains(text)
+    }
+
+    /// Every node's state and status, and the end of its log.
+    pub fn report(&self) -> String {
+        let mut report = String::new();
+        for (i, member) in self.members.iter().enumerate() {
+            let status = match self.get(i, "/cluster/status") {
+                Some(reply) => format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body)),
+                None => "no answer".to_owned(),
+            };
+            let log = self.log(i);
+            let lines: Vec<&str> = log.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
+            let _ = writeln!(
+                report,
+                "--- {} at {}: {}\nstatus: {status}\nlog, the last {} of {} lines:\n{}",
+                member.id,
+                self.address(i),
+                member.state(),
+                shown.len(),
+                lines.len(),
+                shown.join("\n")
+            );
+        }
+        report
+    }
+}

@@ -1,0 +1,456 @@
+//! Hosts as network namespaces, with links that can be cut.
+//!
+//! Each host is a namespace with one interface at a bridge, which lies in a namespace of its own; the test's namespace
+//! has an interface at the same bridge, so that a test can talk to every host whatever is cut between them. Packets are
+//! dropped silently where they arrive, by nftables: nobody is told, as with a broken radio link. Nothing is forwarded
+//! anywhere else, and the addresses, 10.(128+x).y.0/24, exist only on these interfaces.
+//!
+//! It takes Linux, root, `ip` (iproute2) and `nft` (nftables).
+
+use std::fs;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::addresses::{HTTP_PORT, MAX_NODES, NodeAddress, RAFT_PORT};
+
+/// Nets to choose from: 10.128.0.0/24 to 10.255.255.0/24.
+const SLOTS: u32 = 128 * 256;
+/// How many of them are tried.
+const ATTEMPTS: u32 = 64;
+/// The last byte of the address at the test's end.
+const HOST_BYTE: u8 = 254;
+/// What the namespaces are called, followed by the id of the test's process and the net's number.
+const PREFIX: &str = "testkit";
+/// Where `ip netns` keeps the namespaces.
+const NAMESPACES: &str = "/run/netns";
+/// Where each host drops packets.
+const RULES: &str = "\
+table inet testkit {
+    chain input { type filter hook input priority 0; policy accept; }
+}
+";
+
+/// Hosts at a bridge, numbered from 0. Everything is removed when dropped.
+#[derive(Debug)]
+pub struct Net {
+    slot: u32,
+    hosts: usize,
+    /// Namespaces that were made, the bridge's first.
+    made: Vec<String>,
+}
+
+impl Net {
+    /// Whether this machine can do it. A test that needs it returns early where it cannot; why is printed.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot and `CI` is `true`: there, nothing may be left out.
+    pub fn available() -> bool {
+        /// What is missing does not appear while tests run.
+        static MISSING: OnceLock<Option<String>> = OnceLock::new();
+        let Some(missing) = MISSING.get_or_init(|| try_out().err()) else { return true };
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "required in CI: {missing}");
+        eprintln!("left out, for it takes network namespaces: {missing}");
+        false
+    }
+
+    /// As many hosts, each of which reaches every other one.
+    ///
+    /// # Panics
+    ///
+    /// If they cannot be made; ask [`Net::available`] first.
+    pub fn new(hosts: usize) -> Self {
+        assert!(hosts <= MAX_NODES, "a net of a test has {MAX_NODES} hosts at most");
+        remove_abandoned();
+        let mut net = Self::with_bridge().expect("a bridge");
+        for i in 0..hosts {
+            net.add_host(i).expect("a host");
+        }
+        net
+    }
+
+    /// How many hosts there are.
+    #[expect(clippy::len_without_is_empty, reason = "no net of a test is empty")]
+    pub fn len(&self) -> usize {
+        self.hosts
+    }
+
+    /// The address of host `i`.
+    pub fn ip(&self, i: usize) -> Ipv4Addr {
+        ip_in(self.slot, u8::try_from(i + 1).expect("a net is small"))
+    }
+
+    /// Cuts the link between two hosts, both ways.
+    pub fn cut(&self, i: usize, j: usize) {
+        self.cut_one_way(i, j);
+        self.cut_one_way(j, i);
+    }
+
+    /// Drops what `from` sends to `to`; the other way stays open.
+    pub fn cut_one_way(&self, from: usize, to: usize) {
+        self.rule(to, &format!("ip saddr {} drop", self.ip(from)));
+    }
+
+    /// Cuts host `i` off from every other one. The test still reaches it.
+    pub fn isolate(&self, i: usize) {
+        for j in (0..self.hosts).filter(|&j| j != i) {
+            self.cut(i, j);
+        }
+    }
+
+    /// Drops this share of the packets between host `i` and the others, both ways, each packet by chance.
+    pub fn drop_at_random(&self, i: usize, percent: u8) {
+        let chance = match percent {
+            0 => return,
+            1..100 => format!("numgen random mod 100 < {percent} "),
+            100 => String::new(),
+            _ => panic!("{percent} percent"),
+        };
+        for j in (0..self.hosts).filter(|&j| j != i) {
+            for (from, to) in [(i, j), (j, i)] {
+                self.rule(to, &format!("ip saddr {} {chance}drop", self.ip(from)));
+            }
+        }
+    }
+
+    /// Lets everything through again.
+    pub fn heal(&self) {
+        for i in 0..self.hosts {
+            nft(self.namespace(i), "flush chain inet testkit input\n").expect("rules can be removed");
+        }
+    }
+
+    /// Runs `work` on a thread inside host `i` and gives what it gives. Sockets that it opens stay there.
+    ///
+    /// # Panics
+    ///
+    /// If `work` does.
+    pub fn inside<T: Send>(&self, i: usize, work: impl FnOnce() -> T + Send) -> T {
+        let path = Path::new(NAMESPACES).join(self.namespace(i));
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                enter(&path);
+                work()
+            });
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// What a command is put behind so that it runs in host `i`.
+    pub(crate) fn prefix(&self, i: usize) -> Vec<String> {
+        ["ip", "netns", "exec", self.namespace(i)].map(str::to_owned).to_vec()
+    }
+
+    /// Where a node on each host is found.
+    pub(crate) fn addresses(&self) -> Vec<NodeAddress> {
+        let address = |i| NodeAddress { ip: self.ip(i), http_port: HTTP_PORT, raft_port: RAFT_PORT };
+        (0..self.hosts).map(address).collect()
+    }
+
+    fn namespace(&self, i: usize) -> &str {
+        &self.made[i + 1]
+    }
+
+    fn rule(&self, i: usize, rule: &str) {
+        nft(self.namespace(i), &format!("add rule inet testkit input {rule}\n"))
+            .expect("a rule can be added");
+    }
+
+    /// A bridge that the test reaches, in the first free net.
+    fn with_bridge() -> Result<Self, String> {
+        let process = std::process::id();
+        let mut why = String::new();
+        for slot in (0..ATTEMPTS).map(|attempt| (process + attempt) % SLOTS) {
+            match Self::reserve(slot) {
+                Ok(net) => {
+                    net.connect_test()?;
+                    return Ok(net);
+                }
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    /// The interface at the test's end has the same name for everybody who wants this net: only one can make it.
+    fn reserve(slot: u32) -> Result<Self, String> {
+        if ip("-4 -o addr show")?.contains(&format!("inet {}", net_of(slot))) {
+            return Err(format!("{}0/24 is in use", net_of(slot)));
+        }
+        let mut net = Self { slot, hosts: 0, made: Vec::new() };
+        let bridge = net.add_namespace("bridge")?;
+        ip(&format!("link add {} type veth peer name test netns {bridge}", interface(slot)))?;
+        Ok(net)
+    }
+
+    fn connect_test(&self) -> Result<(), String> {
+        let (bridge, interface) = (&self.made[0], interface(self.slot));
+        ip(&format!("-n {bridge} link add bridge type bridge"))?;
+        ip(&format!("-n {bridge} link set bridge up"))?;
+        ip(&format!("-n {bridge} link set test master bridge up"))?;
+        ip(&format!("addr add {}/24 dev {interface}", ip_in(self.slot, HOST_BYTE)))?;
+        ip(&format!("link set {interface} up")).map(drop)
+    }
+
+    fn add_host(&mut self, i: usize) -> Result<(), String> {
+        let host = self.add_namespace(&format!("n{}", i + 1))?;
+        let bridge = &self.made[0];
+        ip(&format!("-n {host} link add eth0 type veth peer name n{} netns {bridge}", i + 1))?;
+        ip(&format!("-n {bridge} link set n{} master bridge up", i + 1))?;
+        ip(&format!("-n {host} addr add {}/24 dev eth0", self.ip(i)))?;
+        ip(&format!("-n {host} link set eth0 up"))?;
+        ip(&format!("-n {host} link set lo up"))?;
+        nft(&host, RULES)?;
+        self.hosts += 1;
+        Ok(())
+    }
+
+    fn add_namespace(&mut self, what: &str) -> Result<String, String> {
+        let name = format!("{PREFIX}-{}-{}-{what}", std::process::id(), self.slot);
+        ip(&format!("netns add {name}"))?;
+        self.made.push(name.clone());
+        Ok(name)
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        // Interfaces go with their namespaces, but some time later; the test's one goes now, so that its name is free.
+        if let Some(bridge) = self.made.first() {
+            let _ = ip(&format!("-n {bridge} link del test"));
+        }
+        for namespace in self.made.drain(..) {
+            let _ = ip(&format!("netns del {namespace}"));
+        }
+    }
+}
+
+/// Builds the smallest net with every kind of rule and takes it down again.
+fn try_out() -> Result<(), String> {
+    let id = Command::new("id").arg("-u").output().map_err(|error| format!("id: {error}"))?;
+    if id.stdout.trim_ascii() != b"0" {
+        return Err("not root".to_owned());
+    }
+    let mut net = Net::with_bridge()?;
+    net.add_host(0)?;
+    let rules = "add rule inet testkit input ip saddr 10.0.0.1 numgen random mod 100 < 1 drop\n";
+    nft(net.namespace(0), rules)
+}
+
+/// Removes namespaces whose test is gone (it was killed), unless something still runs in them.
+fn remove_abandoned() {
+    for entry in fs::read_dir(NAMESPACES).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').nth(1)?.parse::<u32>().ok());
+        let Some(owner) = owner else { continue };
+        let gone = !Path::new("/proc").join(owner.to_string()).exists();
+        if gone && ip(&format!("netns pids {name}")).is_ok_and(|pids| pids.trim().is_empty()) {
+            let _ = ip(&format!("netns del {name}"));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn enter(namespace: &Path) {
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+    use std::os::fd::AsFd;
+    let file = fs::File::open(namespace).expect("the namespace is there");
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+        .expect("root may enter a namespace");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enter(_namespace: &Path) {
+    unreachable!("Net::available says no here");
+}
+
+/// `10.x.y.`
+fn net_of(slot: u32) -> String {
+    format!("10.{}.{}.", 128 + slot / 256, slot % 256)
+}
+
+fn ip_in(slot: u32, last: u8) -> Ipv4Addr {
+    Ipv4Addr::from_bits((10 << 24) | ((0x8000 + slot) << 8) | u32::from(last))
+}
+
+/// The test's end of the link to the bridge (15 characters at most).
+fn interface(slot: u32) -> String {
+    format!("testkit{slot}")
+}
+
+/// `ip` with these arguments; what it prints.
+fn ip(arguments: &str) -> Result<String, String> {
+    let mut command = Command::new("ip");
+    command.args(arguments.split_whitespace());
+    run(command, "")
+}
+
+/// `nft` in a namespace, with these rules.
+fn nft(namespace: &str, rules: &str) -> Result<(), String> {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, "nft", "-f", "-"]);
+    run(command, rules).map(drop)
+}
+
+fn run(mut command: Command, input: &str) -> Result<String, String> {
+    let shown = format!("{command:?}");
+    let failed = |error: std::io::Error| format!("{shown}: {error}");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    // A command that reads nothing may be gone before this is written.
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+    let output = child.wait_with_output().map_err(failed)?;
+    if !output.status.success() {
+        return Err(format!("{shown}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wait_for;
+
+    /// Long enough for a packet, short enough to wait for one that does not come.
+    const PACKET: Duration = Duration::from_millis(200);
+
+    fn sockets(net: &Net) -> Vec<UdpSocket> {
+        (0..net.len())
+            .map(|i| {
+                let socket = net.inside(i, || UdpSocket::bind((net.ip(i), 4000)).unwrap());
+                socket.set_read_timeout(Some(PACKET)).unwrap();
+                socket
+            })
+            .collect()
+    }
+
+    /// Whether a packet gets from one to the other in time. A busy machine may be late with one, so a way that should be
+    /// open is asked until it is; each packet has its number, so that a late one is not taken for the next.
+    fn arrives(net: &Net, sockets: &[UdpSocket], from: usize, to: usize) -> bool {
+        static SENT: AtomicU32 = AtomicU32::new(0);
+        let packet = SENT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        sockets[from].send_to(&packet, (net.ip(to), 4000)).unwrap();
+        let mut heard = [0; 4];
+        while let Ok((_, source)) = sockets[to].recv_from(&mut heard) {
+            if heard == packet {
+                assert_eq!(source.ip(), net.ip(from));
+                return true;
+            }
+        }
+        false
+    }
+
+    fn check(net: &Net, sockets: &[UdpSocket], cut: &[(usize, usize)]) {
+        for from in 0..net.len() {
+            for to in (0..net.len()).filter(|&to| to != from) {
+                if cut.contains(&(from, to)) {
+                    assert!(!arrives(net, sockets, from, to), "{from} to {to} is not cut");
+                } else {
+                    let open = || arrives(net, sockets, from, to).then_some(());
+                    wait_for(&format!("a packet from {from} to {to}"), open);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn links_are_cut_and_healed() {
+        if !Net::available() {
+            return;
+        }
+        let net = Net::new(3);
+        let sockets = sockets(&net);
+        check(&net, &sockets, &[]);
+        net.cut_one_way(0, 1);
+        check(&net, &sockets, &[(0, 1)]);
+        net.cut(1, 2);
+        check(&net, &sockets, &[(0, 1), (1, 2), (2, 1)]);
+        net.heal();
+        check(&net, &sockets, &[]);
+        net.isolate(2);
+        check(&net, &sockets, &[(0, 2), (2, 0), (1, 2), (2, 1)]);
+        net.heal();
+        check(&net, &sockets, &[]);
+    }
+
+    #[test]
+    fn packets_are_dropped_at_random() {
+        if !Net::available() {
+            return;
+        }
+        let net = Net::new(2);
+        let sockets = sockets(&net);
+        check(&net, &sockets, &[]);
+        net.drop_at_random(0, 50);
+        for (from, to) in [(0, 1), (1, 0)] {
+            for _ in 0..200 {
+                sockets[from].send_to(b"x", (net.ip(to), 4000)).unwrap();
+            }
+            // All are on their way before the first is read: what is missing was dropped.
+            let arrived = (0..200).take_while(|_| sockets[to].recv(&mut [0; 8]).is_ok()).count();
+            // 50 of 200 away from the mean of 100 is more than 7 standard deviations.
+            assert!((50..=150).contains(&arrived), "{arrived} of 200 arrived");
+        }
+        net.heal();
+        net.drop_at_random(1, 100);
+        check(&net, &sockets, &[(0, 1), (1, 0)]);
+    }
+
+    #[test]
+    fn the_test_reaches_an_isolated_host_and_a_cut_is_silent() {
+        if !Net::available() {
+            return;
+        }
+        let net = Net::new(2);
+        let address = SocketAddr::from((net.ip(1), 8081));
+        let listener = net.inside(1, || TcpListener::bind(address).unwrap());
+        let open = || net.inside(0, || TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok());
+        drop(wait_for("a connection between hosts", open));
+        net.isolate(1);
+        let error = net.inside(0, || TcpStream::connect_timeout(&address, PACKET).unwrap_err());
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "nobody says that it is cut");
+        TcpStream::connect_timeout(&address, Duration::from_secs(30)).expect("the test is not cut off");
+        drop(listener);
+    }
+
+    #[test]
+    fn nothing_is_left_behind() {
+        if !Net::available() {
+            return;
+        }
+        let mut nets = vec![Net::new(2), Net::new(1)];
+        assert_ne!(nets[0].slot, nets[1].slot);
+        let names: Vec<String> = nets.iter().flat_map(|net| net.made.clone()).collect();
+        let interfaces: Vec<String> = nets.iter().map(|net| interface(net.slot)).collect();
+        for name in &names {
+            assert!(Path::new(NAMESPACES).join(name).exists(), "{name}");
+        }
+        nets.clear();
+        for name in &names {
+            assert!(!Path::new(NAMESPACES).join(name).exists(), "{name}");
+        }
+        for interface in interfaces {
+            assert!(!Path::new("/sys/class/net").join(&interface).exists(), "{interface}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_test_left_is_removed() {
+        if !Net::available() {
+            return;
+        }
+        let mut gone = Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let name = format!("{PREFIX}-{}-{SLOTS}-n1", gone.id());
+        ip(&format!("netns add {name}")).unwrap();
+        remove_abandoned();
+        assert!(!Path::new(NAMESPACES).join(&name).exists(), "{name}");
+    }
+}

@@ -1,0 +1,167 @@
+//! A server as a process of its own, with its log in a file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// What a node logs once it can be reached.
+pub(crate) const LISTENING: &str = "listening on http://";
+/// What the server's environment variables begin with, besides the three others below.
+const OUR_VARIABLES: &str = "STEG";
+/// Variables that would choose another node or another network.
+const OTHER_VARIABLES: [&str; 2] = ["CONFIG_PATH", "NODE_ID"];
+
+/// The server that cargo built beside the test that runs.
+///
+/// # Panics
+///
+/// If there is no such binary.
+pub(crate) fn server_binary() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let profile_folder = test.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
+    let program = profile_folder.join("server");
+    assert!(
+        program.is_file(),
+        "{} is not there; run `cargo build --bin server` or test the whole workspace",
+        program.display()
+    );
+    program
+}
+
+/// A command that none of the environment's settings for servers reach. `prefix` is what it runs under, such as
+/// `ip netns exec …`.
+pub(crate) fn command(prefix: &[String], program: &Path) -> Command {
+    let mut command = match prefix {
+        [] => Command::new(program),
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+    };
+    for (name, _) in std::env::vars_os() {
+        let ours =
+            name.to_str().is_some_and(|n| n.starts_with(OUR_VARIABLES) || OTHER_VARIABLES.contains(&n));
+        if ours {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Sends a signal to a child that was not waited for, so that its id is still its own.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id is positive");
+    // One that is gone already needs no signal.
+    let _ = kill_process(id, signal);
+}
+
+/// A running process, killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Mutex<Child>,
+    log: PathBuf,
+    /// Where this process's part of the log begins.
+    log_from: u64,
+}
+
+impl Process {
+    /// Starts `command` with its output at the end of the file `log`.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started.
+    pub(crate) fn start(mut command: Command, log: &Path) -> Self {
+        let file = OpenOptions::new().create(true).append(true).open(log).expect("the log can be written");
+        let log_from = file.metadata().expect("the log is a file").len();
+        let same = file.try_clone().expect("a file can be opened twice");
+        let child = command.stdout(same).stderr(file).spawn().expect("the server can be started");
+        Self { child: Mutex::new(child), log: log.to_owned(), log_from }
+    }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child().id()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn exited(&self) -> Option<ExitStatus> {
+        self.child().try_wait().expect("a child can be waited for")
+    }
+
+    /// Sends it a signal, unless it has ended.
+    pub(crate) fn signal(&self, which: Signal) {
+        let mut child = self.child();
+        if child.try_wait().ok().flatten().is_none() {
+            signal(&child, which);
+        }
+    }
+
+    /// What it logged so far, without what earlier processes left in the same file.
+    pub(crate) fn log(&self) -> String {
+        read_from(&self.log, self.log_from)
+    }
+
+    fn child(&self) -> std::sync::MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// A log from a position on; nothing if there is none.
+pub(crate) fn read_from(path: &Path, position: u64) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(mut file) = File::open(path) {
+        let _ = file.seek(SeekFrom::Start(position)).and_then(|_| file.read_to_end(&mut bytes));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait_for;
+
+    fn shell(script: &str) -> Command {
+        let mut shell = command(&[], Path::new("sh"));
+        shell.args(["-c", script]);
+        shell
+    }
+
+    #[test]
+    fn a_log_is_kept_from_process_to_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        for (word, whole) in [("one", "one\n"), ("two", "one\ntwo\n")] {
+            let process = Process::start(shell(&format!("echo {word}")), &log);
+            assert!(wait_for("its end", || process.exited()).success());
+            assert_eq!(process.log(), format!("{word}\n"));
+            assert_eq!(read_from(&log, 0), whole);
+        }
+    }
+
+    #[test]
+    fn no_process_outlives_its_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Process::start(shell("echo up; exec sleep 1000"), &folder.path().join("log"));
+        wait_for("a process that runs", || process.log().contains("up").then_some(()));
+        let id = Pid::from_raw(process.id().try_into().unwrap()).unwrap();
+        // A stopped one as well.
+        process.signal(Signal::STOP);
+        assert!(process.exited().is_none());
+        drop(process);
+        assert!(rustix::process::test_kill_process(id).is_err(), "it was killed and waited for");
+    }
+}

@@ -1,0 +1,96 @@
+//! Somebody who does not belong to the cluster and talks to it all the same.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Bytes that are read from the other side, at most.
+const MAX_HEARD_BYTES: usize = 16 << 20;
+
+/// What a stranger got to hear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Every byte that came.
+    pub bytes: Vec<u8>,
+    /// Whether the other side closed the connection (or broke it off) within the limit.
+    pub closed: bool,
+}
+
+/// Sends `bytes` over a connection of their own and listens until the other side closes it, or until `limit`.
+///
+/// # Errors
+///
+/// If there is no connection. That it breaks later is no error: strangers are meant to be cut off.
+pub fn send_as_stranger(address: SocketAddr, bytes: &[u8], limit: Duration) -> io::Result<Heard> {
+    let until = Instant::now() + limit;
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_write_timeout(Some(limit))?;
+    // It may be closed before all is sent; what came back until then still counts.
+    let _ = stream.write_all(bytes);
+    let mut heard = Heard { bytes: Vec::new(), closed: false };
+    let mut piece = [0; 16 << 10];
+    while heard.bytes.len() <= MAX_HEARD_BYTES {
+        let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+            break;
+        };
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut piece) {
+            Ok(0) => {
+                heard.closed = true;
+                break;
+            }
+            Ok(len) => heard.bytes.extend_from_slice(&piece[..len]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+            // A reset: closed with bytes of ours unread.
+            Err(_) => {
+                heard.closed = true;
+                break;
+            }
+        }
+    }
+    Ok(heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Somebody who reads `reads` bytes, says `says` and closes, or else keeps the line.
+    fn check(reads: usize, says: &'static [u8], keeps: bool, limit: Duration) -> Heard {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut vec![0; reads]).unwrap();
+            stream.write_all(says).unwrap();
+            if keeps {
+                // Ends when the other end of the channel is gone.
+                let _ = wait.recv();
+            }
+        });
+        let heard = send_as_stranger(address, b"let me in", limit).unwrap();
+        drop(done);
+        peer.join().unwrap();
+        heard
+    }
+
+    #[test]
+    fn what_comes_back_is_heard_to_the_end() {
+        let long = Duration::from_secs(30);
+        assert_eq!(check(9, b"go away", false, long), Heard { bytes: b"go away".to_vec(), closed: true });
+        assert_eq!(check(9, b"", false, long), Heard { bytes: vec![], closed: true });
+        assert!(check(4, b"", false, long).closed, "a reset is an end as well");
+        let kept = check(9, b"wait", true, Duration::from_millis(100));
+        assert!(!kept.closed);
+    }
+
+    #[test]
+    fn nobody_there_is_an_error() {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(send_as_stranger(address, b"", Duration::from_secs(1)).is_err());
+    }
+}
