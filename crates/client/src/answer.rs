@@ -389,7 +389,7 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        let via = Via { endpoint: "http://a".parse().unwrap(), attempts: 1 };
+        let via = Via::direct("http://a".parse().unwrap());
         RawReply { via, accept, headers: map, body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 }

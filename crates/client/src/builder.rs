@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::admin_token::AdminToken;
 use crate::calls::Client;
-use crate::endpoints::{Endpoint, Endpoints};
+use crate::choice::Endpoints;
+use crate::endpoints::Endpoint;
+use crate::retry_budget::RetryBudget;
 use crate::send::Sender;
 
 /// Time for a request, attempts and pauses included, unless set otherwise.
@@ -12,6 +17,9 @@ const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time to connect to an endpoint before the next one is tried: a switched-off device does not answer at all.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Share of the request's time that one attempt has where another endpoint could do the work: an embed on a busy
+/// machine takes a second or two, and after a node that hangs as much time is left for another one.
+const DEFAULT_ATTEMPT_SHARE: u32 = 2;
 /// Attempts after the first one, unless set otherwise.
 const DEFAULT_MAX_RETRIES: u32 = 2;
 /// Largest answer that is read, unless set otherwise: a 100 megapixel stego image, also in base64.
@@ -23,8 +31,10 @@ pub struct ClientBuilder {
     endpoints: Vec<Endpoint>,
     request_timeout: Duration,
     connect_timeout: Duration,
+    attempt_timeout: Option<Duration>,
     max_retries: u32,
     max_answer_len_bytes: usize,
+    admin_token: Option<AdminToken>,
 }
 
 impl ClientBuilder {
@@ -34,8 +44,10 @@ impl ClientBuilder {
             endpoints: endpoints.into_iter().collect(),
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            attempt_timeout: None,
             max_retries: DEFAULT_MAX_RETRIES,
             max_answer_len_bytes: DEFAULT_MAX_ANSWER_LEN_BYTES,
+            admin_token: None,
         }
     }
 
@@ -51,9 +63,24 @@ impl ClientBuilder {
         self
     }
 
-    /// How often a request is sent again at most (2 unless set).
+    /// The time one attempt has for its whole answer while another endpoint is up and the request may be sent
+    /// again (half of the request's time unless set). Otherwise an attempt has all the time that is left.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// How often a request is sent again at most (2 unless set), for whatever reason: a connection that fails, an
+    /// attempt that takes too long, or a node that is busy. 0 asks one endpoint once, which then has the whole
+    /// time. The request's time and the retry budget of the client may end the retries earlier.
     pub fn max_retries(mut self, max_retries: u32) -> Self {
         self.max_retries = max_retries;
+        self
+    }
+
+    /// The token that goes with calls that change the cluster, and with no others.
+    pub fn admin_token(mut self, token: AdminToken) -> Self {
+        self.admin_token = Some(token);
         self
     }
 
@@ -83,9 +110,15 @@ impl ClientBuilder {
         Ok(Client::new(Sender {
             http,
             endpoints: Endpoints::new(self.endpoints),
+            budget: RetryBudget::new(Instant::now()),
             request_timeout: self.request_timeout,
+            attempt_timeout: self
+                .attempt_timeout
+                .unwrap_or(self.request_timeout / DEFAULT_ATTEMPT_SHARE)
+                .min(self.request_timeout),
             max_retries: self.max_retries,
             max_answer_len_bytes: self.max_answer_len_bytes,
+            admin_token: self.admin_token,
         }))
     }
 }

@@ -13,7 +13,7 @@ use crate::send::Sender;
 /// A client of a cluster. Cheap to clone; clones share connections and whose turn it is.
 #[derive(Debug, Clone)]
 pub struct Client {
-    sender: Arc<Sender>,
+    pub(crate) sender: Arc<Sender>,
 }
 
 impl Client {
@@ -106,7 +106,7 @@ impl Client {
         Reply::new(raw, HealthAnswer::read).read()
     }
 
-    async fn fetch<A>(
+    pub(crate) async fn fetch<A>(
         &self,
         call: &Call,
         read: fn(&RawReply) -> Result<A, BadAnswer>,
@@ -147,7 +147,7 @@ mod tests {
         let answer = client.extract(&request()).await.unwrap();
         assert_eq!(&answer.secret[..], b"abc");
         assert_eq!(answer.via.endpoint, node.endpoint());
-        assert_eq!(answer.via.attempts, 2);
+        assert_eq!(answer.via.attempts(), 2);
     }
 
     #[tokio::test]
@@ -155,7 +155,7 @@ mod tests {
         let cut = extracted()[..40].to_vec();
         let node = TestServer::start(vec![Vec::new(), cut, extracted()]).await;
         let answer = client([node.endpoint()]).build().unwrap().extract(&request()).await.unwrap();
-        assert_eq!(answer.via.attempts, 3);
+        assert_eq!(answer.via.attempts(), 3);
     }
 
     #[tokio::test]
@@ -163,7 +163,7 @@ mod tests {
         let client = client([refusing_endpoint()]).max_retries(1).build().unwrap();
         let error = client.extract(&request()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connect);
-        assert_eq!(error.via().unwrap().attempts, 2);
+        assert_eq!(error.via().unwrap().attempts(), 2);
     }
 
     #[tokio::test]
@@ -173,7 +173,7 @@ mod tests {
         let started = Instant::now();
         let answer = client.extract(&request()).await.unwrap();
         assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
-        assert_eq!(answer.via.attempts, 2);
+        assert_eq!(answer.via.attempts(), 2);
     }
 
     #[tokio::test]
@@ -216,7 +216,7 @@ mod tests {
             TestServer::start(vec![response(413, "application/problem+json", &[], body.as_bytes())]).await;
         let error = client([node.endpoint()]).build().unwrap().extract(&request()).await.unwrap_err();
         assert_eq!(error.kind().as_str(), "payload_too_large");
-        assert_eq!(error.via().unwrap().attempts, 1);
+        assert_eq!(error.via().unwrap().attempts(), 1);
         let ClientError::Refused { refusal, .. } = error else { panic!("{error}") };
         assert_eq!(refusal.status, 413);
         assert_eq!(refusal.problem.unwrap().extensions["needed_bytes"], 9);
@@ -300,11 +300,60 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_node_that_hangs_leaves_time_for_another() {
+        let (silent, node) = (TestServer::silent().await, TestServer::start(vec![extracted()]).await);
+        let client = client([silent.endpoint(), node.endpoint()])
+            .attempt_timeout(Duration::from_millis(50))
+            .build()
+            .unwrap();
+        let answer = client.extract(&request()).await.unwrap();
+        assert_eq!(answer.via, Via { endpoint: node.endpoint(), retried: vec![silent.endpoint()] });
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_without_a_substitute_has_the_whole_time() {
+        let node = TestServer::start(vec![Vec::new(), extracted()]).await;
+        let check = async |client: Client| client.extract(&request()).await.unwrap();
+        let client = client([node.endpoint()]).attempt_timeout(Duration::ZERO).build().unwrap();
+        check(client).await;
+    }
+
+    #[tokio::test]
+    async fn a_draining_node_is_avoided_by_later_requests() {
+        let draining = TestServer::start(vec![busy(3600)]).await;
+        let node = TestServer::start(vec![extracted(); 3]).await;
+        let client = client([draining.endpoint(), node.endpoint()]).build().unwrap();
+        let mut attempts = Vec::new();
+        for _ in 0..3 {
+            attempts.push(client.extract(&request()).await.unwrap().via.attempts());
+        }
+        assert_eq!(attempts, [2, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_used_up_retry_budget_is_named() {
+        let client = client([refusing_endpoint()]).max_retries(3).build().unwrap();
+        while client.sender.budget.withdraw(tokio::time::Instant::now()) {}
+        // What the seconds add is less than what this asks for.
+        let mut errors = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            let client = client.clone();
+            errors.spawn(async move { client.extract(&request()).await.unwrap_err() });
+        }
+        let errors = errors.join_all().await;
+        assert!(errors.iter().any(|error| matches!(error, ClientError::RetryBudget { .. })));
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
+            assert!(error.via().is_some());
+        }
+    }
+
+    #[tokio::test]
     async fn one_node_is_asked_once() {
         let busy_node = TestServer::start(vec![busy(0)]).await;
         let client = client([busy_node.endpoint()]).build().unwrap();
         let error = client.readyz(&busy_node.endpoint()).await.unwrap_err();
-        assert_eq!(error.via().unwrap().attempts, 1);
+        assert_eq!(error.via().unwrap().attempts(), 1);
         let alive = TestServer::start(vec![response(200, "text/plain", &[], b"ok")]).await;
         assert_eq!(client.livez(&alive.endpoint()).await.unwrap().endpoint, alive.endpoint());
     }

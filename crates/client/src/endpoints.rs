@@ -1,15 +1,10 @@
-//! Where the nodes are, and which of them a request asks next.
-//!
-//! This module alone decides the choice. Requests start at the endpoints in turn; within one request,
-//! an endpoint that asked for a pause is left alone until the pause is over.
+//! Where the nodes are.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reqwest::Url;
-use tokio::time::Instant;
 
 /// The address of a node's HTTP API, such as `http://127.0.0.1:8081`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,71 +92,8 @@ pub enum EndpointError {
     },
 }
 
-/// The endpoints of a client and whose turn it is.
-#[derive(Debug)]
-pub(crate) struct Endpoints {
-    list: Vec<Endpoint>,
-    next: AtomicUsize,
-}
-
-impl Endpoints {
-    /// `list` is not empty.
-    pub(crate) fn new(list: Vec<Endpoint>) -> Self {
-        Self { list, next: AtomicUsize::new(0) }
-    }
-
-    pub(crate) fn list(&self) -> &[Endpoint] {
-        &self.list
-    }
-
-    /// Begins a request, at the endpoint after the one where the last request began.
-    pub(crate) fn turn(&self) -> Turn<'_> {
-        Turn::starting_at(&self.list, self.next.fetch_add(1, Ordering::Relaxed) % self.list.len())
-    }
-}
-
-/// The choices of one request: the endpoints in order, less those that rest.
-#[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    list: &'a [Endpoint],
-    rest_until: Vec<Option<Instant>>,
-    next: usize,
-    asked: usize,
-}
-
-impl<'a> Turn<'a> {
-    /// A request that only ever asks this endpoint.
-    pub(crate) fn only(endpoint: &'a Endpoint) -> Self {
-        Self::starting_at(std::slice::from_ref(endpoint), 0)
-    }
-
-    fn starting_at(list: &'a [Endpoint], next: usize) -> Self {
-        Self { list, rest_until: vec![None; list.len()], next, asked: next }
-    }
-
-    /// The next endpoint that does not rest and `now`; where all rest, the one whose rest ends first, and
-    /// when.
-    pub(crate) fn pick(&mut self, now: Instant) -> (&'a Endpoint, Instant) {
-        let in_order = (0..self.list.len()).map(|step| (self.next + step) % self.list.len());
-        // `min_by_key` keeps the first of equals: among those that are ready, the next in order.
-        let ready_at = |&index: &usize| self.rest_until[index].map_or(now, |until| until.max(now));
-        let chosen = in_order.min_by_key(ready_at).unwrap_or(self.next);
-        let at = ready_at(&chosen);
-        self.asked = chosen;
-        self.next = (chosen + 1) % self.list.len();
-        (&self.list[chosen], at)
-    }
-
-    /// The endpoint picked last is not asked again before `until`.
-    pub(crate) fn rest(&mut self, until: Instant) {
-        self.rest_until[self.asked] = Some(until);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -190,35 +122,5 @@ mod tests {
             let error = text.parse::<Endpoint>().unwrap_err();
             assert!(matches!(error, EndpointError::NotOnlyAddress { .. }), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn requests_begin_at_the_endpoints_in_turn() {
-        let endpoints = Endpoints::new(three());
-        let now = Instant::now();
-        let begun: Vec<_> = (0..4).map(|_| endpoints.turn().pick(now).0.as_str().to_owned()).collect();
-        assert_eq!(begun, ["http://a", "http://b", "http://c", "http://a"]);
-    }
-
-    #[test]
-    fn a_resting_endpoint_is_passed_over_until_all_rest() {
-        let list = three();
-        let mut turn = Turn::starting_at(&list, 1);
-        let now = Instant::now();
-        let after = |ms| now + Duration::from_millis(ms);
-
-        assert_eq!(turn.pick(now), (&list[1], now));
-        turn.rest(after(300));
-        assert_eq!(turn.pick(now), (&list[2], now));
-        turn.rest(after(100));
-        assert_eq!(turn.pick(now), (&list[0], now));
-        turn.rest(after(200));
-        assert_eq!(turn.pick(now), (&list[2], after(100)), "all rest: the first to be ready");
-        turn.rest(after(400));
-        assert_eq!(turn.pick(after(250)), (&list[0], after(250)), "its rest is over");
-    }
-
-    fn three() -> Vec<Endpoint> {
-        ["http://a", "http://b", "http://c"].map(|text| text.parse().unwrap()).to_vec()
     }
 }

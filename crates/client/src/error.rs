@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::endpoints::Endpoint;
 use crate::reply::Via;
 
 /// Longest `code` that is taken from a problem document as the name of an error kind.
 const MAX_CODE_LEN_BYTES: usize = 64;
+
+/// Problems of the control plane: the node that names them serves other work as ever.
+const CONTROL_PLANE_CODES: [&str; 4] = ["no_quorum", "not_joined", "foreign_cluster", "storage_failed"];
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +43,13 @@ pub enum ClientError {
         #[source]
         source: reqwest::Error,
     },
-    /// No complete answer before the request's deadline.
+    /// No complete answer before the request's deadline, or, where another endpoint was to be asked, within the time
+    /// of one attempt.
     #[error("no answer from {} within {} ms", via.endpoint, timeout.as_millis())]
     Timeout {
         /// The endpoint asked last.
         via: Via,
-        /// The time the request had, retries included.
+        /// The time there was: the request's, retries included, or the attempt's.
         timeout: Duration,
     },
     /// The node answered with an error status.
@@ -72,6 +77,14 @@ pub enum ClientError {
         /// The limit.
         limit_bytes: usize,
     },
+    /// The request would have been sent again if not too many others had been already. Counts as the error that it
+    /// carries.
+    #[error("not sent again: the retry budget is used up, because too many requests fail")]
+    RetryBudget {
+        /// How the last attempt ended.
+        #[source]
+        source: Box<ClientError>,
+    },
     /// The runtime stopped while the answer was being read.
     #[error("stopped while reading the answer")]
     Stopped,
@@ -91,11 +104,12 @@ impl ClientError {
             },
             Self::BadAnswer { .. } => ErrorKind::BadAnswer,
             Self::AnswerTooLarge { .. } => ErrorKind::AnswerTooLarge,
+            Self::RetryBudget { source } => source.kind(),
             Self::Stopped => ErrorKind::Stopped,
         }
     }
 
-    /// The endpoint asked last and the number of attempts; `None` where no node was asked.
+    /// The endpoint asked last and those before it; `None` where no node was asked.
     pub fn via(&self) -> Option<&Via> {
         match self {
             Self::Request { .. } | Self::Stopped => None,
@@ -105,7 +119,25 @@ impl ClientError {
             | Self::Refused { via, .. }
             | Self::BadAnswer { via, .. }
             | Self::AnswerTooLarge { via, .. } => Some(via),
+            Self::RetryBudget { source } => source.via(),
         }
+    }
+
+    /// How the last attempt ended: the error itself, or the one that a used-up retry budget stands before.
+    pub fn last_attempt(&self) -> &Self {
+        match self {
+            Self::RetryBudget { source } => source.last_attempt(),
+            error => error,
+        }
+    }
+
+    /// The endpoints that were asked in vain, the last one included.
+    pub(crate) fn into_tried(self) -> Vec<Endpoint> {
+        let via = self.via().cloned();
+        via.map_or_else(Vec::new, |Via { endpoint, mut retried }| {
+            retried.push(endpoint);
+            retried
+        })
     }
 }
 
@@ -172,9 +204,19 @@ impl Refusal {
         matches!(self.status, 429 | 503)
     }
 
+    /// Whether this holds for any work sent to the node, and not only for what needs a quorum.
+    pub(crate) fn is_about_all_work(&self) -> bool {
+        self.is_temporary() && !self.code().is_some_and(|code| CONTROL_PLANE_CODES.contains(&code))
+    }
+
+    /// Whether the outcome is open, so that the same request under the same idempotency key finds it.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        matches!(self.code(), Some("outcome_unknown" | "request_in_flight"))
+    }
+
     /// The problem's code, where it is a plain name. Anything else is not used as one: kinds are counted and
     /// printed, and what a peer sends must not make the list of them large or strange.
-    fn code(&self) -> Option<&str> {
+    pub fn code(&self) -> Option<&str> {
         let code = self.problem.as_ref()?.code.as_deref()?;
         let plain =
             code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
@@ -290,7 +332,7 @@ mod tests {
                 extensions: serde_json::Map::new(),
             };
             let refusal = Box::new(Refusal { status: 422, problem: Some(problem), retry_after: None });
-            let via = Via { endpoint: "http://a".parse().unwrap(), attempts: 1 };
+            let via = Via::direct("http://a".parse().unwrap());
             assert_eq!(ClientError::Refused { via, refusal }.kind().as_str(), expected);
         };
         check(Some("no_payload"), "no_payload");

@@ -12,31 +12,43 @@
 //! # }
 //! ```
 //!
-//! **Contract.** A request goes to the endpoints in turn. When one cannot be reached or cuts the connection,
-//! the next is asked at once; when one answers 429 or 503, it is not asked again before its `Retry-After` has
-//! passed. A request ends within its timeout, attempts and pauses included, and is sent at most
-//! `1 + max_retries` times. Only calls that are safe to repeat exist here.
+//! **Contract.** Requests go to the endpoints in turn, less those that are known to be down or busy while others are
+//! there. When an endpoint cannot be reached, cuts the connection, or leaves a request without an answer while
+//! another one is up, the next is asked at once; when one answers 429 or 503, it is not asked again by this request
+//! before its `Retry-After` has passed. Repeated rounds come at growing, jittered pauses. A request ends
+//! within its timeout, attempts and pauses included, and is sent at most `1 + max_retries` times; all requests of a
+//! client together are sent again within a budget ([`ClientError::RetryBudget`]). Only calls that are safe to
+//! repeat are: writes carry an idempotency key, and drills go to one node once.
 //!
 //! **Invariants.** Answers are read up to a limit and never trusted: an answer that is not what the API
 //! promises is [`ClientError::BadAnswer`]. Every answer and every error that a node caused says which endpoint
 //! it came from and after how many attempts.
 
+mod admin_token;
 mod answer;
 mod builder;
 mod calls;
+mod choice;
+mod cluster;
+mod cluster_calls;
 mod endpoints;
 mod error;
+mod health;
 mod reply;
 mod request;
+mod retry_budget;
 mod send;
 #[cfg(test)]
 mod test_server;
 
+pub use admin_token::{AdminToken, AdminTokenError};
 pub use answer::{
     CapacityAnswer, CoverInfo, DatasetAnswer, EmbedAnswer, ExtractAnswer, HealthAnswer, ModeCapacity,
 };
 pub use builder::{BuildError, ClientBuilder};
 pub use calls::Client;
+pub use cluster::{ClusterStatus, Member, Members, NodeStatus, Notice, Setting, Settings, UpdatedBy};
+pub use cluster_calls::{FailAction, PutOptions};
 pub use endpoints::{Endpoint, EndpointError};
 pub use error::{BadAnswer, ClientError, ErrorKind, Problem, Refusal};
 pub use reply::{Reply, Via};

@@ -14,8 +14,20 @@ use crate::send::content_type;
 pub struct Via {
     /// The endpoint that answered, or was asked last.
     pub endpoint: Endpoint,
+    /// The endpoints that the request was sent to before, in vain; one may be there more than once.
+    pub retried: Vec<Endpoint>,
+}
+
+impl Via {
+    /// A request that was sent once, to this endpoint.
+    pub fn direct(endpoint: Endpoint) -> Self {
+        Self { endpoint, retried: Vec::new() }
+    }
+
     /// How often the request was sent, 1 without a retry.
-    pub attempts: u32,
+    pub fn attempts(&self) -> u32 {
+        u32::try_from(self.retried.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
 }
 
 /// An answer that has arrived and is not read yet: reading is processor work that grows with its size.
@@ -33,6 +45,11 @@ impl<A> Reply<A> {
     /// The way the request went.
     pub fn via(&self) -> &Via {
         &self.raw.via
+    }
+
+    /// The answer's body as it came.
+    pub fn body(&self) -> &Bytes {
+        &self.raw.body
     }
 
     /// The size of the answer's body.
@@ -56,7 +73,7 @@ impl<A> Reply<A> {
     }
 }
 
-/// An answer as it came, with status 200.
+/// An answer as it came, with a status of success.
 #[derive(Debug)]
 pub(crate) struct RawReply {
     pub(crate) via: Via,

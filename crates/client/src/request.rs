@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
+use serde_json::Value;
 
 /// A file to send.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +63,7 @@ pub struct EmbedRequest {
     bits: Option<u8>,
     mode: Option<String>,
     form: AnswerForm,
+    idempotency_key: Option<String>,
 }
 
 impl EmbedRequest {
@@ -94,8 +96,17 @@ impl EmbedRequest {
         self
     }
 
+    /// Names the request, so that the same one under the same key gives the same answer from any node.
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
     pub(crate) fn call(&self) -> Call {
         let mut call = Call::post("/api/embed", accept(self.form, "image/png")).file("file", &self.secret);
+        if let Some(key) = &self.idempotency_key {
+            call = call.idempotency_key(key.clone());
+        }
         if let Some(cover) = &self.cover {
             call = call.file("cover", cover);
         }
@@ -151,6 +162,8 @@ impl CapacityRequest {
 }
 
 pub(crate) const JSON: &str = "application/json";
+/// The header that names a request, so that it can be repeated safely.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 fn accept(form: AnswerForm, binary: &'static str) -> &'static str {
     match form {
@@ -166,7 +179,11 @@ pub(crate) struct Call {
     pub(crate) path: String,
     /// The content type asked for, and the only one taken.
     pub(crate) accept: &'static str,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// Whether the admin token goes with it.
+    pub(crate) is_admin: bool,
     fields: Vec<(&'static str, Field)>,
+    json: Option<Value>,
 }
 
 #[derive(Debug, Clone)]
@@ -175,13 +192,49 @@ enum Field {
     Text(String),
 }
 
+/// The body of a call.
+#[derive(Debug)]
+pub(crate) enum Body<'a> {
+    None,
+    Form(Form),
+    Json(&'a Value),
+}
+
 impl Call {
     pub(crate) fn get(path: impl Into<String>, accept: &'static str) -> Self {
-        Self { method: Method::GET, path: path.into(), accept, fields: Vec::new() }
+        Self::new(Method::GET, path.into(), accept)
     }
 
     fn post(path: &str, accept: &'static str) -> Self {
-        Self { method: Method::POST, path: path.into(), accept, fields: Vec::new() }
+        Self::new(Method::POST, path.into(), accept)
+    }
+
+    /// A call that changes the cluster.
+    pub(crate) fn admin(method: Method, path: impl Into<String>) -> Self {
+        Self { is_admin: true, ..Self::new(method, path.into(), JSON) }
+    }
+
+    fn new(method: Method, path: String, accept: &'static str) -> Self {
+        let (headers, fields) = (Vec::new(), Vec::new());
+        Self { method, path, accept, headers, is_admin: false, fields, json: None }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(crate) fn idempotency_key(self, key: String) -> Self {
+        self.header(IDEMPOTENCY_KEY, key)
+    }
+
+    pub(crate) fn has_idempotency_key(&self) -> bool {
+        self.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY)
+    }
+
+    pub(crate) fn json(mut self, value: Value) -> Self {
+        self.json = Some(value);
+        self
     }
 
     fn file(mut self, name: &'static str, upload: &Upload) -> Self {
@@ -194,10 +247,13 @@ impl Call {
         self
     }
 
-    /// The body; `None` for a call without one. Files are shared, not copied.
-    pub(crate) fn form(&self) -> Result<Option<Form>, reqwest::Error> {
+    /// The body. Files are shared, not copied.
+    pub(crate) fn body(&self) -> Result<Body<'_>, reqwest::Error> {
+        if let Some(value) = &self.json {
+            return Ok(Body::Json(value));
+        }
         if self.fields.is_empty() {
-            return Ok(None);
+            return Ok(Body::None);
         }
         let mut form = Form::new();
         for (name, field) in &self.fields {
@@ -206,7 +262,7 @@ impl Call {
                 Field::Text(value) => form.text(*name, value.clone()),
             };
         }
-        Ok(Some(form))
+        Ok(Body::Form(form))
     }
 }
 
@@ -227,11 +283,11 @@ mod tests {
     #[test]
     fn a_media_type_that_is_none_is_an_error() {
         let request = EmbedRequest::new(Upload::new("x").media_type("no type"));
-        assert!(request.call().form().is_err());
+        assert!(request.call().body().is_err());
     }
 
     #[test]
     fn a_call_without_fields_has_no_body() {
-        assert!(Call::get("/livez", JSON).form().unwrap().is_none());
+        assert!(matches!(Call::get("/livez", JSON).body().unwrap(), Body::None));
     }
 }

@@ -3,18 +3,24 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use reqwest::Response;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::endpoints::{Endpoint, Endpoints, Turn};
+use crate::admin_token::AdminToken;
+use crate::choice::{Choice, Endpoints, Turn};
+use crate::endpoints::Endpoint;
 use crate::error::{ClientError, Problem, Refusal};
+use crate::health::back_off;
 use crate::reply::{RawReply, Via};
-use crate::request::Call;
+use crate::request::{Body, Call};
+use crate::retry_budget::RetryBudget;
 
-/// Rest of an endpoint that is busy and does not say for how long, or that cannot be reached. It keeps the
-/// attempts of a request from being spent in an instant on one endpoint; others are asked at once.
-const DEFAULT_REST: Duration = Duration::from_millis(100);
+/// Rest of an endpoint that is busy and does not say for how long.
+const DEFAULT_PAUSE: Duration = Duration::from_millis(100);
+/// Part of a pause between two attempts at one endpoint that chance may take away, so that clients that failed
+/// together do not come back together.
+const JITTER: f64 = 0.5;
 /// Largest problem document that is read.
 const MAX_PROBLEM_LEN_BYTES: usize = 64 * 1024;
 /// Most memory that is set aside on the word of a `Content-Length`, before any byte has come.
@@ -25,15 +31,20 @@ const MAX_PREALLOCATED_BYTES: u64 = 16 * 1024 * 1024;
 pub(crate) struct Sender {
     pub(crate) http: reqwest::Client,
     pub(crate) endpoints: Endpoints,
+    pub(crate) budget: RetryBudget,
     pub(crate) request_timeout: Duration,
+    pub(crate) attempt_timeout: Duration,
     pub(crate) max_retries: u32,
     pub(crate) max_answer_len_bytes: usize,
+    pub(crate) admin_token: Option<AdminToken>,
 }
 
 impl Sender {
     /// Sends `call` to whichever endpoint answers it.
     pub(crate) async fn send(&self, call: &Call) -> Result<RawReply, ClientError> {
-        self.send_in_turn(call, self.endpoints.turn(), self.max_retries).await
+        let now = Instant::now();
+        self.budget.deposit(now);
+        self.send_in_turn(call, self.endpoints.turn(now), self.max_retries).await
     }
 
     /// Sends `call` to this endpoint once.
@@ -48,31 +59,76 @@ impl Sender {
         max_retries: u32,
     ) -> Result<RawReply, ClientError> {
         let deadline = Instant::now() + self.request_timeout;
-        let (mut endpoint, _) = turn.pick(Instant::now());
-        let mut attempts = 1;
+        let mut choice = turn.pick(Instant::now());
+        let mut retried = Vec::new();
         loop {
-            let via = Via { endpoint: endpoint.clone(), attempts };
-            let error = match timeout_at(deadline, self.attempt(call, via.clone())).await {
-                Ok(Ok(reply)) => return Ok(reply),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(ClientError::Timeout { via, timeout: self.request_timeout }),
+            let via = Via { endpoint: turn.endpoint(choice).clone(), retried };
+            let may_retry = via.attempts() <= max_retries;
+            let error = match self.attempt_within(call, &mut turn, choice, via, deadline, may_retry).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
             };
-            let Some(rest) = rest_before_retry(&error) else { return Err(error) };
-            if attempts > max_retries {
+            let Some(pause) = pause_before_retry(call, &error, turn.failures(choice)) else {
                 return Err(error);
-            }
+            };
             let now = Instant::now();
-            // A rest beyond the deadline is as good as one up to it, and cannot overflow the clock.
-            turn.rest(now + rest.min(self.request_timeout));
-            let (next, ready_at) = turn.pick(now);
-            // What the node said tells more than a timeout would.
-            if ready_at >= deadline {
+            if !may_retry || now >= deadline {
                 return Err(error);
             }
-            sleep_until(ready_at).await;
-            endpoint = next;
-            attempts += 1;
+            // A rest beyond the deadline is as good as one up to it, and cannot overflow the clock.
+            turn.rest(choice, now + pause.min(self.request_timeout));
+            let Some(next) = wait_for_endpoint(&turn, deadline).await else {
+                // What the node said tells more than a timeout would.
+                return Err(error);
+            };
+            if !self.budget.withdraw(Instant::now()) {
+                return Err(ClientError::RetryBudget { source: Box::new(error) });
+            }
+            choice = next;
+            retried = error.into_tried();
         }
+    }
+
+    /// One attempt, which has less than the whole time where another endpoint could do the work, and what it tells
+    /// of the endpoint.
+    async fn attempt_within(
+        &self,
+        call: &Call,
+        turn: &mut Turn<'_>,
+        choice: Choice,
+        via: Via,
+        deadline: Instant,
+        may_retry: bool,
+    ) -> Result<RawReply, ClientError> {
+        let sent = Instant::now();
+        let patience = if may_retry && turn.has_other(choice, sent) {
+            self.attempt_timeout
+        } else {
+            self.request_timeout
+        };
+        let until = deadline.min(sent + patience);
+        turn.asked(choice, sent, self.attempt_timeout);
+        let result = match timeout_at(until, self.attempt(call, via.clone())).await {
+            Ok(result) => result,
+            Err(_) => Err(ClientError::Timeout {
+                via,
+                timeout: if until < deadline { patience } else { self.request_timeout },
+            }),
+        };
+        let now = Instant::now();
+        match &result {
+            Err(ClientError::Request { .. } | ClientError::Stopped) => {}
+            Err(
+                ClientError::Connect { .. }
+                | ClientError::ConnectionLost { .. }
+                | ClientError::Timeout { .. },
+            ) => turn.failed(choice, sent, now),
+            Err(ClientError::Refused { refusal, .. }) if refusal.is_about_all_work() => {
+                turn.paused(choice, now, refusal.retry_after.unwrap_or(DEFAULT_PAUSE));
+            }
+            Ok(_) | Err(_) => turn.answered(choice, sent),
+        }
+        result
     }
 
     async fn attempt(&self, call: &Call, via: Via) -> Result<RawReply, ClientError> {
@@ -84,8 +140,11 @@ impl Sender {
             }
             Err(source) => return Err(ClientError::ConnectionLost { via, source: source.without_url() }),
         };
-        if response.status() != StatusCode::OK {
-            return Err(ClientError::Refused { refusal: Box::new(read_refusal(response).await), via });
+        if !response.status().is_success() {
+            return match read_refusal(response).await {
+                Ok(refusal) => Err(ClientError::Refused { refusal: Box::new(refusal), via }),
+                Err(source) => Err(ClientError::ConnectionLost { via, source: source.without_url() }),
+            };
         }
         let headers = response.headers().clone();
         let body = read_body(response, self.max_answer_len_bytes).await.map_err(|error| match error {
@@ -101,37 +160,72 @@ impl Sender {
 
     fn request(&self, call: &Call, endpoint: &Endpoint) -> Result<reqwest::RequestBuilder, ClientError> {
         let url = format!("{endpoint}{}", call.path);
-        let request = self.http.request(call.method.clone(), url).header(ACCEPT, call.accept);
-        Ok(match call.form().map_err(|source| ClientError::Request { source })? {
-            Some(form) => request.multipart(form),
-            None => request,
+        let mut request = self.http.request(call.method.clone(), url).header(ACCEPT, call.accept);
+        for (name, value) in &call.headers {
+            request = request.header(*name, value.as_bytes());
+        }
+        if call.is_admin
+            && let Some(token) = &self.admin_token
+        {
+            request = token.authorize(request);
+        }
+        Ok(match call.body().map_err(|source| ClientError::Request { source })? {
+            Body::None => request,
+            Body::Form(form) => request.multipart(form),
+            Body::Json(value) => request.json(value),
         })
     }
 }
 
-/// For how long an endpoint is left alone after this error; `None` when asking again is of no use.
-fn rest_before_retry(error: &ClientError) -> Option<Duration> {
+/// Waits until an endpoint may be asked; `None` where none may be before the deadline.
+async fn wait_for_endpoint(turn: &Turn<'_>, deadline: Instant) -> Option<Choice> {
+    loop {
+        let now = Instant::now();
+        let choice = turn.pick(now);
+        if choice.ready_at >= deadline {
+            return None;
+        }
+        if choice.ready_at <= now {
+            return Some(choice);
+        }
+        sleep_until(choice.ready_at).await;
+    }
+}
+
+/// For how long an endpoint that has failed this request `failures` times before is left alone by it now; `None`
+/// when asking again is of no use. Another endpoint is asked at once.
+fn pause_before_retry(call: &Call, error: &ClientError, failures: u32) -> Option<Duration> {
     match error {
-        ClientError::Connect { .. } => Some(DEFAULT_REST),
+        ClientError::Connect { .. } | ClientError::Timeout { .. } => Some(jittered(back_off(failures + 1))),
         // The node may well be there: it closed a connection that had been idle, or has just restarted.
-        ClientError::ConnectionLost { .. } => Some(Duration::ZERO),
-        ClientError::Refused { refusal, .. } if refusal.is_temporary() => {
-            Some(refusal.retry_after.unwrap_or(DEFAULT_REST))
+        ClientError::ConnectionLost { .. } if failures == 0 => Some(Duration::ZERO),
+        ClientError::ConnectionLost { .. } => Some(jittered(back_off(failures))),
+        ClientError::Refused { refusal, .. }
+            if refusal.is_temporary() || call.has_idempotency_key() && refusal.is_unsettled() =>
+        {
+            Some(refusal.retry_after.unwrap_or_else(|| jittered(back_off(failures + 1))))
         }
         _ => None,
     }
 }
 
-async fn read_refusal(response: Response) -> Refusal {
+/// A pause with a random part of it taken away.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 - JITTER * rand::random::<f64>())
+}
+
+/// An error status and its explanation. The status stands, whether the explanation can be read or not, unless the
+/// connection breaks before it is there: another node may know better.
+async fn read_refusal(response: Response) -> Result<Refusal, reqwest::Error> {
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers());
     let is_problem = content_type(response.headers()) == "application/problem+json";
-    // The status stands, whether its explanation can be read or not.
     let problem: Option<Problem> = match read_body(response, MAX_PROBLEM_LEN_BYTES).await {
         Ok(body) if is_problem => serde_json::from_slice(&body).ok(),
+        Err(BodyError::Broken(error)) => return Err(error),
         _ => None,
     };
-    Refusal { status, problem, retry_after }
+    Ok(Refusal { status, problem, retry_after })
 }
 
 /// `Retry-After` in seconds (RFC 9110, 10.2.3); nodes never send the form with a date.

@@ -32,7 +32,8 @@ What is counted:
   Latency is that of succeeded requests. It ends when the answer has arrived; verification is not in it.
   With --rate it begins when the request was due, so that a server that stalls cannot hide it; otherwise
   when the request was sent. In the list of nodes each request counts for the one that decided it: the
-  node that answered or failed last.
+  node that answered or failed last. `retried` counts the calls that were sent again, mostly to another node,
+  because this one was down, hung, busy or stopping; they are not failures.
 
   Kinds of errors: `connect`, `connection_lost`, `timeout`, `http_<status>` or the node's own problem code,
   `bad_answer`, `invalid_png`, `wrong_bytes`, and `not_sent` for arrivals beyond --max-in-flight.
@@ -112,11 +113,15 @@ pub(crate) struct LoadArgs {
     pub(crate) config: Option<PathBuf>,
 
     /// Time for each answer in milliseconds, retries included [default: 5000]
+    ///
+    /// A node that has not answered in half of it loses the request to another one that is up.
     #[arg(long, value_name = "MS", help_heading = "Servers")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
     pub(crate) request_timeout_ms: Option<u64>,
 
     /// How often a request is sent again at most [default: 2]
+    ///
+    /// All requests together are sent again within a budget: a fifth of them and ten a second.
     #[arg(long, value_name = "N", help_heading = "Servers")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(crate) max_retries: Option<u32>,

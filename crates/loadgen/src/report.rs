@@ -125,13 +125,14 @@ impl Report {
 
     fn node_table(&self) -> String {
         let width = self.per_node.keys().map(String::len).max().unwrap_or(0).max("node".len());
-        let row = |name: &str, cells: [String; 3]| {
-            let [requests, succeeded, failed] = cells;
-            format!("{name:width$}  {requests:>9}  {succeeded:>9}  {failed:>9}\n")
+        let row = |name: &str, cells: [String; 4]| {
+            let [requests, succeeded, failed, retried] = cells;
+            format!("{name:width$}  {requests:>9}  {succeeded:>9}  {failed:>9}  {retried:>9}\n")
         };
-        let mut text = row("node", ["requests", "succeeded", "failed"].map(String::from));
+        let mut text = row("node", ["requests", "succeeded", "failed", "retried"].map(String::from));
         for (node, count) in &self.per_node {
-            text.push_str(&row(node, [count.requests, count.succeeded, count.failed].map(|n| n.to_string())));
+            let cells = [count.requests, count.succeeded, count.failed, count.retried];
+            text.push_str(&row(node, cells.map(|number| number.to_string())));
         }
         text
     }
@@ -192,7 +193,7 @@ mod tests {
         assert_eq!(
             report["per_node"],
             json!({
-                "http://127.0.0.1:8081": {"requests": 4, "succeeded": 3, "failed": 1},
+                "http://127.0.0.1:8081": {"requests": 4, "succeeded": 3, "failed": 1, "retried": 1},
             })
         );
         assert_eq!(report["intended_rate"], 2.0);
@@ -209,8 +210,8 @@ throughput  1.5 requests/s
 latency     p50 1.0  p95 1.5  p99 1.5  p99.9 1.5  max 1.5 ms
 retries     1
 
-node                    requests  succeeded     failed
-http://127.0.0.1:8081          4          3          1
+node                    requests  succeeded     failed    retried
+http://127.0.0.1:8081          4          3          1          1
 
 errors, with the first of each kind
       1  timeout  no answer
@@ -246,7 +247,7 @@ errors, with the first of each kind
         for (number, result) in results.into_iter().enumerate() {
             stats.record(Done {
                 node: Some(settings.servers[0].clone()),
-                retries: u64::from(result.is_err()),
+                retried: if result.is_err() { settings.servers.clone() } else { Vec::new() },
                 answer_bytes: 0,
                 latency: Duration::from_micros((number as u64 + 1) * 500),
                 answered: Instant::now(),

@@ -45,8 +45,8 @@ struct Prepared {
 pub(crate) struct Done {
     /// The node that answered or failed last; `None` where none was asked.
     pub(crate) node: Option<Endpoint>,
-    /// How often a call was sent again.
-    pub(crate) retries: u64,
+    /// The nodes that a call was sent to in vain before it was sent again, once for each time.
+    pub(crate) retried: Vec<Endpoint>,
     /// Size of the answers.
     pub(crate) answer_bytes: u64,
     /// Time from when the request was due to the last answer, less what was done here in between.
@@ -64,7 +64,8 @@ impl Done {
     }
 
     fn at(answered: Instant, result: Result<(), Failure>) -> Self {
-        Self { node: None, retries: 0, answer_bytes: 0, latency: Duration::ZERO, answered, result }
+        let retried = Vec::new();
+        Self { node: None, retried, answer_bytes: 0, latency: Duration::ZERO, answered, result }
     }
 
     /// Waits for an answer and takes note of how it went.
@@ -82,7 +83,7 @@ impl Done {
         };
         if let Some(via) = via {
             self.node = Some(via.endpoint.clone());
-            self.retries += u64::from(via.attempts) - 1;
+            self.retried.extend_from_slice(&via.retried);
         }
         let reply = result?;
         self.answer_bytes += reply.body_len_bytes() as u64;

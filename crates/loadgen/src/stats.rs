@@ -37,12 +37,14 @@ pub(crate) struct ErrorCount {
     pub(crate) example: String,
 }
 
-/// The requests that a node decided.
+/// The requests that a node decided, and those that it did not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct NodeCount {
     pub(crate) requests: u64,
     pub(crate) succeeded: u64,
     pub(crate) failed: u64,
+    /// Calls that were sent again, mostly elsewhere, because this node did not do them.
+    pub(crate) retried: u64,
 }
 
 /// Latencies in milliseconds; all `None` while nothing has succeeded.
@@ -72,7 +74,10 @@ impl Stats {
     }
 
     pub(crate) fn record(&mut self, done: Done) {
-        self.retries += done.retries;
+        self.retries += done.retried.len() as u64;
+        for node in done.retried {
+            self.per_node.entry(node).or_default().retried += 1;
+        }
         self.answer_bytes += done.answer_bytes;
         if let Some(node) = done.node {
             let count = self.per_node.entry(node).or_default();
@@ -169,8 +174,20 @@ mod tests {
         assert_eq!(stats.errors["not_sent"].count, 1);
         assert!(stats.latency_ms().max.unwrap() < 1.0);
         let nodes: Vec<_> = stats.per_node.values().copied().collect();
-        let asked = NodeCount { requests: 3, succeeded: 1, failed: 2 };
+        let asked = NodeCount { requests: 3, succeeded: 1, failed: 2, retried: 0 };
         assert_eq!(nodes, [asked, NodeCount::default()]);
+    }
+
+    #[test]
+    fn retries_count_for_the_node_that_caused_them() {
+        let nodes = ["http://a", "http://b"].map(|text| text.parse::<Endpoint>().unwrap());
+        let mut stats = Stats::new(&nodes);
+        let mut request = done(Duration::ZERO, Ok(()));
+        request.retried = vec![nodes[1].clone(), nodes[1].clone()];
+        stats.record(request);
+        assert_eq!(stats.retries, 2);
+        assert_eq!(stats.per_node[&nodes[0]], NodeCount { requests: 1, succeeded: 1, failed: 0, retried: 0 });
+        assert_eq!(stats.per_node[&nodes[1]], NodeCount { retried: 2, ..NodeCount::default() });
     }
 
     #[test]
@@ -192,7 +209,7 @@ mod tests {
     fn done(latency: Duration, result: Result<(), Failure>) -> Done {
         Done {
             node: Some("http://a".parse().unwrap()),
-            retries: 0,
+            retried: Vec::new(),
             answer_bytes: 0,
             latency,
             answered: Instant::now(),

@@ -187,6 +187,6 @@ mod tests {
     }
 
     fn via() -> client::Via {
-        client::Via { endpoint: "http://a".parse().unwrap(), attempts: 1 }
+        client::Via::direct("http://a".parse().unwrap())
     }
 }

@@ -7,6 +7,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{BootstrapConfig, Config, ConfigError, NodeConfig, Sources, load};
+use crate::demo::DemoOptions;
 
 /// One node of a cluster that hides files in images and finds them again.
 ///
@@ -29,19 +30,22 @@ Examples:
   server
   server --config config/cluster.yaml --node-id n2
   NODE_ID=n1 CONFIG_PATH=config/cluster.yaml server
+  server demo
   server check-config --config config/cluster.yaml --set limits.pixel_queue=8
 
 SIGTERM and Ctrl-C stop the node once its requests are answered, or after limits.drain_timeout_ms; a second \
 one stops it at once.";
 
 /// What the `server` binary does besides serving.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// Read the configuration as a start would, print what would be used, start nothing.
     ///
     /// Ends with status 0 and the configuration on standard output, or with 1 and the first error, which
     /// names the key.
     CheckConfig,
+    /// Start three nodes on this machine and stop them together.
+    Demo(DemoOptions),
 }
 
 /// Which node this is and how it is configured.
@@ -54,22 +58,22 @@ pub(crate) struct Options {
     #[arg(long, env = "NODE_ID", value_name = "ID", global = true)]
     node_id: Option<String>,
     /// Address to listen on instead of the node's `ip`
-    #[arg(long, env = "STEG_BIND_IP", value_name = "IP", global = true)]
+    #[arg(long, env = "STEG_BIND_IP", value_name = "IP")]
     bind_ip: Option<IpAddr>,
     /// HTTP port instead of the node's `http_port`; 0 takes any free one and logs it
-    #[arg(long, env = "STEG_HTTP_PORT", value_name = "PORT", global = true)]
+    #[arg(long, env = "STEG_HTTP_PORT", value_name = "PORT")]
     http_port: Option<u16>,
     /// Where this node keeps what must not be lost [default: data/<node id>]
-    #[arg(long, env = "STEG_DATA_DIR", value_name = "DIR", global = true)]
+    #[arg(long, env = "STEG_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Never found a cluster, only join one: for a node that replaces another one
-    #[arg(long, global = true)]
+    #[arg(long)]
     join: bool,
     /// This node alone, without the others, on a data directory of its own [data/<node id>-single]
-    #[arg(long, global = true, conflicts_with = "join")]
+    #[arg(long, conflicts_with = "join")]
     single: bool,
     /// Allow fault drills (/admin/fail, /admin/restore)
-    #[arg(long, env = "STEG_FAULT_INJECTION", value_parser = FalseyValueParser::new(), global = true)]
+    #[arg(long, env = "STEG_FAULT_INJECTION", value_parser = FalseyValueParser::new())]
     enable_fault_injection: bool,
     /// Set any configuration key, such as limits.pixel_queue=8; may be given several times
     ///

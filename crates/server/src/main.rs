@@ -5,6 +5,7 @@
 //! | [`config`], [`cli`] | flags over environment over file over defaults |
 //! | [`http`] | the API: handlers translate, they decide nothing about stego |
 //! | [`pool`], [`budget`] | where pixel work runs, and how much of everything there may be |
+//! | [`demo`] | three nodes from one command |
 //! | [`listener`] | connections, and the stop with a deadline |
 //! | [`app`], [`metrics`], [`figures`] | what the handlers share, and how the node is doing |
 
@@ -12,6 +13,7 @@ mod app;
 mod budget;
 mod cli;
 mod config;
+mod demo;
 mod figures;
 mod http;
 mod listener;
@@ -47,8 +49,13 @@ fn main() -> ExitCode {
     let env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let env = env.collect();
+    if let Err(error) = demo::stop_with_parent() {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
     let outcome = match cli.command {
         Some(Command::CheckConfig) => cli.options.check(env).map_err(Into::into).and_then(print_config),
+        Some(Command::Demo(options)) => demo::run(options),
         None => cli.options.resolve(env).map_err(Into::into).and_then(run_node),
     };
     match outcome {

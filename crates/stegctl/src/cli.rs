@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use stego::{BitsPerSample, FileName, Limits, MediaType};
 
-/// Hide a file in an image, find it again, and see what an image can carry.
+use crate::cluster::{MemberCommand, SettingsCommand, Status};
+
+/// Hide a file in an image, find it again, see what an image can carry; look at a cluster and set it up.
 ///
-/// Works on local files; no server is needed. A file given as `-` is standard input or output.
+/// embed, extract, capacity and inspect work on local files and need no server; a file given as `-` is standard
+/// input or output. status, member and settings ask a cluster.
 #[derive(Debug, Parser)]
 #[command(name = "stegctl", version, about, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -25,10 +28,16 @@ Examples:
   stegctl extract out.png -o - | tar x
   stegctl capacity holiday.jpg
   stegctl inspect out.png --json | jq .payload
+  stegctl status --server http://172.20.10.2:8081,http://172.20.10.3:8082
+  stegctl status --config config/cluster.yaml --check
+  stegctl settings set bits 2
+  stegctl settings set note.motd 'back at noon' --operator alice
+  stegctl settings list --output json | jq .settings
 
 Exit status: 0 done; 1 a file cannot be read or written; 2 wrong usage; 3 the image is not one that can be \
 read here, or damaged; 4 something is too large, or does not fit; 5 the image carries no payload; 6 it \
-carries one that is damaged or of a newer release.";
+carries one that is damaged or of a newer release; 7 no server answers; 8 the cluster has no quorum; 9 a server \
+refused what was asked; 10 with --check: a node is not healthy; 11 it is not known whether a change was made.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -46,6 +55,14 @@ pub(crate) enum Command {
     ///
     /// Everything is checked, as in an extraction, but no file is written.
     Inspect(Look),
+    /// Say how a cluster is: who leads, whether there is a quorum, and every node.
+    Status(Status),
+    /// Look at the members of a cluster.
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// Look at the settings of a cluster and change them.
+    #[command(subcommand)]
+    Settings(SettingsCommand),
 }
 
 #[derive(Debug, Args)]

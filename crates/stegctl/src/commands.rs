@@ -1,4 +1,4 @@
-//! The commands.
+//! The commands on images; those on clusters are in `cluster`.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,6 +11,7 @@ use stego::{
 };
 
 use crate::cli::{Cli, Command, Embed, Extract, Look};
+use crate::cluster;
 use crate::failure::Failure;
 use crate::files::{self, MAX_IMAGE_FILE_BYTES};
 
@@ -24,6 +25,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Extract(command) => extract(&command, &limits),
         Command::Capacity(command) => capacity(&command, &limits),
         Command::Inspect(command) => inspect(&command, &limits),
+        Command::Status(command) => cluster::status(&command),
+        Command::Member(command) => cluster::member(&command),
+        Command::Settings(command) => cluster::settings(&command),
     }
 }
 
@@ -196,7 +200,8 @@ fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
     files::write(path, bytes, force).map_err(|error| Failure::file(&error))
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+/// Writes to standard output.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .context("cannot write to standard output")

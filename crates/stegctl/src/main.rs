@@ -1,8 +1,10 @@
-//! The `stegctl` binary: embeds, extracts and looks into images on this machine, without a server.
+//! The `stegctl` binary: embeds, extracts and looks into images on this machine, without a server; looks at a cluster
+//! and changes its settings, through any of its servers.
 //!
 //! Standard output is data, standard error is everything else.
 
 mod cli;
+mod cluster;
 mod commands;
 mod failure;
 mod files;

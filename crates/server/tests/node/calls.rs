@@ -174,7 +174,7 @@ async fn health_metrics_and_pages_are_there() {
     let page = get(&node, "/").await;
     assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
     let page = page.text().await.unwrap();
-    assert!(page.contains("Node n1 of phase1") && !page.contains("{{"), "{page}");
+    assert!(page.contains("Node n1 of test") && !page.contains("{{"), "{page}");
     assert_eq!(get(&node, "/docs/").await.status(), 200);
 }
 
@@ -185,10 +185,17 @@ async fn the_openapi_document_lists_every_call() {
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let calls: BTreeSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let want = [
+        "/admin/fail",
+        "/admin/restore",
         "/api/capacity",
         "/api/dataset/{index}",
         "/api/embed",
         "/api/extract",
+        "/cluster/events",
+        "/cluster/members",
+        "/cluster/settings",
+        "/cluster/settings/{key}",
+        "/cluster/status",
         "/healthz",
         "/livez",
         "/metrics",

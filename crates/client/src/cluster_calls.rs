@@ -1,0 +1,302 @@
+//! The calls that concern the cluster and not an image.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::calls::Client;
+use crate::cluster::{self, ClusterStatus, Members, Setting, Settings};
+use crate::endpoints::Endpoint;
+use crate::error::ClientError;
+use crate::reply::{Reply, Via};
+use crate::request::{Call, JSON};
+
+/// What stays as it is in a path (RFC 3986, 2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How a setting is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PutOptions {
+    /// Only if the setting has this version.
+    pub if_version: Option<u64>,
+    /// The write's name, so that it happens once; where there is none, the client makes one up.
+    pub idempotency_key: Option<String>,
+    /// Who does it, for the record.
+    pub operator: Option<String>,
+}
+
+impl PutOptions {
+    fn apply(&self, call: Call) -> Call {
+        let key = self.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let mut call = call.idempotency_key(key);
+        if let Some(version) = self.if_version {
+            call = call.header("if-match", format!("\"{version}\""));
+        }
+        if let Some(operator) = &self.operator {
+            call = call.header("x-steg-operator", operator.clone());
+        }
+        call
+    }
+}
+
+/// What a fault drill does to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailAction {
+    /// Ends its process at once, without a word.
+    Crash,
+    /// Makes it answer that it is paused, until it is restored.
+    Pause,
+}
+
+impl FailAction {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Pause => "pause",
+        }
+    }
+}
+
+/// Reads and settings go to whichever node answers; the `fetch_` forms give the answer as it came as well.
+impl Client {
+    /// How the cluster is.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub async fn status(&self) -> Result<ClusterStatus, ClientError> {
+        self.fetch_status().await?.read()
+    }
+
+    /// As [`status`](Self::status), with the answer not read yet.
+    ///
+    /// # Errors
+    /// Any [`ClientError`] but [`ClientError::BadAnswer`].
+    pub async fn fetch_status(&self) -> Result<Reply<ClusterStatus>, ClientError> {
+        self.fetch(&Call::get("/cluster/status", JSON), cluster::read).await
+    }
+
+    /// Asks this node, once, how the cluster is.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub async fn status_of(&self, endpoint: &Endpoint) -> Result<ClusterStatus, ClientError> {
+        let raw = self.sender.send_once(&Call::get("/cluster/status", JSON), endpoint).await?;
+        Reply::new(raw, cluster::read).read()
+    }
+
+    /// Who belongs to the cluster.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub async fn members(&self) -> Result<Members, ClientError> {
+        self.fetch_members().await?.read()
+    }
+
+    /// As [`members`](Self::members), with the answer not read yet.
+    ///
+    /// # Errors
+    /// Any [`ClientError`] but [`ClientError::BadAnswer`].
+    pub async fn fetch_members(&self) -> Result<Reply<Members>, ClientError> {
+        self.fetch(&Call::get("/cluster/members", JSON), cluster::read).await
+    }
+
+    /// Every setting that is set.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub async fn settings(&self) -> Result<Settings, ClientError> {
+        self.fetch_settings().await?.read()
+    }
+
+    /// As [`settings`](Self::settings), with the answer not read yet.
+    ///
+    /// # Errors
+    /// Any [`ClientError`] but [`ClientError::BadAnswer`].
+    pub async fn fetch_settings(&self) -> Result<Reply<Settings>, ClientError> {
+        self.fetch(&Call::get("/cluster/settings", JSON), cluster::read).await
+    }
+
+    /// One setting.
+    ///
+    /// # Errors
+    /// Any [`ClientError`]; [`ClientError::Refused`] with status 404 where it is not set.
+    pub async fn setting(&self, key: &str) -> Result<Setting, ClientError> {
+        self.fetch_setting(key).await?.read()
+    }
+
+    /// As [`setting`](Self::setting), with the answer not read yet.
+    ///
+    /// # Errors
+    /// Any [`ClientError`] but [`ClientError::BadAnswer`].
+    pub async fn fetch_setting(&self, key: &str) -> Result<Reply<Setting>, ClientError> {
+        self.fetch(&Call::get(setting_path(key), JSON), cluster::read).await
+    }
+
+    /// Sets a setting.
+    ///
+    /// # Errors
+    /// Any [`ClientError`]. After [`ClientError::Timeout`], [`ClientError::ConnectionLost`] and a refusal with the code
+    /// `outcome_unknown` it may have been set.
+    pub async fn put_setting(
+        &self,
+        key: &str,
+        value: &Value,
+        options: &PutOptions,
+    ) -> Result<Setting, ClientError> {
+        self.fetch_put_setting(key, value, options).await?.read()
+    }
+
+    /// As [`put_setting`](Self::put_setting), with the answer not read yet.
+    ///
+    /// # Errors
+    /// Any [`ClientError`] but [`ClientError::BadAnswer`].
+    pub async fn fetch_put_setting(
+        &self,
+        key: &str,
+        value: &Value,
+        options: &PutOptions,
+    ) -> Result<Reply<Setting>, ClientError> {
+        let call = Call::admin(Method::PUT, setting_path(key)).json(json!({ "value": value }));
+        self.fetch(&options.apply(call), cluster::read).await
+    }
+
+    /// Unsets a setting and gives it as it was.
+    ///
+    /// # Errors
+    /// As [`put_setting`](Self::put_setting).
+    pub async fn delete_setting(&self, key: &str, options: &PutOptions) -> Result<Setting, ClientError> {
+        self.fetch_delete_setting(key, options).await?.read()
+    }
+
+    /// As [`delete_setting`](Self::delete_setting), with the answer not read yet.
+    ///
+    /// # Errors
+    /// Any [`ClientError`] but [`ClientError::BadAnswer`].
+    pub async fn fetch_delete_setting(
+        &self,
+        key: &str,
+        options: &PutOptions,
+    ) -> Result<Reply<Setting>, ClientError> {
+        let call = Call::admin(Method::DELETE, setting_path(key));
+        self.fetch(&options.apply(call), cluster::read).await
+    }
+
+    /// Makes this node fail, as a drill. Sent once: a node that crashed cannot be asked again.
+    ///
+    /// # Errors
+    /// Any [`ClientError`]; [`ClientError::Refused`] with status 403 where drills are off.
+    pub async fn fail(&self, endpoint: &Endpoint, action: FailAction) -> Result<Via, ClientError> {
+        let call = Call::admin(Method::POST, "/admin/fail").json(json!({ "action": action.as_str() }));
+        Ok(self.sender.send_once(&call, endpoint).await?.via)
+    }
+
+    /// Ends a drill on this node.
+    ///
+    /// # Errors
+    /// As [`fail`](Self::fail).
+    pub async fn restore(&self, endpoint: &Endpoint) -> Result<Via, ClientError> {
+        Ok(self.sender.send_once(&Call::admin(Method::POST, "/admin/restore"), endpoint).await?.via)
+    }
+}
+
+fn setting_path(key: &str) -> String {
+    format!("/cluster/settings/{}", utf8_percent_encode(key, UNRESERVED))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::admin_token::AdminToken;
+    use crate::test_server::{TestServer, refusing_endpoint, response};
+
+    const SETTING: &[u8] = br#"{"key": "bits", "value": 2, "version": 17, "updated_at": "2026-11-24T10:00:00.123Z",
+        "updated_by": {"name": null, "authority": "admin_token", "via": "n2"}, "previous": 1, "request_id": "r1"}"#;
+    const PATIENT: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_write_carries_its_conditions_and_who_does_it() {
+        let node = TestServer::start(vec![response(200, JSON, &[], SETTING)]).await;
+        let token = AdminToken::new("s3cret").unwrap();
+        let client = Client::builder([node.endpoint()]).admin_token(token).build().unwrap();
+        let options = PutOptions {
+            if_version: Some(16),
+            idempotency_key: Some("k1".into()),
+            operator: Some("alice".into()),
+        };
+        let setting = client.put_setting("note.a b/ü", &json!("x"), &options).await.unwrap();
+        assert_eq!((setting.version, setting.request_id.as_deref()), (17, Some("r1")));
+        let sent = node.last_request();
+        assert!(
+            sent.starts_with("PUT /cluster/settings/note.a%20b%2F%C3%BC HTTP/1.1\r\n"),
+            "the key is one segment of the path: {sent}"
+        );
+        for expected in [
+            "idempotency-key: k1\r\n",
+            "if-match: \"16\"\r\n",
+            "x-steg-operator: alice\r\n",
+            "authorization: Bearer s3cret\r\n",
+            "\r\n\r\n{\"value\":\"x\"}",
+        ] {
+            assert!(sent.contains(expected), "{expected:?} in {sent}");
+        }
+        assert!(!format!("{client:?}").contains("s3cret"));
+    }
+
+    #[tokio::test]
+    async fn the_token_stays_out_of_other_calls_and_of_errors() {
+        let status = br#"{"cluster_name": "c", "node_id": "n1", "term": 1, "quorum": true, "nodes": []}"#;
+        let node = TestServer::start(vec![response(200, JSON, &[], status)]).await;
+        let token = AdminToken::new("s3cret").unwrap();
+        let client = Client::builder([node.endpoint()]).admin_token(token).build().unwrap();
+        client.status().await.unwrap();
+        assert!(!node.last_request().contains("authorization"));
+
+        let error = client.fail(&refusing_endpoint(), FailAction::Crash).await.unwrap_err();
+        assert!(!format!("{error:?}").contains("s3cret"));
+    }
+
+    #[tokio::test]
+    async fn a_write_is_repeated_under_the_same_key() {
+        let unknown = br#"{"status": 504, "code": "outcome_unknown"}"#;
+        let first =
+            TestServer::start(vec![Vec::new(), response(504, "application/problem+json", &[], unknown)])
+                .await;
+        let second = TestServer::start(vec![response(200, JSON, &[], SETTING)]).await;
+        // One server twice: it cuts the connection first and does not know the outcome then.
+        let client = Client::builder([first.endpoint(), first.endpoint(), second.endpoint()])
+            .request_timeout(PATIENT)
+            .build()
+            .unwrap();
+        client.put_setting("bits", &json!(2), &PutOptions::default()).await.unwrap();
+        let key = |request: String| {
+            request.lines().find_map(|line| Some(line.strip_prefix("idempotency-key: ")?.to_owned())).unwrap()
+        };
+        assert_eq!(key(first.last_request()), key(second.last_request()));
+    }
+
+    #[tokio::test]
+    async fn a_drill_goes_to_its_node_once() {
+        let node = TestServer::start(vec![response(202, JSON, &[], br#"{"action": "pause"}"#)]).await;
+        let client = Client::builder([refusing_endpoint(), node.endpoint()]).build().unwrap();
+        client.fail(&node.endpoint(), FailAction::Pause).await.unwrap();
+        let sent = node.last_request();
+        assert!(sent.starts_with("POST /admin/fail HTTP/1.1\r\n"), "{sent}");
+        assert!(sent.ends_with("{\"action\":\"pause\"}"), "{sent}");
+        assert_eq!(client.restore(&refusing_endpoint()).await.unwrap_err().via().unwrap().attempts(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_missing_quorum_does_not_turn_other_work_away() {
+        let body = br#"{"status": 503, "code": "no_quorum"}"#;
+        let no_quorum = || response(503, "application/problem+json", &[("retry-after", "3600")], body);
+        let node = TestServer::start(vec![no_quorum(), response(200, "image/png", &[], b"PNG")]).await;
+        let client = Client::builder([node.endpoint(), refusing_endpoint()]).max_retries(0).build().unwrap();
+        let error = client.settings().await.unwrap_err();
+        assert_eq!(error.kind().as_str(), "no_quorum");
+        // The next in turn is the other endpoint; then it is this node's turn again, and it is not avoided.
+        assert!(client.dataset(0).await.is_err());
+        client.dataset(0).await.unwrap();
+    }
+}

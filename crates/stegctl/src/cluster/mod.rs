@@ -1,0 +1,232 @@
+//! The commands that ask a cluster.
+//!
+//! Any server will do: one that does not answer is passed over for the next. With `--output json` standard output is
+//! what the server answered, as it came.
+
+mod servers;
+mod tables;
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use client::{Client, ClientError, ClusterStatus, PutOptions, Reply, Setting};
+use serde_json::Value;
+
+use crate::commands::print;
+use crate::failure::Failure;
+use servers::Servers;
+
+/// The sign of a setting that is text whatever it looks like.
+const NOTE_PREFIX: &str = "note.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    /// Fail when there is no quorum (status 8) or a node is not healthy (status 10)
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MemberCommand {
+    /// Say who belongs to the cluster, who votes, and whom it waits for
+    List(Ask),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SettingsCommand {
+    /// Say which settings are set
+    List(Ask),
+    /// Say what a setting is and who set it
+    Get(Get),
+    /// Change a setting for the whole cluster
+    ///
+    /// bits (1 to 4), compress (true, false), metadata (keep, strip), or note.NAME (any text).
+    Set(Set),
+    /// Unset a setting: every node goes back to its configuration
+    Delete(Delete),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    #[command(flatten)]
+    cluster: ClusterOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// The setting, such as bits
+    key: String,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// The setting, such as bits
+    key: String,
+    /// Its value: JSON if it is JSON, else text; always text for note.NAME
+    #[arg(allow_hyphen_values = true)]
+    value: String,
+    #[command(flatten)]
+    write: WriteOptions,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The setting, such as bits
+    key: String,
+    #[command(flatten)]
+    write: WriteOptions,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+}
+
+/// How a change is made.
+#[derive(Debug, Args)]
+struct WriteOptions {
+    /// Only if the setting still has this version
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
+    /// Who makes the change, for the record
+    #[arg(long, value_name = "NAME", env = "USER")]
+    operator: Option<String>,
+}
+
+impl WriteOptions {
+    fn put_options(&self) -> PutOptions {
+        // An empty $USER names nobody.
+        let operator = self.operator.clone().filter(|name| !name.is_empty());
+        PutOptions { if_version: self.if_version, idempotency_key: None, operator }
+    }
+}
+
+/// Which cluster, and how it is asked.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cluster")]
+struct ClusterOptions {
+    #[command(flatten)]
+    servers: Servers,
+    /// Time for the whole call, tries on other servers included, such as 5s or 500ms
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// Form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Table,
+    /// The server's JSON, one object
+    Json,
+}
+
+pub(crate) fn status(command: &Status) -> Result<(), Failure> {
+    let status = show(
+        &command.cluster,
+        async |client| client.fetch_status().await.map_err(|error| Failure::of_call(&error)),
+        tables::status,
+    )?;
+    if command.check { check(&status) } else { Ok(()) }
+}
+
+pub(crate) fn member(command: &MemberCommand) -> Result<(), Failure> {
+    let MemberCommand::List(Ask { cluster }) = command;
+    let fetch = async |client: Client| client.fetch_members().await.map_err(|error| Failure::of_call(&error));
+    show(cluster, fetch, tables::members).map(drop)
+}
+
+pub(crate) fn settings(command: &SettingsCommand) -> Result<(), Failure> {
+    let one = |setting: &Setting| tables::settings(std::slice::from_ref(setting));
+    let not_done = |error: ClientError| Failure::of_call(&error);
+    let not_changed = |error: ClientError| Failure::of_change(&error);
+    match command {
+        SettingsCommand::List(Ask { cluster }) => {
+            let fetch = async |client: Client| client.fetch_settings().await.map_err(not_done);
+            show(cluster, fetch, |all| tables::settings(&all.settings)).map(drop)
+        }
+        SettingsCommand::Get(Get { key, cluster }) => {
+            let fetch = async |client: Client| client.fetch_setting(key).await.map_err(not_done);
+            show(cluster, fetch, one).map(drop)
+        }
+        SettingsCommand::Set(Set { key, value, write, cluster }) => {
+            let (value, options) = (parse_value(key, value), write.put_options());
+            let fetch = async |client: Client| {
+                client.fetch_put_setting(key, &value, &options).await.map_err(not_changed)
+            };
+            show(cluster, fetch, one).map(drop)
+        }
+        SettingsCommand::Delete(Delete { key, write, cluster }) => {
+            let options = write.put_options();
+            let fetch =
+                async |client: Client| client.fetch_delete_setting(key, &options).await.map_err(not_changed);
+            show(cluster, fetch, one).map(drop)
+        }
+    }
+}
+
+/// Asks, prints the answer, and gives it back.
+fn show<A>(
+    options: &ClusterOptions,
+    fetch: impl AsyncFnOnce(Client) -> Result<Reply<A>, Failure>,
+    table: impl FnOnce(&A) -> String,
+) -> Result<A, Failure> {
+    let client = options.servers.connect(options.timeout).map_err(|error| Failure::setup(&error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::setup(&error.into()))?;
+    let reply = runtime.block_on(fetch(client))?;
+    let json = String::from_utf8_lossy(reply.body()).trim_end().to_owned() + "\n";
+    let answer = reply.read().map_err(|error| Failure::of_call(&error))?;
+    print(&match options.output {
+        Output::Table => table(&answer),
+        Output::Json => json,
+    })?;
+    Ok(answer)
+}
+
+fn check(status: &ClusterStatus) -> Result<(), Failure> {
+    if !status.quorum {
+        return Err(Failure::no_quorum(format!("{} sees no quorum", tables::plain(&status.node_id))));
+    }
+    let ill: Vec<_> =
+        status.nodes.iter().filter(|node| !node.healthy).map(|node| tables::plain(&node.id)).collect();
+    if ill.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::not_healthy(format!("not healthy: {}", ill.join(", "))))
+}
+
+fn parse_value(key: &str, text: &str) -> Value {
+    let as_text = || Value::String(text.to_owned());
+    if key.starts_with(NOTE_PREFIX) {
+        return as_text();
+    }
+    serde_json::from_str(text).unwrap_or_else(|_| as_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_json_where_they_are_and_notes_are_text() {
+        let check = |key, text, expected: Value| assert_eq!(parse_value(key, text), expected, "{key} {text}");
+        check("bits", "2", json!(2));
+        check("compress", "false", json!(false));
+        check("metadata", "keep", json!("keep"));
+        check("metadata", "\"keep\"", json!("keep"));
+        check("note.motd", "2", json!("2"));
+        check("note.motd", "true", json!("true"));
+        check("bits", "", json!(""));
+    }
+}

@@ -1,0 +1,125 @@
+//! Which servers are asked, and with which token.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use client::{AdminToken, Client, Endpoint};
+use serde::Deserialize;
+
+/// The three nodes of `server demo` and of config/local.yaml.
+const DEFAULT_SERVERS: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";
+/// The variable with the servers' addresses.
+const SERVERS_VARIABLE: &str = "STEG_SERVERS";
+/// Largest file that is read for a configuration or a token.
+const MAX_FILE_LEN_BYTES: u64 = 1024 * 1024;
+/// More than fit into any timeout: the time decides, so that an election is waited out.
+const MAX_RETRIES: u32 = 1000;
+
+/// Which servers are asked, and with which token.
+#[derive(Debug, Args)]
+pub(super) struct Servers {
+    /// Servers to ask, separated by commas or given more than once; the environment variable STEG_SERVERS does the
+    /// same [default: http://127.0.0.1:8081 to 8083]
+    #[arg(long = "server", value_name = "URL", value_delimiter = ',', conflicts_with = "config")]
+    servers: Vec<Endpoint>,
+    /// Ask the nodes of this configuration file (YAML) instead
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// File with the token for changes that do not come from the server's own machine
+    #[arg(long, value_name = "FILE", env = "STEG_ADMIN_TOKEN_FILE")]
+    admin_token_file: Option<PathBuf>,
+}
+
+impl Servers {
+    /// A client of these servers.
+    pub(super) fn connect(&self, timeout: Duration) -> anyhow::Result<Client> {
+        ensure!(!timeout.is_zero(), "the timeout must be more than zero");
+        let endpoints = self.endpoints(std::env::var(SERVERS_VARIABLE).ok().as_deref())?;
+        let mut builder = Client::builder(endpoints).request_timeout(timeout).max_retries(MAX_RETRIES);
+        if let Some(path) = &self.admin_token_file {
+            let read = || Ok::<_, anyhow::Error>(AdminToken::new(&read_text(path)?)?);
+            let token = read().with_context(|| format!("cannot use the token file {}", path.display()))?;
+            builder = builder.admin_token(token);
+        }
+        Ok(builder.build()?)
+    }
+
+    /// Flags beat the environment, which beats the default.
+    fn endpoints(&self, variable: Option<&str>) -> anyhow::Result<Vec<Endpoint>> {
+        if !self.servers.is_empty() {
+            return Ok(self.servers.clone());
+        }
+        if let Some(path) = &self.config {
+            let read = || nodes(&read_text(path)?);
+            return read().with_context(|| format!("cannot use the configuration file {}", path.display()));
+        }
+        match variable.filter(|text| !text.trim().is_empty()) {
+            Some(text) => parse_list(text).with_context(|| format!("cannot use {SERVERS_VARIABLE}")),
+            None => parse_list(DEFAULT_SERVERS),
+        }
+    }
+}
+
+fn parse_list(text: &str) -> anyhow::Result<Vec<Endpoint>> {
+    text.split(',').map(|url| Ok(url.parse()?)).collect()
+}
+
+/// The addresses of the nodes in a cluster's configuration; what else is in it is the nodes' business.
+fn nodes(text: &str) -> anyhow::Result<Vec<Endpoint>> {
+    #[derive(Deserialize)]
+    struct File {
+        #[serde(default)]
+        nodes: Vec<Node>,
+    }
+    #[derive(Deserialize)]
+    struct Node {
+        ip: IpAddr,
+        http_port: u16,
+    }
+    let file: File = serde_saphyr::from_str(text)?;
+    if file.nodes.is_empty() {
+        bail!("it names no nodes");
+    }
+    let endpoint = |node: &Node| Ok(format!("http://{}", SocketAddr::new(node.ip, node.http_port)).parse()?);
+    file.nodes.iter().map(endpoint).collect()
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE_LEN_BYTES + 1).read_to_string(&mut text)?;
+    ensure!(text.len() as u64 <= MAX_FILE_LEN_BYTES, "it is larger than {MAX_FILE_LEN_BYTES} bytes");
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_beat_the_environment_and_the_environment_beats_the_default() {
+        let check = |servers: &[&str], variable: Option<&str>, expected: &[&str]| {
+            let servers = servers.iter().map(|url| url.parse().unwrap()).collect();
+            let servers = Servers { servers, config: None, admin_token_file: None };
+            let found: Vec<_> =
+                servers.endpoints(variable).unwrap().iter().map(Endpoint::to_string).collect();
+            assert_eq!(found, expected);
+        };
+        check(&["http://a"], Some("http://b"), &["http://a"]);
+        check(&[], Some("http://b, http://c"), &["http://b", "http://c"]);
+        let local = ["http://127.0.0.1:8081", "http://127.0.0.1:8082", "http://127.0.0.1:8083"];
+        check(&[], Some(" "), &local);
+        check(&[], None, &local);
+    }
+
+    #[test]
+    fn a_configuration_gives_its_nodes() {
+        let text = "cluster_name: x\nnodes:\n  - { id: n1, ip: 10.0.0.1, http_port: 8081, raft_port: 1 }\n";
+        assert_eq!(nodes(text).unwrap()[0].as_str(), "http://10.0.0.1:8081");
+        assert_eq!(nodes("cluster_name: x").unwrap_err().to_string(), "it names no nodes");
+    }
+}
