@@ -9,6 +9,7 @@ use tracing::debug;
 
 use crate::catalog::{Command, Outcome};
 use crate::core::{Core, Moment};
+use crate::events::unix_ms;
 use crate::handle::ControlError;
 use crate::message::{Call, Envelope, Refused, Reply};
 use crate::network::CallError;
@@ -188,10 +189,13 @@ async fn forward(core: &Core, moment: &Moment, call: Call, until: Instant) -> At
 }
 
 /// Proposes the command if this node leads.
-pub(crate) async fn propose_here(core: &Core, node: &Node, command: Command, until: Instant) -> Reply {
+///
+/// The time that counts is the leader's: one node with a wrong clock must not make all of them forget.
+pub(crate) async fn propose_here(core: &Core, node: &Node, mut command: Command, until: Instant) -> Reply {
     if let Some(refused) = cannot_lead(core) {
         return Reply::Refused(refused);
     }
+    command.proposed_at_ms = unix_ms();
     match tokio::time::timeout_at(until.into(), node.raft.client_write(command)).await {
         Ok(Ok(written)) => Reply::Outcome(Box::new(written.data)),
         Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => {

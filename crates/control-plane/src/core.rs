@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use openraft::{Instant as _, RaftMetrics, ServerState};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Events;
-use crate::handle::Options;
+use crate::handle::{MAX_UNDER_WAY, Options};
 use crate::identity::{DataDir, Identity};
 use crate::membership::{View, waiting_for};
 use crate::message::Report;
@@ -46,6 +46,8 @@ pub(crate) struct Core {
     pub pause: Pause,
     /// Another cluster that this one's nodes were seen in, without a rule for which of them stays.
     pub stranger: Mutex<Option<String>>,
+    /// Places for reads and writes under way.
+    pub places: Arc<Semaphore>,
     /// A test keeps this node from changing the membership.
     #[cfg(test)]
     pub hold_membership: std::sync::atomic::AtomicBool,
@@ -72,6 +74,7 @@ impl Core {
             changed: Notify::new(),
             pause,
             stranger: Mutex::new(None),
+            places: Arc::new(Semaphore::new(MAX_UNDER_WAY)),
             #[cfg(test)]
             hold_membership: std::sync::atomic::AtomicBool::new(false),
             started: Instant::now(),
@@ -119,11 +122,15 @@ impl Core {
 
     /// What this node says of itself to a peer that probes it.
     pub(crate) fn report(&self, asking: RaftId) -> Report {
-        let moment = self.moment();
+        self.report_at(&self.moment(), asking)
+    }
+
+    fn report_at(&self, moment: &Moment, asking: RaftId) -> Report {
         let membership = moment.membership();
         Report {
             raft_id: moment.identity.raft_id,
-            cluster_id: moment.identity.cluster_id,
+            // One that was only heard of is not told on: it may be gone, and whoever asks may found another one.
+            cluster_id: moment.identity.cluster_id.filter(|_| moment.has_log() || moment.identity.founder),
             largest_voter_set: moment.largest_voter_set(),
             role: moment.standing.role,
             voter: moment.is_voter(moment.identity.raft_id),
@@ -162,7 +169,7 @@ impl Core {
         let all = self.options.nodes.iter();
         all.map(|address| {
             if address.name == self.options.me {
-                let report = self.report(moment.identity.raft_id);
+                let report = self.report_at(moment, moment.identity.raft_id);
                 let healthy = !self.pause.is_paused();
                 return NodeStatus {
                     healthy,
@@ -280,9 +287,18 @@ impl Moment {
         self.metrics.as_ref().is_some_and(|metrics| metrics.state == ServerState::Leader)
     }
 
-    /// Most voters that a committed membership ever had.
+    /// Most voters that a membership in this node's log or state ever had.
     pub(crate) fn largest_voter_set(&self) -> usize {
-        self.node.as_ref().map_or(0, |node| node.state.largest_voter_set())
+        let applied = self.node.as_ref().map_or(0, |node| node.state.largest_voter_set());
+        // After a power loss the applied state may be behind the log.
+        let membership = self.membership();
+        let configs = membership.iter().flat_map(|m| m.membership().get_joint_config());
+        configs.map(std::collections::BTreeSet::len).max().unwrap_or(0).max(applied)
+    }
+
+    /// Whether there is anything in the log.
+    fn has_log(&self) -> bool {
+        self.metrics.as_ref().is_some_and(|metrics| metrics.last_log_index.is_some())
     }
 
     /// The index of the last entry applied here.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::broadcast;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::calls;
 use crate::catalog::{Command, Outcome, Setting, SettingKey};
@@ -17,6 +18,12 @@ use crate::secret::{ClusterSecret, SecretError};
 use crate::status::{ClusterStatus, Event, EventKind, Members, NodeAddress, NodeFigures};
 use crate::storage::FlushStats;
 use crate::threads::Threads;
+
+/// Reads and writes under way on one node, at most. A follower forwards each on a connection of its own, and a leader has
+/// places for those of all its followers.
+pub(crate) const MAX_UNDER_WAY: usize = 64;
+/// How long handing over may take.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(6);
 
 /// Everything the control plane is told at its start.
 pub struct Options {
@@ -118,6 +125,12 @@ pub enum ControlError {
     /// It was proposed, and the deadline came before an answer.
     #[error("it was proposed, but no answer came in time: it may or may not have been done")]
     OutcomeUnknown,
+    /// As many reads and writes as may be are under way on this node. Nothing was proposed.
+    #[error("{max} reads and writes of the control plane are under way on this node already")]
+    Overloaded {
+        /// How many.
+        max: usize,
+    },
     /// The local storage failed. Nothing was proposed.
     #[error("this node's storage failed: {0}")]
     Storage(String),
@@ -134,6 +147,7 @@ impl ControlError {
             Self::NotJoined { .. } => "not_joined",
             Self::ForeignCluster { .. } => "foreign_cluster",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::Overloaded { .. } => "overloaded",
             Self::Storage(_) => "storage_failed",
             Self::Stopped => "stopped",
         }
@@ -204,8 +218,14 @@ impl ControlPlane {
     /// # Errors
     /// [`ControlError`]; all but [`ControlError::OutcomeUnknown`] promise that nothing was proposed.
     pub async fn submit(&self, command: Command, deadline: Instant) -> Result<Outcome, ControlError> {
+        let place = self.place()?;
         let core = Arc::clone(&self.core);
-        self.on_own_threads(async move { calls::submit(&core, command, deadline).await }).await
+        // Not cut off with its caller: whether it was done must be found out.
+        let submitted = self.threads.raft.spawn(async move {
+            let _place = place;
+            calls::submit(&core, command, deadline).await
+        });
+        submitted.await.unwrap_or(Err(ControlError::OutcomeUnknown))
     }
 
     /// The cluster's secret, for fingerprints and request ids.
@@ -238,6 +258,15 @@ impl ControlPlane {
         self.core.links.resume();
     }
 
+    /// Hands leadership over if this node leads and another voter answers; it goes on as a follower.
+    pub async fn hand_over(&self) {
+        let core = Arc::clone(&self.core);
+        let handed_over = self.threads.raft.spawn(async move {
+            tokio::time::timeout(HAND_OVER_WITHIN, crate::tasks::handover::hand_over(&core)).await
+        });
+        let _ = handed_over.await;
+    }
+
     /// Hands leadership over if this node leads, then stops. Returns once everything is on disk and the port is free.
     ///
     /// May be called again: whoever does waits for the end too.
@@ -246,10 +275,7 @@ impl ControlPlane {
         if self.core.stopping.is_cancelled() {
             return;
         }
-        let core = Arc::clone(&self.core);
-        let handed_over =
-            self.threads.raft.spawn(async move { crate::tasks::handover::hand_over(&core).await });
-        let _ = handed_over.await;
+        self.hand_over().await;
         self.core.stopping.cancel();
         let core = Arc::clone(&self.core);
         let closed = self.threads.raft.spawn(async move { raft::close(&core).await });
@@ -269,14 +295,19 @@ impl ControlPlane {
         {
             return Ok(read(&node));
         }
-        self.on_own_threads(async move { Ok(read(&*calls::linearize(&core, deadline).await?)) }).await
+        let place = self.place()?;
+        let reading = self.threads.raft.spawn(async move {
+            let _place = place;
+            Ok(read(&*calls::linearize(&core, deadline).await?))
+        });
+        // A read that nobody waits for any more ends.
+        AbortOnDropHandle::new(reading).await.unwrap_or(Err(ControlError::Stopped))
     }
 
-    async fn on_own_threads<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, ControlError>> + Send + 'static,
-    ) -> Result<T, ControlError> {
-        self.threads.raft.spawn(work).await.unwrap_or(Err(ControlError::Stopped))
+    /// A place among the reads and writes under way.
+    fn place(&self) -> Result<OwnedSemaphorePermit, ControlError> {
+        let places = Arc::clone(&self.core.places);
+        places.try_acquire_owned().map_err(|_| ControlError::Overloaded { max: MAX_UNDER_WAY })
     }
 }
 

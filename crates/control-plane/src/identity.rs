@@ -3,7 +3,9 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{ClusterId, RaftId};
@@ -46,7 +48,9 @@ struct StoredV1 {
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
-    identity: std::sync::Mutex<Identity>,
+    identity: ArcSwap<Identity>,
+    /// Held while the identity is being changed; reading does not wait for the disk.
+    changing: Mutex<()>,
     _lock: File,
 }
 
@@ -136,12 +140,17 @@ impl DataDir {
             Some(identity) => identity,
             None => mint(path, name)?,
         };
-        Ok(Self { path: path.to_owned(), identity: std::sync::Mutex::new(identity), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            identity: ArcSwap::from_pointee(identity),
+            changing: Mutex::new(()),
+            _lock: lock,
+        })
     }
 
     /// Who this directory is.
     pub(crate) fn identity(&self) -> Identity {
-        self.identity.lock().expect("no panic while it is held").clone()
+        Identity::clone(&self.identity.load())
     }
 
     /// Where it is.
@@ -170,11 +179,11 @@ impl DataDir {
     }
 
     fn change(&self, change: impl FnOnce(&mut Identity)) -> Result<(), DataDirError> {
-        let mut held = self.identity.lock().expect("no panic while it is held");
-        let mut identity = held.clone();
+        let _changing = self.changing.lock().expect("no panic while it is held");
+        let mut identity = self.identity();
         change(&mut identity);
         write(&self.path, &identity)?;
-        *held = identity;
+        self.identity.store(Arc::new(identity));
         Ok(())
     }
 }

@@ -132,6 +132,8 @@ pub(crate) struct Probe {
     pub seq: u64,
     /// Who asks.
     pub from: RaftId,
+    /// The cluster that it belongs to.
+    pub cluster: Option<ClusterId>,
 }
 
 /// What a node says of itself when it is probed. Answered from memory; unknown fields of newer releases are ignored.

@@ -26,6 +26,10 @@ pub(crate) fn notices(
     } else if let Some(message) = core.stranger.lock().expect("no panic while it is held").clone() {
         tell("foreign_cluster_met", message);
     }
+    for (name, peer) in peers.iter().filter(|(_, peer)| peer.refuses(moment.now)) {
+        let reason = peer.failure.clone().unwrap_or_default();
+        tell("peer_refuses", format!("{name} is there but does not talk to {}: {reason}", core.options.me));
+    }
     if moment.identity.cluster_id.is_none() {
         tell("not_joined", waits_to_join(core, moment, peers));
     } else if moment.identity.gave_way_to.is_none() {

@@ -12,6 +12,9 @@ pub(crate) const HEALTHY_WITHIN: Duration = Duration::from_millis(500);
 /// What a node said counts for this time.
 pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
+/// A refusal counts for this time.
+const REFUSED_WITHIN: Duration = Duration::from_secs(2);
+
 /// One peer, as the probes found it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Peer {
@@ -23,6 +26,8 @@ pub(crate) struct Peer {
     pub failed_probes: u64,
     /// Why the last one failed.
     pub failure: Option<String>,
+    /// When it last refused to talk to this node: it is there, but has another key, version or cluster name.
+    pub refused_at: Option<Instant>,
 }
 
 impl Peer {
@@ -36,9 +41,22 @@ impl Peer {
         self.report.as_ref().filter(|_| self.heard_within(HEARD_WITHIN, now))
     }
 
+    /// Whether it refused to talk to this node lately.
+    pub(crate) fn refuses(&self, now: Instant) -> bool {
+        self.refused_at.is_some_and(|at| now.saturating_duration_since(at) < REFUSED_WITHIN)
+    }
+
     fn heard_within(&self, limit: Duration, now: Instant) -> bool {
         self.answered_at.is_some_and(|at| now.saturating_duration_since(at) < limit)
     }
+}
+
+/// Why a probe failed.
+pub(crate) struct Failure {
+    /// In words.
+    pub reason: String,
+    /// Whether the peer is there but refused to talk to this node.
+    pub refused: bool,
 }
 
 /// All peers by name. Locked for moments only.
@@ -53,18 +71,18 @@ impl Peers {
 
     /// The peer answered. Returns how it was before.
     pub(crate) fn answered(&self, name: &str, report: Report, now: Instant) -> Peer {
-        let after =
-            Peer { answered_at: Some(now), report: Some(Arc::new(report)), failed_probes: 0, failure: None };
+        let after = Peer { answered_at: Some(now), report: Some(Arc::new(report)), ..Peer::default() };
         let mut peers = self.0.lock().expect("no panic while it is held");
         peers.insert(name.to_owned(), after).unwrap_or_default()
     }
 
     /// A probe of the peer failed. Returns how many have in a row.
-    pub(crate) fn failed(&self, name: &str, failure: String) -> u64 {
+    pub(crate) fn failed(&self, name: &str, failure: &Failure) -> u64 {
         let mut peers = self.0.lock().expect("no panic while it is held");
         let peer = peers.entry(name.to_owned()).or_default();
         peer.failed_probes += 1;
-        peer.failure = Some(failure);
+        peer.failure = Some(failure.reason.clone());
+        peer.refused_at = if failure.refused { Some(Instant::now()) } else { peer.refused_at };
         peer.failed_probes
     }
 

@@ -16,6 +16,10 @@ use crate::types::{LogId, RaftId, TypeConfig};
 
 /// Entries that stay in the log after a snapshot, for followers that are a little behind.
 const ENTRIES_KEPT: u64 = 1000;
+/// How long closing may take: a disk that hangs must not keep a node from ending.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// Entries in one append, so that it fits into a frame by far.
+const MAX_ENTRIES_PER_APPEND: u64 = 128;
 /// Between two attempts to open a storage that failed: doubled each time up to the second.
 const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -109,6 +113,7 @@ fn raft_config(
         quorum_loss_probe_interval: Some(2 * lease_ms),
         // A peer that comes back is found within a tenth of a second.
         backoff: "20ms 20ms 50ms ...100ms".to_owned(),
+        max_payload_entries: MAX_ENTRIES_PER_APPEND,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_every),
         max_in_snapshot_log_to_keep: ENTRIES_KEPT,
         ..Config::default()
@@ -121,10 +126,14 @@ fn raft_config(
 pub(crate) async fn supervise(core: Arc<Core>) {
     let mut wait = REOPEN_AFTER.0;
     loop {
+        let running_since = Instant::now();
         let Some(ended) = core.stopping.run_until_cancelled(until_fatal(&core)).await else { return };
         error!(failure = ended, "raft ended; opening its storage again");
         *core.failure.lock().expect("no panic while it is held") = Some(ended);
         close(&core).await;
+        if running_since.elapsed() > 2 * REOPEN_AFTER.1 {
+            wait = REOPEN_AFTER.0;
+        }
         loop {
             if core.stopping.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
@@ -133,6 +142,9 @@ pub(crate) async fn supervise(core: Arc<Core>) {
             match Node::open(&core).await {
                 Ok(node) => {
                     core.node.store(Some(Arc::new(node)));
+                    if core.stopping.is_cancelled() {
+                        return close(&core).await;
+                    }
                     *core.failure.lock().expect("no panic while it is held") = None;
                     core.changed.notify_waiters();
                     info!("the storage was opened again");
@@ -166,10 +178,15 @@ async fn until_fatal(core: &Core) -> String {
 /// Ends the running Raft and closes its files, whoever still has a handle.
 pub(crate) async fn close(core: &Core) {
     let Some(node) = core.node.swap(None) else { return };
-    let _ = node.raft.shutdown().await;
-    // The log first: what is applied must be durable there.
-    node.log.clone().close().await;
-    node.state.close().await;
+    let closing = async {
+        let _ = node.raft.shutdown().await;
+        // The log first: what is applied must be durable there.
+        node.log.clone().close().await;
+        node.state.close().await;
+    };
+    if tokio::time::timeout(CLOSE_WITHIN, closing).await.is_err() {
+        error!("the storage does not close in time; what was promised is on disk already");
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use crate::types::{ClusterId, RaftId, TypeConfig};
 
 /// How long the sender of a snapshot may take for a chunk.
 const CHUNK_WITHIN: Duration = Duration::from_secs(10);
+/// How long Raft may take for an append or a vote.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// How long a caller's request may go on here, at most.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -63,8 +65,11 @@ async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply
     };
     let bounded = |timeout_ms: u64| Instant::now() + Duration::from_millis(timeout_ms).min(MAX_TIMEOUT);
     match envelope.body {
-        Call::Append(request) => append(&node, request).await,
-        Call::Vote(request) => node.raft.vote(request).await.map_or_else(|fatal| ended(&fatal), Reply::Vote),
+        Call::Append(request) => within(append(&node, request)).await,
+        Call::Vote(request) => {
+            within(async { node.raft.vote(request).await.map_or_else(|fatal| ended(&fatal), Reply::Vote) })
+                .await
+        }
         Call::PreVote(request) => {
             node.raft.pre_vote(request).await.map_or_else(|fatal| ended(&fatal), Reply::Vote)
         }
@@ -80,6 +85,12 @@ async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply
         }
         Call::Join { name } => crate::tasks::join::admit_learner(core, &node, envelope.from, &name).await,
     }
+}
+
+/// A caller has long given up on a disk that takes this long: the connection's place is of more use.
+async fn within(reply: impl Future<Output = Reply>) -> Reply {
+    let late = || Reply::Refused(Refused::NotReady("the disk is too slow".to_owned()));
+    timeout(ANSWER_WITHIN, reply).await.unwrap_or_else(|_| late())
 }
 
 /// Whether a call is meant for this data directory and its cluster.

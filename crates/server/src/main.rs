@@ -188,7 +188,7 @@ fn watch_signals(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
                 stop.cancel();
                 // Leadership goes to another node while the requests under way here are finished.
                 let control = app.control.clone();
-                tokio::spawn(async move { control.stop().await });
+                tokio::spawn(async move { control.hand_over().await });
             } else {
                 warn!("second signal: stopping at once");
                 std::process::exit(1);

@@ -18,7 +18,7 @@ const MAX_ACTOR_CHARS: usize = 100;
 pub struct Command {
     /// What makes repeating it safe.
     pub request: RequestKey,
-    /// When it was proposed, in milliseconds since 1970, by the clock of the node that took it in.
+    /// When it was proposed, in milliseconds since 1970, by the clock of the leader.
     pub proposed_at_ms: u64,
     /// Who asked for it.
     pub actor: Actor,

@@ -154,7 +154,7 @@ pub struct Setting {
     pub value: SettingValue,
     /// The log index of the command that set it. It grows with every change, also across a deletion.
     pub version: u64,
-    /// When, in milliseconds since 1970, by the clock of the node that took the request in.
+    /// When, in milliseconds since 1970, by the clock of the leader.
     pub updated_at_ms: u64,
     /// Who.
     pub updated_by: Actor,

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Duration, Instant};
 
 use super::frame::{Channel, FrameError, encode};
 use super::handshake::{self, HANDSHAKE_TIME_LIMIT, HandshakeError, Identity, Purpose};
@@ -19,6 +20,10 @@ use super::{Pause, tune};
 
 /// Connections without a call that are kept for each peer.
 const MAX_IDLE_PER_PEER: usize = 8;
+/// Connections to a peer that are being made at a time, for calls.
+const MAX_DIALLING_PER_PEER: usize = 4;
+/// How long making one may take, whoever still waits for it.
+const DIAL_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +113,7 @@ struct Inner {
 struct Peer {
     address: SocketAddr,
     idle: Mutex<Vec<Channel>>,
+    dialling: Arc<Semaphore>,
 }
 
 impl Links {
@@ -117,7 +123,8 @@ impl Links {
         peers: impl IntoIterator<Item = (String, SocketAddr)>,
         pause: Pause,
     ) -> Self {
-        let peer = |address| Peer { address, idle: Mutex::default() };
+        let dialling = || Arc::new(Semaphore::new(MAX_DIALLING_PER_PEER));
+        let peer = |address| Peer { address, idle: Mutex::default(), dialling: dialling() };
         let peers = peers.into_iter().map(|(name, address)| (name, peer(address))).collect();
         Self(Arc::new(Inner { identity, pause, peers }))
     }
@@ -140,7 +147,7 @@ impl Links {
                 answered => return answered,
             }
         }
-        let channel = self.dial(peer, Purpose::Rpc, deadline).await?;
+        let channel = self.connection(peer, deadline).await?;
         self.exchange(peer, channel, &body, deadline).await
     }
 
@@ -157,9 +164,35 @@ impl Links {
         let body = self.body(peer, request)?;
         let channel = match self.take_idle(peer) {
             Some(channel) => channel,
-            None => self.dial(peer, Purpose::Rpc, deadline).await?,
+            None => self.connection(peer, deadline).await?,
         };
         self.exchange(peer, channel, &body, deadline).await
+    }
+
+    /// A new connection for a call. Making one takes several round trips, more than a heartbeat may take: it is made on a
+    /// task of its own, and if the caller gives up meanwhile, it is kept for the next call.
+    async fn connection(&self, peer: &str, deadline: Instant) -> Result<Channel, CallError> {
+        let not_sent = |source| CallError::NotSent { peer: peer.to_owned(), source };
+        let dialling = self.0.peers.get(peer).map(|peer| Arc::clone(&peer.dialling));
+        let dialling = dialling.ok_or_else(|| not_sent(Unsent::UnknownPeer))?;
+        let permit = tokio::time::timeout_at(deadline, dialling.acquire_owned()).await;
+        let permit = permit.map_err(|_| not_sent(Unsent::Deadline))?.expect("the semaphore is never closed");
+        if let Some(channel) = self.take_idle(peer) {
+            return Ok(channel);
+        }
+        let (sender, receiver) = oneshot::channel();
+        let (links, name) = (self.clone(), peer.to_owned());
+        tokio::spawn(async move {
+            let _permit = permit;
+            let dialled = links.dial(&name, Purpose::Rpc, Instant::now() + DIAL_WITHIN).await;
+            if let Err(Ok(unclaimed)) = sender.send(dialled) {
+                links.keep(&name, unclaimed);
+            }
+        });
+        match tokio::time::timeout_at(deadline, receiver).await {
+            Ok(Ok(dialled)) => dialled,
+            _ => Err(not_sent(Unsent::Deadline)),
+        }
     }
 
     /// A connection of its own.
@@ -251,8 +284,8 @@ impl Links {
             Ok(Err(error)) => Loss::Connection(error),
             Err(_) => Loss::Deadline,
         };
-        // What happened to this connection probably happened to the others.
-        if let Some(peer) = self.0.peers.get(peer) {
+        // What broke this connection probably broke the others; what was late on it need not be late on them.
+        if let (Loss::Connection(_), Some(peer)) = (&source, self.0.peers.get(peer)) {
             peer.forget_idle();
         }
         Err(CallError::Lost { peer: peer.to_owned(), source })

@@ -21,6 +21,8 @@ use crate::message::{Call, Envelope, Refused, Reply, SnapshotOffer, SnapshotRepl
 use crate::storage::SnapshotFile;
 use crate::types::{Member, RaftId, TypeConfig, Vote};
 
+/// How long a peer may take to make entries durable.
+const APPEND_WITHIN: Duration = Duration::from_secs(2);
 /// Length of a snapshot's chunks.
 const CHUNK_BYTES: usize = 1 << 20;
 /// How long a peer may take for a chunk of a snapshot, and to connect.
@@ -114,6 +116,12 @@ impl RaftNetworkV2<TypeConfig> for RaftClient {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        // openraft's limit is that of a heartbeat; entries wait for the peer's disk.
+        let option = if rpc.entries.is_empty() {
+            option
+        } else {
+            RPCOption::new(option.hard_ttl().max(APPEND_WITHIN))
+        };
         match self.call(Call::Append(rpc), &option).await? {
             Reply::Append(response) => Ok(response),
             other => Err(unexpected(&other)),

@@ -49,18 +49,24 @@ async fn look(core: &Arc<Core>, started: Instant) -> Result<Duration, crate::ide
     if moment.identity.gave_way_to.is_some() {
         return Ok(JOIN_EVERY);
     }
-    let reports = reports(core, moment.now);
+    let now = moment.now;
+    let reports = reports(core, now);
+    let asked_long_enough = started.elapsed() >= ASK_FIRST;
     let Some(cluster) = moment.identity.cluster_id else {
         if let Some(found) = cluster_to_join(&reports) {
             info!(cluster = %found, "joining the cluster that a peer belongs to");
             core.data.adopt(found)?;
-        } else if may_found(core) && started.elapsed() >= ASK_FIRST {
+        } else if may_found(core)
+            && asked_long_enough
+            && !core.peers.all().values().any(|peer| peer.refuses(now))
+        {
             found_cluster(core, &node).await?;
         }
         return Ok(LOOK_EVERY);
     };
     // Without an entry in the log this node has promised nothing to anybody: it may still join another one.
-    let untouched = node.last_log_id().is_none();
+    // Asked of Raft itself: its metrics are empty until it has begun.
+    let untouched = !node.raft.is_initialized().await.unwrap_or(true);
     if untouched && let Some(found) = cluster_to_join(&reports).filter(|found| *found != cluster) {
         let own_is_there = reports.values().any(|report| report.cluster_id == Some(cluster));
         if !own_is_there {
@@ -69,7 +75,7 @@ async fn look(core: &Arc<Core>, started: Instant) -> Result<Duration, crate::ide
             return Ok(LOOK_EVERY);
         }
     }
-    if untouched && moment.identity.founder {
+    if untouched && moment.identity.founder && asked_long_enough {
         // It stopped between founding the cluster and writing the first entry.
         initialize(core, &node).await;
     }
@@ -160,8 +166,17 @@ pub(crate) async fn admit_learner(core: &Core, node: &Node, id: RaftId, name: &s
     if moment.name_of(id).is_some_and(|known| known == name) {
         return Reply::Joined;
     }
+    // Whoever answers at the configured address is the node of that name, and nobody else.
+    if core.peers.present(moment.now).get(name) != Some(&id) {
+        let reason = format!("{id} is not who answers at the address of {name}");
+        return Reply::Refused(Refused::NotReady(reason));
+    }
     let member = Member { name: name.to_owned() };
-    match node.raft.add_learner(id, member, false).await {
+    let added = tokio::time::timeout(JOIN_WITHIN, node.raft.add_learner(id, member, false)).await;
+    let Ok(added) = added else {
+        return Reply::Refused(Refused::NoQuorum("the membership was not changed in time".to_owned()));
+    };
+    match added {
         Ok(_) => {
             info!(name, %id, "node taken in as a learner");
             core.changed.notify_waiters();

@@ -11,8 +11,8 @@ use tracing::{debug, info, warn};
 
 use crate::core::Core;
 use crate::message::{Probe, ProbeAnswer, Report};
-use crate::network::{Channel, FrameError, FrameReceiver, FrameSender, Purpose};
-use crate::peers::HEALTHY_WITHIN;
+use crate::network::{CallError, Channel, FrameError, FrameReceiver, FrameSender, Purpose};
+use crate::peers::{Failure, HEALTHY_WITHIN};
 use crate::status::EventKind;
 
 /// Probes one peer until the node stops.
@@ -21,16 +21,19 @@ pub(crate) async fn run(core: Arc<Core>, peer: String) {
         let began = Instant::now();
         let probing = core.stopping.run_until_cancelled(connect_and_probe(&core, &peer)).await;
         let Some(failure) = probing else { return };
-        failed(&core, &peer, failure);
+        failed(&core, &peer, &failure);
         tokio::time::sleep(core.options.timing.probe_interval.saturating_sub(began.elapsed())).await;
     }
 }
 
-async fn connect_and_probe(core: &Core, peer: &str) -> String {
+async fn connect_and_probe(core: &Core, peer: &str) -> Failure {
     let deadline = tokio::time::Instant::now() + HEALTHY_WITHIN;
     match core.links.dial(peer, Purpose::Probe, deadline).await {
-        Ok(channel) => probe_on(core, peer, channel).await,
-        Err(error) => crate::text_with_sources(&error),
+        Ok(channel) => Failure { reason: probe_on(core, peer, channel).await, refused: false },
+        Err(error) => {
+            let refused = matches!(error, CallError::Refused { .. });
+            Failure { reason: crate::text_with_sources(&error), refused }
+        }
     }
 }
 
@@ -60,7 +63,7 @@ async fn send(core: &Core, mut sender: FrameSender, answered: &AtomicU64) -> Str
         if under_way.front().is_some_and(|(_, sent_at)| sent_at.elapsed() > HEALTHY_WITHIN) {
             return format!("no answer within {} ms", HEALTHY_WITHIN.as_millis());
         }
-        if let Err(error) = sender.send(&Probe { seq, from }).await {
+        if let Err(error) = sender.send(&Probe { seq, from, cluster: core.identity().cluster_id }).await {
             return crate::text_with_sources(&error);
         }
         under_way.push_back((seq, Instant::now()));
@@ -84,7 +87,7 @@ fn heard(core: &Core, name: &str, report: Report) {
     let now = Instant::now();
     let same_config = report.config_hash == core.options.config_hash;
     let before = core.peers.answered(name, report, now);
-    if !before.is_healthy(now) {
+    if before.failed_probes > 0 || !before.is_healthy(now) {
         info!(peer = name, "peer answers");
         core.events.tell(EventKind::Peer {
             peer: name.to_owned(),
@@ -106,8 +109,9 @@ fn heard(core: &Core, name: &str, report: Report) {
 
 /// A failed probe: the first ones in a row are logged, then ever fewer, so that a node which stays away does not fill the
 /// log.
-fn failed(core: &Core, name: &str, failure: String) {
-    let count = core.peers.failed(name, failure.clone());
+fn failed(core: &Core, name: &str, failure: &Failure) {
+    let count = core.peers.failed(name, failure);
+    let failure = &failure.reason;
     if count == 1 {
         core.events.tell(EventKind::Peer { peer: name.to_owned(), healthy: false, failed_probes: count });
         core.changed.notify_waiters();

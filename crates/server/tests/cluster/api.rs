@@ -1,0 +1,158 @@
+//! The calls of the cluster, on three nodes.
+
+use std::time::Instant;
+
+use serde_json::json;
+use testkit::ClusterBuilder;
+
+use crate::request::{LIMIT, answer, get, must_put, put, put_request, value, wait_for_status};
+
+#[tokio::test]
+async fn settings_are_what_embedding_uses() {
+    let cluster = ClusterBuilder::new().start();
+    cluster.wait_all_healthy();
+    let set = must_put(&cluster, 1, "bits", json!(3)).await;
+    assert_eq!((&set["previous"], &set["updated_by"]["via"]), (&json!(null), &json!("n2")));
+    for i in 0..3 {
+        assert_eq!(value(&cluster, i, "bits").await, json!(3));
+        let form = reqwest::multipart::Form::new()
+            .part("file", reqwest::multipart::Part::bytes(vec![1; 100]).file_name("a"));
+        let embedded = reqwest::Client::new().post(format!("{}/api/embed", cluster.url(i))).multipart(form);
+        assert_eq!(answer(embedded).await.1["cover_info"]["lsb_per_channel"], 3);
+    }
+    let url = format!("{}/cluster/settings/bits", cluster.url(2));
+    let (status, deleted) = answer(reqwest::Client::new().delete(url)).await;
+    assert_eq!((status.as_u16(), &deleted["value"]), (200, &json!(3)));
+    let (status, gone) = get(&cluster, 0, "/cluster/settings/bits").await;
+    assert_eq!((status.as_u16(), &gone["code"]), (404, &json!("no_such_setting")));
+}
+
+#[tokio::test]
+async fn a_repeated_request_has_the_same_answer_from_any_node() {
+    let cluster = ClusterBuilder::new().start();
+    cluster.wait_all_healthy();
+    let repeat = |i: usize, text: &str| {
+        put_request(&cluster, i, "note.a", json!(text)).header("idempotency-key", "the-same")
+    };
+    let (status, first) = answer(repeat(0, "x")).await;
+    assert_eq!(status, 200, "{first}");
+    must_put(&cluster, 1, "note.a", json!("y")).await;
+    for i in 0..3 {
+        let again = repeat(i, "x").send().await.unwrap();
+        assert_eq!(again.headers()["x-request-id"], first["request_id"].as_str().unwrap());
+        assert_eq!(again.json::<serde_json::Value>().await.unwrap(), first);
+    }
+    assert_eq!(value(&cluster, 2, "note.a").await, json!("y"), "it was not done again");
+    let (status, other) = answer(repeat(1, "z")).await;
+    assert_eq!((status.as_u16(), &other["code"]), (422, &json!("idempotency_key_reused")));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_said() {
+    let cluster = ClusterBuilder::new().start();
+    cluster.wait_all_healthy();
+    for (key, sent, status, code) in [
+        ("bits", json!(5), 400, "invalid_setting"),
+        ("metadata", json!("keep"), 400, "not_supported_yet"),
+        ("leader", json!("n1"), 404, "unknown_setting"),
+    ] {
+        let (got, body) = put(&cluster, 0, key, sent).await;
+        assert_eq!((got.as_u16(), body["code"].as_str()), (status, Some(code)), "{body}");
+    }
+    let version = must_put(&cluster, 0, "bits", json!(1)).await["version"].clone();
+    let guarded = put_request(&cluster, 1, "bits", json!(2)).header("if-match", "\"1\"");
+    let (status, body) = answer(guarded).await;
+    assert_eq!(
+        (status.as_u16(), &body["code"], &body["actual"]),
+        (412, &json!("version_mismatch"), &version)
+    );
+    let key = put_request(&cluster, 1, "bits", json!(2)).header("idempotency-key", "with a space");
+    assert_eq!(answer(key).await.1["code"], "invalid_idempotency_key");
+    let page = put_request(&cluster, 1, "bits", json!(2)).header("origin", "http://evil.example");
+    let mut page = page.build().unwrap();
+    page.headers_mut().remove("authorization");
+    assert_eq!(reqwest::Client::new().execute(page).await.unwrap().status(), 403);
+    let (status, off) = answer(
+        reqwest::Client::new()
+            .post(format!("{}/admin/fail", cluster.url(0)))
+            .json(&json!({"action": "crash"})),
+    )
+    .await;
+    assert_eq!((status.as_u16(), &off["code"]), (403, &json!("fault_injection_off")));
+}
+
+#[tokio::test]
+async fn drills_pause_restore_and_crash_a_node() {
+    let cluster = ClusterBuilder::new().flags(["--enable-fault-injection"]).start();
+    let leader = cluster.wait_all_healthy();
+    let post = |i: usize, path: &str, body: serde_json::Value| {
+        answer(reqwest::Client::new().post(format!("{}{path}", cluster.url(i))).json(&body))
+    };
+    let other = (leader + 1) % 3;
+    assert_eq!(post(leader, "/admin/fail", json!({"action": "pause"})).await.0, 202);
+    let (status, body) = get(&cluster, leader, "/api/dataset/1").await;
+    assert_eq!((status.as_u16(), &body["code"]), (503, &json!("paused")));
+    assert_eq!(get(&cluster, leader, "/livez").await.0, 200);
+    let paused = cluster.id(leader).to_owned();
+    wait_for_status(&cluster, other, "another leader", |status| {
+        status.leader_id.as_ref().is_some_and(|name| *name != paused) && status.role(&paused) == "Unknown"
+    });
+    assert_eq!(post(leader, "/admin/restore", json!({})).await.0, 200);
+    cluster.wait_all_healthy();
+
+    assert_eq!(post(other, "/admin/fail", json!({"action": "crash"})).await.0, 202);
+    assert!(!cluster.wait_exit(other).success());
+}
+
+#[tokio::test]
+async fn a_status_waits_for_nobody_and_every_node_has_its_figures() {
+    let mut cluster = ClusterBuilder::new().start();
+    let leader = cluster.wait_all_healthy();
+    let status = wait_for_status(&cluster, leader, "figures of all nodes", |status| {
+        status.nodes.iter().all(|node| node.cpu_pct.is_some() && node.same_config == Some(true))
+    });
+    assert!(status.nodes.iter().all(|node| node.version.as_deref() == Some(env!("CARGO_PKG_VERSION"))));
+    let [hung, asked] = [(leader + 1) % 3, (leader + 2) % 3];
+    let hung_name = cluster.id(hung).to_owned();
+    cluster.pause(hung);
+    let started = Instant::now();
+    let status =
+        wait_for_status(&cluster, asked, "an unknown node", |status| status.role(&hung_name) == "Unknown");
+    assert!(started.elapsed() < LIMIT && status.quorum);
+    let node = status.node(&hung_name).unwrap();
+    assert_eq!((node.healthy, node.cpu_pct), (false, None));
+    cluster.resume(hung);
+    cluster.wait_all_healthy();
+}
+
+#[tokio::test]
+async fn another_configuration_shows() {
+    let cluster = ClusterBuilder::new().set_on(2, "stego.lsb_per_channel", 2).start();
+    cluster.wait_all_healthy();
+    let status = wait_for_status(&cluster, 0, "the difference", |status| status.has_notice("config_differs"));
+    assert_eq!((status.nodes[1].same_config, status.nodes[2].same_config), (Some(true), Some(false)));
+    assert!(cluster.log_contains(0, "another configuration"));
+}
+
+#[tokio::test]
+async fn events_tell_of_a_new_leader() {
+    let mut cluster = ClusterBuilder::new().start();
+    let leader = cluster.wait_all_healthy();
+    let watcher = (leader + 1) % 3;
+    let mut stream = reqwest::get(format!("{}/cluster/events", cluster.url(watcher))).await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    cluster.kill(leader);
+    let started = Instant::now();
+    let mut text = String::new();
+    let old = format!("\"leader_id\":\"{}\"", cluster.id(leader));
+    let seen = |text: &str| {
+        let elections: Vec<&str> = text.lines().filter(|line| line.contains("\"kind\":\"leader\"")).collect();
+        elections.last().is_some_and(|line| line.contains("\"leader_id\":\"") && !line.contains(&old))
+    };
+    while !seen(&text) {
+        assert!(started.elapsed() < LIMIT, "no new leader in {text}");
+        let chunk = tokio::time::timeout(LIMIT, stream.chunk()).await.expect("an event in time");
+        text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
+    }
+    assert!(text.contains("event: peer"), "{text}");
+}

@@ -1,0 +1,10 @@
+//! Real nodes, three of them, killed, wiped, moved and cut off from each other.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod api;
+mod crash;
+mod formation;
+mod partition;
+mod request;
+mod strangers;
