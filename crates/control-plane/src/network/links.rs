@@ -175,6 +175,9 @@ impl Links {
         let not_sent = |source| CallError::NotSent { peer: peer.to_owned(), source };
         let dialling = self.0.peers.get(peer).map(|peer| Arc::clone(&peer.dialling));
         let dialling = dialling.ok_or_else(|| not_sent(Unsent::UnknownPeer))?;
+        if deadline <= Instant::now() {
+            return Err(not_sent(Unsent::Deadline));
+        }
         let permit = tokio::time::timeout_at(deadline, dialling.acquire_owned()).await;
         let permit = permit.map_err(|_| not_sent(Unsent::Deadline))?.expect("the semaphore is never closed");
         if let Some(channel) = self.take_idle(peer) {

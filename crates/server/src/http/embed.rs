@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 use stego::{BitsPerSample, Cover, EmbedOptions, Embedded, FileName, MediaType, Secret, probe};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::answer::{self, Answer, base64_len};
+use super::idempotency;
 use super::negotiate::prefers;
 use super::problem::{Problem, ProblemDocument};
 use super::request::RequestId;
 use super::upload::{FieldKind, Fields, Form};
 use crate::app::App;
 
+const PATH: &str = "/api/embed";
 const PNG: &str = "image/png";
 const FIELDS: Fields = &[
     ("file", FieldKind::File),
@@ -98,9 +101,11 @@ impl CoverInfo {
 /// Hide a file in an image
 ///
 /// Returns the stego image, a PNG, as JSON with base64 or, with `Accept: image/png`, as it is; the
-/// figures then are in the `x-stego-*` headers. It was read back before it is answered.
+/// figures then are in the `x-stego-*` headers. It was read back before it is answered. The same upload under the same
+/// `Idempotency-Key` has the same answer on every node of a release, `request_id` included.
 #[utoipa::path(
     post, path = "/api/embed", tag = "stego",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters")),
     request_body(content = EmbedForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "The stego image", content(
@@ -119,10 +124,24 @@ pub(super) async fn embed(
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let as_png = prefers(request.headers(), PNG);
     let start_by = app.start_by();
+    let headers = request.headers().clone();
     let form = Form::receive(request, FIELDS, &app, start_by).await?;
-    let job = Job { order: Order::from_form(form, &app)?, request_id, as_png, app: Arc::clone(&app) };
+    let upload = (PATH, &headers);
+    let (form, request_id) = idempotency::id_of_upload(&app, upload, form, request_id, start_by).await?;
+    let as_png = prefers(&headers, PNG);
+    let answer = embed_form(&app, form, Arc::clone(&request_id), as_png, start_by).await;
+    Ok(idempotency::under(request_id, answer))
+}
+
+async fn embed_form(
+    app: &Arc<App>,
+    form: Form,
+    request_id: Arc<str>,
+    as_png: bool,
+    start_by: Instant,
+) -> Result<Response, Problem> {
+    let job = Job { order: Order::from_form(form, app)?, request_id, as_png, app: Arc::clone(app) };
     let (job, memory_bytes) = if job.order.cover.is_none() && app.has_default_cover() {
         job.measured()?
     } else {
@@ -133,7 +152,7 @@ pub(super) async fn embed(
         let _memory = memory;
         job.run()
     };
-    let answer = app.pool.run(start_by, work).await??.into_response(&app)?;
+    let answer = app.pool.run(start_by, work).await??.into_response(app)?;
     app.metrics.count_embedded();
     Ok(answer)
 }
@@ -152,12 +171,7 @@ impl Order {
     fn from_form(mut form: Form, app: &App) -> Result<Self, Problem> {
         if let Some(field) = NOT_SERVED.iter().find(|field| form.text(field).is_some()) {
             let detail = format!("this release does not serve the field `{field}` yet; nothing was embedded");
-            return Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "not_supported_yet",
-                "A later release will do this",
-                detail,
-            ));
+            return Err(Problem::not_supported_yet(detail));
         }
         if let Some(mode) = form.text("mode").filter(|mode| *mode != "sequential") {
             let mode: String = mode.chars().take(64).collect();
@@ -166,7 +180,7 @@ impl Order {
                 format!("there is no mode `{mode}`; there is sequential"),
             ));
         }
-        let bits = form.text("bits").map_or(Ok(app.default_bits()), parse_bits)?;
+        let bits = form.text("bits").map_or_else(|| Ok(app.default_bits()), parse_bits)?;
         let file = form.take_file("file").ok_or_else(|| {
             Problem::malformed(
                 "file_missing",

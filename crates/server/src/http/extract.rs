@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use stego::{Extracted, MediaType, probe};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::answer::{self, Answer, base64_len};
+use super::idempotency;
 use super::negotiate::prefers;
 use super::problem::{Problem, ProblemDocument};
 use super::request::RequestId;
 use super::upload::{FieldKind, Fields, Form};
 use crate::app::App;
 
+const PATH: &str = "/api/extract";
 const OCTET_STREAM: &str = "application/octet-stream";
 const FIELDS: Fields = &[("file", FieldKind::File), ("passphrase", FieldKind::Text)];
 /// What a file name keeps unencoded in a header (RFC 8187, `attr-char`).
@@ -68,6 +71,7 @@ pub(super) struct ExtractAnswer<'a> {
 /// returned is exactly what was embedded.
 #[utoipa::path(
     post, path = "/api/extract", tag = "stego",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters")),
     request_body(content = ExtractForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "The secret", content(
@@ -86,16 +90,25 @@ pub(super) async fn extract(
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let as_bytes = prefers(request.headers(), OCTET_STREAM);
     let start_by = app.start_by();
-    let mut form = Form::receive(request, FIELDS, &app, start_by).await?;
+    let headers = request.headers().clone();
+    let form = Form::receive(request, FIELDS, &app, start_by).await?;
+    let upload = (PATH, &headers);
+    let (form, request_id) = idempotency::id_of_upload(&app, upload, form, request_id, start_by).await?;
+    let as_bytes = prefers(&headers, OCTET_STREAM);
+    let answer = extract_form(&app, form, Arc::clone(&request_id), as_bytes, start_by).await;
+    Ok(idempotency::under(request_id, answer))
+}
+
+async fn extract_form(
+    app: &Arc<App>,
+    mut form: Form,
+    request_id: Arc<str>,
+    as_bytes: bool,
+    start_by: Instant,
+) -> Result<Response, Problem> {
     if form.text("passphrase").is_some() {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "not_supported_yet",
-            "A later release will do this",
-            "this release does not serve the field `passphrase` yet",
-        ));
+        return Err(Problem::not_supported_yet("this release does not serve the field `passphrase` yet"));
     }
     let file = form.take_file("file").ok_or_else(|| {
         Problem::malformed(
@@ -103,16 +116,16 @@ pub(super) async fn extract(
             "the field `file` with the image is missing; with curl: -F file=@stego.png",
         )
     })?;
-    let job_app = Arc::clone(&app);
+    let job_app = Arc::clone(app);
     let measure = move || memory_bytes(&file.bytes, &job_app, as_bytes).map(|bytes| (file, bytes));
     let (file, memory_bytes) = app.pool.run(start_by, measure).await??;
     let memory = app.pixel_memory.take(memory_bytes, start_by).await?;
-    let job_app = Arc::clone(&app);
+    let job_app = Arc::clone(app);
     let work = move || {
         let (_upload_memory, _memory) = (form, memory);
         extract_from(&file.bytes, &job_app, &request_id, as_bytes)
     };
-    let answer = app.pool.run(start_by, work).await??.into_response(&app)?;
+    let answer = app.pool.run(start_by, work).await??.into_response(app)?;
     app.metrics.count_extracted();
     Ok(answer)
 }

@@ -10,6 +10,7 @@ mod embed;
 mod events;
 mod extract;
 mod health;
+mod idempotency;
 mod negotiate;
 mod problem;
 mod request;
@@ -34,7 +35,7 @@ use crate::app::App;
 use problem::Problem;
 
 pub(crate) use access::Access;
-pub(crate) use settings::InFlight;
+pub(crate) use idempotency::InFlight;
 
 #[derive(OpenApi)]
 #[openapi(

@@ -71,6 +71,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, "The request is malformed", detail)
     }
 
+    /// 400: what a later release will do.
+    pub(super) fn not_supported_yet(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "not_supported_yet", "A later release will do this", detail)
+    }
+
     /// 404.
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)

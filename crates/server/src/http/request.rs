@@ -39,6 +39,8 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
             Some(refusal) => refusal,
             None => next.run(request).await,
         };
+        // A handler may have derived another id, from an idempotency key.
+        let id = response.extensions_mut().remove().map_or(id, |RequestId(derived)| derived);
         let problem =
             response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_bare(response.status()));
         if let Some(problem) = problem {
@@ -50,8 +52,7 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
                 response.headers_mut().extend(value.map(|value| (name, value)));
             }
         }
-        // A handler that derived the id from an idempotency key has set it.
-        if let (Ok(value), None) = (HeaderValue::from_str(&id), response.headers().get(REQUEST_ID)) {
+        if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         let took = started.elapsed();

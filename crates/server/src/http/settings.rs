@@ -1,8 +1,7 @@
 //! `/cluster/settings`: what holds for the whole cluster. Reads are linearizable, writes are agreed on before they are
 //! answered, and repeating a write is safe.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
@@ -11,26 +10,21 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use control_plane::catalog::{
-    Action, Actor, Authority, Command, MAX_IDEMPOTENCY_KEY_CHARS, Outcome, RequestKey, Setting, SettingKey,
-    SettingValue,
+    Action, Actor, Authority, Command, Outcome, RequestKey, Setting, SettingKey, SettingValue,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::access::Operator;
+use super::idempotency::{client_key, under};
 use super::problem::{Problem, ProblemDocument};
-use super::request::REQUEST_ID;
 use crate::app::App;
 
-/// The header that makes repeating a request safe.
-pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Length of a request's body, at most.
 const MAX_BODY_BYTES: usize = 16 << 10;
 /// How long agreeing may take, at most.
 const AGREE_WITHIN: Duration = Duration::from_secs(10);
-/// Writes under way on one node, at most.
-const MAX_IN_FLIGHT: usize = 1024;
 
 /// A setting and who changed it last.
 #[derive(Serialize, ToSchema)]
@@ -105,42 +99,6 @@ pub(super) struct SettingsAnswer {
 pub(super) struct PutSetting {
     /// `bits`: 1 to 4; `compress`: true or false; `metadata`: "strip"; `note.NAME`: a text.
     value: serde_json::Value,
-}
-
-/// Idempotency keys of requests under way on this node.
-#[derive(Default)]
-pub(crate) struct InFlight(Arc<Mutex<HashSet<String>>>);
-
-struct InFlightGuard {
-    keys: Arc<Mutex<HashSet<String>>>,
-    key: String,
-}
-
-impl InFlight {
-    fn enter(&self, key: &str) -> Result<InFlightGuard, Problem> {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= MAX_IN_FLIGHT {
-            return Err(Problem::unavailable(
-                "overloaded",
-                "as many changes as may be are under way already",
-            ));
-        }
-        if !keys.insert(key.to_owned()) {
-            return Err(Problem::new(
-                StatusCode::CONFLICT,
-                "request_in_flight",
-                "A request with this idempotency key is under way",
-                "wait for its answer, or ask again later with the same key",
-            ));
-        }
-        Ok(InFlightGuard { keys: Arc::clone(&self.0), key: key.to_owned() })
-    }
-}
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-    }
 }
 
 /// All settings
@@ -245,25 +203,25 @@ pub(super) async fn delete(
 
 async fn change(app: &App, request: RequestKey, actor: Actor, action: Action) -> Result<Response, Problem> {
     let _in_flight = app.in_flight.enter(&request.key)?;
+    let request_id = Arc::from(request.request_id.as_str());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64);
     let command = Command { request, proposed_at_ms: now, actor, action };
-    match app.control.submit(command, deadline(app)).await? {
-        Outcome::SettingPut { setting, request_id } | Outcome::SettingDeleted { setting, request_id } => {
+    let answered = match app.control.submit(command, deadline(app)).await {
+        Ok(Outcome::SettingPut { setting, request_id } | Outcome::SettingDeleted { setting, request_id }) => {
             Ok(answer(setting, Some(request_id)))
         }
-        Outcome::Refused { refusal, .. } => Err(refusal.into()),
-        Outcome::Nothing => Err(Problem::internal()),
-    }
+        Ok(Outcome::Refused { refusal, .. }) => Err(refusal.into()),
+        Ok(Outcome::Nothing) => Err(Problem::internal()),
+        Err(error) => Err(error.into()),
+    };
+    Ok(under(request_id, answered))
 }
 
-/// The setting, its version as the `ETag`; the id of a change is the request's own, the first time and every time.
+/// The setting, its version as the `ETag`.
 fn answer(setting: Setting, request_id: Option<String>) -> Response {
     let etag = HeaderValue::from_str(&format!("\"{}\"", setting.version));
-    let id = request_id.as_deref().map(HeaderValue::from_str);
     let mut response = Json(SettingAnswer::new(setting, request_id)).into_response();
-    let headers = response.headers_mut();
-    headers.extend(etag.ok().map(|etag| (header::ETAG, etag)));
-    headers.extend(id.and_then(Result::ok).map(|id| (REQUEST_ID, id)));
+    response.headers_mut().extend(etag.ok().map(|etag| (header::ETAG, etag)));
     response
 }
 
@@ -308,12 +266,8 @@ fn parse_value(key: &SettingKey, headers: &HeaderMap, body: &[u8]) -> Result<Set
     let value = SettingValue::from_json(key, &value)
         .map_err(|error| Problem::malformed("invalid_setting", error.to_string()))?;
     if *key == SettingKey::Metadata && value == SettingValue::Text("keep".to_owned()) {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "not_supported_yet",
-            "A later release will do this",
-            "this release strips metadata; `keep` would be a promise that it does not hold",
-        ));
+        let detail = "this release strips metadata; `keep` would be a promise that it does not hold";
+        return Err(Problem::not_supported_yet(detail));
     }
     Ok(value)
 }
@@ -347,20 +301,6 @@ fn request_key(app: &App, headers: &HeaderMap, parts: &[&str]) -> Result<Request
     Ok(RequestKey { key, minted, fingerprint, request_id })
 }
 
-/// The client's idempotency key, if it sent one.
-pub(super) fn client_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let fits = |key: &&str| {
-        (1..=MAX_IDEMPOTENCY_KEY_CHARS).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
-    };
-    let key = value.to_str().ok().filter(fits).ok_or_else(|| {
-        let detail =
-            format!("Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY_CHARS} visible ASCII characters");
-        Problem::malformed("invalid_idempotency_key", detail)
-    })?;
-    Ok(Some(key.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,15 +322,5 @@ mod tests {
         assert_eq!(check(header::IF_NONE_MATCH, "*"), Some(Some(0)));
         assert_eq!(check(header::IF_NONE_MATCH, "\"17\""), None);
         assert_eq!(if_version(&HeaderMap::new()).ok(), Some(None));
-    }
-
-    #[test]
-    fn a_key_is_under_way_once() {
-        let in_flight = InFlight::default();
-        let first = in_flight.enter("a");
-        assert_eq!(in_flight.enter("a").err().map(|problem| problem.code()), Some("request_in_flight"));
-        assert!(in_flight.enter("b").is_ok());
-        drop(first);
-        assert!(in_flight.enter("a").is_ok());
     }
 }

@@ -48,6 +48,23 @@ async fn a_repeated_request_has_the_same_answer_from_any_node() {
 }
 
 #[tokio::test]
+async fn a_repeated_embed_has_the_same_body_from_any_node() {
+    let cluster = ClusterBuilder::new().start();
+    cluster.wait_all_healthy();
+    let embed = async |i: usize, secret: &'static str| {
+        let part = reqwest::multipart::Part::bytes(secret.as_bytes()).file_name("a");
+        let form = reqwest::multipart::Form::new().part("file", part);
+        let request = reqwest::Client::new().post(format!("{}/api/embed", cluster.url(i)));
+        let answer = request.header("idempotency-key", "once").multipart(form).send().await.unwrap();
+        let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+        (id, answer.bytes().await.unwrap())
+    };
+    let first = embed(0, "a secret").await;
+    assert_eq!(embed(1, "a secret").await, first);
+    assert_ne!(embed(2, "another one").await.0, first.0);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_request_is_said() {
     let cluster = ClusterBuilder::new().start();
     cluster.wait_all_healthy();

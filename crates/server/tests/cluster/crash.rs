@@ -44,7 +44,7 @@ async fn nothing_acknowledged_is_lost_or_doubled_when_all_nodes_are_killed() {
         cluster.start((round + 2) % 3);
         cluster.wait_all_healthy();
         assert_eq!(cluster.status(round % 3).unwrap().cluster_id, cluster_id);
-        println!("round {round}: {} acknowledged, a leader after {leader_after_ms} ms", acknowledged.len());
+        eprintln!("round {round}: {} acknowledged, a leader after {leader_after_ms} ms", acknowledged.len());
         check(&cluster, acknowledged).await;
     }
 }

@@ -7,7 +7,7 @@ use crate::request::{LIMIT, embeds_and_extracts, get, must_put, put, value, wait
 
 fn three_hosts() -> Option<ClusterBuilder> {
     if !Net::available() {
-        println!("no network namespaces here");
+        eprintln!("no network namespaces here");
         return None;
     }
     Some(ClusterBuilder::new().in_namespaces())

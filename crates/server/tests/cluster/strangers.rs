@@ -61,7 +61,7 @@ async fn no_cluster_is_founded_beside_peers_that_refuse_to_talk() {
 #[tokio::test]
 async fn changes_from_elsewhere_need_the_token() {
     if !Net::available() {
-        return println!("no network namespaces here");
+        return eprintln!("no network namespaces here");
     }
     let cluster = ClusterBuilder::new().in_namespaces().flags(["--enable-fault-injection"]).start();
     cluster.wait_all_healthy();
