@@ -1,6 +1,6 @@
 //! What the parts of the control plane share, and what can be told from it without waiting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -166,6 +166,7 @@ impl Core {
     }
 
     fn nodes(&self, moment: &Moment, peers: &BTreeMap<String, Peer>) -> Vec<NodeStatus> {
+        let (voters, _) = moment.settled();
         let all = self.options.nodes.iter();
         all.map(|address| {
             if address.name == self.options.me {
@@ -193,7 +194,7 @@ impl Core {
         })
         .map(|mut node| {
             // Who votes is known from the log, also of a node that is away.
-            node.voter = node.raft_id.is_some_and(|id| moment.is_voter(id));
+            node.voter = node.raft_id.is_some_and(|id| voters.contains(&id));
             node
         })
         .collect()
@@ -203,11 +204,12 @@ impl Core {
     pub(crate) fn members(&self) -> Members {
         let moment = self.moment();
         let membership = moment.membership();
+        let (voters, _) = moment.settled();
         let nodes = membership.iter().flat_map(|m| m.membership().nodes());
         let members = nodes.map(|(id, member)| MemberInfo {
             name: member.name.clone(),
             raft_id: *id,
-            voter: moment.is_voter(*id),
+            voter: voters.contains(id),
         });
         Members {
             cluster_id: moment.identity.cluster_id,
@@ -245,10 +247,10 @@ impl Core {
     }
 
     /// Members whose log is about as long as the leader's: from replication on the leader, from probes on the others.
-    pub(crate) fn caught_up(&self, moment: &Moment) -> std::collections::BTreeSet<RaftId> {
-        let Some(metrics) = &moment.metrics else { return std::collections::BTreeSet::new() };
+    pub(crate) fn caught_up(&self, moment: &Moment) -> BTreeSet<RaftId> {
+        let Some(metrics) = &moment.metrics else { return BTreeSet::new() };
         let enough = metrics.last_log_index.unwrap_or(0).saturating_sub(CAUGHT_UP_WITHIN);
-        let mut ids = std::collections::BTreeSet::from([moment.identity.raft_id]);
+        let mut ids = BTreeSet::from([moment.identity.raft_id]);
         if let Some(replication) = &metrics.replication {
             let matched = replication
                 .iter()
@@ -293,7 +295,7 @@ impl Moment {
         // After a power loss the applied state may be behind the log.
         let membership = self.membership();
         let configs = membership.iter().flat_map(|m| m.membership().get_joint_config());
-        configs.map(std::collections::BTreeSet::len).max().unwrap_or(0).max(applied)
+        configs.map(BTreeSet::len).max().unwrap_or(0).max(applied)
     }
 
     /// Whether there is anything in the log.
@@ -322,17 +324,26 @@ impl Moment {
         self.standing.leader.and_then(|leader| self.name_of(leader))
     }
 
+    /// Voters and learners as far as they are settled: by the committed membership, and while voters are being changed by
+    /// the one before. What was not committed may not happen, and a node that is about to vote carries no decision yet.
+    fn settled(&self) -> (BTreeSet<RaftId>, BTreeSet<RaftId>) {
+        let Some(metrics) = &self.metrics else { return Default::default() };
+        let membership = metrics.committed_membership_config.membership();
+        let voters = membership.get_joint_config().first().cloned().unwrap_or_default();
+        let learners = membership.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).collect();
+        (voters, learners)
+    }
+
     /// Names of voters and of learners.
     pub(crate) fn names(&self) -> (Vec<String>, Vec<String>) {
-        let Some(membership) = self.membership() else { return Default::default() };
-        let name = |id: RaftId| self.name_of(id).unwrap_or_else(|| id.to_string());
-        let sorted = |ids: &mut dyn Iterator<Item = RaftId>| {
-            let mut names: Vec<String> = ids.map(name).collect();
+        let name = |id: &RaftId| self.name_of(*id).unwrap_or_else(|| id.to_string());
+        let sorted = |ids: BTreeSet<RaftId>| {
+            let mut names: Vec<String> = ids.iter().map(name).collect();
             names.sort();
             names
         };
-        let membership = membership.membership();
-        (sorted(&mut membership.voter_ids()), sorted(&mut membership.learner_ids()))
+        let (voters, learners) = self.settled();
+        (sorted(voters), sorted(learners))
     }
 }
 
