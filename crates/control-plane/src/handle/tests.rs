@@ -154,7 +154,8 @@ fn a_lone_first_node_leads_and_others_join_in_one_step() {
     cluster.start(1);
     cluster.until("learner", |nodes| nodes[0].learners == ["n2"]);
     assert_eq!(cluster.node(0).status().voters, ["n1"]);
-    assert_eq!(cluster.node(0).members().waiting_for, ["n3"]);
+    // n2 may still have to catch up.
+    cluster.until("n2 to have caught up", |_| cluster.node(0).members().waiting_for == ["n3"]);
     assert_eq!(read(cluster.node(1), "a"), Some(SettingValue::Text("from n1".to_owned())));
 
     cluster.start(2);
