@@ -90,7 +90,7 @@ pub(crate) fn waits_to_join(core: &Core, moment: &Moment, peers: &BTreeMap<Strin
     let first = core.options.nodes.first().map_or("", |node| node.name.as_str());
     let mut text = "this node belongs to no cluster yet and waits to join one".to_owned();
     if !there.is_empty() {
-        text += &format!("; {} answers but belongs to none either", there.join(", "));
+        text += &format!("; there without a cluster too: {}", there.join(", "));
     }
     if !away.is_empty() {
         text += &format!("; no answer from {}", away.join(", "));

@@ -63,13 +63,13 @@ pub(crate) struct Options {
     /// HTTP port instead of the node's `http_port`; 0 takes any free one and logs it
     #[arg(long, env = "STEG_HTTP_PORT", value_name = "PORT")]
     http_port: Option<u16>,
-    /// Where this node keeps what must not be lost [default: data/<node id>]
+    /// Where this node keeps what must not be lost (default: data/NODE_ID)
     #[arg(long, env = "STEG_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Never found a cluster, only join one: for a node that replaces another one
     #[arg(long)]
     join: bool,
-    /// This node alone, without the others, on a data directory of its own [data/<node id>-single]
+    /// This node alone, without the others, on a data directory of its own (data/NODE_ID-single)
     #[arg(long, conflicts_with = "join")]
     single: bool,
     /// Allow fault drills (/admin/fail, /admin/restore)

@@ -257,7 +257,8 @@ impl Plan {
     fn command_line(&self, node: &NodePlan) -> String {
         let words = std::iter::once(self.program.clone().into()).chain(self.arguments(node));
         let words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
-        format!("{} >> {} 2>&1 &", words.join(" "), quoted(&node.log.to_string_lossy()))
+        let (log, pid_file) = (node.log.to_string_lossy(), node.pid_file.to_string_lossy());
+        format!("{} >> {} 2>&1 & echo $! > {}", words.join(" "), quoted(&log), quoted(&pid_file))
     }
 }
 

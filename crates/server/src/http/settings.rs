@@ -36,7 +36,7 @@ pub(super) struct SettingAnswer {
     value: SettingValue,
     /// Grows with every change; for `If-Match`.
     version: u64,
-    /// When, by the clock of the node that took the request in (RFC 3339).
+    /// When, by the clock of the leader (RFC 3339).
     updated_at: String,
     /// Who.
     updated_by: ActorAnswer,
