@@ -234,7 +234,19 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
-        self.hand_over(|memory, _| Ok(Write::Truncate(memory.truncate(last_log_id)))).await
+        self.hand_over(|memory, number| {
+            let from = memory.truncate(last_log_id, number);
+            // What comes in the place of these entries is not durable yet.
+            self.core.durable.send_if_modified(|durable| match durable {
+                Durable::Until(end) if *end > from => {
+                    *end = from;
+                    true
+                }
+                _ => false,
+            });
+            Ok(Write::Truncate(from))
+        })
+        .await
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {

@@ -30,6 +30,8 @@ pub(super) struct Memory {
     pub failed: Option<Arc<str>>,
     cache: VecDeque<Cached>,
     cached_bytes: usize,
+    /// Truncations on their way to the disk: the number of the write, and the first index that is gone.
+    truncations: VecDeque<(u64, u64)>,
 }
 
 struct Cached {
@@ -80,9 +82,10 @@ impl Memory {
         }
     }
 
-    /// Removes every entry after `last`. Returns the first index that is gone.
-    pub(super) fn truncate(&mut self, last: Option<LogId>) -> u64 {
+    /// Removes every entry after `last`, by the write of this number. Returns the first index that is gone.
+    pub(super) fn truncate(&mut self, last: Option<LogId>, number: u64) -> u64 {
         let from = last.as_ref().map_or(0, |id| id.index + 1).max(self.purged_end());
+        self.truncations.push_back((number, from));
         if from < self.end() {
             self.last = if from > self.first { last } else { self.purged };
             self.removals += 1;
@@ -95,6 +98,15 @@ impl Memory {
             }
         }
         from
+    }
+
+    /// Where the durable log ends once the write of this number is on the disk, which then ends before `end`: what a later
+    /// truncation removes is not the log's any more, though it is on the disk still.
+    pub(super) fn durable_end(&mut self, number: u64, end: u64) -> u64 {
+        while self.truncations.front().is_some_and(|(truncation, _)| *truncation <= number) {
+            self.truncations.pop_front();
+        }
+        self.truncations.iter().fold(end, |end, (_, from)| end.min(*from))
     }
 
     /// Removes every entry up to `upto`, which may be beyond the last one.

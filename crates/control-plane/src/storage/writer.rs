@@ -273,8 +273,10 @@ impl Writer {
         }) {
             memory.vote = Some(vote);
         }
+        // Told under the lock: a truncation that comes after lowers it again.
+        let durable_end = memory.durable_end(number, end);
+        self.core.durable.send_replace(Durable::Until(durable_end));
         drop(memory);
-        self.core.durable.send_replace(Durable::Until(end));
         tell(batch.drain(..), Ok(()));
         Ok(())
     }

@@ -169,6 +169,24 @@ async fn entries_are_applied_once_they_are_durable() {
     assert_eq!(note_text(&view, "a").as_deref(), Some("1"));
 }
 
+#[tokio::test]
+async fn what_is_truncated_is_not_durable_any_more() {
+    let disk = Disk::default();
+    let mut log = LogStore::with_backend(disk.clone()).unwrap();
+    log.blocking_append(blanks(1, 0..10)).await.unwrap();
+    let is_durable = |index: u64, log: &LogStore| log.mark().reached(index).now_or_never().is_some();
+    assert!(is_durable(9, &log));
+    disk.hold();
+    log.truncate_after(Some(log_id(1, 4))).await.unwrap();
+    let told = begin_append(&mut log, blanks(2, 5..8)).await;
+    assert!(is_durable(4, &log) && !is_durable(5, &log));
+    until(|| disk.is_waiting()).await;
+    disk.release();
+    told.await.unwrap();
+    log.mark().reached(7).await.unwrap();
+    assert!(!is_durable(8, &log));
+}
+
 /// Changes the file as nobody should, and returns what opening it says.
 async fn damaged(change: impl FnOnce(&redb::WriteTransaction)) -> String {
     let dir = tempfile::tempdir().unwrap();

@@ -40,9 +40,9 @@ fn truncation_and_purge_keep_the_bounds() {
     let mut memory = Memory::default();
     append(&mut memory, blanks(1, 0..10), 1);
     memory.evict(1, 5 * ENTRY_BYTES);
-    assert_eq!(memory.truncate(Some(log_id(1, 6))), 7);
+    assert_eq!(memory.truncate(Some(log_id(1, 6)), 0), 7);
     assert_eq!(plan(&memory, 0..20), ((0..5).collect(), vec![5, 6]));
-    assert_eq!(memory.truncate(Some(log_id(1, 2))), 3);
+    assert_eq!(memory.truncate(Some(log_id(1, 2)), 0), 3);
     append(&mut memory, blanks(2, 3..5), 2);
     assert_eq!(plan(&memory, 0..20), (vec![0, 1, 2], vec![3, 4]));
     memory.purge(log_id(1, 1));
@@ -51,6 +51,6 @@ fn truncation_and_purge_keep_the_bounds() {
     assert_eq!(plan(&memory, 0..20), (vec![], vec![]));
     assert_eq!((memory.last, memory.cached_bytes()), (Some(log_id(3, 8)), 0));
     append(&mut memory, blanks(3, 9..10), 3);
-    assert_eq!(memory.truncate(Some(log_id(3, 8))), 9);
+    assert_eq!(memory.truncate(Some(log_id(3, 8)), 0), 9);
     assert_eq!(memory.last, Some(log_id(3, 8)));
 }
