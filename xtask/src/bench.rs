@@ -47,8 +47,14 @@ struct Node {
 
 impl Node {
     fn start() -> anyhow::Result<Self> {
+        // A directory of its own, new each time: never that of a node that is in use.
+        let data_dir = super::root().join("target/bench-node");
+        if data_dir.exists() {
+            std::fs::remove_dir_all(&data_dir).context("cannot empty the node's directory")?;
+        }
         let mut process = Command::new(binary("server"))
-            .args(["--http-port", "0"])
+            .args(["--http-port", "0", "--data-dir"])
+            .arg(data_dir.join("data"))
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot start the node")?;
