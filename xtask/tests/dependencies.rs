@@ -85,3 +85,18 @@ fn the_library_stays_clear_of_the_outside() {
         }
     }
 }
+
+/// Its interface still moves between pre-releases: one crate adapts to it, on one exact version.
+#[test]
+fn only_the_control_plane_names_openraft() {
+    let metadata = metadata(&["--no-deps"]);
+    let mut users = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            if dependency["name"].as_str().unwrap().starts_with("openraft") {
+                users.push((package["name"].as_str().unwrap(), dependency["req"].as_str().unwrap()));
+            }
+        }
+    }
+    assert_eq!(users, [("control-plane", "=0.10.0-alpha.37")]);
+}
