@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -78,15 +79,27 @@ fn run_node(start: Start) -> anyhow::Result<()> {
     log_panics();
     raise_file_limit();
     let access = Access::load(&start.config.security.admin_token_file)?;
-    let figures = Figures::start()?;
-    let control = ControlPlane::start(control_options(&start, &figures))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
         .enable_all()
         .build()
         .context("cannot start the HTTP threads")?;
+    // A taken port shows before any data is touched.
+    let listener = {
+        let _entered = runtime.enter();
+        bind(&start.node)?
+    };
+    let figures = Figures::start()?;
+    let control = ControlPlane::start(control_options(&start, &figures))?;
     let parts = Parts { figures, control, access, fault_injection: start.fault_injection };
-    runtime.block_on(serve(start.config, start.node, parts))
+    runtime.block_on(serve(listener, start.config, start.node.id, parts))
+}
+
+fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::new(node.bind_ip.unwrap_or(node.ip), node.http_port);
+    listener::bind(address).with_context(|| {
+        format!("cannot listen on {address}; is another node running? --http-port takes another port")
+    })
 }
 
 /// What the control plane is told of this node.
@@ -142,13 +155,9 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(config: Config, node: NodeConfig, parts: Parts) -> anyhow::Result<()> {
-    let address = SocketAddr::new(node.bind_ip.unwrap_or(node.ip), node.http_port);
-    let listener = listener::bind(address).with_context(|| {
-        format!("cannot listen on {address}; is another node running? --http-port takes another port")
-    })?;
+async fn serve(listener: TcpListener, config: Config, node_id: String, parts: Parts) -> anyhow::Result<()> {
     let address = listener.local_addr().context("cannot tell the address listened on")?;
-    let app = App::new(config, node.id, parts)?;
+    let app = App::new(config, node_id, parts)?;
 
     let stop = CancellationToken::new();
     watch_signals(Arc::clone(&app), stop.clone())?;

@@ -111,11 +111,14 @@ fn a_stop_has_a_deadline() {
 #[test]
 fn a_taken_port_is_a_clear_error() {
     let node = Node::start();
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_server"))
-        .args(["--http-port", &node.address().port().to_string()])
+        .args(["--http-port", &node.address().port().to_string(), "--data-dir", data.to_str().unwrap()])
         .output()
         .unwrap();
     assert!(!output.status.success());
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("cannot listen on 127.0.0.1") && error.contains("--http-port"), "{error}");
+    assert!(!data.exists(), "data was touched before the port was had");
 }
