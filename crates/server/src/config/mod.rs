@@ -233,7 +233,7 @@ impl Default for ElectionConfig {
     fn default() -> Self {
         Self {
             bootstrap: BootstrapConfig::Auto,
-            heartbeat_ms: 50,
+            heartbeat_ms: 100,
             timeout_min_ms: 500,
             timeout_max_ms: 1000,
             probe_interval_ms: 50,
