@@ -358,8 +358,9 @@ impl ElectionConfig {
         let invalid = |key: &str, why: &str| {
             Err(ConfigError::Invalid { key: format!("election.{key}"), why: why.to_owned() })
         };
-        if !(10..=10_000).contains(&self.heartbeat_ms) {
-            return invalid("heartbeat_ms", "10 to 10000");
+        // Acknowledgements count for 800 ms, answers to probes for 500 ms: several have to fit into that.
+        if !(10..=250).contains(&self.heartbeat_ms) {
+            return invalid("heartbeat_ms", "10 to 250");
         }
         if self.timeout_min_ms < 3 * self.heartbeat_ms {
             return invalid("timeout_min_ms", "at least three heartbeats: fewer elect by accident");
@@ -367,8 +368,8 @@ impl ElectionConfig {
         if self.timeout_max_ms <= self.timeout_min_ms || self.timeout_max_ms > 60_000 {
             return invalid("timeout_max_ms", "more than timeout_min_ms, and 60000 at most");
         }
-        if !(10..=1000).contains(&self.probe_interval_ms) {
-            return invalid("probe_interval_ms", "10 to 1000");
+        if !(10..=150).contains(&self.probe_interval_ms) {
+            return invalid("probe_interval_ms", "10 to 150");
         }
         Ok(())
     }

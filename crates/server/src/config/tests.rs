@@ -68,6 +68,12 @@ fn errors_name_the_key() {
     check("limits: { pixel_queue: 9223372036854775807 }", &["limits.pixel_queue", "at most"]);
     check("limits: { pixel_memory_bytes: 1000000 }", &["limits.pixel_memory_bytes", "67108864"]);
     check("limits: { max_body_bytes: 1000000000 }", &["limits.transfer_memory_bytes"]);
+    check("election: { heartbeat_ms: 300 }", &["election.heartbeat_ms", "10 to 250"]);
+    check("election: { timeout_min_ms: 200 }", &["election.timeout_min_ms", "three heartbeats"]);
+    check("election: { timeout_max_ms: 500 }", &["election.timeout_max_ms", "timeout_min_ms"]);
+    check("election: { probe_interval_ms: 1000 }", &["election.probe_interval_ms", "10 to 150"]);
+    check("election: { bootstrap: always }", &["election.bootstrap"]);
+    check("storage: { snapshot_every: 1 }", &["storage.snapshot_every", "at least 10"]);
     check("- just\n- a list", &["mapping"]);
     check("a: [1", &["YAML"]);
     let twice = "nodes: [{ id: a, ip: 10.0.0.1, http_port: 1, raft_port: 2 }, \
