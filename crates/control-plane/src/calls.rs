@@ -134,46 +134,41 @@ async fn submit_once(
     command: &Command,
     until: Instant,
 ) -> Attempt<Outcome> {
-    let reply = if moment.leads() {
-        let Some(node) = &moment.node else { return Attempt::NotYet("no storage".to_owned()) };
-        propose_here(core, node, command.clone(), until).await
-    } else {
-        let timeout_ms = until.saturating_duration_since(Instant::now()).as_millis() as u64;
-        match forward(core, moment, Call::Submit { command: Box::new(command.clone()), timeout_ms }, until)
-            .await
-        {
-            Attempt::Done(reply) => reply,
-            Attempt::NotYet(reason) => return Attempt::NotYet(reason),
-            Attempt::Unknown => return Attempt::Unknown,
-        }
-    };
-    match reply {
-        Reply::Outcome(outcome) => Attempt::Done(*outcome),
-        Reply::Refused(refused) => Attempt::NotYet(refused.to_string()),
-        _ => Attempt::Unknown,
+    let command = Box::new(command.clone());
+    match ask_leader(core, moment, Call::Submit { command, timeout_ms: left_ms(until) }, until).await {
+        Attempt::Done(Reply::Outcome(outcome)) => Attempt::Done(*outcome),
+        Attempt::Done(Reply::Refused(refused)) => Attempt::NotYet(refused.to_string()),
+        Attempt::NotYet(reason) => Attempt::NotYet(reason),
+        Attempt::Done(_) | Attempt::Unknown => Attempt::Unknown,
     }
 }
 
 async fn read_index_once(core: &Arc<Core>, moment: &Moment, until: Instant) -> Attempt<u64> {
-    let reply = if moment.leads() {
-        let Some(node) = &moment.node else { return Attempt::NotYet("no storage".to_owned()) };
-        read_index_here(core, node, until).await
-    } else {
-        let timeout_ms = until.saturating_duration_since(Instant::now()).as_millis() as u64;
-        match forward(core, moment, Call::ReadIndex { timeout_ms }, until).await {
-            Attempt::Done(reply) => reply,
-            Attempt::NotYet(reason) => return Attempt::NotYet(reason),
-            Attempt::Unknown => return Attempt::Unknown,
-        }
-    };
-    match reply {
-        Reply::ReadIndex { index } => Attempt::Done(index),
-        Reply::Refused(refused) => Attempt::NotYet(refused.to_string()),
-        _ => Attempt::Unknown,
+    match ask_leader(core, moment, Call::ReadIndex { timeout_ms: left_ms(until) }, until).await {
+        Attempt::Done(Reply::ReadIndex { index }) => Attempt::Done(index),
+        Attempt::Done(Reply::Refused(refused)) => Attempt::NotYet(refused.to_string()),
+        Attempt::NotYet(reason) => Attempt::NotYet(reason),
+        Attempt::Done(_) | Attempt::Unknown => Attempt::Unknown,
     }
 }
 
-/// Asks the leader.
+fn left_ms(until: Instant) -> u64 {
+    until.saturating_duration_since(Instant::now()).as_millis() as u64
+}
+
+/// Has the leader answer, be it this node or another one.
+async fn ask_leader(core: &Core, moment: &Moment, call: Call, until: Instant) -> Attempt<Reply> {
+    if !moment.leads() {
+        return forward(core, moment, call, until).await;
+    }
+    let Some(node) = &moment.node else { return Attempt::NotYet("no storage".to_owned()) };
+    Attempt::Done(match call {
+        Call::Submit { command, .. } => propose_here(core, node, *command, until).await,
+        _ => read_index_here(core, node, until).await,
+    })
+}
+
+/// Asks the leader, which is another node.
 async fn forward(core: &Core, moment: &Moment, call: Call, until: Instant) -> Attempt<Reply> {
     let Some(cluster) = moment.identity.cluster_id else { return Attempt::NotYet("no cluster".to_owned()) };
     let Some((leader, name)) = moment.standing.leader.zip(moment.leader_name()) else {
