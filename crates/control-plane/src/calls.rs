@@ -4,20 +4,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openraft::ReadPolicy;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use tracing::debug;
 
 use crate::catalog::{Command, Outcome};
 use crate::core::{Core, Moment};
 use crate::events::unix_ms;
-use crate::handle::ControlError;
+use crate::handle::{ControlError, TransferError, Transferred};
 use crate::message::{Call, Envelope, Refused, Reply};
 use crate::network::CallError;
 use crate::raft::Node;
 use crate::standing::ELECTION_GRACE;
 
-/// Between two attempts.
+/// Between two attempts, at most: a vote or a leader that moves meanwhile ends the wait.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
+/// The same while an election is under way. A leader counts only once a quorum acknowledged it, of which nobody is told.
+const RETRY_SOON_AFTER: Duration = Duration::from_millis(3);
 /// A leader gets this long for one attempt; then it is asked again, or another one is.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(2);
 
@@ -53,6 +56,29 @@ pub(crate) async fn submit(
         debug!(reason = last_reason, "a write is tried again");
         if !may_retry(core, started, deadline).await {
             return Err(if proposed { ControlError::OutcomeUnknown } else { no_quorum(core, last_reason) });
+        }
+    }
+}
+
+/// Has whoever leads hand leadership over.
+pub(crate) async fn transfer_leader(
+    core: &Arc<Core>,
+    to: Option<String>,
+    deadline: Instant,
+) -> Result<Transferred, TransferError> {
+    let started = Instant::now();
+    loop {
+        let moment = ready(core, false)?;
+        let call = Call::HandOver { to: to.clone(), timeout_ms: left_ms(deadline) };
+        let reason = match ask_leader(core, &moment, call, deadline).await {
+            Attempt::Done(Reply::HandedOver(result)) => return result,
+            Attempt::Done(Reply::Refused(refused)) => refused.to_string(),
+            Attempt::NotYet(reason) => reason,
+            // Leadership may have moved; the status tells.
+            Attempt::Done(_) | Attempt::Unknown => return Err(ControlError::OutcomeUnknown.into()),
+        };
+        if !may_retry(core, started, deadline).await {
+            return Err(no_quorum(core, reason).into());
         }
     }
 }
@@ -109,7 +135,14 @@ async fn may_retry(core: &Core, started: Instant, deadline: Instant) -> bool {
     if given_up || now + RETRY_AFTER >= deadline {
         return false;
     }
-    tokio::time::sleep(RETRY_AFTER).await;
+    let since_began = now.saturating_duration_since(started);
+    let pause = if since_began < ELECTION_GRACE { RETRY_SOON_AFTER } else { RETRY_AFTER };
+    let Some(node) = core.node.load_full() else {
+        tokio::time::sleep(pause).await;
+        return true;
+    };
+    let mut metrics = node.watch();
+    let _ = tokio::time::timeout(pause, metrics.changed()).await;
     true
 }
 
@@ -157,13 +190,14 @@ fn left_ms(until: Instant) -> u64 {
 }
 
 /// Has the leader answer, be it this node or another one.
-async fn ask_leader(core: &Core, moment: &Moment, call: Call, until: Instant) -> Attempt<Reply> {
+async fn ask_leader(core: &Arc<Core>, moment: &Moment, call: Call, until: Instant) -> Attempt<Reply> {
     if !moment.leads() {
         return forward(core, moment, call, until).await;
     }
     let Some(node) = &moment.node else { return Attempt::NotYet("no storage".to_owned()) };
     Attempt::Done(match call {
         Call::Submit { command, .. } => propose_here(core, node, *command, until).await,
+        Call::HandOver { to, .. } => hand_over_here(core, to.as_deref(), until).await,
         _ => read_index_here(core, node, until).await,
     })
 }
@@ -197,6 +231,20 @@ pub(crate) async fn propose_here(core: &Core, node: &Node, mut command: Command,
             Reply::Refused(Refused::NotLeader { leader: core.moment().leader_name() })
         }
         // Discarded, or Raft ended meanwhile: it may have been committed.
+        Ok(Err(_)) | Err(_) => Reply::OutcomeUnknown,
+    }
+}
+
+/// Hands leadership over if this node leads.
+pub(crate) async fn hand_over_here(core: &Arc<Core>, to: Option<&str>, until: Instant) -> Reply {
+    if let Some(refused) = cannot_lead(core) {
+        return Reply::Refused(refused);
+    }
+    // Not cut off half-way: until it has come to its end, the leader refuses writes.
+    let (core, to) = (Arc::clone(core), to.map(str::to_owned));
+    let transfer = tokio::spawn(async move { crate::tasks::handover::transfer(&core, to.as_deref()).await });
+    match tokio::time::timeout_at(until.into(), transfer).await {
+        Ok(Ok(result)) => Reply::HandedOver(result),
         Ok(Err(_)) | Err(_) => Reply::OutcomeUnknown,
     }
 }

@@ -1,15 +1,17 @@
 //! What the parts of the control plane share, and what can be told from it without waiting.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use openraft::{Instant as _, RaftMetrics, ServerState};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::campaign::Campaigns;
+use crate::detector::{Detector, Rules};
 use crate::events::Events;
 use crate::handle::{MAX_UNDER_WAY, Options};
 use crate::identity::{DataDir, Identity};
@@ -42,6 +44,14 @@ pub(crate) struct Core {
     pub stopping: CancellationToken,
     /// Something changed that the background tasks should look at now.
     pub changed: Notify,
+    /// Counts how often evidence against the leader came or was renewed.
+    pub evidence: watch::Sender<u64>,
+    detector: Mutex<Detector>,
+    campaigns: Mutex<Campaigns>,
+    /// Held while leadership is handed over.
+    pub handing_over: tokio::sync::Mutex<()>,
+    /// Raft was ended so that it is started anew, and not by a failure.
+    pub restart_wanted: AtomicBool,
     /// A drill: the node plays dead to its peers.
     pub pause: Pause,
     /// Another cluster that this one's nodes were seen in, without a rule for which of them stays.
@@ -50,7 +60,7 @@ pub(crate) struct Core {
     pub places: Arc<Semaphore>,
     /// A test keeps this node from changing the membership.
     #[cfg(test)]
-    pub hold_membership: std::sync::atomic::AtomicBool,
+    pub hold_membership: AtomicBool,
     started: Instant,
     /// When a leader was last known, in milliseconds after `started`, plus one; 0: never.
     leader_known_at: AtomicU64,
@@ -65,8 +75,16 @@ impl Core {
         pause: Pause,
     ) -> Self {
         let others = options.nodes.iter().filter(|node| node.name != options.me);
+        let others: Vec<String> = others.map(|node| node.name.clone()).collect();
+        let rules =
+            Rules { interval: options.timing.probe_interval, failures: options.timing.probe_failures };
         Self {
-            peers: Peers::new(others.map(|node| node.name.clone())),
+            peers: Peers::new(others.clone()),
+            detector: Mutex::new(Detector::new(rules, others)),
+            campaigns: Mutex::default(),
+            evidence: watch::Sender::new(0),
+            handing_over: tokio::sync::Mutex::default(),
+            restart_wanted: AtomicBool::new(false),
             events: Events::new(options.me.clone()),
             node: ArcSwapOption::empty(),
             failure: Mutex::new(None),
@@ -76,7 +94,7 @@ impl Core {
             stranger: Mutex::new(None),
             places: Arc::new(Semaphore::new(MAX_UNDER_WAY)),
             #[cfg(test)]
-            hold_membership: std::sync::atomic::AtomicBool::new(false),
+            hold_membership: AtomicBool::new(false),
             started: Instant::now(),
             leader_known_at: AtomicU64::new(0),
             options,
@@ -89,6 +107,16 @@ impl Core {
     /// Who this node is.
     pub(crate) fn identity(&self) -> Identity {
         self.data.identity()
+    }
+
+    /// What the probes say. Locked for moments only.
+    pub(crate) fn detector(&self) -> MutexGuard<'_, Detector> {
+        self.detector.lock().expect("no panic while it is held")
+    }
+
+    /// What is known of elections. Locked for moments only.
+    pub(crate) fn campaigns(&self) -> MutexGuard<'_, Campaigns> {
+        self.campaigns.lock().expect("no panic while it is held")
     }
 
     /// How Raft stands now.
@@ -141,6 +169,7 @@ impl Core {
             applied_index: moment.applied_index(),
             config_hash: self.options.config_hash.clone(),
             version: self.options.version.to_owned(),
+            stuck_ms: moment.stuck().as_millis() as u64,
             figures: (self.options.figures)(),
         }
     }
@@ -287,6 +316,12 @@ impl Moment {
     /// Whether this node's Raft leads, acknowledged or not.
     pub(crate) fn leads(&self) -> bool {
         self.metrics.as_ref().is_some_and(|metrics| metrics.state == ServerState::Leader)
+    }
+
+    /// For how long the Raft or the disk of this node has been at the same thing, if it leads.
+    pub(crate) fn stuck(&self) -> Duration {
+        let node = self.node.as_ref().filter(|_| self.leads());
+        node.map_or(Duration::ZERO, |node| node.stuck(self.now))
     }
 
     /// Most voters that a membership in this node's log or state ever had.

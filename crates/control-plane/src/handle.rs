@@ -6,17 +6,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
 
 use crate::calls;
 use crate::catalog::{Command, Outcome, Setting, SettingKey};
 use crate::core::Core;
+use crate::detector::Evidence;
 use crate::identity::{DataDir, DataDirError};
 use crate::raft::{self, Node, OpenError};
 use crate::secret::{ClusterSecret, SecretError};
 use crate::status::{ClusterStatus, Event, EventKind, Members, NodeAddress, NodeFigures};
 use crate::storage::FlushStats;
+use crate::tasks::{election, handover};
 use crate::threads::Threads;
 
 /// Reads and writes under way on one node, at most. A follower forwards each on a connection of its own, and a leader has
@@ -71,8 +75,10 @@ pub struct Timing {
     pub election_timeout_min: Duration,
     /// The upper bound, which is the lease too.
     pub election_timeout_max: Duration,
-    /// Between two probes of a peer.
+    /// Between two probes of a peer, and how long an answer may take.
     pub probe_interval: Duration,
+    /// Unanswered probes of the leader in a row that bring an election forward; 0: nothing does, the timers decide alone.
+    pub probe_failures: u32,
 }
 
 /// Why the control plane cannot start.
@@ -102,7 +108,7 @@ pub enum StartError {
 }
 
 /// Why the control plane did not do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ControlError {
     /// No leader could be reached before the deadline. Nothing was proposed.
     #[error("the cluster has no quorum at the moment: {reason}")]
@@ -150,6 +156,66 @@ impl ControlError {
             Self::Overloaded { .. } => "overloaded",
             Self::Storage(_) => "storage_failed",
             Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Leadership that was handed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transferred {
+    /// Who led.
+    pub from: String,
+    /// Who leads now; the same where the node that was asked for led already.
+    pub to: String,
+    /// The new leader's term.
+    pub term: u64,
+}
+
+/// Why leadership was not handed over. Whoever led goes on leading, or an election finds another leader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum TransferError {
+    /// No leader could be asked: as for any other call.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// No such node in the configuration.
+    #[error("{name} is not a node of this cluster")]
+    UnknownNode {
+        /// The name.
+        name: String,
+    },
+    /// The node cannot lead at the moment.
+    #[error("{name} cannot take over: {reason}")]
+    Unfit {
+        /// The node.
+        name: String,
+        /// Why: it has no vote, does not answer, or is behind.
+        reason: String,
+    },
+    /// Nobody can.
+    #[error("nobody can take over: {reason}")]
+    NoSuccessor {
+        /// Why.
+        reason: String,
+    },
+    /// It was tried, and nobody took over in time.
+    #[error("{to} did not take over in time; {leader} leads")]
+    NotTaken {
+        /// Who was to lead.
+        to: String,
+        /// Who leads, as far as this node knows.
+        leader: String,
+    },
+}
+
+impl TransferError {
+    /// Stable, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Control(error) => error.code(),
+            Self::UnknownNode { .. } => "unknown_node",
+            Self::Unfit { .. } => "cannot_lead",
+            Self::NoSuccessor { .. } => "no_successor",
+            Self::NotTaken { .. } => "transfer_failed",
         }
     }
 }
@@ -258,11 +324,50 @@ impl ControlPlane {
         self.core.links.resume();
     }
 
+    /// Moves leadership to this node, or where none is named to the voter that is the furthest, whoever leads now.
+    ///
+    /// # Errors
+    /// [`TransferError`]; a working leader stays or comes in any case.
+    pub async fn transfer_leader(
+        &self,
+        to: Option<String>,
+        deadline: Instant,
+    ) -> Result<Transferred, TransferError> {
+        let place = self.place()?;
+        let core = Arc::clone(&self.core);
+        // Not cut off with its caller: a transfer that was begun has to come to an end.
+        let transferred = self.threads.raft.spawn(async move {
+            let _place = place;
+            calls::transfer_leader(&core, to, deadline).await
+        });
+        transferred.await.unwrap_or(Err(TransferError::Control(ControlError::OutcomeUnknown)))
+    }
+
+    /// A drill: the next commit of the log takes this much longer, as on a disk that hangs.
+    pub fn stall_disk(&self, duration: Duration) {
+        if let Some(node) = self.core.node.load().as_ref() {
+            node.log.stall(duration);
+        }
+    }
+
+    /// A drill: this node believes for a moment that the leader is dead. Whether it follows one.
+    pub fn raise_false_alarm(&self) -> bool {
+        let Some(followed) = election::followed(&self.core) else { return false };
+        self.threads.raft.spawn(election::suspect(Arc::clone(&self.core), followed, Evidence::Drill));
+        true
+    }
+
     /// Hands leadership over if this node leads and another voter answers; it goes on as a follower.
     pub async fn hand_over(&self) {
         let core = Arc::clone(&self.core);
         let handed_over = self.threads.raft.spawn(async move {
-            tokio::time::timeout(HAND_OVER_WITHIN, crate::tasks::handover::hand_over(&core)).await
+            if core.moment().leads() {
+                let handed_over =
+                    tokio::time::timeout(HAND_OVER_WITHIN, handover::hand_over(&core, None)).await;
+                if let Ok(Err(reason)) = handed_over {
+                    warn!(%reason, "leadership was not handed over");
+                }
+            }
         });
         let _ = handed_over.await;
     }

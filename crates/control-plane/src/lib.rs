@@ -9,6 +9,7 @@
 //! | `network` | authenticated, bounded frames between nodes; openraft's calls on top |
 //! | `message`, `serve`, `calls` | what nodes say to each other; calls that come in; reads and writes that go out |
 //! | `identity`, `secret` | who a data directory is; what the nodes of a cluster share |
+//! | `detector`, `campaign` | whether the leader is dead, and what to do about it: rules without a clock |
 //! | `membership`, `standing` | who should vote, and who leads: rules without a clock |
 //! | `tasks` | probes, joining, the membership, handing over, events |
 //! | [`status`], `notices` | what is told to people |
@@ -16,8 +17,10 @@
 //! openraft is named in this crate only.
 
 mod calls;
+mod campaign;
 pub mod catalog;
 mod core;
+mod detector;
 mod events;
 mod handle;
 mod identity;
@@ -36,7 +39,9 @@ mod tasks;
 mod threads;
 mod types;
 
-pub use handle::{Bootstrap, ControlError, ControlPlane, Options, StartError, Timing};
+pub use handle::{
+    Bootstrap, ControlError, ControlPlane, Options, StartError, Timing, TransferError, Transferred,
+};
 pub use identity::DataDirError;
 pub use raft::OpenError;
 pub use secret::{ClusterSecret, SecretError};

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Command, Outcome};
+use crate::handle::{TransferError, Transferred};
 use crate::status::{NodeFigures, Role};
 use crate::types::{ClusterId, LogId, RaftId, SnapshotMeta, TypeConfig, Vote};
 
@@ -56,6 +57,13 @@ pub(crate) enum Call {
         /// Its name.
         name: String,
     },
+    /// The leader is asked to hand leadership over.
+    HandOver {
+        /// To whom; none: to whoever is the furthest.
+        to: Option<String>,
+        /// How long the caller waits.
+        timeout_ms: u64,
+    },
 }
 
 /// What comes back.
@@ -79,6 +87,8 @@ pub(crate) enum Reply {
     Joined,
     /// The call was not carried out, and nothing was proposed.
     Refused(Refused),
+    /// To [`Call::HandOver`].
+    HandedOver(Result<Transferred, TransferError>),
     /// The command was proposed, but it is not known what became of it.
     OutcomeUnknown,
 }
@@ -163,6 +173,9 @@ pub(crate) struct Report {
     pub config_hash: String,
     /// Its release.
     pub version: String,
+    /// For how long its Raft or its disk has been at the same thing, in milliseconds; 0 if it does not lead.
+    #[serde(default)]
+    pub stuck_ms: u64,
     /// How it is doing.
     pub figures: NodeFigures,
 }

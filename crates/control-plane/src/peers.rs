@@ -12,6 +12,8 @@ pub(crate) const HEALTHY_WITHIN: Duration = Duration::from_millis(500);
 /// What a node said counts for this time.
 pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
+/// Failed probes in a row after which a peer counts as away, if its port is not closed.
+const AWAY_AFTER: u64 = 3;
 /// A refusal counts for this time.
 const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -24,6 +26,8 @@ pub(crate) struct Peer {
     pub report: Option<Arc<Report>>,
     /// Probes that failed since.
     pub failed_probes: u64,
+    /// Whether it counts as away.
+    pub away: bool,
     /// Why the last one failed.
     pub failure: Option<String>,
     /// When it last refused to talk to this node: it is there, but has another key, version or cluster name.
@@ -57,6 +61,17 @@ pub(crate) struct Failure {
     pub reason: String,
     /// Whether the peer is there but refused to talk to this node.
     pub refused: bool,
+    /// Whether nobody listens at its address.
+    pub port_closed: bool,
+}
+
+/// What a failed probe makes of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failed {
+    /// Failed probes in a row.
+    pub count: u64,
+    /// Whether it counts as away from now on.
+    pub is_news: bool,
 }
 
 /// All peers by name. Locked for moments only.
@@ -76,14 +91,16 @@ impl Peers {
         peers.insert(name.to_owned(), after).unwrap_or_default()
     }
 
-    /// A probe of the peer failed. Returns how many have in a row.
-    pub(crate) fn failed(&self, name: &str, failure: &Failure) -> u64 {
+    /// A probe of the peer failed.
+    pub(crate) fn failed(&self, name: &str, failure: &Failure) -> Failed {
         let mut peers = self.0.lock().expect("no panic while it is held");
         let peer = peers.entry(name.to_owned()).or_default();
         peer.failed_probes += 1;
         peer.failure = Some(failure.reason.clone());
         peer.refused_at = if failure.refused { Some(Instant::now()) } else { peer.refused_at };
-        peer.failed_probes
+        let was_away = peer.away;
+        peer.away |= failure.port_closed || peer.failed_probes >= AWAY_AFTER;
+        Failed { count: peer.failed_probes, is_news: peer.away && !was_away }
     }
 
     /// All of them as they are now.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
+use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{Config, Raft, RaftMetrics, SnapshotPolicy};
 use tracing::{error, info};
 
@@ -12,7 +14,7 @@ use crate::core::Core;
 use crate::handle::Timing;
 use crate::network::Factory;
 use crate::storage::{self, LogStore, StateMachine, StateView, Storage};
-use crate::types::{LogId, RaftId, TypeConfig};
+use crate::types::{LogId, RaftId, TypeConfig, Vote};
 
 /// Entries that stay in the log after a snapshot, for followers that are a little behind.
 const ENTRIES_KEPT: u64 = 1000;
@@ -31,8 +33,30 @@ pub(crate) struct Node {
     /// The log, for its figures.
     pub log: LogStore,
     opened: Instant,
-    /// When the leader last appended, in microseconds after `opened`, plus one; 0: never.
-    appended_at: AtomicU64,
+    /// When an append of the leader was last taken.
+    appended: Mark,
+    /// When an append of the leader of the current vote last arrived.
+    heard: Mark,
+    /// Since when Raft has been asked for a sign of life in vain.
+    asked: Mark,
+}
+
+/// A moment, or none.
+#[derive(Default)]
+struct Mark(AtomicU64);
+
+impl Mark {
+    fn set(&self, since_opened: Duration) {
+        self.0.store(since_opened.as_micros() as u64 + 1, Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn since_opened(&self) -> Option<Duration> {
+        self.0.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_micros)
+    }
 }
 
 /// Why Raft cannot be started.
@@ -61,7 +85,8 @@ impl Node {
         let id = core.identity().raft_id;
         let raft = Raft::new(id, Arc::new(config), factory, log.clone(), machine).await;
         let raft = raft.map_err(|error| OpenError::Raft(error.to_string()))?;
-        Ok(Self { raft, state, log, opened: Instant::now(), appended_at: AtomicU64::new(0) })
+        let (appended, heard, asked) = Default::default();
+        Ok(Self { raft, state, log, opened: Instant::now(), appended, heard, asked })
     }
 
     /// Raft's own view of itself, as a copy: to hold it would stop Raft.
@@ -69,22 +94,64 @@ impl Node {
         self.raft.metrics().borrow_watched().clone()
     }
 
-    /// The leader appended, if only a heartbeat.
+    /// An append of the leader was taken, if only a heartbeat.
     pub(crate) fn note_append(&self) {
-        self.appended_at.store(self.opened.elapsed().as_micros() as u64 + 1, Ordering::Relaxed);
+        self.appended.set(self.opened.elapsed());
     }
 
     /// How long ago the leader last appended.
     pub(crate) fn append_age(&self, now: Instant) -> Option<Duration> {
-        match self.appended_at.load(Ordering::Relaxed) {
-            0 => None,
-            at => Some(now.saturating_duration_since(self.opened + Duration::from_micros(at - 1))),
+        self.age(&self.appended, now)
+    }
+
+    /// An append under this vote arrived, and nothing is done about it yet. Whether it is the current leader's.
+    pub(crate) fn note_arrival(&self, vote: &Vote) -> bool {
+        let is_leaders = *vote == self.vote();
+        if is_leaders {
+            self.heard.set(self.opened.elapsed());
         }
+        is_leaders
+    }
+
+    /// How long ago an append of the leader last arrived, whether or not the disk has taken it.
+    pub(crate) fn heard_age(&self, now: Instant) -> Option<Duration> {
+        self.age(&self.heard, now)
+    }
+
+    /// Has Raft give a sign of life.
+    pub(crate) async fn ask_for_pulse(&self) {
+        self.asked.set(self.opened.elapsed());
+        // An error says that it ended: nobody waits for it any more.
+        let _ = self.raft.with_raft_state(|_| ()).await;
+        self.asked.clear();
+    }
+
+    /// For how long Raft or the disk has been at the same thing.
+    pub(crate) fn stuck(&self, now: Instant) -> Duration {
+        let raft = self.age(&self.asked, now).unwrap_or_default();
+        raft.max(self.log.oldest_unfinished().unwrap_or_default())
+    }
+
+    fn age(&self, mark: &Mark, now: Instant) -> Option<Duration> {
+        mark.since_opened().map(|at| now.saturating_duration_since(self.opened + at))
     }
 
     /// The last log entry.
     pub(crate) fn last_log_id(&self) -> Option<LogId> {
         self.raft.data_metrics().borrow_watched().last_log
+    }
+
+    /// Tells when vote, role, leader or membership change from now on.
+    pub(crate) fn watch(&self) -> WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>> {
+        let mut metrics = self.raft.server_metrics();
+        // A receiver of openraft's has not seen what was there before it.
+        drop(metrics.borrow_and_update());
+        metrics
+    }
+
+    /// The vote that is on the disk.
+    pub(crate) fn vote(&self) -> Vote {
+        self.raft.server_metrics().borrow_watched().vote
     }
 
     /// The committed leader's id, according to the stored vote.
@@ -128,10 +195,13 @@ pub(crate) async fn supervise(core: Arc<Core>) {
     loop {
         let running_since = Instant::now();
         let Some(ended) = core.stopping.run_until_cancelled(until_fatal(&core)).await else { return };
-        error!(failure = ended, "raft ended; opening its storage again");
-        *core.failure.lock().expect("no panic while it is held") = Some(ended);
+        let wanted = core.restart_wanted.swap(false, Ordering::Relaxed);
+        if !wanted {
+            error!(failure = ended, "raft ended; opening its storage again");
+            *core.failure.lock().expect("no panic while it is held") = Some(ended);
+        }
         close(&core).await;
-        if running_since.elapsed() > 2 * REOPEN_AFTER.1 {
+        if wanted || running_since.elapsed() > 2 * REOPEN_AFTER.1 {
             wait = REOPEN_AFTER.0;
         }
         loop {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest};
 use openraft::type_config::alias::SnapshotOf;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
@@ -65,14 +65,9 @@ async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply
     };
     let bounded = |timeout_ms: u64| Instant::now() + Duration::from_millis(timeout_ms).min(MAX_TIMEOUT);
     match envelope.body {
-        Call::Append(request) => within(append(&node, request)).await,
-        Call::Vote(request) => {
-            within(async { node.raft.vote(request).await.map_or_else(|fatal| ended(&fatal), Reply::Vote) })
-                .await
-        }
-        Call::PreVote(request) => {
-            node.raft.pre_vote(request).await.map_or_else(|fatal| ended(&fatal), Reply::Vote)
-        }
+        Call::Append(request) => within(append(core, &node, request)).await,
+        Call::Vote(request) => within(vote(core, &node, envelope.from, request, false)).await,
+        Call::PreVote(request) => within(vote(core, &node, envelope.from, request, true)).await,
         Call::TransferLeader(request) => {
             let taken = node.raft.handle_transfer_leader(request).await;
             taken.map_or_else(|fatal| ended(&fatal), Reply::TransferLeader)
@@ -82,6 +77,9 @@ async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply
         }
         Call::Submit { command, timeout_ms } => {
             crate::calls::propose_here(core, &node, *command, bounded(timeout_ms)).await
+        }
+        Call::HandOver { to, timeout_ms } => {
+            crate::calls::hand_over_here(core, to.as_deref(), bounded(timeout_ms)).await
         }
         Call::Join { name } => crate::tasks::join::admit_learner(core, &node, envelope.from, &name).await,
     }
@@ -108,7 +106,21 @@ fn admit(core: &Core, cluster: ClusterId, to: Option<RaftId>) -> Result<Arc<Node
     core.node.load_full().ok_or_else(|| Refused::NotReady("its storage is being opened".to_owned()))
 }
 
-async fn append(node: &Node, request: AppendEntriesRequest<TypeConfig>) -> Reply {
+async fn vote(
+    core: &Core,
+    node: &Node,
+    from: RaftId,
+    request: VoteRequest<TypeConfig>,
+    pre_vote: bool,
+) -> Reply {
+    let answered = crate::tasks::election::answer(core, node, from, request, pre_vote).await;
+    answered.map_or_else(|fatal| ended(&fatal), Reply::Vote)
+}
+
+async fn append(core: &Core, node: &Node, request: AppendEntriesRequest<TypeConfig>) -> Reply {
+    if node.note_arrival(&request.vote) {
+        core.campaigns().append(Instant::now());
+    }
     match node.raft.append_entries(request).await {
         Ok(response) => {
             if !matches!(response, AppendEntriesResponse::HigherVote(_)) {

@@ -180,6 +180,14 @@ pub enum EventKind {
         /// Probes that failed in a row.
         failed_probes: u64,
     },
+    /// This node holds evidence that the leader is dead, and stands for election or helps another one to.
+    Suspicion {
+        /// The leader.
+        peer: String,
+        /// `refused`: its port is closed; `unanswered`: it answers no probes; `stuck`: it says that its disk or its
+        /// Raft hangs; `drill`.
+        evidence: String,
+    },
     /// The membership changed.
     Members {
         /// Names of those who vote.

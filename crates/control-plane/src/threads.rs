@@ -17,7 +17,7 @@ use crate::identity::DataDir;
 use crate::network::{Identity, Incoming, Links, Listener, Pause, Purpose};
 use crate::raft::{Node, supervise};
 use crate::secret::ClusterSecret;
-use crate::tasks::{join, probes, reconcile, watch};
+use crate::tasks::{election, handover, join, probes, pulse, reconcile, watch};
 
 const RAFT_THREADS: usize = 2;
 /// How long tasks may go on after the stop.
@@ -72,6 +72,9 @@ impl Threads {
             .spawn(move || probe_runtime.block_on(probe_thread(probe_core, listener, raft_handle)))
             .map_err(StartError::Threads)?;
         raft.spawn(supervise(Arc::clone(&core)));
+        raft.spawn(election::run(Arc::clone(&core)));
+        raft.spawn(pulse::run(Arc::clone(&core)));
+        raft.spawn(handover::run(Arc::clone(&core)));
         raft.spawn(join::run(Arc::clone(&core)));
         raft.spawn(reconcile::run(Arc::clone(&core)));
         raft.spawn(watch::run(Arc::clone(&core)));
@@ -107,7 +110,7 @@ impl Drop for Threads {
 /// Listens and probes until the stop.
 async fn probe_thread(core: Arc<Core>, listener: Listener, raft: Handle) {
     for name in core.names().into_iter().filter(|name| *name != core.options.me) {
-        tokio::spawn(probes::run(Arc::clone(&core), name));
+        tokio::spawn(probes::run(Arc::clone(&core), name, raft.clone()));
     }
     let stopping = core.stopping.clone();
     let serve = move |incoming: Incoming| {

@@ -1,6 +1,8 @@
 //! Whole control planes in one process, on loopback. What needs real processes, power loss or cut links is tested with
 //! the server's binary.
 
+mod failover;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,15 +29,28 @@ struct Cluster {
     dir: tempfile::TempDir,
     addresses: [Ipv4Addr; 3],
     nodes: [Option<ControlPlane>; 3],
+    election_timeout_min: Duration,
+    probe_failures: u32,
 }
 
 impl Cluster {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), addresses: addresses(), nodes: [None, None, None] }
+        let (dir, addresses) = (tempfile::tempdir().unwrap(), addresses());
+        let election_timeout_min = Duration::from_millis(500);
+        Self { dir, addresses, nodes: [None, None, None], election_timeout_min, probe_failures: 3 }
     }
 
     fn all() -> Self {
-        let mut cluster = Self::new();
+        Self::new().started()
+    }
+
+    /// Whose timers would take longer than a test waits: whatever is elected, is on evidence.
+    fn with_timers_that_never_decide() -> Self {
+        Self { election_timeout_min: 2 * LIMIT, ..Self::new() }.started()
+    }
+
+    fn started(self) -> Self {
+        let mut cluster = self;
         (0..3).for_each(|n| cluster.start(n));
         cluster.until("three voters", |nodes| {
             nodes.iter().all(|status| status.voters == NAMES && status.quorum)
@@ -60,9 +75,10 @@ impl Cluster {
             bootstrap: Bootstrap::Auto,
             timing: Timing {
                 heartbeat: Duration::from_millis(50),
-                election_timeout_min: Duration::from_millis(500),
-                election_timeout_max: Duration::from_millis(1000),
+                election_timeout_min: self.election_timeout_min,
+                election_timeout_max: 2 * self.election_timeout_min,
                 probe_interval: Duration::from_millis(50),
+                probe_failures: self.probe_failures,
             },
             snapshot_every: 50,
             config_hash: "the same".to_owned(),

@@ -172,6 +172,11 @@ pub(crate) enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// Whether the connection ended.
+    pub(crate) fn is_hang_up(&self) -> bool {
+        matches!(self, Self::Closed | Self::Io(_))
+    }
+
     /// Whether the two can never talk as they are configured, in contrast to a connection that failed.
     pub(crate) fn is_refusal(&self) -> bool {
         !matches!(self, Self::Closed | Self::TooSlow | Self::Io(_))

@@ -20,6 +20,8 @@ use super::{Pause, tune};
 
 /// Connections without a call that are kept for each peer.
 const MAX_IDLE_PER_PEER: usize = 8;
+/// Connections that a peer which was just found gets for calls to come: one for a vote, one for what follows it.
+const WARM_PER_PEER: usize = 2;
 /// Connections to a peer that are being made at a time, for calls.
 const MAX_DIALLING_PER_PEER: usize = 4;
 /// How long making one may take, whoever still waits for it.
@@ -56,6 +58,25 @@ pub(crate) enum CallError {
         #[source]
         source: Loss,
     },
+}
+
+impl CallError {
+    /// Whether the system at the peer's address said that nobody listens there.
+    pub(crate) fn is_port_closed(&self) -> bool {
+        let Self::NotSent { source: Unsent::Connect { source, .. }, .. } = self else { return false };
+        source.kind() == io::ErrorKind::ConnectionRefused
+    }
+
+    /// Whether there was a connection, which ended before the peer had shown who it is.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        match self {
+            Self::NotSent { source: Unsent::Connect { source, .. }, .. } => {
+                source.kind() == io::ErrorKind::ConnectionReset
+            }
+            Self::NotSent { source: Unsent::Handshake { reason, .. }, .. } => reason.is_hang_up(),
+            _ => false,
+        }
+    }
 }
 
 /// Why nothing was sent.
@@ -195,6 +216,17 @@ impl Links {
         match tokio::time::timeout_at(deadline, receiver).await {
             Ok(Ok(dialled)) => dialled,
             _ => Err(not_sent(Unsent::Deadline)),
+        }
+    }
+
+    /// Makes the connections that the first calls to a peer will need, so that an election does not wait for them.
+    pub(crate) async fn warm_up(&self, peer: &str) {
+        let deadline = Instant::now() + DIAL_WITHIN;
+        let missing = self.0.peers.get(peer).map_or(0, |peer| WARM_PER_PEER.saturating_sub(peer.open_idle()));
+        for _ in 0..missing {
+            // Whoever calls next finds out what is wrong.
+            let Ok(channel) = self.dial(peer, Purpose::Rpc, deadline).await else { return };
+            self.keep(peer, channel);
         }
     }
 
@@ -339,6 +371,13 @@ impl Peer {
         if idle.len() < MAX_IDLE_PER_PEER && channel.is_idle() {
             idle.push(channel);
         }
+    }
+
+    /// How many kept connections are open.
+    fn open_idle(&self) -> usize {
+        let mut idle = self.lock();
+        idle.retain(Channel::is_idle);
+        idle.len()
     }
 
     fn forget_idle(&self) {

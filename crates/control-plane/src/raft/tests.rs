@@ -6,6 +6,7 @@ fn timing() -> Timing {
         election_timeout_min: Duration::from_millis(500),
         election_timeout_max: Duration::from_millis(1000),
         probe_interval: Duration::from_millis(50),
+        probe_failures: 3,
     }
 }
 

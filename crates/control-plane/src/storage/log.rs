@@ -5,7 +5,7 @@ use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::{OptionalSend, RaftTypeConfig};
@@ -74,6 +74,16 @@ impl LogStore {
     /// How the disk keeps up. From memory.
     pub(crate) fn flush_stats(&self) -> FlushStats {
         self.core.stats()
+    }
+
+    /// For how long the oldest write has been waiting for the commit under way.
+    pub(crate) fn oldest_unfinished(&self) -> Option<Duration> {
+        self.core.oldest_unfinished()
+    }
+
+    /// A drill: the next commit takes this much longer.
+    pub(crate) fn stall(&self, duration: Duration) {
+        self.core.stall(duration);
     }
 
     /// A handle that tells how far the log is durable.

@@ -99,6 +99,8 @@ pub(super) struct Core {
     database: RwLock<Option<Database>>,
     memory: Mutex<Memory>,
     flushes: Mutex<Flushes>,
+    /// A drill: how much longer the next commit takes.
+    stall: Mutex<Duration>,
     /// How far the log is durable.
     pub durable: watch::Sender<Durable>,
 }
@@ -110,6 +112,7 @@ impl Core {
             database: RwLock::new(Some(database)),
             memory: Mutex::new(memory),
             flushes: Mutex::default(),
+            stall: Mutex::default(),
             durable,
         }
     }
@@ -169,6 +172,21 @@ impl Core {
             median: latest.get(latest.len() / 2).copied(),
             worst: latest.last().copied(),
         }
+    }
+
+    /// For how long the oldest write has been waiting for the commit under way.
+    pub(super) fn oldest_unfinished(&self) -> Option<Duration> {
+        self.flushes().unfinished_since.map(|since| since.elapsed())
+    }
+
+    /// A drill: the next commit takes this much longer.
+    pub(super) fn stall(&self, duration: Duration) {
+        *self.stall.lock().unwrap_or_else(PoisonError::into_inner) = duration;
+    }
+
+    /// The stall that was asked for, once.
+    fn take_stall(&self) -> Duration {
+        std::mem::take(&mut *self.stall.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn flushes(&self) -> MutexGuard<'_, Flushes> {
@@ -284,6 +302,7 @@ impl Writer {
     /// One durable transaction. Returns the index after the last entry.
     fn commit(&mut self, batch: &[Queued], committed: Option<LogId>) -> io::Result<u64> {
         let core = self.core.clone();
+        std::thread::sleep(core.take_stall());
         core.with_database(|database| {
             let transaction = begin_durable(database).map_err(io::Error::other)?;
             let mut end = self.end;

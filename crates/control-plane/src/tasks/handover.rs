@@ -1,13 +1,19 @@
-//! A leader that is about to stop hands over first, so that nobody has to wait for a timer.
+//! Leadership is handed over, so that nobody has to wait for a timer: before a leader stops, when an operator asks for it,
+//! and when the disk of the leader hangs.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use openraft::ServerState;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use crate::core::Core;
+use crate::core::{Core, Moment};
+use crate::detector::STUCK_AFTER;
+use crate::handle::{TransferError, Transferred};
+use crate::peers::Peer;
 use crate::raft::Node;
+use crate::status::Role;
 use crate::types::RaftId;
 
 /// How long one voter may take to begin: a transfer that has not by then will not.
@@ -15,61 +21,166 @@ const BEGIN_WITHIN: Duration = Duration::from_millis(300);
 /// How long the new leader may take to be heard.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Between two looks at whether this node is stuck.
+const LOOK_AT_STUCK_EVERY: Duration = Duration::from_millis(250);
+/// A stuck leader that found nobody tries again after this time.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Hands leadership to another voter, if this node leads. Without one that answers nothing can be done.
-pub(crate) async fn hand_over(core: &Arc<Core>) {
+/// A voter that may take over.
+struct Successor {
+    name: String,
+    id: RaftId,
+}
+
+/// Hands leadership over whenever this node leads and its Raft or its disk hangs, until the node stops.
+pub(crate) async fn run(core: Arc<Core>) {
+    let mut pause = LOOK_AT_STUCK_EVERY;
+    while core.stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        pause = LOOK_AT_STUCK_EVERY;
+        let stuck = core.moment().stuck();
+        if stuck < STUCK_AFTER {
+            continue;
+        }
+        error!(
+            stuck_ms = stuck.as_millis() as u64,
+            "this leader's disk or Raft hangs; handing leadership over"
+        );
+        if hand_over(&core, None).await.is_err() {
+            pause = TRY_AGAIN_AFTER;
+        }
+    }
+}
+
+/// As [`hand_over`], for a leader that goes on: if nobody takes over, it leads again. openraft never takes a failed
+/// transfer back: its leader refuses writes from then on, so it is started anew.
+pub(crate) async fn transfer(core: &Arc<Core>, to: Option<&str>) -> Result<Transferred, TransferError> {
+    let result = hand_over(core, to).await;
+    if matches!(result, Err(TransferError::NotTaken { .. }))
+        && core.moment().leads()
+        && let Some(node) = core.node.load_full()
+    {
+        warn!("nobody took over; starting this node's Raft anew");
+        core.restart_wanted.store(true, Ordering::Relaxed);
+        let _ = node.raft.shutdown().await;
+    }
+    result
+}
+
+/// Hands leadership to this voter, or to whichever takes it, if this node leads.
+///
+/// # Errors
+/// [`TransferError`], never [`TransferError::Control`]. After [`TransferError::NotTaken`] this node may refuse writes.
+pub(crate) async fn hand_over(core: &Arc<Core>, to: Option<&str>) -> Result<Transferred, TransferError> {
+    let _one_at_a_time = core.handing_over.lock().await;
     let moment = core.moment();
-    let Some(node) = moment.node.clone().filter(|_| moment.leads()) else { return };
-    for (name, id) in successors(core) {
+    let me = core.options.me.clone();
+    let term = moment.metrics.as_ref().map_or(0, |metrics| metrics.current_term);
+    if to == Some(&me) {
+        return Ok(Transferred { from: me.clone(), to: me, term });
+    }
+    let Some(node) = moment.node.clone().filter(|_| moment.leads()) else {
+        return Err(TransferError::NoSuccessor { reason: format!("{me} does not lead any more") });
+    };
+    let successors = successors(core, &moment, to)?;
+    let mut tried = Vec::new();
+    for Successor { name, id } in successors {
         info!(to = name, "handing leadership over");
-        if transfer(core, &node, id).await {
-            info!(to = name, "leadership handed over");
-            return;
+        if let Some((to, term)) = transfer_to(core, &node, id).await {
+            info!(to, term, "leadership handed over");
+            return Ok(Transferred { from: me, to, term });
         }
         warn!(to = name, "it did not take over");
+        tried.push(name);
     }
+    Err(TransferError::NotTaken { to: tried.join(", "), leader: me })
 }
 
-/// Voters that answer, the one with the longest log first.
-fn successors(core: &Core) -> Vec<(String, RaftId)> {
-    let moment = core.moment();
+/// Who may take over: voters that answer and have caught up, the one with the longest log first.
+fn successors(core: &Core, moment: &Moment, to: Option<&str>) -> Result<Vec<Successor>, TransferError> {
+    if let Some(name) = to.filter(|name| !core.names().iter().any(|known| known == name)) {
+        return Err(TransferError::UnknownNode { name: name.to_owned() });
+    }
     let peers = core.peers.all();
-    let mut voters: Vec<_> = peers
-        .into_iter()
-        .filter(|(_, peer)| peer.is_healthy(moment.now))
-        .filter_map(|(name, peer)| Some((peer.report?, name)))
-        .filter(|(report, _)| moment.is_voter(report.raft_id))
-        .map(|(report, name)| (report.last_log_id, name, report.raft_id))
-        .collect();
-    voters.sort_by_key(|voter| std::cmp::Reverse(voter.0));
-    voters.into_iter().map(|(_, name, id)| (name, id)).collect()
+    let caught_up = core.caught_up(moment);
+    let wanted = peers.into_iter().filter(|(name, _)| to.is_none_or(|to| to == name));
+    let (mut fit, mut reasons) = (Vec::new(), Vec::new());
+    for (name, peer) in wanted {
+        match fitness(moment, &peer, &caught_up) {
+            Ok((progress, id)) => fit.push((progress, Successor { name, id })),
+            Err(reason) => reasons.push((name, reason)),
+        }
+    }
+    if fit.is_empty() {
+        return Err(match (to, reasons.pop()) {
+            (Some(_), Some((name, reason))) => TransferError::Unfit { name, reason: reason.to_owned() },
+            (_, last) => {
+                reasons.extend(last);
+                let all = reasons.iter().map(|(name, reason)| format!("{name} {reason}"));
+                let reason = all.collect::<Vec<_>>().join(", ");
+                TransferError::NoSuccessor {
+                    reason: if reason.is_empty() { "there is no other node".to_owned() } else { reason },
+                }
+            }
+        });
+    }
+    fit.sort_by_key(|(progress, _)| std::cmp::Reverse(*progress));
+    Ok(fit.into_iter().map(|(_, successor)| successor).collect())
 }
 
-async fn transfer(core: &Core, node: &Node, to: RaftId) -> bool {
-    let vote = node.metrics().vote;
-    if node.raft.trigger().transfer_leader(to).await.is_err() {
-        return false;
+/// How far a peer's log is and its id, if it may take over.
+fn fitness(
+    moment: &Moment,
+    peer: &Peer,
+    caught_up: &std::collections::BTreeSet<RaftId>,
+) -> Result<(Option<u64>, RaftId), &'static str> {
+    let report = peer.report.as_ref().filter(|_| peer.is_healthy(moment.now)).ok_or("does not answer")?;
+    let id = report.raft_id;
+    if !moment.is_voter(id) {
+        return Err("has no vote");
     }
-    // A higher vote: the other one campaigns.
-    if !until(BEGIN_WITHIN, || node.metrics().vote > vote).await {
-        return false;
+    if !caught_up.contains(&id) {
+        return Err("is behind");
     }
+    let replication = moment.metrics.as_ref().and_then(|metrics| metrics.replication.as_ref());
+    let matched = replication.and_then(|replication| replication.get(&id)?.as_ref().map(|id| id.index));
+    Ok((matched, id))
+}
+
+/// Hands over to this voter. Returns who leads then, and in which term.
+async fn transfer_to(core: &Core, node: &Node, to: RaftId) -> Option<(String, u64)> {
+    let vote = node.vote();
+    let term = vote.leader_id.term;
+    node.raft.trigger().transfer_leader(to).await.ok()?;
+    // A higher vote: the other one campaigns. A node whose disk hangs cannot take that in, and hears of it from others.
+    let began = || (node.vote() > vote || leader_after(core, term).is_some()).then_some(());
+    until(BEGIN_WITHIN, began).await?;
     // The port stays open until the new leader is heard: to vanish before would look like a death.
     until(HEARD_WITHIN, || {
         let moment = core.moment();
-        node.metrics().state != ServerState::Leader
-            && moment.standing.leader.is_some_and(|id| id != moment.identity.raft_id)
+        let other = moment.standing.leader.filter(|id| *id != moment.identity.raft_id);
+        let heard = other.filter(|_| moment.metrics.as_ref().is_some_and(|m| m.state != ServerState::Leader));
+        let heard = heard.and_then(|id| Some((moment.name_of(id)?, moment.metrics.as_ref()?.current_term)));
+        heard.or_else(|| leader_after(core, term).filter(|_| moment.stuck() >= STUCK_AFTER))
     })
     .await
 }
 
-async fn until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+/// The peer that says that it leads in a later term than this.
+fn leader_after(core: &Core, term: u64) -> Option<(String, u64)> {
+    let now = Instant::now();
+    core.peers.all().into_iter().find_map(|(name, peer)| {
+        let report = peer.recent_report(now)?;
+        (report.role == Role::Leader && report.term > term).then_some((name, report.term))
+    })
+}
+
+async fn until<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
-    while !condition() {
-        if Instant::now() > deadline {
-            return false;
+    loop {
+        let met = condition();
+        if met.is_some() || Instant::now() > deadline {
+            return met;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    true
 }

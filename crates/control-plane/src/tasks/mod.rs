@@ -3,13 +3,17 @@
 //! | task | what it does | runs on |
 //! |---|---|---|
 //! | [`probes`] | asks every peer twenty times a second how it is | the probe thread |
+//! | [`election`] | brings an election forward on evidence, and answers those who ask for a vote | the Raft threads |
 //! | [`join`] | founds a cluster, or joins one | the Raft threads |
 //! | [`reconcile`] | on the leader: brings the membership to what is configured | the Raft threads |
-//! | [`handover`] | hands leadership over before a stop | the Raft threads |
+//! | [`handover`] | hands leadership over: before a stop, when asked to, when the disk hangs | the Raft threads |
+//! | [`pulse`] | on the leader: whether its Raft and its disk still do something | the Raft threads |
 //! | [`watch`] | turns changes into events and log lines | the Raft threads |
 
+pub(crate) mod election;
 pub(crate) mod handover;
 pub(crate) mod join;
 pub(crate) mod probes;
+pub(crate) mod pulse;
 pub(crate) mod reconcile;
 pub(crate) mod watch;

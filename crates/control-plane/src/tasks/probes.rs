@@ -1,84 +1,216 @@
 //! Probes: every peer is asked how it is, again and again, on a connection of its own. Answers come from memory, so that
 //! a full disk or a busy log does not look like a dead node.
+//!
+//! A probe leaves every interval, whether or not the one before was answered; all nodes send theirs at the same moments
+//! of the wall clock, so that the voters lose the same ones and come to the same conclusion at about the same time. A
+//! connection that ends is made anew at once: whether that is refused tells a dead process from a lost connection.
 
-use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::time::MissedTickBehavior;
+use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
 use crate::core::Core;
 use crate::message::{Probe, ProbeAnswer, Report};
-use crate::network::{CallError, Channel, FrameError, FrameReceiver, FrameSender, Purpose};
-use crate::peers::{Failure, HEALTHY_WITHIN};
+use crate::network::{CallError, Channel, FrameReceiver, FrameSender, Purpose};
+use crate::peers::{Failed, Failure, HEALTHY_WITHIN};
 use crate::status::EventKind;
+use crate::tasks::election;
 
-/// Probes one peer until the node stops.
-pub(crate) async fn run(core: Arc<Core>, peer: String) {
-    loop {
-        let began = Instant::now();
-        let probing = core.stopping.run_until_cancelled(connect_and_probe(&core, &peer)).await;
-        let Some(failure) = probing else { return };
-        failed(&core, &peer, &failure);
-        tokio::time::sleep(core.options.timing.probe_interval.saturating_sub(began.elapsed())).await;
-    }
-}
+/// Connections that end before the other side has shown who it is are made anew at once, so often between two probes: a
+/// process that dies may close its port a moment after its connections.
+const REDIALS: u32 = 8;
+/// Between two of them.
+const REDIAL_AFTER: Duration = Duration::from_millis(1);
+/// Failed probes of a leader that are logged one by one; then ever fewer, so that a node which stays away does not fill
+/// the log.
+const LOGGED_ONE_BY_ONE: u64 = 100;
 
-async fn connect_and_probe(core: &Core, peer: &str) -> Failure {
-    let deadline = tokio::time::Instant::now() + HEALTHY_WITHIN;
-    match core.links.dial(peer, Purpose::Probe, deadline).await {
-        Ok(channel) => Failure { reason: probe_on(core, peer, channel).await, refused: false },
-        Err(error) => {
-            let refused = matches!(error, CallError::Refused { .. });
-            Failure { reason: crate::text_with_sources(&error), refused }
-        }
-    }
-}
-
-/// Sends a probe every interval, whether or not the one before was answered, until the connection fails or nothing was
-/// answered for too long. Returns why.
-async fn probe_on(core: &Core, peer: &str, channel: Channel) -> String {
-    let (sender, receiver) = channel.split();
-    let answered = AtomicU64::new(0);
-    // Neither is cut off half-way through a frame and used again: whichever ends first ends the connection.
-    tokio::select! {
-        failure = send(core, sender, &answered) => failure,
-        error = receive(core, peer, receiver, &answered) => crate::text_with_sources(&error),
-    }
-}
-
-async fn send(core: &Core, mut sender: FrameSender, answered: &AtomicU64) -> String {
-    let from = core.identity().raft_id;
-    let mut ticks = tokio::time::interval(core.options.timing.probe_interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut under_way: VecDeque<(u64, Instant)> = VecDeque::new();
-    for seq in 1.. {
-        ticks.tick().await;
-        let answered = answered.load(Ordering::Relaxed);
-        while under_way.front().is_some_and(|(seq, _)| *seq <= answered) {
-            under_way.pop_front();
-        }
-        if under_way.front().is_some_and(|(_, sent_at)| sent_at.elapsed() > HEALTHY_WITHIN) {
-            return format!("no answer within {} ms", HEALTHY_WITHIN.as_millis());
-        }
-        if let Err(error) = sender.send(&Probe { seq, from, cluster: core.identity().cluster_id }).await {
-            return crate::text_with_sources(&error);
-        }
-        under_way.push_back((seq, Instant::now()));
-    }
-    unreachable!("sequence numbers do not end")
-}
-
-async fn receive(core: &Core, peer: &str, mut receiver: FrameReceiver, answered: &AtomicU64) -> FrameError {
-    loop {
-        match receiver.recv::<ProbeAnswer>().await {
-            Ok(answer) => {
-                answered.store(answer.seq, Ordering::Relaxed);
-                heard(core, peer, answer.report);
+/// Probes one peer until the node stops. Evidence against the leader is followed up where Raft runs.
+pub(crate) async fn run(core: Arc<Core>, peer: String, raft: Handle) {
+    let mut prober = Prober { link: Link::Down, redials: 0, last_answer: Instant::now(), core, peer, raft };
+    let stopping = prober.core.stopping.clone();
+    let probing = async {
+        let mut due = next_tick(prober.interval());
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {
+                    prober.tick(due).await;
+                    due = next_tick(prober.interval());
+                }
+                event = prober.link.next() => prober.handle(event),
             }
-            Err(error) => return error,
+        }
+    };
+    stopping.run_until_cancelled(probing).await;
+}
+
+/// The next multiple of the interval on the wall clock.
+fn next_tick(interval: Duration) -> Instant {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let interval = interval.as_nanos().max(1);
+    Instant::now() + Duration::from_nanos((interval - since_epoch % interval) as u64)
+}
+
+struct Prober {
+    core: Arc<Core>,
+    peer: String,
+    raft: Handle,
+    link: Link,
+    /// Connections made anew since the last probe.
+    redials: u32,
+    last_answer: Instant,
+}
+
+/// The connection to the peer.
+enum Link {
+    Down,
+    Dialling(Pin<Box<dyn Future<Output = Result<Channel, CallError>> + Send>>),
+    Up(Box<(FrameSender, FrameReceiver)>),
+}
+
+/// What happens on it.
+enum Event {
+    Dialled(Box<Result<Channel, CallError>>),
+    Answered(ProbeAnswer),
+    Ended(String),
+}
+
+impl Link {
+    /// The next thing that happens. May be dropped half-way.
+    async fn next(&mut self) -> Event {
+        match self {
+            Self::Down => std::future::pending().await,
+            Self::Dialling(dialling) => Event::Dialled(Box::new(dialling.await)),
+            Self::Up(halves) => match halves.1.recv::<ProbeAnswer>().await {
+                Ok(answer) => Event::Answered(answer),
+                Err(error) => Event::Ended(crate::text_with_sources(&error)),
+            },
+        }
+    }
+}
+
+impl Prober {
+    fn interval(&self) -> Duration {
+        self.core.options.timing.probe_interval
+    }
+
+    /// Sends a probe, and counts the one before if it was not answered.
+    async fn tick(&mut self, due: Instant) {
+        let now = Instant::now();
+        let tick = self.core.detector().tick(&self.peer, due, now);
+        self.redials = 0;
+        if let Some(missed) = tick.missed {
+            // Without a connection it has failed, and was counted, when that could not be made.
+            if !matches!(self.link, Link::Down) {
+                let reason = format!("no answer within {} ms", self.interval().as_millis());
+                self.failed(&Failure { reason, refused: false, port_closed: false });
+            }
+            if missed >= self.core.options.timing.probe_failures {
+                election::judge(&self.core, &self.peer, &self.raft);
+            }
+        }
+        let silent = now.saturating_duration_since(self.last_answer) > HEALTHY_WITHIN;
+        if silent && matches!(self.link, Link::Up(..)) {
+            debug!(peer = self.peer, "nothing was answered for too long; connecting anew");
+            self.link = Link::Down;
+        }
+        match &mut self.link {
+            Link::Down => self.dial(Duration::ZERO),
+            Link::Dialling(_) => {}
+            Link::Up(halves) => {
+                let identity = self.core.identity();
+                let probe = Probe { seq: tick.seq, from: identity.raft_id, cluster: identity.cluster_id };
+                // A probe fits into what the system keeps of a connection; one that does not leave ends it.
+                let sent =
+                    tokio::time::timeout(self.core.options.timing.probe_interval, halves.0.send(&probe));
+                if !matches!(sent.await, Ok(Ok(()))) {
+                    self.link = Link::Down;
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Dialled(dialled) => match *dialled {
+                Ok(channel) => self.connected(channel),
+                Err(error) => self.not_connected(&error),
+            },
+            Event::Answered(answer) => self.heard(answer),
+            Event::Ended(reason) => {
+                debug!(peer = self.peer, reason, "the connection for probes ended");
+                self.dial(Duration::ZERO);
+            }
+        }
+    }
+
+    /// Connects, after a while.
+    fn dial(&mut self, after: Duration) {
+        let (links, peer) = (self.core.links.clone(), self.peer.clone());
+        self.link = Link::Dialling(Box::pin(async move {
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
+            links.dial(&peer, Purpose::Probe, tokio::time::Instant::now() + HEALTHY_WITHIN).await
+        }));
+    }
+
+    fn connected(&mut self, channel: Channel) {
+        self.core.detector().not_refused(&self.peer);
+        self.last_answer = Instant::now();
+        self.link = Link::Up(Box::new(channel.split()));
+        // Calls find connections that are made already.
+        let (links, peer) = (self.core.links.clone(), self.peer.clone());
+        self.raft.spawn(async move { links.warm_up(&peer).await });
+    }
+
+    fn not_connected(&mut self, error: &CallError) {
+        if error.is_cut_off() && self.redials < REDIALS {
+            self.redials += 1;
+            return self.dial(REDIAL_AFTER);
+        }
+        let port_closed = error.is_port_closed();
+        if port_closed {
+            self.core.detector().refused(&self.peer);
+            election::judge(&self.core, &self.peer, &self.raft);
+        }
+        let refused = matches!(error, CallError::Refused { .. });
+        self.failed(&Failure { reason: crate::text_with_sources(error), refused, port_closed });
+        self.link = Link::Down;
+    }
+
+    fn heard(&mut self, answer: ProbeAnswer) {
+        let now = Instant::now();
+        self.last_answer = now;
+        let stuck = Duration::from_millis(answer.report.stuck_ms);
+        self.core.detector().answered(&self.peer, answer.seq, stuck, now);
+        heard(&self.core, &self.peer, answer.report);
+        if stuck >= crate::detector::STUCK_AFTER {
+            election::judge(&self.core, &self.peer, &self.raft);
+        }
+    }
+
+    /// A failed probe.
+    fn failed(&self, failure: &Failure) {
+        let (core, name) = (&self.core, self.peer.as_str());
+        let Failed { count, is_news } = core.peers.failed(name, failure);
+        let failure = &failure.reason;
+        if is_news {
+            core.events.tell(EventKind::Peer { peer: name.to_owned(), healthy: false, failed_probes: count });
+            core.changed.notify_waiters();
+        }
+        let is_rare = count.is_power_of_two();
+        if leader(core).as_deref() == Some(name) {
+            if count <= LOGGED_ONE_BY_ONE || is_rare {
+                warn!(peer = name, count, failure, "failed to reach leader");
+            }
+        } else if is_news {
+            warn!(peer = name, count, failure, "failed to reach peer");
+        } else if is_rare {
+            debug!(peer = name, count, failure, "failed to reach peer");
         }
     }
 }
@@ -87,7 +219,7 @@ fn heard(core: &Core, name: &str, report: Report) {
     let now = Instant::now();
     let same_config = report.config_hash == core.options.config_hash;
     let before = core.peers.answered(name, report, now);
-    if before.failed_probes > 0 || !before.is_healthy(now) {
+    if before.away || !before.is_healthy(now) {
         info!(peer = name, "peer answers");
         core.events.tell(EventKind::Peer {
             peer: name.to_owned(),
@@ -104,28 +236,6 @@ fn heard(core: &Core, name: &str, report: Report) {
             warn!(peer = name, "peer runs with another configuration than this node");
         }
         core.events.tell(EventKind::Config { peer: name.to_owned(), same: same_config });
-    }
-}
-
-/// A failed probe: the first ones in a row are logged, then ever fewer, so that a node which stays away does not fill the
-/// log.
-fn failed(core: &Core, name: &str, failure: &Failure) {
-    let count = core.peers.failed(name, failure);
-    let failure = &failure.reason;
-    if count == 1 {
-        core.events.tell(EventKind::Peer { peer: name.to_owned(), healthy: false, failed_probes: count });
-        core.changed.notify_waiters();
-    }
-    if count > 3 && !count.is_power_of_two() {
-        return;
-    }
-    let leads = leader(core).as_deref() == Some(name);
-    if leads {
-        warn!(peer = name, count, failure, "failed to reach leader");
-    } else if count == 1 {
-        warn!(peer = name, count, failure, "failed to reach peer");
-    } else {
-        debug!(peer = name, count, failure, "failed to reach peer");
     }
 }
 

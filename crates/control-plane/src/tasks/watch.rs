@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::async_runtime::watch::WatchReceiver;
 use tracing::{info, warn};
 
 use crate::core::Core;
 use crate::status::{EventKind, Role};
 
-/// Between two looks. Roles change by time alone (an acknowledgement that gets too old), so nobody can wake this.
+/// Between two looks, at most. Some things change by time alone (an acknowledgement gets too old), so nobody can wake this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The same after a vote has moved: a leader counts once a quorum acknowledged it, of which nobody is told.
+const LOOK_SOON: Duration = Duration::from_millis(2);
+/// Looks of that kind after each change.
+const SOON: u32 = 10;
 
 #[derive(Default, PartialEq)]
 struct Seen {
@@ -19,10 +24,30 @@ struct Seen {
     learners: Vec<String>,
 }
 
+/// Waits until there may be something to see. Whether Raft says so.
+async fn changed(core: &Core, soon: bool) -> bool {
+    let pause = if soon { LOOK_SOON } else { LOOK_EVERY };
+    let Some(node) = core.node.load_full() else {
+        tokio::time::sleep(pause).await;
+        return false;
+    };
+    let mut metrics = node.watch();
+    // A Raft that ended changes nothing any more; the next one is looked at in a while.
+    let changed = async {
+        if metrics.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::time::timeout(pause, changed).await.is_ok()
+}
+
 /// Watches until the node stops.
 pub(crate) async fn run(core: Arc<Core>) {
     let mut seen = Seen::default();
-    while core.stopping.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+    let mut soon = 0;
+    loop {
+        let Some(changed) = core.stopping.run_until_cancelled(changed(&core, soon > 0)).await else { return };
+        soon = if changed { SOON } else { soon.saturating_sub(1) };
         let moment = core.moment();
         let term = moment.metrics.as_ref().map_or(0, |metrics| metrics.current_term);
         let (voters, learners) = moment.names();

@@ -110,8 +110,10 @@ pub(crate) struct ElectionConfig {
     pub timeout_min_ms: u64,
     /// The upper bound, and for how long a leader's lease lasts.
     pub timeout_max_ms: u64,
-    /// Between two probes of a peer, in milliseconds.
+    /// Between two probes of a peer, and how long an answer may take, in milliseconds.
     pub probe_interval_ms: u64,
+    /// Unanswered probes of the leader in a row that bring an election forward; 0: the timers decide alone.
+    pub probe_failures: u32,
 }
 
 /// Whether a node founds a cluster.
@@ -237,6 +239,7 @@ impl Default for ElectionConfig {
             timeout_min_ms: 500,
             timeout_max_ms: 1000,
             probe_interval_ms: 50,
+            probe_failures: 3,
         }
     }
 }
@@ -371,6 +374,12 @@ impl ElectionConfig {
         if !(10..=150).contains(&self.probe_interval_ms) {
             return invalid("probe_interval_ms", "10 to 150");
         }
+        if self.probe_failures > 100 || self.probe_failures == 1 {
+            return invalid(
+                "probe_failures",
+                "2 to 100, or 0 for the timers alone: one lost packet is no evidence",
+            );
+        }
         Ok(())
     }
 
@@ -381,6 +390,7 @@ impl ElectionConfig {
             election_timeout_min: Duration::from_millis(self.timeout_min_ms),
             election_timeout_max: Duration::from_millis(self.timeout_max_ms),
             probe_interval: Duration::from_millis(self.probe_interval_ms),
+            probe_failures: self.probe_failures,
         }
     }
 }

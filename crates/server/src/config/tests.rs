@@ -72,6 +72,7 @@ fn errors_name_the_key() {
     check("election: { timeout_min_ms: 200 }", &["election.timeout_min_ms", "three heartbeats"]);
     check("election: { timeout_max_ms: 500 }", &["election.timeout_max_ms", "timeout_min_ms"]);
     check("election: { probe_interval_ms: 1000 }", &["election.probe_interval_ms", "10 to 150"]);
+    check("election: { probe_failures: 1 }", &["election.probe_failures", "2 to 100"]);
     check("election: { bootstrap: always }", &["election.bootstrap"]);
     check("storage: { snapshot_every: 1 }", &["storage.snapshot_every", "at least 10"]);
     check("- just\n- a list", &["mapping"]);

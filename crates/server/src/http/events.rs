@@ -72,6 +72,7 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Role { .. } => "role",
         EventKind::Leader { .. } => "leader",
         EventKind::Peer { .. } => "peer",
+        EventKind::Suspicion { .. } => "suspicion",
         EventKind::Members { .. } => "members",
         EventKind::Config { .. } => "config",
         EventKind::Drill { .. } => "drill",

@@ -1,0 +1,134 @@
+use openraft::vote::{RaftLeaderId, RaftVote};
+
+use super::*;
+
+fn vote(term: u64) -> Vote {
+    Vote::from_leader_id(openraft::impls::leader_id_std::LeaderId { term, voted_for: RaftId::from(9) }, true)
+}
+
+fn log_id(index: u64) -> LogId {
+    let leader = openraft::impls::leader_id_std::LeaderId { term: 1, voted_for: RaftId::from(9) };
+    LogId::new(leader.to_committed(), index)
+}
+
+const ME: u64 = 5;
+
+/// A request for a pre-vote by node 7, whose log is as long as this node's; the leader was heard a moment ago.
+fn asked() -> Asked {
+    let log = Some(log_id(10));
+    Asked {
+        pre_vote: true,
+        transfer: false,
+        from: (log, RaftId::from(7)),
+        me: (log, RaftId::from(ME)),
+        led_by: Some(vote(3)),
+        heard_ago: Some(ms(100)),
+    }
+}
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[test]
+fn without_evidence_a_leader_that_was_heard_keeps_its_votes() {
+    let now = Instant::now();
+    let check = |asked: Asked, expected: Gate| {
+        assert_eq!(Campaigns::default().gate(&asked, now), expected, "{asked:?}");
+    };
+    check(asked(), Gate::Wait);
+    check(Asked { pre_vote: false, ..asked() }, Gate::Shut);
+    check(Asked { heard_ago: Some(ms(299)), ..asked() }, Gate::Wait);
+    check(Asked { heard_ago: Some(ms(300)), ..asked() }, Gate::Open);
+    check(Asked { heard_ago: None, ..asked() }, Gate::Open);
+    check(Asked { led_by: None, ..asked() }, Gate::Open);
+    check(Asked { pre_vote: false, transfer: true, ..asked() }, Gate::Open);
+}
+
+#[test]
+fn evidence_opens_the_gate_for_a_while_and_against_one_leader() {
+    let start = Instant::now();
+    let mut campaigns = Campaigns::default();
+    assert!(campaigns.hold(vote(3), Evidence::Refused, start), "it is news");
+    assert!(!campaigns.hold(vote(3), Evidence::Refused, start + ms(1)), "it is renewed");
+    for pre_vote in [true, false] {
+        let asked = Asked { pre_vote, ..asked() };
+        assert_eq!(campaigns.gate(&asked, start + ms(2)), Gate::Open);
+        assert_eq!(
+            campaigns.gate(&Asked { led_by: Some(vote(4)), ..asked }, start + ms(2)),
+            match pre_vote {
+                true => Gate::Wait,
+                false => Gate::Shut,
+            }
+        );
+    }
+    assert!(campaigns.held(vote(3), start + ms(500)).is_some());
+    assert_eq!(campaigns.held(vote(3), start + ms(501)), None);
+    assert_eq!(campaigns.gate(&asked(), start + ms(501)), Gate::Wait);
+}
+
+#[test]
+fn an_append_takes_evidence_back_unless_the_leader_is_stuck() {
+    let start = Instant::now();
+    let check = |evidence: Evidence, append_after: Duration, held: bool| {
+        let mut campaigns = Campaigns::default();
+        campaigns.hold(vote(3), evidence, start);
+        campaigns.append(start + append_after);
+        assert_eq!(
+            campaigns.held(vote(3), start + append_after).is_some(),
+            held,
+            "{evidence:?} {append_after:?}"
+        );
+    };
+    check(Evidence::Refused, ms(30), true);
+    check(Evidence::Refused, ms(31), false);
+    check(Evidence::Unanswered, ms(31), false);
+    check(Evidence::Drill, ms(31), false);
+    check(Evidence::Stuck, ms(31), true);
+}
+
+#[test]
+fn two_nodes_do_not_campaign_against_each_other() {
+    let start = Instant::now();
+    let mut campaigns = Campaigns::default();
+    campaigns.hold(vote(3), Evidence::Refused, start);
+    assert!(campaigns.stand(start));
+    let lower = Asked { from: (Some(log_id(10)), RaftId::from(4)), ..asked() };
+    assert_eq!(campaigns.gate(&lower, start + ms(79)), Gate::Shut, "this node is better placed");
+    assert!(campaigns.stand(start + ms(79)), "a refused one does not have the field");
+    let longer = Asked { from: (Some(log_id(11)), RaftId::from(4)), ..asked() };
+    assert_eq!(campaigns.gate(&longer, start + ms(80)), Gate::Open, "a longer log is better placed");
+    assert!(!campaigns.stand(start + ms(159)), "the other one has the field");
+    assert!(campaigns.stand(start + ms(160)));
+}
+
+#[test]
+fn a_request_that_raft_will_refuse_does_not_hold_this_node_back() {
+    let start = Instant::now();
+    let mut campaigns = Campaigns::default();
+    campaigns.hold(vote(3), Evidence::Refused, start);
+    let shorter = Asked { from: (Some(log_id(9)), RaftId::from(7)), ..asked() };
+    assert_eq!(campaigns.gate(&shorter, start), Gate::Open);
+    assert!(campaigns.stand(start));
+}
+
+#[test]
+fn campaigns_that_come_to_nothing_end() {
+    let start = Instant::now();
+    let mut campaigns = Campaigns::default();
+    for n in 0..5 {
+        assert!(campaigns.may_begin(start + ms(n)));
+        campaigns.was_futile(start + ms(n));
+    }
+    assert!(!campaigns.may_begin(start + ms(59_999)));
+    assert!(campaigns.may_begin(start + ms(60_000)), "the first is a minute old");
+}
+
+#[test]
+fn the_better_placed_go_first() {
+    assert_eq!([0, 1, 2].map(head_start), [ms(0), ms(15), ms(30)]);
+    assert_eq!((retry_after(0, 0.0), retry_after(2, 0.0)), (ms(25), ms(45)));
+    assert_eq!((leaderless_after(0, 0, None, 0.0), leaderless_after(3, 1, None, 0.0)), (ms(60), ms(130)));
+    assert_eq!(leaderless_after(0, 0, Some(ms(20)), 0.0), ms(120), "three flushes of a slow disk");
+    assert!(leaderless_after(10, 4, Some(ms(5000)), 1.0) < Duration::from_secs(1), "bounded");
+}

@@ -1,0 +1,264 @@
+//! Brings an election forward when there is evidence that the leader is dead. `detector` and `campaign` decide, this
+//! carries it out; the long timers of Raft stay behind it as the fallback.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::raft::{TransferLeaderRequest, VoteRequest, VoteResponse};
+use tracing::{info, warn};
+
+use crate::campaign::{
+    Asked, Gate, Held, MAX_ATTEMPTS, MAX_LEADERLESS_ATTEMPTS, head_start, leaderless_after, retry_after,
+};
+use crate::core::Core;
+use crate::detector::{Evidence, Voters};
+use crate::raft::Node;
+use crate::status::EventKind;
+use crate::types::{RaftId, TypeConfig, Vote};
+
+/// For so long a node that is asked for a vote waits for evidence of its own.
+const WAIT_FOR_EVIDENCE: Duration = Duration::from_millis(25);
+/// Between two looks for another Raft, after its storage was opened again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// While another node campaigns, until the next look.
+const YIELD_FOR: Duration = Duration::from_millis(20);
+
+/// The leader that a node follows, as far as evidence is concerned.
+pub(crate) struct Followed {
+    node: Arc<Node>,
+    id: RaftId,
+    /// Its name.
+    pub name: String,
+    other_voters: Vec<String>,
+}
+
+/// The leader of the current vote, if this node votes and does not lead itself.
+pub(crate) fn followed(core: &Core) -> Option<Followed> {
+    let node = core.node.load_full()?;
+    let me = core.identity().raft_id;
+    let (id, membership) = {
+        let metrics = node.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.current_leader?, Arc::clone(&metrics.membership_config))
+    };
+    let membership = membership.membership();
+    let name_of = |id: &RaftId| membership.get_node(id).map(|member| member.name.clone());
+    if id == me || !membership.voter_ids().any(|voter| voter == me) {
+        return None;
+    }
+    let others = membership.voter_ids().filter(|voter| *voter != me);
+    let other_voters = others.filter_map(|voter| name_of(&voter)).collect();
+    Some(Followed { node, id, name: name_of(&id)?, other_voters })
+}
+
+/// Looks at what the probes of `peer` say, and acts if that is evidence against the leader.
+pub(crate) fn judge(core: &Arc<Core>, peer: &str, raft: &tokio::runtime::Handle) {
+    let Some(followed) = followed(core).filter(|followed| followed.name == peer) else { return };
+    let voters = Voters { others: &followed.other_voters };
+    let evidence = core.detector().evidence(peer, voters);
+    if let Some(evidence) = evidence {
+        raft.spawn(suspect(Arc::clone(core), followed, evidence));
+    }
+}
+
+/// Gives up this node's lease on exactly this leader, and only then holds the evidence: a request for a vote that passes
+/// the gate meets a lease that is gone.
+pub(crate) async fn suspect(core: Arc<Core>, followed: Followed, evidence: Evidence) {
+    let Followed { node, id, name, .. } = followed;
+    let Some(vote) = drop_lease(&node, id).await else { return };
+    let news = core.campaigns().hold(vote, evidence, Instant::now());
+    core.evidence.send_modify(|count| *count += 1);
+    if news {
+        warn!(
+            peer = name,
+            evidence = evidence.as_str(),
+            term = vote.leader_id.term,
+            "the leader seems to be dead"
+        );
+        core.events.tell(EventKind::Suspicion { peer: name, evidence: evidence.as_str().to_owned() });
+    }
+}
+
+/// Gives up the lease on this leader, if it still is the leader. Returns its vote.
+///
+/// An off-label use of a public call: a transfer from the leader to itself makes a follower give up the lease on exactly
+/// that vote, and nothing else. A test pins that.
+async fn drop_lease(node: &Node, leader: RaftId) -> Option<Vote> {
+    let vote = node.raft.with_raft_state(|state| *state.vote_ref()).await.ok()?;
+    if !vote.is_committed() || vote.leader_id.voted_for != leader {
+        return None;
+    }
+    let request = TransferLeaderRequest::new(vote, leader, None);
+    let _ = node.raft.handle_transfer_leader(request).await.ok()?;
+    Some(vote)
+}
+
+/// Stands for election whenever there is reason to, until the node stops.
+pub(crate) async fn run(core: Arc<Core>) {
+    let mut evidence = core.evidence.subscribe();
+    while !core.stopping.is_cancelled() {
+        let Some(node) = core.node.load_full() else {
+            tokio::time::sleep(LOOK_EVERY).await;
+            continue;
+        };
+        let mut metrics = node.watch();
+        if let Some(held) = held(&core, &node) {
+            campaign(&core, &node, held).await;
+        }
+        if is_leaderless(&core, &node) {
+            seek_leader(&core, &node).await;
+        }
+        drop(node);
+        tokio::select! {
+            _ = evidence.changed() => {}
+            _ = metrics.changed() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = core.stopping.cancelled() => {}
+        }
+    }
+}
+
+/// The evidence against the present leader.
+fn held(core: &Core, node: &Node) -> Option<Held> {
+    core.campaigns().held(node.vote(), Instant::now())
+}
+
+/// One campaign against a dead leader: attempts until a vote moves, the evidence is gone, or they are used up.
+async fn campaign(core: &Core, node: &Node, held: Held) {
+    if !core.campaigns().may_begin(Instant::now()) {
+        return;
+    }
+    let rank = rank(core, node);
+    tokio::time::sleep(head_start(rank)).await;
+    for attempt in 1..=MAX_ATTEMPTS {
+        if node.vote() != held.vote || self::held(core, node).is_none() {
+            break;
+        }
+        if !core.campaigns().stand(Instant::now()) {
+            moved_within(node, held.vote, YIELD_FOR).await;
+            continue;
+        }
+        info!(rank, attempt, term = held.vote.leader_id.term, "asking for an election");
+        if node.raft.trigger().elect(true).await.is_err() {
+            return;
+        }
+        moved_within(node, held.vote, retry_after(rank, rand::random())).await;
+    }
+    if node.vote() == held.vote {
+        core.campaigns().was_futile(Instant::now());
+    }
+}
+
+/// Nobody leads in the current vote, and this node may change that.
+fn is_leaderless(core: &Core, node: &Node) -> bool {
+    let me = core.identity().raft_id;
+    let metrics = node.raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    let voters = metrics.membership_config.membership();
+    core.options.timing.probe_failures > 0
+        && metrics.current_leader.is_none()
+        && voters.voter_ids().any(|voter| voter == me)
+}
+
+/// A vote that was given and led to no leader carries no lease: a quorum is asked again long before the timers would.
+async fn seek_leader(core: &Core, node: &Node) {
+    let vote = node.vote();
+    for attempt in 0..MAX_LEADERLESS_ATTEMPTS {
+        let rank = rank(core, node);
+        let wait = leaderless_after(attempt, rank, node.log.flush_stats().worst, rand::random());
+        if moved_within(node, vote, wait).await || core.stopping.is_cancelled() {
+            return;
+        }
+        if is_leaderless(core, node) && core.campaigns().stand(Instant::now()) {
+            info!(rank, attempt, "nobody leads; asking for an election");
+            if node.raft.trigger().elect(true).await.is_err() {
+                return;
+            }
+        }
+    }
+    // The timers go on.
+    let mut metrics = node.watch();
+    while node.vote() == vote && !core.stopping.is_cancelled() {
+        tokio::select! {
+            changed = metrics.changed() => if changed.is_err() { return },
+            () = core.stopping.cancelled() => {}
+        }
+    }
+}
+
+/// Whether the vote is another one within this time; returns as soon as it is.
+async fn moved_within(node: &Node, vote: Vote, limit: Duration) -> bool {
+    let mut metrics = node.watch();
+    let moved = async {
+        while metrics.borrow_watched().vote == vote {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(limit, moved).await.is_ok()
+}
+
+/// How many voters that answer are better placed to lead: a longer log, or the same and a greater id.
+fn rank(core: &Core, node: &Node) -> u32 {
+    let moment = core.moment();
+    let mine = (node.last_log_id(), moment.identity.raft_id);
+    let led_by = node.voted_leader();
+    let peers = core.peers.all();
+    let reports =
+        peers.values().filter(|peer| peer.is_healthy(moment.now)).filter_map(|peer| peer.report.as_ref());
+    let better = reports.filter(|report| {
+        Some(report.raft_id) != led_by
+            && moment.is_voter(report.raft_id)
+            && (report.last_log_id, report.raft_id) > mine
+    });
+    better.count() as u32
+}
+
+/// Answers a request for a vote, or what this node would answer: the gate first, then Raft.
+pub(crate) async fn answer(
+    core: &Core,
+    node: &Node,
+    from: RaftId,
+    request: VoteRequest<TypeConfig>,
+    pre_vote: bool,
+) -> Result<VoteResponse<TypeConfig>, String> {
+    if !passes(core, node, from, &request, pre_vote).await {
+        return Ok(VoteResponse::new(node.vote(), node.last_log_id(), false));
+    }
+    let answered = if pre_vote { node.raft.pre_vote(request).await } else { node.raft.vote(request).await };
+    answered.map_err(|fatal| fatal.to_string())
+}
+
+async fn passes(
+    core: &Core,
+    node: &Node,
+    from: RaftId,
+    request: &VoteRequest<TypeConfig>,
+    pre_vote: bool,
+) -> bool {
+    let deadline = tokio::time::Instant::now() + WAIT_FOR_EVIDENCE;
+    let mut evidence = core.evidence.subscribe();
+    loop {
+        let now = Instant::now();
+        let asked = Asked {
+            pre_vote,
+            transfer: request.leadership_transfer,
+            from: (request.last_log_id, from),
+            me: (node.last_log_id(), core.identity().raft_id),
+            led_by: node.voted_leader().map(|_| node.vote()),
+            heard_ago: node.heard_age(now),
+        };
+        let gate = core.campaigns().gate(&asked, now);
+        match gate {
+            Gate::Open => return true,
+            Gate::Shut => return false,
+            Gate::Wait => {}
+        }
+        // Whoever asks may be right, and this node may be about to find out.
+        if tokio::time::timeout_at(deadline, evidence.changed()).await.is_err() {
+            return false;
+        }
+    }
+}
