@@ -2,8 +2,9 @@
 //!
 //! Each host is a namespace with one interface at a bridge, which lies in a namespace of its own; the test's namespace
 //! has an interface at the same bridge, so that a test can talk to every host whatever is cut between them. Packets are
-//! dropped silently where they arrive, by nftables: nobody is told, as with a broken radio link. Nothing is forwarded
-//! anywhere else, and the addresses, 10.(128+x).y.0/24, exist only on these interfaces.
+//! dropped silently in the bridge, by nftables: nobody is told, as with a broken radio link, and all that one call cuts
+//! is cut at the same moment. Nothing is forwarded anywhere else, and the addresses, 10.(128+x).y.0/24, exist only on
+//! these interfaces.
 //!
 //! It takes Linux, root, `ip` (iproute2) and `nft` (nftables).
 
@@ -26,10 +27,10 @@ const HOST_BYTE: u8 = 254;
 const PREFIX: &str = "testkit";
 /// Where `ip netns` keeps the namespaces.
 const NAMESPACES: &str = "/run/netns";
-/// Where each host drops packets.
+/// Where packets between hosts are dropped, in the bridge's namespace.
 const RULES: &str = "\
-table inet testkit {
-    chain input { type filter hook input priority 0; policy accept; }
+table bridge testkit {
+    chain forward { type filter hook forward priority 0; policy accept; }
 }
 ";
 
@@ -85,20 +86,17 @@ impl Net {
 
     /// Cuts the link between two hosts, both ways.
     pub fn cut(&self, i: usize, j: usize) {
-        self.cut_one_way(i, j);
-        self.cut_one_way(j, i);
+        self.drop_all(&[(i, j), (j, i)], "");
     }
 
     /// Drops what `from` sends to `to`; the other way stays open.
     pub fn cut_one_way(&self, from: usize, to: usize) {
-        self.rule(to, &format!("ip saddr {} drop", self.ip(from)));
+        self.drop_all(&[(from, to)], "");
     }
 
-    /// Cuts host `i` off from every other one. The test still reaches it.
+    /// Cuts host `i` off from every other one, all links at the same moment. The test still reaches it.
     pub fn isolate(&self, i: usize) {
-        for j in (0..self.hosts).filter(|&j| j != i) {
-            self.cut(i, j);
-        }
+        self.drop_all(&self.links_of(i), "");
     }
 
     /// Drops this share of the packets between host `i` and the others, both ways, each packet by chance.
@@ -109,18 +107,12 @@ impl Net {
             100 => String::new(),
             _ => panic!("{percent} percent"),
         };
-        for j in (0..self.hosts).filter(|&j| j != i) {
-            for (from, to) in [(i, j), (j, i)] {
-                self.rule(to, &format!("ip saddr {} {chance}drop", self.ip(from)));
-            }
-        }
+        self.drop_all(&self.links_of(i), &chance);
     }
 
     /// Lets everything through again.
     pub fn heal(&self) {
-        for i in 0..self.hosts {
-            nft(self.namespace(i), "flush chain inet testkit input\n").expect("rules can be removed");
-        }
+        nft(&self.made[0], "flush chain bridge testkit forward\n").expect("rules can be removed");
     }
 
     /// Runs `work` on a thread inside host `i` and gives what it gives. Sockets that it opens stay there.
@@ -154,9 +146,19 @@ impl Net {
         &self.made[i + 1]
     }
 
-    fn rule(&self, i: usize, rule: &str) {
-        nft(self.namespace(i), &format!("add rule inet testkit input {rule}\n"))
-            .expect("a rule can be added");
+    /// Both directions of every link of host `i`.
+    fn links_of(&self, i: usize) -> Vec<(usize, usize)> {
+        (0..self.hosts).filter(|&j| j != i).flat_map(|j| [(i, j), (j, i)]).collect()
+    }
+
+    /// Drops what goes from one host to another, for each of these pairs, where `condition` holds for the packet.
+    fn drop_all(&self, pairs: &[(usize, usize)], condition: &str) {
+        let rule = |&(from, to): &(usize, usize)| {
+            let (from, to) = (self.ip(from), self.ip(to));
+            format!("add rule bridge testkit forward ip saddr {from} ip daddr {to} {condition}drop\n")
+        };
+        // One file is one transaction.
+        nft(&self.made[0], &pairs.iter().map(rule).collect::<String>()).expect("a rule can be added");
     }
 
     /// A bridge that the test reaches, in the first free net.
@@ -191,6 +193,7 @@ impl Net {
         ip(&format!("-n {bridge} link add bridge type bridge"))?;
         ip(&format!("-n {bridge} link set bridge up"))?;
         ip(&format!("-n {bridge} link set test master bridge up"))?;
+        nft(bridge, RULES)?;
         ip(&format!("addr add {}/24 dev {interface}", ip_in(self.slot, HOST_BYTE)))?;
         ip(&format!("link set {interface} up")).map(drop)
     }
@@ -203,7 +206,6 @@ impl Net {
         ip(&format!("-n {host} addr add {}/24 dev eth0", self.ip(i)))?;
         ip(&format!("-n {host} link set eth0 up"))?;
         ip(&format!("-n {host} link set lo up"))?;
-        nft(&host, RULES)?;
         self.hosts += 1;
         Ok(())
     }
@@ -236,8 +238,8 @@ fn try_out() -> Result<(), String> {
     }
     let mut net = Net::with_bridge()?;
     net.add_host(0)?;
-    let rules = "add rule inet testkit input ip saddr 10.0.0.1 numgen random mod 100 < 1 drop\n";
-    nft(net.namespace(0), rules)
+    let rules = "add rule bridge testkit forward ip saddr 10.0.0.1 numgen random mod 100 < 1 drop\n";
+    nft(&net.made[0], rules)
 }
 
 /// Removes namespaces whose test is gone (it was killed), unless something still runs in them.
