@@ -3,12 +3,14 @@
 //! Tests that act as clients use the `client` crate or reqwest; this one is for watching, also into a network
 //! namespace, and for crates that must not know async.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Bytes of an answer, at most.
 const MAX_REPLY_BYTES: usize = 16 << 20;
+/// Bytes that are read at once.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// What a node answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,94 @@ impl Reply {
         let status = head.split(' ').nth(1)?.parse().ok()?;
         Some(Self { status, body: answer[end + 4..].to_vec() })
     }
+}
+
+/// A connection that stays open, for calls one after the other: what is measured then is the call and not the way to it.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    address: SocketAddr,
+    limit: Duration,
+}
+
+impl Connection {
+    /// A connection whose calls may take `limit` each.
+    ///
+    /// # Errors
+    ///
+    /// If there is none within `limit`.
+    pub fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, limit)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(limit))?;
+        Ok(Self { stream, address, limit })
+    }
+
+    /// `GET path`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Connection::call`].
+    pub fn get(&mut self, path: &str) -> io::Result<Reply> {
+        self.call("GET", path, &[], b"")
+    }
+
+    /// One call; the answer must say how long it is.
+    ///
+    /// # Errors
+    ///
+    /// If there was no whole answer within the limit. The connection is of no use then.
+    pub fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Reply> {
+        let until = Instant::now() + self.limit;
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address);
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        let mut request = request.into_bytes();
+        request.extend_from_slice(body);
+        self.stream.write_all(&request)?;
+        self.read_reply(until)
+    }
+
+    fn read_reply(&mut self, until: Instant) -> io::Result<Reply> {
+        let mut answer = Vec::new();
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut whole = None;
+        while whole.is_none_or(|len| answer.len() < len) {
+            let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
+            self.stream.set_read_timeout(Some(left.ok_or(ErrorKind::TimedOut)?))?;
+            match self.stream.read(&mut piece)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                len => answer.extend_from_slice(&piece[..len]),
+            }
+            whole = whole.or_else(|| whole_len(&answer));
+            if answer.len().max(whole.unwrap_or(0)) > MAX_REPLY_BYTES {
+                return Err(io::Error::new(
+                    ErrorKind::InvalidData,
+                    "an answer without a length, or too long",
+                ));
+            }
+        }
+        Reply::parse(&answer).ok_or_else(|| ErrorKind::InvalidData.into())
+    }
+}
+
+/// How long an answer is, head included, once its head is there.
+fn whole_len(answer: &[u8]) -> Option<usize> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    let len = head.lines().filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    // Without a length the limit is what ends it.
+    Some(end + 4 + len.unwrap_or(MAX_REPLY_BYTES))
 }
 
 /// `GET path`; nothing if there was no whole answer within `limit`.
@@ -59,6 +149,40 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn a_connection_carries_call_after_call() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = Vec::new();
+            for answer in [
+                // In two pieces, and the second call's answer without a body.
+                &["HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab", "cd"][..],
+                &["HTTP/1.1 404 No\r\n", "content-length: 0\r\n\r\n"],
+                &["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"],
+            ] {
+                let mut request = [0; 1024];
+                let len = stream.read(&mut request).unwrap();
+                heard.push(String::from_utf8_lossy(&request[..len]).into_owned());
+                for piece in answer {
+                    stream.write_all(piece.as_bytes()).unwrap();
+                }
+            }
+            heard
+        });
+        let mut connection = Connection::open(address, Duration::from_secs(10)).unwrap();
+        let reply = connection.call("PUT", "/a", &[("accept", "b")], b"{}").unwrap();
+        assert_eq!((reply.status, &reply.body[..]), (200, &b"abcd"[..]));
+        assert_eq!(connection.get("/none").unwrap().status, 404);
+        let error = connection.get("/chunked").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        let heard = server.join().unwrap();
+        assert!(heard[0].starts_with("PUT /a HTTP/1.1\r\n"), "{}", heard[0]);
+        assert!(heard[0].ends_with("accept: b\r\ncontent-length: 2\r\n\r\n{}"), "{}", heard[0]);
+        assert!(Connection::open(address, Duration::from_secs(10)).is_err(), "nobody listens any more");
+    }
 
     #[test]
     fn answers_are_read_and_silence_is_none() {

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `node` | one node on any free port |
 //! | `cluster` | several nodes that can be killed, paused, moved and watched, each a process of its own |
+//! | `watcher` | every change of what nodes say of their cluster, with its moment |
+//! | `http` | calls over a connection that stays open |
 //! | `netns` | hosts as network namespaces, whose links can be cut |
 //! | `stranger` | bytes from somebody who does not belong to the cluster |
 //! | `inputs`, `png` | secrets, covers, PNG files taken apart |
@@ -21,13 +23,15 @@ mod png;
 mod process;
 mod stranger;
 mod wait;
+mod watcher;
 
 pub use addresses::{Addresses, MAX_NODES, NodeAddress};
 pub use cluster::{Cluster, ClusterBuilder, Member, NodeStatus, Notice, Status};
-pub use http::Reply;
+pub use http::{Connection, Reply};
 pub use inputs::{covers, noise, photographs, text};
 pub use netns::Net;
 pub use node::{Node, NodeBuilder};
 pub use png::{PngParts, chunk};
 pub use stranger::{Heard, send_as_stranger};
 pub use wait::wait_for;
+pub use watcher::{Sighting, Watcher, agreed};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::process::{LISTENING, command, server_binary, signal};
+use crate::process::{LISTENING, command, resident_bytes, server_binary, signal};
 use crate::wait::{DEADLINE, wait_for};
 
 /// One node, alone, on free ports of loopback.
@@ -112,11 +112,9 @@ impl Node {
         read(&self.log)
     }
 
-    /// Resident set of the process in bytes (proc(5), `VmRSS`), where the system tells.
+    /// Resident set of the process in bytes, where the system tells.
     pub fn resident_bytes(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+        resident_bytes(self.process.id())
     }
 
     /// Sends bytes as they are over a connection of their own and reads the answer to its end.

@@ -1,6 +1,6 @@
 //! A server as a process of its own, with its log in a file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -120,6 +120,18 @@ impl Drop for Process {
     }
 }
 
+/// Resident set of a process in bytes (proc(5), `VmRSS`), where the system tells.
+pub(crate) fn resident_bytes(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+}
+
+/// Open file descriptors of a process, where the system tells.
+pub(crate) fn open_files(id: u32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{id}/fd")).ok()?.count())
+}
+
 /// A log from a position on; nothing if there is none.
 pub(crate) fn read_from(path: &Path, position: u64) -> String {
     let mut bytes = Vec::new();
@@ -150,6 +162,18 @@ mod tests {
             assert_eq!(process.log(), format!("{word}\n"));
             assert_eq!(read_from(&log, 0), whole);
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_a_process_uses_is_told() {
+        let me = std::process::id();
+        let before = open_files(me).unwrap();
+        let files: Vec<File> = (0..20).map(|_| File::open("/dev/null").unwrap()).collect();
+        assert!(open_files(me).unwrap() >= before + 10, "other tests may have closed some meanwhile");
+        drop(files);
+        assert!(resident_bytes(me).unwrap() > 1 << 20);
+        assert_eq!((resident_bytes(u32::MAX), open_files(u32::MAX)), (None, None));
     }
 
     #[test]

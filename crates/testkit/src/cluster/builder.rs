@@ -30,6 +30,7 @@ pub struct ClusterBuilder {
     args: Vec<String>,
     args_of_one: BTreeMap<usize, Vec<String>>,
     program: Option<PathBuf>,
+    under: Option<PathBuf>,
 }
 
 impl ClusterBuilder {
@@ -42,6 +43,7 @@ impl ClusterBuilder {
             args: Vec::new(),
             args_of_one: BTreeMap::new(),
             program: None,
+            under: None,
         }
     }
 
@@ -89,10 +91,16 @@ impl ClusterBuilder {
         self
     }
 
-    /// Runs `program` in place of the server.
-    #[cfg(test)]
-    pub(crate) fn program(mut self, program: PathBuf) -> Self {
-        self.program = Some(program);
+    /// Runs `program` in place of the server that cargo built beside the test.
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+
+    /// Keeps the cluster's files below this folder in place of the system's one for temporary files, which may lie in
+    /// memory: what a flush costs depends on it.
+    pub fn under(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.under = Some(folder.into());
         self
     }
 
@@ -103,7 +111,9 @@ impl ClusterBuilder {
     /// If there is no server binary, or no addresses.
     pub fn build(self) -> Cluster {
         let program = self.program.unwrap_or_else(server_binary);
-        let folder = tempfile::Builder::new().prefix("cluster-").tempdir().expect("a folder for a cluster");
+        let under = self.under.unwrap_or_else(std::env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("cluster-").tempdir_in(under);
+        let folder = folder.expect("a folder for a cluster");
         let home = if self.in_namespaces {
             Home::Namespaces(Net::new(self.nodes))
         } else {

@@ -14,7 +14,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -26,7 +26,7 @@ pub use status::{NodeStatus, Notice, Status};
 use crate::addresses::{Addresses, NodeAddress};
 use crate::netns::Net;
 use crate::node::address_in;
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::stranger::{Heard, send_as_stranger};
 
 /// How long a node may take until it listens: it reads its data first, and the machine may be busy.
@@ -125,6 +125,21 @@ impl Cluster {
         // Killed and waited for by its drop.
         self.members[i].process = None;
         self.members[i].paused = false;
+    }
+
+    /// Sends SIGKILL to node `i` and does not wait for its end, which takes a while; gives the moment just before. Made for
+    /// clocks: [`Cluster::kill`] afterwards waits.
+    ///
+    /// # Panics
+    ///
+    /// If it does not run.
+    pub fn send_kill(&self, i: usize) -> Instant {
+        let member = &self.members[i];
+        let process = member.process.as_ref().filter(|_| member.is_running());
+        let process = process.unwrap_or_else(|| panic!("{} does not run", member.id));
+        let sent = Instant::now();
+        process.signal(Signal::KILL);
+        sent
     }
 
     /// Kills every node, the signals sent before any is waited for.
@@ -281,6 +296,22 @@ impl Cluster {
     /// Which node has this name.
     pub fn index(&self, id: &str) -> Option<usize> {
         self.members.iter().position(|member| member.id == id)
+    }
+
+    /// The id of node `i`'s process, while it runs.
+    pub fn process_id(&self, i: usize) -> Option<u32> {
+        let process = self.members[i].process.as_ref();
+        process.filter(|process| process.exited().is_none()).map(Process::id)
+    }
+
+    /// Resident set of node `i` in bytes, while it runs and where the system tells.
+    pub fn resident_bytes(&self, i: usize) -> Option<u64> {
+        process::resident_bytes(self.process_id(i)?)
+    }
+
+    /// Open file descriptors of node `i`, while it runs and where the system tells.
+    pub fn open_files(&self, i: usize) -> Option<usize> {
+        process::open_files(self.process_id(i)?)
     }
 
     /// Where the HTTP API of node `i` is.

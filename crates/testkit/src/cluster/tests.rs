@@ -64,6 +64,27 @@ fn nodes_are_started_and_ended() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn the_clock_of_a_kill_starts_before_it() {
+    let (_script, builder) = builder();
+    let place = tempfile::tempdir().unwrap();
+    let mut cluster = builder.nodes(2).under(place.path()).start();
+    assert!(cluster.folder().starts_with(place.path()));
+    let id = cluster.process_id(0).unwrap();
+    assert!(cluster.resident_bytes(0).unwrap() > 0 && cluster.open_files(0).unwrap() > 0);
+    let logged = cluster.log_len_bytes(0);
+    let before = Instant::now();
+    assert!(cluster.send_kill(0) >= before);
+    wait_for("its end", || cluster.process_id(0).is_none().then_some(()));
+    assert_eq!((cluster.resident_bytes(0), cluster.open_files(0)), (None, None));
+    assert!(catch_unwind(AssertUnwindSafe(|| cluster.send_kill(0))).is_err(), "it does not run");
+    cluster.restart(0);
+    assert_ne!(cluster.process_id(0).unwrap(), id);
+    let later = cluster.log_from(0, logged);
+    assert!(later.contains("listening") && later.len() < cluster.log(0).len(), "{later}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn a_paused_node_stands_still_and_can_be_ended() {
     let (_script, builder) = builder();
     let mut cluster = builder.nodes(2).start();

@@ -1,6 +1,7 @@
 //! What is seen of a cluster: statuses, logs, and waiting for them to be as they should.
 
 use std::fmt::Write;
+use std::fs;
 use std::time::Duration;
 
 use super::{Cluster, Status};
@@ -103,6 +104,16 @@ impl Cluster {
     /// Everything that node `i` has logged since it was last started; nothing once it was killed.
     pub fn log_since_start(&self, i: usize) -> String {
         self.members[i].process.as_ref().map(|process| process.log()).unwrap_or_default()
+    }
+
+    /// How many bytes node `i` has logged so far, for [`Cluster::log_from`].
+    pub fn log_len_bytes(&self, i: usize) -> u64 {
+        fs::metadata(self.members[i].log_path()).map_or(0, |log| log.len())
+    }
+
+    /// What node `i` has logged after its first `position` bytes.
+    pub fn log_from(&self, i: usize, position: u64) -> String {
+        read_from(&self.members[i].log_path(), position)
     }
 
     /// Whether node `i` has ever logged this.

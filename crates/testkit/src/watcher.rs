@@ -1,0 +1,221 @@
+//! What several nodes say about their cluster, asked again and again, each from a thread of its own.
+//!
+//! Only changes are kept, each with the moment at which the answer was there, so that a test can ask afterwards when
+//! something was first so. A node that does not answer changes nothing.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::cluster::{Cluster, Status};
+use crate::http::Connection;
+
+/// A node that takes longer to answer has not answered.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// Between two attempts to reach a node that cannot be reached, at least.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+/// Changes that are kept; a cluster that changes more often than that is beyond watching, and the rest is left out.
+const MAX_CHANGES: usize = 100_000;
+
+/// What a node said, when that was not what it had said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// When its answer was there.
+    pub at: Instant,
+    /// Which node.
+    pub node: usize,
+    /// Its term.
+    pub term: u64,
+    /// Who leads, by its knowledge.
+    pub leader: Option<usize>,
+    /// Whether writes can be acknowledged, by its knowledge.
+    pub quorum: bool,
+}
+
+/// Threads that watch nodes, ended when dropped.
+#[derive(Debug)]
+pub struct Watcher {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    seen: Mutex<Seen>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    changes: Vec<Sighting>,
+    answers: u64,
+    stopped: bool,
+}
+
+/// The first moment at which all of `nodes` named the same leader, one that is `wanted`, and which it was.
+pub fn agreed(
+    changes: &[Sighting],
+    nodes: &[usize],
+    wanted: impl Fn(usize) -> bool,
+) -> Option<(usize, Instant)> {
+    let mut leaders: Vec<Option<usize>> = vec![None; nodes.len()];
+    for change in changes {
+        let Some(place) = nodes.iter().position(|&node| node == change.node) else { continue };
+        leaders[place] = change.leader;
+        let first = leaders[0].filter(|&leader| wanted(leader));
+        if let Some(leader) = first
+            && leaders.iter().all(|&other| other == Some(leader))
+        {
+            return Some((leader, change.at));
+        }
+    }
+    None
+}
+
+impl Watcher {
+    /// Asks each of `nodes` every `interval`, over connections that stay open.
+    pub fn start(cluster: &Cluster, nodes: &[usize], interval: Duration) -> Self {
+        let shared = Arc::new(Shared::default());
+        let names: Arc<[String]> = (0..cluster.len()).map(|i| cluster.id(i).to_owned()).collect();
+        let threads = nodes.iter().map(|&node| {
+            let (shared, names, address) = (Arc::clone(&shared), Arc::clone(&names), cluster.address(node));
+            std::thread::spawn(move || watch(node, address, &names, interval, &shared))
+        });
+        Self { threads: threads.collect(), shared }
+    }
+
+    /// Waits until `condition` gives a value for all changes so far; nothing if it does not within `limit`.
+    pub fn wait<T>(&self, limit: Duration, condition: impl Fn(&[Sighting]) -> Option<T>) -> Option<T> {
+        let until = Instant::now() + limit;
+        let mut seen = self.shared.seen();
+        loop {
+            let value = condition(&seen.changes);
+            let left = until.saturating_duration_since(Instant::now());
+            if value.is_some() || left.is_zero() {
+                return value;
+            }
+            seen = self.shared.changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// All changes so far, in the order of their moments.
+    pub fn changes(&self) -> Vec<Sighting> {
+        self.shared.seen().changes.clone()
+    }
+
+    /// How many answers there were so far.
+    pub fn answers(&self) -> u64 {
+        self.shared.seen().answers
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.shared.seen().stopped = true;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, node: usize, names: &[String], status: &Status) {
+        let name = status.leader_id.as_deref();
+        let leader = name.and_then(|name| names.iter().position(|other| other == name));
+        let mut seen = self.seen();
+        // Under the lock, so that moments are in order.
+        let new = Sighting { at: Instant::now(), node, term: status.term, leader, quorum: status.quorum };
+        seen.answers += 1;
+        let last = seen.changes.iter().rev().find(|change| change.node == node);
+        if last.is_none_or(|last| Sighting { at: new.at, ..*last } != new) && seen.changes.len() < MAX_CHANGES
+        {
+            seen.changes.push(new);
+            self.changed.notify_all();
+        }
+    }
+}
+
+fn watch(node: usize, address: SocketAddr, names: &[String], interval: Duration, shared: &Shared) {
+    let mut open = None;
+    while !shared.seen().stopped {
+        let due = Instant::now() + interval;
+        let connection = open.take().or_else(|| Connection::open(address, ANSWER_LIMIT).ok());
+        open = connection.and_then(|mut connection| {
+            let reply = connection.get("/cluster/status").ok().filter(|reply| reply.status == 200)?;
+            shared.note(node, names, &serde_json::from_slice(&reply.body).ok()?);
+            Some(connection)
+        });
+        let due = if open.is_some() { due } else { due.max(Instant::now() + RECONNECT_PAUSE) };
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(term: u64, leader: Option<&str>) -> Status {
+        let leader_id = leader.map(str::to_owned);
+        Status { term, quorum: leader_id.is_some(), leader_id, ..Status::default() }
+    }
+
+    #[test]
+    fn only_changes_are_kept() {
+        let names = ["n1", "n2"].map(str::to_owned);
+        let shared = Shared::default();
+        for (node, term, leader) in [
+            (0, 1, Some("n1")),
+            (0, 1, Some("n1")),
+            (1, 1, Some("n1")),
+            (0, 1, None),
+            (0, 2, None),
+            (1, 1, Some("n1")),
+            (0, 2, Some("somebody else")),
+        ] {
+            shared.note(node, &names, &status(term, leader));
+        }
+        let seen = shared.seen();
+        let told: Vec<_> = seen.changes.iter().map(|c| (c.node, c.term, c.leader, c.quorum)).collect();
+        assert_eq!(
+            told[..4],
+            [(0, 1, Some(0), true), (1, 1, Some(0), true), (0, 1, None, false), (0, 2, None, false)]
+        );
+        assert_eq!((told.len(), seen.answers), (5, 7), "the last one says that there is a quorum");
+        assert!(seen.changes.is_sorted_by_key(|change| change.at));
+    }
+
+    #[test]
+    fn nodes_agree_when_the_last_of_them_does() {
+        let start = Instant::now();
+        let change = |at_ms, node, leader| Sighting {
+            at: start + Duration::from_millis(at_ms),
+            node,
+            term: 1,
+            leader,
+            quorum: true,
+        };
+        let changes = [
+            change(0, 1, Some(0)),
+            change(1, 2, Some(0)),
+            change(2, 1, Some(1)),
+            change(3, 0, Some(2)),
+            change(4, 2, Some(2)),
+            change(5, 1, Some(2)),
+            change(6, 1, None),
+        ];
+        let check = |nodes: &[usize], old: usize, expected: Option<(usize, u64)>| {
+            let found = agreed(&changes, nodes, |leader| leader != old);
+            assert_eq!(found, expected.map(|(leader, ms)| (leader, start + Duration::from_millis(ms))));
+        };
+        check(&[1, 2], 0, Some((2, 5)));
+        check(&[1, 2], 2, Some((0, 1)));
+        check(&[1], 0, Some((1, 2)));
+        check(&[0, 1, 2], 0, Some((2, 5)));
+        check(&[1, 2, 3], 0, None);
+    }
+}
