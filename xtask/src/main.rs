@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a report is what some of these commands are for")]
 
 mod bench;
+mod failover;
 mod picture;
 
 use std::path::Path;
@@ -29,6 +30,12 @@ enum Task {
     Check,
     /// Measure a node of the release build under load: latencies, and `/livez` meanwhile.
     Bench,
+    /// Measure what it costs to lose a leader, on real processes of the release build, case by case.
+    ///
+    /// Each case prints n, minimum, median, p95, p99 and maximum in milliseconds, beside them what a flush of 4 KiB
+    /// costs here and what the nodes say that a commit of their log takes, and whether the bounds were held. Logs of
+    /// rounds that failed and of the slowest ones stay in target/failover. A whole run takes hours; choose with --case.
+    Failover(failover::Options),
     /// Make the README's picture anew: a cover and its stego image, side by side.
     Picture,
 }
@@ -38,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test => test(),
         Task::Check => check(),
         Task::Bench => bench::run(),
+        Task::Failover(options) => failover::run(options),
         Task::Picture => picture::write(&root().join("docs/cover-and-stego.jpg")),
     }
 }

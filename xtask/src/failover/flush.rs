@@ -1,0 +1,40 @@
+//! What a flush costs: on the file system that holds the data, and by the nodes' own figures.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context;
+use testkit::Cluster;
+
+use super::report::{Flush, ms};
+use super::stage::metric;
+
+/// What is written and flushed each time: a page, as a small entry of a log is.
+const WRITE_BYTES: usize = 4096;
+/// How often.
+const WRITES: usize = 200;
+
+/// Times a write and its flush (fdatasync) in a file below `folder`, each at the same place.
+pub(super) fn measure(folder: &Path) -> anyhow::Result<Flush> {
+    let path = folder.join("flush");
+    let mut file = File::create(&path).context("cannot make a file")?;
+    let page = [0x5a; WRITE_BYTES];
+    let mut times_ms = Vec::with_capacity(WRITES);
+    for _ in 0..WRITES {
+        let started = Instant::now();
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&page)?;
+        file.sync_data()?;
+        times_ms.push(ms(started.elapsed()));
+    }
+    std::fs::remove_file(path)?;
+    Ok(Flush::of(&times_ms))
+}
+
+/// Median of a commit of the log, by the figures of the nodes that run: the slowest of them.
+pub(super) fn log_commit_ms(cluster: &Cluster) -> Option<f64> {
+    let seconds = |i| metric(cluster, i, "steg_cluster_log_flush_seconds").filter(|&seconds| seconds > 0.0);
+    (0..cluster.len()).filter_map(seconds).reduce(f64::max).map(|seconds| seconds * 1e3)
+}

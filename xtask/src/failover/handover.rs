@@ -1,0 +1,98 @@
+//! Leadership handed over while clients embed and somebody writes: how long a write waits, and that none fails.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde_json::json;
+use testkit::Cluster;
+
+use super::Bench;
+use super::load::Load;
+use super::load_kill::add;
+use super::report::{CaseReport, ms};
+use super::rounds::{Scene, repeat};
+use super::stage::{must_post, others, settle};
+use super::writer::{Unanswered, Writer};
+
+/// Clients that embed meanwhile.
+const CLIENTS: u32 = 4;
+/// Writes between two handovers, at least.
+const WRITES_BETWEEN: usize = 5;
+/// How long those may take.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
+
+/// A cluster with clients that embed and one that writes, from the first handover to the last.
+struct InUse {
+    load: Option<Load>,
+    writer: Option<Writer>,
+    cluster: Cluster,
+}
+
+pub(super) fn handover(bench: &Bench, handovers: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    let set = || InUse::start(bench);
+    repeat(report, handovers, set, |scene, report, number| scene.hand_over(report, number));
+    Ok(())
+}
+
+impl InUse {
+    fn start(bench: &Bench) -> anyhow::Result<Self> {
+        let cluster = bench.cluster().start();
+        settle(&cluster);
+        let load = Load::endless(bench, &cluster, CLIENTS)?;
+        let writer = Writer::start(&cluster, "note.handover", Unanswered::Wrong);
+        Ok(Self { load: Some(load), writer: Some(writer), cluster })
+    }
+
+    fn hand_over(&self, report: &mut CaseReport, number: u32) -> anyhow::Result<()> {
+        let (cluster, writer) = (&self.cluster, self.writer.as_ref().context("writes ended before")?);
+        let leader = cluster.wait_all_healthy();
+        written_since(cluster, writer, writer.count());
+        let before = (writer.count(), writer.wrong().len());
+        let to = others(cluster, leader)[number as usize % 2];
+        // Every other pair of times the leader chooses.
+        let named = (number / 2).is_multiple_of(2);
+        let body = if named { json!({ "to": cluster.id(to) }) } else { json!({ "to": null }) };
+        let asked = Instant::now();
+        let answer = must_post(cluster, leader, "/cluster/leader-transfers", &body)?;
+        report.add("handover ms", ms(asked.elapsed()));
+        // As seen by everybody, not only by the two.
+        let new = cluster.wait_all_healthy();
+        let settled = Instant::now();
+        // What was under way then is over when more has been written.
+        written_since(cluster, writer, before.0);
+        let longest = writer.longest_between(asked, settled).context("no write was under way")?;
+        report.add("longest write ms", ms(longest));
+        ensure!(answer["from"] == cluster.id(leader), "handed over by another one: {answer}");
+        ensure!(!named || answer["to"] == cluster.id(to), "handed over to another one: {answer}");
+        ensure!(answer["to"] == cluster.id(new), "{} leads after {answer}", cluster.id(new));
+        let wrong = writer.wrong().split_off(before.1);
+        ensure!(wrong.is_empty(), "writes failed: {wrong:?}");
+        Ok(())
+    }
+}
+
+impl Scene for InUse {
+    fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    fn end(&mut self, report: &mut CaseReport) -> anyhow::Result<()> {
+        if let Some(writer) = self.writer.take() {
+            report.add("failed writes", writer.stop().1.len() as f64);
+        }
+        if let Some(load) = self.load.take() {
+            let run = load.stop()?;
+            add(report, &run);
+            report.note(format!("load: {run}"));
+            ensure!(run.failed == 0, "not every request succeeded: {run}");
+        }
+        Ok(())
+    }
+}
+
+/// Waits until some more writes than `before` were acknowledged.
+fn written_since(cluster: &Cluster, writer: &Writer, before: usize) {
+    cluster.wait_until("writes to go on", WRITTEN_WITHIN, |_| {
+        (writer.count() >= before + WRITES_BETWEEN).then_some(())
+    });
+}

@@ -1,0 +1,136 @@
+//! Embeds by loadgen, which verifies every answer.
+
+use std::fmt;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use testkit::Cluster;
+
+use super::Bench;
+use super::stage::metric;
+
+/// How long a run may last that nobody ends.
+const ENDLESS: &str = "24h";
+/// How long loadgen may take to report once it was told to end.
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+/// How often the end of a run is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long the first embeds may take.
+const BEGUN_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running loadgen, killed when dropped.
+pub(super) struct Load {
+    process: Child,
+    report: PathBuf,
+}
+
+/// What loadgen reports.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LoadReport {
+    pub(super) succeeded: u64,
+    pub(super) failed: u64,
+    pub(super) retries: u64,
+    pub(super) p99_ms: f64,
+    pub(super) max_ms: f64,
+    /// Failed requests by kind, with what the first of each said.
+    errors: String,
+}
+
+impl Load {
+    /// Embeds on all nodes by so many clients until it is stopped; they have begun on each node.
+    pub(super) fn endless(bench: &Bench, cluster: &Cluster, clients: u32) -> anyhow::Result<Self> {
+        let before: Vec<u64> = (0..cluster.len()).map(|i| embedded(cluster, i)).collect();
+        let clients = clients.to_string();
+        let load = Self::start(bench, cluster, &["--num-clients", &clients, "--duration", ENDLESS])?;
+        cluster.wait_until("embeds on every node", BEGUN_WITHIN, |cluster| {
+            before.iter().enumerate().all(|(i, &before)| embedded(cluster, i) > before).then_some(())
+        });
+        Ok(load)
+    }
+
+    /// Embeds on all nodes, as the arguments say.
+    pub(super) fn start(bench: &Bench, cluster: &Cluster, args: &[&str]) -> anyhow::Result<Self> {
+        let report = cluster.folder().join("loadgen.json");
+        let out = File::create(&report).context("cannot make a file for loadgen's report")?;
+        let process = Command::new(bench.binary("loadgen"))
+            .args(["--mode", "embed", "--output", "json", "--no-progress"])
+            .args(["--server-list", &cluster.urls().join(",")])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .spawn()
+            .context("cannot start loadgen")?;
+        Ok(Self { process, report })
+    }
+
+    /// Ends an endless run, as Ctrl-C does. Requests that are cut off by that do not count.
+    pub(super) fn stop(self) -> anyhow::Result<LoadReport> {
+        let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        // One that has ended by itself is found out below.
+        let _ = kill_process(id, Signal::INT);
+        self.wait(STOP_WITHIN)
+    }
+
+    /// Waits for the end of a run and gives its report.
+    pub(super) fn wait(mut self, limit: Duration) -> anyhow::Result<LoadReport> {
+        let until = Instant::now() + limit;
+        while self.process.try_wait()?.is_none() {
+            if Instant::now() > until {
+                bail!("loadgen does not end within {limit:?}");
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let text = std::fs::read_to_string(&self.report).context("loadgen's report cannot be read")?;
+        let report = serde_json::from_str(&text).with_context(|| format!("loadgen's report: {text}"))?;
+        Ok(LoadReport::read(&report))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl LoadReport {
+    fn read(report: &Value) -> Self {
+        let count = |name: &str| report[name].as_u64().unwrap_or(0);
+        let latency = |name: &str| report["latency_ms"][name].as_f64().unwrap_or(f64::NAN);
+        Self {
+            succeeded: count("succeeded"),
+            failed: count("failed"),
+            retries: count("retries"),
+            p99_ms: latency("p99"),
+            max_ms: latency("max"),
+            errors: if count("failed") == 0 {
+                String::new()
+            } else {
+                format!(" {} {}", report["errors"], report["error_examples"])
+            },
+        }
+    }
+}
+
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { succeeded, failed, retries, p99_ms, max_ms, errors } = self;
+        write!(f, "{succeeded} embeds succeeded, {failed} failed{errors}, {retries} retries, ")?;
+        write!(f, "p99 {p99_ms:.0} ms, max {max_ms:.0} ms")
+    }
+}
+
+/// Embeds that node `i` has done since it was started; 0 if it does not say.
+pub(super) fn embedded(cluster: &Cluster, i: usize) -> u64 {
+    metric(cluster, i, "steg_secrets_embedded_total").map_or(0, |count| count as u64)
+}
+
+/// Jobs on the pixel threads of all nodes, running and waiting.
+pub(super) fn pixel_jobs(cluster: &Cluster) -> f64 {
+    (0..cluster.len()).filter_map(|i| metric(cluster, i, "steg_pixel_jobs")).sum()
+}

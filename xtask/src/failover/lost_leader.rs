@@ -1,0 +1,175 @@
+//! The leader is lost: killed, hung, cut off. How long until the others name another one.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use testkit::{Cluster, ClusterBuilder, Net, Watcher, agreed};
+
+use super::Bench;
+use super::load::pixel_jobs;
+use super::report::{CaseReport, median, ms};
+use super::rounds::{LogMarks, Slowest, repeat};
+use super::stage::{Stage, must_put, others, setting, settle};
+use super::writer::OneWrite;
+
+/// How often each survivor is asked who leads. Its answer takes a while on top.
+const ASK_EVERY: Duration = Duration::from_millis(1);
+/// How long the survivors may take to name another leader.
+const NAMED_WITHIN: Duration = Duration::from_secs(30);
+/// How long a write may take, at most: longer than a node tries.
+const WRITE_LIMIT: Duration = Duration::from_secs(15);
+/// Clients that embed without a pause; each waits for one answer at a time.
+const BUSY_CLIENTS: u32 = 16;
+/// Settings that are written before a kill.
+const WRITES_BEFORE: u32 = 5;
+
+/// How long from a moment on until `watched` name another leader than `old`, and which.
+pub(super) fn until_named(
+    cluster: &Cluster,
+    watcher: &Watcher,
+    watched: &[usize],
+    old: usize,
+    since: Instant,
+) -> anyhow::Result<(usize, Duration)> {
+    let named = watcher.wait(NAMED_WITHIN, |changes| agreed(changes, watched, |leader| leader != old));
+    let (new, at) =
+        named.with_context(|| format!("nobody but {} was named within {NAMED_WITHIN:?}", cluster.id(old)))?;
+    Ok((new, at.saturating_duration_since(since)))
+}
+
+/// A watcher that has seen that `watched` name this leader.
+pub(super) fn watcher_of(cluster: &Cluster, watched: &[usize], leader: usize) -> anyhow::Result<Watcher> {
+    let watcher = Watcher::start(cluster, watched, ASK_EVERY);
+    let ready = watcher.wait(NAMED_WITHIN, |changes| agreed(changes, watched, |named| named == leader));
+    ready.context("the others do not name the leader before anything happens")?;
+    Ok(watcher)
+}
+
+pub(super) fn kill(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    let mut slowest = Slowest::default();
+    let set = || Stage::quiet(bench.cluster().start());
+    repeat(report, rounds, set, |stage, report, number| kill_round(stage, report, number, &mut slowest));
+    slowest.write(report);
+    Ok(())
+}
+
+pub(super) fn kill_busy(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    let mut slowest = Slowest::default();
+    let mut jobs = Vec::new();
+    let set = || Stage::busy(bench, bench.cluster().start(), BUSY_CLIENTS);
+    repeat(report, rounds, set, |stage, report, number| {
+        jobs.push(pixel_jobs(&stage.cluster));
+        kill_round(stage, report, number, &mut slowest)
+    });
+    report.note(format!("embeds under way before a kill, median: {:.0}", median(&jobs).unwrap_or(0.0)));
+    slowest.write(report);
+    Ok(())
+}
+
+fn kill_round(
+    stage: &mut Stage,
+    report: &mut CaseReport,
+    number: u32,
+    slowest: &mut Slowest,
+) -> anyhow::Result<()> {
+    let cluster = &mut stage.cluster;
+    let old = settle(cluster);
+    let survivors = others(cluster, old);
+    let watcher = watcher_of(cluster, &survivors, old)?;
+    let writes_to = survivors[number as usize % survivors.len()];
+    let write = OneWrite::prepare(cluster, writes_to, &format!("note.kill-{number}"), WRITE_LIMIT)?;
+    let marks = LogMarks::now(cluster);
+
+    let killed = cluster.send_kill(old);
+    write.go();
+    let (_, took) = until_named(cluster, &watcher, &survivors, old, killed)?;
+    report.add("new leader ms", ms(took));
+    let (acknowledged, refused) = write.finish()?;
+    report.add("first write ms", ms(acknowledged.saturating_duration_since(killed)));
+    report.add("refusals before it", f64::from(refused));
+
+    drop(watcher);
+    slowest.offer(ms(took), number, || marks.since(cluster));
+    cluster.kill(old);
+    cluster.start(old);
+    settle(cluster);
+    Ok(())
+}
+
+pub(super) fn hang(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    let mut slowest = Slowest::default();
+    let set = || Stage::quiet(bench.cluster().start());
+    repeat(report, rounds, set, |stage, report, number| {
+        let cluster = &mut stage.cluster;
+        let old = settle(cluster);
+        let watched = others(cluster, old);
+        let watcher = watcher_of(cluster, &watched, old)?;
+        let marks = LogMarks::now(cluster);
+        let hung = Instant::now();
+        cluster.pause(old);
+        let (_, took) = until_named(cluster, &watcher, &watched, old, hung)?;
+        report.add("new leader ms", ms(took));
+        drop(watcher);
+        slowest.offer(ms(took), number, || marks.since(cluster));
+        cluster.resume(old);
+        settle(cluster);
+        Ok(())
+    });
+    slowest.write(report);
+    Ok(())
+}
+
+pub(super) fn cut(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    ensure!(Net::available(), "network namespaces are needed: Linux, root, ip and nft");
+    let mut slowest = Slowest::default();
+    let set = || Stage::quiet(bench.cluster().in_namespaces().start());
+    repeat(report, rounds, set, |stage, report, number| {
+        let cluster = &mut stage.cluster;
+        let old = settle(cluster);
+        let watched = others(cluster, old);
+        let watcher = watcher_of(cluster, &watched, old)?;
+        let marks = LogMarks::now(cluster);
+        // From before the command that cuts: what that takes is in the figure, and told beside it.
+        let since = Instant::now();
+        cluster.net().isolate(old);
+        let cutting = since.elapsed();
+        let (_, took) = until_named(cluster, &watcher, &watched, old, since)?;
+        report.add("new leader ms", ms(took));
+        report.add("of it, cutting ms", ms(cutting));
+        drop(watcher);
+        slowest.offer(ms(took), number, || marks.since(cluster));
+        cluster.net().heal();
+        settle(cluster);
+        Ok(())
+    });
+    slowest.write(report);
+    Ok(())
+}
+
+pub(super) fn timers(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    let mut slowest = Slowest::default();
+    // No failed probe counts, nor does a refused connection: what is left are Raft's own timers.
+    let builder = || -> ClusterBuilder { bench.cluster().set("election.probe_failures", 0) };
+    let set = || Stage::quiet(builder().start());
+    repeat(report, rounds, set, |stage, report, number| {
+        let mut written = Vec::new();
+        for n in 0..WRITES_BEFORE {
+            let key = format!("note.timers-{n}");
+            let via = n as usize % stage.cluster.len();
+            let value = format!("{number}-{n}");
+            must_put(&stage.cluster, via, &key, &json!({ "value": value }))?;
+            written.push((key, Value::from(value)));
+        }
+        kill_round(stage, report, number, &mut slowest)?;
+        for (key, value) in written {
+            for i in 0..stage.cluster.len() {
+                let found = setting(&stage.cluster, i, &key)?;
+                ensure!(found["value"] == value, "{key} is {found} on {}", stage.cluster.id(i));
+            }
+        }
+        Ok(())
+    });
+    slowest.write(report);
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! `cargo xtask failover`: what it costs to lose a leader, measured on real processes of the release build.
+//!
+//! Each case starts a cluster of its own, does something bad to it for `n` rounds, and measures from outside what a
+//! client or an operator would see. Nothing is judged by sleeping: every step waits for a condition, with a deadline that
+//! only a broken cluster reaches. A round that fails leaves the logs of all nodes behind, and the case goes on with a new
+//! cluster. Beside every figure stands what a flush costs on this machine, for a leader needs a few of them in a row to
+//! take over.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `cases` | the list of cases, with how often and with what is expected |
+//! | `stage`, `rounds` | a cluster, with load if wanted; rounds on it, and what is kept of those that fail |
+//! | `report`, `flush` | figures, bounds, and what a flush costs |
+//! | `load`, `writer` | embeds by loadgen; settings written one after the other |
+//! | the others | one or more cases each |
+
+mod cases;
+mod flush;
+mod handover;
+mod load;
+mod load_kill;
+mod lost_leader;
+mod minority;
+mod quiet;
+mod repeated;
+mod report;
+mod rolling;
+mod rounds;
+mod stage;
+mod stalled_disk;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::{Args, ValueEnum};
+
+use cases::{CASES, Case};
+use report::CaseReport;
+
+/// What to measure, and how to tell.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// A case, or a group of them by the part before the slash; may be given several times [default: all]
+    #[arg(long = "case", value_name = "NAME")]
+    cases: Vec<String>,
+
+    /// Rounds of each case, in place of its own number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    n: Option<u32>,
+
+    /// How long the cases last that only look on
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=24 * 60))]
+    minutes: u64,
+
+    /// Says which cases there are
+    #[arg(long)]
+    list: bool,
+
+    /// Form of the report
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+
+    /// A configuration key for every node, such as `election.heartbeat_ms=50`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Where `server` and `loadgen` are [default: target/release, after building them]
+    #[arg(long, value_name = "FOLDER")]
+    bin_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people, case by case
+    Text,
+    /// One JSON array at the end
+    Json,
+}
+
+/// What all cases work with.
+pub(crate) struct Bench {
+    binaries: PathBuf,
+    /// Where clusters live and logs are kept.
+    folder: PathBuf,
+    rounds: Option<u32>,
+    minutes: u64,
+    set: Vec<String>,
+}
+
+/// Measures what the options ask for.
+///
+/// # Errors
+///
+/// If a case does not exist, a round failed, or a figure missed its bound.
+pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+    if options.list {
+        for Case { name, rounds, about, .. } in CASES {
+            println!("{name:<32} {:>4}  {about}", rounds.to_string());
+        }
+        return Ok(());
+    }
+    let chosen = choose(&options.cases)?;
+    let bench = Bench::prepare(&options)?;
+    let mut reports = Vec::new();
+    for case in chosen {
+        eprintln!("{}: {}", case.name, case.about);
+        let report = bench.measure(case)?;
+        if options.output == Output::Text {
+            println!("{report}");
+        }
+        reports.push(report);
+    }
+    if options.output == Output::Json {
+        let all: Vec<_> = reports.iter().map(CaseReport::to_json).collect();
+        println!("{:#}", serde_json::Value::from(all));
+    }
+    let bad: Vec<&str> = reports.iter().filter(|report| !report.is_well()).map(CaseReport::name).collect();
+    ensure!(bad.is_empty(), "not as it must be: {}", bad.join(", "));
+    Ok(())
+}
+
+fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Case>> {
+    for name in names {
+        let known = CASES.iter().any(|case| case.is_called(name));
+        ensure!(known, "there is no case `{name}`; --list says which there are");
+    }
+    let wanted = |case: &&Case| names.is_empty() || names.iter().any(|name| case.is_called(name));
+    Ok(CASES.iter().filter(wanted).collect())
+}
+
+impl Bench {
+    fn prepare(options: &Options) -> anyhow::Result<Self> {
+        let binaries = match &options.bin_dir {
+            Some(folder) => folder.clone(),
+            None => {
+                super::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
+                super::root().join("target/release")
+            }
+        };
+        let binaries =
+            binaries.canonicalize().with_context(|| format!("no folder {}", binaries.display()))?;
+        let folder = super::root().canonicalize()?.join("target/failover");
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self { binaries, folder, rounds: options.n, minutes: options.minutes, set: options.set.clone() })
+    }
+
+    fn measure(&self, case: &'static Case) -> anyhow::Result<CaseReport> {
+        let kept = self.folder.join(case.name.replace('/', "-"));
+        if kept.exists() {
+            // Of an earlier run of the bench.
+            std::fs::remove_dir_all(&kept).with_context(|| format!("cannot empty {}", kept.display()))?;
+        }
+        let flush = flush::measure(&self.folder).context("cannot measure a flush")?;
+        let rounds = self.rounds.unwrap_or(case.rounds);
+        let mut report = CaseReport::new(case, kept, flush);
+        (case.run)(self, rounds, &mut report)?;
+        report.finish();
+        Ok(report)
+    }
+
+    fn binary(&self, name: &str) -> PathBuf {
+        self.binaries.join(name)
+    }
+
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+}

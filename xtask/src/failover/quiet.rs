@@ -1,0 +1,184 @@
+//! Times in which nothing happens that should cost a leader its place: no election may take place.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use testkit::{Cluster, Sighting, Watcher};
+
+use super::Bench;
+use super::report::CaseReport;
+use super::rounds::{LogMarks, Slowest, repeat};
+use super::stage::{Stage, must_post, others, settle};
+
+/// How often every node is asked.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+/// How long each node may take to be seen first.
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
+/// Busy loops, at the priority of everybody.
+const LOOPS: usize = 8;
+/// Between two false alarms, at least: evidence is forgotten by then.
+const BETWEEN_ALARMS: Duration = Duration::from_millis(300);
+/// How long a disk stalls.
+const STALL: Duration = Duration::from_millis(300);
+
+pub(super) fn idle(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    let length = Duration::from_secs(60 * bench.minutes);
+    look_on(bench, rounds, report, |_, watcher| {
+        stay_for(watcher, length);
+        Ok(())
+    })
+}
+
+pub(super) fn busy(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    let length = Duration::from_secs(60 * bench.minutes);
+    look_on(bench, rounds, report, |_, watcher| {
+        let _loops = BusyLoops::start();
+        stay_for(watcher, length);
+        Ok(())
+    })
+}
+
+pub(super) fn false_alarms(bench: &Bench, alarms: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    look_on(bench, 1, report, |cluster, watcher| {
+        let follower = others(cluster, cluster.wait_all_healthy())[0];
+        drill(cluster, watcher, follower, alarms, &json!({ "action": "false_alarm" }), BETWEEN_ALARMS)
+    })
+}
+
+pub(super) fn stall_leader(bench: &Bench, stalls: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    look_on(bench, 1, report, |cluster, watcher| {
+        let leader = cluster.wait_all_healthy();
+        drill(cluster, watcher, leader, stalls, &stall(), 2 * STALL)
+    })
+}
+
+pub(super) fn stall_follower(bench: &Bench, stalls: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    look_on(bench, 1, report, |cluster, watcher| {
+        let follower = others(cluster, cluster.wait_all_healthy())[0];
+        drill(cluster, watcher, follower, stalls, &stall(), 2 * STALL)
+    })
+}
+
+fn stall() -> Value {
+    json!({ "action": "stall_disk", "for_ms": STALL.as_millis() as u64 })
+}
+
+/// Has `happen` happen while every node is asked all the time, and counts the terms that began meanwhile.
+fn look_on(
+    bench: &Bench,
+    rounds: u32,
+    report: &mut CaseReport,
+    happen: impl Fn(&Cluster, &Watcher) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut slowest = Slowest::default();
+    let set = || Stage::quiet(bench.cluster().flags(["--enable-fault-injection"]).start());
+    repeat(report, rounds, set, |stage, report, number| {
+        let cluster = &stage.cluster;
+        settle(cluster);
+        let marks = LogMarks::now(cluster);
+        let all: Vec<usize> = (0..cluster.len()).collect();
+        let watcher = Watcher::start(cluster, &all, ASK_EVERY);
+        let first = watcher.wait(SEEN_WITHIN, |changes| terms_of_all(changes, all.len()));
+        let first = first.context("not every node was seen")?;
+        happen(cluster, &watcher)?;
+        // All is well again, and every node was asked about it.
+        settle(cluster);
+        let last = (0..cluster.len()).filter_map(|i| cluster.status(i)).map(|status| status.term).max();
+        let terms = last.context("no node says its term")?.saturating_sub(first);
+        let changes = watcher.changes();
+        report.add("terms", terms as f64);
+        report.add("times without a leader", without_leader(&changes) as f64);
+        report.add("answers", watcher.answers() as f64);
+        if terms > 0 {
+            slowest.offer(terms as f64, number, || marks.since(cluster));
+        }
+        Ok(())
+    });
+    slowest.write(report);
+    Ok(())
+}
+
+/// The term that a cluster is in, once each of its nodes was seen.
+fn terms_of_all(changes: &[Sighting], nodes: usize) -> Option<u64> {
+    let terms = (0..nodes).map(|node| changes.iter().rev().find(|change| change.node == node));
+    terms.map(|change| change.map(|change| change.term)).collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+/// How often a node said that it knows no leader.
+fn without_leader(changes: &[Sighting]) -> usize {
+    changes.iter().filter(|change| change.leader.is_none()).count()
+}
+
+/// Lets time pass.
+fn stay_for(watcher: &Watcher, length: Duration) {
+    // A condition that never comes true: what is waited for is the end of the time.
+    let _ = watcher.wait(length, |_| None::<()>);
+}
+
+/// The same drill on one node, again and again, each time once all is well and `pause` has passed.
+fn drill(
+    cluster: &Cluster,
+    watcher: &Watcher,
+    node: usize,
+    times: u32,
+    action: &Value,
+    pause: Duration,
+) -> anyhow::Result<()> {
+    for number in 1..=times {
+        let begun = Instant::now();
+        must_post(cluster, node, "/admin/fail", action)?;
+        stay_for(watcher, pause.saturating_sub(begun.elapsed()));
+        cluster.wait_all_healthy();
+        ensure!(cluster.node(node).is_running(), "the node is gone after drill {number}");
+    }
+    Ok(())
+}
+
+/// Threads that do nothing as fast as they can, until dropped.
+struct BusyLoops {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl BusyLoops {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = (0..LOOPS).map(|_| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        });
+        Self { threads: threads.collect(), stop }
+    }
+}
+
+impl Drop for BusyLoops {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_in_the_highest_term_of_its_nodes() {
+        let at = Instant::now();
+        let change = |node, term, leader| Sighting { at, node, term, leader, quorum: true };
+        let changes = [change(0, 3, Some(0)), change(1, 3, Some(0)), change(0, 4, None)];
+        assert_eq!(terms_of_all(&changes, 2), Some(4));
+        assert_eq!(terms_of_all(&changes, 3), None);
+        assert_eq!(without_leader(&changes), 1);
+    }
+}

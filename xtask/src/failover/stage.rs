@@ -1,0 +1,128 @@
+//! A cluster to be treated badly, with load on it where a case wants some.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use testkit::{Cluster, ClusterBuilder, Connection, Reply};
+
+use super::Bench;
+use super::load::Load;
+use super::report::CaseReport;
+use super::rounds::Scene;
+
+/// How long a cluster may take until all its nodes have applied the same.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// How long an answer may take that is not measured.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+
+/// A cluster and its load, which ends first.
+pub(super) struct Stage {
+    pub(super) load: Option<Load>,
+    pub(super) cluster: Cluster,
+}
+
+impl Stage {
+    /// A cluster without load.
+    pub(super) fn quiet(cluster: Cluster) -> anyhow::Result<Self> {
+        settle(&cluster);
+        Ok(Self { load: None, cluster })
+    }
+
+    /// A cluster with embeds going on until the stage ends.
+    pub(super) fn busy(bench: &Bench, cluster: Cluster, clients: u32) -> anyhow::Result<Self> {
+        settle(&cluster);
+        let load = Some(Load::endless(bench, &cluster, clients)?);
+        Ok(Self { load, cluster })
+    }
+}
+
+impl Scene for Stage {
+    fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    fn end(&mut self, report: &mut CaseReport) -> anyhow::Result<()> {
+        if let Some(load) = self.load.take() {
+            report.note(format!("load: {}", load.stop()?));
+        }
+        Ok(())
+    }
+}
+
+impl Bench {
+    /// Three nodes of the release build on this machine's own disk.
+    pub(super) fn cluster(&self) -> ClusterBuilder {
+        let builder = ClusterBuilder::new().program(self.binary("server")).under(self.folder());
+        self.set.iter().fold(builder, |builder, pair| match pair.split_once('=') {
+            Some((key, value)) => builder.set(key, value),
+            None => builder.flags(["--set", pair]),
+        })
+    }
+}
+
+/// Waits until every node is healthy, names the same leader and has applied all there is. Gives the leader.
+pub(super) fn settle(cluster: &Cluster) -> usize {
+    let leader = cluster.wait_all_healthy();
+    cluster.wait_until("every node to have applied the same", SETTLED_WITHIN, |cluster| {
+        let applied = |i| cluster.status(i)?.node(cluster.id(i))?.applied_index;
+        let first = applied(0)?;
+        (1..cluster.len()).all(|i| applied(i) == Some(first)).then_some(())
+    });
+    leader
+}
+
+/// Every node but one.
+pub(super) fn others(cluster: &Cluster, one: usize) -> Vec<usize> {
+    (0..cluster.len()).filter(|&i| i != one).collect()
+}
+
+/// A figure of a node's `/metrics` that has no labels.
+pub(super) fn metric(cluster: &Cluster, i: usize, name: &str) -> Option<f64> {
+    let reply = cluster.get(i, "/metrics")?;
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// A call that only operators may make.
+pub(super) fn operate(
+    connection: &mut Connection,
+    token: &str,
+    method: &str,
+    path: &str,
+    more: &[(&str, &str)],
+    body: &Value,
+) -> std::io::Result<Reply> {
+    let bearer = format!("Bearer {token}");
+    let headers =
+        [&[("authorization", bearer.as_str()), ("content-type", "application/json")], more].concat();
+    connection.call(method, path, &headers, body.to_string().as_bytes())
+}
+
+/// An operator's call to node `i` that must succeed; what it answered.
+pub(super) fn must_post(cluster: &Cluster, i: usize, path: &str, body: &Value) -> anyhow::Result<Value> {
+    must_call(cluster, i, "POST", path, body)
+}
+
+/// Sets a setting through node `i`.
+pub(super) fn must_put(cluster: &Cluster, i: usize, key: &str, body: &Value) -> anyhow::Result<Value> {
+    must_call(cluster, i, "PUT", &format!("/cluster/settings/{key}"), body)
+}
+
+fn must_call(cluster: &Cluster, i: usize, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+    let mut connection = Connection::open(cluster.address(i), ANSWER_LIMIT).context("no connection")?;
+    let reply = operate(&mut connection, cluster.admin_token(), method, path, &[], body)
+        .with_context(|| format!("{method} {path} has no answer"))?;
+    let text = String::from_utf8_lossy(&reply.body);
+    ensure!(reply.status / 100 == 2, "{method} {path} {body}: {} {text}", reply.status);
+    Ok(reply.json().unwrap_or_default())
+}
+
+/// A setting as node `i` knows it, linearizable.
+pub(super) fn setting(cluster: &Cluster, i: usize, key: &str) -> anyhow::Result<Value> {
+    let mut connection = Connection::open(cluster.address(i), ANSWER_LIMIT).context("no connection")?;
+    let reply = connection.get(&format!("/cluster/settings/{key}"))?;
+    let text = String::from_utf8_lossy(&reply.body);
+    ensure!(reply.status == 200, "{key} on {}: {} {text}", cluster.id(i), reply.status);
+    reply.json().context("the setting is not JSON")
+}

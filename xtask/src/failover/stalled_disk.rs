@@ -1,0 +1,46 @@
+//! A leader whose disk hangs while its process goes on answering: how long until writes are acknowledged again.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::Bench;
+use super::report::{CaseReport, ms};
+use super::rounds::{LogMarks, Slowest, repeat};
+use super::stage::{Stage, must_post, others, settle};
+use super::writer::OneWrite;
+
+/// For longer than any round lasts.
+const STALL_MS: u64 = 60_000;
+/// How long a write is waited for before the next one is sent: the figure is no more exact than that.
+const ATTEMPT_LIMIT: Duration = Duration::from_millis(500);
+
+pub(super) fn flush_hung(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    let mut slowest = Slowest::default();
+    let set = || Stage::quiet(bench.cluster().flags(["--enable-fault-injection"]).start());
+    repeat(report, rounds, set, |stage, report, number| {
+        let cluster = &mut stage.cluster;
+        let old = settle(cluster);
+        let marks = LogMarks::now(cluster);
+        let writes = others(cluster, old)
+            .into_iter()
+            .map(|i| OneWrite::prepare(cluster, i, &format!("note.stall-{number}-{i}"), ATTEMPT_LIMIT));
+        let writes = writes.collect::<anyhow::Result<Vec<_>>>()?;
+        let stalled = Instant::now();
+        must_post(cluster, old, "/admin/fail", &json!({ "action": "stall_disk", "for_ms": STALL_MS }))?;
+        for write in &writes {
+            write.go();
+        }
+        let mut took = Duration::ZERO;
+        for write in writes {
+            took = took.max(write.finish()?.0.saturating_duration_since(stalled));
+        }
+        report.add("first write ms", ms(took));
+        slowest.offer(ms(took), number, || marks.since(cluster));
+        cluster.restart(old);
+        settle(cluster);
+        Ok(())
+    });
+    slowest.write(report);
+    Ok(())
+}
