@@ -5,8 +5,11 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// What a node logs once it can be reached.
 pub(crate) const LISTENING: &str = "listening on http://";
@@ -102,6 +105,17 @@ impl Process {
         }
     }
 
+    /// A thread that waits for its end and gives the moment; the process is left to be waited for.
+    pub(crate) fn watch_end(&self) -> JoinHandle<Instant> {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("a process id is positive");
+        std::thread::spawn(move || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            // Any other error: somebody else has waited for it, so it has ended.
+            while let Err(Errno::INTR) = waitid(WaitId::Pid(id), options) {}
+            Instant::now()
+        })
+    }
+
     /// What it logged so far, without what earlier processes left in the same file.
     pub(crate) fn log(&self) -> String {
         read_from(&self.log, self.log_from)
@@ -174,6 +188,19 @@ mod tests {
         drop(files);
         assert!(resident_bytes(me).unwrap() > 1 << 20);
         assert_eq!((resident_bytes(u32::MAX), open_files(u32::MAX)), (None, None));
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_seen_and_left_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Process::start(shell("exec sleep 1000"), &folder.path().join("log"));
+        let end = process.watch_end();
+        assert!(process.exited().is_none() && !end.is_finished());
+        let killed = Instant::now();
+        process.signal(Signal::KILL);
+        assert!(end.join().unwrap() >= killed);
+        assert!(process.exited().is_some(), "its status can still be had");
+        process.watch_end().join().unwrap();
     }
 
     #[test]

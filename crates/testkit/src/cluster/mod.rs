@@ -14,6 +14,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -140,6 +141,16 @@ impl Cluster {
         let sent = Instant::now();
         process.signal(Signal::KILL);
         sent
+    }
+
+    /// A thread that waits for the end of node `i`'s process and gives the moment. After SIGKILL that takes the system a
+    /// while, on a busy machine longer than others need to elect a leader.
+    ///
+    /// # Panics
+    ///
+    /// If it was not started.
+    pub fn watch_end(&self, i: usize) -> JoinHandle<Instant> {
+        self.members[i].process.as_ref().expect("a node that was started").watch_end()
     }
 
     /// Kills every node, the signals sent before any is waited for.
