@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde_json::{Value, json};
 use testkit::{Cluster, ClusterBuilder, Net, Watcher, agreed};
 
@@ -80,6 +80,7 @@ fn kill_round(
     let writes_to = survivors[number as usize % survivors.len()];
     let write = OneWrite::prepare(cluster, writes_to, &format!("note.kill-{number}"), WRITE_LIMIT)?;
     let marks = LogMarks::now(cluster);
+    let end = cluster.watch_end(old);
 
     let killed = cluster.send_kill(old);
     write.go();
@@ -88,12 +89,16 @@ fn kill_round(
     let (acknowledged, refused) = write.finish()?;
     report.add("first write ms", ms(acknowledged.saturating_duration_since(killed)));
     report.add("refusals before it", f64::from(refused));
+    // Until then its connections are open, and nobody can know. It is in the figures above.
+    let gone = end.join().map_err(|_| anyhow!("the thread that waits for the end panicked"))?;
+    report.add("process gone ms", ms(gone.saturating_duration_since(killed)));
 
+    let seen = watcher.changes();
     drop(watcher);
-    slowest.offer(ms(took), number, || marks.since(cluster));
     cluster.kill(old);
     cluster.start(old);
     settle(cluster);
+    slowest.offer(ms(took), number, || marks.since(cluster, killed, &seen));
     Ok(())
 }
 
@@ -110,10 +115,11 @@ pub(super) fn hang(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyho
         cluster.pause(old);
         let (_, took) = until_named(cluster, &watcher, &watched, old, hung)?;
         report.add("new leader ms", ms(took));
+        let seen = watcher.changes();
         drop(watcher);
-        slowest.offer(ms(took), number, || marks.since(cluster));
         cluster.resume(old);
         settle(cluster);
+        slowest.offer(ms(took), number, || marks.since(cluster, hung, &seen));
         Ok(())
     });
     slowest.write(report);
@@ -137,10 +143,11 @@ pub(super) fn cut(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow
         let (_, took) = until_named(cluster, &watcher, &watched, old, since)?;
         report.add("new leader ms", ms(took));
         report.add("of it, cutting ms", ms(cutting));
+        let seen = watcher.changes();
         drop(watcher);
-        slowest.offer(ms(took), number, || marks.since(cluster));
         cluster.net().heal();
         settle(cluster);
+        slowest.offer(ms(took), number, || marks.since(cluster, since, &seen));
         Ok(())
     });
     slowest.write(report);

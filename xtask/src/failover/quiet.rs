@@ -82,6 +82,7 @@ fn look_on(
         let marks = LogMarks::now(cluster);
         let all: Vec<usize> = (0..cluster.len()).collect();
         let watcher = Watcher::start(cluster, &all, ASK_EVERY);
+        let begun = Instant::now();
         let first = watcher.wait(SEEN_WITHIN, |changes| terms_of_all(changes, all.len()));
         let first = first.context("not every node was seen")?;
         happen(cluster, &watcher)?;
@@ -94,7 +95,7 @@ fn look_on(
         report.add("times without a leader", without_leader(&changes) as f64);
         report.add("answers", watcher.answers() as f64);
         if terms > 0 {
-            slowest.offer(terms as f64, number, || marks.since(cluster));
+            slowest.offer(terms as f64, number, || marks.since(cluster, begun, &changes));
         }
         Ok(())
     });

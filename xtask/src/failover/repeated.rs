@@ -74,7 +74,6 @@ impl Written {
             pairs.all(|(writer, &count)| writer.count() >= count + WRITES_BETWEEN).then_some(())
         });
         report.add("terms per kill", term(cluster, &survivors)?.saturating_sub(before) as f64);
-        slowest.offer(ms(took), number, || marks.since(cluster));
         cluster.kill(old);
         let usage = usage_of(cluster, &survivors);
         report.add("memory MB", usage.0 as f64 / BYTES_PER_MB);
@@ -82,7 +81,9 @@ impl Written {
         self.usage.push(usage);
         cluster.start(old);
         cluster.wait_all_healthy();
-        self.seen.extend(watcher.changes());
+        let seen = watcher.changes();
+        slowest.offer(ms(took), number, || marks.since(cluster, killed, &seen));
+        self.seen.extend(seen);
         Ok(())
     }
 }

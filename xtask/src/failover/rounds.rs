@@ -5,12 +5,14 @@ use std::fmt::Write;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use testkit::Cluster;
+use jiff::Timestamp;
+use testkit::{Cluster, Sighting};
 
 use super::flush;
-use super::report::CaseReport;
+use super::report::{CaseReport, ms};
 
 /// After as many failed rounds one after the other there is nothing left to learn.
 const MAX_FAILED_IN_A_ROW: u32 = 5;
@@ -89,17 +91,30 @@ fn keep_logs(report: &mut CaseReport, cluster: &Cluster, number: u32, why: &anyh
 }
 
 /// Where each node's log was at a moment.
-pub(super) struct LogMarks(Vec<u64>);
+pub(super) struct LogMarks {
+    at: Instant,
+    /// The same moment by the clock of the logs.
+    time: Timestamp,
+    positions: Vec<u64>,
+}
 
 impl LogMarks {
     pub(super) fn now(cluster: &Cluster) -> Self {
-        Self((0..cluster.len()).map(|i| cluster.log_len_bytes(i)).collect())
+        let positions = (0..cluster.len()).map(|i| cluster.log_len_bytes(i)).collect();
+        Self { at: Instant::now(), time: Timestamp::now(), positions }
     }
 
-    /// What all nodes have logged since.
-    pub(super) fn since(&self, cluster: &Cluster) -> String {
-        let mut text = String::new();
-        for (i, &position) in self.0.iter().enumerate() {
+    /// What all nodes have logged since, and what was seen of them after the clock of the round was started.
+    pub(super) fn since(&self, cluster: &Cluster, clock_start: Instant, seen: &[Sighting]) -> String {
+        let start = self.time + clock_start.saturating_duration_since(self.at);
+        let mut text = format!("the clock starts at {start}\n");
+        for Sighting { at, node, term, leader, quorum } in seen.iter().filter(|seen| seen.at >= clock_start) {
+            let (after_ms, leader) =
+                (ms(*at - clock_start), leader.map_or("nobody", |leader| cluster.id(leader)));
+            let id = cluster.id(*node);
+            let _ = writeln!(text, "{after_ms:9.1} ms: {id} names {leader}, term {term}, quorum {quorum}");
+        }
+        for (i, &position) in self.positions.iter().enumerate() {
             let _ = writeln!(text, "--- {}\n{}", cluster.id(i), cluster.log_from(i, position));
         }
         text

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use testkit::Watcher;
 
 use super::Bench;
 use super::report::{CaseReport, ms};
@@ -12,6 +13,8 @@ use super::writer::OneWrite;
 
 /// For longer than any round lasts.
 const STALL_MS: u64 = 60_000;
+/// How often the others are asked who leads.
+const ASK_EVERY: Duration = Duration::from_millis(5);
 /// How long a write is waited for before the next one is sent: the figure is no more exact than that.
 const ATTEMPT_LIMIT: Duration = Duration::from_millis(500);
 
@@ -26,6 +29,7 @@ pub(super) fn flush_hung(bench: &Bench, rounds: u32, report: &mut CaseReport) ->
             .into_iter()
             .map(|i| OneWrite::prepare(cluster, i, &format!("note.stall-{number}-{i}"), ATTEMPT_LIMIT));
         let writes = writes.collect::<anyhow::Result<Vec<_>>>()?;
+        let watcher = Watcher::start(cluster, &others(cluster, old), ASK_EVERY);
         let stalled = Instant::now();
         must_post(cluster, old, "/admin/fail", &json!({ "action": "stall_disk", "for_ms": STALL_MS }))?;
         for write in &writes {
@@ -36,9 +40,11 @@ pub(super) fn flush_hung(bench: &Bench, rounds: u32, report: &mut CaseReport) ->
             took = took.max(write.finish()?.0.saturating_duration_since(stalled));
         }
         report.add("first write ms", ms(took));
-        slowest.offer(ms(took), number, || marks.since(cluster));
+        let seen = watcher.changes();
+        drop(watcher);
         cluster.restart(old);
         settle(cluster);
+        slowest.offer(ms(took), number, || marks.since(cluster, stalled, &seen));
         Ok(())
     });
     slowest.write(report);
