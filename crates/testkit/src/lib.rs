@@ -7,6 +7,7 @@
 //! | `watcher` | every change of what nodes say of their cluster, with its moment |
 //! | `http` | calls over a connection that stays open |
 //! | `netns` | hosts as network namespaces, whose links can be cut |
+//! | `proxy` | a slow way to a node, where the kernel cannot delay packets |
 //! | `stranger` | bytes from somebody who does not belong to the cluster |
 //! | `inputs`, `png` | secrets, covers, PNG files taken apart |
 //!
@@ -21,6 +22,7 @@ mod netns;
 mod node;
 mod png;
 mod process;
+mod proxy;
 mod stranger;
 mod wait;
 mod watcher;
@@ -32,6 +34,7 @@ pub use inputs::{covers, noise, photographs, text};
 pub use netns::Net;
 pub use node::{Node, NodeBuilder};
 pub use png::{PngParts, chunk};
+pub use proxy::Proxy;
 pub use stranger::{Heard, send_as_stranger};
 pub use wait::wait_for;
 pub use watcher::{Sighting, Watcher, agreed};
