@@ -11,6 +11,7 @@ mod events;
 mod extract;
 mod health;
 mod idempotency;
+mod json;
 mod negotiate;
 mod problem;
 mod request;

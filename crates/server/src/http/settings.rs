@@ -18,11 +18,10 @@ use uuid::Uuid;
 
 use super::access::Operator;
 use super::idempotency::{client_key, under};
+use super::json;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::App;
 
-/// Length of a request's body, at most.
-const MAX_BODY_BYTES: usize = 16 << 10;
 /// How long agreeing may take, at most.
 const AGREE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -225,7 +224,8 @@ fn answer(setting: Setting, request_id: Option<String>) -> Response {
     response
 }
 
-fn deadline(app: &App) -> Instant {
+/// When an operator's call is given up.
+pub(super) fn deadline(app: &App) -> Instant {
     Instant::now() + app.config.limits.request_timeout().min(AGREE_WITHIN)
 }
 
@@ -241,28 +241,7 @@ fn not_set(key: &SettingKey) -> Problem {
 }
 
 fn parse_value(key: &SettingKey, headers: &HeaderMap, body: &[u8]) -> Result<SettingValue, Problem> {
-    let media_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-    {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "json_expected",
-            "This call takes JSON",
-            "send {\"value\": …} with Content-Type: application/json",
-        ));
-    }
-    if body.len() > MAX_BODY_BYTES {
-        let figures = [("needed_bytes", body.len() as u64), ("available_bytes", MAX_BODY_BYTES as u64)];
-        return Err(Problem::too_large(
-            "body_too_large",
-            "The request's body is too large",
-            "a setting is short",
-            &figures,
-        ));
-    }
-    let PutSetting { value } = serde_json::from_slice(body)
-        .map_err(|error| Problem::malformed("malformed_json", format!("send {{\"value\": …}}: {error}")))?;
+    let PutSetting { value } = json::parse(headers, body, "{\"value\": …}")?;
     let value = SettingValue::from_json(key, &value)
         .map_err(|error| Problem::malformed("invalid_setting", error.to_string()))?;
     if *key == SettingKey::Metadata && value == SettingValue::Text("keep".to_owned()) {

@@ -1,0 +1,39 @@
+//! Short JSON bodies of calls that change the cluster.
+
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// Length of such a body, at most.
+const MAX_BODY_BYTES: usize = 16 << 10;
+
+/// Reads a body; `shape` is what should be in it, for people.
+pub(super) fn parse<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+    shape: &str,
+) -> Result<T, Problem> {
+    let media_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "json_expected",
+            "This call takes JSON",
+            format!("send {shape} with Content-Type: application/json"),
+        ));
+    }
+    if body.len() > MAX_BODY_BYTES {
+        let figures = [("needed_bytes", body.len() as u64), ("available_bytes", MAX_BODY_BYTES as u64)];
+        return Err(Problem::too_large(
+            "body_too_large",
+            "The request's body is too large",
+            format!("{shape} is short"),
+            &figures,
+        ));
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::malformed("malformed_json", format!("send {shape}: {error}")))
+}
