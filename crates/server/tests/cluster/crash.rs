@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::{Cluster, ClusterBuilder};
 use tokio::task::JoinSet;
 
-use crate::request::{LIMIT, answer, get, put_request};
+use crate::journal::{self, Acknowledged};
+use crate::request::put_request;
 
 const CLIENTS: usize = 8;
 /// Acknowledged writes of a round before everybody is killed.
@@ -17,12 +18,6 @@ const WRITES: usize = 40;
 /// Rounds; a measurement sets more.
 fn rounds() -> usize {
     std::env::var("STEG_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
-}
-
-struct Acknowledged {
-    key: String,
-    setting: String,
-    body: Value,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +40,7 @@ async fn nothing_acknowledged_is_lost_or_doubled_when_all_nodes_are_killed() {
         cluster.wait_all_healthy();
         assert_eq!(cluster.status(round % 3).unwrap().cluster_id, cluster_id);
         eprintln!("round {round}: {} acknowledged, a leader after {leader_after_ms} ms", acknowledged.len());
-        check(&cluster, acknowledged).await;
+        journal::check(&cluster, &acknowledged).await;
     }
 }
 
@@ -58,17 +53,20 @@ async fn write_until_killed(cluster: &mut Cluster, round: usize) -> Vec<Acknowle
             .map(|n| {
                 let key = format!("{round}-{client}-{n}");
                 let setting = format!("note.{client}-{}", n % 5);
-                let request = put_request(cluster, (client + n) % 3, &setting, json!(key));
-                (request.header("idempotency-key", &key), key, setting)
+                let through = (client + n) % 3;
+                let request = put_request(cluster, through, &setting, json!(key));
+                (request.header("idempotency-key", &key), key, setting, through)
             })
             .collect();
         let (killed, sender) = (Arc::clone(&killed), sender.clone());
         clients.spawn(async move {
-            for (request, key, setting) in requests {
+            for (request, key, setting, through) in requests {
+                let begun = Instant::now();
                 match request.send().await {
                     Ok(answer) if answer.status() == 200 => {
                         let Ok(body) = answer.json().await else { continue };
-                        let _ = sender.send(Acknowledged { key, setting, body });
+                        let done = Instant::now();
+                        let _ = sender.send(Acknowledged { key, setting, body, through, begun, done });
                     }
                     _ if killed.load(Ordering::Relaxed) => return,
                     _ => {}
@@ -88,19 +86,4 @@ async fn write_until_killed(cluster: &mut Cluster, round: usize) -> Vec<Acknowle
     }
     clients.join_all().await;
     acknowledged
-}
-
-/// Each acknowledged write has the same answer again, version included: it is there, and was not done anew. The setting
-/// is at that version or a later one.
-async fn check(cluster: &Cluster, acknowledged: Vec<Acknowledged>) {
-    for Acknowledged { key, setting, body } in acknowledged {
-        let again = put_request(cluster, 0, &setting, json!(key)).header("idempotency-key", &key);
-        let (status, repeated) = answer(again.timeout(LIMIT)).await;
-        assert_eq!((status.as_u16(), &repeated), (200, &body), "{}", cluster.report());
-        let (_, now) = get(cluster, 1, &format!("/cluster/settings/{setting}")).await;
-        assert!(now["version"].as_u64() >= body["version"].as_u64(), "{now} after {body}");
-        if now["version"] == body["version"] {
-            assert_eq!(now["value"], json!(key));
-        }
-    }
 }

@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod api;
+mod asymmetric;
 mod crash;
+mod failover;
 mod formation;
+mod journal;
+mod observer;
 mod partition;
 mod request;
 mod strangers;

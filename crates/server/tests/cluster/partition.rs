@@ -1,11 +1,18 @@
 //! Hosts that cannot reach each other: network namespaces, and packets that are dropped without a word.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use testkit::{Cluster, ClusterBuilder, Net};
 
+use crate::journal::{self, Writers};
+use crate::observer::Observer;
 use crate::request::{LIMIT, embeds_and_extracts, get, must_put, put, value, wait_for_status};
 
-fn three_hosts() -> Option<ClusterBuilder> {
+/// A leader without a quorum says so within a second; this is for a busy machine.
+const STEPS_DOWN_WITHIN: Duration = Duration::from_secs(3);
+
+pub(crate) fn three_hosts() -> Option<ClusterBuilder> {
     if !Net::available() {
         eprintln!("no network namespaces here");
         return None;
@@ -13,7 +20,7 @@ fn three_hosts() -> Option<ClusterBuilder> {
     Some(ClusterBuilder::new().in_namespaces())
 }
 
-fn others(i: usize) -> [usize; 2] {
+pub(crate) fn others(i: usize) -> [usize; 2] {
     [(i + 1) % 3, (i + 2) % 3]
 }
 
@@ -47,6 +54,38 @@ async fn a_leader_that_is_cut_off_commits_nothing_and_follows_afterwards() {
     cluster.net().heal();
     cluster.wait_all_healthy();
     assert_eq!(value(&cluster, old, "note.a").await, json!("by the majority"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minority_acknowledges_nothing_while_everybody_writes() {
+    let Some(builder) = three_hosts() else { return };
+    let cluster = builder.start();
+    cluster.wait_all_healthy();
+    let (observer, writers) = (Observer::watch(&cluster), Writers::start(&cluster));
+    let (old, term) = observer.settled(&cluster);
+    (0..3).for_each(|i| writers.wait_going_on(&cluster, i));
+
+    cluster.net().isolate(old);
+    let cut_at = Instant::now();
+    wait_for_status(&cluster, old, "a leader that knows it is alone", |status| {
+        status.role(cluster.id(old)) != "Leader" && status.leader_id.is_none()
+    });
+    assert!(cut_at.elapsed() < STEPS_DOWN_WITHIN, "it led for {:?}", cut_at.elapsed());
+    leader_among(&cluster, others(old));
+    others(old).iter().for_each(|&i| writers.wait_going_on(&cluster, i));
+
+    let healed_at = Instant::now();
+    cluster.net().heal();
+    cluster.wait_all_healthy();
+    observer.settled(&cluster);
+    writers.wait_going_on(&cluster, old);
+    let acknowledged = writers.stop().await;
+    let by_minority = acknowledged
+        .iter()
+        .filter(|write| write.through == old && write.begun > cut_at && write.done < healed_at);
+    assert_eq!(by_minority.count(), 0, "{}", cluster.report());
+    journal::check(&cluster, &acknowledged).await;
+    observer.check(&cluster, term, 2);
 }
 
 #[tokio::test]

@@ -16,9 +16,19 @@ pub(crate) async fn put(cluster: &Cluster, i: usize, key: &str, value: Value) ->
 }
 
 pub(crate) fn put_request(cluster: &Cluster, i: usize, key: &str, value: Value) -> RequestBuilder {
+    put_with(&reqwest::Client::new(), cluster, i, key, value)
+}
+
+/// As [`put_request`], for many: a client of its own for each costs more than the request.
+pub(crate) fn put_with(
+    client: &reqwest::Client,
+    cluster: &Cluster,
+    i: usize,
+    key: &str,
+    value: Value,
+) -> RequestBuilder {
     let url = format!("{}/cluster/settings/{key}", cluster.url(i));
-    let request = reqwest::Client::new().put(url).timeout(LIMIT).json(&json!({ "value": value }));
-    request.bearer_auth(cluster.admin_token())
+    client.put(url).timeout(LIMIT).json(&json!({ "value": value })).bearer_auth(cluster.admin_token())
 }
 
 pub(crate) async fn get(cluster: &Cluster, i: usize, path: &str) -> (StatusCode, Value) {
@@ -47,10 +57,15 @@ pub(crate) async fn value(cluster: &Cluster, i: usize, key: &str) -> Value {
 
 /// Embeds on node `i` and finds it again there.
 pub(crate) async fn embeds_and_extracts(cluster: &Cluster, i: usize) {
+    embeds_and_extracts_at(&cluster.url(i)).await;
+}
+
+/// Embeds on the node at `url` and finds it again there.
+pub(crate) async fn embeds_and_extracts_at(url: &str) {
     let client = reqwest::Client::new();
     let form = |bytes: Vec<u8>| Form::new().part("file", Part::bytes(bytes).file_name("a"));
     let post = |path: &str, accept: &'static str| {
-        client.post(format!("{}{path}", cluster.url(i))).header("accept", accept).timeout(LIMIT)
+        client.post(format!("{url}{path}")).header("accept", accept).timeout(LIMIT)
     };
     let image = post("/api/embed", "image/png").multipart(form(b"a secret".to_vec())).send().await.unwrap();
     assert_eq!(image.status(), 200);

@@ -1,0 +1,142 @@
+//! Writes that go on whatever happens to the nodes, and the journal of those that were acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use testkit::Cluster;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::request::{LIMIT, answer, get, put_with};
+
+/// Between two writes of a client, at least: enough to have one under way at any fault, few enough to look at each later.
+const PACE: Duration = Duration::from_millis(40);
+/// Settings that each client writes in turn.
+const SETTINGS: usize = 5;
+/// Acknowledgements that show that writes go on.
+const GOING_ON: usize = 3;
+/// Repeated writes under way at a time.
+const REPEATED_AT_ONCE: usize = 8;
+
+/// A write that was answered with 200.
+pub(crate) struct Acknowledged {
+    /// Its idempotency key, which is the value as well.
+    pub key: String,
+    pub setting: String,
+    pub body: Value,
+    /// The node that was asked.
+    pub through: usize,
+    pub begun: Instant,
+    pub done: Instant,
+}
+
+/// Clients, one for each of some nodes, that write one setting after the other until they are stopped.
+pub(crate) struct Writers {
+    journal: Arc<Mutex<Vec<Acknowledged>>>,
+    stopped: Arc<AtomicBool>,
+    clients: JoinSet<()>,
+}
+
+impl Writers {
+    /// One client for each node. Once for a cluster: the keys would be the same.
+    pub(crate) fn start(cluster: &Cluster) -> Self {
+        let (journal, stopped): (Arc<Mutex<Vec<_>>>, Arc<AtomicBool>) = Default::default();
+        let mut clients = JoinSet::new();
+        for through in 0..cluster.len() {
+            let url = format!("{}/cluster/settings/note.{through}", cluster.url(through));
+            let token = cluster.admin_token().to_owned();
+            let (journal, stopped) = (Arc::clone(&journal), Arc::clone(&stopped));
+            clients.spawn(async move { write(through, &url, &token, &journal, &stopped).await });
+        }
+        Self { journal, stopped, clients }
+    }
+
+    /// Waits until writes that begin now are acknowledged through this node.
+    pub(crate) fn wait_going_on(&self, cluster: &Cluster, through: usize) {
+        let now = Instant::now();
+        cluster.wait_until(&format!("writes through {}", cluster.id(through)), LIMIT, |_| {
+            let journal = self.journal.lock().unwrap();
+            let later = journal.iter().rev().filter(|write| write.through == through && write.begun >= now);
+            (later.count() >= GOING_ON).then_some(())
+        });
+    }
+
+    /// Ends the writing and gives what was acknowledged.
+    pub(crate) async fn stop(self) -> Vec<Acknowledged> {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.clients.join_all().await;
+        std::mem::take(&mut *self.journal.lock().unwrap())
+    }
+}
+
+async fn write(
+    through: usize,
+    url: &str,
+    token: &str,
+    journal: &Mutex<Vec<Acknowledged>>,
+    stopped: &AtomicBool,
+) {
+    let client = reqwest::Client::new();
+    let mut pace = tokio::time::interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for n in 0.. {
+        pace.tick().await;
+        if stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        let (key, which) = (format!("{through}-{n}"), n % SETTINGS);
+        let request = client.put(format!("{url}-{which}")).bearer_auth(token).timeout(LIMIT);
+        let begun = Instant::now();
+        let sent = request.header("idempotency-key", &key).json(&json!({ "value": key })).send().await;
+        // What was not acknowledged may have been done or not.
+        if let Ok(answer) = sent
+            && answer.status() == 200
+            && let Ok(body) = answer.json().await
+        {
+            let (setting, done) = (format!("note.{through}-{which}"), Instant::now());
+            let write = Acknowledged { key, setting, body, through, begun, done };
+            journal.lock().unwrap().push(write);
+        }
+    }
+}
+
+/// Every acknowledged write is there, once, on every node: no two made the same version of a setting, every node has that
+/// version or a later one, and each write that is repeated has the same answer again, so that it was not done anew.
+pub(crate) async fn check(cluster: &Cluster, acknowledged: &[Acknowledged]) {
+    assert!(!acknowledged.is_empty());
+    let mut versions = BTreeSet::new();
+    for write in acknowledged {
+        let version = (write.setting.as_str(), write.body["version"].as_u64());
+        assert!(versions.insert(version), "two writes made {version:?}\n{}", cluster.report());
+    }
+    for i in 0..cluster.len() {
+        check_node(cluster, i, acknowledged).await;
+    }
+    let client = reqwest::Client::new();
+    let repeats = futures_util::stream::iter(acknowledged.iter().enumerate());
+    repeats
+        .for_each_concurrent(REPEATED_AT_ONCE, async |(n, Acknowledged { key, setting, body, .. })| {
+            let again = put_with(&client, cluster, n % cluster.len(), setting, json!(key));
+            let (status, repeated) = answer(again.header("idempotency-key", key)).await;
+            assert_eq!((status.as_u16(), &repeated), (200, body), "{}", cluster.report());
+        })
+        .await;
+}
+
+async fn check_node(cluster: &Cluster, i: usize, acknowledged: &[Acknowledged]) {
+    let (status, all) = get(cluster, i, "/cluster/settings").await;
+    assert_eq!(status, 200, "{all}\n{}", cluster.report());
+    let settings = all["settings"].as_array().unwrap().iter();
+    let settings: BTreeMap<_, _> = settings.map(|now| (now["key"].as_str().unwrap(), now)).collect();
+    for Acknowledged { key, setting, body, .. } in acknowledged {
+        let now = settings.get(setting.as_str()).unwrap_or_else(|| panic!("{setting} is not there"));
+        assert!(now["version"].as_u64() >= body["version"].as_u64(), "{now} after {body}");
+        if now["version"] == body["version"] {
+            assert_eq!(now["value"], json!(key));
+        }
+    }
+}
