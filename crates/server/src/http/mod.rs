@@ -12,6 +12,7 @@ mod extract;
 mod health;
 mod idempotency;
 mod json;
+mod leader;
 mod negotiate;
 mod problem;
 mod request;
@@ -64,6 +65,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(cluster::status))
         .routes(routes!(cluster::members))
         .routes(routes!(events::events))
+        .routes(routes!(leader::transfer))
         .routes(routes!(settings::list))
         .routes(routes!(settings::get, settings::put, settings::delete))
         .routes(routes!(admin::fail))

@@ -3,8 +3,8 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use control_plane::ControlError;
 use control_plane::catalog::Refusal;
+use control_plane::{ControlError, TransferError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use stego::{ContainerError, EmbedError, ExtractError, ImageError};
@@ -311,6 +311,28 @@ impl From<ControlError> for Problem {
     }
 }
 
+impl From<TransferError> for Problem {
+    fn from(error: TransferError) -> Self {
+        let (code, detail) = (error.code(), error.to_string());
+        let (status, title) = match error {
+            // There is no key to ask with, and none is needed.
+            TransferError::Control(ControlError::OutcomeUnknown) => {
+                (StatusCode::GATEWAY_TIMEOUT, "It may or may not have been done")
+            }
+            TransferError::Control(error) => return error.into(),
+            TransferError::UnknownNode { .. } => (StatusCode::NOT_FOUND, "There is no such node"),
+            TransferError::Unfit { .. } => (StatusCode::CONFLICT, "This node cannot lead now"),
+            TransferError::NoSuccessor { .. } => (StatusCode::CONFLICT, "Nobody can take over now"),
+            TransferError::NotTaken { .. } => {
+                let mut problem = Self::unavailable(code, detail);
+                problem.title = "Leadership was not handed over";
+                return problem;
+            }
+        };
+        Self::new(status, code, title, detail)
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
@@ -351,4 +373,27 @@ fn with_source(error: &dyn std::error::Error) -> String {
         None => error.to_string(),
     };
     line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transfers_that_fail_say_whether_to_come_back() {
+        let check = |error: TransferError, status: u16, code: &str, retry_after: bool| {
+            let problem = Problem::from(error);
+            assert_eq!(problem.code(), code);
+            let answer = problem.render("id");
+            assert_eq!(answer.status(), status, "{code}");
+            assert_eq!(answer.headers().contains_key(header::RETRY_AFTER), retry_after, "{code}");
+        };
+        let (name, reason) = (|| "n2".to_owned(), || "it has no vote".to_owned());
+        check(TransferError::UnknownNode { name: name() }, 404, "unknown_node", false);
+        check(TransferError::Unfit { name: name(), reason: reason() }, 409, "cannot_lead", false);
+        check(TransferError::NoSuccessor { reason: reason() }, 409, "no_successor", false);
+        check(TransferError::NotTaken { to: name(), leader: name() }, 503, "transfer_failed", true);
+        check(ControlError::NoQuorum { reason: reason() }.into(), 503, "no_quorum", true);
+        check(ControlError::OutcomeUnknown.into(), 504, "outcome_unknown", false);
+    }
 }

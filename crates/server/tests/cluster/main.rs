@@ -8,6 +8,7 @@ mod crash;
 mod failover;
 mod formation;
 mod journal;
+mod leader;
 mod observer;
 mod partition;
 mod request;

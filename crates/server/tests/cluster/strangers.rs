@@ -79,7 +79,7 @@ async fn changes_from_elsewhere_need_the_token() {
     let mut wrong = without(request.try_clone().unwrap());
     wrong.headers_mut().insert("authorization", "Bearer not-the-token".parse().unwrap());
     assert_eq!(client.execute(wrong).await.unwrap().status(), 403);
-    for path in ["/admin/fail", "/admin/restore"] {
+    for path in ["/admin/fail", "/admin/restore", "/cluster/leader-transfers"] {
         let (status, body) =
             answer(client.post(format!("{}{path}", cluster.url(0))).json(&json!({"action": "crash"}))).await;
         assert_eq!((status.as_u16(), &body["code"]), (401, &json!("token_required")), "{path}");
