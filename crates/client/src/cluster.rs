@@ -187,6 +187,17 @@ pub struct UpdatedBy {
     pub via: String,
 }
 
+/// Leadership that was handed over.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LeaderTransfer {
+    /// The node that led.
+    pub from: String,
+    /// The node that leads now; the same where it led already and nothing was changed.
+    pub to: String,
+    /// The term that it leads in.
+    pub term: u64,
+}
+
 /// Reads an answer of the cluster's calls.
 pub(crate) fn read<A: for<'a> Deserialize<'a>>(raw: &RawReply) -> Result<A, BadAnswer> {
     raw.check_content_type()?;

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::calls::Client;
-use crate::cluster::{self, ClusterStatus, Members, Setting, Settings};
+use crate::cluster::{self, ClusterStatus, LeaderTransfer, Members, Setting, Settings};
 use crate::endpoints::Endpoint;
 use crate::error::ClientError;
 use crate::reply::{Reply, Via};
@@ -181,6 +181,31 @@ impl Client {
         self.fetch(&options.apply(call), cluster::read).await
     }
 
+    /// Has this node lead or, where none is named, the best successor of the leader.
+    ///
+    /// To ask for a node again is harmless, so that call is repeated like a read. Without a name every call moves
+    /// leadership on: it is not sent again once it may have been carried out.
+    ///
+    /// # Errors
+    /// Any [`ClientError`]; [`ClientError::Refused`] with status 404 for a node that is none, 409 where it or everybody
+    /// else cannot lead. After [`ClientError::Timeout`] and [`ClientError::ConnectionLost`] it may have been done.
+    pub async fn transfer_leader(&self, to: Option<&str>) -> Result<LeaderTransfer, ClientError> {
+        self.fetch_transfer_leader(to).await?.read()
+    }
+
+    /// As [`transfer_leader`](Self::transfer_leader), with the answer not read yet.
+    ///
+    /// # Errors
+    /// Any [`ClientError`] but [`ClientError::BadAnswer`].
+    pub async fn fetch_transfer_leader(
+        &self,
+        to: Option<&str>,
+    ) -> Result<Reply<LeaderTransfer>, ClientError> {
+        let call = Call::admin(Method::POST, "/cluster/leader-transfers").json(json!({ "to": to }));
+        let call = if to.is_some() { call } else { call.not_twice() };
+        self.fetch(&call, cluster::read).await
+    }
+
     /// Makes this node fail, as a drill. Sent once: a node that crashed cannot be asked again.
     ///
     /// # Errors
@@ -285,6 +310,35 @@ mod tests {
         assert!(sent.starts_with("POST /admin/fail HTTP/1.1\r\n"), "{sent}");
         assert!(sent.ends_with("{\"action\":\"pause\"}"), "{sent}");
         assert_eq!(client.restore(&refusing_endpoint()).await.unwrap_err().via().unwrap().attempts(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_transfer_is_repeated_where_that_is_harmless() {
+        let answer = || response(200, JSON, &[], br#"{"from": "n1", "to": "n2", "term": 7}"#);
+        for (to, body) in [(Some("n2"), r#"{"to":"n2"}"#), (None, r#"{"to":null}"#)] {
+            // It cuts the connection first, as a node does that dies with the call in its hands.
+            let node = TestServer::start(vec![Vec::new(), answer()]).await;
+            let client = Client::builder([node.endpoint()]).request_timeout(PATIENT).build().unwrap();
+            let transferred = client.transfer_leader(to).await;
+            let sent = node.last_request();
+            assert!(sent.starts_with("POST /cluster/leader-transfers HTTP/1.1\r\n"), "{sent}");
+            assert!(sent.ends_with(body), "{sent}");
+            match to {
+                Some(_) => assert_eq!(transferred.unwrap().term, 7),
+                None => assert_eq!(transferred.unwrap_err().kind().as_str(), "connection_lost"),
+            }
+        }
+        // A node that cannot be reached, or says that it did not do it, leaves nothing open.
+        let failed = response(
+            503,
+            "application/problem+json",
+            &[("retry-after", "0")],
+            br#"{"status": 503, "code": "transfer_failed"}"#,
+        );
+        let node = TestServer::start(vec![failed, answer()]).await;
+        let client =
+            Client::builder([refusing_endpoint(), node.endpoint()]).request_timeout(PATIENT).build().unwrap();
+        assert_eq!(client.transfer_leader(None).await.unwrap().to, "n2");
     }
 
     #[tokio::test]

@@ -18,7 +18,8 @@
 //! before its `Retry-After` has passed. Repeated rounds come at growing, jittered pauses. A request ends
 //! within its timeout, attempts and pauses included, and is sent at most `1 + max_retries` times; all requests of a
 //! client together are sent again within a budget ([`ClientError::RetryBudget`]). Only calls that are safe to
-//! repeat are: writes carry an idempotency key, and drills go to one node once.
+//! repeat are: writes carry an idempotency key, drills go to one node once, and a call that would do more each time is not
+//! sent again once it may have been carried out.
 //!
 //! **Invariants.** Answers are read up to a limit and never trusted: an answer that is not what the API
 //! promises is [`ClientError::BadAnswer`]. Every answer and every error that a node caused says which endpoint
@@ -47,7 +48,9 @@ pub use answer::{
 };
 pub use builder::{BuildError, ClientBuilder};
 pub use calls::Client;
-pub use cluster::{ClusterStatus, Member, Members, NodeStatus, Notice, Setting, Settings, UpdatedBy};
+pub use cluster::{
+    ClusterStatus, LeaderTransfer, Member, Members, NodeStatus, Notice, Setting, Settings, UpdatedBy,
+};
 pub use cluster_calls::{FailAction, PutOptions};
 pub use endpoints::{Endpoint, EndpointError};
 pub use error::{BadAnswer, ClientError, ErrorKind, Problem, Refusal};

@@ -182,6 +182,8 @@ pub(crate) struct Call {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// Whether the admin token goes with it.
     pub(crate) is_admin: bool,
+    /// Whether it stays unrepeated once it may have been carried out.
+    pub(crate) not_twice: bool,
     fields: Vec<(&'static str, Field)>,
     json: Option<Value>,
 }
@@ -216,7 +218,7 @@ impl Call {
 
     fn new(method: Method, path: String, accept: &'static str) -> Self {
         let (headers, fields) = (Vec::new(), Vec::new());
-        Self { method, path, accept, headers, is_admin: false, fields, json: None }
+        Self { method, path, accept, headers, is_admin: false, not_twice: false, fields, json: None }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
@@ -226,6 +228,11 @@ impl Call {
 
     pub(crate) fn idempotency_key(self, key: String) -> Self {
         self.header(IDEMPOTENCY_KEY, key)
+    }
+
+    /// For a call that would do more each time.
+    pub(crate) fn not_twice(self) -> Self {
+        Self { not_twice: true, ..self }
     }
 
     pub(crate) fn has_idempotency_key(&self) -> bool {

@@ -101,7 +101,7 @@ impl Sender {
         may_retry: bool,
     ) -> Result<RawReply, ClientError> {
         let sent = Instant::now();
-        let patience = if may_retry && turn.has_other(choice, sent) {
+        let patience = if may_retry && !call.not_twice && turn.has_other(choice, sent) {
             self.attempt_timeout
         } else {
             self.request_timeout
@@ -196,6 +196,7 @@ async fn wait_for_endpoint(turn: &Turn<'_>, deadline: Instant) -> Option<Choice>
 /// when asking again is of no use. Another endpoint is asked at once.
 fn pause_before_retry(call: &Call, error: &ClientError, failures: u32) -> Option<Duration> {
     match error {
+        ClientError::Timeout { .. } | ClientError::ConnectionLost { .. } if call.not_twice => None,
         ClientError::Connect { .. } | ClientError::Timeout { .. } => Some(jittered(back_off(failures + 1))),
         // The node may well be there: it closed a connection that had been idle, or has just restarted.
         ClientError::ConnectionLost { .. } if failures == 0 => Some(Duration::ZERO),
