@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use stego::{BitsPerSample, FileName, Limits, MediaType};
 
-use crate::cluster::{MemberCommand, SettingsCommand, Status};
+use crate::cluster::{LeaderCommand, MemberCommand, SettingsCommand, Status};
 
 /// Hide a file in an image, find it again, see what an image can carry; look at a cluster and set it up.
 ///
 /// embed, extract, capacity and inspect work on local files and need no server; a file given as `-` is standard
-/// input or output. status, member and settings ask a cluster.
+/// input or output. status, leader, member and settings ask a cluster.
 #[derive(Debug, Parser)]
 #[command(name = "stegctl", version, about, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -30,6 +30,7 @@ Examples:
   stegctl inspect out.png --json | jq .payload
   stegctl status --server http://172.20.10.2:8081,http://172.20.10.3:8082
   stegctl status --config config/cluster.yaml --check
+  stegctl leader transfer n2
   stegctl settings set bits 2
   stegctl settings set note.motd 'back at noon' --operator alice
   stegctl settings list --output json | jq .settings
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     Inspect(Look),
     /// Say how a cluster is: who leads, whether there is a quorum, and every node.
     Status(Status),
+    /// Say which node leads a cluster.
+    #[command(subcommand)]
+    Leader(LeaderCommand),
     /// Look at the members of a cluster.
     #[command(subcommand)]
     Member(MemberCommand),

@@ -26,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Capacity(command) => capacity(&command, &limits),
         Command::Inspect(command) => inspect(&command, &limits),
         Command::Status(command) => cluster::status(&command),
+        Command::Leader(command) => cluster::leader(&command),
         Command::Member(command) => cluster::member(&command),
         Command::Settings(command) => cluster::settings(&command),
     }

@@ -46,8 +46,9 @@ impl Failure {
         Self { status: 10, code: "not_healthy".into(), message }
     }
 
-    /// A call that changes the cluster: when the way to the server broke, it may have been carried out.
-    pub(crate) fn of_change(error: &ClientError) -> Self {
+    /// A call that changes the cluster: when the way to the server broke, it may have been carried out, which `look`
+    /// would show.
+    pub(crate) fn of_change(error: &ClientError, look: &str) -> Self {
         let failure = Self::of_call(error);
         let open = match error.last_attempt() {
             ClientError::ConnectionLost { .. }
@@ -63,7 +64,7 @@ impl Failure {
             return failure;
         }
         let message = format!(
-            "{}; the change may have been made: look with `stegctl settings list` before doing it again",
+            "{}; the change may have been made: look with `{look}` before doing it again",
             failure.message
         );
         Self { status: 11, message, ..failure }

@@ -1,5 +1,5 @@
 //! The `stegctl` binary: embeds, extracts and looks into images on this machine, without a server; looks at a cluster
-//! and changes its settings, through any of its servers.
+//! and changes its settings and its leader, through any of its servers.
 //!
 //! Standard output is data, standard error is everything else.
 

@@ -196,6 +196,24 @@ bits  2           17  2026-11-24T10:00:00.123Z  alice  n2       1
 }
 
 #[test]
+fn leadership_is_handed_over() {
+    let transferred = |from: &str| json!({"from": from, "to": "n2", "term": 7});
+    let server = Server::start(200, transferred("n1"));
+    let text = done(&["leader", "transfer", "n2", "--server", &server.url]);
+    assert_eq!(text, "leadership moved from n1 to n2 (term 7)\n");
+    let sent = server.last_request();
+    assert!(sent.starts_with("POST /cluster/leader-transfers HTTP/1.1\r\n"), "{sent}");
+    assert!(sent.ends_with("{\"to\":\"n2\"}"), "{sent}");
+    done(&["leader", "transfer", "--server", &server.url]);
+    assert!(server.last_request().ends_with("{\"to\":null}"));
+    let text = done(&["leader", "transfer", "n2", "--output", "json", "--server", &server.url]);
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), transferred("n1"));
+    // One that leads already is an answer.
+    let server = Server::start(200, transferred("n2"));
+    assert_eq!(done(&["leader", "transfer", "n2", "--server", &server.url]), "n2 leads already (term 7)\n");
+}
+
+#[test]
 fn a_token_comes_from_its_file_and_is_never_shown() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
@@ -222,9 +240,18 @@ fn failures_have_a_status_and_a_code_for_scripts() {
     check(Server::problem(412, "version_mismatch"), &["settings", "delete", "bits"], 9, "version_mismatch");
     check(Server::problem(504, "outcome_unknown"), &["settings", "set", "bits", "2"], 11, "outcome_unknown");
     check(Server::start(200, "{"), &["status"], 9, "bad_answer");
+    let transfer = ["leader", "transfer", "n2"];
+    check(Server::problem(503, "no_quorum"), &transfer, 8, "no_quorum");
+    check(Server::problem(404, "unknown_node"), &transfer, 9, "unknown_node");
+    check(Server::problem(409, "cannot_lead"), &transfer, 9, "cannot_lead");
+    check(Server::problem(409, "no_successor"), &transfer[..2], 9, "no_successor");
+    check(Server::problem(503, "transfer_failed"), &transfer, 9, "transfer_failed");
+    check(Server::problem(504, "outcome_unknown"), &transfer, 11, "outcome_unknown");
+    refused(&[&transfer[..], &["--server", REFUSING, "--timeout", "300ms"]].concat(), 7, "connect");
     let usage = |args: &[&str]| assert_eq!(stegctl(args).status.code(), Some(2), "{args:?}");
     usage(&["status", "--server", "localhost:8081"]);
     usage(&["status", "--server", REFUSING, "--config", "x"]);
     usage(&["settings", "set", "bits"]);
+    usage(&["leader"]);
     refused(&["status", "--config", "/nowhere/file"], 1, "setup");
 }

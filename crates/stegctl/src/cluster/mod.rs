@@ -29,6 +29,30 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum LeaderCommand {
+    /// Hand leadership to another node, as before maintenance of the one that leads
+    ///
+    /// Answered once the new leader leads. A node that is stopped with SIGTERM hands over by itself.
+    #[command(after_help = TRANSFER_EXAMPLES)]
+    Transfer(Transfer),
+}
+
+const TRANSFER_EXAMPLES: &str = "\
+Examples:
+  stegctl leader transfer        # to the best successor: whoever leads, another node will
+  stegctl leader transfer n2     # to n2; nothing happens if it leads already
+  stegctl leader transfer n2 --server http://172.20.10.2:8081 --admin-token-file admin.token";
+
+#[derive(Debug, Args)]
+pub(crate) struct Transfer {
+    /// The node that is to lead [default: the voter that is the furthest]
+    #[arg(value_name = "NODE")]
+    to: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum MemberCommand {
     /// Say who belongs to the cluster, who votes, and whom it waits for
     List(Ask),
@@ -136,6 +160,15 @@ pub(crate) fn status(command: &Status) -> Result<(), Failure> {
     if command.check { check(&status) } else { Ok(()) }
 }
 
+pub(crate) fn leader(command: &LeaderCommand) -> Result<(), Failure> {
+    let LeaderCommand::Transfer(Transfer { to, cluster }) = command;
+    let fetch = async |client: Client| {
+        let transferred = client.fetch_transfer_leader(to.as_deref()).await;
+        transferred.map_err(|error| Failure::of_change(&error, "stegctl status"))
+    };
+    show(cluster, fetch, tables::transfer).map(drop)
+}
+
 pub(crate) fn member(command: &MemberCommand) -> Result<(), Failure> {
     let MemberCommand::List(Ask { cluster }) = command;
     let fetch = async |client: Client| client.fetch_members().await.map_err(|error| Failure::of_call(&error));
@@ -145,7 +178,7 @@ pub(crate) fn member(command: &MemberCommand) -> Result<(), Failure> {
 pub(crate) fn settings(command: &SettingsCommand) -> Result<(), Failure> {
     let one = |setting: &Setting| tables::settings(std::slice::from_ref(setting));
     let not_done = |error: ClientError| Failure::of_call(&error);
-    let not_changed = |error: ClientError| Failure::of_change(&error);
+    let not_changed = |error: ClientError| Failure::of_change(&error, "stegctl settings list");
     match command {
         SettingsCommand::List(Ask { cluster }) => {
             let fetch = async |client: Client| client.fetch_settings().await.map_err(not_done);

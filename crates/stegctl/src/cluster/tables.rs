@@ -1,6 +1,6 @@
 //! What a cluster says, for people: aligned, without colours, and with nothing in it that could steer a terminal.
 
-use client::{ClusterStatus, Members, NodeStatus, Setting};
+use client::{ClusterStatus, LeaderTransfer, Members, NodeStatus, Setting};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
@@ -52,6 +52,14 @@ fn node_row(status: &ClusterStatus, node: &NodeStatus) -> [String; 11] {
         count(status.behind(node)),
         node.version.as_deref().map_or_else(|| UNKNOWN.to_owned(), plain),
     ]
+}
+
+pub(super) fn transfer(transfer: &LeaderTransfer) -> String {
+    let LeaderTransfer { from, to, term } = transfer;
+    if from == to {
+        return format!("{} leads already (term {term})\n", plain(to));
+    }
+    format!("leadership moved from {} to {} (term {term})\n", plain(from), plain(to))
 }
 
 pub(super) fn members(members: &Members) -> String {
