@@ -159,6 +159,11 @@ impl LogMark {
     }
 }
 
+/// Whether `vote` says of the leader that was voted for by `durable`, and of nothing else, that it leads.
+fn is_confirmed_by(durable: &Vote, vote: &Vote) -> bool {
+    durable.leader_id == vote.leader_id && vote.is_committed()
+}
+
 fn check(memory: &Memory) -> io::Result<()> {
     memory.failed.as_ref().map_or(Ok(()), |reason| Err(io::Error::other(reason.as_ref())))
 }
@@ -202,10 +207,26 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     /// Durable on return. Readers see the new vote from then on.
+    ///
+    /// One vote is not waited for: that for a leader which this node has voted for, once it is known to lead. All that may
+    /// be lost with it is this knowledge: the vote itself is durable, so nobody else gets it in this term, and entries of that
+    /// leader follow it to the disk in the order in which they are handed over. A leader takes over two flushes earlier so.
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        let (waiter, saved) = oneshot::channel();
-        self.hand_over(|_, _| Ok(Write::Vote(*vote, waiter))).await?;
-        saved.await.map_err(|_| self.core.failure())?
+        let mut waits = None;
+        self.hand_over(|memory, _| {
+            if memory.vote.is_some_and(|durable| is_confirmed_by(&durable, vote)) {
+                memory.vote = Some(*vote);
+                return Ok(Write::Vote(*vote, None));
+            }
+            let (waiter, saved) = oneshot::channel();
+            waits = Some(saved);
+            Ok(Write::Vote(*vote, Some(waiter)))
+        })
+        .await?;
+        match waits {
+            Some(saved) => saved.await.map_err(|_| self.core.failure())?,
+            None => Ok(()),
+        }
     }
 
     /// Not written at once: it goes along with the next commit whose log reaches that far.

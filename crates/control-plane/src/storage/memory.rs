@@ -12,7 +12,7 @@ pub(super) const MAX_CACHED_BYTES: usize = 16 << 20;
 /// What the log holds, including what is still on its way to the disk.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// The vote that is durable.
+    /// The vote that is durable, but for the knowledge that its leader leads.
     pub vote: Option<Vote>,
     /// The last entry known to be committed.
     pub committed: Option<LogId>,

@@ -39,8 +39,8 @@ const CLOSED: &str = "the log is closed";
 
 /// Something to write, and whom to tell.
 pub(super) enum Write {
-    /// A vote.
-    Vote(Vote, oneshot::Sender<io::Result<()>>),
+    /// A vote, and who waits for it, if anybody has to.
+    Vote(Vote, Option<oneshot::Sender<io::Result<()>>>),
     /// Records of consecutive entries.
     Append(Vec<(u64, Vec<u8>)>, IOFlushed<TypeConfig>),
     /// Remove this entry and all after it.
@@ -374,7 +374,7 @@ fn tell_one(write: Write, result: Result<(), &Arc<str>>) {
     match write {
         Write::Vote(_, waiter) => {
             // Who asked may have gone.
-            let _ = waiter.send(result);
+            let _ = waiter.map(|waiter| waiter.send(result));
         }
         Write::Append(_, flushed) => flushed.io_completed(result),
         Write::Truncate(_) | Write::Purge(_) | Write::Close(_) => {}

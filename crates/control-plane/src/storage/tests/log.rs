@@ -52,6 +52,23 @@ async fn what_waits_goes_into_one_commit() {
 }
 
 #[tokio::test]
+async fn only_a_vote_that_adds_nothing_to_the_durable_one_is_not_waited_for() {
+    let disk = Disk::default();
+    let mut log = LogStore::with_backend(disk.clone()).unwrap();
+    log.save_vote(&vote(2)).await.unwrap();
+    disk.hold();
+    log.save_vote(&confirmed(2)).await.unwrap();
+    until(|| disk.is_waiting()).await;
+    let mut other = log.clone();
+    let saving = tokio::spawn(async move { other.save_vote(&confirmed(3)).await });
+    assert_eq!(log.read_vote().await.unwrap(), Some(confirmed(2)));
+    assert!(!saving.is_finished(), "no vote was given to the leader of term 3");
+    disk.release();
+    saving.await.unwrap().unwrap();
+    assert_eq!(log.read_vote().await.unwrap(), Some(confirmed(3)));
+}
+
+#[tokio::test]
 async fn what_is_committed_waits_for_a_commit_that_reaches_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(LOG_FILE);

@@ -31,6 +31,11 @@ fn vote(term: u64) -> Vote {
     Vote::new(term, RaftId::from(1))
 }
 
+/// The same, once it is known that the one voted for leads.
+fn confirmed(term: u64) -> Vote {
+    Vote::new_committed(term, RaftId::from(1))
+}
+
 fn blank(term: u64, index: u64) -> Entry {
     Entry::new_blank(log_id(term, index))
 }

@@ -31,6 +31,10 @@ async fn work(disk: &Disk) -> Done {
             break;
         }
         done.reported_vote = Some(vote(term));
+        // Not waited for: it may be lost, but not if an entry of the term is there.
+        if log.save_vote(&confirmed(term)).await.is_err() {
+            break;
+        }
         let start = done.asked.len() as u64;
         let text = "x".repeat(700 * term as usize);
         let batch: Vec<_> = (start..start + term).map(|index| note(term, index, "n", &text)).collect();
@@ -50,8 +54,13 @@ async fn verify(done: &Done, disk: Disk) -> Result<(), String> {
     let mut log = LogStore::with_backend(disk).map_err(|error| in_full(&error))?;
     let vote = log.read_vote().await.unwrap();
     let found = entries(&log).await;
-    if vote != done.reported_vote && vote != done.asked_vote {
+    let given_to = |vote: Option<Vote>| vote.map(|vote| vote.leader_id);
+    if ![done.reported_vote, done.asked_vote].map(given_to).contains(&given_to(vote)) {
         return Err(format!("the vote is {vote:?}, reported was {:?}", done.reported_vote));
+    }
+    let term = found.last().map_or(0, |entry| entry.log_id.leader_id.term);
+    if vote.is_some_and(|vote| vote < confirmed(term)) {
+        return Err(format!("the vote is {vote:?}, and there are entries of term {term}"));
     }
     if !found.starts_with(&done.reported) || !done.asked.starts_with(&found) {
         return Err(format!("{} entries, {} were reported", found.len(), done.reported.len()));
