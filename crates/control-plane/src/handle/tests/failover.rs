@@ -126,6 +126,19 @@ fn a_leader_whose_disk_hangs_hands_over() {
 }
 
 #[test]
+fn a_leader_whose_disk_hangs_and_that_cannot_hand_over_is_replaced_on_its_own_word() {
+    let cluster = Cluster::with_timers_that_never_decide();
+    let old = cluster.leader();
+    let core = Arc::clone(&cluster.node(old).core);
+    let _nobody_hands_over = core.handing_over.try_lock().unwrap();
+    cluster.node(old).stall_disk(2 * LIMIT);
+    write(cluster.node((old + 1) % 3), note("k", "a", "x"));
+    let new = cluster.until_another_leads(old);
+    assert!(cluster.suspicions().contains(&(NAMES[old].to_owned(), "stuck".to_owned())));
+    assert_eq!(read(cluster.node(new), "a"), Some(SettingValue::Text("x".to_owned())));
+}
+
+#[test]
 fn what_one_node_believes_changes_nothing() {
     let cluster = Cluster::all();
     let leader = cluster.leader();
