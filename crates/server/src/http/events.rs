@@ -20,8 +20,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// What happens in the cluster
 ///
-/// Server-sent events: `role`, `leader`, `peer`, `members`, `config`, `drill`, `notice`, each with one JSON object. Those
-/// of before come first, after `Last-Event-ID` if that is sent; `lagged` says how many a slow reader missed.
+/// Server-sent events: `role`, `leader`, `peer`, `suspicion`, `members`, `config`, `drill`, `notice`, each with one JSON
+/// object. Those of before come first, after `Last-Event-ID` if that is sent; `lagged` says how many a slow reader missed.
 #[utoipa::path(
     get, path = "/cluster/events", tag = "cluster",
     params(("last-event-id" = Option<u64>, Header, description = "The last one seen")),
