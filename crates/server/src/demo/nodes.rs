@@ -1,0 +1,327 @@
+//! The nodes of a demo while they run: started, watched, stopped.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use client::{Client, ClusterStatus};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::parent::STOP_WITH_PARENT;
+use super::plan::{NODE_IDS, NodePlan, Plan, quoted};
+use super::say;
+
+/// What the environment may say to a node started by hand, and must not say to these.
+const NOT_FOR_NODES: [&str; 7] = [
+    "CONFIG_PATH",
+    "NODE_ID",
+    "STEG_BIND_IP",
+    "STEG_HTTP_PORT",
+    "STEG_DATA_DIR",
+    "STEG_FAULT_INJECTION",
+    STOP_WITH_PARENT,
+];
+/// How long three nodes may take to become a cluster.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+/// How long nodes may take to stop before they are killed: longer than they drain.
+const STOP_DEADLINE: Duration = Duration::from_secs(15);
+/// How often processes are looked at, and nodes while they start.
+const POLL: Duration = Duration::from_millis(100);
+/// How long a node may take to tell its status.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// What is shown of the log of a node that does not start.
+const LOG_TAIL_LINES: usize = 15;
+/// What is read of a log for that.
+const LOG_TAIL_BYTES: u64 = 16 * 1024;
+
+/// The nodes that run. Whatever is left of them is killed when this is dropped.
+pub(super) struct Demo<'a> {
+    plan: &'a Plan,
+    client: Client,
+    running: Vec<Running<'a>>,
+}
+
+struct Running<'a> {
+    plan: &'a NodePlan,
+    process: Child,
+    /// Where the log of this start begins.
+    log_start: u64,
+}
+
+/// A node that is no more.
+struct Ended<'a> {
+    node: &'a NodePlan,
+    status: ExitStatus,
+    log_start: u64,
+}
+
+impl<'a> Demo<'a> {
+    pub(super) fn start(plan: &'a Plan) -> anyhow::Result<Self> {
+        let endpoints = plan.nodes.iter().map(|node| node.endpoint.clone());
+        let client = Client::builder(endpoints).request_timeout(STATUS_TIMEOUT).build()?;
+        let mut demo = Self { plan, client, running: Vec::new() };
+        for node in &plan.nodes {
+            let running = Running::start(plan, node).with_context(|| format!("cannot start {}", node.id))?;
+            demo.running.push(running);
+        }
+        Ok(demo)
+    }
+
+    /// Waits until the nodes are a cluster, says so, and then watches them until none is left.
+    pub(super) async fn serve(&mut self) -> anyhow::Result<()> {
+        say("starting three nodes …");
+        let leader = self.wait_for_cluster().await?;
+        say(&self.welcome(&leader));
+        loop {
+            for Ended { node, status, .. } in self.ended()? {
+                say(&format!(
+                    "{} ended ({status}); the others go on. To start it again:\n  {}\nStarted by hand, it does not \
+                     stop with the demo.",
+                    node.id,
+                    self.plan.command_line(node)
+                ));
+            }
+            ensure!(!self.running.is_empty(), "all nodes of the demo have ended");
+            sleep(POLL).await;
+        }
+    }
+
+    /// Waits until all nodes name the same leader, and gives its name.
+    async fn wait_for_cluster(&mut self) -> anyhow::Result<String> {
+        let deadline = Instant::now() + START_DEADLINE;
+        let mut said = String::new();
+        loop {
+            if let Some(Ended { node, status, log_start }) = self.ended()?.into_iter().next() {
+                let tail = read_tail(&node.log, log_start).unwrap_or_default();
+                let log = node.log.display();
+                bail!("{} ended before the cluster was there ({status}); its log, {log}:\n{tail}", node.id);
+            }
+            let waits_for = match self.leader().await {
+                Ok(leader) => return Ok(leader),
+                Err(waits_for) => waits_for,
+            };
+            ensure!(
+                Instant::now() < deadline,
+                "no cluster after {} s: {waits_for}\nthe logs tell more: {}",
+                START_DEADLINE.as_secs(),
+                self.plan.nodes[0].log.with_file_name("phase1-*.log").display()
+            );
+            if waits_for != said {
+                say(&format!("waiting: {waits_for}"));
+                said = waits_for;
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// The leader that all nodes agree on, or what is still missing.
+    async fn leader(&self) -> Result<String, String> {
+        let mut statuses = Vec::new();
+        for node in &self.plan.nodes {
+            match self.client.status_of(&node.endpoint).await {
+                Ok(status) => statuses.push(status),
+                Err(error) => {
+                    return Err(format!("{} does not tell its status yet ({})", node.id, error.kind()));
+                }
+            }
+        }
+        common_leader(&statuses)
+    }
+
+    /// The nodes that have ended since this was last asked.
+    fn ended(&mut self) -> anyhow::Result<Vec<Ended<'a>>> {
+        let mut ended = Vec::new();
+        for node in &mut self.running {
+            if let Some(status) = node.process.try_wait().context("cannot look at a node's process")? {
+                ended.push(Ended { node: node.plan, status, log_start: node.log_start });
+                // A process id without a process may become another's.
+                let _ = std::fs::remove_file(&node.plan.pid_file);
+            }
+        }
+        self.running.retain(|node| !ended.iter().any(|ended| ended.node.id == node.plan.id));
+        Ok(ended)
+    }
+
+    /// Stops all nodes at once and waits for them; kills what is left at the deadline, or at another signal.
+    pub(super) async fn stop(&mut self, signals: &mut mpsc::Receiver<()>) {
+        if self.running.is_empty() {
+            return;
+        }
+        say("stopping the nodes …");
+        for node in &self.running {
+            node.signal(Signal::TERM);
+        }
+        let all_ended = async {
+            while self.ended().is_ok() && !self.running.is_empty() {
+                sleep(POLL).await;
+            }
+        };
+        let in_time = tokio::select! {
+            () = all_ended => true,
+            () = sleep(STOP_DEADLINE) => false,
+            _ = signals.recv() => false,
+        };
+        if in_time && self.running.is_empty() {
+            say("stopped");
+        } else {
+            let ids: Vec<_> = self.running.iter().map(|node| node.plan.id).collect();
+            say(&format!("killing {}", ids.join(", ")));
+        }
+    }
+
+    fn welcome(&self, leader: &str) -> String {
+        let plan = self.plan;
+        let mut text = format!("\nThe cluster is up; {leader} leads.\n\n");
+        for node in &plan.nodes {
+            let pid = std::fs::read_to_string(&node.pid_file).unwrap_or_default();
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                text,
+                "  {}  {}  pid {}  log {}",
+                node.id,
+                node.endpoint,
+                pid.trim(),
+                node.log.display()
+            );
+        }
+        let first = &plan.nodes[0].endpoint;
+        let servers: Vec<_> = plan.nodes.iter().map(|node| node.endpoint.as_str()).collect();
+        let servers = servers.join(",");
+        let victim = plan.nodes.iter().find(|node| node.id == leader).unwrap_or(&plan.nodes[0]);
+        let other = plan.nodes.iter().find(|node| node.id != leader).unwrap_or(&plan.nodes[1]);
+        let pid_file = quoted(&victim.pid_file.to_string_lossy());
+        let _ = write!(
+            text,
+            "  API    {first}/docs\n  data   {}\n\n\
+             Try, in another terminal:\n  \
+             curl -s {first}/cluster/status\n  \
+             curl -s -H 'Accept: image/png' -F file=@README.md {first}/api/embed -o hidden.png\n  \
+             curl -s -H 'Accept: application/octet-stream' -F file=@hidden.png {}/api/extract\n  \
+             cargo run -p loadgen --release -- --server-list \"{servers}\"\n  \
+             cargo run -p stegctl --release -- status --server {servers}\n\n\
+             Kill the leader, and see another one take over:\n  \
+             kill -9 $(cat {pid_file})\n  \
+             curl -s {}/cluster/status\n\n\
+             Ctrl-C stops all three.",
+            plan.data_dir.display(),
+            other.endpoint,
+            other.endpoint,
+        );
+        text
+    }
+}
+
+impl Drop for Demo<'_> {
+    fn drop(&mut self) {
+        for node in &mut self.running {
+            let _ = node.process.kill();
+            let _ = node.process.wait();
+            let _ = std::fs::remove_file(&node.plan.pid_file);
+        }
+    }
+}
+
+impl<'a> Running<'a> {
+    fn start(plan: &Plan, node: &'a NodePlan) -> anyhow::Result<Self> {
+        let log = OpenOptions::new().create(true).append(true).open(&node.log);
+        let log = log.with_context(|| format!("cannot write {}", node.log.display()))?;
+        let log_start = log.metadata().map_or(0, |found| found.len());
+        let mut command = Command::new(&plan.program);
+        command
+            .args(plan.arguments(node))
+            .env(STOP_WITH_PARENT, std::process::id().to_string())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("cannot share the log")?)
+            .stderr(log)
+            // Ctrl-C in the terminal is for the demo, which stops its nodes in order.
+            .process_group(0);
+        for name in NOT_FOR_NODES.iter().filter(|name| **name != STOP_WITH_PARENT) {
+            command.env_remove(name);
+        }
+        let process = command.spawn().context("cannot start the process")?;
+        let running = Self { plan: node, process, log_start };
+        std::fs::write(&node.pid_file, format!("{}\n", running.process.id()))
+            .with_context(|| format!("cannot write {}", node.pid_file.display()))?;
+        Ok(running)
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        // Its end has not been waited for, so the id is still its own; one that has ended needs no signal.
+        let _ = pid.map(|pid| kill_process(pid, signal));
+    }
+}
+
+/// The leader that all statuses name, or what is missing for a cluster that survives the loss of a node.
+fn common_leader(statuses: &[ClusterStatus]) -> Result<String, String> {
+    let mut leaders = Vec::new();
+    for status in statuses {
+        let by = &status.node_id;
+        let Some(leader) = status.leader_id.clone().filter(|_| status.quorum) else {
+            return Err(format!("{by} knows no leader yet"));
+        };
+        if let Some(node) = status.nodes.iter().find(|node| !node.healthy) {
+            return Err(format!("{by} does not hear {} yet", node.id));
+        }
+        if status.nodes.iter().filter(|node| node.role == "Leader").count() != 1 {
+            return Err(format!("{by} does not see one leader yet"));
+        }
+        if status.voters.len() < NODE_IDS.len() {
+            return Err(format!("not all nodes vote yet ({by}: {})", status.voters.join(", ")));
+        }
+        leaders.push(leader);
+    }
+    leaders.dedup();
+    match leaders.as_slice() {
+        [leader] => Ok(leader.clone()),
+        _ => Err("the nodes do not agree on a leader yet".to_owned()),
+    }
+}
+
+/// The last lines that were written to a file after `start`.
+fn read_tail(path: &Path, start: u64) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(start.max(len.saturating_sub(LOG_TAIL_BYTES))))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_TAIL_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<_> = text.lines().collect();
+    Ok(lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_there_when_all_nodes_say_so() {
+        let status = |by: &str, leader: Option<&str>, healthy: bool, voters: &[&str]| -> ClusterStatus {
+            let node = |id: &&str| {
+                let role = if leader == Some(*id) { "Leader" } else { "Follower" };
+                serde_json::json!({"id": id, "ip": "127.0.0.1", "http_port": 1, "raft_port": 2, "role": role,
+                    "healthy": healthy})
+            };
+            serde_json::from_value(serde_json::json!({"cluster_name": "phase1", "node_id": by, "term": 1,
+                "leader_id": leader, "quorum": leader.is_some(), "voters": voters,
+                "nodes": NODE_IDS.iter().map(node).collect::<Vec<_>>()}))
+            .unwrap()
+        };
+        let check = |second: ClusterStatus, expected: Result<&str, &str>| {
+            let found = common_leader(&[status("n1", Some("n2"), true, &NODE_IDS), second]);
+            assert_eq!(found.as_deref().map_err(String::as_str), expected);
+        };
+        check(status("n2", Some("n2"), true, &NODE_IDS), Ok("n2"));
+        check(status("n2", None, true, &NODE_IDS), Err("n2 knows no leader yet"));
+        check(status("n2", Some("n2"), false, &NODE_IDS), Err("n2 does not hear n1 yet"));
+        check(status("n2", Some("n2"), true, &["n1"]), Err("not all nodes vote yet (n2: n1)"));
+        check(status("n2", Some("n3"), true, &NODE_IDS), Err("the nodes do not agree on a leader yet"));
+    }
+}
