@@ -8,7 +8,7 @@ use crate::calls::Client;
 use crate::cluster::{self, ClusterStatus, LeaderTransfer, Members, Setting, Settings};
 use crate::endpoints::Endpoint;
 use crate::error::ClientError;
-use crate::reply::{Reply, Via};
+use crate::reply::Reply;
 use crate::request::{Call, JSON};
 
 /// What stays as it is in a path (RFC 3986, 2.3).
@@ -36,24 +36,6 @@ impl PutOptions {
             call = call.header("x-steg-operator", operator.clone());
         }
         call
-    }
-}
-
-/// What a fault drill does to a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailAction {
-    /// Ends its process at once, without a word.
-    Crash,
-    /// Makes it answer that it is paused, until it is restored.
-    Pause,
-}
-
-impl FailAction {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Crash => "crash",
-            Self::Pause => "pause",
-        }
     }
 }
 
@@ -205,23 +187,6 @@ impl Client {
         let call = if to.is_some() { call } else { call.not_twice() };
         self.fetch(&call, cluster::read).await
     }
-
-    /// Makes this node fail, as a drill. Sent once: a node that crashed cannot be asked again.
-    ///
-    /// # Errors
-    /// Any [`ClientError`]; [`ClientError::Refused`] with status 403 where drills are off.
-    pub async fn fail(&self, endpoint: &Endpoint, action: FailAction) -> Result<Via, ClientError> {
-        let call = Call::admin(Method::POST, "/admin/fail").json(json!({ "action": action.as_str() }));
-        Ok(self.sender.send_once(&call, endpoint).await?.via)
-    }
-
-    /// Ends a drill on this node.
-    ///
-    /// # Errors
-    /// As [`fail`](Self::fail).
-    pub async fn restore(&self, endpoint: &Endpoint) -> Result<Via, ClientError> {
-        Ok(self.sender.send_once(&Call::admin(Method::POST, "/admin/restore"), endpoint).await?.via)
-    }
 }
 
 fn setting_path(key: &str) -> String {
@@ -234,6 +199,7 @@ mod tests {
 
     use super::*;
     use crate::admin_token::AdminToken;
+    use crate::drills::FailAction;
     use crate::test_server::{TestServer, refusing_endpoint, response};
 
     const SETTING: &[u8] = br#"{"key": "bits", "value": 2, "version": 17, "updated_at": "2026-11-24T10:00:00.123Z",
@@ -299,17 +265,6 @@ mod tests {
             request.lines().find_map(|line| Some(line.strip_prefix("idempotency-key: ")?.to_owned())).unwrap()
         };
         assert_eq!(key(first.last_request()), key(second.last_request()));
-    }
-
-    #[tokio::test]
-    async fn a_drill_goes_to_its_node_once() {
-        let node = TestServer::start(vec![response(202, JSON, &[], br#"{"action": "pause"}"#)]).await;
-        let client = Client::builder([refusing_endpoint(), node.endpoint()]).build().unwrap();
-        client.fail(&node.endpoint(), FailAction::Pause).await.unwrap();
-        let sent = node.last_request();
-        assert!(sent.starts_with("POST /admin/fail HTTP/1.1\r\n"), "{sent}");
-        assert!(sent.ends_with("{\"action\":\"pause\"}"), "{sent}");
-        assert_eq!(client.restore(&refusing_endpoint()).await.unwrap_err().via().unwrap().attempts(), 1);
     }
 
     #[tokio::test]

@@ -296,6 +296,12 @@ pub enum BadAnswer {
         #[source]
         source: base64::DecodeError,
     },
+    /// An event of a stream that does not end where it should.
+    #[error("an event is longer than {limit_bytes} bytes")]
+    EventTooLong {
+        /// The limit.
+        limit_bytes: usize,
+    },
     /// The size that the answer names is not the size of what it carries.
     #[error("the answer names {named} bytes and carries {carried}")]
     Size {

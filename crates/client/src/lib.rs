@@ -32,8 +32,11 @@ mod calls;
 mod choice;
 mod cluster;
 mod cluster_calls;
+mod drills;
 mod endpoints;
 mod error;
+mod event_lines;
+mod events;
 mod health;
 mod reply;
 mod request;
@@ -51,8 +54,10 @@ pub use calls::Client;
 pub use cluster::{
     ClusterStatus, LeaderTransfer, Member, Members, NodeStatus, Notice, Setting, Settings, UpdatedBy,
 };
-pub use cluster_calls::{FailAction, PutOptions};
+pub use cluster_calls::PutOptions;
+pub use drills::{DrillAnswer, FailAction};
 pub use endpoints::{Endpoint, EndpointError};
 pub use error::{BadAnswer, ClientError, ErrorKind, Problem, Refusal};
+pub use events::{Event, Events, Happening};
 pub use reply::{Reply, Via};
 pub use request::{AnswerForm, CapacityRequest, EmbedRequest, ExtractRequest, Upload};

@@ -52,6 +52,16 @@ impl Sender {
         self.send_in_turn(call, Turn::only(endpoint), 0).await
     }
 
+    /// Sends `call` to this endpoint once and gives the answer as soon as it begins, for one that does not end.
+    pub(crate) async fn open(&self, call: &Call, endpoint: &Endpoint) -> Result<Response, ClientError> {
+        let via = Via::direct(endpoint.clone());
+        let timeout = self.request_timeout;
+        match tokio::time::timeout(timeout, self.respond(call, &via)).await {
+            Ok(response) => response,
+            Err(_) => Err(ClientError::Timeout { via, timeout }),
+        }
+    }
+
     async fn send_in_turn(
         &self,
         call: &Call,
@@ -132,20 +142,7 @@ impl Sender {
     }
 
     async fn attempt(&self, call: &Call, via: Via) -> Result<RawReply, ClientError> {
-        let response = match self.request(call, &via.endpoint)?.send().await {
-            Ok(response) => response,
-            Err(source) if source.is_builder() => return Err(ClientError::Request { source }),
-            Err(source) if source.is_connect() => {
-                return Err(ClientError::Connect { via, source: source.without_url() });
-            }
-            Err(source) => return Err(ClientError::ConnectionLost { via, source: source.without_url() }),
-        };
-        if !response.status().is_success() {
-            return match read_refusal(response).await {
-                Ok(refusal) => Err(ClientError::Refused { refusal: Box::new(refusal), via }),
-                Err(source) => Err(ClientError::ConnectionLost { via, source: source.without_url() }),
-            };
-        }
+        let response = self.respond(call, &via).await?;
         let headers = response.headers().clone();
         let body = read_body(response, self.max_answer_len_bytes).await.map_err(|error| match error {
             BodyError::TooLarge { limit_bytes } => {
@@ -156,6 +153,27 @@ impl Sender {
             }
         })?;
         Ok(RawReply { via, accept: call.accept, headers, body })
+    }
+
+    /// The beginning of an answer, with a status of success.
+    async fn respond(&self, call: &Call, via: &Via) -> Result<Response, ClientError> {
+        let lost = |source: reqwest::Error| ClientError::ConnectionLost {
+            via: via.clone(),
+            source: source.without_url(),
+        };
+        let response = match self.request(call, &via.endpoint)?.send().await {
+            Ok(response) => response,
+            Err(source) if source.is_builder() => return Err(ClientError::Request { source }),
+            Err(source) if source.is_connect() => {
+                return Err(ClientError::Connect { via: via.clone(), source: source.without_url() });
+            }
+            Err(source) => return Err(lost(source)),
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let refusal = Box::new(read_refusal(response).await.map_err(lost)?);
+        Err(ClientError::Refused { refusal, via: via.clone() })
     }
 
     fn request(&self, call: &Call, endpoint: &Endpoint) -> Result<reqwest::RequestBuilder, ClientError> {
