@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Budget, QueuedBudget};
 use crate::config::Config;
+use crate::drills::{Isolation, Standing};
 use crate::figures::Figures;
 use crate::http::{Access, InFlight};
 use crate::metrics::Metrics;
@@ -54,7 +55,18 @@ pub(crate) struct App {
     pub started: Instant,
     default_cover: OnceLock<Arc<Cover>>,
     draining: CancellationToken,
-    paused: AtomicBool,
+    /// Whether the process starts anew once it has stopped.
+    restarts: AtomicBool,
+    standing: Standing,
+}
+
+/// What follows a graceful stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterStop {
+    /// The process ends.
+    End,
+    /// The process executes itself anew.
+    Restart,
 }
 
 /// What a node's state is made of, besides its configuration.
@@ -82,7 +94,8 @@ impl App {
             started: Instant::now(),
             default_cover: OnceLock::new(),
             draining: CancellationToken::new(),
-            paused: AtomicBool::new(false),
+            restarts: AtomicBool::new(false),
+            standing: Standing::default(),
             figures,
             control,
             access,
@@ -128,9 +141,21 @@ impl App {
         tokio::time::Instant::now() + self.config.limits.request_timeout()
     }
 
-    /// From now on the node reports that it is about to stop.
-    pub(crate) fn start_draining(&self) {
+    /// Begins the graceful stop: from now on the node reports that it is about to stop, and leadership goes to another node
+    /// while the requests under way here are finished. Whoever calls last decides what follows it.
+    pub(crate) fn begin_stop(&self, then: AfterStop) {
+        self.restarts.store(then == AfterStop::Restart, Ordering::Relaxed);
+        if self.is_draining() {
+            return;
+        }
         self.draining.cancel();
+        let control = self.control.clone();
+        tokio::spawn(async move { control.hand_over().await });
+    }
+
+    /// What follows the stop.
+    pub(crate) fn after_stop(&self) -> AfterStop {
+        if self.restarts.load(Ordering::Relaxed) { AfterStop::Restart } else { AfterStop::End }
     }
 
     /// Whether the node is about to stop.
@@ -143,18 +168,23 @@ impl App {
         self.draining.clone()
     }
 
-    /// A drill: the node plays dead, or no longer does.
-    pub(crate) fn set_paused(&self, paused: bool) {
-        self.paused.store(paused, Ordering::Relaxed);
-        if paused {
-            self.control.pause();
-        } else {
-            self.control.resume();
-        }
+    /// A drill: the node is cut off until it is restored, or until another drill takes its place. Gives its number.
+    pub(crate) fn isolate(&self, isolation: Isolation) -> u64 {
+        self.standing.begin(isolation, || self.control.pause())
+    }
+
+    /// Ends the drill that cuts the node off, whichever it is.
+    pub(crate) fn restore(&self) {
+        self.standing.end(|| self.control.resume());
+    }
+
+    /// Ends the drill of this number, unless it is over already. Whether it was not.
+    pub(crate) fn restore_from(&self, number: u64) -> bool {
+        self.standing.end_only(number, || self.control.resume())
     }
 
     /// Whether the node plays dead.
     pub(crate) fn is_paused(&self) -> bool {
-        self.paused.load(Ordering::Relaxed)
+        self.standing.is(Isolation::FromAll)
     }
 }

@@ -6,6 +6,7 @@
 //! | [`http`] | the API: handlers translate, they decide nothing about stego |
 //! | [`pool`], [`budget`] | where pixel work runs, and how much of everything there may be |
 //! | [`demo`] | three nodes from one command |
+//! | [`drills`] | what a fault drill does to this node |
 //! | [`listener`] | connections, and the stop with a deadline |
 //! | [`app`], [`metrics`], [`figures`] | what the handlers share, and how the node is doing |
 
@@ -14,6 +15,7 @@ mod budget;
 mod cli;
 mod config;
 mod demo;
+mod drills;
 mod figures;
 mod http;
 mod listener;
@@ -21,6 +23,8 @@ mod metrics;
 mod pool;
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -28,13 +32,12 @@ use anyhow::Context;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use control_plane::status::NodeAddress;
 use control_plane::{Bootstrap, ControlPlane, Options};
 
-use app::{App, Parts};
+use app::{AfterStop, App, Parts};
 use cli::{Cli, Command, Start};
 use config::{BootstrapConfig, Config, LogConfig, LogFormat, NodeConfig};
 use figures::Figures;
@@ -75,6 +78,8 @@ fn print_config(config: Config) -> anyhow::Result<()> {
 }
 
 fn run_node(start: Start) -> anyhow::Result<()> {
+    // Asked now: later, another release may lie there under the same name, which is then the one to start.
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
     start_logging(&start.config.log);
     log_panics();
     raise_file_limit();
@@ -92,7 +97,17 @@ fn run_node(start: Start) -> anyhow::Result<()> {
     let figures = Figures::start()?;
     let control = ControlPlane::start(control_options(&start, &figures))?;
     let parts = Parts { figures, control, access, fault_injection: start.fault_injection };
-    runtime.block_on(serve(listener, start.config, start.node.id, parts))
+    match runtime.block_on(serve(listener, start.config, start.node.id, parts))? {
+        AfterStop::End => Ok(()),
+        AfterStop::Restart => Err(execute_anew(&program)),
+    }
+}
+
+/// Replaces this process by a new one of the same id, arguments and environment. Returns only if that fails.
+fn execute_anew(program: &Path) -> anyhow::Error {
+    info!("starting anew");
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    anyhow::Error::new(error).context(format!("cannot start {} anew", program.display()))
 }
 
 fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
@@ -155,12 +170,16 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(listener: TcpListener, config: Config, node_id: String, parts: Parts) -> anyhow::Result<()> {
+async fn serve(
+    listener: TcpListener,
+    config: Config,
+    node_id: String,
+    parts: Parts,
+) -> anyhow::Result<AfterStop> {
     let address = listener.local_addr().context("cannot tell the address listened on")?;
     let app = App::new(config, node_id, parts)?;
 
-    let stop = CancellationToken::new();
-    watch_signals(Arc::clone(&app), stop.clone())?;
+    watch_signals(Arc::clone(&app))?;
     let warm_up = Arc::clone(&app);
     tokio::spawn(async move {
         let job_app = Arc::clone(&warm_up);
@@ -172,18 +191,18 @@ async fn serve(listener: TcpListener, config: Config, node_id: String, parts: Pa
     info!(node = app.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
 
     let router = http::router(Arc::clone(&app));
-    let cut_off = listener::serve(listener, router, &app.config.limits, stop).await;
+    let cut_off = listener::serve(listener, router, &app.config.limits, app.draining()).await;
     app.control.stop().await;
     if cut_off > 0 {
         warn!(cut_off, "stopped; some connections did not end in time");
     } else {
         info!("stopped");
     }
-    Ok(())
+    Ok(app.after_stop())
 }
 
 /// The first SIGTERM or Ctrl-C starts the graceful stop, the second ends the process.
-fn watch_signals(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
+fn watch_signals(app: Arc<App>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     tokio::spawn(async move {
@@ -193,11 +212,7 @@ fn watch_signals(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
             if first {
-                app.start_draining();
-                stop.cancel();
-                // Leadership goes to another node while the requests under way here are finished.
-                let control = app.control.clone();
-                tokio::spawn(async move { control.hand_over().await });
+                app.begin_stop(AfterStop::End);
             } else {
                 warn!("second signal: stopping at once");
                 std::process::exit(1);

@@ -1,0 +1,154 @@
+//! `/admin/*`: fault drills. Off unless the node was started with them.
+
+mod drill;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use control_plane::status::EventKind;
+use serde::Serialize;
+use tracing::{info, warn};
+use utoipa::ToSchema;
+
+use super::access::Operator;
+use super::problem::{Problem, ProblemDocument};
+use crate::app::{AfterStop, App};
+use crate::drills::{self, Isolation, LAST_WORDS};
+use drill::{Drill, FailRequest};
+
+/// What was done.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DrillAnswer {
+    /// The action that was asked for, or `restore`.
+    action: &'static str,
+    /// The node that it was done to.
+    node_id: String,
+    /// When it happens, in milliseconds after this answer was sent: a node that is about to die answers first.
+    after_ms: u64,
+}
+
+/// Let this node fail
+///
+/// A drill. `crash` ends the process as kill -9 does. `pause` makes the node play dead, `partition` cuts it off from the other
+/// nodes only; both last until the node is restored, or for `for_ms`. `hang` stops the whole process for `for_ms`. `restart`
+/// stops it as SIGTERM does and starts it anew. `stall_disk` makes the next write to the disk slow, and `false_alarm` has
+/// the node suspect a leader that is well.
+#[utoipa::path(
+    post, path = "/admin/fail", tag = "admin", request_body = FailRequest,
+    responses(
+        (status = 202, description = "It will", body = DrillAnswer),
+        (status = 400, description = "No such drill, or not for this long; the detail names the field", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "The admin token is missing", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "Drills are off, or the token is wrong", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`false_alarm`: the node follows no leader", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn fail(
+    State(app): State<Arc<App>>,
+    Operator(actor): Operator,
+    body: Result<Json<FailRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<DrillAnswer>), Problem> {
+    check_enabled(&app)?;
+    let (fault, drill) = Drill::read(body)?;
+    warn!(?actor, ?drill, "a drill lets this node fail");
+    let after = carry_out(&app, drill)?;
+    let action = fault.as_str();
+    app.control.tell(EventKind::Drill { action: action.to_owned() });
+    let (node_id, after_ms) = (app.node_id.clone(), after.as_millis() as u64);
+    Ok((StatusCode::ACCEPTED, Json(DrillAnswer { action, node_id, after_ms })))
+}
+
+/// Does it, or has it done after the time that is given back.
+fn carry_out(app: &Arc<App>, drill: Drill) -> Result<Duration, Problem> {
+    match drill {
+        Drill::Crash => {
+            drills::crash();
+            return Ok(LAST_WORDS);
+        }
+        Drill::Hang(duration) => {
+            drills::hang(duration).map_err(|error| {
+                tracing::error!(%error, "the helper that ends the drill cannot be started; nothing hangs");
+                Problem::internal()
+            })?;
+            return Ok(LAST_WORDS);
+        }
+        Drill::Pause(duration) => isolate(app, Isolation::FromAll, duration),
+        Drill::Partition(duration) => isolate(app, Isolation::FromNodes, duration),
+        Drill::Restart => app.begin_stop(AfterStop::Restart),
+        Drill::StallDisk(duration) => app.control.stall_disk(duration),
+        Drill::FalseAlarm => {
+            if !app.control.raise_false_alarm() {
+                return Err(follows_nobody());
+            }
+        }
+    }
+    Ok(Duration::ZERO)
+}
+
+/// Cuts the node off. With a duration it comes back by itself, should whoever asked for it be gone by then.
+fn isolate(app: &Arc<App>, isolation: Isolation, duration: Option<Duration>) {
+    let number = app.isolate(isolation);
+    let Some(duration) = duration else { return };
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        tokio::time::sleep(duration).await;
+        if app.restore_from(number) {
+            info!("restored: the drill's time is over");
+            tell_restored(&app);
+        }
+    });
+}
+
+/// End a drill
+///
+/// Ends `pause` and `partition`. A node to which neither was done stays as it is.
+#[utoipa::path(
+    post, path = "/admin/restore", tag = "admin",
+    responses(
+        (status = 200, description = "The node takes part again", body = DrillAnswer),
+        (status = 401, description = "The admin token is missing", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "Drills are off, or the token is wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn restore(
+    State(app): State<Arc<App>>,
+    Operator(actor): Operator,
+) -> Result<Json<DrillAnswer>, Problem> {
+    check_enabled(&app)?;
+    info!(?actor, "restored after a drill");
+    app.restore();
+    tell_restored(&app);
+    Ok(Json(DrillAnswer { action: RESTORE, node_id: app.node_id.clone(), after_ms: 0 }))
+}
+
+/// The name of what ends drills, in answers and events.
+const RESTORE: &str = "restore";
+
+fn tell_restored(app: &App) {
+    app.control.tell(EventKind::Drill { action: RESTORE.to_owned() });
+}
+
+fn follows_nobody() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "follows_no_leader",
+        "There is no leader to suspect",
+        "this node follows no leader: it leads itself, or knows none at the moment",
+    )
+}
+
+fn check_enabled(app: &App) -> Result<(), Problem> {
+    if app.fault_injection {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "fault_injection_off",
+        "Fault drills are off",
+        "start the node with --enable-fault-injection or STEG_FAULT_INJECTION=1 to allow them",
+    ))
+}
