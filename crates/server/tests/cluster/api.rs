@@ -99,29 +99,6 @@ async fn what_is_wrong_with_a_request_is_said() {
 }
 
 #[tokio::test]
-async fn drills_pause_restore_and_crash_a_node() {
-    let cluster = ClusterBuilder::new().flags(["--enable-fault-injection"]).start();
-    let leader = cluster.wait_all_healthy();
-    let post = |i: usize, path: &str, body: serde_json::Value| {
-        answer(reqwest::Client::new().post(format!("{}{path}", cluster.url(i))).json(&body))
-    };
-    let other = (leader + 1) % 3;
-    assert_eq!(post(leader, "/admin/fail", json!({"action": "pause"})).await.0, 202);
-    let (status, body) = get(&cluster, leader, "/api/dataset/1").await;
-    assert_eq!((status.as_u16(), &body["code"]), (503, &json!("paused")));
-    assert_eq!(get(&cluster, leader, "/livez").await.0, 200);
-    let paused = cluster.id(leader).to_owned();
-    wait_for_status(&cluster, other, "another leader", |status| {
-        status.leader_id.as_ref().is_some_and(|name| *name != paused) && status.role(&paused) == "Unknown"
-    });
-    assert_eq!(post(leader, "/admin/restore", json!({})).await.0, 200);
-    cluster.wait_all_healthy();
-
-    assert_eq!(post(other, "/admin/fail", json!({"action": "crash"})).await.0, 202);
-    assert!(!cluster.wait_exit(other).success());
-}
-
-#[tokio::test]
 async fn a_status_waits_for_nobody_and_every_node_has_its_figures() {
     let mut cluster = ClusterBuilder::new().start();
     let leader = cluster.wait_all_healthy();

@@ -5,6 +5,7 @@
 mod api;
 mod asymmetric;
 mod crash;
+mod drills;
 mod failover;
 mod formation;
 mod journal;
