@@ -64,7 +64,8 @@ impl ClientBuilder {
     }
 
     /// The time one attempt has for its whole answer while another endpoint is up and the request may be sent
-    /// again (half of the request's time unless set). Otherwise an attempt has all the time that is left.
+    /// again (half of the request's time unless set). Otherwise an attempt has all the time that is left. Work on images
+    /// has less once it is known how long it takes: twice the slowest of the last answers, and 200 ms at least.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
         self
@@ -111,6 +112,7 @@ impl ClientBuilder {
             http,
             endpoints: Endpoints::new(self.endpoints),
             budget: RetryBudget::new(Instant::now()),
+            paces: Default::default(),
             request_timeout: self.request_timeout,
             attempt_timeout: self
                 .attempt_timeout

@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-    use crate::request::{AnswerForm, Upload};
+    use crate::request::{AnswerForm, Upload, Work};
     use crate::test_server::{TestServer, refusing_endpoint, response};
 
     const PATIENT: Duration = Duration::from_secs(60);
@@ -311,6 +311,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_node_that_hangs_is_left_as_soon_as_an_answer_is_overdue() {
+        let (silent, node) = (TestServer::silent().await, TestServer::start(vec![extracted()]).await);
+        let client = client([silent.endpoint(), node.endpoint()]).build().unwrap();
+        know_pace(&client);
+        let started = Instant::now();
+        let answer = client.extract(&request()).await.unwrap();
+        assert_eq!(answer.via, Via { endpoint: node.endpoint(), retried: vec![silent.endpoint()] });
+        assert!(started.elapsed() < PATIENT / 2, "that is what an attempt has otherwise");
+    }
+
+    #[tokio::test]
+    async fn an_overdue_answer_is_waited_for_when_nobody_else_can_give_it() {
+        let node = TestServer::start_slow(Duration::from_millis(300), vec![extracted()]).await;
+        let client = client([node.endpoint(), refusing_endpoint()]).max_retries(0).build().unwrap();
+        know_pace(&client);
+        assert_eq!(client.extract(&request()).await.unwrap().via.attempts(), 1);
+    }
+
+    #[tokio::test]
     async fn an_endpoint_without_a_substitute_has_the_whole_time() {
         let node = TestServer::start(vec![Vec::new(), extracted()]).await;
         let check = async |client: Client| client.extract(&request()).await.unwrap();
@@ -356,6 +375,14 @@ mod tests {
         assert_eq!(error.via().unwrap().attempts(), 1);
         let alive = TestServer::start(vec![response(200, "text/plain", &[], b"ok")]).await;
         assert_eq!(client.livez(&alive.endpoint()).await.unwrap().endpoint, alive.endpoint());
+    }
+
+    /// As after many answers, each within a millisecond.
+    fn know_pace(client: &Client) {
+        for _ in 0..64 {
+            let mut pace = client.sender.paces[Work::Extract as usize].lock().unwrap();
+            pace.note(request().call().files_len_bytes(), Duration::from_millis(1));
+        }
     }
 
     fn client<const N: usize>(endpoints: [Endpoint; N]) -> ClientBuilder {

@@ -15,7 +15,8 @@
 //! **Contract.** Requests go to the endpoints in turn, less those that are known to be down or busy while others are
 //! there. When an endpoint cannot be reached, cuts the connection, or leaves a request without an answer while
 //! another one is up, the next is asked at once; when one answers 429 or 503, it is not asked again by this request
-//! before its `Retry-After` has passed. Repeated rounds come at growing, jittered pauses. A request ends
+//! before its `Retry-After` has passed. What is too long without an answer is learned from the answers of late, so that a
+//! node that hangs holds a request up for little longer than it takes elsewhere. Repeated rounds come at growing, jittered pauses. A request ends
 //! within its timeout, attempts and pauses included, and is sent at most `1 + max_retries` times; all requests of a
 //! client together are sent again within a budget ([`ClientError::RetryBudget`]). Only calls that are safe to
 //! repeat are: writes carry an idempotency key, drills go to one node once, and a call that would do more each time is not
@@ -38,6 +39,7 @@ mod error;
 mod event_lines;
 mod events;
 mod health;
+mod patience;
 mod reply;
 mod request;
 mod retry_budget;

@@ -103,7 +103,8 @@ impl EmbedRequest {
     }
 
     pub(crate) fn call(&self) -> Call {
-        let mut call = Call::post("/api/embed", accept(self.form, "image/png")).file("file", &self.secret);
+        let mut call =
+            Call::work(Work::Embed, "/api/embed", accept(self.form, "image/png")).file("file", &self.secret);
         if let Some(key) = &self.idempotency_key {
             call = call.idempotency_key(key.clone());
         }
@@ -140,7 +141,8 @@ impl ExtractRequest {
     }
 
     pub(crate) fn call(&self) -> Call {
-        Call::post("/api/extract", accept(self.form, "application/octet-stream")).file("file", &self.image)
+        Call::work(Work::Extract, "/api/extract", accept(self.form, "application/octet-stream"))
+            .file("file", &self.image)
     }
 }
 
@@ -157,7 +159,7 @@ impl CapacityRequest {
     }
 
     pub(crate) fn call(&self) -> Call {
-        Call::post("/api/capacity", JSON).file("file", &self.image)
+        Call::work(Work::Capacity, "/api/capacity", JSON).file("file", &self.image)
     }
 }
 
@@ -172,6 +174,19 @@ fn accept(form: AnswerForm, binary: &'static str) -> &'static str {
     }
 }
 
+/// What a node does with images. The time that it takes is learned, for each kind of work of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Embed,
+    Extract,
+    Capacity,
+}
+
+impl Work {
+    /// How many kinds there are.
+    pub(crate) const COUNT: usize = 3;
+}
+
 /// A request as a value that can be sent any number of times.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
@@ -184,6 +199,8 @@ pub(crate) struct Call {
     pub(crate) is_admin: bool,
     /// Whether it stays unrepeated once it may have been carried out.
     pub(crate) not_twice: bool,
+    /// `None`: a call whose time tells nothing about the next one, such as a write that waits for an election.
+    pub(crate) work: Option<Work>,
     fields: Vec<(&'static str, Field)>,
     json: Option<Value>,
 }
@@ -207,8 +224,8 @@ impl Call {
         Self::new(Method::GET, path.into(), accept)
     }
 
-    fn post(path: &str, accept: &'static str) -> Self {
-        Self::new(Method::POST, path.into(), accept)
+    fn work(work: Work, path: &str, accept: &'static str) -> Self {
+        Self { work: Some(work), ..Self::new(Method::POST, path.into(), accept) }
     }
 
     /// A call that changes the cluster.
@@ -218,7 +235,17 @@ impl Call {
 
     fn new(method: Method, path: String, accept: &'static str) -> Self {
         let (headers, fields) = (Vec::new(), Vec::new());
-        Self { method, path, accept, headers, is_admin: false, not_twice: false, fields, json: None }
+        Self {
+            method,
+            path,
+            accept,
+            headers,
+            is_admin: false,
+            not_twice: false,
+            work: None,
+            fields,
+            json: None,
+        }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
@@ -252,6 +279,15 @@ impl Call {
     fn text(mut self, name: &'static str, value: String) -> Self {
         self.fields.push((name, Field::Text(value)));
         self
+    }
+
+    /// The size of the files that go with it.
+    pub(crate) fn files_len_bytes(&self) -> u64 {
+        let len = |(_, field): &(&str, Field)| match field {
+            Field::File(upload) => upload.bytes.len() as u64,
+            Field::Text(_) => 0,
+        };
+        self.fields.iter().map(len).sum()
     }
 
     /// The body. Files are shared, not copied.

@@ -1,5 +1,7 @@
 //! Sends a call until it is answered: the attempts, the pauses between them, and the deadline over all.
 
+use std::pin::pin;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,8 +14,9 @@ use crate::choice::{Choice, Endpoints, Turn};
 use crate::endpoints::Endpoint;
 use crate::error::{ClientError, Problem, Refusal};
 use crate::health::back_off;
+use crate::patience::Pace;
 use crate::reply::{RawReply, Via};
-use crate::request::{Body, Call};
+use crate::request::{Body, Call, Work};
 use crate::retry_budget::RetryBudget;
 
 /// Rest of an endpoint that is busy and does not say for how long.
@@ -32,11 +35,28 @@ pub(crate) struct Sender {
     pub(crate) http: reqwest::Client,
     pub(crate) endpoints: Endpoints,
     pub(crate) budget: RetryBudget,
+    pub(crate) paces: [Mutex<Pace>; Work::COUNT],
     pub(crate) request_timeout: Duration,
     pub(crate) attempt_timeout: Duration,
     pub(crate) max_retries: u32,
     pub(crate) max_answer_len_bytes: usize,
     pub(crate) admin_token: Option<AdminToken>,
+}
+
+/// One of the times that a call is sent.
+struct Attempt<'a> {
+    call: &'a Call,
+    choice: Choice,
+    via: Via,
+    deadline: Instant,
+    may_retry: bool,
+}
+
+/// An attempt in vain.
+struct Failed {
+    error: ClientError,
+    /// Whether the budget has paid for the next one.
+    paid: bool,
 }
 
 impl Sender {
@@ -74,9 +94,10 @@ impl Sender {
         loop {
             let via = Via { endpoint: turn.endpoint(choice).clone(), retried };
             let may_retry = via.attempts() <= max_retries;
-            let error = match self.attempt_within(call, &mut turn, choice, via, deadline, may_retry).await {
+            let attempt = Attempt { call, choice, via, deadline, may_retry };
+            let (error, paid) = match self.attempt_within(attempt, &mut turn).await {
                 Ok(reply) => return Ok(reply),
-                Err(error) => error,
+                Err(Failed { error, paid }) => (error, paid),
             };
             let Some(pause) = pause_before_retry(call, &error, turn.failures(choice)) else {
                 return Err(error);
@@ -91,7 +112,7 @@ impl Sender {
                 // What the node said tells more than a timeout would.
                 return Err(error);
             };
-            if !self.budget.withdraw(Instant::now()) {
+            if !paid && !self.budget.withdraw(Instant::now()) {
                 return Err(ClientError::RetryBudget { source: Box::new(error) });
             }
             choice = next;
@@ -101,30 +122,11 @@ impl Sender {
 
     /// One attempt, which has less than the whole time where another endpoint could do the work, and what it tells
     /// of the endpoint.
-    async fn attempt_within(
-        &self,
-        call: &Call,
-        turn: &mut Turn<'_>,
-        choice: Choice,
-        via: Via,
-        deadline: Instant,
-        may_retry: bool,
-    ) -> Result<RawReply, ClientError> {
+    async fn attempt_within(&self, attempt: Attempt<'_>, turn: &mut Turn<'_>) -> Result<RawReply, Failed> {
+        let Attempt { call, choice, .. } = attempt;
         let sent = Instant::now();
-        let patience = if may_retry && !call.not_twice && turn.has_other(choice, sent) {
-            self.attempt_timeout
-        } else {
-            self.request_timeout
-        };
-        let until = deadline.min(sent + patience);
         turn.asked(choice, sent, self.attempt_timeout);
-        let result = match timeout_at(until, self.attempt(call, via.clone())).await {
-            Ok(result) => result,
-            Err(_) => Err(ClientError::Timeout {
-                via,
-                timeout: if until < deadline { patience } else { self.request_timeout },
-            }),
-        };
+        let (result, paid) = self.wait_for(attempt, turn, sent).await;
         let now = Instant::now();
         match &result {
             Err(ClientError::Request { .. } | ClientError::Stopped) => {}
@@ -138,7 +140,46 @@ impl Sender {
             }
             Ok(_) | Err(_) => turn.answered(choice, sent),
         }
-        result
+        if result.is_ok()
+            && let Some(mut pace) = self.pace(call)
+        {
+            pace.note(call.files_len_bytes(), now - sent);
+        }
+        result.map_err(|error| Failed { error, paid })
+    }
+
+    /// Waits for the answer: as long as it usually takes, then for as long as an attempt may, unless another endpoint can be
+    /// asked instead and the retry is paid for.
+    async fn wait_for(
+        &self,
+        Attempt { call, choice, via, deadline, may_retry }: Attempt<'_>,
+        turn: &Turn<'_>,
+        sent: Instant,
+    ) -> (Result<RawReply, ClientError>, bool) {
+        let has_substitute = |now| may_retry && !call.not_twice && turn.has_other(choice, now);
+        let mut answer = pin!(self.attempt(call, via.clone()));
+        let timed_out = |timeout| Err(ClientError::Timeout { via: via.clone(), timeout });
+        let timeout = if has_substitute(sent) { self.attempt_timeout } else { self.request_timeout };
+        let until = deadline.min(sent + timeout);
+        let usual = self.pace(call).and_then(|pace| pace.patience(call.files_len_bytes()));
+        if let Some(usual) = usual.filter(|usual| sent + *usual < until) {
+            if let Ok(result) = timeout_at(sent + usual, &mut answer).await {
+                return (result, false);
+            }
+            let now = Instant::now();
+            if has_substitute(now) && self.budget.withdraw(now) {
+                return (timed_out(usual), true);
+            }
+        }
+        match timeout_at(until, answer).await {
+            Ok(result) => (result, false),
+            Err(_) => (timed_out(if until < deadline { timeout } else { self.request_timeout }), false),
+        }
+    }
+
+    fn pace(&self, call: &Call) -> Option<std::sync::MutexGuard<'_, Pace>> {
+        let pace = &self.paces[call.work? as usize];
+        Some(pace.lock().expect("nothing panics while it holds this"))
     }
 
     async fn attempt(&self, call: &Call, via: Via) -> Result<RawReply, ClientError> {

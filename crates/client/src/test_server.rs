@@ -1,6 +1,7 @@
 //! A node made of prepared answers, for tests: one connection, one request, one answer.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,11 +19,17 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// A node that gives these answers in order. An empty one cuts the connection.
     pub(crate) async fn start(answers: Vec<Vec<u8>>) -> Self {
-        Self::run(|listener, last_request| async move {
+        Self::start_slow(Duration::ZERO, answers).await
+    }
+
+    /// One that takes this long for each answer.
+    pub(crate) async fn start_slow(pause: Duration, answers: Vec<Vec<u8>>) -> Self {
+        Self::run(move |listener, last_request| async move {
             for answer in answers {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let request = read_request(&mut stream).await;
                 *last_request.lock().unwrap() = request;
+                tokio::time::sleep(pause).await;
                 stream.write_all(&answer).await.unwrap();
                 stream.shutdown().await.unwrap();
             }

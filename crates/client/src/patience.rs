@@ -1,0 +1,90 @@
+//! How long an attempt is waited for before another endpoint is asked: learned from the answers of late. Pure.
+//!
+//! A node that hangs takes connections and says nothing. Half of the request's time is a long wait for that, where answers
+//! usually come within a tenth of it. So once enough requests of the same work were answered, an attempt that takes
+//! twice as long as the slowest of them is given up, if the retry budget pays for asking elsewhere. Where that was wrong,
+//! because all nodes have become slower, the slower answers count from then on, and nothing is lost: without another
+//! endpoint that is up, or without budget, the attempt has its time as ever.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Answers that are remembered.
+const KEPT: usize = 64;
+/// Answers that it takes to know what is usual.
+const ENOUGH: usize = 20;
+/// How much longer than the slowest of them an attempt may take.
+const FACTOR: u32 = 2;
+/// Nothing is given up sooner: a pause of this machine or of the network is no sign of a node that hangs.
+const LEAST: Duration = Duration::from_millis(200);
+
+/// The answers of late to requests of one kind of work.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    recent: VecDeque<Answered>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    request_len_bytes: u64,
+    took: Duration,
+}
+
+impl Pace {
+    /// A request of this size was answered after this time.
+    pub(crate) fn note(&mut self, request_len_bytes: u64, took: Duration) {
+        if self.recent.len() == KEPT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Answered { request_len_bytes, took });
+    }
+
+    /// How long an attempt with a request of this size is worth waiting for; `None` where too few like it were answered. A
+    /// large image takes longer than small ones, which tell nothing about it.
+    pub(crate) fn patience(&self, request_len_bytes: u64) -> Option<Duration> {
+        let as_large = |answered: &&Answered| answered.request_len_bytes >= request_len_bytes / 2;
+        if self.recent.iter().filter(as_large).count() < ENOUGH {
+            return None;
+        }
+        let slowest = self.recent.iter().map(|answered| answered.took).max()?;
+        Some((slowest * FACTOR).max(LEAST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_twice_the_slowest_answer_of_late() {
+        let mut pace = Pace::default();
+        for count in 0..ENOUGH as u64 {
+            assert_eq!(pace.patience(100), None, "after {count} answers");
+            pace.note(100, ms(300 + count));
+        }
+        assert_eq!(pace.patience(100), Some(ms(2 * 319)));
+        for _ in 0..KEPT {
+            pace.note(100, ms(150));
+        }
+        assert_eq!(pace.patience(100), Some(ms(300)), "what was long ago is forgotten");
+        for _ in 0..KEPT {
+            pace.note(100, ms(1));
+        }
+        assert_eq!(pace.patience(100), Some(LEAST));
+    }
+
+    #[test]
+    fn small_requests_tell_nothing_about_large_ones() {
+        let mut pace = Pace::default();
+        for _ in 0..KEPT {
+            pace.note(1000, ms(500));
+        }
+        assert_eq!(pace.patience(2001), Some(ms(1000)));
+        assert_eq!(pace.patience(2002), None);
+        assert_eq!(pace.patience(1), Some(ms(1000)), "the slow ones count for it all the same");
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+}
