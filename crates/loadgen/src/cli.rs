@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Endpoint;
 
+use crate::drill::DrillArgs;
 use crate::plan::Mode;
 
 const EXAMPLES: &str = "\
@@ -21,6 +22,9 @@ Examples:
 
   Forty requests arrive each second for a minute, whether answers come or not; a report for programs:
     loadgen --mode mixed --rate 40 --duration 1m --output json
+
+  Kill the leader under load, and see what followed (`loadgen drill --help`):
+    loadgen drill --kind crash
 
 What is counted:
   A request has succeeded when its answer came within the request timeout, retries included, and passed
@@ -45,10 +49,19 @@ command line.";
 ///
 /// The report goes to stdout, everything else to stderr. Ctrl-C ends a run early and reports what was done.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(version, after_help = EXAMPLES, max_term_width = 110, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
+}
+
+/// What is done besides a load run.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Break something under load, and show what followed and when
+    Drill(DrillArgs),
 }
 
 /// The flags of a load run.
@@ -114,7 +127,8 @@ pub(crate) struct LoadArgs {
 
     /// Time for each answer in milliseconds, retries included [default: 5000]
     ///
-    /// A node that has not answered in half of it loses the request to another one that is up.
+    /// A node that has not answered in half of it loses the request to another one that is up; once it is known how
+    /// long answers take, in twice the time of the slowest of them.
     #[arg(long, value_name = "MS", help_heading = "Servers")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
     pub(crate) request_timeout_ms: Option<u64>,
@@ -137,7 +151,7 @@ pub(crate) struct LoadArgs {
 
 /// Form of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
+pub enum Output {
     /// For people
     Text,
     /// One JSON object
@@ -154,7 +168,7 @@ pub(crate) enum AnswerArg {
 }
 
 /// Reads a time such as `30s`, `500ms` or `1m30s`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     const MAX: Duration = Duration::from_secs(7 * 24 * 3600);
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("the time must be more than zero".into()),
@@ -164,7 +178,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
+pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
     const MIN: f64 = 0.001;
     const MAX: f64 = 100_000.0;
     match text.parse::<f64>() {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use client::Endpoint;
 use serde::Deserialize;
 
-/// Largest configuration file that is read.
+/// Largest file that is read for a configuration or a token.
 const MAX_LEN_BYTES: u64 = 1024 * 1024;
 
 /// The part of a configuration file that is used here.
@@ -39,12 +39,7 @@ pub(crate) struct LoadgenSection {
 
 impl ConfigFile {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let read = || -> anyhow::Result<Self> {
-            let mut text = String::new();
-            File::open(path)?.take(MAX_LEN_BYTES + 1).read_to_string(&mut text)?;
-            ensure!(text.len() as u64 <= MAX_LEN_BYTES, "it is larger than {MAX_LEN_BYTES} bytes");
-            Self::parse(&text)
-        };
+        let read = || Self::parse(&read_text(path)?);
         read().with_context(|| format!("cannot use the configuration file {}", path.display()))
     }
 
@@ -60,6 +55,14 @@ impl ConfigFile {
         };
         (!self.nodes.is_empty()).then(|| self.nodes.iter().map(endpoint).collect())
     }
+}
+
+/// Reads a small file.
+pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_LEN_BYTES + 1).read_to_string(&mut text)?;
+    ensure!(text.len() as u64 <= MAX_LEN_BYTES, "it is larger than {MAX_LEN_BYTES} bytes");
+    Ok(text)
 }
 
 #[cfg(test)]

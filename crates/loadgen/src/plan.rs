@@ -27,6 +27,16 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// Its name on the command line and in reports.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Embed => "embed",
+            Self::Extract => "extract",
+            Self::Roundtrip => "roundtrip",
+            Self::Mixed => "mixed",
+        }
+    }
+
     /// What the request with this index does.
     pub(crate) fn task(self, index: u64, secrets: &Secrets) -> Task {
         match self {
@@ -85,6 +95,11 @@ impl Plan {
             None => Model::Closed,
         };
         Self { model, num_clients: args.num_clients, reqs_per_client, duration: args.duration }
+    }
+
+    /// As much as fits until the run is told to end.
+    pub(crate) fn until_told(model: Model, num_clients: u32) -> Self {
+        Self { model, num_clients, reqs_per_client: None, duration: None }
     }
 
     /// The index, unique in the run, of a client's next request, `sent` requests and `elapsed` time into the

@@ -93,12 +93,7 @@ impl Report {
     }
 
     fn summary(&self) -> String {
-        let mode = match self.mode {
-            Mode::Embed => "embed",
-            Mode::Extract => "extract",
-            Mode::Roundtrip => "roundtrip",
-            Mode::Mixed => "mixed",
-        };
+        let mode = self.mode.as_str();
         let load = match self.intended_rate {
             Some(rate) => format!("{rate} requests/s due"),
             None => format!("{} clients", self.num_clients),
@@ -250,6 +245,7 @@ errors, with the first of each kind
                 retried: if result.is_err() { settings.servers.clone() } else { Vec::new() },
                 answer_bytes: 0,
                 latency: Duration::from_micros((number as u64 + 1) * 500),
+                begun: Instant::now(),
                 answered: Instant::now(),
                 result,
             });

@@ -51,6 +51,8 @@ pub(crate) struct Done {
     pub(crate) answer_bytes: u64,
     /// Time from when the request was due to the last answer, less what was done here in between.
     pub(crate) latency: Duration,
+    /// When the request was due.
+    pub(crate) begun: Instant,
     /// When the last answer had arrived.
     pub(crate) answered: Instant,
     pub(crate) result: Result<(), Failure>,
@@ -65,7 +67,15 @@ impl Done {
 
     fn at(answered: Instant, result: Result<(), Failure>) -> Self {
         let retried = Vec::new();
-        Self { node: None, retried, answer_bytes: 0, latency: Duration::ZERO, answered, result }
+        Self {
+            node: None,
+            retried,
+            answer_bytes: 0,
+            latency: Duration::ZERO,
+            begun: answered,
+            answered,
+            result,
+        }
     }
 
     /// Waits for an answer and takes note of how it went.
@@ -127,6 +137,7 @@ impl Requester {
         let now = Instant::now();
         let mut done = Done::at(now, Ok(()));
         done.latency = now - due;
+        done.begun = due;
         done.result = match self.mode.task(index, &self.secrets) {
             Task::Embed => self.embed(index, &mut done).await,
             Task::Extract => {

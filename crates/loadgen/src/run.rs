@@ -1,6 +1,7 @@
 //! A run: when requests start, who sends them, and when all ends.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use client::Client;
@@ -17,6 +18,9 @@ use crate::request::{Done, Requester};
 use crate::settings::Settings;
 use crate::stats::Stats;
 
+/// Samples that are kept: a minute at any rate that one machine can send, in 48 MB.
+const MAX_SAMPLES: usize = 1_000_000;
+
 /// Puts the load on the nodes and says what came of it.
 ///
 /// # Errors
@@ -28,10 +32,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<Report> {
 
     let stopper = tokio::spawn(stop_at_ctrl_c(run.stop.clone()));
     let shown = settings.progress.then(|| tokio::spawn(progress::show(Arc::clone(&run))));
-    match settings.plan.model {
-        Model::Closed => closed(&run).await?,
-        Model::Open { rate, max_in_flight } => open(&run, rate, max_in_flight).await?,
-    }
+    drive(&run).await?;
     let interrupted = run.stop.is_cancelled();
     stopper.abort();
     run.stop.cancel();
@@ -42,7 +43,15 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<Report> {
     Ok(Report::new(&settings, &counts.stats, counts.last_answer - run.start, interrupted))
 }
 
-fn connect(settings: &Settings) -> anyhow::Result<Client> {
+/// Sends requests until the plan is done or the run is told to end; those under way are waited for.
+pub(crate) async fn drive(run: &Arc<Run>) -> anyhow::Result<()> {
+    match run.plan.model {
+        Model::Closed => closed(run).await,
+        Model::Open { rate, max_in_flight } => open(run, rate, max_in_flight).await,
+    }
+}
+
+pub(crate) fn connect(settings: &Settings) -> anyhow::Result<Client> {
     let client = Client::builder(settings.servers.clone())
         .request_timeout(settings.request_timeout)
         .max_retries(settings.max_retries);
@@ -56,6 +65,8 @@ pub(crate) struct Run {
     pub(crate) start: Instant,
     /// Cancelled by Ctrl-C, and when all is done.
     pub(crate) stop: CancellationToken,
+    /// Cancelled when no more requests are to begin: those under way are waited for.
+    pub(crate) ending: CancellationToken,
     requester: Arc<Requester>,
     counts: Mutex<Counts>,
 }
@@ -64,18 +75,43 @@ pub(crate) struct Run {
 struct Counts {
     stats: Stats,
     last_answer: Instant,
+    /// Every request that is over, where somebody wants to know.
+    samples: Option<Vec<Sample>>,
+}
+
+/// When a request began and ended, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sample {
+    pub(crate) begun: Instant,
+    pub(crate) answered: Instant,
+    pub(crate) latency: Duration,
+    pub(crate) succeeded: bool,
 }
 
 impl Run {
     fn new(settings: &Settings, requester: Arc<Requester>) -> Self {
-        let start = Instant::now();
+        let (start, stop) = (Instant::now(), CancellationToken::new());
+        let stats = Stats::new(&settings.servers);
         Self {
             plan: settings.plan,
             start,
-            stop: CancellationToken::new(),
+            ending: stop.child_token(),
+            stop,
             requester,
-            counts: Mutex::new(Counts { stats: Stats::new(&settings.servers), last_answer: start }),
+            counts: Mutex::new(Counts { stats, last_answer: start, samples: None }),
         }
+    }
+
+    /// A run that keeps a sample of every request, for [`Self::take_samples`].
+    pub(crate) fn sampled(settings: &Settings, requester: Arc<Requester>) -> Self {
+        let run = Self::new(settings, requester);
+        run.lock().samples = Some(Vec::new());
+        run
+    }
+
+    /// The samples so far: [`MAX_SAMPLES`] of them at most, later requests are only counted.
+    pub(crate) fn take_samples(&self) -> Vec<Sample> {
+        self.lock().samples.take().unwrap_or_default()
     }
 
     /// Looks at the counts.
@@ -93,6 +129,10 @@ impl Run {
     fn record(&self, done: Done) {
         let mut counts = self.lock();
         counts.last_answer = counts.last_answer.max(done.answered);
+        if let Some(samples) = counts.samples.as_mut().filter(|samples| samples.len() < MAX_SAMPLES) {
+            let Done { begun, answered, latency, .. } = done;
+            samples.push(Sample { begun, answered, latency, succeeded: done.result.is_ok() });
+        }
         counts.stats.record(done);
     }
 
@@ -109,7 +149,7 @@ async fn closed(run: &Arc<Run>) -> anyhow::Result<()> {
         clients.spawn(async move {
             let next = |sent| run.plan.client_request(client, sent, run.start.elapsed());
             let mut sent = 0;
-            while let (Some(index), false) = (next(sent), run.stop.is_cancelled()) {
+            while let (Some(index), false) = (next(sent), run.ending.is_cancelled()) {
                 run.perform(index, Instant::now()).await;
                 sent += 1;
             }
@@ -125,7 +165,7 @@ async fn open(run: &Arc<Run>, rate: f64, max_in_flight: u32) -> anyhow::Result<(
     let mut index = 0;
     while let Some(after) = run.plan.arrival(index, rate) {
         let due = run.start + after;
-        if run.stop.run_until_cancelled(sleep_until(due)).await.is_none() {
+        if run.ending.run_until_cancelled(sleep_until(due)).await.is_none() {
             break;
         }
         match Arc::clone(&places).try_acquire_owned() {
@@ -163,7 +203,6 @@ async fn stop_at_ctrl_c(stop: CancellationToken) {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::time::Duration;
 
     use clap::Parser as _;
 

@@ -14,8 +14,8 @@ use crate::plan::{Mode, Plan};
 use crate::secrets::Secrets;
 
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8081";
-const DEFAULT_REQUEST_TIMEOUT_MS: u64 = 5_000;
-const DEFAULT_MAX_RETRIES: u32 = 2;
+pub(crate) const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const DEFAULT_MAX_RETRIES: u32 = 2;
 /// Largest cover that is read: more than any image within the pixel limit of a node.
 const MAX_COVER_LEN_BYTES: u64 = 512 * 1024 * 1024;
 
@@ -52,8 +52,8 @@ impl Settings {
             None => vec![DEFAULT_SERVER.parse()?],
         };
         let flag_or_file = args.request_timeout_ms.or(file.loadgen.request_timeout_ms);
-        let request_timeout_ms = flag_or_file.unwrap_or(DEFAULT_REQUEST_TIMEOUT_MS);
-        ensure!(request_timeout_ms > 0, "request_timeout_ms must be more than zero");
+        let request_timeout = flag_or_file.map_or(DEFAULT_REQUEST_TIMEOUT, Duration::from_millis);
+        ensure!(!request_timeout.is_zero(), "request_timeout_ms must be more than zero");
         Ok(Self {
             mode: args.mode,
             plan: Plan::new(args),
@@ -65,7 +65,7 @@ impl Settings {
                 AnswerArg::Json => AnswerForm::Json,
             },
             servers,
-            request_timeout: Duration::from_millis(request_timeout_ms),
+            request_timeout,
             max_retries: args.max_retries.or(file.loadgen.max_retries).unwrap_or(DEFAULT_MAX_RETRIES),
             output: args.output,
             progress: !args.no_progress,

@@ -212,6 +212,7 @@ mod tests {
             retried: Vec::new(),
             answer_bytes: 0,
             latency,
+            begun: Instant::now(),
             answered: Instant::now(),
             result,
         }

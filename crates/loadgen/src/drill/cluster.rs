@@ -1,0 +1,231 @@
+//! The nodes of a drill: who leads, who is well, who allows drills.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use client::{Client, ClientError, ClusterStatus, Endpoint};
+use tokio::time::{Instant, sleep};
+
+use super::options::{Options, Target};
+
+/// Time for a node to say how it is.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
+/// How often nodes are asked while they are waited for.
+const POLL: Duration = Duration::from_millis(50);
+/// How long nodes may take to be well again.
+const WELL_WITHIN: Duration = Duration::from_secs(60);
+/// How long a cluster may take to name a leader at the end.
+const LEADER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A node and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) id: String,
+    pub(super) endpoint: Endpoint,
+}
+
+/// The nodes of the cluster.
+#[derive(Debug, Clone)]
+pub(super) struct Cluster {
+    /// Asks one node at a time, once.
+    pub(super) client: Client,
+    pub(super) nodes: Vec<Node>,
+}
+
+/// What all nodes agree on while they are well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) leader: String,
+    pub(super) term: u64,
+}
+
+impl Cluster {
+    /// Finds the nodes at the addresses given.
+    ///
+    /// # Errors
+    /// If one does not answer, or the cluster has others.
+    pub(super) async fn find(options: &Options) -> anyhow::Result<Self> {
+        let endpoints = options.settings.servers.clone();
+        let mut builder = Client::builder(endpoints.clone()).request_timeout(ASK_WITHIN);
+        if let Some(token) = &options.admin_token {
+            builder = builder.admin_token(token.clone());
+        }
+        let client = builder.build()?;
+        let mut nodes = Vec::new();
+        let mut named = Vec::new();
+        for endpoint in endpoints {
+            let status = client.status_of(&endpoint).await;
+            let status = status.with_context(|| {
+                format!(
+                    "a drill begins with all nodes; {endpoint} does not tell its status. Start three nodes with \
+                     `server demo`, or name those that run with --server-list"
+                )
+            })?;
+            named.extend(status.nodes.into_iter().map(|node| node.id));
+            nodes.push(Node { id: status.node_id, endpoint });
+        }
+        if let Some(missing) = named.iter().find(|id| nodes.iter().all(|node| node.id != **id)) {
+            bail!("{missing} belongs to the cluster and is not in the list of servers: give all nodes");
+        }
+        Ok(Self { client, nodes })
+    }
+
+    /// Succeeds when every node lets itself be broken. Ending a drill where there is none is the harmless way to ask.
+    pub(super) async fn check_drills_allowed(&self) -> anyhow::Result<()> {
+        for Node { id, endpoint } in &self.nodes {
+            let Err(error) = self.client.restore(endpoint).await else { continue };
+            let how = match error.kind().as_str().as_ref() {
+                "fault_injection_off" => {
+                    "start it with --enable-fault-injection, or with STEG_FAULT_INJECTION=1 in its environment \
+                     (`server demo` does)"
+                }
+                "token_required" | "token_wrong" => {
+                    "from another machine it takes the admin token: --admin-token-file FILE"
+                }
+                _ => "see the cause",
+            };
+            return Err(anyhow::Error::new(error).context(format!("{id} does not allow drills; {how}")));
+        }
+        Ok(())
+    }
+
+    /// Who leads, if every node answers and finds every node healthy; otherwise what is missing.
+    pub(super) async fn standing(&self) -> Result<Standing, String> {
+        let mut agreed: Option<Standing> = None;
+        for Node { id, endpoint } in &self.nodes {
+            let told = |error: &ClientError| format!("{id} does not answer ({})", error.kind());
+            let status = self.client.status_of(endpoint).await.map_err(|error| told(&error))?;
+            self.client
+                .readyz(endpoint)
+                .await
+                .map_err(|error| format!("{id} takes no requests yet ({})", error.kind()))?;
+            let standing = of_status(&status)?;
+            let first = agreed.get_or_insert_with(|| standing.clone());
+            if *first != standing {
+                return Err(format!("{id} and {} do not agree on a leader yet", self.nodes[0].id));
+            }
+        }
+        agreed.ok_or_else(|| "there is no node".to_owned())
+    }
+
+    /// Waits until all nodes are well, and gives the moment and who leads then.
+    pub(super) async fn wait_well(&self) -> Result<(Instant, Standing), String> {
+        let deadline = Instant::now() + WELL_WITHIN;
+        loop {
+            match self.standing().await {
+                Ok(standing) => return Ok((Instant::now(), standing)),
+                Err(missing) if Instant::now() >= deadline => {
+                    return Err(format!(
+                        "not all nodes are well after {} s: {missing}",
+                        WELL_WITHIN.as_secs()
+                    ));
+                }
+                Err(_) => sleep(POLL).await,
+            }
+        }
+    }
+
+    /// The leader that every node names that answers; `None` where there is none in time.
+    pub(super) async fn final_leader(&self) -> Option<String> {
+        let deadline = Instant::now() + LEADER_WITHIN;
+        while Instant::now() < deadline {
+            let mut named = Vec::new();
+            for node in &self.nodes {
+                if let Ok(status) = self.client.status_of(&node.endpoint).await {
+                    named.push(status.leader_id.filter(|_| status.quorum));
+                }
+            }
+            named.dedup();
+            if let [Some(leader)] = named.as_slice() {
+                return Some(leader.clone());
+            }
+            sleep(POLL).await;
+        }
+        None
+    }
+
+    /// Ends whatever drill a node may be under. One that cannot be asked has ended already, or ends by itself.
+    pub(super) async fn restore_all(&self) {
+        for node in &self.nodes {
+            let _ = self.client.restore(&node.endpoint).await;
+        }
+    }
+
+    /// Who is to fail.
+    ///
+    /// # Errors
+    /// If there is no such node.
+    pub(super) fn target(&self, target: &Target, standing: &Standing) -> anyhow::Result<&Node> {
+        let found = self.nodes.iter().find(|node| match target {
+            Target::Leader => node.id == standing.leader,
+            Target::Follower => node.id != standing.leader,
+            Target::Node(name) => node.id == *name,
+        });
+        let names: Vec<_> = self.nodes.iter().map(|node| node.id.as_str()).collect();
+        found.with_context(|| format!("--target takes `leader`, `follower` or one of {}", names.join(", ")))
+    }
+
+    /// All nodes, the leader last.
+    pub(super) fn leader_last(&self, standing: &Standing) -> Vec<Node> {
+        let mut nodes = self.nodes.clone();
+        nodes.sort_by_key(|node| node.id == standing.leader);
+        nodes
+    }
+
+    /// Succeeds when all is well.
+    pub(super) async fn check_well(&self) -> anyhow::Result<Standing> {
+        let standing = self.standing().await.map_err(anyhow::Error::msg);
+        let standing = standing.context("a drill begins with all nodes well")?;
+        ensure!(self.nodes.len() > 1, "a drill takes a cluster: one node alone has nobody to take over");
+        Ok(standing)
+    }
+}
+
+fn of_status(status: &ClusterStatus) -> Result<Standing, String> {
+    let by = &status.node_id;
+    if let Some(node) = status.nodes.iter().find(|node| !node.healthy) {
+        return Err(format!("{by} does not hear {}", node.id));
+    }
+    match status.leader_id.clone().filter(|_| status.quorum) {
+        Some(leader) => Ok(Standing { leader, term: status.term }),
+        None => Err(format!("{by} knows no leader")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_role_or_a_name() {
+        let cluster = cluster();
+        let standing = Standing { leader: "n2".into(), term: 3 };
+        let check = |target: &str, expected: Result<&str, &str>| {
+            let target = target.parse().unwrap_or(Target::Leader);
+            let found = cluster.target(&target, &standing).map(|node| node.id.as_str());
+            let found = found.map_err(|error| error.to_string());
+            assert_eq!(found.as_ref().map(|id| *id).map_err(String::as_str), expected);
+        };
+        check("leader", Ok("n2"));
+        check("follower", Ok("n1"));
+        check("n3", Ok("n3"));
+        check("n4", Err("--target takes `leader`, `follower` or one of n1, n2, n3"));
+        let order: Vec<_> = cluster.leader_last(&standing).into_iter().map(|node| node.id).collect();
+        assert_eq!(order, ["n1", "n3", "n2"]);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_not_there_is_named_with_what_to_do() {
+        let refusing = vec!["http://127.0.0.1:1".parse().unwrap()];
+        let options = Options::new(super::super::Kind::Crash, refusing);
+        let error = Cluster::find(&options).await.unwrap_err().to_string();
+        assert!(error.contains("http://127.0.0.1:1") && error.contains("server demo"), "{error}");
+    }
+
+    fn cluster() -> Cluster {
+        let node = |id: &str| Node { id: id.into(), endpoint: format!("http://{id}").parse().unwrap() };
+        let nodes = vec![node("n1"), node("n2"), node("n3")];
+        let client = Client::builder(nodes.iter().map(|node| node.endpoint.clone())).build().unwrap();
+        Cluster { client, nodes }
+    }
+}

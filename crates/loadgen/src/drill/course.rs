@@ -1,0 +1,131 @@
+//! The course of a drill: the fault or faults, and what is waited for afterwards.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use client::{ClientError, FailAction};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::cluster::{Cluster, Node, Standing};
+use super::options::{Kind, Options};
+use super::play::tell;
+use super::records::Step;
+
+/// A node ends a fault by itself this much later than it is to be ended, should nobody end it.
+const SPARE: Duration = Duration::from_secs(10);
+/// Between a restarted node that is well again and the restart of the next one: as long as a fault is looked at.
+const BETWEEN_RESTARTS: Duration = Duration::from_secs(1);
+
+/// What was done, and what went wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    pub(super) steps: Vec<Step>,
+    pub(super) problems: Vec<String>,
+}
+
+/// Does what the options say, and waits for the end of the time after it.
+///
+/// # Errors
+/// If a node refuses to fail, or cannot be restored.
+pub(super) async fn run(options: &Options, cluster: &Cluster, standing: Standing) -> anyhow::Result<Course> {
+    if options.kind == Kind::RollingRestart {
+        return rolling_restart(options, cluster, standing).await;
+    }
+    let target = cluster.target(&options.target, &standing)?;
+    let mut step = fail(cluster, target, &standing, options.kind, options.fault_duration).await?;
+    if options.kind.has_duration() {
+        let end = step.fault + options.fault_duration;
+        sleep_until(end).await;
+        step.ended = Some(match options.kind {
+            // It wakes by itself.
+            Kind::Hang => end,
+            _ => restore(cluster, target).await?,
+        });
+    }
+    let mut course = Course::default();
+    let all_wait = sleep_until(step.fault + options.after);
+    if options.kind == Kind::Crash && !options.expects_return {
+        all_wait.await;
+    } else {
+        let ((), well) = tokio::join!(all_wait, cluster.wait_well());
+        course.note_well(&mut step, well);
+    }
+    course.steps.push(step);
+    Ok(course)
+}
+
+/// Every node in turn, each once the one before is well again; the last one leads.
+async fn rolling_restart(
+    options: &Options,
+    cluster: &Cluster,
+    mut standing: Standing,
+) -> anyhow::Result<Course> {
+    let mut course = Course::default();
+    for (number, node) in cluster.leader_last(&standing).iter().enumerate() {
+        if number > 0 {
+            sleep(BETWEEN_RESTARTS).await;
+        }
+        let mut step = fail(cluster, node, &standing, options.kind, Duration::ZERO).await?;
+        let well = cluster.wait_well().await;
+        if let Ok((_, later)) = &well {
+            standing = later.clone();
+        }
+        course.note_well(&mut step, well);
+        course.steps.push(step);
+        if !course.problems.is_empty() {
+            return Ok(course);
+        }
+    }
+    if let Some(last) = course.steps.last() {
+        sleep_until(last.fault + options.after).await;
+    }
+    Ok(course)
+}
+
+impl Course {
+    fn note_well(&mut self, step: &mut Step, well: Result<(Instant, Standing), String>) {
+        match well {
+            Ok((at, _)) => step.well = Some(at),
+            Err(problem) => self.problems.push(problem),
+        }
+    }
+}
+
+async fn fail(
+    cluster: &Cluster,
+    node: &Node,
+    standing: &Standing,
+    kind: Kind,
+    duration: Duration,
+) -> anyhow::Result<Step> {
+    let role = if node.id == standing.leader { "the leader" } else { "a follower" };
+    tell(&format!("{}: {}, {role}", kind.as_str(), node.id));
+    let action = match kind {
+        Kind::Crash => FailAction::Crash,
+        Kind::Pause => FailAction::Pause(Some(duration + SPARE)),
+        Kind::Partition => FailAction::Partition(Some(duration + SPARE)),
+        Kind::Hang => FailAction::Hang(duration),
+        Kind::RollingRestart => FailAction::Restart,
+    };
+    let after_ms = match cluster.client.fail(&node.endpoint, action).await {
+        Ok(answer) => answer.after_ms,
+        // It was faster than its last words.
+        Err(ClientError::ConnectionLost { .. }) if kind == Kind::Crash => 0,
+        Err(error) => return Err(error).with_context(|| format!("{} does not fail", node.id)),
+    };
+    Ok(Step {
+        node_id: node.id.clone(),
+        leader: standing.leader.clone(),
+        term: standing.term,
+        fault: Instant::now() + Duration::from_millis(after_ms),
+        ended: None,
+        well: None,
+    })
+}
+
+async fn restore(cluster: &Cluster, node: &Node) -> anyhow::Result<Instant> {
+    tell(&format!("restoring {}", node.id));
+    let restored = cluster.client.restore(&node.endpoint).await;
+    restored.with_context(|| format!("{} cannot be restored; it comes back by itself soon", node.id))?;
+    Ok(Instant::now())
+}

@@ -1,0 +1,86 @@
+//! A whole drill, from the look at the nodes to the report.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::cluster::{Cluster, Standing};
+use super::course;
+use super::options::Options;
+use super::records::Records;
+use super::report::Report;
+use super::watch::Watch;
+use super::writer::Writer;
+use crate::request::Requester;
+use crate::run::{Run, connect, drive};
+
+/// Does the drill and says what followed. When `stop` comes first, the fault is ended and the drill given up.
+///
+/// # Errors
+/// If the nodes are not well beforehand or do not allow drills, if one does not fail as asked, and at `stop`.
+pub async fn run(options: Options, stop: impl Future<Output = ()>) -> anyhow::Result<Report> {
+    let cluster = Cluster::find(&options).await?;
+    let standing = cluster.check_well().await?;
+    cluster.check_drills_allowed().await?;
+    cluster.target(&options.target, &standing)?;
+    tell(&format!(
+        "{} nodes, all well; {} leads in term {}",
+        cluster.nodes.len(),
+        standing.leader,
+        standing.term
+    ));
+    let report = tokio::select! {
+        report = play(&options, &cluster, standing) => report,
+        () = stop => {
+            cluster.restore_all().await;
+            bail!("interrupted; the nodes were told to end the drill")
+        }
+    };
+    if report.is_err() {
+        cluster.restore_all().await;
+    }
+    report
+}
+
+/// Says on stderr what is being done.
+pub(super) fn tell(text: &str) {
+    // Nobody may be listening any more: the drill goes on.
+    let _ = writeln!(std::io::stderr().lock(), "drill: {text}");
+}
+
+async fn play(options: &Options, cluster: &Cluster, standing: Standing) -> anyhow::Result<Report> {
+    let watch = Watch::begin(cluster).await?;
+    let settings = &options.settings;
+    let requester = Requester::prepare(settings, connect(settings)?).await?;
+    let run = Arc::new(Run::sampled(settings, requester));
+    let writer = Writer::begin(options)?;
+    let started = Instant::now();
+    let load = AbortOnDropHandle::new(tokio::spawn({
+        let run = Arc::clone(&run);
+        async move { drive(&run).await }
+    }));
+    tell(&format!("load for {} before the fault", humantime::format_duration(options.before)));
+    sleep(options.before).await;
+    let mut course = course::run(options, cluster, standing).await?;
+    tell("ending the load");
+    run.ending.cancel();
+    load.await.context("the load failed")??;
+    let (writes, writes_ended, read_back) = writer.finish().await?;
+    let final_leader = cluster.final_leader().await;
+    let records = Records {
+        node_ids: cluster.nodes.iter().map(|node| node.id.clone()).collect(),
+        started,
+        steps: std::mem::take(&mut course.steps),
+        seen: watch.seen(),
+        samples: run.take_samples(),
+        writes,
+        writes_ended,
+        read_back,
+        final_leader,
+        problems: course.problems,
+    };
+    Ok(run.with_stats(|stats| Report::new(options, records, stats)))
+}

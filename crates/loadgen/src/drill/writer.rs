@@ -1,0 +1,99 @@
+//! A write to the cluster every 10 ms, whether earlier ones are answered or not, and the look at the last one.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use client::{Client, PutOptions};
+use serde_json::Value;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::options::Options;
+use super::records::{ReadBack, Write};
+
+/// The setting that is written.
+const KEY: &str = "note.drill";
+/// Between two writes.
+pub(super) const EVERY: Duration = Duration::from_millis(10);
+/// Writes under way at most: a cluster without a leader is not buried under them, and one that has a leader again has
+/// them behind it at once.
+const MAX_UNDER_WAY: usize = 32;
+/// More than fit into the time for a write: the time decides, so that an election is waited out.
+const MAX_RETRIES: u32 = 1000;
+
+/// The writer; it ends with this value.
+#[derive(Debug)]
+pub(super) struct Writer {
+    client: Client,
+    stop: CancellationToken,
+    task: JoinHandle<Vec<Write>>,
+}
+
+impl Writer {
+    /// Begins to write.
+    pub(super) fn begin(options: &Options) -> anyhow::Result<Self> {
+        let settings = &options.settings;
+        let mut builder = Client::builder(settings.servers.clone())
+            .request_timeout(settings.request_timeout)
+            .max_retries(MAX_RETRIES);
+        if let Some(token) = &options.admin_token {
+            builder = builder.admin_token(token.clone());
+        }
+        let client = builder.build()?;
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(write_all(client.clone(), stop.clone()));
+        Ok(Self { client, stop, task })
+    }
+
+    /// Sends no more, waits for those under way, and gives all of them with the moment at which the last one was sent.
+    pub(super) async fn finish(mut self) -> anyhow::Result<(Vec<Write>, Instant, ReadBack)> {
+        self.stop.cancel();
+        let ended = Instant::now();
+        let writes = (&mut self.task).await.context("the writer failed")?;
+        let read_back = match self.client.setting(KEY).await {
+            Ok(setting) => {
+                let value = setting.value.as_str().unwrap_or_default().to_owned();
+                ReadBack::Found { version: setting.version, value }
+            }
+            Err(error) => ReadBack::Failed(error.to_string()),
+        };
+        Ok((writes, ended, read_back))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn write_all(client: Client, stop: CancellationToken) -> Vec<Write> {
+    let drill = rand::random::<u64>();
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut under_way = JoinSet::new();
+    let mut writes = Vec::new();
+    let mut number = 0_u64;
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        while let Some(Ok(write)) = under_way.try_join_next() {
+            writes.push(write);
+        }
+        if under_way.len() < MAX_UNDER_WAY {
+            number += 1;
+            under_way.spawn(write(client.clone(), format!("write {number} of drill {drill:016x}")));
+        }
+    }
+    while let Some(Ok(write)) = under_way.join_next().await {
+        writes.push(write);
+    }
+    writes
+}
+
+async fn write(client: Client, value: String) -> Write {
+    let sent = Instant::now();
+    let options = PutOptions { operator: Some("drill".to_owned()), ..PutOptions::default() };
+    let written = client.put_setting(KEY, &Value::String(value.clone()), &options).await;
+    let version = written.ok().map(|setting| setting.version);
+    Write { sent, answered: Instant::now(), value, version }
+}
