@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 8] = [
     ("stego", &[]),
     ("client", &[]),
     ("control-plane", &[]),
-    ("server", &["client", "control-plane", "stego"]),
+    ("server", &["client", "control-plane", "loadgen", "stego"]),
     ("loadgen", &["client", "stego"]),
     ("stegctl", &["client", "stego"]),
     ("testkit", &["client", "stego"]),

@@ -31,6 +31,7 @@ Examples:
   server --config config/cluster.yaml --node-id n2
   NODE_ID=n1 CONFIG_PATH=config/cluster.yaml server
   server demo
+  server demo --drill crash
   server check-config --config config/cluster.yaml --set limits.pixel_queue=8
 
 SIGTERM and Ctrl-C stop the node once its requests are answered, or after limits.drain_timeout_ms; a second \

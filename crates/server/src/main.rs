@@ -40,6 +40,7 @@ use control_plane::{Bootstrap, ControlPlane, Options};
 use app::{AfterStop, App, Parts};
 use cli::{Cli, Command, Start};
 use config::{BootstrapConfig, Config, LogConfig, LogFormat, NodeConfig};
+use demo::Outcome;
 use figures::Figures;
 use http::Access;
 
@@ -59,7 +60,11 @@ fn main() -> ExitCode {
     }
     let outcome = match cli.command {
         Some(Command::CheckConfig) => cli.options.check(env).map_err(Into::into).and_then(print_config),
-        Some(Command::Demo(options)) => demo::run(options),
+        Some(Command::Demo(options)) => match demo::run(options) {
+            // A drill has said on standard output what did not go as it should.
+            Ok(Outcome::DrillFailed) => return ExitCode::FAILURE,
+            outcome => outcome.map(|_| ()),
+        },
         None => cli.options.resolve(env).map_err(Into::into).and_then(run_node),
     };
     match outcome {

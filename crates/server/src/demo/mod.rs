@@ -1,8 +1,8 @@
 //! `server demo`: three real nodes on this machine from one command, stopped together.
 //!
 //! Each node is a process of this same binary with a data directory and a log of its own, so that whatever can be done
-//! to a node on another machine can be done to these. A node that dies is reported and not restarted. None outlives
-//! the demo: they are stopped with it, and the system kills them when it is killed ([`stop_with_parent`]).
+//! to a node on another machine can be done to these. A node that dies is reported and not restarted, unless a drill
+//! killed it. None outlives the demo: they are stopped with it, and the system kills them when it is killed ([`stop_with_parent`]).
 
 mod nodes;
 mod parent;
@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use loadgen::drill::{Kind, Output};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -19,6 +20,9 @@ use nodes::Demo;
 use plan::{Plan, check_ports};
 
 pub(crate) use parent::stop_with_parent;
+
+/// Threads for the load of a drill. The nodes need the machine more.
+const WORKERS: usize = 2;
 
 /// Three nodes on this machine, stopped together by Ctrl-C.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,32 +42,63 @@ pub(crate) struct DemoOptions {
     /// Port of n1 for the other nodes; n2 and n3 take the next two
     #[arg(long, value_name = "PORT", default_value_t = 5001)]
     raft_port: u16,
+    /// Break something under load, print what followed, stop the nodes; `loadgen drill --help` explains the report
+    ///
+    /// The report goes to standard output, everything else to standard error. Exit code 0 when no request failed, no
+    /// acknowledged write was lost and the cluster has a leader at the end.
+    #[arg(long, value_enum, value_name = "KIND")]
+    drill: Option<Kind>,
+    /// Form of the drill's report
+    #[arg(long, value_enum, default_value_t = Output::Text, requires = "drill")]
+    output: Output,
 }
 
-/// Runs the demo until Ctrl-C or SIGTERM. To be called on the main thread: the system takes the end of the thread that
-/// starts a process for the end of the parent.
+/// How a demo ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// By a signal, or after a drill that went well.
+    Ended,
+    /// After a drill that did not.
+    DrillFailed,
+}
+
+/// Runs the demo until Ctrl-C or SIGTERM, or until its drill is over. To be called on the main thread: the system takes the
+/// end of the thread that starts a process for the end of the parent.
 ///
 /// # Errors
-/// When the nodes cannot be started, do not become a cluster in time, or have all ended.
-pub(crate) fn run(options: DemoOptions) -> anyhow::Result<()> {
+/// When the nodes cannot be started, do not become a cluster in time, or have all ended, or when the drill cannot be done.
+pub(crate) fn run(options: DemoOptions) -> anyhow::Result<Outcome> {
     let plan = Plan::new(&options)?;
     let _lock = plan.prepare(options.fresh)?;
     check_ports(&plan.nodes)?;
     plan.write_config()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // The nodes are started by this thread, which blocks on what follows; a drill's load runs on the others.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let mut stop = stop_signals()?;
         let mut demo = Demo::start(&plan)?;
         let outcome = tokio::select! {
-            outcome = demo.serve() => outcome,
-            _ = stop.recv() => Ok(()),
+            outcome = serve(&mut demo, &options) => outcome,
+            _ = stop.recv() => Ok(options.drill.map_or(Outcome::Ended, |_| Outcome::DrillFailed)),
         };
         demo.stop(&mut stop).await;
         outcome
-    })
+    });
+    // Requests that were cut off may have left work on blocking threads: it is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(demo: &mut Demo<'_>, options: &DemoOptions) -> anyhow::Result<Outcome> {
+    let Some(kind) = options.drill else { return demo.serve().await.map(|()| Outcome::Ended) };
+    let report = demo.drill(kind).await?;
+    let text = report.render(options.output)?;
+    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write the report")?;
+    Ok(if report.is_success() { Outcome::Ended } else { Outcome::DrillFailed })
 }
 
 /// A signal each time somebody wants the demo to end.
@@ -82,8 +117,21 @@ fn stop_signals() -> anyhow::Result<mpsc::Receiver<()>> {
     Ok(receiver)
 }
 
-/// Says something on standard output. Nobody may be listening any more: the demo goes on.
-fn say(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+/// Where the demo says what it does. Nobody may be listening any more: it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Voice {
+    /// On standard output.
+    Out,
+    /// On standard error, where standard output is for a report.
+    Err,
+}
+
+impl Voice {
+    fn say(self, text: &str) {
+        let say = |stream: &mut dyn std::io::Write| writeln!(stream, "{text}").and_then(|()| stream.flush());
+        let _ = match self {
+            Self::Out => say(&mut std::io::stdout().lock()),
+            Self::Err => say(&mut std::io::stderr().lock()),
+        };
+    }
 }

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use client::{Client, ClusterStatus};
+use loadgen::drill;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::parent::STOP_WITH_PARENT;
 use super::plan::{NODE_IDS, NodePlan, Plan, quoted};
-use super::say;
 
 /// What the environment may say to a node started by hand, and must not say to these.
 const NOT_FOR_NODES: [&str; 7] = [
@@ -32,6 +32,8 @@ const NOT_FOR_NODES: [&str; 7] = [
 const START_DEADLINE: Duration = Duration::from_secs(30);
 /// How long nodes may take to stop before they are killed: longer than they drain.
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
+/// How long a node that a drill killed stays away: the others go on without it, and that shows.
+const RESTART_AFTER: Duration = Duration::from_secs(3);
 /// How often processes are looked at, and nodes while they start.
 const POLL: Duration = Duration::from_millis(100);
 /// How long a node may take to tell its status.
@@ -76,12 +78,11 @@ impl<'a> Demo<'a> {
 
     /// Waits until the nodes are a cluster, says so, and then watches them until none is left.
     pub(super) async fn serve(&mut self) -> anyhow::Result<()> {
-        say("starting three nodes …");
         let leader = self.wait_for_cluster().await?;
-        say(&self.welcome(&leader));
+        self.say(&self.welcome(&leader));
         loop {
             for Ended { node, status, .. } in self.ended()? {
-                say(&format!(
+                self.say(&format!(
                     "{} ended ({status}); the others go on. To start it again:\n  {}\nStarted by hand, it does not \
                      stop with the demo.",
                     node.id,
@@ -93,8 +94,47 @@ impl<'a> Demo<'a> {
         }
     }
 
+    /// Waits until the nodes are a cluster, and lets one or all of them fail under load. One that died is started again a
+    /// little later, as an operator would.
+    pub(super) async fn drill(&mut self, kind: drill::Kind) -> anyhow::Result<drill::Report> {
+        self.wait_for_cluster().await?;
+        let servers = self.plan.nodes.iter().map(|node| node.endpoint.clone()).collect();
+        // A signal ends the demo, and with it the nodes: there is nothing to restore.
+        let drill = drill::run(drill::Options::new(kind, servers).expect_return(), std::future::pending());
+        tokio::select! {
+            report = drill => report,
+            error = self.keep_running() => Err(error),
+        }
+    }
+
+    /// Starts nodes again that have ended, until that fails.
+    async fn keep_running(&mut self) -> anyhow::Error {
+        loop {
+            match self.ended() {
+                Ok(ended) => {
+                    for Ended { node, status, .. } in ended {
+                        self.say(&format!("{} ended ({status})", node.id));
+                        sleep(RESTART_AFTER).await;
+                        self.say(&format!("starting {} again", node.id));
+                        match Running::start(self.plan, node) {
+                            Ok(running) => self.running.push(running),
+                            Err(error) => return error.context(format!("cannot start {} again", node.id)),
+                        }
+                    }
+                }
+                Err(error) => return error,
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    fn say(&self, text: &str) {
+        self.plan.voice.say(text);
+    }
+
     /// Waits until all nodes name the same leader, and gives its name.
     async fn wait_for_cluster(&mut self) -> anyhow::Result<String> {
+        self.say("starting three nodes …");
         let deadline = Instant::now() + START_DEADLINE;
         let mut said = String::new();
         loop {
@@ -114,7 +154,7 @@ impl<'a> Demo<'a> {
                 self.plan.nodes[0].log.with_file_name("phase1-*.log").display()
             );
             if waits_for != said {
-                say(&format!("waiting: {waits_for}"));
+                self.say(&format!("waiting: {waits_for}"));
                 said = waits_for;
             }
             sleep(POLL).await;
@@ -154,7 +194,7 @@ impl<'a> Demo<'a> {
         if self.running.is_empty() {
             return;
         }
-        say("stopping the nodes …");
+        self.say("stopping the nodes …");
         for node in &self.running {
             node.signal(Signal::TERM);
         }
@@ -169,10 +209,10 @@ impl<'a> Demo<'a> {
             _ = signals.recv() => false,
         };
         if in_time && self.running.is_empty() {
-            say("stopped");
+            self.say("stopped");
         } else {
             let ids: Vec<_> = self.running.iter().map(|node| node.plan.id).collect();
-            say(&format!("killing {}", ids.join(", ")));
+            self.say(&format!("killing {}", ids.join(", ")));
         }
     }
 

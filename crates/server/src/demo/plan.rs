@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use client::Endpoint;
 
-use super::DemoOptions;
+use super::{DemoOptions, Voice};
 
 /// The nodes of a demo.
 pub(super) const NODE_IDS: [&str; 3] = ["n1", "n2", "n3"];
@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub(super) program: PathBuf,
     pub(super) data_dir: PathBuf,
     pub(super) nodes: Vec<NodePlan>,
+    /// Where the demo says what it does.
+    pub(super) voice: Voice,
 }
 
 /// One node of it.
@@ -61,7 +63,8 @@ impl Plan {
         let apart = options.http_port.abs_diff(options.raft_port);
         ensure!(usize::from(apart) >= nodes.len(), "--http-port and --raft-port must be three or more apart");
         let program = std::env::current_exe().context("cannot tell where this program is")?;
-        Ok(Self { program, data_dir, nodes })
+        let voice = if options.drill.is_some() { Voice::Err } else { Voice::Out };
+        Ok(Self { program, data_dir, nodes, voice })
     }
 
     fn config_file(&self) -> PathBuf {
@@ -252,6 +255,7 @@ nodes:
 
     fn options(http_port: u16, raft_port: u16) -> DemoOptions {
         let (data_dir, log_dir) = ("data/demo".into(), "/tmp".into());
-        DemoOptions { data_dir, fresh: false, log_dir, http_port, raft_port }
+        let output = loadgen::drill::Output::Text;
+        DemoOptions { data_dir, fresh: false, log_dir, http_port, raft_port, drill: None, output }
     }
 }
