@@ -12,8 +12,12 @@ use super::options::{Options, Target};
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 /// How often nodes are asked while they are waited for.
 const POLL: Duration = Duration::from_millis(50);
+/// How long a node that is gone may seem to be there.
+const SEEMS_WELL_WITHIN: Duration = Duration::from_secs(2);
 /// How long nodes may take to be well again.
 const WELL_WITHIN: Duration = Duration::from_secs(60);
+/// How long they may take before a drill.
+const WELL_SOON_WITHIN: Duration = Duration::from_secs(10);
 /// How long a cluster may take to name a leader at the end.
 const LEADER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -108,17 +112,27 @@ impl Cluster {
         agreed.ok_or_else(|| "there is no node".to_owned())
     }
 
+    /// Waits until it shows that not all nodes are well: right after a fault they may still seem so. Not for long, as a node
+    /// may be back before that was seen.
+    pub(super) async fn wait_unwell(&self, fault: Instant) {
+        let deadline = fault + SEEMS_WELL_WITHIN;
+        while Instant::now() < deadline && self.standing().await.is_ok() {
+            sleep(POLL).await;
+        }
+    }
+
     /// Waits until all nodes are well, and gives the moment and who leads then.
     pub(super) async fn wait_well(&self) -> Result<(Instant, Standing), String> {
-        let deadline = Instant::now() + WELL_WITHIN;
+        self.wait_well_within(WELL_WITHIN).await
+    }
+
+    async fn wait_well_within(&self, limit: Duration) -> Result<(Instant, Standing), String> {
+        let deadline = Instant::now() + limit;
         loop {
             match self.standing().await {
                 Ok(standing) => return Ok((Instant::now(), standing)),
                 Err(missing) if Instant::now() >= deadline => {
-                    return Err(format!(
-                        "not all nodes are well after {} s: {missing}",
-                        WELL_WITHIN.as_secs()
-                    ));
+                    return Err(format!("not all nodes are well after {} s: {missing}", limit.as_secs()));
                 }
                 Err(_) => sleep(POLL).await,
             }
@@ -172,10 +186,10 @@ impl Cluster {
         nodes
     }
 
-    /// Succeeds when all is well.
+    /// Succeeds when all is well, or is soon: the nodes may just have been started.
     pub(super) async fn check_well(&self) -> anyhow::Result<Standing> {
-        let standing = self.standing().await.map_err(anyhow::Error::msg);
-        let standing = standing.context("a drill begins with all nodes well")?;
+        let standing = self.wait_well_within(WELL_SOON_WITHIN).await.map_err(anyhow::Error::msg);
+        let (_, standing) = standing.context("a drill begins with all nodes well")?;
         ensure!(self.nodes.len() > 1, "a drill takes a cluster: one node alone has nobody to take over");
         Ok(standing)
     }

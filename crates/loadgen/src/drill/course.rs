@@ -47,7 +47,13 @@ pub(super) async fn run(options: &Options, cluster: &Cluster, standing: Standing
     if options.kind == Kind::Crash && !options.expects_return {
         all_wait.await;
     } else {
-        let ((), well) = tokio::join!(all_wait, cluster.wait_well());
+        let well = async {
+            if options.kind == Kind::Crash {
+                cluster.wait_unwell(step.fault).await;
+            }
+            cluster.wait_well().await
+        };
+        let ((), well) = tokio::join!(all_wait, well);
         course.note_well(&mut step, well);
     }
     course.steps.push(step);
@@ -66,6 +72,7 @@ async fn rolling_restart(
             sleep(BETWEEN_RESTARTS).await;
         }
         let mut step = fail(cluster, node, &standing, options.kind, Duration::ZERO).await?;
+        cluster.wait_unwell(step.fault).await;
         let well = cluster.wait_well().await;
         if let Ok((_, later)) = &well {
             standing = later.clone();

@@ -12,7 +12,7 @@ use crate::run::Sample;
 
 /// How long after a fault requests count as during it.
 const DURING: Duration = Duration::from_secs(1);
-/// How far the end of a crashed node's stream may be from when its end was announced.
+/// How far the first sign of a crash may be from when the crash was announced.
 const CRASH_WITHIN: Duration = Duration::from_secs(1);
 
 /// What followed one fault, in milliseconds after it; `None` where it did not happen or was not seen.
@@ -49,13 +49,17 @@ pub(super) fn ms_between(from: Instant, to: Instant) -> f64 {
     if to >= from { ms(to - from) } else { -ms(from - to) }
 }
 
-/// A node that crashed did so when its stream of events broke: that is closer than what it announced.
+/// A node that crashed did so when its stream of events broke, or another node noticed, whichever was seen first: that is
+/// closer than what it announced.
 pub(super) fn refine_crash(step: &mut Step, seen: &[Seen]) {
     let announced = step.fault;
     let near = |at: Instant| at.max(announced) - at.min(announced) < CRASH_WITHIN;
-    let lost = seen.iter().find(|seen| seen.by == step.node_id && seen.what == Sign::Lost && near(seen.at));
-    if let Some(lost) = lost {
-        step.fault = lost.at;
+    let is_sign = |seen: &&Seen| match seen.what {
+        Sign::Lost => seen.by == step.node_id,
+        Sign::Event(_) => seen.by != step.node_id && evidence(step, seen).is_some(),
+    };
+    if let Some(first) = seen.iter().filter(is_sign).map(|seen| seen.at).filter(|at| near(*at)).min() {
+        step.fault = first;
     }
 }
 

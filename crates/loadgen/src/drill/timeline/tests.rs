@@ -105,12 +105,17 @@ fn what_belongs_to_the_next_step_is_left_to_it() {
 }
 
 #[test]
-fn a_crash_is_when_the_stream_broke() {
+fn a_crash_is_when_its_first_sign_came() {
     let mut records = records();
     let at = records.steps[0].fault + 7 * MS;
     let lost = |by: &str, at| Seen { at, by: by.into(), what: Sign::Lost };
-    refine_crash(&mut records.steps[0], &[lost("n2", at - MS), lost("n1", at)]);
+    let missed = |peer: &str, at| Seen { at, by: "n2".into(), what: suspicion(peer) };
+    refine_crash(&mut records.steps[0], &[lost("n2", at - 2 * MS), missed("n3", at - MS), lost("n1", at)]);
     assert_eq!(records.steps[0].fault, at);
+    records.seen = vec![missed("n1", at - MS), lost("n1", at)];
+    refine_crash(&mut records.steps[0], &records.seen);
+    assert_eq!(step_report(&records, 0).detection_ms, Some(0.0), "noticed before the stream broke here");
+    let at = at - MS;
     refine_crash(&mut records.steps[0], &[lost("n1", at + 3000 * MS)]);
     assert_eq!(records.steps[0].fault, at, "that is another end");
 }
