@@ -3,6 +3,9 @@
 //! This module alone decides the choice. Requests begin at the endpoints in turn and pass over those that are
 //! known to be down or busy while others are there. Within one request an endpoint that failed rests before it
 //! is asked again; one that this request has not asked yet is asked before that, whatever is known of it.
+//!
+//! An endpoint may serve all work that it can do alone and be without a quorum. What needs one passes it over then, and
+//! everything else does not.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,15 +20,43 @@ use crate::health::Health;
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     list: Vec<Endpoint>,
-    health: Mutex<Vec<Health>>,
+    known: Mutex<Vec<Known>>,
     next: AtomicUsize,
+}
+
+/// What is known of one endpoint.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// Whether it serves requests at all.
+    node: Health,
+    /// Whether it reaches a quorum for those that need one.
+    quorum: Health,
+}
+
+/// What a request needs of an endpoint, and what its failure tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The node alone.
+    Node,
+    /// A quorum behind it.
+    Quorum,
+}
+
+impl Known {
+    fn avoided_until(&self, need: Need, now: Instant) -> Option<Instant> {
+        let node = self.node.avoided_until(now);
+        match need {
+            Need::Node => node,
+            Need::Quorum => node.max(self.quorum.avoided_until(now)),
+        }
+    }
 }
 
 impl Endpoints {
     /// `list` is not empty.
     pub(crate) fn new(list: Vec<Endpoint>) -> Self {
-        let health = Mutex::new(vec![Health::default(); list.len()]);
-        Self { list, health, next: AtomicUsize::new(0) }
+        let known = Mutex::new(vec![Known::default(); list.len()]);
+        Self { list, known, next: AtomicUsize::new(0) }
     }
 
     pub(crate) fn list(&self) -> &[Endpoint] {
@@ -34,16 +65,17 @@ impl Endpoints {
 
     /// Begins a request, at the endpoint after the one where the last request began. One that is avoided loses its
     /// turn: its share goes to all others, and not to the one behind it.
-    pub(crate) fn turn(&self, now: Instant) -> Turn<'_> {
+    pub(crate) fn turn(&self, need: Need, now: Instant) -> Turn<'_> {
         let take = || self.next.fetch_add(1, Ordering::Relaxed) % self.list.len();
-        let health = self.health.lock().expect("nothing panics while it holds this");
-        let up =
-            (0..self.list.len()).map(|_| take()).find(|&index| health[index].avoided_until(now).is_none());
-        drop(health);
+        let known = self.known.lock().expect("nothing panics while it holds this");
+        let is_up = |index: &usize| known[*index].avoided_until(need, now).is_none();
+        let up = (0..self.list.len()).map(|_| take()).find(is_up);
+        drop(known);
         let next = up.unwrap_or_else(take);
         Turn {
             list: &self.list,
-            health: Some(&self.health),
+            known: Some(&self.known),
+            need,
             rests: vec![Rest::default(); self.list.len()],
             next,
         }
@@ -55,7 +87,8 @@ impl Endpoints {
 pub(crate) struct Turn<'a> {
     list: &'a [Endpoint],
     /// `None`: nothing is known, and nothing is learned.
-    health: Option<&'a Mutex<Vec<Health>>>,
+    known: Option<&'a Mutex<Vec<Known>>>,
+    need: Need,
     rests: Vec<Rest>,
     next: usize,
 }
@@ -79,7 +112,7 @@ impl<'a> Turn<'a> {
     /// A request that only ever asks this endpoint, whatever is known of it.
     pub(crate) fn only(endpoint: &'a Endpoint) -> Self {
         let list = std::slice::from_ref(endpoint);
-        Self { list, health: None, rests: vec![Rest::default()], next: 0 }
+        Self { list, known: None, need: Need::Node, rests: vec![Rest::default()], next: 0 }
     }
 
     pub(crate) fn endpoint(&self, choice: Choice) -> &'a Endpoint {
@@ -107,22 +140,28 @@ impl<'a> Turn<'a> {
     /// The request is sent to this endpoint, which has `patience` to answer.
     pub(crate) fn asked(&mut self, choice: Choice, now: Instant, patience: Duration) {
         self.next = (choice.index + 1) % self.list.len();
-        self.learn(choice, |health| health.asked(now, patience));
+        self.learn(choice, self.need, |health| health.asked(now, patience));
     }
 
     /// The endpoint answered what was sent at `sent`.
     pub(crate) fn answered(&self, choice: Choice, sent: Instant) {
-        self.learn(choice, |health| health.answered(sent));
+        self.learn(choice, self.need, |health| health.answered(sent));
     }
 
-    /// The connection failed, or the endpoint did not answer in time.
-    pub(crate) fn failed(&self, choice: Choice, sent: Instant, now: Instant) {
-        self.learn(choice, |health| health.failed(sent, now));
+    /// The connection failed, or there was no answer in time. An answer that needs a quorum and does not come tells nothing
+    /// of the node alone: it may wait for an election.
+    pub(crate) fn failed(&self, of: Need, choice: Choice, sent: Instant, now: Instant) {
+        self.learn_only(choice, of, |health| health.failed(sent, now));
     }
 
-    /// The endpoint wants no work for this long.
-    pub(crate) fn paused(&self, choice: Choice, now: Instant, pause: Duration) {
-        self.learn(choice, |health| health.paused(now, pause));
+    /// The endpoint wants no such work for this long.
+    pub(crate) fn paused(&self, of: Need, choice: Choice, now: Instant, pause: Duration) {
+        self.learn_only(choice, of, |health| health.paused(now, pause));
+    }
+
+    /// What the request needs.
+    pub(crate) fn need(&self) -> Need {
+        self.need
     }
 
     /// How often the endpoint has failed in this request.
@@ -137,12 +176,23 @@ impl<'a> Turn<'a> {
     }
 
     fn avoided_until(&self, index: usize, now: Instant) -> Option<Instant> {
-        self.health?.lock().expect("nothing panics while it holds this")[index].avoided_until(now)
+        self.known?.lock().expect("nothing panics while it holds this")[index].avoided_until(self.need, now)
     }
 
-    fn learn(&self, choice: Choice, note: impl FnOnce(&mut Health)) {
-        if let Some(health) = self.health {
-            note(&mut health.lock().expect("nothing panics while it holds this")[choice.index]);
+    /// Takes note of the node, and where a quorum is needed of that too.
+    fn learn(&self, choice: Choice, need: Need, note: impl Fn(&mut Health)) {
+        self.learn_only(choice, Need::Node, &note);
+        if need == Need::Quorum {
+            self.learn_only(choice, Need::Quorum, &note);
+        }
+    }
+
+    fn learn_only(&self, choice: Choice, of: Need, note: impl Fn(&mut Health)) {
+        let Some(known) = self.known else { return };
+        let known = &mut known.lock().expect("nothing panics while it holds this")[choice.index];
+        match of {
+            Need::Node => note(&mut known.node),
+            Need::Quorum => note(&mut known.quorum),
         }
     }
 }
@@ -157,7 +207,7 @@ mod tests {
     fn requests_begin_at_the_endpoints_in_turn() {
         let endpoints = three();
         let now = Instant::now();
-        let begun: Vec<_> = (0..4).map(|_| picked(&endpoints.turn(now), now)).collect();
+        let begun: Vec<_> = (0..4).map(|_| picked(&endpoints.turn(Need::Node, now), now)).collect();
         assert_eq!(begun, ["http://a", "http://b", "http://c", "http://a"]);
     }
 
@@ -165,7 +215,7 @@ mod tests {
     fn an_endpoint_that_failed_this_request_is_passed_over_until_all_rest() {
         let endpoints = three();
         let (now, after) = clock();
-        let mut turn = endpoints.turn(now);
+        let mut turn = endpoints.turn(Need::Node, now);
         for (name, rest_ms) in [("http://a", 300), ("http://b", 100), ("http://c", 200)] {
             assert_eq!(picked(&turn, now), name);
             let choice = turn.pick(now);
@@ -184,15 +234,16 @@ mod tests {
     fn a_down_endpoint_is_skipped_by_other_requests_until_its_back_off_is_over() {
         let endpoints = three();
         let (now, after) = clock();
-        let turn = endpoints.turn(now);
-        turn.failed(turn.pick(now), now, now);
-        let begun: Vec<_> = (0..4).map(|_| picked(&endpoints.turn(after(50)), after(50))).collect();
+        let turn = endpoints.turn(Need::Node, now);
+        turn.failed(Need::Node, turn.pick(now), now, now);
+        let begun: Vec<_> =
+            (0..4).map(|_| picked(&endpoints.turn(Need::Node, after(50)), after(50))).collect();
         assert_eq!(begun, ["http://b", "http://c", "http://b", "http://c"], "in equal shares");
 
-        let mut trial = endpoints.turn(after(100));
+        let mut trial = endpoints.turn(Need::Node, after(100));
         assert_eq!(picked(&trial, after(100)), "http://a");
         trial.asked(trial.pick(after(100)), after(100), PATIENCE);
-        let others = (0..3).map(|_| picked(&endpoints.turn(after(101)), after(101)));
+        let others = (0..3).map(|_| picked(&endpoints.turn(Need::Node, after(101)), after(101)));
         assert!(others.into_iter().all(|name| name != "http://a"), "one request tries it");
         trial.answered(trial.pick(after(100)), after(100));
     }
@@ -202,10 +253,10 @@ mod tests {
         let endpoints = three();
         let (now, after) = clock();
         for _ in 0..3 {
-            let turn = endpoints.turn(now);
-            turn.failed(turn.pick(now), now, now);
+            let turn = endpoints.turn(Need::Node, now);
+            turn.failed(Need::Node, turn.pick(now), now, now);
         }
-        let mut turn = endpoints.turn(after(1));
+        let mut turn = endpoints.turn(Need::Node, after(1));
         let mut asked = std::collections::BTreeSet::new();
         for _ in 0..3 {
             let choice = turn.pick(after(1));
@@ -222,14 +273,29 @@ mod tests {
     fn there_is_another_endpoint_while_one_is_up_and_does_not_rest() {
         let endpoints = three();
         let (now, after) = clock();
-        let mut turn = endpoints.turn(now);
+        let mut turn = endpoints.turn(Need::Node, now);
         let first = turn.pick(now);
         assert!(turn.has_other(first, now));
-        turn.paused(Choice { index: 1, ready_at: now }, now, Duration::from_millis(900));
+        turn.paused(Need::Node, Choice { index: 1, ready_at: now }, now, Duration::from_millis(900));
         turn.rest(Choice { index: 2, ready_at: now }, after(500));
         assert!(!turn.has_other(first, now));
         assert!(turn.has_other(first, after(500)));
         assert!(!Turn::only(&endpoints.list()[0]).has_other(first, now));
+    }
+
+    #[test]
+    fn an_endpoint_without_a_quorum_is_passed_over_by_what_needs_one() {
+        let endpoints = three();
+        let (now, after) = clock();
+        let turn = endpoints.turn(Need::Quorum, now);
+        turn.paused(Need::Quorum, turn.pick(now), now, Duration::from_millis(900));
+        let begun = |need, at| (0..4).map(|_| picked(&endpoints.turn(need, at), at)).collect::<Vec<_>>();
+        assert!(!begun(Need::Quorum, after(1)).contains(&"http://a"));
+        assert!(begun(Need::Node, after(1)).contains(&"http://a"));
+        assert!(begun(Need::Quorum, after(900)).contains(&"http://a"));
+        let turn = endpoints.turn(Need::Node, after(901));
+        turn.failed(Need::Node, Choice { index: 1, ready_at: now }, after(901), after(901));
+        assert!(!begun(Need::Quorum, after(902)).contains(&"http://b"), "no quorum without the node");
     }
 
     fn picked<'a>(turn: &Turn<'a>, now: Instant) -> &'a str {

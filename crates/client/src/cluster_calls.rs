@@ -95,7 +95,7 @@ impl Client {
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
     pub async fn fetch_settings(&self) -> Result<Reply<Settings>, ClientError> {
-        self.fetch(&Call::get("/cluster/settings", JSON), cluster::read).await
+        self.fetch(&Call::get("/cluster/settings", JSON).agreed(), cluster::read).await
     }
 
     /// One setting.
@@ -111,7 +111,7 @@ impl Client {
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
     pub async fn fetch_setting(&self, key: &str) -> Result<Reply<Setting>, ClientError> {
-        self.fetch(&Call::get(setting_path(key), JSON), cluster::read).await
+        self.fetch(&Call::get(setting_path(key), JSON).agreed(), cluster::read).await
     }
 
     /// Sets a setting.
@@ -138,7 +138,7 @@ impl Client {
         value: &Value,
         options: &PutOptions,
     ) -> Result<Reply<Setting>, ClientError> {
-        let call = Call::admin(Method::PUT, setting_path(key)).json(json!({ "value": value }));
+        let call = Call::admin(Method::PUT, setting_path(key)).agreed().json(json!({ "value": value }));
         self.fetch(&options.apply(call), cluster::read).await
     }
 
@@ -159,7 +159,7 @@ impl Client {
         key: &str,
         options: &PutOptions,
     ) -> Result<Reply<Setting>, ClientError> {
-        let call = Call::admin(Method::DELETE, setting_path(key));
+        let call = Call::admin(Method::DELETE, setting_path(key)).agreed();
         self.fetch(&options.apply(call), cluster::read).await
     }
 

@@ -5,6 +5,8 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
+use crate::choice::Need;
+
 /// A file to send.
 #[derive(Debug, Clone, Default)]
 pub struct Upload {
@@ -201,6 +203,8 @@ pub(crate) struct Call {
     pub(crate) not_twice: bool,
     /// `None`: a call whose time tells nothing about the next one, such as a write that waits for an election.
     pub(crate) work: Option<Work>,
+    /// What it takes to answer it.
+    pub(crate) need: Need,
     fields: Vec<(&'static str, Field)>,
     json: Option<Value>,
 }
@@ -243,9 +247,15 @@ impl Call {
             is_admin: false,
             not_twice: false,
             work: None,
+            need: Need::Node,
             fields,
             json: None,
         }
+    }
+
+    /// It is answered only with a quorum.
+    pub(crate) fn agreed(self) -> Self {
+        Self { need: Need::Quorum, ..self }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {

@@ -10,7 +10,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::admin_token::AdminToken;
-use crate::choice::{Choice, Endpoints, Turn};
+use crate::choice::{Choice, Endpoints, Need, Turn};
 use crate::endpoints::Endpoint;
 use crate::error::{ClientError, Problem, Refusal};
 use crate::health::back_off;
@@ -64,7 +64,7 @@ impl Sender {
     pub(crate) async fn send(&self, call: &Call) -> Result<RawReply, ClientError> {
         let now = Instant::now();
         self.budget.deposit(now);
-        self.send_in_turn(call, self.endpoints.turn(now), self.max_retries).await
+        self.send_in_turn(call, self.endpoints.turn(call.need, now), self.max_retries).await
     }
 
     /// Sends `call` to this endpoint once.
@@ -130,13 +130,16 @@ impl Sender {
         let now = Instant::now();
         match &result {
             Err(ClientError::Request { .. } | ClientError::Stopped) => {}
-            Err(
-                ClientError::Connect { .. }
-                | ClientError::ConnectionLost { .. }
-                | ClientError::Timeout { .. },
-            ) => turn.failed(choice, sent, now),
-            Err(ClientError::Refused { refusal, .. }) if refusal.is_about_all_work() => {
-                turn.paused(choice, now, refusal.retry_after.unwrap_or(DEFAULT_PAUSE));
+            Err(ClientError::Connect { .. } | ClientError::ConnectionLost { .. }) => {
+                turn.failed(Need::Node, choice, sent, now);
+            }
+            Err(ClientError::Timeout { .. }) => turn.failed(turn.need(), choice, sent, now),
+            Err(ClientError::Refused { refusal, .. }) if refusal.is_temporary() => {
+                let of = if refusal.is_about_all_work() { Need::Node } else { Need::Quorum };
+                turn.paused(of, choice, now, refusal.retry_after.unwrap_or(DEFAULT_PAUSE));
+            }
+            Err(ClientError::Refused { refusal, .. }) if refusal.is_unsettled() => {
+                turn.failed(Need::Quorum, choice, sent, now);
             }
             Ok(_) | Err(_) => turn.answered(choice, sent),
         }
