@@ -108,10 +108,15 @@ fn run_node(start: Start) -> anyhow::Result<()> {
     }
 }
 
-/// Replaces this process by a new one of the same id, arguments and environment. Returns only if that fails.
+/// Replaces this process by a new one of the same id, name, arguments and environment. Returns only if that fails.
 fn execute_anew(program: &Path) -> anyhow::Error {
     info!("starting anew");
-    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    let mut words = std::env::args_os();
+    let mut command = std::process::Command::new(program);
+    if let Some(name) = words.next() {
+        command.arg0(name);
+    }
+    let error = command.args(words).exec();
     anyhow::Error::new(error).context(format!("cannot start {} anew", program.display()))
 }
 
