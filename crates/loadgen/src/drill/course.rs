@@ -114,17 +114,20 @@ async fn fail(
         Kind::Hang => FailAction::Hang(duration),
         Kind::RollingRestart => FailAction::Restart,
     };
-    let after_ms = match cluster.client.fail(&node.endpoint, action).await {
-        Ok(answer) => answer.after_ms,
+    let asked = Instant::now();
+    let fault = match cluster.client.fail(&node.endpoint, action).await {
+        // What happens at once has happened before the answer was here, and others may have noticed by then.
+        Ok(answer) if answer.after_ms == 0 => asked,
+        Ok(answer) => Instant::now() + Duration::from_millis(answer.after_ms),
         // It was faster than its last words.
-        Err(ClientError::ConnectionLost { .. }) if kind == Kind::Crash => 0,
+        Err(ClientError::ConnectionLost { .. }) if kind == Kind::Crash => asked,
         Err(error) => return Err(error).with_context(|| format!("{} does not fail", node.id)),
     };
     Ok(Step {
         node_id: node.id.clone(),
         leader: standing.leader.clone(),
         term: standing.term,
-        fault: Instant::now() + Duration::from_millis(after_ms),
+        fault,
         ended: None,
         well: None,
     })
