@@ -246,6 +246,8 @@ impl<'a> Demo<'a> {
              curl -s -H 'Accept: application/octet-stream' -F file=@hidden.png {}/api/extract\n  \
              cargo run -p loadgen --release -- --server-list \"{servers}\"\n  \
              cargo run -p stegctl --release -- status --server {servers}\n\n\
+             Let the leader fail under load, and see what followed and when:\n  \
+             cargo run -p loadgen --release -- drill --kind hang --server-list \"{servers}\"\n\n\
              Kill the leader, and see another one take over:\n  \
              kill -9 $(cat {pid_file})\n  \
              curl -s {}/cluster/status\n\n\
