@@ -8,7 +8,7 @@ use super::problem::Problem;
 /// Length of such a body, at most.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
-/// Reads a body; `shape` is what should be in it, for people.
+/// Reads a body; `shape` is what should be in it, for people. An error names the member.
 pub(super) fn parse<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: &[u8],
@@ -34,6 +34,10 @@ pub(super) fn parse<T: DeserializeOwned>(
             &figures,
         ));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::malformed("malformed_json", format!("send {shape}: {error}")))
+    let malformed =
+        |why: &dyn std::fmt::Display| Problem::malformed("malformed_json", format!("send {shape}: {why}"));
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| malformed(&error))?;
+    json.end().map_err(|error| malformed(&error))?;
+    Ok(value)
 }

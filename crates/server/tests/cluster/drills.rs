@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use testkit::{Cluster, ClusterBuilder};
 
-use crate::request::{LIMIT, answer, get, put, wait_for_status};
+use crate::request::{LIMIT, answer, get, must_put, put, value, wait_for_status};
 
 fn cluster() -> Cluster {
     ClusterBuilder::new().flags(["--enable-fault-injection"]).start()
@@ -101,18 +101,34 @@ async fn a_restart_keeps_the_process_and_hands_leadership_over() {
 async fn a_drill_that_cannot_be_is_refused_by_its_field() {
     let cluster = cluster();
     cluster.wait_all_healthy();
-    for (drill, expected) in [
-        (json!({"action": "explode"}), "action: unknown variant `explode`"),
-        (json!({"action": "crash", "force": true}), "unknown field `force`"),
-        (json!({"for_ms": 5}), "missing field `action`"),
-        (json!({"action": "hang"}), "for_ms: `hang` needs it, 1 to 60000"),
-        (json!({"action": "stall_disk", "for_ms": 60001}), "for_ms: 60001 is not in 1..=60000"),
-        (json!({"action": "restart", "for_ms": 5}), "for_ms: `restart` takes none"),
+    let malformed = "malformed_json";
+    let invalid = "invalid_drill";
+    for (drill, code, expected) in [
+        (json!({"action": "explode"}), malformed, "action: unknown variant `explode`"),
+        (json!({"action": "crash", "force": true}), malformed, "unknown field `force`"),
+        (json!({"for_ms": 5}), malformed, "missing field `action`"),
+        (json!({"action": "hang", "for_ms": "long"}), malformed, "for_ms: invalid type"),
+        (json!({"action": "hang"}), invalid, "for_ms: `hang` needs it, 1 to 60000"),
+        (json!({"action": "stall_disk", "for_ms": 60001}), invalid, "for_ms: 60001 is not in 1..=60000"),
+        (json!({"action": "restart", "for_ms": 5}), invalid, "for_ms: `restart` takes none"),
     ] {
         let (status, body) = post(&cluster, 0, "/admin/fail", drill).await;
-        assert_eq!((status.as_u16(), &body["code"]), (400, &json!("invalid_drill")), "{body}");
+        assert_eq!((status.as_u16(), &body["code"]), (400, &json!(code)), "{body}");
         assert!(body["detail"].as_str().unwrap().contains(expected), "{expected:?} in {body}");
     }
     let bare = reqwest::Client::new().post(format!("{}/admin/fail", cluster.url(0))).body("{}");
     assert_eq!(answer(bare).await.1["code"], "json_expected");
+}
+
+#[tokio::test]
+async fn a_false_alarm_is_raised_by_a_follower_only_and_a_disk_can_be_slow() {
+    let cluster = cluster();
+    let leader = cluster.wait_all_healthy();
+    let (status, body) = post(&cluster, leader, "/admin/fail", json!({"action": "false_alarm"})).await;
+    assert_eq!((status.as_u16(), &body["code"]), (409, &json!("follows_no_leader")), "{body}");
+    must_fail(&cluster, (leader + 1) % 3, json!({"action": "stall_disk", "for_ms": 50})).await;
+    must_fail(&cluster, (leader + 1) % 3, json!({"action": "false_alarm"})).await;
+    cluster.wait_all_healthy();
+    must_put(&cluster, leader, "note.a", json!("all goes on")).await;
+    assert_eq!(value(&cluster, 0, "note.a").await, json!("all goes on"));
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::http::StatusCode;
+use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::http::json;
 use crate::http::problem::Problem;
 
 /// Longest time for what nobody can end before: a node that hangs cannot be asked to go on.
@@ -77,8 +76,8 @@ pub(super) enum Drill {
 
 impl Drill {
     /// The drill that a body asks for.
-    pub(super) fn read(body: Result<Json<FailRequest>, JsonRejection>) -> Result<(Fault, Self), Problem> {
-        let Json(request) = body.map_err(malformed)?;
+    pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<(Fault, Self), Problem> {
+        let request: FailRequest = json::parse(headers, body, "{\"action\": …, \"for_ms\": …}")?;
         Ok((request.action, Self::check(request)?))
     }
 
@@ -112,20 +111,6 @@ impl Drill {
 
 fn invalid(detail: String) -> Problem {
     Problem::malformed("invalid_drill", detail)
-}
-
-/// The rejection names the field, and for an action that is none those that are.
-fn malformed(rejection: JsonRejection) -> Problem {
-    if let JsonRejection::MissingJsonContentType(_) = rejection {
-        let detail = "send {\"action\": …} with Content-Type: application/json";
-        return Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "json_expected",
-            "This call takes JSON",
-            detail,
-        );
-    }
-    invalid(rejection.body_text())
 }
 
 #[cfg(test)]

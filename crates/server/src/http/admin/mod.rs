@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use control_plane::status::EventKind;
 use serde::Serialize;
 use tracing::{info, warn};
@@ -50,10 +50,11 @@ pub(super) struct DrillAnswer {
 pub(super) async fn fail(
     State(app): State<Arc<App>>,
     Operator(actor): Operator,
-    body: Result<Json<FailRequest>, JsonRejection>,
+    headers: HeaderMap,
+    body: Bytes,
 ) -> Result<(StatusCode, Json<DrillAnswer>), Problem> {
     check_enabled(&app)?;
-    let (fault, drill) = Drill::read(body)?;
+    let (fault, drill) = Drill::read(&headers, &body)?;
     warn!(?actor, ?drill, "a drill lets this node fail");
     let after = carry_out(&app, drill)?;
     let action = fault.as_str();
