@@ -65,7 +65,8 @@ impl ClientBuilder {
 
     /// The time one attempt has for its whole answer while another endpoint is up and the request may be sent
     /// again (half of the request's time unless set). Otherwise an attempt has all the time that is left. Work on images
-    /// has less once it is known how long it takes: twice the slowest of the last answers, and 200 ms at least.
+    /// and settings has less once it is known how long it takes: twice the slowest of the last answers, and at least
+    /// 200 ms for images and 500 ms for settings.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
         self

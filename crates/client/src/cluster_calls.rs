@@ -195,11 +195,12 @@ fn setting_path(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::admin_token::AdminToken;
     use crate::drills::FailAction;
+    use crate::request::Work;
     use crate::test_server::{TestServer, refusing_endpoint, response};
 
     const SETTING: &[u8] = br#"{"key": "bits", "value": 2, "version": 17, "updated_at": "2026-11-24T10:00:00.123Z",
@@ -294,6 +295,20 @@ mod tests {
         let client =
             Client::builder([refusing_endpoint(), node.endpoint()]).request_timeout(PATIENT).build().unwrap();
         assert_eq!(client.transfer_leader(None).await.unwrap().to, "n2");
+    }
+
+    #[tokio::test]
+    async fn a_write_does_not_wait_for_a_node_that_hangs() {
+        let (silent, node) =
+            (TestServer::silent().await, TestServer::start(vec![response(200, JSON, &[], SETTING)]).await);
+        let client =
+            Client::builder([silent.endpoint(), node.endpoint()]).request_timeout(PATIENT).build().unwrap();
+        for _ in 0..64 {
+            client.sender.paces[Work::Agree as usize].lock().unwrap().note(0, Duration::from_millis(1));
+        }
+        let started = Instant::now();
+        client.put_setting("bits", &json!(2), &PutOptions::default()).await.unwrap();
+        assert!(started.elapsed() < PATIENT / 2, "that is what an attempt has otherwise");
     }
 
     #[tokio::test]

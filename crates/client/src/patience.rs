@@ -15,8 +15,6 @@ const KEPT: usize = 64;
 const ENOUGH: usize = 20;
 /// How much longer than the slowest of them an attempt may take.
 const FACTOR: u32 = 2;
-/// Nothing is given up sooner: a pause of this machine or of the network is no sign of a node that hangs.
-const LEAST: Duration = Duration::from_millis(200);
 
 /// The answers of late to requests of one kind of work.
 #[derive(Debug, Default)]
@@ -39,15 +37,15 @@ impl Pace {
         self.recent.push_back(Answered { request_len_bytes, took });
     }
 
-    /// How long an attempt with a request of this size is worth waiting for; `None` where too few like it were answered. A
+    /// How long an attempt with a request of this size is worth waiting for, `least` at the least; `None` where too few like it were answered. A
     /// large image takes longer than small ones, which tell nothing about it.
-    pub(crate) fn patience(&self, request_len_bytes: u64) -> Option<Duration> {
+    pub(crate) fn patience(&self, request_len_bytes: u64, least: Duration) -> Option<Duration> {
         let as_large = |answered: &&Answered| answered.request_len_bytes >= request_len_bytes / 2;
         if self.recent.iter().filter(as_large).count() < ENOUGH {
             return None;
         }
         let slowest = self.recent.iter().map(|answered| answered.took).max()?;
-        Some((slowest * FACTOR).max(LEAST))
+        Some((slowest * FACTOR).max(least))
     }
 }
 
@@ -55,22 +53,24 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const LEAST: Duration = Duration::from_millis(200);
+
     #[test]
     fn patience_is_twice_the_slowest_answer_of_late() {
         let mut pace = Pace::default();
         for count in 0..ENOUGH as u64 {
-            assert_eq!(pace.patience(100), None, "after {count} answers");
+            assert_eq!(pace.patience(100, LEAST), None, "after {count} answers");
             pace.note(100, ms(300 + count));
         }
-        assert_eq!(pace.patience(100), Some(ms(2 * 319)));
+        assert_eq!(pace.patience(100, LEAST), Some(ms(2 * 319)));
         for _ in 0..KEPT {
             pace.note(100, ms(150));
         }
-        assert_eq!(pace.patience(100), Some(ms(300)), "what was long ago is forgotten");
+        assert_eq!(pace.patience(100, LEAST), Some(ms(300)), "what was long ago is forgotten");
         for _ in 0..KEPT {
             pace.note(100, ms(1));
         }
-        assert_eq!(pace.patience(100), Some(LEAST));
+        assert_eq!(pace.patience(100, LEAST), Some(LEAST));
     }
 
     #[test]
@@ -79,9 +79,9 @@ mod tests {
         for _ in 0..KEPT {
             pace.note(1000, ms(500));
         }
-        assert_eq!(pace.patience(2001), Some(ms(1000)));
-        assert_eq!(pace.patience(2002), None);
-        assert_eq!(pace.patience(1), Some(ms(1000)), "the slow ones count for it all the same");
+        assert_eq!(pace.patience(2001, LEAST), Some(ms(1000)));
+        assert_eq!(pace.patience(2002, LEAST), None);
+        assert_eq!(pace.patience(1, LEAST), Some(ms(1000)), "the slow ones count for it all the same");
     }
 
     fn ms(ms: u64) -> Duration {

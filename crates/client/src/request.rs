@@ -1,5 +1,7 @@
 //! What is asked of a node: typed requests, and the plain call that each becomes.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -176,17 +178,28 @@ fn accept(form: AnswerForm, binary: &'static str) -> &'static str {
     }
 }
 
-/// What a node does with images. The time that it takes is learned, for each kind of work of its own.
+/// What a node does whose time is learned, for each kind of work of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     Embed,
     Extract,
     Capacity,
+    /// Reads and writes that need a quorum.
+    Agree,
 }
 
 impl Work {
     /// How many kinds there are.
-    pub(crate) const COUNT: usize = 3;
+    pub(crate) const COUNT: usize = 4;
+
+    /// No attempt is given up sooner. A pause of this machine or of the network is no sign of a node that hangs, and neither
+    /// is an election, which nodes ride through.
+    pub(crate) fn least_patience(self) -> Duration {
+        match self {
+            Self::Embed | Self::Extract | Self::Capacity => Duration::from_millis(200),
+            Self::Agree => Duration::from_millis(500),
+        }
+    }
 }
 
 /// A request as a value that can be sent any number of times.
@@ -201,7 +214,7 @@ pub(crate) struct Call {
     pub(crate) is_admin: bool,
     /// Whether it stays unrepeated once it may have been carried out.
     pub(crate) not_twice: bool,
-    /// `None`: a call whose time tells nothing about the next one, such as a write that waits for an election.
+    /// `None`: a call whose time tells nothing about the next one.
     pub(crate) work: Option<Work>,
     /// What it takes to answer it.
     pub(crate) need: Need,
@@ -255,7 +268,7 @@ impl Call {
 
     /// It is answered only with a quorum.
     pub(crate) fn agreed(self) -> Self {
-        Self { need: Need::Quorum, ..self }
+        Self { need: Need::Quorum, work: Some(Work::Agree), ..self }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {

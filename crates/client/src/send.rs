@@ -164,7 +164,8 @@ impl Sender {
         let timed_out = |timeout| Err(ClientError::Timeout { via: via.clone(), timeout });
         let timeout = if has_substitute(sent) { self.attempt_timeout } else { self.request_timeout };
         let until = deadline.min(sent + timeout);
-        let usual = self.pace(call).and_then(|pace| pace.patience(call.files_len_bytes()));
+        let least = call.work.map(Work::least_patience).unwrap_or_default();
+        let usual = self.pace(call).and_then(|pace| pace.patience(call.files_len_bytes(), least));
         if let Some(usual) = usual.filter(|usual| sent + *usual < until) {
             if let Ok(result) = timeout_at(sent + usual, &mut answer).await {
                 return (result, false);
