@@ -37,8 +37,8 @@ impl Pace {
         self.recent.push_back(Answered { request_len_bytes, took });
     }
 
-    /// How long an attempt with a request of this size is worth waiting for, `least` at the least; `None` where too few like it were answered. A
-    /// large image takes longer than small ones, which tell nothing about it.
+    /// How long an attempt with a request of this size is worth waiting for, `least` at the least; `None` where too few
+    /// like it were answered. A large image takes longer than small ones, which tell nothing about it.
     pub(crate) fn patience(&self, request_len_bytes: u64, least: Duration) -> Option<Duration> {
         let as_large = |answered: &&Answered| answered.request_len_bytes >= request_len_bytes / 2;
         if self.recent.iter().filter(as_large).count() < ENOUGH {

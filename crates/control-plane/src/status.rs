@@ -204,7 +204,7 @@ pub enum EventKind {
     },
     /// A fault drill.
     Drill {
-        /// `crash`, `pause` or `restore`.
+        /// What was done, such as `crash` or `restore`.
         action: String,
     },
     /// Something an operator should know.

@@ -130,7 +130,9 @@ async fn campaign(core: &Core, node: &Node, held: Held) {
         return;
     }
     let rank = rank(core, node);
-    tokio::time::sleep(head_start(rank)).await;
+    if rank > 0 {
+        tokio::time::sleep(head_start(rank)).await;
+    }
     for attempt in 1..=MAX_ATTEMPTS {
         if node.vote() != held.vote || self::held(core, node).is_none() {
             break;
