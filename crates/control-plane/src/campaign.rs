@@ -138,12 +138,13 @@ impl Campaigns {
         self.futile.len() < MAX_FUTILE
     }
 
-    /// A campaign on evidence moved no vote.
-    pub(crate) fn was_futile(&mut self, now: Instant) {
+    /// A campaign on evidence moved no vote. Whether it was the last for a while.
+    pub(crate) fn was_futile(&mut self, now: Instant) -> bool {
         self.futile.push_back(now);
         if self.futile.len() > MAX_FUTILE {
             self.futile.pop_front();
         }
+        self.futile.len() == MAX_FUTILE
     }
 
     /// Begins an attempt of this node's own, unless another node's has the field.

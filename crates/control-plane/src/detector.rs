@@ -135,6 +135,14 @@ impl Detector {
         probed.unanswered_since = (probed.answered < probed.sent).then_some(now);
     }
 
+    /// `peer` appended to this node's log as its leader: it lives, whatever became of probes before. A node that was cut off
+    /// would otherwise blame the leader that it finds afterwards.
+    pub(crate) fn appended(&mut self, peer: &str) {
+        if let Some(probed) = self.peers.get_mut(peer) {
+            probed.missed = 0;
+        }
+    }
+
     /// Nobody listens at the address of `peer`.
     pub(crate) fn refused(&mut self, peer: &str) {
         if let Some(probed) = self.peers.get_mut(peer) {

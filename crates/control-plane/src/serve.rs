@@ -65,7 +65,7 @@ async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply
     };
     let bounded = |timeout_ms: u64| Instant::now() + Duration::from_millis(timeout_ms).min(MAX_TIMEOUT);
     match envelope.body {
-        Call::Append(request) => within(append(core, &node, request)).await,
+        Call::Append(request) => within(append(core, &node, peer, request)).await,
         Call::Vote(request) => within(vote(core, &node, envelope.from, request, false)).await,
         Call::PreVote(request) => within(vote(core, &node, envelope.from, request, true)).await,
         Call::TransferLeader(request) => {
@@ -117,8 +117,9 @@ async fn vote(
     answered.map_or_else(|fatal| ended(&fatal), Reply::Vote)
 }
 
-async fn append(core: &Core, node: &Node, request: AppendEntriesRequest<TypeConfig>) -> Reply {
+async fn append(core: &Core, node: &Node, peer: &str, request: AppendEntriesRequest<TypeConfig>) -> Reply {
     if node.note_arrival(&request.vote) {
+        core.detector().appended(peer);
         core.campaigns().append(Instant::now());
     }
     match node.raft.append_entries(request).await {

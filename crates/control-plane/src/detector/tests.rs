@@ -102,6 +102,24 @@ fn silence_counts_only_with_a_quorum_that_answers() {
 }
 
 #[test]
+fn a_leader_that_appends_is_not_blamed_for_what_was_lost_before() {
+    let mut node = Node::new(RULES);
+    for ms in [0, 50, 100, 150] {
+        node.tick("n2", ms, 0);
+        node.tick("n3", ms, 0);
+    }
+    // The links are back, and n3 answers first.
+    node.answer("n3", 4, 160);
+    assert_eq!(node.evidence(), Some(Evidence::Unanswered));
+    node.detector.appended("n2");
+    assert_eq!(node.evidence(), None);
+    // Silence from then on is another matter.
+    let missed: Vec<_> = [200, 250, 300].map(|ms| node.tick("n2", ms, 0).missed).into();
+    assert_eq!(missed, [Some(1), Some(2), Some(3)]);
+    assert_eq!(node.evidence(), Some(Evidence::Unanswered));
+}
+
+#[test]
 fn a_closed_port_is_evidence_until_something_is_there() {
     let mut node = Node::new(RULES);
     node.tick("n2", 0, 0);

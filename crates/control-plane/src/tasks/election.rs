@@ -127,6 +127,10 @@ fn held(core: &Core, node: &Node) -> Option<Held> {
 /// One campaign against a dead leader: attempts until a vote moves, the evidence is gone, or they are used up.
 async fn campaign(core: &Core, node: &Node, held: Held) {
     if !core.campaigns().may_begin(Instant::now()) {
+        info!(
+            term = held.vote.leader_id.term,
+            "evidence came to nothing too often of late; the timers decide"
+        );
         return;
     }
     let rank = rank(core, node);
@@ -147,8 +151,11 @@ async fn campaign(core: &Core, node: &Node, held: Held) {
         }
         moved_within(node, held.vote, retry_after(rank, rand::random())).await;
     }
-    if node.vote() == held.vote {
-        core.campaigns().was_futile(Instant::now());
+    if node.vote() == held.vote && core.campaigns().was_futile(Instant::now()) {
+        info!(
+            term = held.vote.leader_id.term,
+            "evidence came to nothing too often; for a while the timers decide"
+        );
     }
 }
 
