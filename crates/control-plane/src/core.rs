@@ -48,6 +48,8 @@ pub(crate) struct Core {
     pub evidence: watch::Sender<u64>,
     detector: Mutex<Detector>,
     campaigns: Mutex<Campaigns>,
+    /// Held while Raft is told of evidence.
+    pub suspecting: tokio::sync::Mutex<()>,
     /// Held while leadership is handed over.
     pub handing_over: tokio::sync::Mutex<()>,
     /// Raft was ended so that it is started anew, and not by a failure.
@@ -83,6 +85,7 @@ impl Core {
             detector: Mutex::new(Detector::new(rules, others)),
             campaigns: Mutex::default(),
             evidence: watch::Sender::new(0),
+            suspecting: tokio::sync::Mutex::default(),
             handing_over: tokio::sync::Mutex::default(),
             restart_wanted: AtomicBool::new(false),
             events: Events::new(options.me.clone()),

@@ -21,6 +21,8 @@ use crate::types::{RaftId, TypeConfig, Vote};
 const WAIT_FOR_EVIDENCE: Duration = Duration::from_millis(25);
 /// Between two looks for another Raft, after its storage was opened again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The same right after it ended.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// While another node campaigns, until the next look.
 const YIELD_FOR: Duration = Duration::from_millis(20);
 
@@ -66,6 +68,8 @@ pub(crate) fn judge(core: &Arc<Core>, peer: &str, raft: &tokio::runtime::Handle)
 /// the gate meets a lease that is gone.
 pub(crate) async fn suspect(core: Arc<Core>, followed: Followed, evidence: Evidence) {
     let Followed { node, id, name, .. } = followed;
+    // A Raft that waits for its disk is told once, and not again with every probe.
+    let Ok(_one_at_a_time) = core.suspecting.try_lock() else { return };
     let Some(vote) = drop_lease(&node, id).await else { return };
     let news = core.campaigns().hold(vote, evidence, Instant::now());
     core.evidence.send_modify(|count| *count += 1);
@@ -112,7 +116,10 @@ pub(crate) async fn run(core: Arc<Core>) {
         drop(node);
         tokio::select! {
             _ = evidence.changed() => {}
-            _ = metrics.changed() => {}
+            // A Raft that ended changes nothing any more; the next one is there soon.
+            changed = metrics.changed() => if changed.is_err() {
+                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            },
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = core.stopping.cancelled() => {}
         }
@@ -127,10 +134,6 @@ fn held(core: &Core, node: &Node) -> Option<Held> {
 /// One campaign against a dead leader: attempts until a vote moves, the evidence is gone, or they are used up.
 async fn campaign(core: &Core, node: &Node, held: Held) {
     if !core.campaigns().may_begin(Instant::now()) {
-        info!(
-            term = held.vote.leader_id.term,
-            "evidence came to nothing too often of late; the timers decide"
-        );
         return;
     }
     let rank = rank(core, node);
