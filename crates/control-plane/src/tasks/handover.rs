@@ -37,8 +37,11 @@ pub(crate) async fn run(core: Arc<Core>) {
     let mut pause = LOOK_AT_STUCK_EVERY;
     while core.stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         pause = LOOK_AT_STUCK_EVERY;
-        let stuck = core.moment().stuck();
-        if stuck < STUCK_AFTER {
+        let moment = core.moment();
+        let stuck = moment.stuck();
+        let term = moment.metrics.as_ref().map_or(0, |metrics| metrics.current_term);
+        // One that was replaced hears of it from others: it cannot take that in before its disk goes on.
+        if stuck < STUCK_AFTER || leader_after(&core, term).is_some() {
             continue;
         }
         error!(
