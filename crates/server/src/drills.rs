@@ -80,27 +80,25 @@ pub(crate) fn crash() {
 }
 
 /// Stops the whole process for this long, as a machine that hangs, once the answer has left. A stopped process cannot
-/// wake itself: a helper that is started before does.
+/// wake itself: a helper does, which also stops it, so that the one never comes before the other.
 ///
 /// # Errors
 /// When the helper cannot be started. Then nothing hangs.
 pub(crate) fn hang(duration: Duration) -> io::Result<()> {
     let pid = getpid();
-    let seconds = (LAST_WORDS + duration).as_secs_f64();
+    let (words, seconds, pid) = (LAST_WORDS.as_secs_f64(), duration.as_secs_f64(), pid.as_raw_nonzero());
     // Should this process be killed meanwhile, the helper wakes nobody, or a process that was not asleep.
-    let script = format!("sleep {seconds:.3}; kill -CONT {}", pid.as_raw_nonzero());
+    let script = format!("sleep {words:.3}; kill -STOP {pid}; sleep {seconds:.3}; kill -CONT {pid}");
     let mut helper = Command::new("sh")
         .args(["-c", &script])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    tokio::spawn(async move {
-        tokio::time::sleep(LAST_WORDS).await;
-        let _ = kill_process(pid, Signal::STOP);
+    tokio::task::spawn_blocking(move || {
+        // Waited for, so that it does not stay in the process table.
+        let _ = helper.wait();
         warn!("a drill is over: this process goes on");
-        // Otherwise it stays in the process table.
-        let _ = tokio::task::spawn_blocking(move || helper.wait()).await;
     });
     Ok(())
 }
