@@ -137,9 +137,10 @@ impl Detector {
 
     /// `peer` appended to this node's log as its leader: it lives, whatever became of probes before. A node that was cut off
     /// would otherwise blame the leader that it finds afterwards.
-    pub(crate) fn appended(&mut self, peer: &str) {
+    pub(crate) fn appended(&mut self, peer: &str, now: Instant) {
         if let Some(probed) = self.peers.get_mut(peer) {
             probed.missed = 0;
+            probed.unanswered_since = probed.unanswered_since.map(|_| now);
         }
     }
 

@@ -204,11 +204,14 @@ pub(crate) async fn supervise(core: Arc<Core>) {
         if wanted || running_since.elapsed() > 2 * REOPEN_AFTER.1 {
             wait = REOPEN_AFTER.0;
         }
+        // Nothing failed: there is nothing to wait for.
+        let mut pause = if wanted { Duration::ZERO } else { wait };
         loop {
-            if core.stopping.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            if core.stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
             wait = (wait * 2).min(REOPEN_AFTER.1);
+            pause = wait;
             match Node::open(&core).await {
                 Ok(node) => {
                     core.node.store(Some(Arc::new(node)));

@@ -119,8 +119,9 @@ async fn vote(
 
 async fn append(core: &Core, node: &Node, peer: &str, request: AppendEntriesRequest<TypeConfig>) -> Reply {
     if node.note_arrival(&request.vote) {
-        core.detector().appended(peer);
-        core.campaigns().append(Instant::now());
+        let now = Instant::now();
+        core.detector().appended(peer, now);
+        core.campaigns().append(now);
     }
     match node.raft.append_entries(request).await {
         Ok(response) => {

@@ -111,11 +111,14 @@ fn a_leader_that_appends_is_not_blamed_for_what_was_lost_before() {
     // The links are back, and n3 answers first.
     node.answer("n3", 4, 160);
     assert_eq!(node.evidence(), Some(Evidence::Unanswered));
-    node.detector.appended("n2");
+    let now = node.at(170);
+    node.detector.appended("n2", now);
     assert_eq!(node.evidence(), None);
     // Silence from then on is another matter.
     let missed: Vec<_> = [200, 250, 300].map(|ms| node.tick("n2", ms, 0).missed).into();
     assert_eq!(missed, [Some(1), Some(2), Some(3)]);
+    assert_eq!(node.evidence(), None, "n3 was heard before that silence");
+    node.answer("n3", 4, 301);
     assert_eq!(node.evidence(), Some(Evidence::Unanswered));
 }
 

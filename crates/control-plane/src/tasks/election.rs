@@ -140,6 +140,7 @@ async fn campaign(core: &Core, node: &Node, held: Held) {
     if rank > 0 {
         tokio::time::sleep(head_start(rank)).await;
     }
+    let mut asked = false;
     for attempt in 1..=MAX_ATTEMPTS {
         if node.vote() != held.vote || self::held(core, node).is_none() {
             break;
@@ -152,9 +153,10 @@ async fn campaign(core: &Core, node: &Node, held: Held) {
         if node.raft.trigger().elect(true).await.is_err() {
             return;
         }
+        asked = true;
         moved_within(node, held.vote, retry_after(rank, rand::random())).await;
     }
-    if node.vote() == held.vote && core.campaigns().was_futile(Instant::now()) {
+    if asked && node.vote() == held.vote && core.campaigns().was_futile(Instant::now()) {
         info!(
             term = held.vote.leader_id.term,
             "evidence came to nothing too often; for a while the timers decide"

@@ -176,6 +176,8 @@ impl Prober {
         if port_closed {
             self.core.detector().refused(&self.peer);
             election::judge(&self.core, &self.peer, &self.raft);
+        } else {
+            self.core.detector().not_refused(&self.peer);
         }
         let refused = matches!(error, CallError::Refused { .. });
         self.failed(&Failure { reason: crate::text_with_sources(error), refused, port_closed });
