@@ -125,8 +125,16 @@ fn change_state(dir: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
     transaction.commit().unwrap();
 }
 
+/// Why the storage is not opened. What the attempt before opened of it is closed by a thread of its own, a moment later.
 fn refusal(dir: &Path) -> String {
-    in_full(&open(dir).map(drop).unwrap_err())
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let text = in_full(&open(dir).map(drop).unwrap_err());
+        if !text.contains("Database already open") || std::time::Instant::now() > deadline {
+            return text;
+        }
+        std::thread::yield_now();
+    }
 }
 
 #[tokio::test]
