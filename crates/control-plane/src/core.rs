@@ -166,7 +166,7 @@ impl Core {
             role: moment.standing.role,
             voter: moment.is_voter(moment.identity.raft_id),
             knows_you: membership.as_ref().is_some_and(|m| m.membership().get_node(&asking).is_some()),
-            term: moment.metrics.as_ref().map_or(0, |metrics| metrics.current_term),
+            term: moment.term(),
             leader: moment.leader_name(),
             last_log_id: moment.node.as_ref().and_then(|node| node.last_log_id()),
             applied_index: moment.applied_index(),
@@ -187,7 +187,7 @@ impl Core {
             cluster_name: self.options.cluster_name.clone(),
             cluster_id: moment.identity.cluster_id,
             node_id: self.options.me.clone(),
-            term: moment.metrics.as_ref().map_or(0, |metrics| metrics.current_term),
+            term: moment.term(),
             leader_id: moment.leader_name(),
             quorum,
             voters,
@@ -319,6 +319,11 @@ impl Moment {
     /// Whether this node's Raft leads, acknowledged or not.
     pub(crate) fn leads(&self) -> bool {
         self.metrics.as_ref().is_some_and(|metrics| metrics.state == ServerState::Leader)
+    }
+
+    /// The Raft term; 0 before there is one.
+    pub(crate) fn term(&self) -> u64 {
+        self.metrics.as_ref().map_or(0, |metrics| metrics.current_term)
     }
 
     /// For how long the Raft or the disk of this node has been at the same thing, if it leads.

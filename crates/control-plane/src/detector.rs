@@ -63,13 +63,6 @@ impl Rules {
     }
 }
 
-/// Who counts, for evidence against the leader.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Voters<'a> {
-    /// Names of the other voters, the leader among them.
-    pub others: &'a [String],
-}
-
 /// The probes of all peers, by name.
 #[derive(Debug)]
 pub(crate) struct Detector {
@@ -158,13 +151,13 @@ impl Detector {
         }
     }
 
-    /// The evidence against `leader` that there is now.
-    pub(crate) fn evidence(&self, leader: &str, voters: Voters<'_>) -> Option<Evidence> {
+    /// The evidence against `leader` that there is now. `other_voters` are the names of all that vote but this node.
+    pub(crate) fn evidence(&self, leader: &str, other_voters: &[String]) -> Option<Evidence> {
         let probed = self.peers.get(leader).filter(|_| self.rules.failures > 0)?;
         if probed.refused {
             return Some(Evidence::Refused);
         }
-        if probed.missed >= self.rules.failures && self.hears_a_quorum(leader, probed, voters) {
+        if probed.missed >= self.rules.failures && self.hears_a_quorum(leader, probed, other_voters) {
             return Some(Evidence::Unanswered);
         }
         let stuck = probed.stuck >= STUCK_AFTER + HAND_OVER_GRACE && probed.missed == 0;
@@ -172,13 +165,13 @@ impl Detector {
     }
 
     /// Whether the voters that answered since the leader's silence began make a quorum with this node.
-    fn hears_a_quorum(&self, leader: &str, silent: &Probed, voters: Voters<'_>) -> bool {
+    fn hears_a_quorum(&self, leader: &str, silent: &Probed, other_voters: &[String]) -> bool {
         let heard = |name: &&String| {
             let answer_at = self.peers.get(*name).and_then(|probed| probed.last_answer_at);
             **name != *leader && answer_at.is_some() && answer_at >= silent.unanswered_since
         };
-        let heard = voters.others.iter().filter(heard).count();
-        let all = voters.others.len() + 1;
+        let heard = other_voters.iter().filter(heard).count();
+        let all = other_voters.len() + 1;
         heard + 1 > all / 2
     }
 }

@@ -149,7 +149,7 @@ impl Node {
         metrics
     }
 
-    /// The vote that is on the disk.
+    /// The vote that the storage has taken.
     pub(crate) fn vote(&self) -> Vote {
         self.raft.server_metrics().borrow_watched().vote
     }

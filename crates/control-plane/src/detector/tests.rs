@@ -32,7 +32,7 @@ impl Node {
     }
 
     fn evidence(&self) -> Option<Evidence> {
-        self.detector.evidence("n2", Voters { others: &self.others })
+        self.detector.evidence("n2", &self.others)
     }
 }
 
@@ -128,7 +128,7 @@ fn a_closed_port_is_evidence_until_something_is_there() {
     node.tick("n2", 0, 0);
     node.detector.refused("n2");
     assert_eq!(node.evidence(), Some(Evidence::Refused));
-    assert_eq!(node.detector.evidence("n3", Voters { others: &node.others }), None);
+    assert_eq!(node.detector.evidence("n3", &node.others), None);
     node.detector.not_refused("n2");
     assert_eq!(node.evidence(), None);
     node.detector.refused("n2");
@@ -165,5 +165,5 @@ fn without_a_number_of_failures_nothing_is_evidence() {
     let now = node.at(501);
     node.detector.answered("n3", 10, Duration::from_secs(60), now);
     assert_eq!(node.evidence(), None);
-    assert_eq!(node.detector.evidence("n3", Voters { others: &node.others }), None);
+    assert_eq!(node.detector.evidence("n3", &node.others), None);
 }

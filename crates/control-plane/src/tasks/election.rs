@@ -12,7 +12,7 @@ use crate::campaign::{
     Asked, Gate, Held, MAX_ATTEMPTS, MAX_LEADERLESS_ATTEMPTS, head_start, leaderless_after, retry_after,
 };
 use crate::core::Core;
-use crate::detector::{Evidence, Voters};
+use crate::detector::Evidence;
 use crate::raft::Node;
 use crate::status::EventKind;
 use crate::types::{RaftId, TypeConfig, Vote};
@@ -57,8 +57,7 @@ pub(crate) fn followed(core: &Core) -> Option<Followed> {
 /// Looks at what the probes of `peer` say, and acts if that is evidence against the leader.
 pub(crate) fn judge(core: &Arc<Core>, peer: &str, raft: &tokio::runtime::Handle) {
     let Some(followed) = followed(core).filter(|followed| followed.name == peer) else { return };
-    let voters = Voters { others: &followed.other_voters };
-    let evidence = core.detector().evidence(peer, voters);
+    let evidence = core.detector().evidence(peer, &followed.other_voters);
     if let Some(evidence) = evidence {
         raft.spawn(suspect(Arc::clone(core), followed, evidence));
     }

@@ -39,7 +39,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         pause = LOOK_AT_STUCK_EVERY;
         let moment = core.moment();
         let stuck = moment.stuck();
-        let term = moment.metrics.as_ref().map_or(0, |metrics| metrics.current_term);
+        let term = moment.term();
         // One that was replaced hears of it from others: it cannot take that in before its disk goes on.
         if stuck < STUCK_AFTER || leader_after(&core, term).is_some() {
             continue;
@@ -77,7 +77,7 @@ pub(crate) async fn hand_over(core: &Arc<Core>, to: Option<&str>) -> Result<Tran
     let _one_at_a_time = core.handing_over.lock().await;
     let moment = core.moment();
     let me = core.options.me.clone();
-    let term = moment.metrics.as_ref().map_or(0, |metrics| metrics.current_term);
+    let term = moment.term();
     if to == Some(&me) {
         return Ok(Transferred { from: me.clone(), to: me, term });
     }

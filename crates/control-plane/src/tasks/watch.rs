@@ -49,7 +49,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         let Some(changed) = core.stopping.run_until_cancelled(changed(&core, soon > 0)).await else { return };
         soon = if changed { SOON } else { soon.saturating_sub(1) };
         let moment = core.moment();
-        let term = moment.metrics.as_ref().map_or(0, |metrics| metrics.current_term);
+        let term = moment.term();
         let (voters, learners) = moment.names();
         let leader = moment.leader_name();
         let now = Seen { role: Some(moment.standing.role), leader, voters, learners };
