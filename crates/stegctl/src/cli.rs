@@ -140,6 +140,7 @@ impl LimitOptions {
             max_pixels: self.max_pixels,
             max_image_memory_bytes: self.max_image_memory_bytes,
             max_secret_bytes: self.max_secret_bytes,
+            ..Limits::default()
         }
     }
 }

@@ -51,7 +51,8 @@ fn embed(command: &Embed, limits: &Limits) -> Result<(), Failure> {
     let name = name_of(command);
     let secret =
         Secret { bytes: &bytes, media_type: media_type_of(command, name.as_ref()), name, mark: None };
-    let options = EmbedOptions { bits: command.bits, compress: !command.no_compress };
+    let options =
+        EmbedOptions { bits: command.bits, compress: !command.no_compress, ..EmbedOptions::default() };
     let embedded = stego::embed(&cover, &secret, &options, limits)?;
     write(&command.output, &embedded.png, command.force)?;
 

@@ -115,6 +115,7 @@ impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
         let status = match error {
             ImageError::TooManyPixels { .. } | ImageError::TooMuchMemory { .. } => 4,
+            ImageError::Stopped(_) => 1,
             ImageError::NotAnImage
             | ImageError::Unsupported { .. }
             | ImageError::Truncated { .. }
@@ -129,6 +130,7 @@ impl From<ContainerError> for Failure {
         let status = match error {
             ContainerError::NoPayload => 5,
             ContainerError::SecretTooLarge { .. } => 4,
+            ContainerError::Stopped(_) => 1,
             ContainerError::UnknownVersion { .. }
             | ContainerError::UnknownLayout { .. }
             | ContainerError::Damaged { .. } => 6,
@@ -156,7 +158,7 @@ impl From<EmbedError> for Failure {
             EmbedError::CapacityExceeded { .. } | EmbedError::CoverTooSmall => {
                 Self { status: 4, code, message }
             }
-            EmbedError::NotVerified { .. } => Self { status: 1, code, message },
+            EmbedError::NotVerified { .. } | EmbedError::Stopped(_) => Self { status: 1, code, message },
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Embedding: a secret into a cover, verified before it is given out.
 
-use std::fmt;
-
 use crate::bits::BitsPerSample;
 use crate::carrier::{self, Capacity};
 use crate::container::{self, ContainerError, Content, HEADER_LEN_BYTES, Packed};
 use crate::extract::{ExtractError, read_back};
-use crate::image::{Cover, encode_png};
+use crate::image::{Cover, MetadataPolicy, encode_png};
 use crate::limits::Limits;
+use crate::note::Note;
 use crate::quality;
 use crate::secret::Secret;
+use crate::watch::Stopped;
 
 /// How to embed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,11 +18,13 @@ pub struct EmbedOptions {
     pub bits: BitsPerSample,
     /// Whether to deflate secrets that get shorter by it.
     pub compress: bool,
+    /// What becomes of the metadata in the cover's file.
+    pub metadata: MetadataPolicy,
 }
 
 impl Default for EmbedOptions {
     fn default() -> Self {
-        Self { bits: BitsPerSample::ONE, compress: true }
+        Self { bits: BitsPerSample::ONE, compress: true, metadata: MetadataPolicy::Keep }
     }
 }
 
@@ -40,34 +42,6 @@ pub struct Embedded {
     pub psnr_db: f64,
     /// What the user should know.
     pub notes: Vec<Note>,
-}
-
-/// Something the user should know about a stego image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
-    /// What the open sequential mode does not do.
-    NotHiddenFromAnalysis,
-    /// The secret fits, its name did not.
-    NameLeftOut,
-    /// The cover's file held metadata that the stego image does not have.
-    MetadataLeftOut(Vec<String>),
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotHiddenFromAnalysis => f.write_str(
-                "mode sequential is open: anyone with this image can extract the secret, and statistical \
-                 analysis can tell that it carries one",
-            ),
-            Self::NameLeftOut => f.write_str(
-                "the secret fills the image, so its file name (and a media type without a code) was left out",
-            ),
-            Self::MetadataLeftOut(names) => {
-                write!(f, "metadata of the cover that is not in this image: {}", names.join(", "))
-            }
-        }
-    }
 }
 
 /// Why nothing was embedded.
@@ -96,6 +70,9 @@ pub enum EmbedError {
         #[source]
         source: Option<ExtractError>,
     },
+    /// The work was ended from outside.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl EmbedError {
@@ -105,6 +82,7 @@ impl EmbedError {
             Self::CapacityExceeded { .. } | Self::CoverTooSmall => "capacity_exceeded",
             Self::Container(error) => error.code(),
             Self::NotVerified { .. } => "internal",
+            Self::Stopped(_) => "stopped",
         }
     }
 }

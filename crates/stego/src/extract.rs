@@ -7,6 +7,7 @@ use crate::container::{
 };
 use crate::image::{Channels, ImageError, ImageFormat, ImageInfo, PngRows, probe};
 use crate::limits::Limits;
+use crate::note::Note;
 use crate::secret::{FileName, MarkId, MediaType};
 
 /// What an image carried.
@@ -28,6 +29,8 @@ pub struct Extracted {
     pub deflated: bool,
     /// Length of the container in bytes.
     pub payload_bytes: u64,
+    /// What the user should know.
+    pub notes: Vec<Note>,
 }
 
 /// Why nothing was extracted.
@@ -146,6 +149,7 @@ fn read_v2<'a>(
         bits: header.bits,
         deflated: header.deflated,
         payload_bytes,
+        notes: Vec::new(),
     };
     Ok((extracted, reader))
 }
@@ -168,6 +172,7 @@ fn read_legacy<'a>(
         bits: BitsPerSample::ONE,
         deflated: true,
         payload_bytes: LEGACY_HEADER_LEN_BYTES as u64 + payload_len_bytes,
+        notes: Vec::new(),
     };
     Ok((extracted, reader))
 }

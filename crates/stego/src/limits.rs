@@ -1,7 +1,9 @@
 //! What one call may cost.
 
+use crate::watch::Watch;
+
 /// Bounds on one call, checked before anything of that size is allocated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Width × height of an image, at most.
     pub max_pixels: u64,
@@ -10,6 +12,8 @@ pub struct Limits {
     pub max_image_memory_bytes: u64,
     /// Length of a secret in bytes, at most, after inflation.
     pub max_secret_bytes: u64,
+    /// Bounds the time: is told how far the work is and may end it.
+    pub watch: Watch,
 }
 
 impl Limits {
@@ -27,6 +31,7 @@ impl Default for Limits {
             max_pixels: Self::DEFAULT_MAX_PIXELS,
             max_image_memory_bytes: Self::DEFAULT_MAX_IMAGE_MEMORY_BYTES,
             max_secret_bytes: Self::DEFAULT_MAX_SECRET_BYTES,
+            watch: Watch::default(),
         }
     }
 }

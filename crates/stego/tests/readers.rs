@@ -74,7 +74,7 @@ fn check_readers(name: &str, cover: &Path, stego: &Path, bits: BitsPerSample) {
 fn check(name: &str, cover: &Cover, bits: BitsPerSample, fill: f64, folder: &Path) {
     let len = (Capacity::of(cover).secret_bytes(bits) as f64 * fill) as usize;
     let secret = testkit::noise(11, len);
-    let options = EmbedOptions { bits, compress: true };
+    let options = EmbedOptions { bits, ..EmbedOptions::default() };
     let stego_png = embed(cover, &Secret::new(&secret), &options, &Limits::default()).unwrap().png;
     let (cover_path, stego_path) = (folder.join("cover.png"), folder.join("stego.png"));
     std::fs::write(&cover_path, cover.to_png()).unwrap();

@@ -99,7 +99,7 @@ proptest! {
         let full = capacity.secret_bytes(bits(width_bits));
         let len = (full as f64 * fill) as usize;
         let secret = testkit::noise(seed ^ 1, len);
-        let options = EmbedOptions { bits: bits(width_bits), compress };
+        let options = EmbedOptions { bits: bits(width_bits), compress, ..EmbedOptions::default() };
         check(&cover, &Secret::new(&secret), &options);
     }
 
@@ -133,7 +133,7 @@ fn the_smallest_image_that_carries_holds_an_empty_secret() {
 fn one_byte_over_capacity_is_refused_with_both_figures() {
     let cover = cover(100, 100, Channels::Rgb, 3);
     for width in 1..=4 {
-        let options = EmbedOptions { bits: bits(width), compress: true };
+        let options = EmbedOptions { bits: bits(width), ..EmbedOptions::default() };
         let full = Capacity::of(&cover).secret_bytes(bits(width));
         let secret = testkit::noise(9, full as usize + 1);
         check(&cover, &Secret::new(&secret[1..]), &options);

@@ -352,6 +352,7 @@ impl Config {
             },
             max_image_memory_bytes: self.limits.pixel_memory_bytes,
             max_secret_bytes: self.limits.max_secret_bytes,
+            ..StegoLimits::default()
         }
     }
 }

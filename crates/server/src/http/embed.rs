@@ -193,7 +193,7 @@ impl Order {
             name: file.name.as_deref().and_then(FileName::from_path),
             media_type: file.media_type.as_deref().and_then(MediaType::parse),
             cover,
-            options: EmbedOptions { bits, compress: app.default_compress() },
+            options: EmbedOptions { bits, compress: app.default_compress(), ..EmbedOptions::default() },
             form,
         })
     }

@@ -7,7 +7,7 @@ use control_plane::catalog::Refusal;
 use control_plane::{ControlError, TransferError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use stego::{ContainerError, EmbedError, ExtractError, ImageError};
+use stego::{ContainerError, EmbedError, ExtractError, ImageError, Stopped};
 
 use super::upload::UploadError;
 use crate::budget::Exhausted;
@@ -190,7 +190,14 @@ impl From<ImageError> for Problem {
             ImageError::TooMuchMemory { needed_bytes, max_bytes } => {
                 Self::too_large(code, IMAGE_TOO_LARGE, detail, &needed_and_available(needed_bytes, max_bytes))
             }
+            ImageError::Stopped(stopped) => stopped.into(),
         }
+    }
+}
+
+impl From<Stopped> for Problem {
+    fn from(_: Stopped) -> Self {
+        Self::unavailable("deadline_exceeded", "the work on the image took longer than a request may")
     }
 }
 
@@ -207,6 +214,7 @@ impl From<ContainerError> for Problem {
                 let figures = needed_and_available(needed_bytes, max_bytes);
                 return Self::too_large(code, "The secret is too large", detail, &figures);
             }
+            ContainerError::Stopped(stopped) => return stopped.into(),
         };
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail)
     }
@@ -240,6 +248,7 @@ impl From<EmbedError> for Problem {
                 Self::too_large(code, TITLE, detail, &needed_and_available(stego::HEADER_LEN_BYTES as u64, 0))
             }
             EmbedError::Container(error) => error.into(),
+            EmbedError::Stopped(stopped) => stopped.into(),
             EmbedError::NotVerified { source } => {
                 tracing::error!(?source, "a stego image did not give its secret back and was withheld");
                 Self::internal()

@@ -11,6 +11,8 @@ mod v2;
 pub(crate) use legacy::{LEGACY_HEADER_LEN_BYTES, LegacyHeader};
 pub(crate) use v2::{Content, Header, Packed, open, pack};
 
+use crate::watch::Stopped;
+
 /// Length in bytes of what a container adds to a secret besides its name and its mark.
 pub const HEADER_LEN_BYTES: usize = 28;
 
@@ -69,6 +71,9 @@ pub enum ContainerError {
         /// The limit in bytes.
         max_bytes: u64,
     },
+    /// The work was ended from outside.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl ContainerError {
@@ -79,6 +84,7 @@ impl ContainerError {
             Self::UnknownVersion { .. } | Self::UnknownLayout { .. } => "unknown_container_version",
             Self::Damaged { .. } => "damaged_payload",
             Self::SecretTooLarge { .. } => "secret_too_large",
+            Self::Stopped(_) => "stopped",
         }
     }
 }

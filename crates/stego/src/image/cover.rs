@@ -1,6 +1,6 @@
 //! A decoded cover.
 
-use super::{Channels, ImageError, ImageFormat, ImageInfo, jpeg, png, probe};
+use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, jpeg, png, probe};
 use crate::limits::Limits;
 use crate::synth;
 
@@ -30,13 +30,14 @@ impl Cover {
         match info.format {
             ImageFormat::Png => png::decode(file, info),
             ImageFormat::Jpeg => jpeg::decode(file, info),
+            other => Err(ImageError::Unsupported { what: other.to_string() }),
         }
     }
 
     /// A cover from samples in memory: row-major, 8 bits each. `None` if their number is not
     /// `width × height × channels` or the image is empty.
     pub fn from_samples(width: u32, height: u32, channels: Channels, samples: Vec<u8>) -> Option<Self> {
-        let info = ImageInfo { format: ImageFormat::Png, width, height, channels, interlaced: false };
+        let info = Self::info_of(width, height, channels);
         (info.pixels() > 0 && info.decoded_bytes() == samples.len() as u64).then(|| Self {
             width,
             height,
@@ -56,13 +57,39 @@ impl Cover {
 
     /// What the header of this cover as a PNG says.
     pub fn info(&self) -> ImageInfo {
+        Self::info_of(self.width, self.height, self.channels)
+    }
+
+    fn info_of(width: u32, height: u32, channels: Channels) -> ImageInfo {
         ImageInfo {
             format: ImageFormat::Png,
-            width: self.width,
-            height: self.height,
-            channels: self.channels,
+            width,
+            height,
+            channels,
+            depth: SampleDepth::Eight,
             interlaced: false,
+            animated: false,
         }
+    }
+
+    /// The depth of the samples.
+    pub fn depth(&self) -> SampleDepth {
+        SampleDepth::Eight
+    }
+
+    /// Names of the metadata in the cover's file that a stego image made from it has, unless it is to be stripped.
+    pub fn kept_metadata(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether the metadata that can be kept tells where the picture was taken.
+    pub fn tells_location(&self) -> bool {
+        false
+    }
+
+    /// Whether the cover is the first frame of an animation.
+    pub fn is_first_frame(&self) -> bool {
+        false
     }
 
     /// Pixels in a row.

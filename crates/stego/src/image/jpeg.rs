@@ -7,7 +7,7 @@ use ::image::{ColorType, DynamicImage, ImageDecoder};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
-use super::{Channels, Chunk, Cover, ImageError, ImageFormat, ImageInfo};
+use super::{Channels, Chunk, Cover, ImageError, ImageFormat, ImageInfo, SampleDepth};
 
 pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
     let decoder = open(file)?;
@@ -20,7 +20,15 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
         ColorType::Rgb8 => Channels::Rgb,
         other => return Err(ImageError::Unsupported { what: format!("a JPEG with {other:?} samples") }),
     };
-    Ok(ImageInfo { format: ImageFormat::Jpeg, width, height, channels, interlaced: false })
+    Ok(ImageInfo {
+        format: ImageFormat::Jpeg,
+        width,
+        height,
+        channels,
+        depth: SampleDepth::Eight,
+        interlaced: false,
+        animated: false,
+    })
 }
 
 pub(super) fn decode(file: &[u8], info: ImageInfo) -> Result<Cover, ImageError> {

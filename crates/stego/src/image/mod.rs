@@ -11,6 +11,7 @@ pub use cover::Cover;
 pub(crate) use png::{PngRows, encode as encode_png};
 
 use crate::limits::Limits;
+use crate::watch::Stopped;
 
 /// The file formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +20,18 @@ pub enum ImageFormat {
     Png,
     /// JPEG (ITU-T T.81) in a JFIF or EXIF file.
     Jpeg,
+    /// Windows bitmap.
+    Bmp,
+    /// Graphics Interchange Format, 87a and 89a.
+    Gif,
+    /// The Quite OK Image format.
+    Qoi,
+    /// Tagged Image File Format, revision 6.0.
+    Tiff,
+    /// WebP with VP8L data, in an extended file or alone (RFC 9649).
+    WebPLossless,
+    /// WebP with VP8 data (RFC 9649).
+    WebPLossy,
 }
 
 impl std::fmt::Display for ImageFormat {
@@ -26,11 +39,55 @@ impl std::fmt::Display for ImageFormat {
         f.write_str(match self {
             Self::Png => "PNG",
             Self::Jpeg => "JPEG",
+            Self::Bmp => "BMP",
+            Self::Gif => "GIF",
+            Self::Qoi => "QOI",
+            Self::Tiff => "TIFF",
+            Self::WebPLossless => "lossless WebP",
+            Self::WebPLossy => "lossy WebP",
         })
     }
 }
 
-/// What the 8-bit samples of a pixel are, in this order.
+/// Bits of a sample after decoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SampleDepth {
+    /// A byte.
+    Eight,
+    /// Two bytes, the most significant first, as PNG has them.
+    Sixteen,
+}
+
+impl SampleDepth {
+    /// Bytes of a sample.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Eight => 1,
+            Self::Sixteen => 2,
+        }
+    }
+
+    /// Bits of a sample.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::Eight => 8,
+            Self::Sixteen => 16,
+        }
+    }
+}
+
+/// What becomes of the metadata in a cover's file: ICC profile, EXIF, XMP, text, time, physical size. What defines the
+/// colours (a profile among it) stays in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum MetadataPolicy {
+    /// It goes into the stego image byte for byte, but for what would no longer be true.
+    #[default]
+    Keep,
+    /// It is left out.
+    Strip,
+}
+
+/// What the samples of a pixel are, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Channels {
     /// Y.
@@ -76,8 +133,12 @@ pub struct ImageInfo {
     pub height: u32,
     /// The samples of a pixel after decoding.
     pub channels: Channels,
+    /// The samples' depth after decoding.
+    pub depth: SampleDepth,
     /// Whether the file stores the image interlaced.
     pub interlaced: bool,
+    /// Whether the file is an animation, of which the first frame is read.
+    pub animated: bool,
 }
 
 impl ImageInfo {
@@ -88,7 +149,7 @@ impl ImageInfo {
 
     /// Bytes of the decoded samples.
     pub fn decoded_bytes(&self) -> u64 {
-        self.pixels() * self.channels.count() as u64
+        self.pixels() * (self.channels.count() * self.depth.bytes()) as u64
     }
 
     /// An upper estimate of the memory, in bytes, that decoding this image as a cover, hiding a secret of this length in it
@@ -97,8 +158,8 @@ impl ImageInfo {
     /// each, while it is decoded. The secret is there packed, read back and once more in between.
     pub fn embed_memory_bytes(&self, secret_len_bytes: u64) -> u64 {
         let coefficients = match self.format {
-            ImageFormat::Png => 0,
             ImageFormat::Jpeg => 2 * self.decoded_bytes(),
+            _ => 0,
         };
         (3 * self.decoded_bytes() + coefficients).saturating_add(secret_len_bytes.saturating_mul(4))
     }
@@ -180,6 +241,9 @@ pub enum ImageError {
         /// The limit in bytes.
         max_bytes: u64,
     },
+    /// The work was ended from outside.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl ImageError {
@@ -192,6 +256,7 @@ impl ImageError {
             Self::Damaged { .. } => "damaged_image",
             Self::TooManyPixels { .. } => "too_many_pixels",
             Self::TooMuchMemory { .. } => "image_too_large",
+            Self::Stopped(_) => "stopped",
         }
     }
 }
@@ -201,6 +266,7 @@ pub fn probe(file: &[u8], limits: &Limits) -> Result<ImageInfo, ImageError> {
     let info = match sniff(file)? {
         ImageFormat::Png => png::header(file)?,
         ImageFormat::Jpeg => jpeg::header(file)?,
+        other => return Err(ImageError::Unsupported { what: other.to_string() }),
     };
     let info = info.check(limits, 0)?;
     if info.format == ImageFormat::Png {

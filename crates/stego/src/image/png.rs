@@ -7,7 +7,7 @@ use ::png::{
     BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Encoder, Limits as PngLimits, Reader,
 };
 
-use super::{Channels, Chunk, Cover, ImageError, ImageFormat, ImageInfo};
+use super::{Channels, Chunk, Cover, ImageError, ImageFormat, ImageInfo, SampleDepth};
 
 pub(super) const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 /// The signature, and IHDR with its length, type and checksum.
@@ -41,7 +41,15 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
         return Err(damaged("IHDR gives an impossible size"));
     }
     let channels = channels(depth, colour).unwrap_or(Channels::Rgba);
-    Ok(ImageInfo { format: ImageFormat::Png, width, height, channels, interlaced: ihdr[28] != 0 })
+    Ok(ImageInfo {
+        format: ImageFormat::Png,
+        width,
+        height,
+        channels,
+        depth: SampleDepth::Eight,
+        interlaced: ihdr[28] != 0,
+        animated: false,
+    })
 }
 
 /// Refuses what is not read, by name. Comes after the limits: a bomb is one whatever its kind.
