@@ -4,7 +4,8 @@
 
 use crate::bits::BitsPerSample;
 use crate::container::HEADER_LEN_BYTES;
-use crate::image::{Channels, Cover, ImageError, PngRows};
+use crate::image::{Cover, ImageError, ImageInfo};
+use crate::rows::Rows;
 
 /// Samples that the container's header takes, at one bit each.
 const HEADER_SAMPLES: u64 = HEADER_LEN_BYTES as u64 * 8;
@@ -20,13 +21,13 @@ pub struct Capacity {
 impl Capacity {
     /// The capacity of `cover`. Images with alpha are looked at pixel by pixel.
     pub fn of(cover: &Cover) -> Self {
-        let channels = cover.channels();
-        let visible_pixels = if channels.has_alpha() {
-            cover.samples().chunks_exact(channels.count()).filter(|pixel| is_visible(pixel)).count()
+        let layout = Layout::of(&cover.info());
+        let visible_pixels = if layout.has_alpha() {
+            cover.samples().chunks_exact(layout.pixel_len).filter(|pixel| layout.is_visible(pixel)).count()
         } else {
-            cover.samples().len() / channels.count()
+            cover.samples().len() / layout.pixel_len
         };
-        Self { carrying_samples: visible_pixels as u64 * channels.colour_count() as u64 }
+        Self { carrying_samples: visible_pixels as u64 * cover.channels().colour_count() as u64 }
     }
 
     /// Samples that may carry bits.
@@ -46,67 +47,130 @@ impl Capacity {
     }
 }
 
-/// Whether a pixel of an image with alpha takes part: its last sample is not 0.
-fn is_visible(pixel: &[u8]) -> bool {
-    pixel.last().is_some_and(|&alpha| alpha != 0)
+/// Where in the bytes of a pixel the samples lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Layout {
+    pixel_len: usize,
+    /// Bytes of the colour samples, which come first; what follows them is alpha.
+    colour_len: usize,
+    sample_len: usize,
 }
 
-/// Rows from the top that carry `header` at one bit per sample and `rest_len_bytes` at `bits`, or all rows if
-/// they do not suffice.
-pub(crate) fn carrying_rows(cover: &Cover, rest_len_bytes: usize, bits: BitsPerSample) -> usize {
-    let needed = HEADER_SAMPLES as usize + (rest_len_bytes * 8).div_ceil(usize::from(bits.as_u8()));
-    let channels = cover.channels();
-    let mut carried = 0;
-    let mut rows = 0;
-    for row in cover.samples().chunks_exact(cover.row_len_bytes()) {
-        if carried >= needed {
-            break;
+impl Layout {
+    fn of(info: &ImageInfo) -> Self {
+        let sample_len = info.depth.bytes();
+        Self {
+            pixel_len: info.pixel_len_bytes(),
+            colour_len: info.channels.colour_count() * sample_len,
+            sample_len,
         }
-        carried += if channels.has_alpha() {
-            row.chunks_exact(channels.count()).filter(|pixel| is_visible(pixel)).count()
-                * channels.colour_count()
+    }
+
+    fn has_alpha(self) -> bool {
+        self.colour_len < self.pixel_len
+    }
+
+    /// Whether a pixel of an image with alpha takes part: its alpha is not 0.
+    fn is_visible(self, pixel: &[u8]) -> bool {
+        pixel[self.colour_len..].iter().any(|&byte| byte != 0)
+    }
+
+    /// The bytes of whole rows whose low bits carry, in the order of the sequence: of each colour sample the least
+    /// significant one.
+    fn carrying_mut(self, rows: &mut [u8]) -> impl Iterator<Item = &mut u8> {
+        rows.chunks_exact_mut(self.pixel_len)
+            .filter(move |pixel| !self.has_alpha() || self.is_visible(pixel))
+            .flat_map(move |pixel| {
+                pixel[..self.colour_len].iter_mut().skip(self.sample_len - 1).step_by(self.sample_len)
+            })
+    }
+}
+
+/// Writes a container into the rows of an image, from the top, as they come.
+pub(crate) struct SampleWriter<'a> {
+    layout: Layout,
+    header: Feed<'a>,
+    rest: Feed<'a>,
+    squared_error: u64,
+}
+
+impl<'a> SampleWriter<'a> {
+    /// Is to write `header` at one bit per sample and `rest` at `bits`, into rows of an image as `info` has them.
+    pub(crate) fn new(info: &ImageInfo, header: &'a [u8], rest: &'a [u8], bits: BitsPerSample) -> Self {
+        Self {
+            layout: Layout::of(info),
+            header: Feed::new(header, BitsPerSample::ONE),
+            rest: Feed::new(rest, bits),
+            squared_error: 0,
+        }
+    }
+
+    /// Writes on into whole rows. Whether there is more to write.
+    pub(crate) fn write(&mut self, rows: &mut [u8]) -> bool {
+        if self.layout.has_alpha() || self.layout.sample_len > 1 {
+            let mut carrying = self.layout.carrying_mut(rows);
+            self.squared_error += self.header.put(&mut carrying) + self.rest.put(&mut carrying);
         } else {
-            row.len()
-        };
-        rows += 1;
-    }
-    rows
-}
-
-/// Writes `header` and `rest` into `samples`, whole rows from the top of an image.
-pub(crate) fn write(samples: &mut [u8], channels: Channels, header: &[u8], rest: &[u8], bits: BitsPerSample) {
-    if channels.has_alpha() {
-        let pixels = samples.chunks_exact_mut(channels.count()).filter(|pixel| is_visible(pixel));
-        let mut carrying = pixels.flat_map(|pixel| &mut pixel[..channels.colour_count()]);
-        put(&mut carrying, header, BitsPerSample::ONE);
-        put(&mut carrying, rest, bits);
-    } else {
-        let mut carrying = samples.iter_mut();
-        put(&mut carrying, header, BitsPerSample::ONE);
-        put(&mut carrying, rest, bits);
-    }
-}
-
-fn put<'a>(carrying: &mut impl Iterator<Item = &'a mut u8>, bytes: &[u8], bits: BitsPerSample) {
-    let width = u32::from(bits.as_u8());
-    let mask = (1_u8 << width) - 1;
-    // `held` bits wait in the low end of `waiting`, the next to go on top.
-    let (mut waiting, mut held) = (0_u32, 0);
-    for &byte in bytes {
-        waiting = waiting << 8 | u32::from(byte);
-        held += 8;
-        while held >= width {
-            let Some(sample) = carrying.next() else { return };
-            held -= width;
-            *sample = *sample & !mask | (waiting >> held) as u8 & mask;
+            let mut carrying = rows.iter_mut();
+            self.squared_error += self.header.put(&mut carrying) + self.rest.put(&mut carrying);
         }
+        !(self.header.is_empty() && self.rest.is_empty())
     }
-    if held > 0
-        && let Some(sample) = carrying.next()
-    {
-        let below = width - held;
-        let last_mask = mask >> below << below;
-        *sample = *sample & !last_mask | (waiting << below) as u8 & last_mask;
+
+    /// The squares of all changes so far, added up.
+    pub(crate) fn squared_error(&self) -> u64 {
+        self.squared_error
+    }
+}
+
+/// Bytes that are handed out a few bits at a time, the most significant first.
+struct Feed<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+    width: u32,
+    /// `held` bits wait in the low end of `waiting`, the next to go on top.
+    waiting: u32,
+    held: u32,
+}
+
+impl<'a> Feed<'a> {
+    fn new(bytes: &'a [u8], bits: BitsPerSample) -> Self {
+        Self { bytes: bytes.iter(), width: u32::from(bits.as_u8()), waiting: 0, held: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held == 0 && self.bytes.as_slice().is_empty()
+    }
+
+    /// The bits for the next sample and the mask of where they go; the last ones fill their sample from the top.
+    fn next(&mut self) -> Option<(u8, u8)> {
+        let mask = (1_u8 << self.width) - 1;
+        if self.held < self.width {
+            if let Some(&byte) = self.bytes.next() {
+                self.waiting = self.waiting << 8 | u32::from(byte);
+                self.held += 8;
+            } else if self.held > 0 {
+                let below = self.width - self.held;
+                self.held = 0;
+                return Some(((self.waiting << below) as u8 & mask, mask >> below << below));
+            } else {
+                return None;
+            }
+        }
+        self.held -= self.width;
+        Some(((self.waiting >> self.held) as u8 & mask, mask))
+    }
+
+    /// Writes into samples until they or the bits end. The squares of the changes, added up.
+    fn put<'s>(&mut self, carrying: &mut impl Iterator<Item = &'s mut u8>) -> u64 {
+        let mut squared_error = 0;
+        while !self.is_empty() {
+            let Some(sample) = carrying.next() else { break };
+            let Some((value, mask)) = self.next() else { break };
+            let value = *sample & !mask | value & mask;
+            squared_error += u64::from(value.abs_diff(*sample)).pow(2);
+            *sample = value;
+        }
+        squared_error
     }
 }
 
@@ -128,10 +192,10 @@ pub(crate) enum ReadError {
     Image(ImageError),
 }
 
-/// Reads bytes from the rows of a PNG, no further than asked for.
+/// Reads bytes from the rows of an image, no further than asked for.
 pub(crate) struct SampleReader<'a> {
-    rows: PngRows<'a>,
-    channels: Channels,
+    rows: Rows<'a>,
+    layout: Layout,
     taking: Taking,
     /// The carrying samples of the current row.
     row: Vec<u8>,
@@ -140,8 +204,22 @@ pub(crate) struct SampleReader<'a> {
 }
 
 impl<'a> SampleReader<'a> {
-    pub(crate) fn new(rows: PngRows<'a>, channels: Channels, taking: Taking) -> Self {
-        Self { rows, channels, taking, row: Vec::new(), read: 0 }
+    /// Reads from the first row on. With alpha, only pixels that can be seen take part.
+    pub(crate) fn new(rows: Rows<'a>) -> Self {
+        Self { layout: Layout::of(rows.info()), rows, taking: Taking::Visible, row: Vec::new(), read: 0 }
+    }
+
+    /// Begins anew with the first row.
+    pub(crate) fn restart(&mut self, taking: Taking) -> Result<(), ImageError> {
+        self.row.clear();
+        self.read = 0;
+        self.taking = taking;
+        self.rows.restart()
+    }
+
+    /// What the image is.
+    pub(crate) fn info(&self) -> &ImageInfo {
+        self.rows.info()
     }
 
     /// The next `len` bytes at `bits` per sample, starting with a fresh sample.
@@ -181,10 +259,14 @@ impl<'a> SampleReader<'a> {
             let row = self.rows.next_row().map_err(ReadError::Image)?.ok_or(ReadError::Exhausted)?;
             self.row.clear();
             self.read = 0;
-            if self.channels.has_alpha() {
-                let pixels = row.chunks_exact(self.channels.count());
-                let taken = pixels.filter(|pixel| self.taking == Taking::All || is_visible(pixel));
-                self.row.extend(taken.flat_map(|pixel| &pixel[..self.channels.colour_count()]));
+            let Layout { pixel_len, colour_len, sample_len } = self.layout;
+            if self.layout.has_alpha() || sample_len > 1 {
+                let takes_all = self.taking == Taking::All || !self.layout.has_alpha();
+                let taken =
+                    row.chunks_exact(pixel_len).filter(|pixel| takes_all || self.layout.is_visible(pixel));
+                taken.for_each(|pixel| {
+                    self.row.extend(pixel[..colour_len].iter().skip(sample_len - 1).step_by(sample_len));
+                });
             } else {
                 self.row.extend_from_slice(row);
             }
@@ -201,6 +283,12 @@ impl<'a> SampleReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Channels;
+
+    fn info(channels: Channels, pixels: u32) -> ImageInfo {
+        let samples = vec![0; channels.count() * pixels as usize];
+        Cover::from_samples(pixels, 1, channels, samples).unwrap().info()
+    }
 
     /// Worked out by hand from `docs/format.md`: 0xB5 is 10110101. The last sample of three bits takes the two bits that
     /// are left at its top and keeps its lowest one.
@@ -209,9 +297,11 @@ mod tests {
         let check = |width: u8, want: &[u8]| {
             let bits = BitsPerSample::new(width).expect("1 to 4");
             let mut samples = [0b1001_1001; 10];
-            put(&mut samples.iter_mut(), &[0xB5], bits);
+            let squared_error = Feed::new(&[0xB5], bits).put(&mut samples.iter_mut());
             assert_eq!(&samples[..want.len()], want, "{width} bits");
             assert!(samples[want.len()..].iter().all(|&sample| sample == 0b1001_1001), "{width} bits");
+            let squares = want.iter().map(|&sample| u64::from(sample.abs_diff(0x99)).pow(2));
+            assert_eq!(squared_error, squares.sum::<u64>(), "{width} bits");
         };
         check(1, &[0x99, 0x98, 0x99, 0x99, 0x98, 0x99, 0x98, 0x99]);
         check(2, &[0x9A, 0x9B, 0x99, 0x99]);
@@ -223,7 +313,33 @@ mod tests {
     #[test]
     fn the_sequence_passes_over_what_cannot_be_seen() {
         let mut samples = [0, 0, 0, 9, 4, 4, 4, 0, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9];
-        write(&mut samples, Channels::Rgba, &[0xFF], &[0xA0], BitsPerSample::MAX);
+        let mut writer = SampleWriter::new(&info(Channels::Rgba, 5), &[0xFF], &[0xA0], BitsPerSample::MAX);
+        assert!(!writer.write(&mut samples));
         assert_eq!(samples, [1, 1, 1, 9, 4, 4, 4, 0, 1, 1, 1, 9, 1, 1, 0xA, 9, 0, 0, 0, 9]);
+    }
+
+    /// Two bytes a sample, the second one carries; alpha counts as a whole.
+    #[test]
+    fn deep_samples_carry_in_their_low_byte() {
+        let cover =
+            Cover::from_deep_samples(3, 1, Channels::GreyAlpha, &[0x100, 0x100, 0x200, 0, 0x300, 1]).unwrap();
+        let mut samples = cover.samples().to_vec();
+        let mut writer = SampleWriter::new(&cover.info(), &[], &[0xF0], BitsPerSample::MAX);
+        assert!(!writer.write(&mut samples));
+        assert_eq!(samples, [1, 0xF, 1, 0, 2, 0, 0, 0, 3, 0, 0, 1]);
+    }
+
+    #[test]
+    fn rows_may_come_one_by_one() {
+        let (header, rest) = ([0xA5; 2], [0x3C; 7]);
+        let mut at_once = vec![0x80; 60];
+        let three = BitsPerSample::new(3).unwrap();
+        SampleWriter::new(&info(Channels::Grey, 60), &header, &rest, three).write(&mut at_once);
+        let mut one_by_one = vec![0x80; 60];
+        let mut writer = SampleWriter::new(&info(Channels::Grey, 5), &header, &rest, three);
+        let more: Vec<bool> = one_by_one.chunks_exact_mut(5).map(|row| writer.write(row)).collect();
+        assert_eq!(one_by_one, at_once);
+        // 16 samples of the header and 19 of the rest lie in seven rows.
+        assert_eq!(more.iter().filter(|&&more| more).count(), 6);
     }
 }

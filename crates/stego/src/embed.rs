@@ -1,10 +1,10 @@
 //! Embedding: a secret into a cover, verified before it is given out.
 
 use crate::bits::BitsPerSample;
-use crate::carrier::{self, Capacity};
+use crate::carrier::{Capacity, SampleWriter};
 use crate::container::{self, ContainerError, Content, HEADER_LEN_BYTES, Packed};
 use crate::extract::{ExtractError, read_back};
-use crate::image::{Cover, MetadataPolicy, encode_png};
+use crate::image::{Cover, MetadataPolicy, SampleDepth, encode_png};
 use crate::limits::Limits;
 use crate::note::Note;
 use crate::quality;
@@ -82,7 +82,7 @@ impl EmbedError {
             Self::CapacityExceeded { .. } | Self::CoverTooSmall => "capacity_exceeded",
             Self::Container(error) => error.code(),
             Self::NotVerified { .. } => "internal",
-            Self::Stopped(_) => "stopped",
+            Self::Stopped(_) => Stopped::CODE,
         }
     }
 }
@@ -103,23 +103,35 @@ pub fn embed(
     }
     let packed = pack_to_fit(secret, options, available_bytes, limits, &mut notes)?;
 
-    let head_len = carrier::carrying_rows(cover, packed.rest.len(), options.bits) * cover.row_len_bytes();
-    let before = &cover.samples()[..head_len];
-    let mut head = before.to_vec();
-    carrier::write(&mut head, cover.channels(), &packed.header, &packed.rest, options.bits);
-    let png = encode_png(cover, &head);
+    let mut writer = SampleWriter::new(&cover.info(), &packed.header, &packed.rest, options.bits);
+    let png = encode_png(cover, options.metadata, &limits.watch, |rows| writer.write(rows))?;
+    let mse = writer.squared_error() as f64 / capacity.carrying_samples() as f64;
     verify(&png, secret, limits)?;
 
-    if !cover.dropped_metadata().is_empty() {
-        notes.push(Note::MetadataLeftOut(cover.dropped_metadata().to_vec()));
-    }
+    notes.extend(notes_on_cover(cover, options.metadata));
     Ok(Embedded {
         png,
         capacity_bytes: available_bytes,
         payload_bytes: (HEADER_LEN_BYTES + packed.rest.len()) as u64,
-        psnr_db: psnr_db(capacity, before, &head),
+        psnr_db: psnr_db(mse, cover.depth()),
         notes,
     })
+}
+
+fn notes_on_cover(cover: &Cover, policy: MetadataPolicy) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if cover.is_first_frame() {
+        notes.push(Note::FirstFrameOnly);
+    }
+    if policy == MetadataPolicy::Keep {
+        if cover.tells_location() {
+            notes.push(Note::LocationKept);
+        }
+        if !cover.dropped_metadata().is_empty() {
+            notes.push(Note::MetadataLeftOut(cover.dropped_metadata().to_vec()));
+        }
+    }
+    notes
 }
 
 /// The container, without the secret's name where only that makes it fit.
@@ -130,7 +142,7 @@ fn pack_to_fit(
     limits: &Limits,
     notes: &mut Vec<Note>,
 ) -> Result<Packed, EmbedError> {
-    let content = Content::new(secret.bytes, options.compress, available_bytes, limits.max_secret_bytes)?;
+    let content = Content::new(secret.bytes, options.compress, available_bytes, limits)?;
     let packed = container::pack(&content, secret, options.bits, true);
     if packed.rest.len() as u64 <= available_bytes {
         return Ok(packed);
@@ -150,13 +162,16 @@ fn verify(png: &[u8], secret: &Secret<'_>, limits: &Limits) -> Result<(), EmbedE
     match read_back(png, limits) {
         Ok(found) if found.secret == secret.bytes && found.mark == secret.mark => Ok(()),
         Ok(_) => Err(EmbedError::NotVerified { source: None }),
+        Err(error) if error.code() == Stopped::CODE => Err(Stopped.into()),
         Err(error) => Err(EmbedError::NotVerified { source: Some(error) }),
     }
 }
 
-/// Over the samples that may carry; only rows in `before` and `after` differ, and in them no other samples.
-fn psnr_db(capacity: Capacity, before: &[u8], after: &[u8]) -> f64 {
-    let squared_error: u64 =
-        before.iter().zip(after).map(|(&a, &b)| u64::from(a.abs_diff(b)) * u64::from(a.abs_diff(b))).sum();
-    quality::psnr_db_of_mse(squared_error as f64 / capacity.carrying_samples() as f64)
+/// Over the samples that may carry.
+fn psnr_db(mse: f64, depth: SampleDepth) -> f64 {
+    match depth {
+        SampleDepth::Eight => quality::psnr_db_of_mse(mse),
+        // The same ratio to a peak of 65535, which is 257 times 255.
+        SampleDepth::Sixteen => quality::psnr_db_of_mse(mse / (257.0 * 257.0)),
+    }
 }

@@ -1,13 +1,18 @@
 //! Extraction: the secret out of a stego image, exactly, or an error that says why not.
 
+use std::fmt;
+
 use crate::bits::BitsPerSample;
 use crate::carrier::{ReadError, SampleReader, Taking};
 use crate::container::{
     self, ContainerError, ContainerVersion, HEADER_LEN_BYTES, Header, LEGACY_HEADER_LEN_BYTES, LegacyHeader,
 };
-use crate::image::{Channels, ImageError, ImageFormat, ImageInfo, PngRows, probe};
+use crate::image::{
+    Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, Sniffed, exif_pixels, probe, sniff,
+};
 use crate::limits::Limits;
 use crate::note::Note;
+use crate::rows::Rows;
 use crate::secret::{FileName, MarkId, MediaType};
 
 /// What an image carried.
@@ -42,15 +47,42 @@ pub enum ExtractError {
     /// The image can be read, its payload cannot.
     #[error(transparent)]
     Container(#[from] ContainerError),
-    /// A format that changes samples when it is saved: what was in them is gone.
-    #[error(
-        "this is a {format}, and saving an image as one destroys what it carried; send the PNG as a file, not as a \
-         photo"
-    )]
-    Reencoded {
-        /// The file's format.
-        format: ImageFormat,
+    /// The file was saved anew in a way that destroys what it carried.
+    #[error("{0}; send the PNG as a file, not as a photo")]
+    Reencoded(Reencoding),
+}
+
+/// How a file shows that it was saved anew since something could have been hidden in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reencoding {
+    /// In a format that changes samples.
+    Lossy {
+        /// The format's name.
+        format: String,
     },
+    /// In another size than the metadata tell, and without a payload.
+    Resized {
+        /// Width and height by its metadata.
+        before: (u32, u32),
+        /// Width and height now.
+        now: (u32, u32),
+    },
+}
+
+impl fmt::Display for Reencoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lossy { format } => {
+                write!(f, "the image was saved as {format}, which destroys whatever it carried")
+            }
+            Self::Resized { before, now } => write!(
+                f,
+                "the image carries no payload, and its metadata tell of {} × {} pixels where it has {} × {}: it was \
+                 resized or cropped, which destroys whatever it carried",
+                before.0, before.1, now.0, now.1
+            ),
+        }
+    }
 }
 
 impl ExtractError {
@@ -59,23 +91,31 @@ impl ExtractError {
         match self {
             Self::Image(error) => error.code(),
             Self::Container(error) => error.code(),
-            Self::Reencoded { .. } => "image_was_reencoded",
+            Self::Reencoded(_) => "image_was_reencoded",
         }
     }
 }
 
-/// Finds what an image carries in the open modes. All of the file is read and all of its checksums are checked,
-/// also those of rows without payload.
+/// Finds what an image carries in the open modes: in a PNG, or in a file of another format that keeps samples as they are.
+/// All of the file is read and all of its checksums are checked; where that fails below the rows with the payload, which has
+/// a digest of its own, a note says so.
 pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
-    match find(file, limits) {
-        Ok((extracted, reader)) => {
-            reader.drain()?;
+    let info = examine(file, limits)?;
+    let mut reader = SampleReader::new(Rows::open(file, &info, limits)?);
+    match read_payload(&mut reader, limits) {
+        Ok(mut extracted) => {
+            match reader.drain() {
+                Ok(()) => {}
+                Err(ImageError::Truncated { .. }) => extracted.notes.push(Note::CutOffBelowPayload),
+                Err(ImageError::Damaged { .. }) => extracted.notes.push(Note::DamagedBelowPayload),
+                Err(error) => return Err(error.into()),
+            }
             Ok(extracted)
         }
-        Err(error @ ExtractError::Container(ContainerError::NoPayload)) => {
+        Err(ExtractError::Container(ContainerError::NoPayload)) => {
             // A file that is cut off or damaged further down is told so: that says more than "no payload".
-            PngRows::open(file, &probe(file, limits)?)?.drain()?;
-            Err(error)
+            reader.drain()?;
+            Err(resizing(file, &info).map_or(ContainerError::NoPayload.into(), ExtractError::Reencoded))
         }
         Err(error) => Err(error),
     }
@@ -83,24 +123,21 @@ pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> 
 
 /// Length in bytes of what an image claims to carry: as carried, and of the secret inside. Reads no more than the
 /// container's header, and believes it; 0 and 0 if there is none. The earlier system's container does not tell the
-/// length of the secret: then it is as long as `limits` allow. So is all of it in an interlaced image, whose first row comes
-/// last.
+/// length of the secret: then it is as long as `limits` allow. So is all of it in an image whose first row can only be had
+/// with all of it.
 pub fn claimed_lengths_bytes(file: &[u8], limits: &Limits) -> Result<(u64, u64), ExtractError> {
-    let info = probe(file, limits)?;
-    if info.format != ImageFormat::Png {
-        return Ok((0, 0));
-    }
-    if info.interlaced {
+    let info = examine(file, limits)?;
+    if !info.is_streamed() {
         return Ok((limits.max_secret_bytes, limits.max_secret_bytes));
     }
-    let reader =
-        |taking| PngRows::open(file, &info).map(|rows| SampleReader::new(rows, info.channels, taking));
-    if let Ok(header) = reader(Taking::Visible)?.read_header()
+    let mut reader = SampleReader::new(Rows::open(file, &info, limits)?);
+    if let Ok(header) = reader.read_header()
         && let Ok(header) = Header::parse(&header, limits)
     {
         return Ok(header.claimed_lengths_bytes());
     }
-    let legacy = reader(Taking::All)?.read_header().ok();
+    reader.restart(Taking::All)?;
+    let legacy = reader.read_header().ok();
     Ok(match legacy.as_ref().and_then(LegacyHeader::parse) {
         Some(header) => (u64::from(header.payload_len_bytes), limits.max_secret_bytes),
         None => (0, 0),
@@ -109,38 +146,55 @@ pub fn claimed_lengths_bytes(file: &[u8], limits: &Limits) -> Result<(u64, u64),
 
 /// As [`extract`], but reads no further than the payload goes.
 pub(crate) fn read_back(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
-    find(file, limits).map(|(extracted, _)| extracted)
+    let info = examine(file, limits)?;
+    read_payload(&mut SampleReader::new(Rows::open(file, &info, limits)?), limits)
 }
 
-fn find<'a>(file: &'a [u8], limits: &Limits) -> Result<(Extracted, SampleReader<'a>), ExtractError> {
-    let info = probe(file, limits)?;
-    if info.format != ImageFormat::Png {
-        return Err(ExtractError::Reencoded { format: info.format });
+/// What the image is, if it can still carry anything.
+fn examine(file: &[u8], limits: &Limits) -> Result<ImageInfo, ExtractError> {
+    let lossy = |format| ExtractError::Reencoded(Reencoding::Lossy { format });
+    match sniff(file) {
+        Sniffed::Format(format) if format.is_lossy() => return Err(lossy(format.to_string())),
+        Sniffed::Other { name, lossy: true } => return Err(lossy(name.to_owned())),
+        _ => {}
     }
+    let info = probe(file, limits)?;
     info.check(limits, info.extract_memory_bytes())?;
-    let reader =
-        |taking| PngRows::open(file, &info).map(|rows| SampleReader::new(rows, info.channels, taking));
-    match read_v2(reader(Taking::Visible)?, &info, limits) {
-        Err(ExtractError::Container(ContainerError::NoPayload))
-            if matches!(info.channels, Channels::Rgb | Channels::Rgba) =>
-        {
-            read_legacy(reader(Taking::All)?, &info, limits)
+    Ok(info)
+}
+
+/// How an image without a payload shows that it once had another size: by the size in its EXIF block, in either orientation.
+fn resizing(file: &[u8], info: &ImageInfo) -> Option<Reencoding> {
+    if info.format != ImageFormat::Png {
+        return None;
+    }
+    let (before, now) = (exif_pixels(file)?, (info.width, info.height));
+    let is_same = before == now || before == (now.1, now.0) || before.0 == 0 || before.1 == 0;
+    (!is_same).then_some(Reencoding::Resized { before, now })
+}
+
+fn read_payload(reader: &mut SampleReader<'_>, limits: &Limits) -> Result<Extracted, ExtractError> {
+    match read_v2(reader, limits) {
+        Err(ExtractError::Container(ContainerError::NoPayload)) if may_be_legacy(reader.info()) => {
+            reader.restart(Taking::All)?;
+            read_legacy(reader, limits)
         }
         outcome => outcome,
     }
 }
 
-fn read_v2<'a>(
-    mut reader: SampleReader<'a>,
-    info: &ImageInfo,
-    limits: &Limits,
-) -> Result<(Extracted, SampleReader<'a>), ExtractError> {
+/// Whether the earlier system wrote images of this kind.
+fn may_be_legacy(info: &ImageInfo) -> bool {
+    matches!(info.channels, Channels::Rgb | Channels::Rgba) && info.depth == SampleDepth::Eight
+}
+
+fn read_v2(reader: &mut SampleReader<'_>, limits: &Limits) -> Result<Extracted, ExtractError> {
     let header = reader.read_header().map_err(|error| ended(error, ContainerError::NoPayload))?;
     let header = Header::parse(&header, limits)?;
     let payload_bytes = HEADER_LEN_BYTES as u64 + header.rest_len_bytes();
-    let rest = read_bytes(&mut reader, header.rest_len_bytes(), header.bits, info)?;
-    let opened = container::open(&header, rest)?;
-    let extracted = Extracted {
+    let rest = read_bytes(reader, header.rest_len_bytes(), header.bits)?;
+    let opened = container::open(&header, rest, &limits.watch)?;
+    Ok(Extracted {
         secret: opened.secret,
         name: opened.name,
         media_type: opened.media_type,
@@ -150,21 +204,16 @@ fn read_v2<'a>(
         deflated: header.deflated,
         payload_bytes,
         notes: Vec::new(),
-    };
-    Ok((extracted, reader))
+    })
 }
 
-fn read_legacy<'a>(
-    mut reader: SampleReader<'a>,
-    info: &ImageInfo,
-    limits: &Limits,
-) -> Result<(Extracted, SampleReader<'a>), ExtractError> {
+fn read_legacy(reader: &mut SampleReader<'_>, limits: &Limits) -> Result<Extracted, ExtractError> {
     let header = reader.read_header().map_err(|error| ended(error, ContainerError::NoPayload))?;
     let header = LegacyHeader::parse(&header).ok_or(ContainerError::NoPayload)?;
     let payload_len_bytes = u64::from(header.payload_len_bytes);
-    let payload = read_bytes(&mut reader, payload_len_bytes, BitsPerSample::ONE, info)?;
-    let extracted = Extracted {
-        secret: header.open(&payload, limits.max_secret_bytes)?,
+    let payload = read_bytes(reader, payload_len_bytes, BitsPerSample::ONE)?;
+    Ok(Extracted {
+        secret: header.open(&payload, limits)?,
         name: None,
         media_type: None,
         mark: None,
@@ -173,8 +222,7 @@ fn read_legacy<'a>(
         deflated: true,
         payload_bytes: LEGACY_HEADER_LEN_BYTES as u64 + payload_len_bytes,
         notes: Vec::new(),
-    };
-    Ok((extracted, reader))
+    })
 }
 
 /// Reads `len_bytes`, unless the image is smaller than that.
@@ -182,9 +230,9 @@ fn read_bytes(
     reader: &mut SampleReader<'_>,
     len_bytes: u64,
     bits: BitsPerSample,
-    info: &ImageInfo,
 ) -> Result<Vec<u8>, ExtractError> {
     const BEYOND: ContainerError = ContainerError::Damaged { what: "it is longer than the image can hold" };
+    let info = reader.info();
     let carried_bits = info.pixels() * info.channels.colour_count() as u64 * u64::from(bits.as_u8());
     if len_bytes.saturating_mul(8) > carried_bits {
         return Err(BEYOND.into());

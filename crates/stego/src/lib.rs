@@ -16,7 +16,7 @@
 //!
 //! | layer | what it turns into what |
 //! |---|---|
-//! | `image` | PNG and JPEG files into rows of 8-bit samples, samples into PNG |
+//! | `image` | image files into rows of 8- or 16-bit samples, samples into PNG |
 //! | `carrier` | bytes into the low bits of a sequence of samples and back |
 //! | `container` | a secret with its name and type into a self-describing byte string and back |
 //! | [`embed()`], [`extract()`] | all of it together, verified |
@@ -36,6 +36,7 @@ mod image;
 mod limits;
 mod note;
 mod quality;
+mod rows;
 mod secret;
 mod synth;
 mod watch;
@@ -44,7 +45,7 @@ pub use bits::BitsPerSample;
 pub use carrier::Capacity;
 pub use container::{ContainerError, ContainerVersion, HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES};
 pub use embed::{EmbedError, EmbedOptions, Embedded, embed};
-pub use extract::{ExtractError, Extracted, claimed_lengths_bytes, extract};
+pub use extract::{ExtractError, Extracted, Reencoding, claimed_lengths_bytes, extract};
 pub use image::{Channels, Cover, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, probe};
 pub use limits::Limits;
 pub use note::Note;

@@ -43,8 +43,14 @@ pub struct Watch(Option<Arc<Look>>);
 #[error("the work was stopped before it was done")]
 pub struct Stopped;
 
+impl Stopped {
+    /// The stable name of the error, for programs.
+    pub(crate) const CODE: &str = "stopped";
+}
+
 impl Watch {
-    /// A watch that calls `look`, which is quick: it is called often, on the thread that works.
+    /// A watch that calls `look`, which is quick: it is called often, on the thread that works. Once it breaks it goes on
+    /// breaking.
     pub fn new(look: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(look)))
     }
@@ -55,6 +61,14 @@ impl Watch {
             Some(look) if look(Progress { stage, done, total }).is_break() => Err(Stopped),
             _ => Ok(()),
         }
+    }
+
+    /// What a decoder came to. They hide a stop in errors of their own: here it is told as one.
+    pub(crate) fn or_stopped<T, E: From<Stopped>>(&self, outcome: Result<T, E>) -> Result<T, E> {
+        if outcome.is_err() {
+            self.check(Stage::Decode, 1, 0)?;
+        }
+        outcome
     }
 }
 

@@ -1,8 +1,10 @@
 //! Which images are read, and how the others are refused.
 
+use std::ops::ControlFlow;
+
 use stego::{
-    Channels, Cover, EmbedOptions, ExtractError, ImageError, ImageFormat, Limits, Secret,
-    claimed_lengths_bytes, embed, extract, probe,
+    Channels, Cover, EmbedOptions, ExtractError, ImageError, ImageFormat, Limits, MetadataPolicy, Note,
+    Secret, Stage, Watch, claimed_lengths_bytes, embed, extract, probe,
 };
 use testkit::{PngParts, chunk};
 
@@ -24,30 +26,48 @@ fn code_of_extraction(file: &[u8]) -> &'static str {
 }
 
 #[test]
-fn kinds_of_png_that_are_not_read_are_named() {
-    let check = |depth: u8, colour: u8, chunks: Vec<([u8; 4], Vec<u8>)>, wanted: &str| {
-        let file = PngParts { depth, colour, chunks, ..grey(8, 8) }.to_file();
+fn kinds_that_png_does_not_have_are_named() {
+    for (depth, colour) in [(16, 3), (3, 0), (4, 2), (8, 5), (1, 6)] {
+        let file = PngParts { depth, colour, ..grey(8, 8) }.to_file();
         let error = Cover::decode(&file, &limits()).unwrap_err();
         assert_eq!(error.code(), "unsupported_image");
-        assert!(error.to_string().contains(wanted), "{error}");
+        let kind = format!("colour type {colour} with {depth} bits");
+        assert!(error.to_string().contains(&kind), "{error}");
         assert_eq!(code_of_extraction(&file), "unsupported_image");
-    };
-    check(1, 0, vec![], "1 bits per sample");
-    check(16, 2, vec![], "16 bits");
-    check(8, 3, vec![(*b"PLTE", vec![0; 3])], "palette");
-    check(8, 0, vec![(*b"tRNS", vec![0, 1])], "tRNS");
-    check(8, 0, vec![(*b"acTL", vec![0, 0, 0, 1, 0, 0, 0, 0])], "animated");
+    }
 }
 
 #[test]
 fn other_files_are_refused() {
-    let noise = testkit::noise(1, 100);
-    assert_eq!(code_of_decoding(&noise), "not_an_image");
-    assert_eq!(code_of_extraction(&noise), "not_an_image");
-    assert_eq!(code_of_decoding(b""), "not_an_image");
-    assert_eq!(code_of_decoding(b"GIF89a..."), "unsupported_image");
-    assert_eq!(code_of_decoding(b"RIFF\0\0\0\0WEBPVP8 "), "unsupported_image");
-    assert_eq!(code_of_decoding(b"\x89PNG\r\n\x1a\n"), "truncated_image");
+    let check = |file: &[u8], decoding: &str, extraction: &str| {
+        assert_eq!(code_of_decoding(file), decoding, "{}", String::from_utf8_lossy(file));
+        assert_eq!(code_of_extraction(file), extraction, "{}", String::from_utf8_lossy(file));
+    };
+    check(&testkit::noise(1, 100), "not_an_image", "not_an_image");
+    check(b"", "not_an_image", "not_an_image");
+    check(b"\x89PNG\r\n\x1a\n", "truncated_image", "truncated_image");
+    check(b"\0\0\0\x20ftypavif\0\0\0\0", "unsupported_image", "image_was_reencoded");
+    check(b"\0\0\0\x20ftypheic\0\0\0\0", "unsupported_image", "image_was_reencoded");
+    check(b"\0\0\0\x20ftypisom\0\0\0\0", "unsupported_image", "unsupported_image");
+    check(b"\0\0\0\x0cJXL \r\n", "unsupported_image", "unsupported_image");
+    check(b"%PDF-1.7", "unsupported_image", "unsupported_image");
+    let error = Cover::decode(b"\0\0\0\x20ftypavif\0\0\0\0", &limits()).unwrap_err();
+    assert!(error.to_string().contains("AVIF") && error.to_string().contains("PNG"), "{error}");
+}
+
+/// Wherever a file ends, it is an error, and one that tells of it or of damage.
+#[test]
+fn beginnings_of_other_formats_are_errors() {
+    for start in
+        [&b"GIF89a"[..], b"BM", b"II*\0", b"MM\0*", b"qoif", b"RIFF\x1a\0\0\0WEBPVP8L", b"\xFF\xD8\xFF\xE0"]
+    {
+        let code = code_of_decoding(start);
+        assert!(
+            ["truncated_image", "damaged_image"].contains(&code),
+            "{}: {code}",
+            String::from_utf8_lossy(start)
+        );
+    }
 }
 
 #[test]
@@ -66,17 +86,31 @@ fn huge_headers_are_refused_before_anything_is_allocated() {
     let file = PngParts { width: 10_000, height: 9_000, colour: 6, ..grey(8, 8) }.to_file();
     let small = Limits { max_image_memory_bytes: 100 << 20, ..limits() };
     let error = Cover::decode(&file, &small).unwrap_err();
-    assert!(matches!(error, ImageError::TooMuchMemory { needed_bytes: 1_080_000_000, .. }), "{error:?}");
+    // The samples and a PNG that is not smaller.
+    assert!(matches!(error, ImageError::TooMuchMemory { needed_bytes: 720_000_000.., .. }), "{error:?}");
 }
 
+/// As a cover a file that is cut off is refused. Its secret is given as long as all rows that carry it are there.
 #[test]
-fn cut_off_files_are_refused_wherever_they_are_cut() {
+fn cut_off_files_give_the_whole_secret_or_none() {
     let cover = Cover::from_samples(64, 64, Channels::Rgb, testkit::noise(1, 64 * 64 * 3)).unwrap();
-    let file = embed(&cover, &Secret::new(b"short"), &EmbedOptions::default(), &limits()).unwrap().png;
+    let secret = testkit::noise(2, 200);
+    let file = embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits()).unwrap().png;
+    let mut given = 0;
     for len in (8..file.len()).step_by(97).chain([file.len() - 12, file.len() - 1]) {
         assert_eq!(code_of_decoding(&file[..len]), "truncated_image", "{len} of {}", file.len());
-        assert_eq!(code_of_extraction(&file[..len]), "truncated_image", "{len} of {}", file.len());
+        match extract(&file[..len], &limits()) {
+            Ok(found) => {
+                assert_eq!(found.secret, secret, "{len} of {}", file.len());
+                assert_eq!(found.notes, [Note::CutOffBelowPayload], "{len} of {}", file.len());
+                given += 1;
+            }
+            Err(error) => assert_eq!(error.code(), "truncated_image", "{len} of {}", file.len()),
+        }
     }
+    // The secret takes ten rows of 64: most of the places to cut lie below them.
+    assert!(given > 60, "{given}");
+    assert_eq!(extract(&file, &limits()).unwrap().notes, []);
 }
 
 #[test]
@@ -117,30 +151,94 @@ fn an_image_without_a_payload_says_so() {
     assert_eq!(code_of_extraction(&tiny), "no_payload");
 }
 
+fn holds(file: &[u8], kind: [u8; 4], data: &[u8]) -> bool {
+    let whole = chunk(kind, data);
+    file.windows(whole.len()).any(|window| window == whole)
+}
+
 #[test]
-fn what_a_colour_means_survives_byte_for_byte() {
-    let chunks = vec![
+fn what_a_file_says_survives_byte_for_byte() {
+    let colour = [
         (*b"gAMA", 45_455_u32.to_be_bytes().to_vec()),
         (*b"cHRM", testkit::noise(1, 32)),
         (*b"cICP", vec![12, 13, 0, 1]),
-        (*b"cICP", vec![1, 1, 0, 1]),
+    ];
+    let description = [
         (*b"tEXt", b"Comment\0made by hand".to_vec()),
         (*b"pHYs", vec![0, 0, 0, 1, 0, 0, 0, 1, 0]),
+        (*b"tIME", vec![7, 0xEA, 11, 24, 11, 0, 0]),
+        (*b"prVt", b"unknown and safe to copy".to_vec()),
     ];
-    let file = PngParts { chunks: chunks.clone(), ..grey(64, 64) }.to_file();
+    let left_out = [(*b"cICP", vec![1, 1, 0, 1]), (*b"prVT", b"unknown and unsafe to copy".to_vec())];
+    let chunks = [&colour[..], &description, &left_out].concat();
+    let file = PngParts { chunks, ..grey(64, 64) }.to_file();
     let cover = Cover::decode(&file, &limits()).unwrap();
-    assert_eq!(cover.dropped_metadata(), ["tEXt", "pHYs"]);
-    let stego = embed(&cover, &Secret::new(b"x"), &EmbedOptions::default(), &limits()).unwrap().png;
-    let holds = |kind: [u8; 4], data: &[u8]| {
-        let whole = chunk(kind, data);
-        stego.windows(whole.len()).any(|window| window == whole)
+    assert_eq!(cover.dropped_metadata(), ["prVT"]);
+    let check = |metadata: MetadataPolicy, kept: &[&[([u8; 4], Vec<u8>)]], gone: &[&[([u8; 4], Vec<u8>)]]| {
+        let options = EmbedOptions { metadata, ..EmbedOptions::default() };
+        let stego = embed(&cover, &Secret::new(b"x"), &options, &limits()).unwrap();
+        let is_there = |(kind, data): &([u8; 4], Vec<u8>)| holds(&stego.png, *kind, data);
+        assert!(kept.concat().iter().all(is_there), "{metadata:?}");
+        assert!(!gone.concat().iter().any(is_there), "{metadata:?}");
+        let told = stego.notes.contains(&Note::MetadataLeftOut(vec!["prVT".to_owned()]));
+        assert_eq!(told, metadata == MetadataPolicy::Keep);
     };
-    for (kind, data) in &chunks[..3] {
-        assert!(holds(*kind, data), "{kind:?}");
-    }
-    for (kind, data) in &chunks[3..] {
-        assert!(!holds(*kind, data), "{kind:?}");
-    }
+    check(MetadataPolicy::Keep, &[&colour, &description], &[&left_out]);
+    check(MetadataPolicy::Strip, &[&colour], &[&description, &left_out]);
+}
+
+/// The size in an EXIF block (4000 × 3000) is the only thing in a PNG that tells of another size.
+#[test]
+fn an_image_that_was_resized_is_told_so() {
+    let exif = |width: u16, height: u16| {
+        let mut block = b"MM\0*\0\0\0\x08\0\x01\x87\x69\0\x04\0\0\0\x01\0\0\0\x1a\0\0\0\0\0\x02".to_vec();
+        for (tag, value) in [(0xA002_u16, width), (0xA003, height)] {
+            block.extend(
+                [&tag.to_be_bytes()[..], b"\0\x03\0\0\0\x01", &value.to_be_bytes(), b"\0\0"].concat(),
+            );
+        }
+        block.extend([0; 4]);
+        block
+    };
+    let check = |width: u16, height: u16, code: &str| {
+        let file = PngParts { chunks: vec![(*b"eXIf", exif(width, height))], ..grey(40, 30) }.to_file();
+        assert_eq!(code_of_extraction(&file), code, "{width} × {height}");
+        let cover = Cover::decode(&file, &limits()).unwrap();
+        let stego = embed(&cover, &Secret::new(b"x"), &EmbedOptions::default(), &limits()).unwrap().png;
+        assert_eq!(extract(&stego, &limits()).unwrap().secret, b"x");
+    };
+    check(40, 30, "no_payload");
+    check(30, 40, "no_payload");
+    check(0, 0, "no_payload");
+    check(4000, 3000, "image_was_reencoded");
+}
+
+#[test]
+fn work_ends_when_its_watch_says_so() {
+    let noise = testkit::noise(1, 600 * 500 * 3);
+    let cover = Cover::from_samples(600, 500, Channels::Rgb, noise).unwrap();
+    let text = testkit::text(2 << 20);
+    let file = embed(&cover, &Secret::new(&text), &EmbedOptions::default(), &limits()).unwrap().png;
+    let check = |stage: Stage, work: &dyn Fn(&Limits) -> Option<&'static str>| {
+        let watch = Watch::new(move |progress| {
+            let stops = progress.stage == stage && progress.done > 0;
+            if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!(work(&Limits { watch, ..limits() }), Some("stopped"), "{stage:?}");
+        assert_eq!(work(&limits()), None, "{stage:?}");
+    };
+    let decoding = |limits: &Limits| Cover::decode(&file, limits).err().map(|error| error.code());
+    let embedding = |limits: &Limits| {
+        embed(&cover, &Secret::new(&text), &EmbedOptions::default(), limits).err().map(|error| error.code())
+    };
+    let extraction = |limits: &Limits| extract(&file, limits).err().map(|error| error.code());
+    check(Stage::Decode, &decoding);
+    check(Stage::Compress, &embedding);
+    check(Stage::Encode, &embedding);
+    check(Stage::Read, &embedding);
+    check(Stage::Decode, &extraction);
+    check(Stage::Read, &extraction);
+    check(Stage::Compress, &extraction);
 }
 
 /// A decoder passes over a chunk that it does not need and whose checksum is wrong; what follows it still counts.
@@ -162,7 +260,7 @@ fn a_bad_checksum_hides_nothing() {
     let chunks = vec![(*b"tEXt", b"Comment\0x".to_vec()), (*b"tRNS", vec![0, 1])];
     let mut file = PngParts { chunks, ..grey(64, 64) }.to_file();
     file[33 + 8] ^= 1;
-    assert_eq!(code_of_decoding(&file), "unsupported_image");
+    assert_eq!(Cover::decode(&file, &limits()).unwrap().channels(), Channels::GreyAlpha);
 }
 
 #[test]
@@ -204,7 +302,7 @@ fn a_jpeg_is_a_cover_and_carries_nothing() {
         let file = std::fs::read(&path).unwrap();
         assert_eq!(probe(&file, &limits()).unwrap().format, ImageFormat::Jpeg);
         let outcome = extract(&file, &limits());
-        assert!(matches!(outcome, Err(ExtractError::Reencoded { .. })), "{outcome:?}");
+        assert!(matches!(outcome, Err(ExtractError::Reencoded(_))), "{outcome:?}");
         for len in [file.len() / 2, file.len() - 2] {
             assert_eq!(code_of_decoding(&file[..len]), "truncated_image", "{len} of {}", file.len());
         }

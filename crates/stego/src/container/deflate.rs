@@ -6,21 +6,29 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 
+use crate::watch::{Stage, Stopped, Watch};
+
 /// Secrets longer than this are judged by a sample before all of them is compressed.
 const SAMPLE_FROM_LEN_BYTES: usize = 128 << 10;
 const SAMPLE_SLICES: usize = 4;
 const SAMPLE_SLICE_LEN_BYTES: usize = 8 << 10;
+/// What is deflated or inflated between two looks at the watch.
+const SLICE_LEN_BYTES: usize = 256 << 10;
 /// A sample that does not lose a fiftieth is taken for incompressible (media files, archives, ciphertext).
 const WORTHWHILE: (usize, usize) = (49, 50);
 
 /// `secret` deflated, or `None` where that would not make it shorter. A long secret is judged by a sample first;
 /// one that is longer than `fits_bytes` is not, since then every byte counts.
-pub(super) fn deflated_if_shorter(secret: &[u8], fits_bytes: u64) -> Option<Vec<u8>> {
+pub(super) fn deflated_if_shorter(
+    secret: &[u8],
+    fits_bytes: u64,
+    watch: &Watch,
+) -> Result<Option<Vec<u8>>, Stopped> {
     if secret.len() as u64 <= fits_bytes && skipped_on_sample(secret) {
-        return None;
+        return Ok(None);
     }
-    let deflated = deflate(secret, Compression::default());
-    (deflated.len() < secret.len()).then_some(deflated)
+    let deflated = deflate(secret, Compression::default(), watch)?;
+    Ok((deflated.len() < secret.len()).then_some(deflated))
 }
 
 fn skipped_on_sample(secret: &[u8]) -> bool {
@@ -35,16 +43,19 @@ fn sample_compresses(secret: &[u8]) -> bool {
         .flat_map(|i| &secret[i * step..i * step + SAMPLE_SLICE_LEN_BYTES])
         .copied()
         .collect();
-    let deflated_len = deflate(&sample, Compression::fast()).len();
+    let deflated_len =
+        deflate(&sample, Compression::fast(), &Watch::default()).map_or(0, |deflated| deflated.len());
     deflated_len * WORTHWHILE.1 < sample.len() * WORTHWHILE.0
 }
 
-fn deflate(bytes: &[u8], level: Compression) -> Vec<u8> {
+fn deflate(bytes: &[u8], level: Compression, watch: &Watch) -> Result<Vec<u8>, Stopped> {
+    const NEVER_FAILS: &str = "writing to a Vec does not fail, and deflate takes any bytes";
     let mut encoder = DeflateEncoder::new(Vec::with_capacity(bytes.len() / 2 + 64), level);
-    encoder
-        .write_all(bytes)
-        .and_then(|()| encoder.finish())
-        .expect("writing to a Vec does not fail, and deflate takes any bytes")
+    for (i, slice) in bytes.chunks(SLICE_LEN_BYTES).enumerate() {
+        watch.check(Stage::Compress, (i * SLICE_LEN_BYTES) as u64, bytes.len() as u64)?;
+        encoder.write_all(slice).expect(NEVER_FAILS);
+    }
+    Ok(encoder.finish().expect(NEVER_FAILS))
 }
 
 /// What stopped an inflation.
@@ -56,13 +67,23 @@ pub(super) enum InflateError {
     TrailingBytes,
     /// More than the bound comes out.
     TooLong,
+    /// The work was ended from outside.
+    Stopped(Stopped),
 }
 
 /// Inflates all of `content` to at most `max_len_bytes`; never holds more than that.
-pub(super) fn inflate(content: &[u8], max_len_bytes: u64) -> Result<Vec<u8>, InflateError> {
+pub(super) fn inflate(content: &[u8], max_len_bytes: u64, watch: &Watch) -> Result<Vec<u8>, InflateError> {
     let mut decoder = DeflateDecoder::new(content);
     let mut secret = Vec::new();
-    (&mut decoder).take(max_len_bytes).read_to_end(&mut secret).map_err(|_| InflateError::Malformed)?;
+    loop {
+        let done = secret.len() as u64;
+        watch.check(Stage::Compress, done, max_len_bytes).map_err(InflateError::Stopped)?;
+        let slice_len = (max_len_bytes - done).min(SLICE_LEN_BYTES as u64);
+        let read = (&mut decoder).take(slice_len).read_to_end(&mut secret);
+        if read.map_err(|_| InflateError::Malformed)? == 0 {
+            break;
+        }
+    }
     // One more byte tells a stream that ends here from one that goes on, and reads the end-of-block code.
     match decoder.read(&mut [0]) {
         Ok(0) if decoder.total_in() == content.len() as u64 => Ok(secret),
@@ -88,12 +109,20 @@ mod tests {
         (0..len).map(|_| next()).collect()
     }
 
+    fn deflated(secret: &[u8], fits_bytes: u64) -> Option<Vec<u8>> {
+        deflated_if_shorter(secret, fits_bytes, &Watch::default()).unwrap()
+    }
+
+    fn inflated(content: &[u8], max_len_bytes: u64) -> Result<Vec<u8>, InflateError> {
+        inflate(content, max_len_bytes, &Watch::default())
+    }
+
     #[test]
     fn text_gets_shorter_and_noise_is_left_alone() {
         let text = b"the quick brown fox ".repeat(20_000);
-        assert!(deflated_if_shorter(&text, u64::MAX).unwrap().len() < text.len() / 50);
-        assert_eq!(deflated_if_shorter(&noise(100_000), 0), None);
-        assert_eq!(deflated_if_shorter(b"", 0), None);
+        assert!(deflated(&text, u64::MAX).unwrap().len() < text.len() / 50);
+        assert_eq!(deflated(&noise(100_000), 0), None);
+        assert_eq!(deflated(b"", 0), None);
     }
 
     #[test]
@@ -109,19 +138,19 @@ mod tests {
         let mut secret = noise(300_000);
         secret[..4000].fill(b' ');
         assert!(skipped_on_sample(&secret));
-        assert_eq!(deflated_if_shorter(&secret, 300_000), None);
-        assert!(deflated_if_shorter(&secret, 299_999).unwrap().len() < 299_999);
+        assert_eq!(deflated(&secret, 300_000), None);
+        assert!(deflated(&secret, 299_999).unwrap().len() < 299_999);
     }
 
     #[test]
     fn inflation_stops_at_its_bound_and_wants_all_of_the_content() {
         let text = b"abc".repeat(1000);
-        let mut content = deflate(&text, Compression::best());
-        assert_eq!(inflate(&content, 3000), Ok(text));
-        assert_eq!(inflate(&content, 2999), Err(InflateError::TooLong));
-        assert_eq!(inflate(&content[..content.len() - 1], 3000), Err(InflateError::Malformed));
+        let mut content = deflate(&text, Compression::best(), &Watch::default()).unwrap();
+        assert_eq!(inflated(&content, 3000), Ok(text));
+        assert_eq!(inflated(&content, 2999), Err(InflateError::TooLong));
+        assert_eq!(inflated(&content[..content.len() - 1], 3000), Err(InflateError::Malformed));
         content.push(0);
-        assert_eq!(inflate(&content, 3000), Err(InflateError::TrailingBytes));
-        assert_eq!(inflate(&[], 10), Err(InflateError::Malformed));
+        assert_eq!(inflated(&content, 3000), Err(InflateError::TrailingBytes));
+        assert_eq!(inflated(&[], 10), Err(InflateError::Malformed));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ContainerError;
 use super::deflate::{InflateError, inflate};
+use crate::limits::Limits;
 
 pub(crate) const LEGACY_HEADER_LEN_BYTES: usize = 12;
 const MAGIC: &[u8; 4] = b"STEG";
@@ -22,12 +23,13 @@ impl LegacyHeader {
         })
     }
 
-    /// The secret in `payload`, which does not say its length: `max_secret_bytes` bounds it.
-    pub(crate) fn open(&self, payload: &[u8], max_secret_bytes: u64) -> Result<Vec<u8>, ContainerError> {
+    /// The secret in `payload`, which does not say its length: the limit bounds it.
+    pub(crate) fn open(&self, payload: &[u8], limits: &Limits) -> Result<Vec<u8>, ContainerError> {
         if crc32fast::hash(payload) != self.payload_crc32 {
             return Err(ContainerError::Damaged { what: "its checksum differs" });
         }
-        inflate(payload, max_secret_bytes).map_err(|error| match error {
+        let max_secret_bytes = limits.max_secret_bytes;
+        inflate(payload, max_secret_bytes, &limits.watch).map_err(|error| match error {
             InflateError::TooLong => ContainerError::SecretTooLarge {
                 needed_bytes: max_secret_bytes.saturating_add(1),
                 max_bytes: max_secret_bytes,
@@ -35,6 +37,7 @@ impl LegacyHeader {
             InflateError::Malformed | InflateError::TrailingBytes => {
                 ContainerError::Damaged { what: "it does not inflate" }
             }
+            InflateError::Stopped(stopped) => stopped.into(),
         })
     }
 }

@@ -84,7 +84,7 @@ impl ContainerError {
             Self::UnknownVersion { .. } | Self::UnknownLayout { .. } => "unknown_container_version",
             Self::Damaged { .. } => "damaged_payload",
             Self::SecretTooLarge { .. } => "secret_too_large",
-            Self::Stopped(_) => "stopped",
+            Self::Stopped(_) => Stopped::CODE,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{ContainerError, HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES, media_ty
 use crate::bits::BitsPerSample;
 use crate::limits::Limits;
 use crate::secret::{FileName, MarkId, MediaType, Secret};
+use crate::watch::Watch;
 
 const MAGIC: &[u8; 3] = b"STG";
 const VERSION: u8 = 2;
@@ -68,16 +69,16 @@ impl<'a> Content<'a> {
         secret: &'a [u8],
         compress: bool,
         fits_bytes: u64,
-        max_secret_bytes: u64,
+        limits: &Limits,
     ) -> Result<Self, ContainerError> {
         let secret_len_bytes = u32::try_from(secret.len())
             .ok()
-            .filter(|&len| u64::from(len) <= max_secret_bytes)
+            .filter(|&len| u64::from(len) <= limits.max_secret_bytes)
             .ok_or(ContainerError::SecretTooLarge {
                 needed_bytes: secret.len() as u64,
-                max_bytes: max_secret_bytes.min(u64::from(u32::MAX)),
+                max_bytes: limits.max_secret_bytes.min(u64::from(u32::MAX)),
             })?;
-        let deflated = if compress { deflated_if_shorter(secret, fits_bytes) } else { None };
+        let deflated = if compress { deflated_if_shorter(secret, fits_bytes, &limits.watch)? } else { None };
         Ok(Self { bytes: deflated.map_or(Cow::Borrowed(secret), Cow::Owned), secret_len_bytes })
     }
 
@@ -226,7 +227,7 @@ impl Header {
 }
 
 /// Opens the container whose header is `header` and whose remaining bytes are `rest`.
-pub(crate) fn open(header: &Header, mut rest: Vec<u8>) -> Result<Opened, ContainerError> {
+pub(crate) fn open(header: &Header, mut rest: Vec<u8>, watch: &Watch) -> Result<Opened, ContainerError> {
     if rest.len() as u64 != header.rest_len_bytes() {
         return Err(ContainerError::Damaged { what: "it ends early" });
     }
@@ -235,15 +236,15 @@ pub(crate) fn open(header: &Header, mut rest: Vec<u8>) -> Result<Opened, Contain
     }
     let content = rest.split_off(header.described_len_bytes());
     let described = rest;
-    let secret = if header.deflated { inflated(&content, header.secret_len_bytes)? } else { content };
+    let secret = if header.deflated { inflated(&content, header.secret_len_bytes, watch)? } else { content };
     let (name_field, mark) = described.split_at(usize::from(header.name_field_len_bytes));
     let (name, media_type) = read_name_field(header.media_type_code, name_field);
     Ok(Opened { secret, name, media_type, mark: mark.try_into().ok().map(MarkId) })
 }
 
 /// A forged header may have a digest that holds and still lie about the length.
-fn inflated(content: &[u8], secret_len_bytes: u32) -> Result<Vec<u8>, ContainerError> {
-    match inflate(content, u64::from(secret_len_bytes)) {
+fn inflated(content: &[u8], secret_len_bytes: u32, watch: &Watch) -> Result<Vec<u8>, ContainerError> {
+    match inflate(content, u64::from(secret_len_bytes), watch) {
         Ok(secret) if secret.len() as u64 == u64::from(secret_len_bytes) => Ok(secret),
         Ok(_) => Err(ContainerError::Damaged { what: "its content inflates to less than it says" }),
         Err(InflateError::TooLong) => {
@@ -252,6 +253,7 @@ fn inflated(content: &[u8], secret_len_bytes: u32) -> Result<Vec<u8>, ContainerE
         Err(InflateError::Malformed | InflateError::TrailingBytes) => {
             Err(ContainerError::Damaged { what: "its content does not inflate" })
         }
+        Err(InflateError::Stopped(stopped)) => Err(stopped.into()),
     }
 }
 

@@ -1,11 +1,13 @@
 //! A decoded cover.
 
-use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, jpeg, png, probe};
+use super::metadata::Metadata;
+use super::{
+    Channels, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, codecs, encode_png, jpeg, png,
+    probe,
+};
 use crate::limits::Limits;
 use crate::synth;
-
-/// A PNG chunk: type and data.
-pub(super) type Chunk = ([u8; 4], Vec<u8>);
+use crate::watch::Watch;
 
 /// An image to hide something in: its samples and what else of its file goes into the stego image.
 #[derive(Debug, Clone)]
@@ -13,39 +15,77 @@ pub struct Cover {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) channels: Channels,
-    /// Row-major, `width × height × channels`, 8 bits each.
+    pub(super) depth: SampleDepth,
+    /// Row-major, `width × height × channels`, each of `depth`.
     pub(super) samples: Vec<u8>,
-    /// PNG chunks that define what the samples' colours mean, in the cover's order.
-    pub(super) colour_chunks: Vec<Chunk>,
-    /// Names of the metadata that the stego image will not have.
-    pub(super) dropped_metadata: Vec<String>,
+    pub(super) metadata: Metadata,
+    first_frame: bool,
 }
 
 impl Cover {
-    /// Decodes an image file. A JPEG's EXIF orientation is applied. The header is checked against `limits`
-    /// before anything is allocated.
+    /// Decodes an image file. The EXIF orientation of other files than PNGs is applied. The header is checked against
+    /// `limits` before anything is allocated.
     pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, ImageError> {
         let info = probe(file, limits)?;
         info.check(limits, info.embed_memory_bytes(0))?;
-        match info.format {
-            ImageFormat::Png => png::decode(file, info),
-            ImageFormat::Jpeg => jpeg::decode(file, info),
-            other => Err(ImageError::Unsupported { what: other.to_string() }),
-        }
+        Self::decode_checked(file, &info, limits)
+    }
+
+    /// Decodes a file whose header was checked: `info` is what [`probe`] gave for it.
+    pub(crate) fn decode_checked(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
+        limits.watch.or_stopped(Self::decode_as(file, info, limits))
+    }
+
+    fn decode_as(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
+        let ImageInfo { width, height, channels, depth, animated: first_frame, .. } = *info;
+        Ok(match info.format {
+            ImageFormat::Png => {
+                let (samples, metadata) = png::decode(file, info, limits)?;
+                Self { width, height, channels, depth, samples, metadata, first_frame }
+            }
+            ImageFormat::Jpeg => {
+                let (image, metadata) = jpeg::decode(file, info, limits)?;
+                let (width, height, samples) = (image.width, image.height, image.samples);
+                Self { width, height, channels, depth, samples, metadata, first_frame }
+            }
+            _ => {
+                let codecs::Decoded { image, channels, metadata } = codecs::decode(file, info, limits)?;
+                let (width, height, samples) = (image.width, image.height, image.samples);
+                Self { width, height, channels, depth, samples, metadata, first_frame }
+            }
+        })
     }
 
     /// A cover from samples in memory: row-major, 8 bits each. `None` if their number is not
     /// `width × height × channels` or the image is empty.
     pub fn from_samples(width: u32, height: u32, channels: Channels, samples: Vec<u8>) -> Option<Self> {
-        let info = Self::info_of(width, height, channels);
-        (info.pixels() > 0 && info.decoded_bytes() == samples.len() as u64).then(|| Self {
+        Self::from_bytes(width, height, channels, SampleDepth::Eight, samples)
+    }
+
+    /// A cover from samples in memory: row-major, 16 bits each. `None` as for [`Cover::from_samples`].
+    pub fn from_deep_samples(width: u32, height: u32, channels: Channels, samples: &[u16]) -> Option<Self> {
+        let bytes = samples.iter().flat_map(|sample| sample.to_be_bytes()).collect();
+        Self::from_bytes(width, height, channels, SampleDepth::Sixteen, bytes)
+    }
+
+    fn from_bytes(
+        width: u32,
+        height: u32,
+        channels: Channels,
+        depth: SampleDepth,
+        samples: Vec<u8>,
+    ) -> Option<Self> {
+        let cover = Self {
             width,
             height,
             channels,
+            depth,
             samples,
-            colour_chunks: Vec::new(),
-            dropped_metadata: Vec::new(),
-        })
+            metadata: Metadata::default(),
+            first_frame: false,
+        };
+        let info = cover.info();
+        (info.pixels() > 0 && info.decoded_bytes() == cover.samples.len() as u64).then_some(cover)
     }
 
     /// One of the [`crate::DATASET_LEN`] images made by code, photograph-like and the same on every machine;
@@ -57,39 +97,17 @@ impl Cover {
 
     /// What the header of this cover as a PNG says.
     pub fn info(&self) -> ImageInfo {
-        Self::info_of(self.width, self.height, self.channels)
-    }
-
-    fn info_of(width: u32, height: u32, channels: Channels) -> ImageInfo {
         ImageInfo {
             format: ImageFormat::Png,
-            width,
-            height,
-            channels,
-            depth: SampleDepth::Eight,
+            width: self.width,
+            height: self.height,
+            channels: self.channels,
+            depth: self.depth,
             interlaced: false,
             animated: false,
+            decoder_bytes: 0,
+            metadata_bytes: 0,
         }
-    }
-
-    /// The depth of the samples.
-    pub fn depth(&self) -> SampleDepth {
-        SampleDepth::Eight
-    }
-
-    /// Names of the metadata in the cover's file that a stego image made from it has, unless it is to be stripped.
-    pub fn kept_metadata(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// Whether the metadata that can be kept tells where the picture was taken.
-    pub fn tells_location(&self) -> bool {
-        false
-    }
-
-    /// Whether the cover is the first frame of an animation.
-    pub fn is_first_frame(&self) -> bool {
-        false
     }
 
     /// Pixels in a row.
@@ -107,26 +125,38 @@ impl Cover {
         self.channels
     }
 
-    /// All samples, row-major.
+    /// The depth of the samples.
+    pub fn depth(&self) -> SampleDepth {
+        self.depth
+    }
+
+    /// All samples, row-major; those of 16 bits as two bytes, the most significant first.
     pub fn samples(&self) -> &[u8] {
         &self.samples
     }
 
+    /// Names of the metadata in the cover's file that a stego image made from it has, unless it is to be stripped.
+    pub fn kept_metadata(&self) -> Vec<String> {
+        self.metadata.kept_names()
+    }
+
     /// Names of the metadata in the cover's file that a stego image made from it will not have.
     pub fn dropped_metadata(&self) -> &[String] {
-        &self.dropped_metadata
+        self.metadata.left_out()
     }
 
-    /// The cover as a PNG, written as stego images are.
+    /// Whether the metadata that can be kept tells where the picture was taken.
+    pub fn tells_location(&self) -> bool {
+        self.metadata.tells_location()
+    }
+
+    /// Whether the cover is the first frame of an animation.
+    pub fn is_first_frame(&self) -> bool {
+        self.first_frame
+    }
+
+    /// The cover as a PNG, written as stego images are, with its metadata.
     pub fn to_png(&self) -> Vec<u8> {
-        png::encode(self, &[])
-    }
-
-    pub(crate) fn row_len_bytes(&self) -> usize {
-        self.width as usize * self.channels.count()
-    }
-
-    pub(crate) fn colour_chunks(&self) -> &[Chunk] {
-        &self.colour_chunks
+        encode_png(self, MetadataPolicy::Keep, &Watch::default(), |_| false).expect("nothing stops this")
     }
 }

@@ -1,26 +1,35 @@
-//! JPEG covers, on the `image` crate.
+//! JPEG covers, on the `zune-jpeg` crate.
 
-use std::io::{Cursor, Write};
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
 
-use ::image::codecs::jpeg::JpegDecoder;
-use ::image::{ColorType, DynamicImage, ImageDecoder};
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
+use super::metadata::{MAX_METADATA_BYTES, Metadata, held_bytes};
+use super::orientation::Oriented;
+use super::source::Source;
+use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth};
+use crate::limits::Limits;
+use crate::watch::{Stage, Watch};
 
-use super::{Channels, Chunk, Cover, ImageError, ImageFormat, ImageInfo, SampleDepth};
+type Decoder<'a> = JpegDecoder<Source<'a>>;
+
+/// Scans of a progressive file, at most: each may go over the whole image.
+const MAX_SCANS: usize = 128;
 
 pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
-    let decoder = open(file)?;
-    let (width, height) = decoder.dimensions();
-    if width == 0 || height == 0 {
-        return Err(ImageError::Damaged { format: ImageFormat::Jpeg, source: "it has no pixels".into() });
-    }
-    let channels = match decoder.color_type() {
-        ColorType::L8 => Channels::Grey,
-        ColorType::Rgb8 => Channels::Rgb,
-        other => return Err(ImageError::Unsupported { what: format!("a JPEG with {other:?} samples") }),
+    let watch = Watch::default();
+    let mut decoder = open(file, &watch);
+    decoder.decode_headers().map_err(damaged)?;
+    let channels = channels(&decoder);
+    let (width, height) = decoder.dimensions().unwrap_or((0, 0));
+    let (Ok(width), Ok(height)) = (u32::try_from(width), u32::try_from(height)) else {
+        return Err(damaged_by("it has an impossible size"));
     };
-    Ok(ImageInfo {
+    if width == 0 || height == 0 {
+        return Err(damaged_by("it has no pixels"));
+    }
+    let components = u64::from(decoder.info().map_or(4, |info| info.components));
+    let info = ImageInfo {
         format: ImageFormat::Jpeg,
         width,
         height,
@@ -28,83 +37,163 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
         depth: SampleDepth::Eight,
         interlaced: false,
         animated: false,
+        decoder_bytes: 0,
+        metadata_bytes: 0,
+    };
+    let headers = || segments(file).take_while(|segment| segment.marker != START_OF_SCAN);
+    // A row of blocks for each component or, in a progressive file, all coefficients, two bytes each.
+    let progressive = headers().any(|segment| is_progressive(segment.marker));
+    let rows = if progressive { u64::from(height) + 32 } else { 96 };
+    Ok(ImageInfo {
+        decoder_bytes: 2 * components * (u64::from(width) + 32) * rows + (1 << 20),
+        metadata_bytes: headers()
+            .map(|segment| held_bytes(segment.data))
+            .sum::<u64>()
+            .min(MAX_METADATA_BYTES),
+        ..info
     })
 }
 
-pub(super) fn decode(file: &[u8], info: ImageInfo) -> Result<Cover, ImageError> {
+fn channels(decoder: &Decoder<'_>) -> Channels {
+    match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => Channels::Grey,
+        _ => Channels::Rgb,
+    }
+}
+
+fn open<'a>(file: &'a [u8], watch: &'a Watch) -> Decoder<'a> {
+    JpegDecoder::new_with_options(Source::new(file, watch), options(ColorSpace::RGB))
+}
+
+fn options(output: ColorSpace) -> DecoderOptions {
+    DecoderOptions::default()
+        .set_strict_mode(false)
+        .jpeg_set_max_scans(MAX_SCANS)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX)
+        .jpeg_set_out_colorspace(output)
+}
+
+/// The samples with the orientation applied, and what else of the file goes into a stego image.
+pub(super) fn decode(
+    file: &[u8],
+    info: &ImageInfo,
+    limits: &Limits,
+) -> Result<(Oriented, Metadata), ImageError> {
     if !is_whole(file) {
         return Err(ImageError::Truncated { format: ImageFormat::Jpeg });
     }
-    let mut decoder = open(file)?;
-    let orientation = decoder.orientation().map_err(damaged)?;
-    let profile = decoder.icc_profile().map_err(damaged)?;
-    let mut dropped_metadata = Vec::new();
-    if decoder.exif_metadata().map_err(damaged)?.is_some() {
-        dropped_metadata.push("EXIF".to_owned());
+    let mut decoder = open(file, &limits.watch);
+    decoder.decode_headers().map_err(damaged)?;
+    let wanted = match info.channels {
+        Channels::Grey => ColorSpace::Luma,
+        _ => ColorSpace::RGB,
+    };
+    decoder.set_options(options(wanted));
+    let mut samples = vec![0; info.decoded_bytes() as usize];
+    if decoder.output_buffer_size() != Some(samples.len()) {
+        return Err(damaged_by("its headers contradict each other"));
     }
-    if decoder.xmp_metadata().map_err(damaged)?.is_some() {
-        dropped_metadata.push("XMP".to_owned());
-    }
-    let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-    image.apply_orientation(orientation);
+    decoder.decode_into(&mut samples).map_err(damaged)?;
+    // A stop may look like the end of the file to the decoder, which makes do with what it has.
+    limits.watch.check(Stage::Decode, file.len() as u64, file.len() as u64)?;
+    let metadata = surviving(file, &decoder, info.channels);
+    let exif = decoder.exif().cloned();
+    drop(decoder);
+    Ok((Oriented::by_exif(samples, info, exif.as_deref()), metadata))
+}
 
-    let (width, height) = (image.width(), image.height());
-    let colour_chunks = profile.and_then(|profile| iccp_chunk(&profile, info.channels)).into_iter().collect();
-    Ok(Cover {
-        width,
-        height,
-        channels: info.channels,
-        samples: image.into_bytes(),
-        colour_chunks,
-        dropped_metadata,
+fn surviving(file: &[u8], decoder: &Decoder<'_>, channels: Channels) -> Metadata {
+    let mut metadata = Metadata::default();
+    if let Some(profile) = decoder.icc_profile() {
+        metadata.keep_profile(&profile, channels);
+    }
+    for segment in segments(file) {
+        match (segment.marker, segment.data) {
+            (0xE0, [b'J', b'F', b'I', b'F', 0, _, _, unit, x0, x1, y0, y1, ..]) => {
+                keep_density(
+                    &mut metadata,
+                    *unit,
+                    u16::from_be_bytes([*x0, *x1]),
+                    u16::from_be_bytes([*y0, *y1]),
+                );
+            }
+            (0xE1, data) if data.starts_with(b"http://ns.adobe.com/xmp/extension/\0") => {
+                metadata.leave_out("extended XMP");
+            }
+            (0xE2, data) if data.starts_with(b"MPF\0") => metadata.leave_out("further images (MPF)"),
+            (0xED, _) => metadata.leave_out("IPTC"),
+            (0xFE, text) => metadata.keep_comment(text),
+            _ => {}
+        }
+    }
+    if let Some(exif) = decoder.exif() {
+        metadata.keep_exif(exif.clone());
+    }
+    if let Some(packet) = decoder.xmp() {
+        metadata.keep_xmp(packet);
+    }
+    metadata
+}
+
+/// JFIF's density (T.871, 10.1) as PNG's size of a pixel: per inch, per centimetre, or only their ratio.
+fn keep_density(metadata: &mut Metadata, unit: u8, x: u16, y: u16) {
+    let per_metre = |density: u16| match unit {
+        1 => (f64::from(density) / 0.0254).round() as u32,
+        2 => u32::from(density) * 100,
+        _ => u32::from(density),
+    };
+    let says_something = x > 0 && y > 0 && unit <= 2 && (unit > 0 || x != y);
+    if says_something && !metadata.has(b"pHYs") {
+        metadata.keep_pixel_size(per_metre(x), per_metre(y), unit > 0);
+    }
+}
+
+/// SOF markers of progressive modes (T.81, table B.1).
+fn is_progressive(marker: u8) -> bool {
+    matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE)
+}
+
+/// A marker segment before the image's end: what follows its length.
+struct Segment<'a> {
+    marker: u8,
+    data: &'a [u8],
+}
+
+const END_OF_IMAGE: u8 = 0xD9;
+const START_OF_SCAN: u8 = 0xDA;
+
+/// The marker segments of a file (T.81, B.1.1): segments by their length, entropy-coded data up to the next marker that is
+/// neither a stuffed byte (FF00) nor a restart (FFD0 to FFD7). The last one is the end-of-image marker, if it is there; what
+/// comes after it does not matter: phones put films and further images there.
+fn segments(file: &[u8]) -> impl Iterator<Item = Segment<'_>> {
+    let mut rest = file.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let at =
+            rest.windows(2).position(|pair| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xFF | 0xD0..=0xD7))?;
+        let marker = rest[at + 1];
+        let after = &rest[at + 2..];
+        if marker == END_OF_IMAGE {
+            rest = &[];
+            return Some(Segment { marker, data: &[] });
+        }
+        let len = after.first_chunk::<2>().map_or(0, |len| usize::from(u16::from_be_bytes(*len)));
+        // Between segments only fill bytes may stand, so the search after a segment finds the next one at once; after
+        // the header of a scan it runs through the scan's data.
+        rest = after.get(len.max(2)..).unwrap_or_default();
+        Some(Segment { marker, data: after.get(2..len.max(2)).unwrap_or_default() })
     })
 }
 
-fn open(file: &[u8]) -> Result<JpegDecoder<Cursor<&[u8]>>, ImageError> {
-    JpegDecoder::new(Cursor::new(file)).map_err(damaged)
-}
-
-/// Whether an end-of-image marker follows the scans. The decoder fills up what is missing of a file with grey instead of
-/// failing. What comes after the marker does not matter: phones put films and further images there.
-///
-/// Markers are walked as T.81, B.1.1 has them: segments by their length, entropy-coded data up to the next marker that is
-/// neither a stuffed byte (FF00) nor a restart (FFD0 to FFD7).
+/// Whether the image is there to its end. The decoder fills up what is missing of a file with grey instead of failing.
 fn is_whole(file: &[u8]) -> bool {
-    const END_OF_IMAGE: u8 = 0xD9;
-    let mut rest = file.get(2..).unwrap_or_default();
-    loop {
-        let Some(at) =
-            rest.windows(2).position(|pair| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xFF | 0xD0..=0xD7))
-        else {
-            return false;
-        };
-        let marker = rest[at + 1];
-        if marker == END_OF_IMAGE {
-            return true;
-        }
-        let segment = &rest[at + 2..];
-        let len = segment.first_chunk::<2>().map_or(0, |len| usize::from(u16::from_be_bytes(*len)));
-        let Some(after) = segment.get(len.max(2)..) else { return false };
-        // Between segments only fill bytes may stand, so the search after a segment finds the next one at once; after
-        // the header of a scan it runs through the scan's data.
-        rest = after;
-    }
+    segments(file).any(|segment| segment.marker == END_OF_IMAGE)
 }
 
-/// The profile as PNG carries it (PNG third edition, 11.3.2.3), if it describes the samples we have: a
-/// CMYK file's profile says nothing of the RGB that it was decoded to (ICC.1, 7.2.6: data colour space).
-fn iccp_chunk(profile: &[u8], channels: Channels) -> Option<Chunk> {
-    let space = match channels {
-        Channels::Grey | Channels::GreyAlpha => b"GRAY",
-        Channels::Rgb | Channels::Rgba => b"RGB ",
-    };
-    if profile.get(16..20)? != space {
-        return None;
-    }
-    let mut encoder = ZlibEncoder::new(b"ICC profile\0\0".to_vec(), Compression::default());
-    encoder.write_all(profile).and_then(|()| encoder.finish()).ok().map(|data| (*b"iCCP", data))
-}
-
-fn damaged(error: ::image::ImageError) -> ImageError {
+fn damaged(error: zune_jpeg::errors::DecodeErrors) -> ImageError {
     ImageError::Damaged { format: ImageFormat::Jpeg, source: Box::new(error) }
+}
+
+fn damaged_by(what: &'static str) -> ImageError {
+    ImageError::Damaged { format: ImageFormat::Jpeg, source: what.into() }
 }

@@ -2,15 +2,19 @@ use super::*;
 
 const BITS: BitsPerSample = BitsPerSample::ONE;
 
+fn unlimited() -> Limits {
+    Limits { max_secret_bytes: u64::MAX, ..Limits::default() }
+}
+
 fn packed(secret: &Secret<'_>, compress: bool) -> Packed {
-    let content = Content::new(secret.bytes, compress, u64::MAX, u64::MAX).unwrap();
+    let content = Content::new(secret.bytes, compress, u64::MAX, &unlimited()).unwrap();
     pack(&content, secret, BITS, true)
 }
 
 fn round_trip(secret: &Secret<'_>, compress: bool) -> Opened {
     let packed = packed(secret, compress);
     let header = Header::parse(&packed.header, &Limits::default()).unwrap();
-    open(&header, packed.rest).unwrap()
+    open(&header, packed.rest, &Watch::default()).unwrap()
 }
 
 /// Written down by hand from `docs/format.md`; the digest and CRC computed with Python's hashlib and zlib.
@@ -22,7 +26,7 @@ fn golden_container() {
         media_type: MediaType::parse("text/plain"),
         mark: Some(MarkId(*b"0123456789abcdef")),
     };
-    let content = Content::new(secret.bytes, false, u64::MAX, u64::MAX).unwrap();
+    let content = Content::new(secret.bytes, false, u64::MAX, &unlimited()).unwrap();
     let packed = pack(&content, &secret, BitsPerSample::new(3).unwrap(), true);
     let mut want = b"STG\x02\x12\x09\x08\x00\x00\x00\x00\x0e\x00\x00\x00\x0e".to_vec();
     want.extend(GOLDEN_DIGEST_AND_CRC);
@@ -84,8 +88,8 @@ fn every_flipped_bit_is_noticed() {
         let mut damaged = container.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
         let (header, rest) = damaged.split_first_chunk().unwrap();
-        let outcome =
-            Header::parse(header, &Limits::default()).and_then(|header| open(&header, rest.to_vec()));
+        let outcome = Header::parse(header, &Limits::default())
+            .and_then(|header| open(&header, rest.to_vec(), &Watch::default()));
         assert!(outcome.is_err(), "bit {bit}");
     }
 }
@@ -125,7 +129,7 @@ fn a_deflated_content_that_lies_about_its_length_is_damaged() {
         let crc = crc32fast::hash(&header[..CRC_OFFSET]);
         header[CRC_OFFSET..].copy_from_slice(&crc.to_be_bytes());
         let header = Header::parse(&header, &Limits::default()).unwrap();
-        let outcome = open(&header, packed.rest.clone());
+        let outcome = open(&header, packed.rest.clone(), &Watch::default());
         assert!(matches!(outcome, Err(ContainerError::Damaged { .. })), "{declared}");
     }
 }

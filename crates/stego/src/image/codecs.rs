@@ -1,0 +1,186 @@
+//! BMP, GIF, QOI, TIFF and WebP covers, on the decoders of the `image` crate.
+
+use ::image::codecs::{
+    bmp::BmpDecoder, gif::GifDecoder, qoi::QoiDecoder, tiff::TiffDecoder, webp::WebPDecoder,
+};
+use ::image::error::LimitErrorKind;
+use ::image::{ColorType, ImageDecoder, ImageError as CodecError, Limits as CodecLimits};
+
+use super::metadata::{MAX_METADATA_BYTES, Metadata};
+use super::orientation::Oriented;
+use super::source::Source;
+use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, sniff};
+use crate::limits::Limits;
+use crate::watch::Watch;
+
+/// What decoders may take besides the samples, for each pixel: a canvas and a frame of four bytes each, or a strip of 16-bit
+/// samples as it was inflated.
+const DECODER_BYTES_PER_PIXEL: u64 = 8;
+
+pub(super) fn header(file: &[u8], format: ImageFormat) -> Result<ImageInfo, ImageError> {
+    let watch = Watch::default();
+    let decoder = open(file, format, &watch, u64::MAX)?;
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 {
+        return Err(ImageError::Damaged { format, source: "it has no pixels".into() });
+    }
+    let (channels, depth) = kind(decoder.color_type(), format)?;
+    let animated = match format {
+        ImageFormat::Gif => sniff::gif_frames(file) > 1,
+        ImageFormat::WebPLossless | ImageFormat::WebPLossy => sniff::is_animated_webp(file),
+        _ => false,
+    };
+    let decoder_bytes = u64::from(width) * u64::from(height) * DECODER_BYTES_PER_PIXEL + (1 << 20);
+    let metadata_bytes = (file.len() as u64).min(MAX_METADATA_BYTES);
+    Ok(ImageInfo {
+        format,
+        width,
+        height,
+        channels,
+        depth,
+        interlaced: false,
+        animated,
+        decoder_bytes,
+        metadata_bytes,
+    })
+}
+
+/// The decoder for a file.
+fn open<'a>(
+    file: &'a [u8],
+    format: ImageFormat,
+    watch: &'a Watch,
+    max_bytes: u64,
+) -> Result<Box<dyn ImageDecoder + 'a>, ImageError> {
+    let failed = |error| codec_error(error, format);
+    let source = Source::new(file, watch);
+    let mut decoder: Box<dyn ImageDecoder + 'a> = match format {
+        ImageFormat::Bmp => Box::new(BmpDecoder::new(source).map_err(failed)?),
+        ImageFormat::Gif => Box::new(GifDecoder::new(source).map_err(failed)?),
+        ImageFormat::Qoi => Box::new(QoiDecoder::new(source).map_err(failed)?),
+        ImageFormat::Tiff => Box::new(TiffDecoder::new(source).map_err(failed)?),
+        ImageFormat::WebPLossless | ImageFormat::WebPLossy => {
+            Box::new(WebPDecoder::new(source).map_err(failed)?)
+        }
+        ImageFormat::Png | ImageFormat::Jpeg => {
+            return Err(ImageError::Unsupported { what: format!("{format} in this place") });
+        }
+    };
+    let mut limits = CodecLimits::no_limits();
+    limits.max_alloc = Some(max_bytes);
+    decoder.set_limits(limits).map_err(failed)?;
+    Ok(decoder)
+}
+
+fn kind(colour: ColorType, format: ImageFormat) -> Result<(Channels, SampleDepth), ImageError> {
+    Ok(match colour {
+        ColorType::L8 => (Channels::Grey, SampleDepth::Eight),
+        ColorType::La8 => (Channels::GreyAlpha, SampleDepth::Eight),
+        ColorType::Rgb8 => (Channels::Rgb, SampleDepth::Eight),
+        ColorType::Rgba8 => (Channels::Rgba, SampleDepth::Eight),
+        ColorType::L16 => (Channels::Grey, SampleDepth::Sixteen),
+        ColorType::La16 => (Channels::GreyAlpha, SampleDepth::Sixteen),
+        ColorType::Rgb16 => (Channels::Rgb, SampleDepth::Sixteen),
+        ColorType::Rgba16 => (Channels::Rgba, SampleDepth::Sixteen),
+        _ => {
+            return Err(ImageError::Unsupported {
+                what: format!("a {format} with samples in floating point"),
+            });
+        }
+    })
+}
+
+/// An image as its file has it: samples that are upright, what they are, and what else of the file goes into a stego image.
+pub(super) struct Decoded {
+    pub(super) image: Oriented,
+    pub(super) channels: Channels,
+    pub(super) metadata: Metadata,
+}
+
+pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Decoded, ImageError> {
+    let failed = |error| codec_error(error, info.format);
+    let max_bytes = limits.max_image_memory_bytes;
+    let mut decoder = open(file, info.format, &limits.watch, max_bytes)?;
+    let profile = decoder.icc_profile().map_err(failed)?;
+    let exif = decoder.exif_metadata().map_err(failed)?;
+    let xmp = decoder.xmp_metadata().map_err(failed)?;
+    let orientation = decoder.orientation().map_err(failed)?.to_exif();
+    if decoder.total_bytes() != info.decoded_bytes() {
+        return Err(ImageError::Damaged {
+            format: info.format,
+            source: "its headers contradict each other".into(),
+        });
+    }
+    let mut samples = vec![0; info.decoded_bytes() as usize];
+    decoder.read_image_boxed(&mut samples).map_err(failed)?;
+
+    let mut channels = info.channels;
+    if info.depth == SampleDepth::Sixteen {
+        most_significant_first(&mut samples);
+    }
+    if info.format == ImageFormat::Gif && samples.chunks_exact(4).all(|pixel| pixel[3] == u8::MAX) {
+        // The decoder gives every GIF an alpha channel.
+        drop_alpha(&mut samples);
+        channels = Channels::Rgb;
+    }
+    let mut metadata = Metadata::default();
+    if let Some(profile) = profile {
+        metadata.keep_profile(&profile, channels);
+    }
+    if let Some(exif) = exif {
+        metadata.keep_exif(exif);
+    }
+    if let Some(packet) = xmp {
+        metadata.keep_xmp(&packet);
+    }
+    let image = Oriented::new(samples, &ImageInfo { channels, ..*info }, orientation);
+    Ok(Decoded { image, channels, metadata })
+}
+
+/// The decoders give 16-bit samples as the machine has them.
+fn most_significant_first(samples: &mut [u8]) {
+    for sample in samples.chunks_exact_mut(2) {
+        let value = u16::from_ne_bytes([sample[0], sample[1]]);
+        sample.copy_from_slice(&value.to_be_bytes());
+    }
+}
+
+fn drop_alpha(samples: &mut Vec<u8>) {
+    let pixels = samples.len() / 4;
+    for i in 0..pixels {
+        samples.copy_within(4 * i..4 * i + 3, 3 * i);
+    }
+    samples.truncate(3 * pixels);
+    samples.shrink_to_fit();
+}
+
+fn codec_error(error: CodecError, format: ImageFormat) -> ImageError {
+    match error {
+        CodecError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
+            ImageError::Truncated { format }
+        }
+        CodecError::Unsupported(unsupported) => {
+            ImageError::Unsupported { what: format!("this kind of {format} ({unsupported})") }
+        }
+        CodecError::Limits(limit) if limit.kind() == LimitErrorKind::InsufficientMemory => {
+            ImageError::Unsupported {
+                what: format!("a {format} whose parts take more memory than the limit for an image"),
+            }
+        }
+        other if ends_early(&other) => ImageError::Truncated { format },
+        other => ImageError::Damaged { format, source: Box::new(other) },
+    }
+}
+
+/// Whether a decoder ran out of file. Some wrap the error that says so.
+fn ends_early(error: &CodecError) -> bool {
+    let mut error: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(here) = error {
+        let io = here.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::UnexpectedEof) {
+            return true;
+        }
+        error = here.source();
+    }
+    false
+}

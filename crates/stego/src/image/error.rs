@@ -1,0 +1,71 @@
+//! Why an image was not read.
+
+use super::ImageFormat;
+use crate::watch::Stopped;
+
+/// Why an image was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// Not one of the formats that are read.
+    #[error("this is not an image in a format that is read here (PNG, JPEG, WebP, GIF, BMP, TIFF, QOI)")]
+    NotAnImage,
+    /// A format or a variety that is not read.
+    #[error("{what} is not read here; save the image as a PNG and try again")]
+    Unsupported {
+        /// What was found, such as `AVIF`.
+        what: String,
+    },
+    /// The file ends before its image does.
+    #[error("the {format} is cut off: the file ends before its image does")]
+    Truncated {
+        /// The file's format.
+        format: ImageFormat,
+    },
+    /// A checksum or the structure is wrong.
+    #[error("the {format} is damaged")]
+    Damaged {
+        /// The file's format.
+        format: ImageFormat,
+        /// What the decoder found.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// More pixels than allowed, by the file's header.
+    #[error("the image has {width} × {height} pixels; at most {max_pixels} in all are allowed here")]
+    TooManyPixels {
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// The limit on their product.
+        max_pixels: u64,
+    },
+    /// More memory than allowed, by the file's header.
+    #[error(
+        "working on the image takes {needed_bytes} bytes of memory; at most {max_bytes} are allowed here"
+    )]
+    TooMuchMemory {
+        /// The estimate in bytes.
+        needed_bytes: u64,
+        /// The limit in bytes.
+        max_bytes: u64,
+    },
+    /// The work was ended from outside.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl ImageError {
+    /// A stable name of the error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAnImage => "not_an_image",
+            Self::Unsupported { .. } => "unsupported_image",
+            Self::Truncated { .. } => "truncated_image",
+            Self::Damaged { .. } => "damaged_image",
+            Self::TooManyPixels { .. } => "too_many_pixels",
+            Self::TooMuchMemory { .. } => "image_too_large",
+            Self::Stopped(_) => Stopped::CODE,
+        }
+    }
+}

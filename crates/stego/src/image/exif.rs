@@ -1,0 +1,330 @@
+//! EXIF, a TIFF structure (CIPA DC-008, EXIF 2.32): what it says of the image, and the two changes that keep it true.
+//!
+//! Nothing is moved: maker notes hold offsets from the structure's start, and so does everything else. A structure that
+//! cannot be followed says nothing and stays as it is.
+
+use std::ops::Range;
+
+/// Entries of a directory that are looked at, at most; cameras write some dozens.
+const MAX_ENTRIES: u16 = 512;
+
+const ORIENTATION: u16 = 0x0112;
+const THUMBNAIL_OFFSET: u16 = 0x0201;
+const THUMBNAIL_LEN: u16 = 0x0202;
+const EXIF_DIRECTORY: u16 = 0x8769;
+const GPS_DIRECTORY: u16 = 0x8825;
+const PIXEL_WIDTH: u16 = 0xA002;
+const PIXEL_HEIGHT: u16 = 0xA003;
+const INTEROPERABILITY_DIRECTORY: u16 = 0xA005;
+
+const SHORT: u16 = 3;
+const LONG: u16 = 4;
+
+/// What an EXIF block says of the image it lies in.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Exif {
+    /// Where row 0 and column 0 belong, 1 to 8; 1 where it is not said.
+    pub(super) orientation: u8,
+    /// Whether there is a directory of GPS data.
+    pub(super) tells_location: bool,
+    /// Width and height of the image as it was taken.
+    pub(super) pixels: Option<(u32, u32)>,
+    orientation_at: Option<usize>,
+    /// Where the first directory points to the second one, which describes a thumbnail.
+    link_at: usize,
+    thumbnail: Option<Thumbnail>,
+    /// The end of everything that does not belong to the thumbnail.
+    others_end: usize,
+    big_endian: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Thumbnail {
+    /// From the first byte of directory or data on.
+    start: usize,
+    data: Range<usize>,
+    directory: Range<usize>,
+}
+
+impl Exif {
+    /// Reads `block`, which starts with the TIFF header. `None` if it cannot be followed.
+    pub(super) fn parse(block: &[u8]) -> Option<Self> {
+        let tiff = Tiff::open(block)?;
+        let first = tiff.directory(tiff.u32_at(4)? as usize)?;
+        let mut exif = Self {
+            orientation: 1,
+            link_at: first.link_at,
+            others_end: first.end,
+            big_endian: tiff.big_endian,
+            ..Self::default()
+        };
+        for entry in &first.entries {
+            match entry.tag {
+                ORIENTATION if entry.kind == SHORT && entry.count == 1 => {
+                    let value = tiff.u16_at(entry.value_at)?;
+                    exif.orientation =
+                        u8::try_from(value).ok().filter(|value| (1..=8).contains(value)).unwrap_or(1);
+                    exif.orientation_at = Some(entry.value_at);
+                }
+                GPS_DIRECTORY => {
+                    let gps = tiff.directory(tiff.u32_at(entry.value_at)? as usize);
+                    exif.tells_location = gps.as_ref().is_none_or(|gps| !gps.entries.is_empty());
+                    exif.others_end = exif.others_end.max(gps.map_or(0, |gps| gps.end));
+                }
+                EXIF_DIRECTORY => exif.read_exif_directory(&tiff, tiff.u32_at(entry.value_at)? as usize),
+                _ => {}
+            }
+        }
+        exif.thumbnail = tiff.u32_at(first.link_at).and_then(|at| tiff.thumbnail(at as usize));
+        Some(exif)
+    }
+
+    fn read_exif_directory(&mut self, tiff: &Tiff<'_>, at: usize) {
+        let Some(directory) = tiff.directory(at) else { return };
+        self.others_end = self.others_end.max(directory.end);
+        let number = |tag| {
+            directory.entries.iter().find(|entry| entry.tag == tag).and_then(|entry| tiff.number(entry))
+        };
+        self.pixels = number(PIXEL_WIDTH).zip(number(PIXEL_HEIGHT));
+        let interoperability = number(INTEROPERABILITY_DIRECTORY).and_then(|at| tiff.directory(at as usize));
+        self.others_end = self.others_end.max(interoperability.map_or(0, |directory| directory.end));
+    }
+
+    /// Says in `block`, which was parsed to this, that the image is upright.
+    pub(super) fn set_upright(&self, block: &mut [u8]) {
+        if let Some(place) = self.orientation_at.and_then(|at| block.get_mut(at..at + 2)) {
+            place.copy_from_slice(&if self.big_endian { 1_u16.to_be_bytes() } else { 1_u16.to_le_bytes() });
+        }
+    }
+
+    /// Takes the thumbnail out of `block`, which was parsed to this: it shows the image as it was. Cut off where it lies
+    /// at the end, as cameras have it; otherwise unlinked, and blanked where nothing else lies.
+    pub(super) fn drop_thumbnail(&self, block: &mut Vec<u8>) {
+        let Some(thumbnail) = &self.thumbnail else { return };
+        if let Some(link) = block.get_mut(self.link_at..self.link_at + 4) {
+            link.fill(0);
+        }
+        let end = thumbnail.data.end.max(thumbnail.directory.end);
+        if thumbnail.start >= self.others_end && end >= block.len() {
+            block.truncate(thumbnail.start);
+            return;
+        }
+        for range in [&thumbnail.data, &thumbnail.directory] {
+            if range.start >= self.others_end
+                && let Some(place) = block.get_mut(range.clone())
+            {
+                place.fill(0);
+            }
+        }
+    }
+}
+
+/// The structure as numbers.
+struct Tiff<'a> {
+    block: &'a [u8],
+    big_endian: bool,
+}
+
+struct Directory {
+    entries: Vec<Entry>,
+    /// Where the offset of the next directory stands.
+    link_at: usize,
+    /// The end of the directory and of the values that it points to.
+    end: usize,
+}
+
+struct Entry {
+    tag: u16,
+    kind: u16,
+    count: u32,
+    /// Where the value stands, or its offset if it takes more than four bytes.
+    value_at: usize,
+}
+
+impl<'a> Tiff<'a> {
+    fn open(block: &'a [u8]) -> Option<Self> {
+        let big_endian = match block.first_chunk::<4>()? {
+            b"MM\0*" => true,
+            b"II*\0" => false,
+            _ => return None,
+        };
+        Some(Self { block, big_endian })
+    }
+
+    fn u16_at(&self, at: usize) -> Option<u16> {
+        let bytes = *self.block.get(at..)?.first_chunk::<2>()?;
+        Some(if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
+    }
+
+    fn u32_at(&self, at: usize) -> Option<u32> {
+        let bytes = *self.block.get(at..)?.first_chunk::<4>()?;
+        Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    /// A number in a SHORT or a LONG.
+    fn number(&self, entry: &Entry) -> Option<u32> {
+        match (entry.kind, entry.count) {
+            (SHORT, 1) => self.u16_at(entry.value_at).map(u32::from),
+            (LONG, 1) => self.u32_at(entry.value_at),
+            _ => None,
+        }
+    }
+
+    /// The directory at `at` (TIFF 6.0, section 2): a count, entries of twelve bytes, the offset of the next one.
+    fn directory(&self, at: usize) -> Option<Directory> {
+        let count = self.u16_at(at)?;
+        if at < 8 || count > MAX_ENTRIES {
+            return None;
+        }
+        let link_at = at + 2 + usize::from(count) * 12;
+        // Some writers leave out the link of the last directory.
+        let mut end = (link_at + 4).min(self.block.len());
+        self.block.get(at..link_at)?;
+        let mut entries = Vec::with_capacity(usize::from(count));
+        for i in 0..usize::from(count) {
+            let entry_at = at + 2 + i * 12;
+            let entry = Entry {
+                tag: self.u16_at(entry_at)?,
+                kind: self.u16_at(entry_at + 2)?,
+                count: self.u32_at(entry_at + 4)?,
+                value_at: entry_at + 8,
+            };
+            end = end.max(self.value_end(&entry));
+            entries.push(entry);
+        }
+        Some(Directory { entries, link_at, end })
+    }
+
+    /// Where the value of `entry` ends, at most the end of the block.
+    fn value_end(&self, entry: &Entry) -> usize {
+        let size: u64 = match entry.kind {
+            3 | 8 => 2,
+            4 | 9 | 11 | 13 => 4,
+            5 | 10 | 12 => 8,
+            _ => 1,
+        };
+        let len = size * u64::from(entry.count);
+        if len <= 4 {
+            return 0;
+        }
+        let start = self.u32_at(entry.value_at).unwrap_or(0);
+        usize::try_from(u64::from(start) + len).unwrap_or(usize::MAX).min(self.block.len())
+    }
+
+    /// The thumbnail that the directory at `at` describes, if there is one.
+    fn thumbnail(&self, at: usize) -> Option<Thumbnail> {
+        let directory = self.directory(at)?;
+        let number = |tag| {
+            let entry = directory.entries.iter().find(|entry| entry.tag == tag)?;
+            self.number(entry).map(|number| number as usize)
+        };
+        let data = match number(THUMBNAIL_OFFSET).zip(number(THUMBNAIL_LEN)) {
+            Some((start, len)) => {
+                let end = start.saturating_add(len).min(self.block.len());
+                start.min(end)..end
+            }
+            None => at..at,
+        };
+        Some(Thumbnail { start: at.min(data.start), data, directory: at..directory.end })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block with an orientation, a GPS directory, sizes, and a thumbnail of eight bytes; little-endian.
+    fn block(thumbnail_last: bool) -> Vec<u8> {
+        let entry = |tag: u16, kind: u16, value: u32| {
+            let mut entry = [tag.to_le_bytes(), kind.to_le_bytes()].concat();
+            entry.extend(1_u32.to_le_bytes());
+            entry.extend(value.to_le_bytes());
+            entry
+        };
+        let mut block = b"II*\0\x08\0\0\0".to_vec();
+        // Directory 0 at 8 with three entries ends at 50; EXIF at 50 with two ends at 80; GPS at 80 with one ends at 98.
+        let (exif_at, gps_at, second_at) = (50, 80, 98);
+        block.extend(3_u16.to_le_bytes());
+        block.extend(entry(ORIENTATION, SHORT, 6));
+        block.extend(entry(EXIF_DIRECTORY, LONG, exif_at));
+        block.extend(entry(GPS_DIRECTORY, LONG, gps_at));
+        block.extend(u32::to_le_bytes(second_at));
+        block.extend(2_u16.to_le_bytes());
+        block.extend(entry(PIXEL_WIDTH, LONG, 4000));
+        block.extend(entry(PIXEL_HEIGHT, SHORT, 3000));
+        block.extend([0; 4]);
+        block.extend(1_u16.to_le_bytes());
+        let gps_value = if thumbnail_last { entry(1, 2, u32::from(b'N')) } else { long_value(1, 140) };
+        block.extend(gps_value);
+        block.extend([0; 4]);
+        block.extend(2_u16.to_le_bytes());
+        block.extend(entry(THUMBNAIL_OFFSET, LONG, 128));
+        block.extend(entry(THUMBNAIL_LEN, LONG, 8));
+        block.extend([0; 4]);
+        block.extend(b"JPEGJPEG");
+        if !thumbnail_last {
+            block.extend(b"....somewhere");
+        }
+        block
+    }
+
+    /// An entry of eight bytes of text that stand at `at`.
+    fn long_value(tag: u16, at: u32) -> Vec<u8> {
+        let mut entry = [tag.to_le_bytes(), 2_u16.to_le_bytes()].concat();
+        entry.extend(8_u32.to_le_bytes());
+        entry.extend(at.to_le_bytes());
+        entry
+    }
+
+    #[test]
+    fn what_it_says_is_read() {
+        let exif = Exif::parse(&block(true)).unwrap();
+        assert_eq!((exif.orientation, exif.tells_location, exif.pixels), (6, true, Some((4000, 3000))));
+        assert_eq!(Exif::parse(b"II*\0"), None);
+        assert_eq!(Exif::parse(b"not exif at all"), None);
+    }
+
+    #[test]
+    fn only_the_orientation_and_the_thumbnail_change() {
+        let before = block(true);
+        let exif = Exif::parse(&before).unwrap();
+        let mut after = before.clone();
+        exif.set_upright(&mut after);
+        exif.drop_thumbnail(&mut after);
+        let mut wanted = before[..98].to_vec();
+        wanted[18] = 1;
+        wanted[46..50].fill(0);
+        assert_eq!(after, wanted);
+        let again = Exif::parse(&after).unwrap();
+        assert_eq!((again.orientation, again.thumbnail), (1, None));
+    }
+
+    /// Data of another directory behind the thumbnail stay where they are.
+    #[test]
+    fn a_thumbnail_in_the_middle_is_unlinked() {
+        let before = block(false);
+        let exif = Exif::parse(&before).unwrap();
+        let mut after = before.clone();
+        exif.drop_thumbnail(&mut after);
+        let mut wanted = before.clone();
+        wanted[46..50].fill(0);
+        assert_eq!(after, wanted);
+    }
+
+    #[test]
+    fn no_block_makes_it_panic() {
+        let whole = block(true);
+        for len in 0..whole.len() {
+            for (at, value) in [(len, 0xFF), (len / 2, 0xFF), (len, 0)] {
+                let mut block = whole[..len].to_vec();
+                if let Some(byte) = block.get_mut(at.saturating_sub(1)) {
+                    *byte = value;
+                }
+                if let Some(exif) = Exif::parse(&block) {
+                    exif.set_upright(&mut block);
+                    exif.drop_thumbnail(&mut block);
+                }
+            }
+        }
+    }
+}

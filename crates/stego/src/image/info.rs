@@ -1,0 +1,214 @@
+//! What a file's header says of its image.
+
+use super::ImageError;
+use crate::limits::Limits;
+
+/// Buffers whose size does not depend on the image.
+const WORKING_BYTES: u64 = 1 << 20;
+
+/// The file formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ImageFormat {
+    /// Portable Network Graphics (W3C, third edition).
+    Png,
+    /// JPEG (ITU-T T.81) in a JFIF or EXIF file.
+    Jpeg,
+    /// Windows bitmap.
+    Bmp,
+    /// Graphics Interchange Format, 87a and 89a.
+    Gif,
+    /// The Quite OK Image format.
+    Qoi,
+    /// Tagged Image File Format, revision 6.0.
+    Tiff,
+    /// WebP with VP8L data, in an extended file or alone (RFC 9649).
+    WebPLossless,
+    /// WebP with VP8 data (RFC 9649).
+    WebPLossy,
+}
+
+impl ImageFormat {
+    /// Whether saving an image in this format changes its samples, so that nothing hidden in them survives.
+    pub const fn is_lossy(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Gif | Self::WebPLossy)
+    }
+}
+
+impl std::fmt::Display for ImageFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Png => "PNG",
+            Self::Jpeg => "JPEG",
+            Self::Bmp => "BMP",
+            Self::Gif => "GIF",
+            Self::Qoi => "QOI",
+            Self::Tiff => "TIFF",
+            Self::WebPLossless => "lossless WebP",
+            Self::WebPLossy => "lossy WebP",
+        })
+    }
+}
+
+/// Bits of a sample after decoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SampleDepth {
+    /// A byte.
+    Eight,
+    /// Two bytes, the most significant first, as PNG has them.
+    Sixteen,
+}
+
+impl SampleDepth {
+    /// Bytes of a sample.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Eight => 1,
+            Self::Sixteen => 2,
+        }
+    }
+
+    /// Bits of a sample.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::Eight => 8,
+            Self::Sixteen => 16,
+        }
+    }
+}
+
+/// What becomes of the metadata in a cover's file: ICC profile, EXIF, XMP, text, time, physical size. What defines the
+/// colours (a profile among it) stays in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum MetadataPolicy {
+    /// It goes into the stego image byte for byte, but for what would no longer be true.
+    #[default]
+    Keep,
+    /// It is left out.
+    Strip,
+}
+
+/// What the samples of a pixel are, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channels {
+    /// Y.
+    Grey,
+    /// Y, alpha.
+    GreyAlpha,
+    /// R, G, B.
+    Rgb,
+    /// R, G, B, alpha.
+    Rgba,
+}
+
+impl Channels {
+    /// Samples of a pixel, alpha included.
+    pub const fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::GreyAlpha => 2,
+            Self::Rgb => 3,
+            Self::Rgba => 4,
+        }
+    }
+
+    /// Samples of a pixel that may carry bits: all but alpha.
+    pub const fn colour_count(self) -> usize {
+        if self.has_alpha() { self.count() - 1 } else { self.count() }
+    }
+
+    /// Whether the last sample of a pixel is alpha.
+    pub const fn has_alpha(self) -> bool {
+        matches!(self, Self::GreyAlpha | Self::Rgba)
+    }
+}
+
+/// What a file's header says of its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageInfo {
+    /// The file's format, by its content.
+    pub format: ImageFormat,
+    /// Pixels in a row. Of a JPEG: before its EXIF orientation is applied.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// The samples of a pixel after decoding.
+    pub channels: Channels,
+    /// The samples' depth after decoding.
+    pub depth: SampleDepth,
+    /// Whether the file stores the image interlaced.
+    pub interlaced: bool,
+    /// Whether the file is an animation, of which the first frame is read.
+    pub animated: bool,
+    /// What its decoder takes in memory besides the samples, at most.
+    pub(crate) decoder_bytes: u64,
+    /// What else of the file may go into a stego image, at most.
+    pub(crate) metadata_bytes: u64,
+}
+
+impl ImageInfo {
+    /// Pixels of the image.
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    /// Bytes of a pixel after decoding.
+    pub fn pixel_len_bytes(&self) -> usize {
+        self.channels.count() * self.depth.bytes()
+    }
+
+    /// Bytes of a row after decoding.
+    pub(crate) fn row_len_bytes(&self) -> usize {
+        self.width as usize * self.pixel_len_bytes()
+    }
+
+    /// Bytes of the decoded samples.
+    pub fn decoded_bytes(&self) -> u64 {
+        self.pixels().saturating_mul(self.pixel_len_bytes() as u64)
+    }
+
+    /// An upper estimate of the memory, in bytes, that decoding this image as a cover, hiding a secret of this length in it
+    /// and writing the result takes, besides the file: the samples, and then either what their decoder needs, or a copy of
+    /// them that is upright, or the PNG written, which is at most about as large. Metadata are there twice. The secret is there
+    /// packed, read back and once more in between.
+    pub fn embed_memory_bytes(&self, secret_len_bytes: u64) -> u64 {
+        let decoded = self.decoded_bytes();
+        let written = decoded + decoded / 64;
+        (decoded + written.max(self.decoder_bytes))
+            .saturating_add(WORKING_BYTES + 2 * self.metadata_bytes)
+            .saturating_add(secret_len_bytes.saturating_mul(4))
+    }
+
+    /// An upper estimate of the memory, in bytes, that reading rows for a payload takes, besides the file and the payload: a
+    /// few rows of a PNG, or the whole image where it is interlaced or in another format.
+    pub fn extract_memory_bytes(&self) -> u64 {
+        let samples = if self.is_streamed() { 0 } else { self.decoded_bytes() };
+        samples.saturating_add(self.decoder_bytes).saturating_add(WORKING_BYTES)
+    }
+
+    /// Whether rows can be had one after the other, without the whole image in memory.
+    pub(crate) fn is_streamed(&self) -> bool {
+        self.format == ImageFormat::Png && !self.interlaced
+    }
+
+    /// Fails if `memory_bytes`, one of the estimates above, is more than one image may take.
+    pub fn check_memory(&self, memory_bytes: u64, limits: &Limits) -> Result<(), ImageError> {
+        self.check(limits, memory_bytes).map(|_| ())
+    }
+
+    pub(crate) fn check(self, limits: &Limits, memory_bytes: u64) -> Result<Self, ImageError> {
+        if self.pixels() > limits.max_pixels {
+            return Err(ImageError::TooManyPixels {
+                width: self.width,
+                height: self.height,
+                max_pixels: limits.max_pixels,
+            });
+        }
+        if memory_bytes > limits.max_image_memory_bytes {
+            return Err(ImageError::TooMuchMemory {
+                needed_bytes: memory_bytes,
+                max_bytes: limits.max_image_memory_bytes,
+            });
+        }
+        Ok(self)
+    }
+}

@@ -1,0 +1,158 @@
+//! The chunks of a file, and which of them a stego image takes over.
+
+use super::super::metadata::{MAX_METADATA_BYTES, Metadata, Place, Purpose, held_bytes};
+use super::{SIGNATURE, Stored};
+
+/// Chunks that say what the samples' colours mean (11.3.2), but for tRNS, which becomes alpha. They may not be lost.
+const COLOUR_CHUNKS: [&[u8; 4]; 8] = [b"cHRM", b"cICP", b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"sBIT", b"sRGB"];
+/// Chunks that are written anew, or resolved.
+const STRUCTURE_CHUNKS: [&[u8; 4]; 8] =
+    [b"IHDR", b"IDAT", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"IEND"];
+/// Known chunks that stay true when the lowest bits of samples change, although they count as unsafe to copy.
+const STILL_TRUE: [&[u8; 4]; 4] = [b"bKGD", b"pCAL", b"sPLT", b"tIME"];
+/// Chunks that may stand only before the pixels (5.6, table 7).
+const BEFORE_PIXELS: [&[u8; 4]; 6] = [b"bKGD", b"oFFs", b"pCAL", b"pHYs", b"sCAL", b"sPLT"];
+/// Chunks that may come more than once.
+const REPEATABLE: [&[u8; 4]; 4] = [b"sPLT", b"tEXt", b"zTXt", b"iTXt"];
+
+/// The chunks of a file up to IEND, as far as they are whole: type and data. One whose checksum does not hold is passed
+/// over; the decoder does the same with those that it does not need, and fails at the others.
+pub(super) fn chunks(file: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut rest = file.get(SIGNATURE.len()..).unwrap_or_default();
+    let all = std::iter::from_fn(move || {
+        let (len, after_len) = rest.split_first_chunk::<4>()?;
+        let len = u32::from_be_bytes(*len) as usize;
+        let typed = after_len.get(..len.checked_add(4)?)?;
+        let (crc, after) = after_len[typed.len()..].split_first_chunk::<4>()?;
+        rest = after;
+        Some((typed, u32::from_be_bytes(*crc)))
+    });
+    // The decoder sees to the checksums of the pixels; here only their place counts.
+    all.filter(|(typed, crc)| typed.starts_with(b"IDAT") || crc32fast::hash(typed) == *crc)
+        .filter_map(|(typed, _)| typed.split_first_chunk::<4>())
+        .map(|(kind, data)| (*kind, data))
+        .take_while(|(kind, _)| kind != b"IEND")
+}
+
+/// The chunks before the first one with pixels.
+pub(super) fn chunks_before_pixels(file: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    chunks(file).take_while(|(kind, _)| kind != b"IDAT")
+}
+
+/// Bytes of all chunks that [`surviving`] may take over.
+pub(super) fn metadata_bytes(file: &[u8]) -> u64 {
+    chunks(file)
+        .filter(|(kind, _)| !STRUCTURE_CHUNKS.contains(&kind))
+        .map(|(_, data)| held_bytes(data))
+        .sum::<u64>()
+        .min(MAX_METADATA_BYTES)
+}
+
+/// What a stego image takes over from `file`, whose samples are `stored` so.
+pub(super) fn surviving(file: &[u8], stored: Stored) -> Metadata {
+    let mut metadata = Metadata::default();
+    let mut place = Place::Before;
+    let mut seen: Vec<[u8; 4]> = Vec::new();
+    let mut palette: &[u8] = &[];
+    for (kind, data) in chunks(file) {
+        if kind == *b"PLTE" {
+            palette = data;
+        }
+        if kind == *b"IDAT" {
+            place = Place::After;
+        }
+        if STRUCTURE_CHUNKS.contains(&&kind) || !kind.iter().all(u8::is_ascii_alphabetic) {
+            continue;
+        }
+        let misplaced = place == Place::After && (is_colour(kind) || BEFORE_PIXELS.contains(&&kind));
+        let repeated = !REPEATABLE.contains(&&kind) && is_known(kind) && seen.contains(&kind);
+        if misplaced || repeated {
+            continue;
+        }
+        if is_known(kind) {
+            seen.push(kind);
+        }
+        take_over(&mut metadata, (kind, data), place, stored, palette);
+    }
+    metadata
+}
+
+fn is_colour(kind: [u8; 4]) -> bool {
+    COLOUR_CHUNKS.contains(&&kind)
+}
+
+/// Whether the chunk's meaning is known here, so that it comes at most once unless it is repeatable.
+fn is_known(kind: [u8; 4]) -> bool {
+    is_colour(kind) || BEFORE_PIXELS.contains(&&kind) || STILL_TRUE.contains(&&kind) || kind == *b"eXIf"
+}
+
+fn take_over(
+    metadata: &mut Metadata,
+    (kind, data): ([u8; 4], &[u8]),
+    place: Place,
+    stored: Stored,
+    palette: &[u8],
+) {
+    let name = || String::from_utf8_lossy(&kind).into_owned();
+    match &kind {
+        b"sBIT" => match significant_bits(data, stored) {
+            Some(data) => metadata.keep(kind, data, place, Purpose::Colour),
+            None => metadata.leave_out(name()),
+        },
+        b"bKGD" => match background(data, stored, palette) {
+            Some(data) => metadata.keep(kind, data, place, Purpose::Description),
+            None => metadata.leave_out(name()),
+        },
+        b"eXIf" => metadata.keep_exif_chunk(data.to_vec(), place),
+        b"tEXt" | b"zTXt" | b"iTXt" => metadata.keep_text(kind, data.to_vec(), place),
+        _ if is_colour(kind) => metadata.keep(kind, data.to_vec(), place, Purpose::Colour),
+        _ if is_safe_to_copy(kind) || STILL_TRUE.contains(&&kind) => {
+            metadata.keep(kind, data.to_vec(), place, Purpose::Description);
+        }
+        _ => metadata.leave_out(name()),
+    }
+}
+
+/// The fourth letter in lower case: true also of an image that was changed (5.4).
+fn is_safe_to_copy(kind: [u8; 4]) -> bool {
+    kind[3].is_ascii_lowercase()
+}
+
+/// How many bits of each sample are significant (11.3.2.7), for the samples as they are after decoding: one number more
+/// where they got an alpha channel.
+fn significant_bits(data: &[u8], stored: Stored) -> Option<Vec<u8>> {
+    let (count, max) = match stored.colour {
+        Stored::GREY => (1, stored.depth),
+        Stored::GREY_ALPHA => (2, stored.depth),
+        Stored::RGB => (3, stored.depth),
+        Stored::PALETTE => (3, 8),
+        _ => (4, stored.depth),
+    };
+    if data.len() != count || data.iter().any(|&bits| bits == 0 || bits > max) {
+        return None;
+    }
+    let mut bits = data.to_vec();
+    if stored.transparency {
+        bits.push(stored.decoded_depth().bits());
+    }
+    Some(bits)
+}
+
+/// A background colour (11.3.4.1) for the samples as they are after decoding: a level of grey or one of R, G and B, in two
+/// bytes each.
+fn background(data: &[u8], stored: Stored, palette: &[u8]) -> Option<Vec<u8>> {
+    match (stored.colour, data) {
+        (Stored::PALETTE, &[index]) => {
+            let colour = palette.chunks_exact(3).nth(usize::from(index))?;
+            Some(colour.iter().flat_map(|&level| [0, level]).collect())
+        }
+        (Stored::GREY, &[high, low]) if stored.depth < 8 => {
+            let (level, max) = (u16::from_be_bytes([high, low]), (1 << stored.depth) - 1);
+            (level <= max).then(|| (level * (255 / max)).to_be_bytes().to_vec())
+        }
+        (Stored::GREY | Stored::GREY_ALPHA, &[_, _]) | (Stored::RGB | Stored::RGBA, &[_, _, _, _, _, _]) => {
+            Some(data.to_vec())
+        }
+        _ => None,
+    }
+}

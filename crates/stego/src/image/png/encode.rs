@@ -1,0 +1,89 @@
+//! Writing PNG, a band of rows at a time.
+
+use std::io::Write;
+
+use ::png::chunk::ChunkType;
+use ::png::{BitDepth, ColorType, Encoder, EncodingError, Writer};
+
+use super::super::metadata::Place;
+use crate::image::{Channels, Cover, MetadataPolicy, SampleDepth};
+use crate::watch::{Stage, Stopped, Watch};
+
+/// Bytes of compressed data in an IDAT chunk that this module writes.
+const IDAT_LEN_BYTES: usize = 256 << 10;
+/// Bytes of samples that are changed and written at once, or one row.
+const BAND_LEN_BYTES: usize = 64 << 10;
+
+/// Writes `cover` as a PNG that is not interlaced. Each band of whole rows from the top goes through `alter` first, until that
+/// says that the rest stays as it is.
+pub(crate) fn encode(
+    cover: &Cover,
+    policy: MetadataPolicy,
+    watch: &Watch,
+    mut alter: impl FnMut(&mut [u8]) -> bool,
+) -> Result<Vec<u8>, Stopped> {
+    // Room for samples that do not compress. Pages that are not written to cost nothing.
+    let samples_len = cover.samples.len();
+    let mut file =
+        Vec::with_capacity(samples_len + samples_len / 64 + cover.metadata.held_bytes() as usize + 4096);
+    let mut writer = begin(cover, policy, &mut file).expect(NEVER_FAILS);
+    {
+        let mut rows = writer.stream_writer_with_size(IDAT_LEN_BYTES).expect(NEVER_FAILS);
+        let row_len = cover.info().row_len_bytes();
+        let rows_in_band = (BAND_LEN_BYTES / row_len).max(1);
+        let mut altered = Vec::new();
+        let mut altering = true;
+        for (i, band) in cover.samples.chunks(rows_in_band * row_len).enumerate() {
+            watch.check(Stage::Encode, (i * rows_in_band) as u64, u64::from(cover.height))?;
+            if altering {
+                altered.clear();
+                altered.extend_from_slice(band);
+                altering = alter(&mut altered);
+                rows.write_all(&altered).expect(NEVER_FAILS);
+            } else {
+                rows.write_all(band).expect(NEVER_FAILS);
+            }
+        }
+        rows.finish().expect(NEVER_FAILS);
+    }
+    write_chunks(cover, Place::After, policy, &mut writer).expect(NEVER_FAILS);
+    writer.finish().expect(NEVER_FAILS);
+    file.shrink_to_fit();
+    Ok(file)
+}
+
+const NEVER_FAILS: &str = "writing to a Vec does not fail, and a cover has as many samples as its size says";
+
+fn begin<'f>(
+    cover: &Cover,
+    policy: MetadataPolicy,
+    file: &'f mut Vec<u8>,
+) -> Result<Writer<&'f mut Vec<u8>>, EncodingError> {
+    let mut encoder = Encoder::new(file, cover.width, cover.height);
+    encoder.set_depth(match cover.depth {
+        SampleDepth::Eight => BitDepth::Eight,
+        SampleDepth::Sixteen => BitDepth::Sixteen,
+    });
+    encoder.set_color(match cover.channels {
+        Channels::Grey => ColorType::Grayscale,
+        Channels::GreyAlpha => ColorType::GrayscaleAlpha,
+        Channels::Rgb => ColorType::Rgb,
+        Channels::Rgba => ColorType::Rgba,
+    });
+    encoder.set_compression(::png::Compression::Fast);
+    let mut writer = encoder.write_header()?;
+    write_chunks(cover, Place::Before, policy, &mut writer)?;
+    Ok(writer)
+}
+
+fn write_chunks(
+    cover: &Cover,
+    place: Place,
+    policy: MetadataPolicy,
+    writer: &mut Writer<&mut Vec<u8>>,
+) -> Result<(), EncodingError> {
+    for (kind, data) in cover.metadata.chunks(place, policy == MetadataPolicy::Strip) {
+        writer.write_chunk(ChunkType(*kind), data)?;
+    }
+    Ok(())
+}

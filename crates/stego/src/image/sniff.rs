@@ -1,0 +1,124 @@
+//! What a file is, by its content; what it is called does not matter.
+
+use super::ImageFormat;
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sniffed {
+    /// A format that is read.
+    Format(ImageFormat),
+    /// A known one that is not read.
+    Other {
+        /// Its name.
+        name: &'static str,
+        /// Whether saving an image in it changes the samples.
+        lossy: bool,
+    },
+    /// Nothing that is known.
+    Unknown,
+}
+
+/// Looks at the first bytes of a file.
+pub(crate) fn sniff(file: &[u8]) -> Sniffed {
+    const FORMATS: [(&[u8], ImageFormat); 8] = [
+        (super::png::SIGNATURE, ImageFormat::Png),
+        (&[0xFF, 0xD8, 0xFF], ImageFormat::Jpeg),
+        (b"GIF87a", ImageFormat::Gif),
+        (b"GIF89a", ImageFormat::Gif),
+        (b"II*\0", ImageFormat::Tiff),
+        (b"MM\0*", ImageFormat::Tiff),
+        (b"qoif", ImageFormat::Qoi),
+        (b"BM", ImageFormat::Bmp),
+    ];
+    // (signature, name, whether it is lossy)
+    const OTHERS: [(&[u8], &str, bool); 7] = [
+        (b"\0\0\0\x0cJXL ", "JPEG XL", false),
+        (&[0xFF, 0x0A], "JPEG XL", false),
+        (b"\0\0\0\x0cjP  ", "JPEG 2000", false),
+        (b"%PDF-", "a PDF document", false),
+        (b"<svg", "SVG", false),
+        (b"8BPS", "a Photoshop document", false),
+        (b"\0\0\x01\0", "an icon (ICO)", false),
+    ];
+    let formats = FORMATS.iter().find(|(magic, _)| file.starts_with(magic));
+    if let Some((_, format)) = formats {
+        return Sniffed::Format(*format);
+    }
+    match file {
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(file),
+        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => iso_media(brand),
+        _ => OTHERS
+            .iter()
+            .find(|(magic, ..)| file.starts_with(magic))
+            .map_or(Sniffed::Unknown, |&(_, name, lossy)| Sniffed::Other { name, lossy }),
+    }
+}
+
+/// By the brand in its file type box (ISO/IEC 14496-12, 4.3).
+fn iso_media(brand: &[u8]) -> Sniffed {
+    let (name, lossy) = match brand.get(..4) {
+        Some(b"avif" | b"avis") => ("AVIF", true),
+        Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => ("HEIC", true),
+        _ => ("a video file", false),
+    };
+    Sniffed::Other { name, lossy }
+}
+
+/// The chunks of a WebP file (RFC 9649, 2.3), as far as they are whole: type and data.
+fn webp_chunks(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    std::iter::from_fn(move || {
+        let (kind, after) = rest.split_first_chunk::<4>()?;
+        let (len, data) = after.split_first_chunk::<4>()?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let padded = len.checked_add(len % 2)?;
+        rest = data.get(padded..).unwrap_or_default();
+        Some((*kind, data.get(..len).unwrap_or(data)))
+    })
+}
+
+fn webp(file: &[u8]) -> Sniffed {
+    const FRAME_HEADER_LEN: usize = 16;
+    let of_kind = |kind: &[u8; 4]| match kind {
+        b"VP8 " => Some(ImageFormat::WebPLossy),
+        b"VP8L" => Some(ImageFormat::WebPLossless),
+        _ => None,
+    };
+    let found = webp_chunks(&file[12..]).find_map(|(kind, data)| match &kind {
+        b"ANMF" => webp_chunks(data.get(FRAME_HEADER_LEN..)?).find_map(|(kind, _)| of_kind(&kind)),
+        kind => of_kind(kind),
+    });
+    // Without any pixels the decoder has the word.
+    Sniffed::Format(found.unwrap_or(ImageFormat::WebPLossy))
+}
+
+/// Whether a WebP file has frames.
+pub(super) fn is_animated_webp(file: &[u8]) -> bool {
+    webp_chunks(file.get(12..).unwrap_or_default()).any(|(kind, _)| kind == *b"ANMF")
+}
+
+/// The frames of a GIF, counted up to two; blocks as GIF89a, appendix A has them.
+pub(super) fn gif_frames(file: &[u8]) -> usize {
+    let table_len = |flags: u8| if flags & 0x80 != 0 { 3 << ((flags & 7) + 1) } else { 0 };
+    let Some(&flags) = file.get(10) else { return 0 };
+    let mut at = 13 + table_len(flags);
+    let mut frames = 0;
+    while frames < 2 {
+        match file.get(at) {
+            Some(0x21) => at += 2,
+            Some(0x2C) => {
+                frames += 1;
+                let Some(&flags) = file.get(at + 9) else { break };
+                at += 11 + table_len(flags);
+            }
+            _ => break,
+        }
+        // Sub-blocks, up to an empty one.
+        while let Some(&len) = file.get(at) {
+            at += 1 + usize::from(len);
+            if len == 0 {
+                break;
+            }
+        }
+    }
+    frames
+}
