@@ -9,6 +9,7 @@ use crate::container::{
 };
 use crate::image::{
     Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, Sniffed, exif_pixels, probe, sniff,
+    tells_of_screenshot,
 };
 use crate::limits::Limits;
 use crate::note::Note;
@@ -67,6 +68,8 @@ pub enum Reencoding {
         /// Width and height now.
         now: (u32, u32),
     },
+    /// As a picture of the screen, by its metadata, and without a payload.
+    Screenshot,
 }
 
 impl fmt::Display for Reencoding {
@@ -80,6 +83,10 @@ impl fmt::Display for Reencoding {
                 "the image carries no payload, and its metadata tell of {} × {} pixels where it has {} × {}: it was \
                  resized or cropped, which destroys whatever it carried",
                 before.0, before.1, now.0, now.1
+            ),
+            Self::Screenshot => f.write_str(
+                "the image carries no payload, and its metadata tell of a screenshot: what the original carried is not \
+                 in it",
             ),
         }
     }
@@ -115,7 +122,7 @@ pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> 
         Err(ExtractError::Container(ContainerError::NoPayload)) => {
             // A file that is cut off or damaged further down is told so: that says more than "no payload".
             reader.drain()?;
-            Err(resizing(file, &info).map_or(ContainerError::NoPayload.into(), ExtractError::Reencoded))
+            Err(saved_anew(file, &info).map_or(ContainerError::NoPayload.into(), ExtractError::Reencoded))
         }
         Err(error) => Err(error),
     }
@@ -163,14 +170,18 @@ fn examine(file: &[u8], limits: &Limits) -> Result<ImageInfo, ExtractError> {
     Ok(info)
 }
 
-/// How an image without a payload shows that it once had another size: by the size in its EXIF block, in either orientation.
-fn resizing(file: &[u8], info: &ImageInfo) -> Option<Reencoding> {
+/// How an image without a payload shows that it is not as it was made: by what its metadata tell.
+fn saved_anew(file: &[u8], info: &ImageInfo) -> Option<Reencoding> {
     if info.format != ImageFormat::Png {
         return None;
     }
-    let (before, now) = (exif_pixels(file)?, (info.width, info.height));
-    let is_same = before == now || before == (now.1, now.0) || before.0 == 0 || before.1 == 0;
-    (!is_same).then_some(Reencoding::Resized { before, now })
+    let now = (info.width, info.height);
+    // A camera that was held upright leaves the sides the other way round.
+    let has_another_size = |&(w, h): &(u32, u32)| w > 0 && h > 0 && (w, h) != now && (h, w) != now;
+    match exif_pixels(file).filter(has_another_size) {
+        Some(before) => Some(Reencoding::Resized { before, now }),
+        None => tells_of_screenshot(file).then_some(Reencoding::Screenshot),
+    }
 }
 
 fn read_payload(reader: &mut SampleReader<'_>, limits: &Limits) -> Result<Extracted, ExtractError> {

@@ -214,6 +214,17 @@ fn an_image_that_was_resized_is_told_so() {
 }
 
 #[test]
+fn a_screenshot_is_told_so() {
+    let check = |keyword: &[u8], code: &str| {
+        let file = PngParts { chunks: vec![(*b"tEXt", keyword.to_vec())], ..grey(40, 30) }.to_file();
+        assert_eq!(code_of_extraction(&file), code, "{}", String::from_utf8_lossy(keyword));
+    };
+    check(b"Software\0gnome-screenshot", "image_was_reencoded");
+    check(b"Comment\0Screenshot", "image_was_reencoded");
+    check(b"Comment\0a shot", "no_payload");
+}
+
+#[test]
 fn work_ends_when_its_watch_says_so() {
     let noise = testkit::noise(1, 600 * 500 * 3);
     let cover = Cover::from_samples(600, 500, Channels::Rgb, noise).unwrap();

@@ -41,7 +41,9 @@ impl std::fmt::Display for ContainerVersion {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerError {
     /// Neither magic is there.
-    #[error("the image carries no payload")]
+    #[error(
+        "the image carries no payload; one that was saved anew, edited or resized on its way carries none any more"
+    )]
     NoPayload,
     /// A newer release wrote it.
     #[error(

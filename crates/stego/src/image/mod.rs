@@ -15,7 +15,7 @@ mod source;
 pub use cover::Cover;
 pub use error::ImageError;
 pub use info::{Channels, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth};
-pub(crate) use png::{PngRows, encode as encode_png, exif_pixels};
+pub(crate) use png::{PngRows, encode as encode_png, exif_pixels, tells_of_screenshot};
 pub(crate) use sniff::{Sniffed, sniff};
 
 use crate::limits::Limits;

@@ -150,6 +150,14 @@ pub(crate) fn exif_pixels(file: &[u8]) -> Option<(u32, u32)> {
     super::exif::Exif::parse(block)?.pixels
 }
 
+/// Whether the file's texts or its EXIF block tell of a screenshot, as those of several systems do.
+pub(crate) fn tells_of_screenshot(file: &[u8]) -> bool {
+    const WORD: &[u8] = b"screenshot";
+    chunks::chunks(file)
+        .filter(|(kind, _)| matches!(kind, b"tEXt" | b"iTXt" | b"eXIf"))
+        .any(|(_, data)| data.windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD)))
+}
+
 fn decoding_error(error: DecodingError) -> ImageError {
     match error {
         DecodingError::IoError(io) if io.kind() == ErrorKind::UnexpectedEof => {
