@@ -274,9 +274,9 @@ impl<'a> SampleReader<'a> {
         Ok(())
     }
 
-    /// Reads the rest of the image, so that all of its checksums are checked.
-    pub(crate) fn drain(self) -> Result<(), ImageError> {
-        self.rows.drain()
+    /// The rows, where reading has come to.
+    pub(crate) fn into_rows(self) -> Rows<'a> {
+        self.rows
     }
 }
 

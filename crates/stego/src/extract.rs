@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::bits::BitsPerSample;
+use crate::block_grid::BlockGrid;
 use crate::carrier::{ReadError, SampleReader, Taking};
 use crate::container::{
     self, ContainerError, ContainerVersion, HEADER_LEN_BYTES, Header, LEGACY_HEADER_LEN_BYTES, LegacyHeader,
@@ -15,6 +16,9 @@ use crate::limits::Limits;
 use crate::note::Note;
 use crate::rows::Rows;
 use crate::secret::{FileName, MarkId, MediaType};
+
+/// By how much deflate can make something shorter, rounded up: 258 bytes in two bits.
+const MAX_INFLATION: u64 = 1032;
 
 /// What an image carried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +74,8 @@ pub enum Reencoding {
     },
     /// As a picture of the screen, by its metadata, and without a payload.
     Screenshot,
+    /// As a JPEG at some time, whose blocks can still be seen, and without a payload.
+    JpegBlocks,
 }
 
 impl fmt::Display for Reencoding {
@@ -87,6 +93,10 @@ impl fmt::Display for Reencoding {
             Self::Screenshot => f.write_str(
                 "the image carries no payload, and its metadata tell of a screenshot: what the original carried is not \
                  in it",
+            ),
+            Self::JpegBlocks => f.write_str(
+                "the image carries no payload, and its pixels show the blocks of a JPEG: saving it as one destroys \
+                 whatever it carried before",
             ),
         }
     }
@@ -111,7 +121,7 @@ pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> 
     let mut reader = SampleReader::new(Rows::open(file, &info, limits)?);
     match read_payload(&mut reader, limits) {
         Ok(mut extracted) => {
-            match reader.drain() {
+            match reader.into_rows().drain() {
                 Ok(()) => {}
                 Err(ImageError::Truncated { .. }) => extracted.notes.push(Note::CutOffBelowPayload),
                 Err(ImageError::Damaged { .. }) => extracted.notes.push(Note::DamagedBelowPayload),
@@ -120,9 +130,10 @@ pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> 
             Ok(extracted)
         }
         Err(ExtractError::Container(ContainerError::NoPayload)) => {
-            // A file that is cut off or damaged further down is told so: that says more than "no payload".
-            reader.drain()?;
-            Err(saved_anew(file, &info).map_or(ContainerError::NoPayload.into(), ExtractError::Reencoded))
+            Err(match saved_anew(file, &info, reader.into_rows())? {
+                Some(how) => ExtractError::Reencoded(how),
+                None => ContainerError::NoPayload.into(),
+            })
         }
         Err(error) => Err(error),
     }
@@ -130,12 +141,13 @@ pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> 
 
 /// Length in bytes of what an image claims to carry: as carried, and of the secret inside. Reads no more than the
 /// container's header, and believes it; 0 and 0 if there is none. The earlier system's container does not tell the
-/// length of the secret: then it is as long as `limits` allow. So is all of it in an image whose first row can only be had
-/// with all of it.
+/// length of the secret: then it is as long as `limits` allow. Of an image whose first row can only be had with all of it, both are
+/// the most that is possible.
 pub fn claimed_lengths_bytes(file: &[u8], limits: &Limits) -> Result<(u64, u64), ExtractError> {
     let info = examine(file, limits)?;
     if !info.is_streamed() {
-        return Ok((limits.max_secret_bytes, limits.max_secret_bytes));
+        let carried = limits.max_secret_bytes.min(carried_bits(&info, BitsPerSample::MAX) / 8);
+        return Ok((carried, limits.max_secret_bytes.min(carried.saturating_mul(MAX_INFLATION))));
     }
     let mut reader = SampleReader::new(Rows::open(file, &info, limits)?);
     if let Ok(header) = reader.read_header()
@@ -170,15 +182,29 @@ fn examine(file: &[u8], limits: &Limits) -> Result<ImageInfo, ExtractError> {
     Ok(info)
 }
 
-/// How an image without a payload shows that it is not as it was made: by what its metadata tell.
-fn saved_anew(file: &[u8], info: &ImageInfo) -> Option<Reencoding> {
+/// How an image without a payload shows that it is not as it was made: by what its metadata tell, or by its pixels. All of the
+/// file is read: that it is cut off or damaged further down says more than that nothing was found.
+fn saved_anew(file: &[u8], info: &ImageInfo, mut rows: Rows<'_>) -> Result<Option<Reencoding>, ImageError> {
+    let mut grid = BlockGrid::new(rows.info());
+    if let Some(grid) = &mut grid {
+        rows.restart()?;
+        while let Some(row) = rows.next_row()? {
+            grid.add(row);
+        }
+    }
+    rows.drain()?;
+    let was_jpeg = || grid.is_some_and(|grid| grid.stands_out()).then_some(Reencoding::JpegBlocks);
+    Ok(by_metadata(file, info).or_else(was_jpeg))
+}
+
+fn by_metadata(file: &[u8], info: &ImageInfo) -> Option<Reencoding> {
     if info.format != ImageFormat::Png {
         return None;
     }
     let now = (info.width, info.height);
     // A camera that was held upright leaves the sides the other way round.
-    let has_another_size = |&(w, h): &(u32, u32)| w > 0 && h > 0 && (w, h) != now && (h, w) != now;
-    match exif_pixels(file).filter(has_another_size) {
+    let is_another = |&(w, h): &(u32, u32)| w > 0 && h > 0 && (w, h) != now && (h, w) != now;
+    match exif_pixels(file).filter(is_another) {
         Some(before) => Some(Reencoding::Resized { before, now }),
         None => tells_of_screenshot(file).then_some(Reencoding::Screenshot),
     }
@@ -243,12 +269,15 @@ fn read_bytes(
     bits: BitsPerSample,
 ) -> Result<Vec<u8>, ExtractError> {
     const BEYOND: ContainerError = ContainerError::Damaged { what: "it is longer than the image can hold" };
-    let info = reader.info();
-    let carried_bits = info.pixels() * info.channels.colour_count() as u64 * u64::from(bits.as_u8());
-    if len_bytes.saturating_mul(8) > carried_bits {
+    if len_bytes.saturating_mul(8) > carried_bits(reader.info(), bits) {
         return Err(BEYOND.into());
     }
     reader.read(len_bytes as usize, bits).map_err(|error| ended(error, BEYOND))
+}
+
+/// Bits that an image carries at most.
+fn carried_bits(info: &ImageInfo, bits: BitsPerSample) -> u64 {
+    (info.pixels() * info.channels.colour_count() as u64).saturating_mul(u64::from(bits.as_u8()))
 }
 
 fn ended(error: ReadError, exhausted: ContainerError) -> ExtractError {

@@ -28,6 +28,7 @@
 //! anything here panic or take more memory than [`Limits`] allows.
 
 mod bits;
+mod block_grid;
 mod carrier;
 mod container;
 mod embed;
