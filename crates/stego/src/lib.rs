@@ -50,7 +50,7 @@ pub use extract::{ExtractError, Extracted, Reencoding, claimed_lengths_bytes, ex
 pub use image::{Channels, Cover, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, probe};
 pub use limits::Limits;
 pub use note::Note;
-pub use quality::{mse, psnr_db, ssim};
+pub use quality::{Incomparable, Quality, difference_image, mse, psnr_db, ssim};
 pub use secret::{FileName, MarkId, MediaType, Secret};
 pub use synth::DATASET_LEN;
 pub use watch::{Progress, Stage, Stopped, Watch};

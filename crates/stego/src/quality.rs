@@ -1,15 +1,130 @@
-//! How much an image changed: MSE, PSNR and SSIM.
+//! How much an image changed: MSE, PSNR and SSIM of samples, and all that differs between two images.
 
 use std::collections::VecDeque;
 
-/// The largest value of a sample.
-const PEAK: f64 = 255.0;
+use crate::image::{Channels, Cover, SampleDepth};
+
 /// The window of SSIM: 11 × 11, Gaussian with σ = 1.5 (Wang et al. 2004, section III-C).
 const WINDOW: usize = 11;
 const SIGMA: f64 = 1.5;
-/// The constants of SSIM, (K₁ L)² and (K₂ L)² with K₁ = 0.01 and K₂ = 0.03.
-const C1: f64 = (0.01 * PEAK) * (0.01 * PEAK);
-const C2: f64 = (0.03 * PEAK) * (0.03 * PEAK);
+/// K₁ and K₂ of SSIM's constants (K₁ L)² and (K₂ L)², where L is the largest value of a sample (the same source).
+const K1: f64 = 0.01;
+const K2: f64 = 0.03;
+
+/// How much two images of the same size and kind differ. The figures are of the colour samples (R, G, B or Y), of visible
+/// and invisible pixels alike; alpha is counted on its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quality {
+    /// Mean squared error, in units of a sample of the images' depth.
+    pub mse: f64,
+    /// Peak signal-to-noise ratio in decibels, 10 log₁₀(L² / MSE) with L = 255 or 65535; infinite if no sample differs.
+    pub psnr_db: f64,
+    /// Structural similarity as [`ssim`] gives it; `None` for images smaller than its window.
+    pub ssim: Option<f64>,
+    /// Colour samples of each image.
+    pub samples: u64,
+    /// Colour samples that are not the same.
+    pub differing_samples: u64,
+    /// Pixels of each image.
+    pub pixels: u64,
+    /// Pixels of which a colour sample is not the same.
+    pub differing_pixels: u64,
+    /// The largest difference between two colour samples.
+    pub largest_difference: u16,
+    /// Pixels whose alpha is not the same; 0 where there is no alpha.
+    pub differing_alpha: u64,
+}
+
+/// Why two images cannot be compared sample by sample.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Incomparable {
+    /// They are not of the same size.
+    #[error("one image has {} × {} pixels, the other {} × {}", a.0, a.1, b.0, b.1)]
+    Size {
+        /// Width and height of the first.
+        a: (u32, u32),
+        /// Width and height of the second.
+        b: (u32, u32),
+    },
+    /// They are not of the same channels.
+    #[error("one image is {}, the other {}", in_words(*a), in_words(*b))]
+    Channels {
+        /// Those of the first.
+        a: Channels,
+        /// Those of the second.
+        b: Channels,
+    },
+    /// Their samples are not of the same depth.
+    #[error("one image has {} bits per sample, the other {}", a.bits(), b.bits())]
+    Depth {
+        /// That of the first.
+        a: SampleDepth,
+        /// That of the second.
+        b: SampleDepth,
+    },
+}
+
+fn in_words(channels: Channels) -> &'static str {
+    match channels {
+        Channels::Grey => "grey",
+        Channels::GreyAlpha => "grey with alpha",
+        Channels::Rgb => "RGB",
+        Channels::Rgba => "RGB with alpha",
+    }
+}
+
+impl Quality {
+    /// Compares two images.
+    pub fn between(a: &Cover, b: &Cover) -> Result<Self, Incomparable> {
+        let layout = Layout::shared(a, b)?;
+        let mut quality = Self {
+            mse: 0.0,
+            psnr_db: f64::INFINITY,
+            ssim: ssim_of(a.samples(), b.samples(), &layout),
+            samples: (layout.width * layout.height * layout.colours) as u64,
+            differing_samples: 0,
+            pixels: (layout.width * layout.height) as u64,
+            differing_pixels: 0,
+            largest_difference: 0,
+            differing_alpha: 0,
+        };
+        let mut squares = 0_u64;
+        for (pixel_a, pixel_b) in layout.pixels(a.samples()).zip(layout.pixels(b.samples())) {
+            if pixel_a == pixel_b {
+                continue;
+            }
+            let (colours_a, alpha_a) = layout.split(pixel_a);
+            let (colours_b, alpha_b) = layout.split(pixel_b);
+            for difference in differences(colours_a, colours_b, layout.depth).filter(|&by| by > 0) {
+                squares += u64::from(difference).pow(2);
+                quality.differing_samples += 1;
+                quality.largest_difference = quality.largest_difference.max(difference);
+            }
+            quality.differing_pixels += u64::from(colours_a != colours_b);
+            quality.differing_alpha += u64::from(alpha_a != alpha_b);
+        }
+        quality.mse = squares as f64 / quality.samples as f64;
+        quality.psnr_db = psnr_db_at(quality.mse, layout.depth);
+        Ok(quality)
+    }
+}
+
+/// The picture of what differs between two images: of each colour sample the difference times `amplify`, as bright as
+/// can be where that is more; 8 bits per sample and without alpha, whatever the images have.
+pub fn difference_image(a: &Cover, b: &Cover, amplify: u32) -> Result<Cover, Incomparable> {
+    let layout = Layout::shared(a, b)?;
+    let brightest = peak(layout.depth) as u64;
+    let to_a_byte = 8 * (layout.depth.bytes() - 1);
+    let mut samples = Vec::with_capacity(layout.width * layout.height * layout.colours);
+    for (pixel_a, pixel_b) in layout.pixels(a.samples()).zip(layout.pixels(b.samples())) {
+        let (colours_a, colours_b) = (layout.split(pixel_a).0, layout.split(pixel_b).0);
+        let bright = |by| (u64::from(by) * u64::from(amplify)).min(brightest) >> to_a_byte;
+        samples.extend(differences(colours_a, colours_b, layout.depth).map(|by: u16| bright(by) as u8));
+    }
+    let channels = if layout.colours == 1 { Channels::Grey } else { Channels::Rgb };
+    Ok(Cover::from_samples(a.width(), a.height(), channels, samples)
+        .expect("there is a sample for each of the cover's, which is not empty"))
+}
 
 /// Mean squared error of two equally long sequences of 8-bit samples; `None` if their lengths differ or they are
 /// empty.
@@ -27,9 +142,22 @@ pub fn psnr_db(a: &[u8], b: &[u8]) -> Option<f64> {
     mse(a, b).map(psnr_db_of_mse)
 }
 
-/// The PSNR in decibels that belongs to a mean squared error; infinite for 0.
+/// The PSNR in decibels that belongs to a mean squared error of 8-bit samples; infinite for 0.
 pub(crate) fn psnr_db_of_mse(mse: f64) -> f64 {
-    10.0 * (PEAK * PEAK / mse).log10()
+    psnr_db_at(mse, SampleDepth::Eight)
+}
+
+/// The PSNR in decibels that belongs to a mean squared error of samples of this depth; infinite for 0.
+pub(crate) fn psnr_db_at(mse: f64, depth: SampleDepth) -> f64 {
+    10.0 * (peak(depth) * peak(depth) / mse).log10()
+}
+
+/// The largest value of a sample.
+fn peak(depth: SampleDepth) -> f64 {
+    match depth {
+        SampleDepth::Eight => 255.0,
+        SampleDepth::Sixteen => 65535.0,
+    }
 }
 
 /// Structural similarity of two images of the same size: row-major, 8 bits a sample, `channels` samples a pixel,
@@ -42,29 +170,97 @@ pub(crate) fn psnr_db_of_mse(mse: f64) -> f64 {
 /// `None` if the lengths do not fit the size, or if the image is smaller than one window (11 × 11).
 pub fn ssim(a: &[u8], b: &[u8], width: usize, height: usize, channels: usize) -> Option<f64> {
     let len = width.checked_mul(height)?.checked_mul(channels)?;
-    if a.len() != len || b.len() != len || width < WINDOW || height < WINDOW || channels == 0 {
+    if a.len() != len || b.len() != len || channels == 0 {
         return None;
     }
-    let kernel = gaussian();
+    let depth = SampleDepth::Eight;
+    ssim_of(a, b, &Layout { width, height, colours: channels, channels, depth })
+}
+
+/// How the samples of an image lie in memory.
+struct Layout {
+    width: usize,
+    height: usize,
+    /// Samples of a pixel that are compared; they come first.
+    colours: usize,
+    /// Samples of a pixel.
+    channels: usize,
+    depth: SampleDepth,
+}
+
+impl Layout {
+    /// The layout that two images share.
+    fn shared(a: &Cover, b: &Cover) -> Result<Self, Incomparable> {
+        let size = |cover: &Cover| (cover.width(), cover.height());
+        if size(a) != size(b) {
+            return Err(Incomparable::Size { a: size(a), b: size(b) });
+        }
+        if a.channels() != b.channels() {
+            return Err(Incomparable::Channels { a: a.channels(), b: b.channels() });
+        }
+        if a.depth() != b.depth() {
+            return Err(Incomparable::Depth { a: a.depth(), b: b.depth() });
+        }
+        Ok(Self {
+            width: a.width() as usize,
+            height: a.height() as usize,
+            colours: a.channels().colour_count(),
+            channels: a.channels().count(),
+            depth: a.depth(),
+        })
+    }
+
+    fn pixels<'a>(&self, samples: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        samples.chunks_exact(self.channels * self.depth.bytes())
+    }
+
+    /// The colours of a pixel, and the rest of it.
+    fn split<'a>(&self, pixel: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+        pixel.split_at(self.colours * self.depth.bytes())
+    }
+}
+
+fn differences(a: &[u8], b: &[u8], depth: SampleDepth) -> impl Iterator<Item = u16> {
+    let samples = a.chunks_exact(depth.bytes()).zip(b.chunks_exact(depth.bytes()));
+    samples.map(|(a, b)| value(a).abs_diff(value(b)))
+}
+
+/// The value of a sample of either depth.
+fn value(sample: &[u8]) -> u16 {
+    sample.iter().fold(0, |value, &byte| value << 8 | u16::from(byte))
+}
+
+/// [`ssim`] over the colours of images whose samples are as `layout` says; `None` if they are smaller than a window.
+fn ssim_of(a: &[u8], b: &[u8], layout: &Layout) -> Option<f64> {
+    let &Layout { width, height, colours, channels, depth } = layout;
+    if width < WINDOW || height < WINDOW {
+        return None;
+    }
+    let (kernel, constants) = (gaussian(), [K1, K2].map(|k| (k * peak(depth)).powi(2)));
+    let row_len_bytes = width * channels * depth.bytes();
     let mut sum = 0.0;
-    for channel in 0..channels {
+    for channel in 0..colours {
         let mut rows = VecDeque::with_capacity(WINDOW);
-        for (row_a, row_b) in a.chunks_exact(width * channels).zip(b.chunks_exact(width * channels)) {
-            let samples_a = row_a.iter().skip(channel).step_by(channels);
-            let samples_b = row_b.iter().skip(channel).step_by(channels);
-            let pairs: Vec<_> =
-                samples_a.zip(samples_b).map(|(&a, &b)| (f64::from(a), f64::from(b))).collect();
+        for (row_a, row_b) in a.chunks_exact(row_len_bytes).zip(b.chunks_exact(row_len_bytes)) {
+            let of_channel = |row| samples_of(row, channel, channels, depth);
+            let pairs: Vec<_> = of_channel(row_a).zip(of_channel(row_b)).collect();
             if rows.len() == WINDOW {
                 rows.pop_front();
             }
             rows.push_back(row_moments(&pairs, &kernel));
             if rows.len() == WINDOW {
-                sum += (0..=width - WINDOW).map(|x| similarity(moments_at(&rows, x, &kernel))).sum::<f64>();
+                let windows = 0..=width - WINDOW;
+                sum += windows.map(|x| similarity(moments_at(&rows, x, &kernel), constants)).sum::<f64>();
             }
         }
     }
-    let windows = (width - WINDOW + 1) * (height - WINDOW + 1) * channels;
+    let windows = (width - WINDOW + 1) * (height - WINDOW + 1) * colours;
     Some(sum / windows as f64)
+}
+
+/// One channel of a row.
+fn samples_of(row: &[u8], channel: usize, channels: usize, depth: SampleDepth) -> impl Iterator<Item = f64> {
+    row.chunks_exact(depth.bytes()).skip(channel).step_by(channels).map(|sample| f64::from(value(sample)))
 }
 
 /// Weighted sums over a window, of a, b, a², b² and ab.
@@ -107,12 +303,12 @@ fn moments_at(rows: &VecDeque<Vec<Moments>>, x: usize, kernel: &[f64; WINDOW]) -
     sums
 }
 
-/// Wang et al. 2004, equation 13.
-fn similarity([mean_a, mean_b, squares_a, squares_b, products]: Moments) -> f64 {
+/// Wang et al. 2004, equation 13, with its constants C₁ and C₂.
+fn similarity([mean_a, mean_b, squares_a, squares_b, products]: Moments, [c1, c2]: [f64; 2]) -> f64 {
     let (variance_a, variance_b) = (squares_a - mean_a * mean_a, squares_b - mean_b * mean_b);
     let covariance = products - mean_a * mean_b;
-    (2.0 * mean_a * mean_b + C1) * (2.0 * covariance + C2)
-        / ((mean_a * mean_a + mean_b * mean_b + C1) * (variance_a + variance_b + C2))
+    (2.0 * mean_a * mean_b + c1) * (2.0 * covariance + c2)
+        / ((mean_a * mean_a + mean_b * mean_b + c1) * (variance_a + variance_b + c2))
 }
 
 #[cfg(test)]
@@ -162,5 +358,60 @@ mod tests {
         assert_eq!(ssim(&[0; 100], &[0; 100], 10, 10, 1), None);
         assert_eq!(ssim(&[0; 100], &[0; 99], 10, 10, 1), None);
         assert_eq!(ssim(&[], &[], usize::MAX, 2, 1), None);
+    }
+
+    /// Every sample times 257 is the same picture in 16 bits: both PSNR and SSIM are made not to change with the scale.
+    #[test]
+    fn sixteen_bits_are_measured_on_their_own_scale() {
+        let (before, after) = pictures(40, 33, 3);
+        let wide = |samples: &[u8]| samples.iter().flat_map(|&sample| [sample, sample]).collect::<Vec<u8>>();
+        let depth = SampleDepth::Sixteen;
+        let layout = Layout { width: 40, height: 33, colours: 3, channels: 3, depth };
+        let ssim_16 = ssim_of(&wide(&before), &wide(&after), &layout).unwrap();
+        assert!((ssim_16 - ssim(&before, &after, 40, 33, 3).unwrap()).abs() < 1e-12, "{ssim_16}");
+        let mse_16 = mse(&before, &after).unwrap() * 257.0 * 257.0;
+        assert!((psnr_db_at(mse_16, depth) - psnr_db(&before, &after).unwrap()).abs() < 1e-9);
+        assert_eq!(differences(&[1, 0, 9, 9], &[0, 255, 9, 8], depth).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[test]
+    fn alpha_is_counted_apart() {
+        let (mut a, _) = pictures(20, 20, 4);
+        a.iter_mut().skip(3).step_by(4).for_each(|alpha| *alpha = 200);
+        let mut b = a.clone();
+        // Red of one pixel, red and blue of another, and alpha of a third one.
+        for (at, by) in [(0, 1), (40, 3), (42, 2), (83, 50)] {
+            b[at] = if b[at] < 128 { b[at] + by } else { b[at] - by };
+        }
+        let cover = |samples: &[u8]| Cover::from_samples(20, 20, Channels::Rgba, samples.to_vec()).unwrap();
+        let (a, b) = (cover(&a), cover(&b));
+        let quality = Quality::between(&a, &b).unwrap();
+        assert_eq!((quality.samples, quality.differing_samples), (1200, 3));
+        assert_eq!((quality.pixels, quality.differing_pixels), (400, 2));
+        assert_eq!((quality.largest_difference, quality.differing_alpha), (3, 1));
+        assert!((quality.mse - 14.0 / 1200.0).abs() < 1e-12, "{}", quality.mse);
+        assert!(quality.ssim.unwrap() < 1.0 && quality.ssim.unwrap() > 0.999);
+
+        let picture = difference_image(&a, &b, 100).unwrap();
+        assert_eq!(picture.channels(), Channels::Rgb);
+        assert_eq!(picture.samples()[..3], [100, 0, 0]);
+        assert_eq!(picture.samples()[30..33], [255, 0, 200]);
+        assert!(picture.samples()[33..].iter().all(|&sample| sample == 0));
+    }
+
+    #[test]
+    fn only_images_of_the_same_kind_are_compared() {
+        let cover = |width, channels: Channels| {
+            let samples = vec![7; width as usize * 12 * channels.count()];
+            Cover::from_samples(width, 12, channels, samples).unwrap()
+        };
+        let of = |a: &Cover, b: &Cover| Quality::between(a, b).map_err(|error| error.to_string());
+        let grey = cover(12, Channels::Grey);
+        assert_eq!(of(&grey, &grey).unwrap().psnr_db, f64::INFINITY);
+        let sizes = "one image has 12 × 12 pixels, the other 13 × 12";
+        assert_eq!(of(&grey, &cover(13, Channels::Grey)), Err(sizes.to_owned()));
+        let kinds = "one image is grey, the other RGB with alpha";
+        assert_eq!(of(&grey, &cover(12, Channels::Rgba)), Err(kinds.to_owned()));
+        assert_eq!(of(&cover(10, Channels::Grey), &cover(10, Channels::Grey)).unwrap().ssim, None);
     }
 }
