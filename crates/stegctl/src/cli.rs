@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use stego::{BitsPerSample, FileName, Limits, MediaType};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use stego::{BitsPerSample, FileName, Limits, MediaType, MetadataPolicy};
 
 use crate::cluster::{LeaderCommand, MemberCommand, SettingsCommand, Status};
+use crate::failure::STATUSES;
 
-/// Hide a file in an image, find it again, see what an image can carry; look at a cluster and set it up.
+/// Hide files in an image, find them again, see what an image can carry; look at a cluster and set it up.
 ///
-/// embed, extract, capacity and inspect work on local files and need no server; a file given as `-` is standard
-/// input or output. status, leader, member and settings ask a cluster.
+/// embed, extract, capacity, inspect and compare work on local files and need no server; a file given as `-` is
+/// standard input or output. status, leader, member and settings ask a cluster.
 #[derive(Debug, Parser)]
-#[command(name = "stegctl", version, about, after_help = AFTER_HELP)]
+#[command(name = "stegctl", version, about, after_help = after_help())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -20,63 +22,82 @@ pub(crate) struct Cli {
     pub(crate) limits: LimitOptions,
 }
 
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   stegctl embed secret.pdf --cover holiday.jpg -o holiday.png
+  stegctl embed letters photo.raw --cover holiday.jpg -o holiday.png
   stegctl extract holiday.png
-  tar c letters | stegctl embed - --name letters.tar -o out.png
-  stegctl extract out.png -o - | tar x
+  pg_dump shop | stegctl embed - --name shop.sql -o out.png
+  stegctl extract out.png -o - | psql shop
   stegctl capacity holiday.jpg
   stegctl inspect out.png --json | jq .payload
+  stegctl compare holiday.jpg holiday.png --diff difference.png
   stegctl status --server http://172.20.10.2:8081,http://172.20.10.3:8082
   stegctl status --config config/cluster.yaml --check
   stegctl leader transfer n2
   stegctl settings set bits 2
   stegctl settings set note.motd 'back at noon' --operator alice
-  stegctl settings list --output json | jq .settings
+  stegctl settings list --output json | jq .settings";
 
-Exit status: 0 done; 1 a file cannot be read or written; 2 wrong usage; 3 the image is not one that can be \
-read here, or damaged; 4 something is too large, or does not fit; 5 the image carries no payload; 6 it \
-carries one that is damaged or of a newer release; 7 no server answers; 8 the cluster has no quorum; 9 a server \
-refused what was asked; 10 with --check: a node is not healthy; 11 it is not known whether a change was made.";
+fn after_help() -> String {
+    let statuses = STATUSES.map(|(status, meaning)| format!("{status:>4}  {meaning}"));
+    format!("{EXAMPLES}\n\nExit status:\n{}", statuses.join("\n"))
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Hide a file in a copy of an image.
+    /// Hide a file, or several files and folders, in a copy of an image
     ///
-    /// The result is a PNG that is read back before it is written. The file's name and media type are kept.
+    /// One file is hidden as it is, and its name and media type are kept. Several, or a folder, are hidden as a tar
+    /// archive, which extract unpacks again: names, permissions (rwx) and times of the last change are kept, owners
+    /// are not. The result is a PNG that is read back before it is written.
     Embed(Embed),
-    /// Get the hidden file out of an image.
+    /// Get the hidden files out of images
     ///
-    /// Without --output it is written under its own name into the current folder.
+    /// Without --output a file is written under its own name into the current folder, and files and folders that were
+    /// hidden together are restored there. Nothing is ever written outside of that folder, whatever the image
+    /// says. Of several images each is worked on; the exit status is that of the first failure.
     Extract(Extract),
-    /// Say how many bytes fit into an image.
+    /// Say how many bytes fit into images
     Capacity(Look),
-    /// Say what an image is and what it carries, without extracting it.
+    /// Say what images are and what they carry, without extracting it
     ///
-    /// Everything is checked, as in an extraction, but no file is written.
+    /// Everything is checked, as in an extraction, but no file is written. Of a file that cannot be read it says what
+    /// is known, and why. Of several images each is looked at; the exit status is that of the first failure.
     Inspect(Look),
-    /// Say how a cluster is: who leads, whether there is a quorum, and every node.
+    /// Measure how much two images of the same size differ
+    ///
+    /// Such as a cover and the stego image made from it. The figures are of the colour samples (R, G, B or grey); alpha is
+    /// compared on its own. The exit status is 0 whether they differ or not.
+    Compare(Compare),
+    /// Say how a cluster is: who leads, whether there is a quorum, and every node
     Status(Status),
-    /// Say which node leads a cluster.
+    /// Say which node leads a cluster
     #[command(subcommand)]
     Leader(LeaderCommand),
-    /// Look at the members of a cluster.
+    /// Look at the members of a cluster
     #[command(subcommand)]
     Member(MemberCommand),
-    /// Look at the settings of a cluster and change them.
+    /// Look at the settings of a cluster and change them
     #[command(subcommand)]
     Settings(SettingsCommand),
+    /// Print completions for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
+    /// Print the manual page of a command, or write all of them
+    #[command(after_help = MANUAL_EXAMPLES)]
+    Man(Manual),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Embed {
-    /// The file to hide
-    pub(crate) secret: PathBuf,
+    /// The files and folders to hide
+    #[arg(required = true, value_name = "SECRET")]
+    pub(crate) secrets: Vec<PathBuf>,
     /// Where the stego image goes
     #[arg(short, long, value_name = "PNG")]
     pub(crate) output: PathBuf,
-    /// The image to hide it in: an 8-bit grey, RGB or RGBA PNG, or a JPEG [default: a built-in one, 1920×1080]
+    /// The image to hide it in [default: a built-in one, 1920×1080]
     #[arg(short, long, value_name = "IMAGE")]
     pub(crate) cover: Option<PathBuf>,
     /// Hide it in one of the built-in images instead, 0 to 49
@@ -85,40 +106,144 @@ pub(crate) struct Embed {
     /// Bits per sample, 1 to 4: more room, and more to be seen
     #[arg(short, long, value_name = "BITS", default_value = "1", value_parser = bits)]
     pub(crate) bits: BitsPerSample,
-    /// Do not compress, even where that makes the file shorter
+    /// Do not compress, even where that makes the secret shorter
     #[arg(long)]
     pub(crate) no_compress: bool,
-    /// File name to keep [default: the name of SECRET]
+    /// Whether the cover's metadata (EXIF, XMP, text, time) goes into the stego image
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Metadata::Keep)]
+    pub(crate) metadata: Metadata,
+    /// File name to keep [default: the name of SECRET; files.tar for several]
     #[arg(long, value_name = "NAME", value_parser = file_name)]
     pub(crate) name: Option<FileName>,
     /// Media type to keep, such as application/pdf [default: by the name's extension]
     #[arg(long, value_name = "TYPE", value_parser = media_type)]
     pub(crate) media_type: Option<MediaType>,
+    /// Leave out links and special files in folders, instead of refusing
+    #[arg(long)]
+    pub(crate) skip_special: bool,
     /// Overwrite the output if it exists
     #[arg(short, long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+/// What becomes of a cover's metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Metadata {
+    /// It stays, but for what would no longer be true
+    Keep,
+    /// It is left out, but for what defines the colours
+    Strip,
+}
+
+impl Metadata {
+    pub(crate) fn policy(self) -> MetadataPolicy {
+        match self {
+            Self::Keep => MetadataPolicy::Keep,
+            Self::Strip => MetadataPolicy::Strip,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Extract {
-    /// The stego image
-    pub(crate) image: PathBuf,
-    /// Where the hidden file goes [default: its own name in the current folder, or secret.bin]
-    #[arg(short, long, value_name = "FILE")]
+    /// The stego images
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+    /// Where the hidden file goes, or the folder for the hidden files [default: the current folder]
+    ///
+    /// A folder that exists takes a file under its own name; so does it with several images, for which it is made.
+    /// Files and folders that were hidden together always go into a folder, which is made if it does not exist. `-` is
+    /// standard output: the bytes as they were hidden, of files hidden together their tar archive.
+    #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
-    /// Overwrite the output if it exists
+    /// Unpack a tar archive that was hidden as a file, too
+    #[arg(long)]
+    pub(crate) unpack: bool,
+    /// Give files that were hidden together as the tar archive that they are
+    #[arg(long, conflicts_with = "unpack")]
+    pub(crate) no_unpack: bool,
+    /// Replace files that exist, and add to folders that exist
     #[arg(short, long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) report: Report,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Look {
-    /// The image
-    pub(crate) image: PathBuf,
-    /// Print one JSON object instead of lines for people
+    /// The images
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// One image
+    pub(crate) a: PathBuf,
+    /// The other
+    pub(crate) b: PathBuf,
+    /// Write a picture of the differences, amplified so that they can be seen
+    #[arg(long, value_name = "PNG")]
+    pub(crate) diff: Option<PathBuf>,
+    /// How many times to amplify them [default: as often as keeps the largest within white]
+    #[arg(long, value_name = "TIMES", requires = "diff", value_parser = clap::value_parser!(u32).range(1..=65535))]
+    pub(crate) amplify: Option<u32>,
+    /// Overwrite the picture if it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+/// How a command tells what it did.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Report {
+    /// Print one line of JSON for each image, a failure's too, instead of text for people
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print nothing on standard error but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
+
+impl Report {
+    /// Whether standard error is for errors only.
+    pub(crate) fn only_errors(self) -> bool {
+        self.json || self.quiet
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  stegctl completions bash > ~/.local/share/bash-completion/completions/stegctl
+  stegctl completions zsh > ~/.zfunc/_stegctl        # with fpath+=~/.zfunc in ~/.zshrc
+  stegctl completions fish > ~/.config/fish/completions/stegctl.fish";
+
+#[derive(Debug, Args)]
+pub(crate) struct Manual {
+    /// The command, such as embed or leader transfer [default: stegctl itself]
+    #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+    pub(crate) command: Vec<String>,
+    /// Write the pages of all commands into this folder, which is made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+const MANUAL_EXAMPLES: &str = "\
+Examples:
+  stegctl man embed | man -l -
+  stegctl man --dir ~/.local/share/man/man1        # then: man stegctl-embed";
 
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Limits")]

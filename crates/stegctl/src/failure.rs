@@ -3,15 +3,44 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use client::ClientError;
-use stego::{ContainerError, EmbedError, ExtractError, ImageError};
+use serde_json::{Value, json};
+use stego::{ContainerError, EmbedError, ExtractError, ImageError, Incomparable};
 
-use crate::files::TooLong;
+use crate::archive::{PackError, RestoreError, UnpackError};
+use crate::files::{TooLong, shown};
 
-/// The exit status for a cluster that cannot write.
+/// What each exit status says.
+pub(crate) const STATUSES: [(u8, &str); 13] = [
+    (0, "done"),
+    (FILE, "a file cannot be read or written"),
+    (USAGE, "wrong usage"),
+    (NO_IMAGE, "the image is not one that can be read here, or damaged"),
+    (TOO_LARGE, "something is too large, or does not fit"),
+    (NO_PAYLOAD, "the image carries no payload"),
+    (BAD_PAYLOAD, "it carries one that is damaged, of a newer release or not safe to unpack"),
+    (NO_SERVER, "no server answers"),
+    (NO_QUORUM, "the cluster has no quorum"),
+    (REFUSED, "a server refused what was asked"),
+    (NOT_HEALTHY, "with --check: a node is not healthy"),
+    (UNKNOWN, "it is not known whether a change was made"),
+    (INCOMPARABLE, "the two images cannot be compared"),
+];
+const FILE: u8 = 1;
+const USAGE: u8 = 2;
+const NO_IMAGE: u8 = 3;
+const TOO_LARGE: u8 = 4;
+const NO_PAYLOAD: u8 = 5;
+const BAD_PAYLOAD: u8 = 6;
+const NO_SERVER: u8 = 7;
 const NO_QUORUM: u8 = 8;
+const REFUSED: u8 = 9;
+const NOT_HEALTHY: u8 = 10;
+const UNKNOWN: u8 = 11;
+const INCOMPARABLE: u8 = 12;
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -19,31 +48,45 @@ pub(crate) struct Failure {
     status: u8,
     code: Cow<'static, str>,
     message: String,
+    /// What to do about it, where the message does not say so.
+    help: Option<&'static str>,
 }
 
 impl Failure {
+    fn new(status: u8, code: impl Into<Cow<'static, str>>, message: String) -> Self {
+        let code = code.into();
+        Self { status, help: help(&code), code, message }
+    }
+
     /// A file that cannot be read or written.
     pub(crate) fn file(error: &anyhow::Error) -> Self {
         let message = format!("{error:#}");
-        if error.is::<TooLong>() {
-            return Self { status: 4, code: "file_too_large".into(), message };
+        if let Some(too_long) = error.downcast_ref::<TooLong>() {
+            let failure = Self::new(TOO_LARGE, "file_too_large", message);
+            return Self { help: too_long.help, ..failure };
         }
-        Self { status: 1, code: "file".into(), message }
+        let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+        Self { help: io.and_then(help_with_io), ..Self::new(FILE, "file", message) }
+    }
+
+    /// Options that do not go together.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(USAGE, "usage", message.into())
     }
 
     /// A token, a configuration or a list of servers that cannot be used.
     pub(crate) fn setup(error: &anyhow::Error) -> Self {
-        Self { status: 1, code: "setup".into(), message: format!("{error:#}") }
+        Self::new(FILE, "setup", format!("{error:#}"))
     }
 
     /// `status --check` in a cluster that cannot write.
     pub(crate) fn no_quorum(message: String) -> Self {
-        Self { status: NO_QUORUM, code: "no_quorum".into(), message }
+        Self::new(NO_QUORUM, "no_quorum", message)
     }
 
     /// `status --check` in a cluster with nodes that are not well.
     pub(crate) fn not_healthy(message: String) -> Self {
-        Self { status: 10, code: "not_healthy".into(), message }
+        Self::new(NOT_HEALTHY, "not_healthy", message)
     }
 
     /// A call that changes the cluster: when the way to the server broke, it may have been carried out, which `look`
@@ -67,7 +110,7 @@ impl Failure {
             "{}; the change may have been made: look with `{look}` before doing it again",
             failure.message
         );
-        Self { status: 11, message, ..failure }
+        Self { status: UNKNOWN, message, ..failure }
     }
 
     /// A call that changes nothing.
@@ -75,20 +118,23 @@ impl Failure {
         let status = match error.last_attempt() {
             ClientError::Connect { .. }
             | ClientError::ConnectionLost { .. }
-            | ClientError::Timeout { .. } => 7,
+            | ClientError::Timeout { .. } => NO_SERVER,
             ClientError::Refused { refusal, .. } => match refusal.code() {
                 Some("no_quorum" | "not_joined") => NO_QUORUM,
-                _ => 9,
+                _ => REFUSED,
             },
-            ClientError::BadAnswer { .. } | ClientError::AnswerTooLarge { .. } => 9,
-            _ => 1,
+            ClientError::BadAnswer { .. } | ClientError::AnswerTooLarge { .. } => REFUSED,
+            _ => FILE,
         };
-        Self { status, code: error.kind().as_str().into_owned().into(), message: in_one_line(error) }
+        Self::new(status, error.kind().as_str().into_owned(), in_one_line(error))
     }
 
-    /// The same failure, told of the file it concerns.
-    pub(crate) fn of(mut self, file: &std::path::Path) -> Self {
-        self.message = format!("{}: {}", file.display(), self.message);
+    /// The same failure, told of the file it concerns, unless it names the file already.
+    pub(crate) fn of(mut self, file: &Path) -> Self {
+        let file = shown(file);
+        if !self.message.contains(file.as_ref()) {
+            self.message = format!("{file}: {}", self.message);
+        }
         self
     }
 
@@ -100,6 +146,11 @@ impl Failure {
         &self.message
     }
 
+    /// The failure for programs.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "code": self.code, "detail": self.message, "help": self.help })
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.status)
     }
@@ -107,60 +158,149 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error[{}]: {}", self.code, self.message)
+        write!(f, "error[{}]: {}", self.code, self.message)?;
+        self.help.map_or(Ok(()), |help| write!(f, "\n  help: {help}"))
     }
 }
 
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
         let status = match error {
-            ImageError::TooManyPixels { .. } | ImageError::TooMuchMemory { .. } => 4,
-            ImageError::Stopped(_) => 1,
+            ImageError::TooManyPixels { .. } | ImageError::TooMuchMemory { .. } => TOO_LARGE,
+            ImageError::Stopped(_) => FILE,
             ImageError::NotAnImage
             | ImageError::Unsupported { .. }
             | ImageError::Truncated { .. }
-            | ImageError::Damaged { .. } => 3,
+            | ImageError::Damaged { .. } => NO_IMAGE,
         };
-        Self { status, code: error.code().into(), message: in_one_line(&error) }
+        Self::new(status, error.code(), in_one_line(&error))
     }
 }
 
 impl From<ContainerError> for Failure {
     fn from(error: ContainerError) -> Self {
         let status = match error {
-            ContainerError::NoPayload => 5,
-            ContainerError::SecretTooLarge { .. } => 4,
-            ContainerError::Stopped(_) => 1,
+            ContainerError::NoPayload => NO_PAYLOAD,
+            ContainerError::SecretTooLarge { .. } => TOO_LARGE,
+            ContainerError::Stopped(_) => FILE,
             ContainerError::UnknownVersion { .. }
             | ContainerError::UnknownLayout { .. }
-            | ContainerError::Damaged { .. } => 6,
+            | ContainerError::Damaged { .. } => BAD_PAYLOAD,
         };
-        Self { status, code: error.code().into(), message: in_one_line(&error) }
+        Self::new(status, error.code(), in_one_line(&error))
     }
 }
 
 impl From<ExtractError> for Failure {
     fn from(error: ExtractError) -> Self {
-        let (code, message) = (error.code().into(), in_one_line(&error));
+        let (code, message) = (error.code(), in_one_line(&error));
         match error {
             ExtractError::Image(error) => error.into(),
             ExtractError::Container(error) => error.into(),
-            ExtractError::Reencoded { .. } => Self { status: 5, code, message },
+            ExtractError::Reencoded { .. } => Self::new(NO_PAYLOAD, code, message),
         }
     }
 }
 
 impl From<EmbedError> for Failure {
     fn from(error: EmbedError) -> Self {
-        let (code, message) = (error.code().into(), in_one_line(&error));
+        let (code, message) = (error.code(), in_one_line(&error));
         match error {
             EmbedError::Container(error) => error.into(),
             EmbedError::CapacityExceeded { .. } | EmbedError::CoverTooSmall => {
-                Self { status: 4, code, message }
+                Self::new(TOO_LARGE, code, message)
             }
-            EmbedError::NotVerified { .. } | EmbedError::Stopped(_) => Self { status: 1, code, message },
+            EmbedError::NotVerified { .. } | EmbedError::Stopped(_) => Self::new(FILE, code, message),
         }
     }
+}
+
+impl From<Incomparable> for Failure {
+    fn from(error: Incomparable) -> Self {
+        Self::new(INCOMPARABLE, "not_comparable", in_one_line(&error))
+    }
+}
+
+impl From<PackError> for Failure {
+    fn from(error: PackError) -> Self {
+        let message = in_one_line(&error);
+        let help = match &error {
+            PackError::TooLarge { .. } => return Self::new(TOO_LARGE, "secret_too_large", message),
+            PackError::TooMany => {
+                let help = Some("embed them in several images, or pack them yourself and embed the archive");
+                return Self { help, ..Self::new(TOO_LARGE, "secret_too_large", message) };
+            }
+            PackError::Read { source, .. } => help_with_io(source),
+            PackError::Special { .. } => Some("leave it out with --skip-special"),
+            PackError::Name { .. } => Some("give it another name first"),
+            PackError::SameName { .. } => Some("rename one of them, or embed the folder that both are in"),
+            PackError::Output { .. } => Some("write the stego image to another folder"),
+            PackError::Changed { .. } => Some("wait until nothing writes to it, then run this again"),
+        };
+        Self { help, ..Self::new(FILE, "file", message) }
+    }
+}
+
+impl From<UnpackError> for Failure {
+    fn from(error: UnpackError) -> Self {
+        Self::new(BAD_PAYLOAD, error.code(), in_one_line(&error))
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let help = match &error {
+            RestoreError::Write { source, .. } => help_with_io(source),
+            RestoreError::Exists { .. } | RestoreError::OtherKind { .. } => None,
+        };
+        Self { help, ..Self::new(FILE, "file", in_one_line(&error)) }
+    }
+}
+
+/// What to do about an error with this code; `None` for those whose message says it, and for a cluster's.
+fn help(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "not_an_image" => "check that this is the file you mean; its content counts, not what it is called",
+        "unsupported_image" => {
+            "a cover: open it in an image program and save it as a PNG; a stego image: get the PNG as it was made"
+        }
+        "truncated_image" | "damaged_image" => {
+            "copy or download the file again, as a file and not as a photo"
+        }
+        "too_many_pixels" => "--max-pixels raises the limit",
+        "image_too_large" => "--max-image-memory-bytes raises the limit",
+        "no_payload" => {
+            "use the very PNG that was made: an image that was edited, saved anew or sent as a photo has lost its secret"
+        }
+        "unknown_container_version" => "update stegctl to the release that made the image, or a newer one",
+        "damaged_payload" => "get the PNG again as it was made; nothing is given out of one that was changed",
+        "secret_too_large" => "--max-secret-bytes raises the limit",
+        "capacity_exceeded" => {
+            "use a larger cover, more --bits (up to 4) or a smaller secret; `stegctl capacity` tells what fits"
+        }
+        "internal" => "this is a defect of stegctl: please report it; another cover may do meanwhile",
+        "stopped" => "run it again",
+        "not_comparable" => "compare a cover with the stego image made from it",
+        "damaged_archive" | "unsafe_archive" => {
+            "nothing was written; --no-unpack gives the archive as one file, to be looked at with care"
+        }
+        _ => return None,
+    })
+}
+
+/// What to do about a file that the system does not let us read or write.
+fn help_with_io(error: &std::io::Error) -> Option<&'static str> {
+    use std::io::ErrorKind;
+    Some(match error.kind() {
+        ErrorKind::NotFound => "check the name, and the folder you are in",
+        ErrorKind::PermissionDenied => "check who may read or write there, or use another folder",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, or write to another disk",
+        ErrorKind::ReadOnlyFilesystem => "write to another folder",
+        ErrorKind::IsADirectory => "name a file",
+        ErrorKind::NotADirectory => "a part of the path is a file: check it",
+        ErrorKind::AlreadyExists => "this file system takes two of the names for the same: use another one",
+        _ => return None,
+    })
 }
 
 fn in_one_line(error: &dyn Error) -> String {

@@ -1,5 +1,6 @@
 //! Reading and writing files, with `-` for standard input and output.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -7,15 +8,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use tempfile::NamedTempFile;
 
+use crate::interrupt::Leftover;
+
 /// An image file is read into memory up to this length: room for 100 megapixels stored without compression.
-pub(crate) const MAX_IMAGE_FILE_BYTES: u64 = 1 << 30;
+const MAX_IMAGE_FILE_BYTES: u64 = 1 << 30;
 
 /// A file that is longer than allowed.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is longer than {max_bytes} bytes", path.display())]
+#[error("{} is longer than the {max_bytes} bytes that are allowed here", shown(path))]
 pub(crate) struct TooLong {
     path: PathBuf,
     max_bytes: u64,
+    /// What to do about it.
+    pub(crate) help: Option<&'static str>,
 }
 
 /// Whether `path` stands for standard input or output.
@@ -23,21 +28,35 @@ pub(crate) fn is_standard_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Reads all of `path`, which may be at most `max_bytes` long.
-pub(crate) fn read(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
+/// A path for a message.
+pub(crate) fn shown(path: &Path) -> Cow<'_, str> {
+    if is_standard_stream(path) { "standard input".into() } else { path.to_string_lossy() }
+}
+
+/// Reads all of a secret, which may be at most `max_bytes` long.
+pub(crate) fn read_secret(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
+    read(path, max_bytes, Some("--max-secret-bytes raises the limit"))
+}
+
+/// Reads all of an image file.
+pub(crate) fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
+    read(path, MAX_IMAGE_FILE_BYTES, Some("save the image as a PNG, which takes less room"))
+}
+
+fn read(path: &Path, max_bytes: u64, help: Option<&'static str>) -> anyhow::Result<Vec<u8>> {
     let mut source: Box<dyn Read> = if is_standard_stream(path) {
         Box::new(std::io::stdin().lock())
     } else {
-        Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?)
+        Box::new(File::open(path).with_context(|| format!("cannot open {}", shown(path)))?)
     };
     let mut bytes = Vec::new();
     source
         .by_ref()
         .take(max_bytes.saturating_add(1))
         .read_to_end(&mut bytes)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+        .with_context(|| format!("cannot read {}", shown(path)))?;
     if bytes.len() as u64 > max_bytes {
-        return Err(TooLong { path: path.to_owned(), max_bytes }.into());
+        return Err(TooLong { path: path.to_owned(), max_bytes, help }.into());
     }
     Ok(bytes)
 }
@@ -63,6 +82,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()
     };
     let cannot = || format!("cannot write {}", path.display());
     let mut file = temporary_file(&folder).with_context(cannot)?;
+    let _leftover = Leftover::new(file.path());
     file.write_all(bytes).with_context(cannot)?;
     if force {
         file.persist(path).map_err(|error| error.error).with_context(cannot)?;

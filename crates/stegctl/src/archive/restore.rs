@@ -1,0 +1,178 @@
+//! The contents of an archive into a folder: all or nothing, and nowhere else.
+//!
+//! Everything is first written into a folder of its own beside where it goes, where nobody put a link in the way, and
+//! then moved. Nothing that exists is touched without `force`; with it, files are replaced and folders are added to.
+
+use std::fs::{File, FileTimes};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::unpack::{Contents, Kind, Member};
+use crate::interrupt::Leftover;
+
+/// Read, write and look into: what the owner may do with every folder, or it could not be filled and moved.
+const OWNERS_FOLDER: u32 = 0o700;
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RestoreError {
+    /// Something is where a member goes.
+    #[error("{} exists; --force replaces files and adds to folders", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Something is where a member goes that cannot be replaced by it.
+    #[error("{} exists and is not a {wanted}; move it away first", path.display())]
+    OtherKind {
+        /// What is there.
+        path: PathBuf,
+        /// What should be.
+        wanted: &'static str,
+    },
+    /// The file system refuses.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Writes everything into `folder`, which is made if it does not exist.
+pub(crate) fn restore(contents: &Contents<'_>, folder: &Path, force: bool) -> Result<(), RestoreError> {
+    let exists = folder.is_dir();
+    if !exists && folder.symlink_metadata().is_ok() {
+        return Err(RestoreError::OtherKind { path: folder.to_owned(), wanted: "folder" });
+    }
+    for top in contents.tops() {
+        if !force && folder.join(top).symlink_metadata().is_ok() {
+            return Err(RestoreError::Exists { path: folder.join(top) });
+        }
+    }
+    let beside = match folder.parent() {
+        _ if exists => folder,
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => folder,
+    };
+    let cannot_stage = |source| RestoreError::Write { path: folder.to_owned(), source };
+    let staging = tempfile::Builder::new().prefix(".stegctl-").tempdir_in(beside).map_err(cannot_stage)?;
+    let _leftover = Leftover::new(staging.path());
+    // The folder around it is for its owner only; this one gets what the user's umask leaves.
+    let staged = staging.path().join("files");
+    std::fs::create_dir(&staged).map_err(cannot_stage)?;
+    for member in contents.members() {
+        write(member, &staged)
+            .map_err(|source| RestoreError::Write { path: folder.join(member.path()), source })?;
+    }
+    for member in contents.members().iter().rev() {
+        set_folder_time(member, &staged);
+    }
+    if exists { move_all(&staged, folder) } else { std::fs::rename(&staged, folder).map_err(cannot_stage) }
+}
+
+fn write(member: &Member<'_>, staged: &Path) -> io::Result<()> {
+    let path = staged.join(member.path());
+    if let Some(above) = path.parent() {
+        std::fs::create_dir_all(above)?;
+    }
+    match member.kind {
+        Kind::Folder => match make_folder(&path, member.mode) {
+            // A member in it came first and made it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            made => made,
+        },
+        Kind::File(content) => {
+            // Fails where the file system takes two names for the same one.
+            let mut file = create_file(&path, member.mode)?;
+            file.write_all(content)?;
+            if let Some(modified) = member.modified {
+                // A time that the file system cannot hold is no reason to keep the file back.
+                let _ = file.set_modified(modified);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// With the permissions that the user's umask leaves, as every program that unpacks does it.
+#[cfg(unix)]
+fn create_file(path: &Path, mode: u32) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().write(true).create_new(true).mode(mode).open(path)
+}
+
+#[cfg(not(unix))]
+fn create_file(path: &Path, _mode: u32) -> io::Result<File> {
+    File::options().write(true).create_new(true).open(path)
+}
+
+#[cfg(unix)]
+fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(mode | OWNERS_FOLDER).create(path)
+}
+
+#[cfg(not(unix))]
+fn make_folder(path: &Path, _mode: u32) -> io::Result<()> {
+    std::fs::create_dir(path)
+}
+
+/// Comes after what is in the folder, which would change its time again. Where folders cannot be opened it stays new.
+fn set_folder_time(member: &Member<'_>, staged: &Path) {
+    if let (Kind::Folder, Some(modified)) = (member.kind, member.modified)
+        && let Ok(folder) = File::open(staged.join(member.path()))
+    {
+        let _ = folder.set_times(FileTimes::new().set_modified(modified));
+    }
+}
+
+/// A file, or a folder with all that is in it, and where it goes.
+struct Move {
+    from: PathBuf,
+    to: PathBuf,
+    replaces: bool,
+}
+
+/// Moves what was written into a folder that exists. All of it is looked at first; what fails even so is taken back, but
+/// for what replaced something.
+fn move_all(staged: &Path, folder: &Path) -> Result<(), RestoreError> {
+    let mut moves = Vec::new();
+    plan_moves(staged, folder, &mut moves)?;
+    for (done, Move { from, to, .. }) in moves.iter().enumerate() {
+        if let Err(source) = std::fs::rename(from, to) {
+            for Move { from, to, .. } in moves[..done].iter().filter(|moved| !moved.replaces) {
+                // The failure that is told is the first one.
+                let _ = std::fs::rename(to, from);
+            }
+            return Err(RestoreError::Write { path: to.clone(), source });
+        }
+    }
+    Ok(())
+}
+
+/// A folder that exists is gone into only if it is one: a link to a folder leads elsewhere.
+fn plan_moves(from: &Path, to: &Path, moves: &mut Vec<Move>) -> Result<(), RestoreError> {
+    let cannot = |source| RestoreError::Write { path: to.to_owned(), source };
+    for entry in from.read_dir().map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let is_folder = entry.file_type().map_err(cannot)?.is_dir();
+        match to.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                moves.push(Move { from, to, replaces: false });
+            }
+            Err(source) => return Err(RestoreError::Write { path: to, source }),
+            Ok(existing) if is_folder && existing.is_dir() => plan_moves(&from, &to, moves)?,
+            Ok(_) if is_folder => return Err(RestoreError::OtherKind { path: to, wanted: "folder" }),
+            Ok(existing) if existing.is_dir() => {
+                return Err(RestoreError::OtherKind { path: to, wanted: "file" });
+            }
+            Ok(_) => moves.push(Move { from, to, replaces: true }),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! An archive of unknown origin into a list of files and folders that may be written.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tar::{Archive, EntryType};
+
+use super::names::{self, NameError, shown};
+use super::{KEPT_PERMISSIONS, MAX_MEMBERS};
+
+/// What an archive holds. Every name in it is relative, stays below the folder it is restored in, and is there once; what
+/// lies in something lies in a folder.
+#[derive(Debug)]
+pub(crate) struct Contents<'a> {
+    members: Vec<Member<'a>>,
+}
+
+/// A file or folder in an archive.
+#[derive(Debug)]
+pub(crate) struct Member<'a> {
+    /// Its path, with `/` between the names.
+    pub(crate) name: String,
+    /// What it is.
+    pub(super) kind: Kind<'a>,
+    /// Its permissions.
+    pub(super) mode: u32,
+    /// When it was changed last, if this system has that time.
+    pub(super) modified: Option<SystemTime>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind<'a> {
+    Folder,
+    File(&'a [u8]),
+}
+
+/// Why nothing of an archive is written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnpackError {
+    /// Not a tar archive, or not all of one.
+    #[error("the archive in the image is damaged")]
+    Damaged {
+        /// What was found.
+        #[source]
+        source: io::Error,
+    },
+    /// The archive tells of more than it holds.
+    #[error("the archive in the image is damaged: `{name}` is cut off")]
+    CutOff {
+        /// The member.
+        name: String,
+    },
+    /// A name that leads elsewhere.
+    #[error("the archive in the image has a member `{name}` that is not restored")]
+    Name {
+        /// The member.
+        name: String,
+        /// What is wrong with its name.
+        #[source]
+        source: NameError,
+    },
+    /// A link, a device or anything else that is not a file or a folder.
+    #[error("the archive in the image has a member `{name}` that is not restored: it is {what}")]
+    Kind {
+        /// The member.
+        name: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A name that is there twice, or a file that is also a folder.
+    #[error("the archive in the image has `{name}` in it twice")]
+    Twice {
+        /// The member.
+        name: String,
+    },
+    /// Too many members.
+    #[error("the archive in the image has more than {MAX_MEMBERS} files and folders in it")]
+    TooMany,
+}
+
+impl UnpackError {
+    /// A stable name of the error, for programs.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Damaged { .. } | Self::CutOff { .. } => "damaged_archive",
+            Self::Name { .. } | Self::Kind { .. } | Self::Twice { .. } | Self::TooMany => "unsafe_archive",
+        }
+    }
+}
+
+impl<'a> Contents<'a> {
+    /// Reads an archive and checks all of it; nothing in it is copied.
+    pub(crate) fn read(tar: &'a [u8]) -> Result<Self, UnpackError> {
+        let damaged = |source| UnpackError::Damaged { source };
+        let mut members = Vec::new();
+        for entry in Archive::new(tar).entries().map_err(damaged)? {
+            let entry = entry.map_err(damaged)?;
+            if members.len() == MAX_MEMBERS {
+                return Err(UnpackError::TooMany);
+            }
+            // What holds for all members says nothing that is of use here.
+            if entry.header().entry_type() == EntryType::XGlobalHeader {
+                continue;
+            }
+            let path = entry.path_bytes();
+            let content = slice(tar, entry.raw_file_position(), entry.size());
+            members.extend(member(&path, entry.header(), content)?);
+        }
+        let contents = Self { members };
+        contents.check_that_each_is_once()?;
+        Ok(contents)
+    }
+
+    /// All files and folders.
+    pub(crate) fn members(&self) -> &[Member<'a>] {
+        &self.members
+    }
+
+    /// Files, folders not counted.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Member<'a>> {
+        self.members.iter().filter(|member| member.kind != Kind::Folder)
+    }
+
+    /// The names at the top, each once, in the order of the archive.
+    pub(crate) fn tops(&self) -> Vec<&str> {
+        let mut tops: Vec<&str> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for member in &self.members {
+            let top = member.name.split('/').next().unwrap_or_default();
+            if seen.insert(top) {
+                tops.push(top);
+            }
+        }
+        tops
+    }
+
+    fn check_that_each_is_once(&self) -> Result<(), UnpackError> {
+        let twice = |name: &str| UnpackError::Twice { name: shown(name.as_bytes()) };
+        let mut kinds = HashMap::with_capacity(self.members.len());
+        for member in &self.members {
+            if kinds.insert(member.name.as_str(), member.kind).is_some() {
+                return Err(twice(&member.name));
+            }
+        }
+        for member in &self.members {
+            let above = member.name.match_indices('/').map(|(at, _)| &member.name[..at]);
+            for folder in above {
+                if kinds.get(folder).is_some_and(|kind| *kind != Kind::Folder) {
+                    return Err(twice(folder));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Member<'_> {
+    /// Length of a file; 0 for a folder.
+    pub(crate) fn len_bytes(&self) -> usize {
+        match self.kind {
+            Kind::Folder => 0,
+            Kind::File(content) => content.len(),
+        }
+    }
+
+    /// Its path as this system writes it.
+    pub(super) fn path(&self) -> PathBuf {
+        self.name.split('/').collect()
+    }
+}
+
+/// `None` where the archive ends before the member does.
+fn slice(tar: &[u8], at: u64, len: u64) -> Option<&[u8]> {
+    let end = at.checked_add(len)?;
+    tar.get(usize::try_from(at).ok()?..usize::try_from(end).ok()?)
+}
+
+/// One member; `None` for the folder itself.
+fn member<'a>(
+    path: &[u8],
+    header: &tar::Header,
+    content: Option<&'a [u8]>,
+) -> Result<Option<Member<'a>>, UnpackError> {
+    let refused = |source| UnpackError::Name { name: shown(path), source };
+    let components = names::components(path).map_err(refused)?;
+    let content = content.ok_or_else(|| UnpackError::CutOff { name: shown(path) })?;
+    let kind = match header.entry_type() {
+        EntryType::Directory => Kind::Folder,
+        // Before POSIX a folder was a file whose name ends so.
+        EntryType::Regular if path.ends_with(b"/") && content.is_empty() => Kind::Folder,
+        EntryType::Regular | EntryType::Continuous => Kind::File(content),
+        other => return Err(UnpackError::Kind { name: shown(path), what: in_words(other) }),
+    };
+    if components.is_empty() {
+        return if kind == Kind::Folder { Ok(None) } else { Err(refused(NameError::Empty)) };
+    }
+    let mode = header.mode().map_err(|source| UnpackError::Damaged { source })? & KEPT_PERMISSIONS;
+    let seconds = header.mtime().map_err(|source| UnpackError::Damaged { source })?;
+    let modified = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    Ok(Some(Member { name: components.join("/"), kind, mode, modified }))
+}
+
+fn in_words(kind: EntryType) -> &'static str {
+    match kind {
+        EntryType::Symlink => "a symbolic link",
+        EntryType::Link => "a hard link",
+        EntryType::Char | EntryType::Block => "a device",
+        EntryType::Fifo => "a pipe",
+        EntryType::GNUSparse => "a sparse file",
+        _ => "neither a file nor a folder",
+    }
+}

@@ -1,0 +1,44 @@
+//! `stegctl capacity`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use stego::{BitsPerSample, Capacity, Cover, Limits, probe};
+
+use super::{Findings, each_image, read_image};
+use crate::cli::Look;
+use crate::failure::Failure;
+
+pub(super) fn run(command: &Look, limits: &Limits) -> ExitCode {
+    each_image(&command.images, command.report, limits, capacity)
+}
+
+fn capacity(image: &Path, limits: &Limits, findings: &mut Findings) -> Result<(), Failure> {
+    let file = read_image(image)?;
+    let info = probe(&file, limits)?;
+    let cover = Cover::decode(&file, limits)?;
+    let capacity = Capacity::of(&cover);
+    let modes: Vec<Value> = BitsPerSample::all()
+        .map(|bits| {
+            json!({
+                "mode": "sequential",
+                "lsb_per_channel": bits.as_u8(),
+                "capacity_bytes": capacity.secret_bytes(bits),
+            })
+        })
+        .collect();
+    findings.add(json!({
+        "format": info.format.to_string(),
+        "width": cover.width(),
+        "height": cover.height(),
+        "channels": cover.channels().count(),
+        "depth_bits": cover.depth().bits(),
+        "modes": modes,
+    }));
+    findings.text = format!("{:>15} {:>15}\n", "bits per sample", "bytes that fit");
+    for bits in BitsPerSample::all() {
+        findings.text += &format!("{:>15} {:>15}\n", bits.as_u8(), capacity.secret_bytes(bits));
+    }
+    Ok(())
+}

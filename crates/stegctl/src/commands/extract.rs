@@ -1,0 +1,160 @@
+//! `stegctl extract`.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use stego::{Extracted, FileName, Limits, MediaType};
+
+use super::{Findings, count, each_image, exit_code, read_image, write};
+use crate::archive::{self, Contents};
+use crate::cli::Extract;
+use crate::failure::Failure;
+use crate::files::is_standard_stream;
+
+/// The name of a secret that has none.
+const NAMELESS: &str = "secret.bin";
+
+pub(super) fn run(command: &Extract, limits: &Limits) -> ExitCode {
+    if let Err(failure) = check_usage(command) {
+        return exit_code(Err(failure));
+    }
+    let mut written = HashSet::new();
+    each_image(&command.images, command.report, limits, |image, limits, findings| {
+        let file = read_image(image)?;
+        let found = stego::extract(&file, limits)?;
+        drop(file);
+        findings.add(facts(&found));
+        findings.remarks.extend(found.notes.iter().map(|note| format!("note: {note}")));
+        if is_to_be_unpacked(command, &found) {
+            unpack(command, &found, &mut written, findings)
+        } else {
+            save(command, &found, &mut written, findings)
+        }
+    })
+}
+
+fn check_usage(command: &Extract) -> Result<(), Failure> {
+    if !command.output.as_deref().is_some_and(is_standard_stream) {
+        return Ok(());
+    }
+    let conflict = match command {
+        _ if command.images.len() > 1 => "several secrets in one stream could not be told apart",
+        _ if command.report.json => "the secret and --json cannot both go to standard output",
+        _ if command.unpack => "--unpack writes files, which cannot go to standard output",
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(format!("{conflict}: name a folder with -o DIR")))
+}
+
+fn facts(found: &Extracted) -> Value {
+    json!({
+        "name": found.name.as_ref().map(FileName::as_str),
+        "media_type": found.media_type.as_ref().map(MediaType::as_str),
+        "mark": found.mark.map(|mark| mark.to_string()),
+        "secret_size_bytes": found.secret.len(),
+        "notes": found.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "output": Value::Null,
+        "files": Value::Null,
+    })
+}
+
+fn is_of_type(found: &Extracted, media_type: &str) -> bool {
+    found.media_type.as_ref().is_some_and(|kind| kind.as_str() == media_type)
+}
+
+fn is_to_be_unpacked(command: &Extract, found: &Extracted) -> bool {
+    let to_stdout = command.output.as_deref().is_some_and(is_standard_stream);
+    command.unpack || !command.no_unpack && !to_stdout && is_of_type(found, archive::MEDIA_TYPE)
+}
+
+/// Writes the secret as one file.
+fn save(
+    command: &Extract,
+    found: &Extracted,
+    written: &mut HashSet<PathBuf>,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let own_name = found.name.as_ref().map_or(NAMELESS, FileName::as_str);
+    let output = match &command.output {
+        None => Path::new(".").join(own_name),
+        Some(folder) if command.images.len() > 1 => {
+            make_folder(folder)?;
+            folder.join(own_name)
+        }
+        Some(folder) if !is_standard_stream(folder) && folder.is_dir() => folder.join(own_name),
+        Some(file) => file.clone(),
+    };
+    once(&output, written)?;
+    write(&output, &found.secret, command.force)?;
+    if !is_standard_stream(&output) {
+        let size = found.secret.len();
+        findings.remarks.push(format!("extracted {size} bytes to {}", output.display()));
+        if is_of_type(found, archive::PLAIN_TAR_MEDIA_TYPE) {
+            findings
+                .remarks
+                .push("note: this is a tar archive; extract --unpack restores what is in it".into());
+        }
+    }
+    findings.add(json!({ "output": output.to_string_lossy() }));
+    Ok(())
+}
+
+/// Restores the files in the secret.
+fn unpack(
+    command: &Extract,
+    found: &Extracted,
+    written: &mut HashSet<PathBuf>,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let contents = Contents::read(&found.secret)?;
+    let folder = command.output.as_deref().unwrap_or(Path::new("."));
+    for top in contents.tops() {
+        once(&folder.join(top), written)?;
+    }
+    archive::restore(&contents, folder, command.force)?;
+    let files: Vec<&str> = contents.files().map(|file| file.name.as_str()).collect();
+    let bytes: usize = contents.files().map(archive::Member::len_bytes).sum();
+    let tops = named(&contents.tops());
+    findings.remarks.push(format!(
+        "extracted {} with {bytes} bytes to {}: {tops}",
+        count(files.len(), "file"),
+        folder.display()
+    ));
+    findings.add(json!({ "output": folder.to_string_lossy(), "files": files }));
+    Ok(())
+}
+
+/// Names for a message: some of them, where there are many.
+fn named(tops: &[&str]) -> String {
+    const MAX_NAMED: usize = 8;
+    let mut names: Vec<String> =
+        tops.iter().take(MAX_NAMED).map(|top| archive::shown(top.as_bytes())).collect();
+    if tops.len() > MAX_NAMED {
+        names.push(format!("and {} more", tops.len() - MAX_NAMED));
+    }
+    names.join(", ")
+}
+
+/// What one image held is not replaced by what the next one holds, with --force neither.
+fn once(output: &Path, written: &mut HashSet<PathBuf>) -> Result<(), Failure> {
+    if is_standard_stream(output) || written.insert(output.to_owned()) {
+        return Ok(());
+    }
+    let error = anyhow::anyhow!(
+        "{} was written from another of these images; extract this one on its own, with -o",
+        output.display()
+    );
+    Err(Failure::file(&error))
+}
+
+fn make_folder(folder: &Path) -> Result<(), Failure> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))
+        .map_err(|error| Failure::file(&error))
+}

@@ -1,0 +1,151 @@
+//! The commands on images; those on clusters are in [`crate::cluster`].
+
+mod capacity;
+mod compare;
+mod embed;
+mod extract;
+mod inspect;
+mod manual;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde_json::{Map, Value};
+use stego::{Channels, Limits};
+
+use crate::cli::{Cli, Command, Report};
+use crate::cluster;
+use crate::failure::Failure;
+use crate::files;
+use crate::progress::{Meter, Work};
+
+/// Carries out a command, tells why it failed if it did, and gives its exit status.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let limits = cli.limits.limits();
+    match cli.command {
+        Command::Embed(command) => embed::run(&command, &limits),
+        Command::Extract(command) => extract::run(&command, &limits),
+        Command::Capacity(command) => capacity::run(&command, &limits),
+        Command::Inspect(command) => inspect::run(&command, &limits),
+        Command::Compare(command) => compare::run(&command, &limits),
+        Command::Status(command) => exit_code(cluster::status(&command)),
+        Command::Leader(command) => exit_code(cluster::leader(&command)),
+        Command::Member(command) => exit_code(cluster::member(&command)),
+        Command::Settings(command) => exit_code(cluster::settings(&command)),
+        Command::Completions(command) => exit_code(manual::completions(&command)),
+        Command::Man(command) => exit_code(manual::man(&command)),
+    }
+}
+
+/// Writes to standard output.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.context("cannot write to standard output").map_err(|error| Failure::file(&error))
+}
+
+fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// What a command found out or did, as far as it came.
+#[derive(Debug, Default)]
+struct Findings {
+    /// For programs.
+    facts: Map<String, Value>,
+    /// For people, on standard output.
+    text: String,
+    /// For people, on standard error.
+    remarks: Vec<String>,
+}
+
+impl Findings {
+    /// Adds facts, the members of an object.
+    fn add(&mut self, facts: Value) {
+        if let Value::Object(facts) = facts {
+            self.facts.extend(facts);
+        }
+    }
+
+    /// Prints what was found, then why no more was.
+    fn tell(mut self, report: Report, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        if report.json {
+            let problem = outcome.as_ref().err().map_or(Value::Null, Failure::to_json);
+            self.facts.insert("problem".to_owned(), problem);
+            print(&format!("{}\n", Value::Object(self.facts)))?;
+        } else {
+            print(&self.text)?;
+        }
+        if !report.only_errors() {
+            self.remarks.iter().for_each(|remark| eprintln!("{remark}"));
+        }
+        outcome
+    }
+}
+
+/// Does `one` for each image and tells of each; the exit status is that of the first failure.
+fn each_image(
+    images: &[PathBuf],
+    report: Report,
+    limits: &Limits,
+    mut one: impl FnMut(&Path, &Limits, &mut Findings) -> Result<(), Failure>,
+) -> ExitCode {
+    if images.iter().filter(|image| files::is_standard_stream(image)).count() > 1 {
+        return exit_code(Err(Failure::usage("standard input (-) can be read only once: name it once")));
+    }
+    let mut first_failure = None;
+    for (place, image) in images.iter().enumerate() {
+        let mut findings = Findings::default();
+        findings.facts.insert("image".to_owned(), image.to_string_lossy().into());
+        let outcome = {
+            let meter = Meter::start(Work::Look, report.only_errors());
+            one(image, &Limits { watch: meter.watch(), ..limits.clone() }, &mut findings)
+        };
+        if images.len() > 1 && !findings.text.is_empty() {
+            let gap = if place > 0 { "\n" } else { "" };
+            findings.text = format!("{gap}{}:\n{}", files::shown(image), findings.text);
+        }
+        let told = findings.tell(report, outcome.map_err(|failure| failure.of(image)));
+        if let Err(failure) = told {
+            eprintln!("{failure}");
+            first_failure.get_or_insert(failure.exit_code());
+        }
+    }
+    first_failure.unwrap_or(ExitCode::SUCCESS)
+}
+
+fn read_image(path: &Path) -> Result<Vec<u8>, Failure> {
+    files::read_image(path).map_err(|error| Failure::file(&error))
+}
+
+fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
+    files::write(path, bytes, force).map_err(|error| Failure::file(&error))
+}
+
+/// `1 file`, `2 files`.
+fn count(number: usize, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The samples of a pixel in words.
+fn in_words(channels: Channels) -> &'static str {
+    match channels {
+        Channels::Grey => "grey",
+        Channels::GreyAlpha => "grey with alpha",
+        Channels::Rgb => "RGB",
+        Channels::Rgba => "RGB with alpha",
+    }
+}
+
+/// Lines of a name and a value, aligned.
+fn table(lines: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    lines.into_iter().map(|(what, value)| format!("{what:<10}  {value}\n")).collect()
+}

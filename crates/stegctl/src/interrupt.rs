@@ -1,0 +1,77 @@
+//! What Ctrl-C leaves behind: nothing. Files are written under another name first and then renamed; what is there under
+//! such a name when the process is told to end is removed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+static LEFTOVERS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// A temporary file or folder, while it is there.
+pub(crate) struct Leftover(PathBuf);
+
+impl Leftover {
+    /// Has `path` removed if the process is told to end.
+    pub(crate) fn new(path: &Path) -> Self {
+        #[cfg(unix)]
+        listen();
+        with_leftovers(|all| all.insert(path.to_owned()));
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        with_leftovers(|all| all.remove(&self.0));
+    }
+}
+
+fn with_leftovers<T>(change: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+    change(&mut LEFTOVERS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Waits for SIGINT and SIGTERM on a thread of its own, from the first temporary file on; before that there is nothing to
+/// remove and they end the process as they always do. Where this cannot be set up they go on doing so.
+#[cfg(unix)]
+fn listen() {
+    use std::sync::Once;
+
+    use tokio::signal::unix::{SignalKind, signal};
+
+    /// A shell's status for a process that a signal ended: 128 and the signal's number.
+    const ENDED_BY_SIGNAL: i32 = 128;
+    static LISTENING: Once = Once::new();
+
+    LISTENING.call_once(|| {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+        let signals = {
+            let _context = runtime.enter();
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        };
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return };
+        std::thread::spawn(move || {
+            let kind = runtime.block_on(async {
+                tokio::select! {
+                    _ = interrupt.recv() => SignalKind::interrupt(),
+                    _ = terminate.recv() => SignalKind::terminate(),
+                }
+            });
+            with_leftovers(|all| all.iter().for_each(|path| remove(path)));
+            std::process::exit(ENDED_BY_SIGNAL + kind.as_raw_value());
+        });
+    });
+}
+
+/// The thread that works may still be writing into a folder while it is removed, hence more than one attempt.
+#[cfg(unix)]
+fn remove(path: &Path) {
+    const ATTEMPTS: usize = 100;
+    if std::fs::remove_file(path).is_ok() {
+        return;
+    }
+    for _ in 0..ATTEMPTS {
+        if std::fs::remove_dir_all(path).is_ok() || !path.exists() {
+            return;
+        }
+    }
+}
