@@ -81,8 +81,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()
         _ => PathBuf::from("."),
     };
     let cannot = || format!("cannot write {}", path.display());
-    let mut file = temporary_file(&folder).with_context(cannot)?;
-    let _leftover = Leftover::new(file.path());
+    let (mut file, _leftover) =
+        Leftover::make(|| temporary_file(&folder), NamedTempFile::path).with_context(cannot)?;
     file.write_all(bytes).with_context(cannot)?;
     if force {
         file.persist(path).map_err(|error| error.error).with_context(cannot)?;

@@ -2,6 +2,7 @@
 //! such a name when the process is told to end is removed.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,12 +12,19 @@ static LEFTOVERS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 pub(crate) struct Leftover(PathBuf);
 
 impl Leftover {
-    /// Has `path` removed if the process is told to end.
-    pub(crate) fn new(path: &Path) -> Self {
+    /// Makes a temporary file or folder, which is at `path`; it is removed if the process is told to end from now on.
+    pub(crate) fn make<T>(
+        make: impl FnOnce() -> io::Result<T>,
+        path: impl FnOnce(&T) -> &Path,
+    ) -> io::Result<(T, Self)> {
         #[cfg(unix)]
         listen();
-        with_leftovers(|all| all.insert(path.to_owned()));
-        Self(path.to_owned())
+        with_leftovers(|all| {
+            let made = make()?;
+            let path = path(&made).to_owned();
+            all.insert(path.clone());
+            Ok((made, Self(path)))
+        })
     }
 }
 

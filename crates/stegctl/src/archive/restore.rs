@@ -7,6 +7,8 @@ use std::fs::{File, FileTimes};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use super::unpack::{Contents, Kind, Member};
 use crate::interrupt::Leftover;
 
@@ -59,8 +61,8 @@ pub(crate) fn restore(contents: &Contents<'_>, folder: &Path, force: bool) -> Re
         None => folder,
     };
     let cannot_stage = |source| RestoreError::Write { path: folder.to_owned(), source };
-    let staging = tempfile::Builder::new().prefix(".stegctl-").tempdir_in(beside).map_err(cannot_stage)?;
-    let _leftover = Leftover::new(staging.path());
+    let make = || tempfile::Builder::new().prefix(".stegctl-").tempdir_in(beside);
+    let (staging, _leftover) = Leftover::make(make, TempDir::path).map_err(cannot_stage)?;
     // The folder around it is for its owner only; this one gets what the user's umask leaves.
     let staged = staging.path().join("files");
     std::fs::create_dir(&staged).map_err(cannot_stage)?;
@@ -76,9 +78,7 @@ pub(crate) fn restore(contents: &Contents<'_>, folder: &Path, force: bool) -> Re
 
 fn write(member: &Member<'_>, staged: &Path) -> io::Result<()> {
     let path = staged.join(member.path());
-    if let Some(above) = path.parent() {
-        std::fs::create_dir_all(above)?;
-    }
+    make_folders_above(&member.name, staged)?;
     match member.kind {
         Kind::Folder => match make_folder(&path, member.mode) {
             // A member in it came first and made it.
@@ -96,6 +96,17 @@ fn write(member: &Member<'_>, staged: &Path) -> io::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Archives of other programs may leave folders out. `staged` itself is not made: when it is gone, Ctrl-C removed it.
+fn make_folders_above(name: &str, staged: &Path) -> io::Result<()> {
+    for (at, _) in name.match_indices('/') {
+        match std::fs::create_dir(staged.join(&name[..at])) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// With the permissions that the user's umask leaves, as every program that unpacks does it.

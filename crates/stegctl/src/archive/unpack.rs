@@ -40,11 +40,10 @@ pub(super) enum Kind<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnpackError {
     /// Not a tar archive, or not all of one.
-    #[error("the archive in the image is damaged")]
+    #[error("the archive in the image is damaged: {what}")]
     Damaged {
         /// What was found.
-        #[source]
-        source: io::Error,
+        what: String,
     },
     /// The archive tells of more than it holds.
     #[error("the archive in the image is damaged: `{name}` is cut off")]
@@ -93,7 +92,6 @@ impl UnpackError {
 impl<'a> Contents<'a> {
     /// Reads an archive and checks all of it; nothing in it is copied.
     pub(crate) fn read(tar: &'a [u8]) -> Result<Self, UnpackError> {
-        let damaged = |source| UnpackError::Damaged { source };
         let mut members = Vec::new();
         for entry in Archive::new(tar).entries().map_err(damaged)? {
             let entry = entry.map_err(damaged)?;
@@ -171,6 +169,11 @@ impl Member<'_> {
     }
 }
 
+/// What the reader of archives says quotes them, hence only as [`shown`].
+fn damaged(error: io::Error) -> UnpackError {
+    UnpackError::Damaged { what: shown(error.to_string().as_bytes()) }
+}
+
 /// `None` where the archive ends before the member does.
 fn slice(tar: &[u8], at: u64, len: u64) -> Option<&[u8]> {
     let end = at.checked_add(len)?;
@@ -196,8 +199,8 @@ fn member<'a>(
     if components.is_empty() {
         return if kind == Kind::Folder { Ok(None) } else { Err(refused(NameError::Empty)) };
     }
-    let mode = header.mode().map_err(|source| UnpackError::Damaged { source })? & KEPT_PERMISSIONS;
-    let seconds = header.mtime().map_err(|source| UnpackError::Damaged { source })?;
+    let mode = header.mode().map_err(damaged)? & KEPT_PERMISSIONS;
+    let seconds = header.mtime().map_err(damaged)?;
     let modified = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
     Ok(Some(Member { name: components.join("/"), kind, mode, modified }))
 }

@@ -1,53 +1,10 @@
-//! The commands as a shell sees them.
+//! One file and one image.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-fn stegctl(folder: &Path, args: &[&str], input: &[u8]) -> Output {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_stegctl"))
-        .args(args)
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that does not read its input closes the pipe.
-    let _ = process.stdin.take().unwrap().write_all(input);
-    process.wait_with_output().unwrap()
-}
-
-/// Runs a command that must succeed, and returns its standard output.
-fn done(folder: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
-    let output = stegctl(folder, args, input);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
-}
-
-/// Runs a command that must fail with this status and code, and leave standard output empty.
-fn refused(folder: &Path, args: &[&str], status: i32, code: &str) -> String {
-    let output = stegctl(folder, args, b"");
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{args:?}: {error}");
-    assert!(error.starts_with(&format!("error[{code}]: ")), "{args:?}: {error}");
-    assert_eq!(output.stdout, b"", "{args:?}");
-    error
-}
-
-/// A folder with a small cover in it.
-fn folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let samples = testkit::noise(1, 300 * 200 * 3);
-    let cover = stego::Cover::from_samples(300, 200, stego::Channels::Rgb, samples).unwrap();
-    std::fs::write(folder.path().join("cover.png"), cover.to_png()).unwrap();
-    folder
-}
+use crate::{done, folder, refused, stegctl};
 
 #[test]
 fn a_file_is_hidden_and_found_under_its_name() {

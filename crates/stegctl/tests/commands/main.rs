@@ -1,0 +1,98 @@
+//! The commands as a shell sees them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod archives;
+mod comparing;
+mod hostile;
+mod images;
+mod manual;
+mod several;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) fn stegctl(folder: &Path, args: &[&str], input: &[u8]) -> Output {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_stegctl"))
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input closes the pipe.
+    let _ = process.stdin.take().unwrap().write_all(input);
+    process.wait_with_output().unwrap()
+}
+
+/// Runs a command that must succeed, and returns its standard output.
+pub(crate) fn done(folder: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
+    let output = stegctl(folder, args, input);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Runs a command that must fail with this status and code, and leave standard output empty.
+pub(crate) fn refused(folder: &Path, args: &[&str], status: i32, code: &str) -> String {
+    let output = stegctl(folder, args, b"");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {error}");
+    assert!(error.starts_with(&format!("error[{code}]: ")), "{args:?}: {error}");
+    assert_eq!(output.stdout, b"", "{args:?}");
+    error
+}
+
+/// A folder with a small cover in it.
+pub(crate) fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = testkit::noise(1, 300 * 200 * 3);
+    let cover = stego::Cover::from_samples(300, 200, stego::Channels::Rgb, samples).unwrap();
+    std::fs::write(folder.path().join("cover.png"), cover.to_png()).unwrap();
+    folder
+}
+
+/// Runs a command that must succeed with --json, and returns what it said.
+pub(crate) fn told(folder: &Path, args: &[&str]) -> Value {
+    serde_json::from_slice(&done(folder, args, b"")).unwrap()
+}
+
+/// Hides a secret of this type in a large image, as another program might have.
+pub(crate) fn hide(secret: &[u8], name: &str, media_type: &str, image: &Path) {
+    let samples = testkit::noise(7, 1000 * 1000 * 3);
+    let cover = stego::Cover::from_samples(1000, 1000, stego::Channels::Rgb, samples).unwrap();
+    let secret = stego::Secret {
+        bytes: secret,
+        name: stego::FileName::from_path(name),
+        media_type: stego::MediaType::parse(media_type),
+        mark: None,
+    };
+    let options =
+        stego::EmbedOptions { bits: stego::BitsPerSample::new(4).unwrap(), ..stego::EmbedOptions::default() };
+    let embedded = stego::embed(&cover, &secret, &options, &stego::Limits::default()).unwrap();
+    std::fs::write(image, embedded.png).unwrap();
+}
+
+/// Everything below a folder, sorted, with what files hold.
+pub(crate) fn tree(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(folder).unwrap().to_owned();
+            if path.symlink_metadata().unwrap().is_dir() {
+                found.push((name, None));
+                folders.push(path);
+            } else {
+                found.push((name, std::fs::read(&path).ok()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
