@@ -113,8 +113,8 @@ fn each_image(
             let gap = if place > 0 { "\n" } else { "" };
             findings.text = format!("{gap}{}:\n{}", files::shown(image), findings.text);
         }
-        let told = findings.tell(report, outcome.map_err(|failure| failure.of(image)));
-        if let Err(failure) = told {
+        if let Err(failure) = findings.tell(report, outcome) {
+            let failure = failure.of(image);
             eprintln!("{failure}");
             first_failure.get_or_insert(failure.exit_code());
         }

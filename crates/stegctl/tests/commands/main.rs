@@ -61,10 +61,11 @@ pub(crate) fn told(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_slice(&done(folder, args, b"")).unwrap()
 }
 
-/// Hides a secret of this type in a large image, as another program might have.
+/// Hides a secret of this type, as another program might have.
 pub(crate) fn hide(secret: &[u8], name: &str, media_type: &str, image: &Path) {
-    let samples = testkit::noise(7, 1000 * 1000 * 3);
-    let cover = stego::Cover::from_samples(1000, 1000, stego::Channels::Rgb, samples).unwrap();
+    let side: u32 = if secret.len() > 50_000 { 1000 } else { 200 };
+    let samples = testkit::noise(7, side as usize * side as usize * 3);
+    let cover = stego::Cover::from_samples(side, side, stego::Channels::Rgb, samples).unwrap();
     let secret = stego::Secret {
         bytes: secret,
         name: stego::FileName::from_path(name),
