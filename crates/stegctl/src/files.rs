@@ -15,12 +15,18 @@ const MAX_IMAGE_FILE_BYTES: u64 = 1 << 30;
 
 /// A file that is longer than allowed.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is longer than the {max_bytes} bytes that are allowed here", shown(path))]
+#[error("{} {}; at most {max_bytes} bytes are allowed here", shown(path), in_words(*len_bytes))]
 pub(crate) struct TooLong {
     path: PathBuf,
+    /// Not known of a stream.
+    len_bytes: Option<u64>,
     max_bytes: u64,
     /// What to do about it.
     pub(crate) help: Option<&'static str>,
+}
+
+fn in_words(len_bytes: Option<u64>) -> String {
+    len_bytes.map_or_else(|| "is longer than allowed".to_owned(), |len| format!("has {len} bytes"))
 }
 
 /// Whether `path` stands for standard input or output.
@@ -56,7 +62,8 @@ fn read(path: &Path, max_bytes: u64, help: Option<&'static str>) -> anyhow::Resu
         .read_to_end(&mut bytes)
         .with_context(|| format!("cannot read {}", shown(path)))?;
     if bytes.len() as u64 > max_bytes {
-        return Err(TooLong { path: path.to_owned(), max_bytes, help }.into());
+        let len_bytes = path.metadata().ok().filter(|file| file.is_file()).map(|file| file.len());
+        return Err(TooLong { path: path.to_owned(), len_bytes, max_bytes, help }.into());
     }
     Ok(bytes)
 }
@@ -76,13 +83,10 @@ pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()
             .with_context(|| format!("cannot open {}", path.display()))?;
         return target.write_all(bytes).with_context(|| format!("cannot write {}", path.display()));
     }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
+    let folder = folder_of(path);
     let cannot = || format!("cannot write {}", path.display());
     let (mut file, _leftover) =
-        Leftover::make(|| temporary_file(&folder), NamedTempFile::path).with_context(cannot)?;
+        Leftover::make(|| temporary_file(folder), NamedTempFile::path).with_context(cannot)?;
     file.write_all(bytes).with_context(cannot)?;
     if force {
         file.persist(path).map_err(|error| error.error).with_context(cannot)?;
@@ -92,15 +96,23 @@ pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()
     Ok(())
 }
 
-/// Fails if `path` exists and may not be replaced; asked before long work as well.
+/// Fails if `path` exists and may not be replaced, or if there is no folder for it; asked before long work as well.
 pub(crate) fn refuse_existing(path: &Path, force: bool) -> anyhow::Result<()> {
-    if !force
-        && !is_standard_stream(path)
-        && path.metadata().is_ok_and(|target| target.is_file() || target.is_dir())
-    {
+    if is_standard_stream(path) {
+        return Ok(());
+    }
+    if !force && path.metadata().is_ok_and(|target| target.is_file() || target.is_dir()) {
         bail!("{} exists; --force replaces it", path.display());
     }
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        bail!("cannot write {}: there is no folder {}; make it first", path.display(), folder.display());
+    }
     Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Temporary files are made for their owner only; a result gets what the user's umask leaves, as any new file does.

@@ -213,6 +213,10 @@ impl<'a> Walk<'a> {
 
     fn start(&mut self, path: &Path) -> Result<(), PackError> {
         let name = name_of(path)?;
+        if self.tops.get(&name).is_some_and(|other| other == path) {
+            // Named twice, as patterns of a shell that overlap do it.
+            return Ok(());
+        }
         if let Some(other) = self.tops.insert(name.clone(), path.to_owned()) {
             return Err(PackError::SameName { a: other, b: path.to_owned(), name });
         }

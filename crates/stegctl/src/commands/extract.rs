@@ -118,8 +118,9 @@ fn unpack(
     let files: Vec<&str> = contents.files().map(|file| file.name.as_str()).collect();
     let bytes: usize = contents.files().map(archive::Member::len_bytes).sum();
     let tops = named(&contents.tops());
+    let tops = if tops.is_empty() { tops } else { format!(": {tops}") };
     findings.remarks.push(format!(
-        "extracted {} with {bytes} bytes to {}: {tops}",
+        "extracted {} with {bytes} bytes to {}{tops}",
         count(files.len(), "file"),
         folder.display()
     ));

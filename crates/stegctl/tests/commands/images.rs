@@ -102,7 +102,10 @@ fn failures_have_a_status_and_a_code_for_scripts() {
     check(&["extract", "cover.png"], 5, "no_payload");
     check(&["extract", "photo.jpg"], 5, "image_was_reencoded");
     check(&["capacity", "cover.png", "--max-pixels", "1000"], 4, "too_many_pixels");
-    check(&["embed", "cover.png", "-o", "out.png", "--max-secret-bytes", "10"], 4, "file_too_large");
+    check(&["embed", "cover.png", "-o", "absent/out.png"], 1, "file");
+    let error =
+        check(&["embed", "cover.png", "-o", "out.png", "--max-secret-bytes", "10"], 4, "file_too_large");
+    assert!(error.contains(&format!("has {} bytes; at most 10", image.len())), "{error}");
     check(&["embed", "-", "--cover", "-", "-o", "out.png"], 2, "usage");
     let inspected = stegctl(folder.path(), &["inspect", "cover.png"], b"");
     assert_eq!(inspected.status.code(), Some(5));
