@@ -4,7 +4,7 @@ use crate::bits::BitsPerSample;
 use crate::carrier::{Capacity, SampleWriter};
 use crate::container::{self, ContainerError, Content, HEADER_LEN_BYTES, Packed};
 use crate::extract::{ExtractError, read_back};
-use crate::image::{Cover, MetadataPolicy, SampleDepth, encode_png};
+use crate::image::{Cover, MetadataPolicy, encode_png};
 use crate::limits::Limits;
 use crate::note::Note;
 use crate::quality;
@@ -113,7 +113,7 @@ pub fn embed(
         png,
         capacity_bytes: available_bytes,
         payload_bytes: (HEADER_LEN_BYTES + packed.rest.len()) as u64,
-        psnr_db: psnr_db(mse, cover.depth()),
+        psnr_db: quality::psnr_db_at(mse, cover.depth()),
         notes,
     })
 }
@@ -164,14 +164,5 @@ fn verify(png: &[u8], secret: &Secret<'_>, limits: &Limits) -> Result<(), EmbedE
         Ok(_) => Err(EmbedError::NotVerified { source: None }),
         Err(error) if error.code() == Stopped::CODE => Err(Stopped.into()),
         Err(error) => Err(EmbedError::NotVerified { source: Some(error) }),
-    }
-}
-
-/// Over the samples that may carry.
-fn psnr_db(mse: f64, depth: SampleDepth) -> f64 {
-    match depth {
-        SampleDepth::Eight => quality::psnr_db_of_mse(mse),
-        // The same ratio to a peak of 65535, which is 257 times 255.
-        SampleDepth::Sixteen => quality::psnr_db_of_mse(mse / (257.0 * 257.0)),
     }
 }

@@ -41,9 +41,7 @@ impl std::fmt::Display for ContainerVersion {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerError {
     /// Neither magic is there.
-    #[error(
-        "the image carries no payload; one that was saved anew, edited or resized on its way carries none any more"
-    )]
+    #[error("the image carries no payload")]
     NoPayload,
     /// A newer release wrote it.
     #[error(
