@@ -9,7 +9,10 @@
 //! | `netns` | hosts as network namespaces, whose links can be cut |
 //! | `proxy` | a slow way to a node, where the kernel cannot delay packets |
 //! | `stranger` | bytes from somebody who does not belong to the cluster |
-//! | `inputs`, `png` | secrets, covers, PNG files taken apart |
+//! | `inputs`, `png` | secrets, covers, PNG files put together by hand |
+//! | `png_specimen`, `png_filter` | PNG files of every legal kind, with the samples that they promote to |
+//! | `png_reader`, `pixels` | the files that the library writes, read without it; which bits a payload may change |
+//! | `outside` | Pillow, ImageMagick, pngcheck |
 //!
 //! Nothing here sleeps for a while and hopes: everything waits on a condition, with a deadline that only a broken
 //! node reaches. Whatever a test started ends with the value that stands for it, also when the test fails.
@@ -20,7 +23,12 @@ mod http;
 mod inputs;
 mod netns;
 mod node;
+mod outside;
+mod pixels;
 mod png;
+mod png_filter;
+mod png_reader;
+mod png_specimen;
 mod process;
 mod proxy;
 mod stranger;
@@ -33,7 +41,12 @@ pub use http::{Connection, Reply};
 pub use inputs::{covers, noise, photographs, text};
 pub use netns::Net;
 pub use node::{Node, NodeBuilder};
+pub use outside::{run_outside, run_pillow};
+pub use pixels::Pixels;
 pub use png::{PngParts, chunk};
+pub use png_filter::Filtering;
+pub use png_reader::{ReadPng, png_chunks};
+pub use png_specimen::{PngChunk, PngKind, PngSpecimen, Split};
 pub use proxy::Proxy;
 pub use stranger::{Heard, send_as_stranger};
 pub use wait::wait_for;

@@ -1,0 +1,46 @@
+//! Programs from outside that read and write images: Pillow, ImageMagick, pngcheck.
+//!
+//! Where `CI` is set all of them must be there; elsewhere those that are missing are passed over. `STEG_PYTHON` names a
+//! Python with Pillow and numpy, `python3` otherwise.
+
+use std::process::{Command, Output};
+
+/// What a program printed, or nothing where it is not installed and need not be.
+///
+/// # Panics
+///
+/// If the program fails, or is missing where `CI` is set.
+pub fn run_outside(command: &mut Command) -> Option<String> {
+    match command.output() {
+        Ok(output) => Some(printed(command, &output)),
+        Err(error) if std::env::var_os("CI").is_none() => {
+            eprintln!("passed over: {command:?}: {error}");
+            None
+        }
+        Err(error) => panic!("{command:?}: {error}; it must be installed where CI is set"),
+    }
+}
+
+/// Runs a script, given as text, in a Python that has Pillow and numpy. Nothing where there is none and need not be.
+///
+/// # Panics
+///
+/// If the script fails, or there is no such Python where `CI` is set.
+pub fn run_pillow<'a>(script: &str, arguments: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let python = std::env::var("STEG_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    if std::env::var_os("CI").is_none() {
+        let has_pillow = Command::new(&python).args(["-c", "import PIL, numpy"]).output();
+        if !has_pillow.is_ok_and(|output| output.status.success()) {
+            eprintln!("passed over: {python} has no Pillow and numpy");
+            return None;
+        }
+    }
+    run_outside(Command::new(&python).args(["-c", script]).args(arguments))
+}
+
+fn printed(command: &Command, output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{:?}: {}: {out}{err}", command.get_program(), output.status);
+    assert!(err.is_empty(), "{:?} complains: {err}", command.get_program());
+    out.into_owned()
+}
