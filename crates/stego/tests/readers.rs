@@ -1,14 +1,12 @@
 //! Stego images in the eyes of independent readers: pngcheck, ImageMagick, and Pillow (libpng).
-//!
-//! Where `CI` is set all three must be there; elsewhere those that are missing are passed over. `STEG_PYTHON` names a
-//! Python with Pillow and numpy, `python3` otherwise.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use stego::{BitsPerSample, Capacity, Channels, Cover, EmbedOptions, Limits, Secret, embed};
+use testkit::{run_outside, run_pillow};
 
 /// Compares two images in Pillow: the same size and mode, no sample apart by more than the low bits given, and no
 /// sample of alpha apart at all. Prints the number of samples that differ.
@@ -28,45 +26,15 @@ if before.ndim == 3 and before.shape[2] in (2, 4):
 print(numpy.count_nonzero(changed))
 ";
 
-/// The output of a program, or nothing where it is not installed and need not be.
-fn output(command: &mut Command) -> Option<Output> {
-    match command.output() {
-        Ok(output) => Some(output),
-        Err(error) if std::env::var_os("CI").is_none() => {
-            eprintln!("passed over: {command:?}: {error}");
-            None
-        }
-        Err(error) => panic!("{command:?}: {error}; it must be installed where CI is set"),
-    }
-}
-
-fn check_success(what: &str, output: &Output) -> String {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{what}: {out}{err}");
-    out.into_owned()
-}
-
 fn check_readers(name: &str, cover: &Path, stego: &Path, bits: BitsPerSample) {
-    if let Some(pngcheck) = output(Command::new("pngcheck").arg("-q").arg(stego)) {
-        assert_eq!(check_success(name, &pngcheck), "", "{name}: pngcheck has something to say");
+    if let Some(said) = run_outside(Command::new("pngcheck").arg("-q").arg(stego)) {
+        assert_eq!(said, "", "{name}: pngcheck has something to say");
     }
     // %# is a hash of the pixels: ImageMagick has to decode them all.
-    if let Some(identify) =
-        output(Command::new("identify").args(["-regard-warnings", "-format", "%#"]).arg(stego))
-    {
-        check_success(name, &identify);
-        assert!(identify.stderr.is_empty(), "{name}: {}", String::from_utf8_lossy(&identify.stderr));
-    }
-    let python = std::env::var("STEG_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let pillow = Command::new(&python).args(["-c", "import PIL, numpy"]).output();
-    if std::env::var_os("CI").is_none() && !pillow.is_ok_and(|output| output.status.success()) {
-        eprintln!("passed over: {python} has no Pillow and numpy");
-        return;
-    }
-    let arguments = [cover.as_os_str(), stego.as_os_str()];
-    let bits = bits.as_u8().to_string();
-    if let Some(compare) = output(Command::new(&python).args(["-c", COMPARE]).args(arguments).arg(bits)) {
-        let changed: usize = check_success(name, &compare).trim().parse().unwrap();
+    run_outside(Command::new("identify").args(["-regard-warnings", "-format", "%#"]).arg(stego));
+    let [cover, stego] = [cover, stego].map(|path| path.to_str().unwrap());
+    if let Some(changed) = run_pillow(COMPARE, [cover, stego, &bits.as_u8().to_string()]) {
+        let changed: usize = changed.trim().parse().unwrap();
         assert!(changed > 0, "{name}: nothing was embedded");
     }
 }

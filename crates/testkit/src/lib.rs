@@ -41,7 +41,7 @@ pub use http::{Connection, Reply};
 pub use inputs::{covers, noise, photographs, text};
 pub use netns::Net;
 pub use node::{Node, NodeBuilder};
-pub use outside::{run_outside, run_pillow};
+pub use outside::{OutsideReaders, run_outside, run_pillow};
 pub use pixels::Pixels;
 pub use png::{PngParts, chunk};
 pub use png_filter::Filtering;

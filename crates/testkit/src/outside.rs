@@ -3,7 +3,11 @@
 //! Where `CI` is set all of them must be there; elsewhere those that are missing are passed over. `STEG_PYTHON` names a
 //! Python with Pillow and numpy, `python3` otherwise.
 
+mod readers;
+
 use std::process::{Command, Output};
+
+pub use readers::OutsideReaders;
 
 /// What a program printed, or nothing where it is not installed and need not be.
 ///

@@ -297,3 +297,24 @@ impl Split {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outside::OutsideReaders;
+
+    /// Independent of the library under test, which is to be compared with these files.
+    #[test]
+    fn other_readers_see_what_is_meant() {
+        let mut readers = OutsideReaders::new();
+        for (i, kind) in PngKind::all().enumerate() {
+            let mut specimen = PngSpecimen::new(kind, 19, 11, i as u64);
+            specimen.split = [Split::Whole, Split::Every(3), Split::WithEmpty][i % 3];
+            for filtering in Filtering::EVERY {
+                specimen.filtering = filtering;
+                readers.add(&format!("{kind:?}"), &specimen.to_file(), specimen.promoted());
+            }
+        }
+        readers.check();
+    }
+}

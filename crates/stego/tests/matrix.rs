@@ -1,0 +1,130 @@
+//! PNG covers of every legal kind: colour type × depth × transparent colours × interlacing, with every filter and with
+//! IDAT cut in every odd way.
+//!
+//! The files and the samples that they stand for come from testkit's own generator; stego images are read with testkit's
+//! own reader, and by Pillow, ImageMagick and pngcheck. So the library's `png` crate is never compared with itself.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use stego::{BitsPerSample, Cover, EmbedOptions, Limits, Note, Secret, embed, extract, probe};
+use testkit::{Filtering, OutsideReaders, Pixels, PngKind, PngSpecimen, ReadPng, Split};
+
+const SPLITS: [Split; 5] =
+    [Split::Whole, Split::Every(1), Split::Every(7), Split::Every(1000), Split::WithEmpty];
+
+fn name_of(specimen: &PngSpecimen) -> String {
+    let PngSpecimen { kind, width, height, filtering, split, level, .. } = specimen;
+    let PngKind { colour, depth, transparent, interlaced } = kind;
+    format!(
+        "{width}x{height} colour {colour} depth {depth}{}{} {filtering:?} {split:?} level {level}",
+        if *transparent { " tRNS" } else { "" },
+        if *interlaced { " Adam7" } else { "" },
+    )
+}
+
+/// The samples are what the specification says.
+fn check_decoding(specimen: &PngSpecimen) -> Cover {
+    let (name, file, expected) = (name_of(specimen), specimen.to_file(), specimen.promoted());
+    let info = probe(&file, &Limits::default()).unwrap();
+    assert_eq!((info.width, info.height), (expected.width, expected.height), "{name}");
+    assert_eq!((info.channels, info.depth), (expected.channels, expected.depth), "{name}");
+    assert_eq!((info.interlaced, info.animated), (specimen.kind.interlaced, false), "{name}");
+    let cover = Cover::decode(&file, &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    Pixels::of(&cover).assert_same(&name, &expected);
+    cover
+}
+
+/// Embeds and extracts; the stego image is the cover but for the bits carried, and gives the secret. So does the cover with
+/// nothing embedded say that it carries nothing.
+fn check_embedding(specimen: &PngSpecimen, bits: BitsPerSample, readers: &mut OutsideReaders) {
+    let name = format!("{} at {}", name_of(specimen), bits.as_u8());
+    let (cover, expected) = (check_decoding(specimen), specimen.promoted());
+    let secret = testkit::noise(7, 17 * usize::from(bits.as_u8()));
+    let options = EmbedOptions { bits, ..EmbedOptions::default() };
+    let embedded = embed(&cover, &Secret::new(&secret), &options, &Limits::default())
+        .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    assert_eq!(embedded.notes, [Note::NotHiddenFromAnalysis], "{name}");
+
+    let stego = ReadPng::of(&embedded.png);
+    expected.assert_carries(&name, &stego.pixels, embedded.payload_bytes, bits);
+    assert_eq!(stego.before, specimen.before, "{name}: chunks before IDAT");
+    assert_eq!(stego.after, specimen.after, "{name}: chunks after IDAT");
+    assert_eq!(extract(&embedded.png, &Limits::default()).unwrap().secret, secret, "{name}");
+    let plain = extract(&specimen.to_file(), &Limits::default()).unwrap_err();
+    assert_eq!(plain.code(), "no_payload", "{name}");
+
+    readers.add(&format!("cover {name}"), &specimen.to_file(), expected);
+    readers.add(&format!("stego {name}"), &embedded.png, stego.pixels);
+}
+
+#[test]
+fn every_kind_of_png_carries_a_secret() {
+    let mut readers = OutsideReaders::new();
+    for (i, kind) in PngKind::all().enumerate() {
+        for (j, filtering) in Filtering::EVERY.into_iter().enumerate() {
+            let mut specimen = PngSpecimen::new(kind, 37, 29, i as u64);
+            specimen.filtering = filtering;
+            specimen.split = SPLITS[(i + j) % SPLITS.len()];
+            specimen.level = [6, 0, 9, 1][(i + j) % 4];
+            specimen.before = vec![
+                (*b"pHYs", vec![0, 0, 11, 19, 0, 0, 11, 19, 1]),
+                (*b"tEXt", b"Comment\0in front".to_vec()),
+            ];
+            specimen.after =
+                vec![(*b"tEXt", b"Comment\0behind".to_vec()), (*b"tIME", vec![7, 234, 5, 6, 7, 8, 9])];
+            let bits = BitsPerSample::new(1 + ((i + j) % 4) as u8).unwrap();
+            check_embedding(&specimen, bits, &mut readers);
+        }
+    }
+    readers.check();
+}
+
+/// Passes without any pixel, rows that end inside a byte, images of one pixel.
+#[test]
+fn every_size_is_decoded() {
+    for kind in PngKind::all() {
+        for (width, height) in (1..=9).flat_map(|width| (1..=9).map(move |height| (width, height))) {
+            if kind.interlaced || width == 1 || height == 1 {
+                let seed = u64::from(width * 10 + height);
+                check_decoding(&PngSpecimen::new(kind, width, height, seed));
+            }
+        }
+        check_decoding(&PngSpecimen::new(kind, 1, 300, 3));
+        check_decoding(&PngSpecimen::new(kind, 301, 1, 4));
+    }
+}
+
+/// IHDR allows five colour types, and for each of them its own depths (PNG third edition, table 11.1).
+#[test]
+fn illegal_kinds_are_refused() {
+    for (colour, depth) in (0..=7_u8).flat_map(|colour| (0..=17_u8).map(move |depth| (colour, depth))) {
+        if PngKind::all().any(|kind| (kind.colour, kind.depth) == (colour, depth)) {
+            continue;
+        }
+        let mut file = PngSpecimen::new(PngKind::plain(6, 16), 8, 8, 5).to_file();
+        (file[24], file[25]) = (depth, colour);
+        let crc = crc32fast::hash(&file[12..29]);
+        file[29..33].copy_from_slice(&crc.to_be_bytes());
+        let error = Cover::decode(&file, &Limits::default()).unwrap_err();
+        assert!(
+            matches!(error.code(), "unsupported_image" | "damaged_image"),
+            "colour type {colour}, depth {depth}: {error:?}"
+        );
+        assert!(extract(&file, &Limits::default()).is_err(), "colour type {colour}, depth {depth}");
+    }
+}
+
+/// What an interlaced cover carries can be stored interlaced again by other programs, in every kind of stego image.
+#[test]
+fn interlaced_stego_images_give_the_secret() {
+    for kind in PngKind::all().filter(|kind| kind.depth >= 8 && kind.colour != 3 && !kind.transparent) {
+        let specimen = PngSpecimen::new(PngKind { interlaced: false, ..kind }, 40, 23, 6);
+        let cover = check_decoding(&specimen);
+        let stego =
+            embed(&cover, &Secret::new(b"passes"), &EmbedOptions::default(), &Limits::default()).unwrap();
+        let values = ReadPng::of(&stego.png).pixels.values();
+        let again = PngSpecimen { kind, values, split: Split::WithEmpty, ..specimen };
+        let name = name_of(&again);
+        assert_eq!(extract(&again.to_file(), &Limits::default()).unwrap().secret, b"passes", "{name}");
+    }
+}
