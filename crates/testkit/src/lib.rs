@@ -12,6 +12,7 @@
 //! | `inputs`, `png` | secrets, covers, PNG files put together by hand |
 //! | `png_specimen`, `png_filter` | PNG files of every legal kind, with the samples that they promote to |
 //! | `png_reader`, `pixels` | the files that the library writes, read without it; which bits a payload may change |
+//! | `qoi` | QOI files |
 //! | `outside` | Pillow, ImageMagick, pngcheck |
 //!
 //! Nothing here sleeps for a while and hopes: everything waits on a condition, with a deadline that only a broken
@@ -31,6 +32,7 @@ mod png_reader;
 mod png_specimen;
 mod process;
 mod proxy;
+mod qoi;
 mod stranger;
 mod wait;
 mod watcher;
@@ -48,6 +50,7 @@ pub use png_filter::Filtering;
 pub use png_reader::{ReadPng, png_chunks};
 pub use png_specimen::{PngChunk, PngKind, PngSpecimen, Split};
 pub use proxy::Proxy;
+pub use qoi::qoi_file;
 pub use stranger::{Heard, send_as_stranger};
 pub use wait::wait_for;
 pub use watcher::{Sighting, Watcher, agreed};
