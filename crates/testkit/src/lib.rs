@@ -12,7 +12,7 @@
 //! | `inputs`, `png` | secrets, covers, PNG files put together by hand |
 //! | `png_specimen`, `png_filter` | PNG files of every legal kind, with the samples that they promote to |
 //! | `png_reader`, `pixels` | the files that the library writes, read without it; which bits a payload may change |
-//! | `qoi` | QOI files |
+//! | `qoi`, `exif` | QOI files, EXIF blocks |
 //! | `outside` | Pillow, ImageMagick, pngcheck |
 //!
 //! Nothing here sleeps for a while and hopes: everything waits on a condition, with a deadline that only a broken
@@ -20,6 +20,7 @@
 
 mod addresses;
 mod cluster;
+mod exif;
 mod http;
 mod inputs;
 mod netns;
@@ -39,6 +40,7 @@ mod watcher;
 
 pub use addresses::{Addresses, MAX_NODES, NodeAddress};
 pub use cluster::{Cluster, ClusterBuilder, Member, NodeStatus, Notice, Status};
+pub use exif::{ExifBlock, ExifPlan};
 pub use http::{Connection, Reply};
 pub use inputs::{covers, noise, photographs, text};
 pub use netns::Net;
