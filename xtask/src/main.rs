@@ -4,6 +4,7 @@
 
 mod bench;
 mod failover;
+mod memory;
 mod picture;
 
 use std::path::Path;
@@ -36,6 +37,10 @@ enum Task {
     /// costs here and what the nodes say that a commit of their log takes, and whether the bounds were held. Logs of
     /// rounds that failed and of the slowest ones stay in target/failover. A whole run takes hours; choose with --case.
     Failover(failover::Options),
+    /// Measure what embedding into images of 100 megapixels and extracting from them takes of memory, on the release build.
+    ///
+    /// The images (a PNG, a JPEG, a progressive JPEG) are made once, in target/memory; the JPEGs need Pillow. Linux only.
+    Memory(memory::Options),
     /// Make the README's picture anew: a cover and its stego image, side by side.
     Picture,
 }
@@ -46,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Task::Check => check(),
         Task::Bench => bench::run(),
         Task::Failover(options) => failover::run(options),
+        Task::Memory(options) => memory::run(options),
         Task::Picture => picture::write(&root().join("docs/cover-and-stego.jpg")),
     }
 }
