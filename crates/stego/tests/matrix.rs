@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use stego::{BitsPerSample, Cover, EmbedOptions, Limits, Note, Secret, embed, extract, probe};
+use stego::{BitsPerSample, Channels, Cover, EmbedOptions, Limits, Note, Secret, embed, extract, probe};
 use testkit::{Filtering, OutsideReaders, Pixels, PngKind, PngSpecimen, ReadPng, Split};
 
 const SPLITS: [Split; 5] =
@@ -127,4 +127,74 @@ fn interlaced_stego_images_give_the_secret() {
         let name = name_of(&again);
         assert_eq!(extract(&again.to_file(), &Limits::default()).unwrap().secret, b"passes", "{name}");
     }
+}
+
+/// Programs that make PNG files smaller store the same samples in fewer bits: with a palette, and alpha as a transparent
+/// colour.
+#[test]
+fn stego_images_made_smaller_give_the_secret() {
+    let stego_of = |channels, pixels: &[u8]| {
+        let samples = pixels.iter().copied().cycle().take(60 * 20 * pixels.len()).collect();
+        let cover = Cover::from_samples(60, 20, channels, samples).unwrap();
+        let stego =
+            embed(&cover, &Secret::new(b"smaller"), &EmbedOptions::default(), &Limits::default()).unwrap();
+        ReadPng::of(&stego.png).pixels
+    };
+    let check = |name: &str,
+                 colour: u8,
+                 depth: u8,
+                 values: Vec<u16>,
+                 palette: Vec<[u8; 3]>,
+                 transparency: &[u8]| {
+        for interlaced in [false, true] {
+            let kind = PngKind { colour, depth, transparent: !transparency.is_empty(), interlaced };
+            let specimen = PngSpecimen::new(kind, 60, 20, 1);
+            let (values, palette) = (values.clone(), palette.clone());
+            let smaller = PngSpecimen { values, palette, transparency: transparency.to_vec(), ..specimen };
+            let found = extract(&smaller.to_file(), &Limits::default());
+            assert_eq!(found.unwrap_or_else(|error| panic!("{name}: {error}")).secret, b"smaller", "{name}");
+        }
+    };
+
+    let rgb = stego_of(Channels::Rgb, &[100, 150, 200]);
+    let (palette, indices) = palette_of(&rgb);
+    let colours = palette.iter().map(|colour| [colour[0], colour[1], colour[2]]).collect::<Vec<_>>();
+    for depth in [4, 8] {
+        check("RGB with a palette", 3, depth, indices.clone(), colours.clone(), &[]);
+    }
+
+    // What cannot be seen is of one colour, which nothing else has.
+    let mut rgba = stego_of(Channels::Rgba, &[100, 150, 200, 255]);
+    rgba.samples.chunks_mut(4).take(100).for_each(|pixel| pixel.copy_from_slice(&[7, 8, 9, 0]));
+    let cover = Cover::from_samples(60, 20, Channels::Rgba, rgba.samples).unwrap();
+    let stego =
+        embed(&cover, &Secret::new(b"smaller"), &EmbedOptions::default(), &Limits::default()).unwrap();
+    let rgba = ReadPng::of(&stego.png).pixels;
+    let colours: Vec<u16> = rgba.values().chunks(4).flat_map(|pixel| pixel[..3].to_vec()).collect();
+    check("RGBA with a transparent colour", 2, 8, colours, Vec::new(), &[0, 7, 0, 8, 0, 9]);
+    let (palette, indices) = palette_of(&rgba);
+    let alphas: Vec<u8> = palette.iter().map(|colour| colour[3]).collect();
+    let colours = palette.iter().map(|colour| [colour[0], colour[1], colour[2]]).collect();
+    check("RGBA with a palette", 3, 8, indices, colours, &alphas);
+
+    let mut grey = stego_of(Channels::GreyAlpha, &[90, 255]);
+    grey.samples.chunks_mut(2).take(100).for_each(|pixel| pixel.copy_from_slice(&[3, 0]));
+    let cover = Cover::from_samples(60, 20, Channels::GreyAlpha, grey.samples).unwrap();
+    let stego =
+        embed(&cover, &Secret::new(b"smaller"), &EmbedOptions::default(), &Limits::default()).unwrap();
+    let values = ReadPng::of(&stego.png).pixels.values().chunks(2).map(|pixel| pixel[0]).collect();
+    check("grey with a transparent colour", 0, 8, values, Vec::new(), &[0, 3]);
+}
+
+/// The colours of an image, with alpha if it has that, and each pixel as an index into them.
+fn palette_of(pixels: &Pixels) -> (Vec<Vec<u8>>, Vec<u16>) {
+    let mut palette: Vec<Vec<u8>> = Vec::new();
+    let mut index_of = |pixel: &[u8]| {
+        palette.iter().position(|colour| colour == pixel).unwrap_or_else(|| {
+            palette.push(pixel.to_vec());
+            palette.len() - 1
+        }) as u16
+    };
+    let indices = pixels.samples.chunks(pixels.channels.count()).map(&mut index_of).collect();
+    (palette, indices)
 }

@@ -373,7 +373,7 @@ fn exif_that_makes_no_sense_stays_in_a_png_and_stops_nothing() {
     kept(&jpeg(&[segment(0xE1, &[b"Exif\0\0", &noise])]));
     kept(&webp(None, Some(&noise), None));
     let block = ExifPlan::new().to_block().bytes;
-    for len in 0..block.len() {
+    for len in (0..block.len()).step_by(3) {
         kept(&specimen(PngKind::plain(2, 8), vec![(*b"eXIf", block[..len].to_vec())], Vec::new()).to_file());
         kept(&jpeg(&[segment(0xE1, &[b"Exif\0\0", &block[..len]])]));
     }
@@ -480,4 +480,50 @@ fn the_density_of_a_jpeg_becomes_the_size_of_its_pixels() {
     };
     check(1, [11_811, 5906]);
     check(6, [5906, 11_811]);
+}
+
+/// A JPEG's comment (T.81, B.2.4.5) becomes a text chunk with PNG's keyword for one.
+#[test]
+fn a_comment_becomes_a_text_chunk() {
+    let read = kept(&jpeg(&[segment(0xFE, &[b"low tide"])]));
+    assert_eq!(read.chunk(*b"tEXt"), Some(&b"Comment\0low tide"[..]));
+}
+
+/// XMP may tell of a place as EXIF does (XMP specification, part 2, the namespace `exif`).
+#[test]
+fn a_location_in_xmp_is_told() {
+    let packet = XMP.replace("<dc:title>tide</dc:title>", "<exif:GPSLatitude>47,1.22N</exif:GPSLatitude>");
+    let compressed = [b"XML:com.adobe.xmp\0\x01\0\0\0", &zlib(packet.as_bytes())[..]].concat();
+    let png = |chunk| specimen(PngKind::plain(2, 8), vec![chunk], Vec::new()).to_file();
+    for (name, file) in [
+        ("JPEG", jpeg(&[segment(0xE1, &[b"http://ns.adobe.com/xap/1.0/\0", packet.as_bytes()])])),
+        ("WebP", webp(None, None, Some(packet.as_bytes()))),
+        ("PNG", png(xmp_chunk(&packet))),
+        ("PNG, compressed", png((*b"iTXt", compressed))),
+    ] {
+        let (cover, embedded, _) = embedded(&file, MetadataPolicy::Keep);
+        assert!(
+            cover.tells_location() && embedded.notes.contains(&Note::LocationKept),
+            "{name}: {:?}",
+            embedded.notes
+        );
+    }
+    assert!(!embedded(&png(xmp_chunk(XMP)), MetadataPolicy::Keep).0.tells_location());
+}
+
+/// A TIFF's EXIF directory is a part of the file's own (TIFF 6.0 supplement, tags 34665 and 34853): what is not taken over
+/// is named.
+#[test]
+fn the_exif_of_a_tiff_is_kept_or_named() {
+    let samples = testkit::noise(12, 2400);
+    let with_pointer = |at: u32| {
+        let pointer = |tag| (tag, 4, at.to_le_bytes().to_vec());
+        tiff(&samples, &[pointer(34665), pointer(34853)])
+    };
+    let mut file = with_pointer(with_pointer(0).len() as u32);
+    // One entry: the version of either, four bytes.
+    file.extend(b"\x01\0\0\0\x01\0\x04\0\0\0\x02\x03\0\0\0\0\0\0");
+    let (cover, embedded, read) = embedded(&file, MetadataPolicy::Keep);
+    let is_named = embedded.notes.iter().any(|note| matches!(note, Note::MetadataLeftOut(_)));
+    assert!(read.chunk(*b"eXIf").is_some() || is_named, "{:?}, {:?}", cover.kept_metadata(), embedded.notes);
 }
