@@ -3,6 +3,7 @@
 //! [`Budget`] refuses at once what it does not have; [`QueuedBudget`] lets requests wait for their share in the order they
 //! came.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -61,6 +62,13 @@ impl Share {
         Ok(())
     }
 
+    /// Takes `bytes` of it out, as a share of their own; all of it where it has less.
+    pub(crate) fn split(&mut self, bytes: u64) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { budget: Arc::clone(&self.budget), bytes }
+    }
+
     /// Gives all of it back and keeps an empty share.
     pub(crate) fn give_back(&mut self) {
         *self.budget.used() -= std::mem::take(&mut self.bytes);
@@ -70,6 +78,34 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.give_back();
+    }
+}
+
+/// Bytes that count as memory until they are dropped.
+#[derive(Debug)]
+pub(crate) struct CountedBytes {
+    bytes: Vec<u8>,
+    _memory: Share,
+}
+
+impl CountedBytes {
+    /// `bytes`, for which `memory` was taken.
+    pub(crate) fn new(bytes: Vec<u8>, memory: Share) -> Self {
+        Self { bytes, _memory: memory }
+    }
+}
+
+impl Deref for CountedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl AsRef<[u8]> for CountedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -127,6 +163,12 @@ mod tests {
         assert_eq!(budget.used_bytes(), 100);
         first.give_back();
         assert_eq!(budget.used_bytes(), 40);
+        let part = second.split(30);
+        assert_eq!(budget.used_bytes(), 40);
+        drop(part);
+        assert_eq!(budget.used_bytes(), 10);
+        assert_eq!(second.split(100).bytes, 10);
+        assert_eq!(budget.used_bytes(), 0);
         drop(first);
         drop(second);
         assert_eq!(budget.used_bytes(), 0);

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::problem::Problem;
 use crate::app::App;
-use crate::budget::Share;
+use crate::budget::CountedBytes;
 
 /// A body and the headers that go with it.
 pub(super) struct Answer {
@@ -36,7 +36,7 @@ impl Answer {
     pub(super) fn into_response(self, app: &App) -> Result<Response, Problem> {
         let mut memory = app.transfer_memory.empty_share();
         memory.grow(self.body.len() as u64)?;
-        let body = Bytes::from_owner(CountedBody { bytes: self.body, _memory: memory });
+        let body = Bytes::from_owner(CountedBytes::new(self.body, memory));
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::OK;
         *response.headers_mut() = self.headers;
@@ -44,17 +44,6 @@ impl Answer {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         Ok(response)
-    }
-}
-
-struct CountedBody {
-    bytes: Vec<u8>,
-    _memory: Share,
-}
-
-impl AsRef<[u8]> for CountedBody {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) async fn capacity(
     let memory = app.pixel_memory.take(memory_bytes, start_by).await?;
     let job_app = Arc::clone(&app);
     let work = move || {
-        let (_upload_memory, _memory) = (form, memory);
+        let _memory = memory;
         capacity_of(&file.bytes, &job_app, &request_id)
     };
     app.pool.run(start_by, work).await?.map(Json)

@@ -17,6 +17,7 @@ use super::problem::{Problem, ProblemDocument};
 use super::request::RequestId;
 use super::upload::{FieldKind, Fields, Form};
 use crate::app::App;
+use crate::budget::CountedBytes;
 
 const PATH: &str = "/api/embed";
 const PNG: &str = "image/png";
@@ -159,11 +160,10 @@ async fn embed_form(
 
 /// What is to be embedded where.
 struct Order {
-    form: Form,
-    secret: Vec<u8>,
+    secret: CountedBytes,
     name: Option<FileName>,
     media_type: Option<MediaType>,
-    cover: Option<Vec<u8>>,
+    cover: Option<CountedBytes>,
     options: EmbedOptions,
 }
 
@@ -194,7 +194,6 @@ impl Order {
             media_type: file.media_type.as_deref().and_then(MediaType::parse),
             cover,
             options: EmbedOptions { bits, compress: app.default_compress(), ..EmbedOptions::default() },
-            form,
         })
     }
 }
@@ -227,18 +226,20 @@ impl Job {
         Ok((self, memory_bytes))
     }
 
-    /// On a pixel thread. The upload's memory is counted until the end.
+    /// On a pixel thread. Each file that was sent is dropped as soon as it is not needed any more.
     fn run(self) -> Result<Answer, Problem> {
-        let Order { form: _memory, secret, name, media_type, cover, options } = self.order;
+        let Order { secret, name, media_type, cover, options } = self.order;
         let cover = match cover {
             Some(file) => Arc::new(Cover::decode(&file, &self.app.limits)?),
             None => self.app.default_cover(),
         };
-        let secret = Secret { bytes: &secret, name, media_type, mark: None };
-        let embedded = stego::embed(&cover, &secret, &options, &self.app.limits)?;
+        let secret_size_bytes = secret.len() as u64;
+        let embedded = {
+            let named = Secret { bytes: &secret, name, media_type, mark: None };
+            stego::embed(&cover, &named, &options, &self.app.limits)?
+        };
         let cover_info = CoverInfo::new(&cover, options.bits, embedded.capacity_bytes);
-        drop(cover);
-        let secret_size_bytes = secret.bytes.len() as u64;
+        drop((cover, secret));
         if self.as_png {
             return Ok(png_answer(embedded, &cover_info, secret_size_bytes));
         }

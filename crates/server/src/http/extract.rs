@@ -18,6 +18,7 @@ use super::problem::{Problem, ProblemDocument};
 use super::request::RequestId;
 use super::upload::{FieldKind, Fields, Form};
 use crate::app::App;
+use crate::budget::CountedBytes;
 
 const PATH: &str = "/api/extract";
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -122,8 +123,8 @@ async fn extract_form(
     let memory = app.pixel_memory.take(memory_bytes, start_by).await?;
     let job_app = Arc::clone(app);
     let work = move || {
-        let (_upload_memory, _memory) = (form, memory);
-        extract_from(&file.bytes, &job_app, &request_id, as_bytes)
+        let _memory = memory;
+        extract_from(file.bytes, &job_app, &request_id, as_bytes)
     };
     let answer = app.pool.run(start_by, work).await??.into_response(app)?;
     app.metrics.count_extracted();
@@ -140,8 +141,9 @@ fn memory_bytes(file: &[u8], app: &App, as_bytes: bool) -> Result<u64, Problem> 
 }
 
 /// On a pixel thread.
-fn extract_from(file: &[u8], app: &App, request_id: &str, as_bytes: bool) -> Result<Answer, Problem> {
-    let found = stego::extract(file, &app.limits)?;
+fn extract_from(file: CountedBytes, app: &App, request_id: &str, as_bytes: bool) -> Result<Answer, Problem> {
+    let found = stego::extract(&file, &app.limits)?;
+    drop(file);
     if as_bytes {
         return Ok(bytes_answer(found));
     }

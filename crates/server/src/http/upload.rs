@@ -12,12 +12,12 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use multer::Multipart;
+use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
-use crate::budget::{Budget, Exhausted, Share};
+use crate::budget::{Budget, CountedBytes, Exhausted, Share};
 
 /// Length of a text field, at most.
 const MAX_TEXT_LEN_BYTES: usize = 1024;
@@ -47,15 +47,15 @@ pub(super) type Fields = &'static [(&'static str, FieldKind)];
 pub(super) struct Form {
     files: Vec<(&'static str, UploadedFile)>,
     texts: Vec<(&'static str, String)>,
-    /// The memory that the upload takes, counted until the form is dropped.
+    /// What the texts take.
     _memory: Share,
 }
 
-/// A file in a form.
+/// A file in a form. Its memory counts until its bytes are dropped.
 #[derive(Debug)]
 pub(super) struct UploadedFile {
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: CountedBytes,
     /// Its name as sent.
     pub name: Option<String>,
     /// Its media type as sent.
@@ -147,7 +147,15 @@ impl Form {
             receiver.memory.give_back();
             receiver.discard_rest().await;
         }
-        received.map(|(files, texts)| Self { files, texts, _memory: receiver.memory })
+        let Received { files, texts } = received?;
+        let memory = &mut receiver.memory;
+        let counted = |(field, ReceivedFile { bytes, name, media_type }): (_, ReceivedFile)| {
+            let share = memory.split(bytes.len() as u64);
+            (field, UploadedFile { bytes: CountedBytes::new(bytes, share), name, media_type })
+        };
+        let files = files.into_iter().map(counted).collect();
+        let texts_bytes = texts.iter().map(|(_, text)| text.len() as u64).sum();
+        Ok(Self { files, texts, _memory: receiver.memory.split(texts_bytes) })
     }
 
     /// SHA-256 of the fields with their names and what they say of themselves, texts after files, each in the order sent.
@@ -190,7 +198,24 @@ fn waits_for_permission(headers: &HeaderMap) -> bool {
     headers.contains_key(header::EXPECT)
 }
 
-type Received = (Vec<(&'static str, UploadedFile)>, Vec<(&'static str, String)>);
+/// The fields of a form, by name, in the order sent.
+#[derive(Default)]
+struct Received {
+    files: Vec<(&'static str, ReceivedFile)>,
+    texts: Vec<(&'static str, String)>,
+}
+
+impl Received {
+    fn has(&self, name: &str) -> bool {
+        self.files.iter().any(|(seen, _)| *seen == name) || self.texts.iter().any(|(seen, _)| *seen == name)
+    }
+}
+
+struct ReceivedFile {
+    bytes: Vec<u8>,
+    name: Option<String>,
+    media_type: Option<String>,
+}
 
 /// Reads a body and counts what it reads.
 struct Receiver {
@@ -233,13 +258,14 @@ impl Receiver {
         if let Some(needed_bytes) = announced.filter(|&bytes: &u64| bytes > self.max_bytes) {
             return Err(UploadError::BodyTooLarge { needed_bytes, max_bytes: self.max_bytes });
         }
+        let room_bytes = announced.unwrap_or(self.max_bytes);
         let in_field = Arc::clone(&self.in_field);
         let chunks = stream::try_unfold(self, |receiver| async move {
             // The parser takes all that is ready before it looks at it; this makes it look in between.
             tokio::task::yield_now().await;
             Ok::<_, UploadError>(receiver.next_chunk().await?.map(|chunk| (chunk, receiver)))
         });
-        collect(Multipart::new(chunks.boxed(), boundary), known, &in_field).await
+        collect(Multipart::new(chunks.boxed(), boundary), known, room_bytes, &in_field).await
     }
 
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, UploadError> {
@@ -282,37 +308,57 @@ impl Receiver {
     }
 }
 
+/// `room_bytes` bounds all fields together.
 async fn collect(
     mut multipart: Multipart<'_>,
     known: Fields,
+    mut room_bytes: u64,
     in_field: &AtomicBool,
 ) -> Result<Received, UploadError> {
-    let mut files: Vec<(&'static str, UploadedFile)> = Vec::new();
-    let mut texts: Vec<(&'static str, String)> = Vec::new();
+    let mut received = Received::default();
     while let Some(mut field) = multipart.next_field().await.map_err(from_multer)? {
         in_field.store(true, Ordering::Relaxed);
         let (name, kind) = known_field(field.name().unwrap_or_default(), known)?;
-        if files.iter().any(|(seen, _)| *seen == name) || texts.iter().any(|(seen, _)| *seen == name) {
+        if received.has(name) {
             return Err(UploadError::RepeatedField { name });
         }
-        let file_name = field.file_name().map(unescaped);
-        let media_type = field.content_type().map(|kind| kind.essence_str().to_owned());
-        let mut bytes = Vec::new();
-        while let Some(chunk) = field.chunk().await.map_err(from_multer)? {
-            if kind == FieldKind::Text && bytes.len() + chunk.len() > MAX_TEXT_LEN_BYTES {
-                return Err(UploadError::FieldTooLong { name });
+        match kind {
+            FieldKind::File => {
+                let file_name = field.file_name().map(unescaped);
+                let media_type = field.content_type().map(|kind| kind.essence_str().to_owned());
+                let bytes = file_bytes(&mut field, room_bytes).await?;
+                room_bytes = room_bytes.saturating_sub(bytes.len() as u64);
+                received.files.push((name, ReceivedFile { bytes, name: file_name, media_type }));
             }
-            bytes.extend_from_slice(&chunk);
+            FieldKind::Text => received.texts.push((name, text(&mut field, name).await?)),
         }
         in_field.store(false, Ordering::Relaxed);
-        match kind {
-            FieldKind::File => files.push((name, UploadedFile { bytes, name: file_name, media_type })),
-            FieldKind::Text => {
-                texts.push((name, String::from_utf8(bytes).map_err(|_| UploadError::NotText { name })?));
-            }
-        }
     }
-    Ok((files, texts))
+    Ok(received)
+}
+
+/// All of a file. There is room for all that may come from the beginning, since a vector that grows is copied and is there
+/// twice meanwhile; pages that nothing is written to cost nothing.
+async fn file_bytes(field: &mut Field<'_>, room_bytes: u64) -> Result<Vec<u8>, UploadError> {
+    let mut bytes = Vec::new();
+    // A system that does not lend that much lets the vector grow instead.
+    let _ = bytes.try_reserve_exact(usize::try_from(room_bytes).unwrap_or(0));
+    while let Some(chunk) = field.chunk().await.map_err(from_multer)? {
+        bytes.extend_from_slice(&chunk);
+    }
+    bytes.shrink_to_fit();
+    Ok(bytes)
+}
+
+async fn text(field: &mut Field<'_>, name: &'static str) -> Result<String, UploadError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(from_multer)? {
+        if bytes.len() + chunk.len() > MAX_TEXT_LEN_BYTES {
+            return Err(UploadError::FieldTooLong { name });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    String::from_utf8(bytes).map_err(|_| UploadError::NotText { name })
 }
 
 /// Browsers and curl write these three characters of a file name so (HTML, section 4.10.21.8).
@@ -345,7 +391,7 @@ mod tests {
     #[test]
     fn different_forms_have_different_digests() {
         let file = |bytes: &[u8], name: Option<&str>| UploadedFile {
-            bytes: bytes.to_vec(),
+            bytes: CountedBytes::new(bytes.to_vec(), Budget::new(0).empty_share()),
             name: name.map(str::to_owned),
             media_type: None,
         };
