@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`config`], [`cli`] | flags over environment over file over defaults |
 //! | [`http`] | the API: handlers translate, they decide nothing about stego |
+//! | [`work`] | what one request asks of the pixel threads, and when it is stopped |
 //! | [`pool`], [`budget`] | where pixel work runs, and how much of everything there may be |
 //! | [`demo`] | three nodes from one command |
 //! | [`drills`] | what a fault drill does to this node |
@@ -21,6 +22,7 @@ mod http;
 mod listener;
 mod metrics;
 mod pool;
+mod work;
 
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;

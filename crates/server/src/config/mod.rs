@@ -164,6 +164,8 @@ pub(crate) struct LimitsConfig {
     pub max_connections: usize,
     /// From a request's first byte until its work begins, at most, in milliseconds.
     pub request_timeout_ms: u64,
+    /// From then until the work is done, at most, in milliseconds.
+    pub work_timeout_ms: u64,
     /// How long a peer may neither send nor read while it should, in milliseconds.
     pub idle_timeout_ms: u64,
     /// How long requests under way may go on after a stop was asked for, in milliseconds.
@@ -261,6 +263,7 @@ impl Default for LimitsConfig {
             pixel_queue: 64,
             max_connections: 1024,
             request_timeout_ms: 30_000,
+            work_timeout_ms: 60_000,
             idle_timeout_ms: 10_000,
             drain_timeout_ms: 10_000,
         }
@@ -402,6 +405,7 @@ impl LimitsConfig {
             ("limits.max_body_bytes", self.max_body_bytes),
             ("limits.max_connections", self.max_connections as u64),
             ("limits.request_timeout_ms", self.request_timeout_ms),
+            ("limits.work_timeout_ms", self.work_timeout_ms),
             ("limits.idle_timeout_ms", self.idle_timeout_ms),
         ];
         if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
@@ -440,6 +444,11 @@ impl LimitsConfig {
     /// [`Self::request_timeout_ms`] as a duration.
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// [`Self::work_timeout_ms`] as a duration.
+    pub(crate) fn work_timeout(&self) -> Duration {
+        Duration::from_millis(self.work_timeout_ms)
     }
 
     /// [`Self::idle_timeout_ms`] as a duration.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Extension, Request, State};
 use serde::Serialize;
-use stego::{BitsPerSample, Capacity, Cover, probe};
+use stego::{BitsPerSample, Capacity, Cover, Limits, probe};
 use utoipa::ToSchema;
 
 use super::problem::{Problem, ProblemDocument};
 use super::request::RequestId;
-use super::upload::{FieldKind, Fields, Form};
+use super::upload::{FieldKind, Fields, Form, UploadedFile};
 use crate::app::App;
+use crate::work::Work;
 
 const FIELDS: Fields = &[("file", FieldKind::File)];
 
@@ -78,30 +79,23 @@ pub(super) async fn capacity(
             "the field `file` with the image is missing; with curl: -F file=@cover.png",
         )
     })?;
-    let job_app = Arc::clone(&app);
-    let measure = move || memory_bytes(&file.bytes, &job_app).map(|bytes| (file, bytes));
-    let (file, memory_bytes) = app.pool.run(start_by, measure).await??;
-    let memory = app.pixel_memory.take(memory_bytes, start_by).await?;
-    let job_app = Arc::clone(&app);
-    let work = move || {
-        let _memory = memory;
-        capacity_of(&file.bytes, &job_app, &request_id)
-    };
-    app.pool.run(start_by, work).await?.map(Json)
+    let measure = |file: &UploadedFile, limits: &Limits| memory_bytes(&file.bytes, limits);
+    let run = move |file: UploadedFile, limits: &Limits| capacity_of(&file.bytes, limits, &request_id);
+    Work::new(&app, start_by).measure_and_run(file, measure, run).await.map(Json)
 }
 
 /// On a pixel thread: what the work will take in memory, by the image's header.
-fn memory_bytes(file: &[u8], app: &App) -> Result<u64, Problem> {
-    let info = probe(file, &app.limits)?;
+fn memory_bytes(file: &[u8], limits: &Limits) -> Result<u64, Problem> {
+    let info = probe(file, limits)?;
     let memory_bytes = info.embed_memory_bytes(0);
-    info.check_memory(memory_bytes, &app.limits)?;
+    info.check_memory(memory_bytes, limits)?;
     Ok(memory_bytes)
 }
 
 /// On a pixel thread: the image is decoded, so that what is promised to fit will be taken.
-fn capacity_of(file: &[u8], app: &App, request_id: &str) -> Result<CapacityAnswer, Problem> {
-    let info = probe(file, &app.limits)?;
-    let cover = Cover::decode(file, &app.limits)?;
+fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<CapacityAnswer, Problem> {
+    let info = probe(file, limits)?;
+    let cover = Cover::decode(file, limits)?;
     let capacity = Capacity::of(&cover);
     let mode = |bits: BitsPerSample| ModeCapacity {
         mode: "sequential",

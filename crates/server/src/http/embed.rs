@@ -6,7 +6,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
-use stego::{BitsPerSample, Cover, EmbedOptions, Embedded, FileName, MediaType, Secret, probe};
+use stego::{BitsPerSample, Cover, EmbedOptions, Embedded, FileName, Limits, MediaType, Secret, probe};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -18,6 +18,7 @@ use super::request::RequestId;
 use super::upload::{FieldKind, Fields, Form};
 use crate::app::App;
 use crate::budget::CountedBytes;
+use crate::work::Work;
 
 const PATH: &str = "/api/embed";
 const PNG: &str = "image/png";
@@ -143,17 +144,14 @@ async fn embed_form(
     start_by: Instant,
 ) -> Result<Response, Problem> {
     let job = Job { order: Order::from_form(form, app)?, request_id, as_png, app: Arc::clone(app) };
-    let (job, memory_bytes) = if job.order.cover.is_none() && app.has_default_cover() {
-        job.measured()?
+    let work = Work::new(app, start_by);
+    let answer = if job.order.cover.is_none() && app.has_default_cover() {
+        let memory_bytes = job.memory_bytes(&app.limits)?;
+        work.run(job, memory_bytes, Job::run).await
     } else {
-        app.pool.run(start_by, move || job.measured()).await??
+        work.measure_and_run(job, Job::memory_bytes, Job::run).await
     };
-    let memory = app.pixel_memory.take(memory_bytes, start_by).await?;
-    let work = move || {
-        let _memory = memory;
-        job.run()
-    };
-    let answer = app.pool.run(start_by, work).await??.into_response(app)?;
+    let answer = answer?.into_response(app)?;
     app.metrics.count_embedded();
     Ok(answer)
 }
@@ -214,29 +212,29 @@ struct Job {
 impl Job {
     /// What the work will take in memory, by the cover's header; what can never fit is refused. Belongs on a pixel thread
     /// unless the cover is the default one and there already.
-    fn measured(self) -> Result<(Self, u64), Problem> {
+    fn memory_bytes(&self, limits: &Limits) -> Result<u64, Problem> {
         let info = match &self.order.cover {
-            Some(file) => probe(file, &self.app.limits)?,
+            Some(file) => probe(file, limits)?,
             None => self.app.default_cover().info(),
         };
         let secret_len_bytes = self.order.secret.len() as u64;
         let json_bytes = if self.as_png { 0 } else { base64_len(info.decoded_bytes()) };
         let memory_bytes = info.embed_memory_bytes(secret_len_bytes) + json_bytes;
-        info.check_memory(memory_bytes, &self.app.limits)?;
-        Ok((self, memory_bytes))
+        info.check_memory(memory_bytes, limits)?;
+        Ok(memory_bytes)
     }
 
     /// On a pixel thread. Each file that was sent is dropped as soon as it is not needed any more.
-    fn run(self) -> Result<Answer, Problem> {
+    fn run(self, limits: &Limits) -> Result<Answer, Problem> {
         let Order { secret, name, media_type, cover, options } = self.order;
         let cover = match cover {
-            Some(file) => Arc::new(Cover::decode(&file, &self.app.limits)?),
+            Some(file) => Arc::new(Cover::decode(&file, limits)?),
             None => self.app.default_cover(),
         };
         let secret_size_bytes = secret.len() as u64;
         let embedded = {
             let named = Secret { bytes: &secret, name, media_type, mark: None };
-            stego::embed(&cover, &named, &options, &self.app.limits)?
+            stego::embed(&cover, &named, &options, limits)?
         };
         let cover_info = CoverInfo::new(&cover, options.bits, embedded.capacity_bytes);
         drop((cover, secret));

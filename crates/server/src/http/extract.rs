@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use stego::{Extracted, MediaType, probe};
+use stego::{Extracted, Limits, MediaType, probe};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -16,9 +16,9 @@ use super::idempotency;
 use super::negotiate::prefers;
 use super::problem::{Problem, ProblemDocument};
 use super::request::RequestId;
-use super::upload::{FieldKind, Fields, Form};
+use super::upload::{FieldKind, Fields, Form, UploadedFile};
 use crate::app::App;
-use crate::budget::CountedBytes;
+use crate::work::Work;
 
 const PATH: &str = "/api/extract";
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -117,33 +117,28 @@ async fn extract_form(
             "the field `file` with the image is missing; with curl: -F file=@stego.png",
         )
     })?;
-    let job_app = Arc::clone(app);
-    let measure = move || memory_bytes(&file.bytes, &job_app, as_bytes).map(|bytes| (file, bytes));
-    let (file, memory_bytes) = app.pool.run(start_by, measure).await??;
-    let memory = app.pixel_memory.take(memory_bytes, start_by).await?;
-    let job_app = Arc::clone(app);
-    let work = move || {
-        let _memory = memory;
-        extract_from(file.bytes, &job_app, &request_id, as_bytes)
+    let measure = move |file: &UploadedFile, limits: &Limits| memory_bytes(&file.bytes, limits, as_bytes);
+    let run = move |file: UploadedFile, limits: &Limits| {
+        let found = stego::extract(&file.bytes, limits)?;
+        drop(file);
+        answer_with(found, &request_id, as_bytes)
     };
-    let answer = app.pool.run(start_by, work).await??.into_response(app)?;
+    let answer = Work::new(app, start_by).measure_and_run(file, measure, run).await?.into_response(app)?;
     app.metrics.count_extracted();
     Ok(answer)
 }
 
 /// On a pixel thread: what the work will take in memory, by the headers of the image and of the container in it.
-fn memory_bytes(file: &[u8], app: &App, as_bytes: bool) -> Result<u64, Problem> {
-    let info = probe(file, &app.limits)?;
-    info.check_memory(info.extract_memory_bytes(), &app.limits)?;
-    let (carried_bytes, secret_bytes) = stego::claimed_lengths_bytes(file, &app.limits)?;
+fn memory_bytes(file: &[u8], limits: &Limits, as_bytes: bool) -> Result<u64, Problem> {
+    let info = probe(file, limits)?;
+    info.check_memory(info.extract_memory_bytes(), limits)?;
+    let (carried_bytes, secret_bytes) = stego::claimed_lengths_bytes(file, limits)?;
     let json_bytes = if as_bytes { 0 } else { base64_len(secret_bytes) };
     Ok(info.extract_memory_bytes() + 2 * carried_bytes + secret_bytes + json_bytes)
 }
 
 /// On a pixel thread.
-fn extract_from(file: CountedBytes, app: &App, request_id: &str, as_bytes: bool) -> Result<Answer, Problem> {
-    let found = stego::extract(&file, &app.limits)?;
-    drop(file);
+fn answer_with(found: Extracted, request_id: &str, as_bytes: bool) -> Result<Answer, Problem> {
     if as_bytes {
         return Ok(bytes_answer(found));
     }

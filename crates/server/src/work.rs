@@ -1,0 +1,118 @@
+//! The work that one request asks of the pixel threads: measured, given its memory, done, and stopped early where nobody
+//! waits for it any more or it takes too long.
+//!
+//! Until the work begins, `limits.request_timeout_ms` counts: for the upload, for a thread, and for memory. Then
+//! `limits.work_timeout_ms` counts, from the moment that a thread begins.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use stego::{Limits, Watch};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::app::App;
+use crate::budget::Exhausted;
+use crate::pool::PoolError;
+
+/// The work of one request. Whoever drops it, as hyper does with the handler of a client that is gone, stops it.
+pub(crate) struct Work {
+    app: Arc<App>,
+    start_by: Instant,
+    gone: CancellationToken,
+    _guard: DropGuard,
+}
+
+impl Work {
+    /// Work that has to begin before `start_by`.
+    pub(crate) fn new(app: &Arc<App>, start_by: Instant) -> Self {
+        let gone = CancellationToken::new();
+        Self { app: Arc::clone(app), start_by, _guard: gone.clone().drop_guard(), gone }
+    }
+
+    /// Measures `job` on a pixel thread, and then does it as [`Self::run`] does.
+    pub(crate) async fn measure_and_run<J, T, E>(
+        self,
+        job: J,
+        measure: impl FnOnce(&J, &Limits) -> Result<u64, E> + Send + 'static,
+        run: impl FnOnce(J, &Limits) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        J: Send + 'static,
+        T: Send + 'static,
+        E: From<PoolError> + From<Exhausted> + Send + 'static,
+    {
+        let (app, stop) = (Arc::clone(&self.app), Stop { until: self.start_by, gone: self.gone.clone() });
+        let measured = move || measure(&job, &stop.limits(&app.limits)).map(|bytes| (job, bytes));
+        let (job, memory_bytes) = self.app.pool.run(self.start_by, measured).await??;
+        self.run(job, memory_bytes, run).await
+    }
+
+    /// Waits for `memory_bytes` of the memory for images, and does `job` on a pixel thread. The limits that `run` is given
+    /// stop it.
+    pub(crate) async fn run<J, T, E>(
+        self,
+        job: J,
+        memory_bytes: u64,
+        run: impl FnOnce(J, &Limits) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        J: Send + 'static,
+        T: Send + 'static,
+        E: From<PoolError> + From<Exhausted> + Send + 'static,
+    {
+        let memory = self.app.pixel_memory.take(memory_bytes, self.start_by).await?;
+        let (app, gone) = (Arc::clone(&self.app), self.gone.clone());
+        let work = move || {
+            let _memory = memory;
+            let stop = Stop { until: Instant::now() + app.config.limits.work_timeout(), gone };
+            let done = run(job, &stop.limits(&app.limits));
+            if done.is_err() && stop.gone.is_cancelled() {
+                tracing::info!("the client is gone; its work was stopped");
+            }
+            done
+        };
+        self.app.pool.run(self.start_by, work).await?
+    }
+}
+
+/// When work on a pixel thread ends before it is done.
+#[derive(Debug, Clone)]
+struct Stop {
+    until: Instant,
+    gone: CancellationToken,
+}
+
+impl Stop {
+    fn is_due(&self) -> bool {
+        self.gone.is_cancelled() || Instant::now() >= self.until
+    }
+
+    /// `limits` with a watch that stops the work.
+    fn limits(&self, limits: &Limits) -> Limits {
+        let stop = self.clone();
+        let watch = Watch::new(move |_| match stop.is_due() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        });
+        Limits { watch, ..limits.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn work_stops_when_its_time_is_over_or_nobody_waits() {
+        let gone = CancellationToken::new();
+        let guard = gone.clone().drop_guard();
+        let stop = Stop { until: Instant::now() + Duration::from_secs(60), gone };
+        assert!(!stop.is_due());
+        assert!(Stop { until: Instant::now(), ..stop.clone() }.is_due());
+        drop(guard);
+        assert!(stop.is_due());
+    }
+}
