@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use control_plane::ControlPlane;
 use control_plane::catalog::{SettingKey, SettingValue};
-use stego::{BitsPerSample, Cover, Limits};
+use stego::{BitsPerSample, Cover, Limits, MetadataPolicy};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -133,6 +133,14 @@ impl App {
         match self.control.local_setting(&SettingKey::Compress).map(|setting| setting.value) {
             Some(SettingValue::Flag(compress)) => compress,
             _ => self.config.stego.compress,
+        }
+    }
+
+    /// What becomes of a cover's metadata where a request does not say: the cluster's setting, or it is kept.
+    pub(crate) fn default_metadata(&self) -> MetadataPolicy {
+        match self.control.local_setting(&SettingKey::Metadata).map(|setting| setting.value) {
+            Some(SettingValue::Text(policy)) if policy == "strip" => MetadataPolicy::Strip,
+            _ => MetadataPolicy::Keep,
         }
     }
 

@@ -7,6 +7,7 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
+use stego::Note;
 
 use super::problem::Problem;
 use crate::app::App;
@@ -51,6 +52,13 @@ impl Answer {
 pub(super) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.append(HeaderName::from_static(name), value);
+    }
+}
+
+/// Adds a header for each note.
+pub(super) fn insert_notes(headers: &mut HeaderMap, notes: &[Note]) {
+    for note in notes {
+        insert(headers, "x-stego-note", &note.to_string());
     }
 }
 

@@ -20,7 +20,7 @@ const FIELDS: Fields = &[("file", FieldKind::File)];
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub(super) struct CapacityForm {
-    /// The image to be used as a cover.
+    /// The image to be used as a cover: a PNG of any kind, a JPEG, BMP, GIF, TIFF, QOI or WebP.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
 }
@@ -36,7 +36,9 @@ pub(super) struct CapacityAnswer {
     height: u32,
     /// Samples of a pixel, alpha included.
     channels: u8,
-    /// The file's format: `PNG` or `JPEG`.
+    /// Bits of a sample, after decoding: 8 or 16.
+    bits_per_sample: u8,
+    /// The file's format, such as `PNG`, `JPEG` or `lossless WebP`.
     format: String,
     /// What fits in each mode.
     modes: Vec<ModeCapacity>,
@@ -107,6 +109,7 @@ fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<Capacit
         width: cover.width(),
         height: cover.height(),
         channels: cover.channels().count() as u8,
+        bits_per_sample: cover.depth().bits(),
         format: info.format.to_string(),
         modes: BitsPerSample::all().map(mode).collect(),
     })

@@ -6,7 +6,9 @@ use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
-use stego::{BitsPerSample, Cover, EmbedOptions, Embedded, FileName, Limits, MediaType, Secret, probe};
+use stego::{
+    BitsPerSample, Cover, EmbedOptions, Embedded, FileName, Limits, MediaType, MetadataPolicy, Secret, probe,
+};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -33,7 +35,7 @@ const FIELDS: Fields = &[
     ("metadata", FieldKind::Text),
 ];
 /// Fields of the contract that this release does not serve. Ignoring one would do something else than what was asked.
-const NOT_SERVED: [&str; 4] = ["cover_id", "label", "passphrase", "metadata"];
+const NOT_SERVED: [&str; 3] = ["cover_id", "label", "passphrase"];
 
 /// The form of an embed.
 #[derive(ToSchema)]
@@ -42,7 +44,8 @@ pub(super) struct EmbedForm {
     /// The secret: any bytes. Its file name and media type are kept and given back.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// The cover: an 8-bit grey, RGB or RGBA PNG, or a JPEG. Without it the default cover is used (`dataset/0`).
+    /// The cover: a PNG of any kind, a JPEG, BMP, GIF, TIFF, QOI or WebP. Of an animation, the first frame is used. Without
+    /// this field it is the default cover (`dataset/0`).
     #[schema(value_type = Option<String>, format = Binary)]
     cover: Option<Vec<u8>>,
     /// How bits ride: `sequential`.
@@ -50,6 +53,9 @@ pub(super) struct EmbedForm {
     /// Bits per sample, 1 to 4.
     #[schema(minimum = 1, maximum = 4)]
     bits: Option<u8>,
+    /// What becomes of the metadata in the cover's file: `keep` (where the cluster's settings do not say otherwise) or
+    /// `strip`. What defines the colours stays in either case.
+    metadata: Option<String>,
 }
 
 /// A stego image and the figures about it.
@@ -82,6 +88,8 @@ pub(super) struct CoverInfo {
     height: u32,
     /// Samples of a pixel, alpha included.
     channels: u8,
+    /// Bits of a sample: 8 or 16.
+    bits_per_sample: u8,
     /// Bits per sample that carry.
     lsb_per_channel: u8,
     /// The longest secret in bytes that fits at these bits if it does not compress.
@@ -94,6 +102,7 @@ impl CoverInfo {
             width: cover.width(),
             height: cover.height(),
             channels: cover.channels().count() as u8,
+            bits_per_sample: cover.depth().bits(),
             lsb_per_channel: bits.as_u8(),
             capacity_bytes,
         }
@@ -179,6 +188,7 @@ impl Order {
             ));
         }
         let bits = form.text("bits").map_or_else(|| Ok(app.default_bits()), parse_bits)?;
+        let metadata = form.text("metadata").map_or_else(|| Ok(app.default_metadata()), parse_metadata)?;
         let file = form.take_file("file").ok_or_else(|| {
             Problem::malformed(
                 "file_missing",
@@ -191,7 +201,7 @@ impl Order {
             name: file.name.as_deref().and_then(FileName::from_path),
             media_type: file.media_type.as_deref().and_then(MediaType::parse),
             cover,
-            options: EmbedOptions { bits, compress: app.default_compress(), ..EmbedOptions::default() },
+            options: EmbedOptions { bits, compress: app.default_compress(), metadata },
         })
     }
 }
@@ -200,6 +210,14 @@ fn parse_bits(text: &str) -> Result<BitsPerSample, Problem> {
     text.parse().ok().and_then(BitsPerSample::new).ok_or_else(|| {
         Problem::malformed("bits_out_of_range", "the field `bits` takes 1, 2, 3 or 4 bits per sample")
     })
+}
+
+fn parse_metadata(text: &str) -> Result<MetadataPolicy, Problem> {
+    match text {
+        "keep" => Ok(MetadataPolicy::Keep),
+        "strip" => Ok(MetadataPolicy::Strip),
+        _ => Err(Problem::malformed("unknown_metadata_policy", "the field `metadata` takes keep or strip")),
+    }
 }
 
 struct Job {
@@ -260,6 +278,7 @@ fn png_answer(embedded: Embedded, cover: &CoverInfo, secret_size_bytes: u64) -> 
         ("x-stego-width", u64::from(cover.width)),
         ("x-stego-height", u64::from(cover.height)),
         ("x-stego-channels", u64::from(cover.channels)),
+        ("x-stego-bits-per-sample", u64::from(cover.bits_per_sample)),
         ("x-stego-lsb-per-channel", u64::from(cover.lsb_per_channel)),
         ("x-stego-capacity-bytes", cover.capacity_bytes),
         ("x-stego-secret-size-bytes", secret_size_bytes),
@@ -271,9 +290,7 @@ fn png_answer(embedded: Embedded, cover: &CoverInfo, secret_size_bytes: u64) -> 
     if embedded.psnr_db.is_finite() {
         answer::insert(&mut headers, "x-stego-psnr-db", &format!("{:.2}", embedded.psnr_db));
     }
-    for note in &embedded.notes {
-        answer::insert(&mut headers, "x-stego-note", &note.to_string());
-    }
+    answer::insert_notes(&mut headers, &embedded.notes);
     answer::insert(&mut headers, "content-disposition", "inline; filename=\"stego.png\"");
     Answer { media_type: PNG, headers, body: embedded.png }
 }

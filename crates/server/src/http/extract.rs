@@ -42,7 +42,8 @@ const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub(super) struct ExtractForm {
-    /// The stego image: the PNG as it was made, not a photo or a screenshot of it.
+    /// The stego image: the PNG as it was made, not a photo or a screenshot of it. Lossless conversions are read too; a JPEG
+    /// is refused by name, since whatever the image carried is gone.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
 }
@@ -64,6 +65,8 @@ pub(super) struct ExtractAnswer<'a> {
     filename: Option<&'a str>,
     /// The mark that tells this copy of the image from others; null if it has none.
     mark: Option<String>,
+    /// What the user should know.
+    notes: Vec<String>,
 }
 
 /// Find the file in an image
@@ -149,6 +152,7 @@ fn answer_with(found: Extracted, request_id: &str, as_bytes: bool) -> Result<Ans
         recovered_b64: &found.secret,
         filename: found.name.as_ref().map(stego::FileName::as_str),
         mark: found.mark.map(|mark| mark.to_string()),
+        notes: found.notes.iter().map(ToString::to_string).collect(),
     })
 }
 
@@ -170,6 +174,7 @@ fn bytes_answer(found: Extracted) -> Answer {
     if let Some(mark) = found.mark {
         answer::insert(&mut headers, "x-stego-mark", &mark.to_string());
     }
+    answer::insert_notes(&mut headers, &found.notes);
     let disposition = match &found.name {
         Some(name) => {
             let encoded = utf8_percent_encode(name.as_str(), ATTR_CHAR);

@@ -96,7 +96,7 @@ pub(super) struct SettingsAnswer {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutSetting {
-    /// `bits`: 1 to 4; `compress`: true or false; `metadata`: "strip"; `note.NAME`: a text.
+    /// `bits`: 1 to 4; `compress`: true or false; `metadata`: "keep" or "strip"; `note.NAME`: a text.
     value: serde_json::Value,
 }
 
@@ -242,13 +242,8 @@ fn not_set(key: &SettingKey) -> Problem {
 
 fn parse_value(key: &SettingKey, headers: &HeaderMap, body: &[u8]) -> Result<SettingValue, Problem> {
     let PutSetting { value } = json::parse(headers, body, "{\"value\": …}")?;
-    let value = SettingValue::from_json(key, &value)
-        .map_err(|error| Problem::malformed("invalid_setting", error.to_string()))?;
-    if *key == SettingKey::Metadata && value == SettingValue::Text("keep".to_owned()) {
-        let detail = "this release strips metadata; `keep` would be a promise that it does not hold";
-        return Err(Problem::not_supported_yet(detail));
-    }
-    Ok(value)
+    SettingValue::from_json(key, &value)
+        .map_err(|error| Problem::malformed("invalid_setting", error.to_string()))
 }
 
 fn if_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {

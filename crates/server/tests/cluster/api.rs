@@ -70,7 +70,7 @@ async fn what_is_wrong_with_a_request_is_said() {
     cluster.wait_all_healthy();
     for (key, sent, status, code) in [
         ("bits", json!(5), 400, "invalid_setting"),
-        ("metadata", json!("keep"), 400, "not_supported_yet"),
+        ("metadata", json!("some"), 400, "invalid_setting"),
         ("leader", json!("n1"), 404, "unknown_setting"),
     ] {
         let (got, body) = put(&cluster, 0, key, sent).await;
