@@ -9,10 +9,11 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use control_plane::catalog::{Actor, Authority};
 use sha2::{Digest, Sha256};
 
+use super::code::Code;
 use super::problem::Problem;
 use crate::app::App;
 use crate::listener::PeerAddress;
@@ -59,10 +60,11 @@ impl Access {
             let given: [u8; 32] = Sha256::digest(given.trim()).into();
             return match self.token {
                 Some(token) if token == given => Ok(Authority::AdminToken),
-                Some(_) => Err(forbidden("token_wrong", "this is not the admin token")),
-                None => {
-                    Err(forbidden("token_wrong", "no admin token is configured (security.admin_token_file)"))
-                }
+                Some(_) => Err(Problem::new(Code::TokenWrong, "this is not the admin token")),
+                None => Err(Problem::new(
+                    Code::TokenWrong,
+                    "no admin token is configured (security.admin_token_file)",
+                )),
             };
         }
         // Behind a proxy on this machine everybody seems to be on it.
@@ -72,7 +74,7 @@ impl Access {
             return Err(token_required(self.token.is_some()));
         }
         match foreign_page(headers) {
-            Some(why) => Err(forbidden("cross_origin", why)),
+            Some(why) => Err(Problem::new(Code::CrossOrigin, why)),
             None => Ok(Authority::Loopback),
         }
     }
@@ -100,10 +102,6 @@ fn foreign_page(headers: &HeaderMap) -> Option<String> {
     foreign.then(|| "the request comes from a page of another site; send the admin token".to_owned())
 }
 
-fn forbidden(code: &'static str, detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, code, "This is not allowed", detail)
-}
-
 fn token_required(configured: bool) -> Problem {
     let how = if configured {
         "send the admin token: Authorization: Bearer TOKEN"
@@ -112,7 +110,7 @@ fn token_required(configured: bool) -> Problem {
     };
     let detail =
         format!("calls that change the cluster need the admin token unless they come from loopback; {how}");
-    Problem::new(StatusCode::UNAUTHORIZED, "token_required", "Who are you?", detail)
+    Problem::new(Code::TokenRequired, detail)
 }
 
 /// Somebody who may change the cluster. Handlers that take it are closed to everybody else.
@@ -134,7 +132,7 @@ fn operator_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let bad = || {
         let detail =
             format!("X-Steg-Operator takes a name of up to {MAX_OPERATOR_CHARS} characters, in UTF-8");
-        Problem::malformed("invalid_operator", detail)
+        Problem::new(Code::InvalidOperator, detail)
     };
     let name = std::str::from_utf8(value.as_bytes()).map_err(|_| bad())?;
     if name.chars().count() > MAX_OPERATOR_CHARS || name.chars().any(char::is_control) {
@@ -155,7 +153,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
             .collect();
-        access.check(peer.parse().ok(), &headers).map_err(|problem| problem.code())
+        access.check(peer.parse().ok(), &headers).map_err(|problem| problem.code().as_str())
     }
 
     const LOCAL: (&str, &str) = ("host", "127.0.0.1:8081");

@@ -8,6 +8,7 @@ use serde::Serialize;
 use stego::{BitsPerSample, Capacity, Cover, Limits, probe};
 use utoipa::ToSchema;
 
+use super::code::Code;
 use super::problem::{Problem, ProblemDocument};
 use super::request::RequestId;
 use super::upload::{FieldKind, Fields, Form, UploadedFile};
@@ -76,8 +77,8 @@ pub(super) async fn capacity(
     let start_by = app.start_by();
     let mut form = Form::receive(request, FIELDS, &app, start_by).await?;
     let file = form.take_file("file").ok_or_else(|| {
-        Problem::malformed(
-            "file_missing",
+        Problem::new(
+            Code::FileMissing,
             "the field `file` with the image is missing; with curl: -F file=@cover.png",
         )
     })?;

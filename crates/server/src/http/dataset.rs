@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use stego::{Cover, DATASET_LEN};
 
 use super::answer::Answer;
+use super::code::Code;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::{App, DEFAULT_COVER};
 
@@ -35,7 +36,7 @@ pub(super) async fn dataset(
 ) -> Result<Response, Problem> {
     let index =
         index.ok().map(|Path(index)| index).filter(|index| *index < DATASET_LEN).ok_or_else(|| {
-            Problem::not_found(format!("the dataset has the images 0 to {}", DATASET_LEN - 1))
+            Problem::new(Code::NotFound, format!("the dataset has the images 0 to {}", DATASET_LEN - 1))
         })?;
     let tag = format!("\"dataset-{}-{index}\"", env!("CARGO_PKG_VERSION"));
     let mut cache_headers = HeaderMap::new();

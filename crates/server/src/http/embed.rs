@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::answer::{self, Answer, base64_len};
+use super::code::Code;
 use super::idempotency;
 use super::negotiate::prefers;
 use super::problem::{Problem, ProblemDocument};
@@ -178,20 +179,20 @@ impl Order {
     fn from_form(mut form: Form, app: &App) -> Result<Self, Problem> {
         if let Some(field) = NOT_SERVED.iter().find(|field| form.text(field).is_some()) {
             let detail = format!("this release does not serve the field `{field}` yet; nothing was embedded");
-            return Err(Problem::not_supported_yet(detail));
+            return Err(Problem::new(Code::NotSupportedYet, detail));
         }
         if let Some(mode) = form.text("mode").filter(|mode| *mode != "sequential") {
             let mode: String = mode.chars().take(64).collect();
-            return Err(Problem::malformed(
-                "unknown_mode",
+            return Err(Problem::new(
+                Code::UnknownMode,
                 format!("there is no mode `{mode}`; there is sequential"),
             ));
         }
         let bits = form.text("bits").map_or_else(|| Ok(app.default_bits()), parse_bits)?;
         let metadata = form.text("metadata").map_or_else(|| Ok(app.default_metadata()), parse_metadata)?;
         let file = form.take_file("file").ok_or_else(|| {
-            Problem::malformed(
-                "file_missing",
+            Problem::new(
+                Code::FileMissing,
                 "the field `file` with the secret is missing; with curl: -F file=@secret.pdf",
             )
         })?;
@@ -208,7 +209,7 @@ impl Order {
 
 fn parse_bits(text: &str) -> Result<BitsPerSample, Problem> {
     text.parse().ok().and_then(BitsPerSample::new).ok_or_else(|| {
-        Problem::malformed("bits_out_of_range", "the field `bits` takes 1, 2, 3 or 4 bits per sample")
+        Problem::new(Code::BitsOutOfRange, "the field `bits` takes 1, 2, 3 or 4 bits per sample")
     })
 }
 
@@ -216,7 +217,7 @@ fn parse_metadata(text: &str) -> Result<MetadataPolicy, Problem> {
     match text {
         "keep" => Ok(MetadataPolicy::Keep),
         "strip" => Ok(MetadataPolicy::Strip),
-        _ => Err(Problem::malformed("unknown_metadata_policy", "the field `metadata` takes keep or strip")),
+        _ => Err(Problem::new(Code::UnknownMetadataPolicy, "the field `metadata` takes keep or strip")),
     }
 }
 

@@ -12,6 +12,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::code::Code;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::App;
 
@@ -36,7 +37,7 @@ pub(super) async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
     let place = Arc::clone(&app.watchers)
         .try_acquire_owned()
-        .map_err(|_| Problem::unavailable("too_many_watchers", "as many watch the events as may"))?;
+        .map_err(|_| Problem::new(Code::TooManyWatchers, "as many watch the events as may"))?;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let (recent, live) = app.control.events();
     // Ids begin at 1 with each start: a last id beyond them is of an earlier one.

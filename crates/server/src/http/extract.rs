@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::answer::{self, Answer, base64_len};
+use super::code::Code;
 use super::idempotency;
 use super::negotiate::prefers;
 use super::problem::{Problem, ProblemDocument};
@@ -112,11 +113,14 @@ async fn extract_form(
     start_by: Instant,
 ) -> Result<Response, Problem> {
     if form.text("passphrase").is_some() {
-        return Err(Problem::not_supported_yet("this release does not serve the field `passphrase` yet"));
+        return Err(Problem::new(
+            Code::NotSupportedYet,
+            "this release does not serve the field `passphrase` yet",
+        ));
     }
     let file = form.take_file("file").ok_or_else(|| {
-        Problem::malformed(
-            "file_missing",
+        Problem::new(
+            Code::FileMissing,
             "the field `file` with the image is missing; with curl: -F file=@stego.png",
         )
     })?;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::code::Code;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::App;
 
@@ -73,7 +74,7 @@ pub(super) async fn readyz(
         ("pixel-queue", !app.pool.is_full()),
     ];
     if let Some((failed, _)) = checks.iter().find(|(_, passed)| !passed) {
-        return Err(Problem::unavailable("not_ready", format!("the check `{failed}` does not pass")));
+        return Err(Problem::new(Code::NotReady, format!("the check `{failed}` does not pass")));
     }
     let verbose = query
         .is_some_and(|query| query.split('&').any(|key| key == "verbose" || key.starts_with("verbose=")));

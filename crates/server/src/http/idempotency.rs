@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use control_plane::catalog::MAX_IDEMPOTENCY_KEY_CHARS;
 use tokio::time::Instant;
 
+use super::code::Code;
 use super::problem::Problem;
 use super::request::RequestId;
 use super::upload::Form;
@@ -27,7 +28,7 @@ pub(super) fn client_key(headers: &HeaderMap) -> Result<Option<String>, Problem>
     let key = value.to_str().ok().filter(fits).ok_or_else(|| {
         let detail =
             format!("Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY_CHARS} visible ASCII characters");
-        Problem::malformed("invalid_idempotency_key", detail)
+        Problem::new(Code::InvalidIdempotencyKey, detail)
     })?;
     Ok(Some(key.to_owned()))
 }
@@ -73,16 +74,11 @@ impl InFlight {
     pub(super) fn enter(&self, key: &str) -> Result<InFlightGuard, Problem> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.len() >= MAX_IN_FLIGHT {
-            return Err(Problem::unavailable(
-                "overloaded",
-                "as many changes as may be are under way already",
-            ));
+            return Err(Problem::new(Code::Overloaded, "as many changes as may be are under way already"));
         }
         if !keys.insert(key.to_owned()) {
             return Err(Problem::new(
-                StatusCode::CONFLICT,
-                "request_in_flight",
-                "A request with this idempotency key is under way",
+                Code::RequestInFlight,
                 "wait for its answer, or ask again later with the same key",
             ));
         }
@@ -104,7 +100,7 @@ mod tests {
     fn keys_are_short_and_visible() {
         let key = |text: &str| {
             let headers = HeaderMap::from_iter([(IDEMPOTENCY_KEY.parse().unwrap(), text.parse().unwrap())]);
-            client_key(&headers).map_err(|problem| problem.code())
+            client_key(&headers).map_err(|problem| problem.code().as_str())
         };
         assert_eq!(client_key(&HeaderMap::new()).ok(), Some(None));
         assert_eq!(key("order-17"), Ok(Some("order-17".to_owned())));
@@ -118,7 +114,7 @@ mod tests {
     fn a_key_is_under_way_once() {
         let in_flight = InFlight::default();
         let first = in_flight.enter("a");
-        assert_eq!(in_flight.enter("a").err().map(|problem| problem.code()), Some("request_in_flight"));
+        assert_eq!(in_flight.enter("a").err().map(|problem| problem.code()), Some(Code::RequestInFlight));
         assert!(in_flight.enter("b").is_ok());
         drop(first);
         assert!(in_flight.enter("a").is_ok());

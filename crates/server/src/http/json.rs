@@ -1,8 +1,9 @@
 //! Short JSON bodies of calls that change the cluster.
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
+use super::code::Code;
 use super::problem::Problem;
 
 /// Length of such a body, at most.
@@ -19,23 +20,16 @@ pub(super) fn parse<T: DeserializeOwned>(
     if !media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     {
         return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "json_expected",
-            "This call takes JSON",
+            Code::JsonExpected,
             format!("send {shape} with Content-Type: application/json"),
         ));
     }
     if body.len() > MAX_BODY_BYTES {
         let figures = [("needed_bytes", body.len() as u64), ("available_bytes", MAX_BODY_BYTES as u64)];
-        return Err(Problem::too_large(
-            "body_too_large",
-            "The request's body is too large",
-            format!("{shape} is short"),
-            &figures,
-        ));
+        return Err(Problem::new(Code::BodyTooLarge, format!("{shape} is short")).with(figures));
     }
     let malformed =
-        |why: &dyn std::fmt::Display| Problem::malformed("malformed_json", format!("send {shape}: {why}"));
+        |why: &dyn std::fmt::Display| Problem::new(Code::MalformedJson, format!("send {shape}: {why}"));
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| malformed(&error))?;
     json.end().map_err(|error| malformed(&error))?;

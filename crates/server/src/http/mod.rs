@@ -5,6 +5,7 @@ mod admin;
 mod answer;
 mod capacity;
 mod cluster;
+mod code;
 mod dataset;
 mod embed;
 mod events;
@@ -23,7 +24,7 @@ mod upload;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -34,6 +35,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
+use code::Code;
 use problem::Problem;
 
 pub(crate) use access::Access;
@@ -85,16 +87,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is no page or call `{}`; /docs lists the calls", uri.path()))
+    Problem::new(Code::NotFound, format!("there is no page or call `{}`; /docs lists the calls", uri.path()))
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "This call takes another method",
-        "the header Allow names the methods of this call",
-    )
+    Problem::new(Code::MethodNotAllowed, "the header Allow names the methods of this call")
 }
 
 /// The panic itself is in the log, written by the panic hook.

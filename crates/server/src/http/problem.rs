@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): the one place that knows which error has which status and code.
+//! Problem documents (RFC 9457): the one place that knows which error becomes which of the [`Code`]s.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,26 +9,25 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use stego::{ContainerError, EmbedError, ExtractError, ImageError, Stopped};
 
+use super::code::Code;
 use super::upload::UploadError;
 use crate::budget::Exhausted;
 use crate::pool::PoolError;
 
 /// The media type of a problem document.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
-const IMAGE_TOO_LARGE: &str = "The image is too large";
-/// When to come back after an overload, in seconds.
+/// When to come back after a 503, in seconds: nothing was done, and trying again later helps.
 const RETRY_AFTER_S: u32 = 1;
 
 /// Why a request was not served.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
+    code: Code,
+    /// The code's own, but where a library answered with another one.
     status: StatusCode,
-    code: &'static str,
-    title: &'static str,
     detail: String,
     /// Further members, such as both figures of a 413.
     figures: Map<String, Value>,
-    retry_after_s: Option<u32>,
 }
 
 /// A problem document as sent (RFC 9457). Further members carry figures where there are some.
@@ -56,78 +55,40 @@ pub(super) struct ProblemDocument {
 }
 
 impl Problem {
-    /// A problem of this status, code and title.
-    pub(super) fn new(
-        status: StatusCode,
-        code: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
-        Self { status, code, title, detail: detail.into(), figures: Map::new(), retry_after_s: None }
+    /// A problem of this code; `detail` says what happened here.
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, status: code.status(), detail: detail.into(), figures: Map::new() }
     }
 
-    /// 400: a request that is not as it should be.
-    pub(super) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, "The request is malformed", detail)
-    }
-
-    /// 400: what a later release will do.
-    pub(super) fn not_supported_yet(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "not_supported_yet", "A later release will do this", detail)
-    }
-
-    /// 404.
-    pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here", detail)
+    /// With figures as further members.
+    pub(super) fn with<const N: usize>(mut self, figures: [(&str, u64); N]) -> Self {
+        self.figures.extend(figures.map(|(name, figure)| (name.to_owned(), json!(figure))));
+        self
     }
 
     /// What stands for an error that some library answered with on its own.
     pub(super) fn of_bare(status: StatusCode) -> Option<Self> {
-        match status {
-            StatusCode::NOT_FOUND => Some(Self::not_found("there is nothing under this path")),
-            status if status.is_client_error() => Some(Self::new(
-                status,
-                "malformed_request",
-                "The request is malformed",
-                "the request cannot be understood",
-            )),
-            status if status.is_server_error() => Some(Self::internal()),
-            _ => None,
-        }
-    }
-
-    /// 413, with what was needed and what there is.
-    pub(super) fn too_large(
-        code: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-        figures: &[(&str, u64)],
-    ) -> Self {
-        let mut problem = Self::new(StatusCode::PAYLOAD_TOO_LARGE, code, title, detail);
-        problem.figures = figures.iter().map(|(name, figure)| ((*name).to_owned(), json!(figure))).collect();
-        problem
-    }
-
-    /// 503 with `Retry-After`: nothing was done, trying again later helps.
-    pub(super) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
-        let title = "The node cannot take this request now";
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail);
-        problem.retry_after_s = Some(RETRY_AFTER_S);
-        problem
+        let problem = match status {
+            StatusCode::NOT_FOUND => Self::new(Code::NotFound, "there is nothing under this path"),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(Code::BodyTooLarge, "the body is longer than what this call takes")
+            }
+            status if status.is_client_error() => {
+                Self { status, ..Self::new(Code::MalformedRequest, "the request cannot be understood") }
+            }
+            status if status.is_server_error() => Self::internal(),
+            _ => return None,
+        };
+        Some(problem)
     }
 
     /// 500: a defect of this program, told without its inside.
     pub(super) fn internal() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "Something went wrong in the node",
-            "the node's log says more under this request id",
-        )
+        Self::new(Code::Internal, "the node's log says more under this request id")
     }
 
     /// The stable code.
-    pub(super) fn code(&self) -> &'static str {
+    pub(super) fn code(&self) -> Code {
         self.code
     }
 
@@ -138,12 +99,13 @@ impl Problem {
 
     /// The whole answer, once the request's id is known.
     pub(super) fn render(self, request_id: &str) -> Response {
+        let code = self.code.as_str();
         let document = ProblemDocument {
-            kind: format!("urn:steg:problem:{}", self.code),
-            title: self.title,
+            kind: format!("urn:steg:problem:{code}"),
+            title: self.code.title(),
             status: self.status.as_u16(),
             detail: self.detail,
-            code: self.code,
+            code,
             request_id: request_id.to_owned(),
             figures: self.figures,
         };
@@ -155,8 +117,8 @@ impl Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(seconds) = self.retry_after_s {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
         }
         response
     }
@@ -171,81 +133,60 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<ImageError> for Problem {
-    fn from(error: ImageError) -> Self {
-        let (code, detail) = (error.code(), with_source(&error));
-        match error {
-            ImageError::NotAnImage | ImageError::Unsupported { .. } => Self::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                code,
-                "This kind of file is not supported",
-                detail,
-            ),
-            ImageError::Truncated { .. } | ImageError::Damaged { .. } => Self::malformed(code, detail),
-            ImageError::TooManyPixels { width, height, max_pixels } => {
-                let figures =
-                    [("width", width.into()), ("height", height.into()), ("max_pixels", max_pixels)];
-                Self::too_large(code, IMAGE_TOO_LARGE, detail, &figures)
-            }
-            ImageError::TooMuchMemory { needed_bytes, max_bytes } => {
-                Self::too_large(code, IMAGE_TOO_LARGE, detail, &needed_and_available(needed_bytes, max_bytes))
-            }
-            ImageError::Stopped(stopped) => stopped.into(),
-        }
+impl From<Stopped> for Problem {
+    fn from(_: Stopped) -> Self {
+        Self::new(Code::DeadlineExceeded, "the work on the image took longer than a request may")
     }
 }
 
-impl From<Stopped> for Problem {
-    fn from(_: Stopped) -> Self {
-        Self::unavailable("deadline_exceeded", "the work on the image took longer than a request may")
+impl From<ImageError> for Problem {
+    fn from(error: ImageError) -> Self {
+        let problem = Self::new(Code::named(error.code()), with_source(&error));
+        match error {
+            ImageError::TooManyPixels { width, height, max_pixels } => {
+                problem.with([("width", width.into()), ("height", height.into()), ("max_pixels", max_pixels)])
+            }
+            ImageError::TooMuchMemory { needed_bytes, max_bytes } => {
+                problem.with(needed_and_available(needed_bytes, max_bytes))
+            }
+            ImageError::Stopped(stopped) => stopped.into(),
+            _ => problem,
+        }
     }
 }
 
 impl From<ContainerError> for Problem {
     fn from(error: ContainerError) -> Self {
-        let (code, detail) = (error.code(), error.to_string());
-        let title = match error {
-            ContainerError::NoPayload => "There is no payload in this image",
-            ContainerError::UnknownVersion { .. } | ContainerError::UnknownLayout { .. } => {
-                "A newer release made this image"
-            }
-            ContainerError::Damaged { .. } => "The payload is damaged",
+        let problem = Self::new(Code::named(error.code()), error.to_string());
+        match error {
             ContainerError::SecretTooLarge { needed_bytes, max_bytes } => {
-                let figures = needed_and_available(needed_bytes, max_bytes);
-                return Self::too_large(code, "The secret is too large", detail, &figures);
+                problem.with(needed_and_available(needed_bytes, max_bytes))
             }
-            ContainerError::Stopped(stopped) => return stopped.into(),
-        };
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail)
+            ContainerError::Stopped(stopped) => stopped.into(),
+            _ => problem,
+        }
     }
 }
 
 impl From<ExtractError> for Problem {
     fn from(error: ExtractError) -> Self {
-        let (code, detail) = (error.code(), error.to_string());
         match error {
             ExtractError::Image(error) => error.into(),
             ExtractError::Container(error) => error.into(),
-            ExtractError::Reencoded { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                code,
-                "The image was saved anew in a lossy format",
-                detail,
-            ),
+            error => Self::new(Code::named(error.code()), error.to_string()),
         }
     }
 }
 
 impl From<EmbedError> for Problem {
     fn from(error: EmbedError) -> Self {
-        const TITLE: &str = "The secret does not fit into the image";
-        let (code, detail) = (error.code(), error.to_string());
+        let problem = Self::new(Code::named(error.code()), error.to_string());
         match error {
             EmbedError::CapacityExceeded { needed_bytes, available_bytes } => {
-                Self::too_large(code, TITLE, detail, &needed_and_available(needed_bytes, available_bytes))
+                problem.with(needed_and_available(needed_bytes, available_bytes))
             }
             EmbedError::CoverTooSmall => {
-                Self::too_large(code, TITLE, detail, &needed_and_available(stego::HEADER_LEN_BYTES as u64, 0))
+                problem.with(needed_and_available(stego::HEADER_LEN_BYTES as u64, 0))
             }
             EmbedError::Container(error) => error.into(),
             EmbedError::Stopped(stopped) => stopped.into(),
@@ -260,8 +201,8 @@ impl From<EmbedError> for Problem {
 impl From<PoolError> for Problem {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Full => Self::unavailable("overloaded", "as many requests as may wait do so already"),
-            PoolError::Late => Self::unavailable("overloaded", "no thread was free for this request in time"),
+            PoolError::Full => Self::new(Code::Overloaded, "as many requests as may wait do so already"),
+            PoolError::Late => Self::new(Code::Overloaded, "no thread was free for this request in time"),
             PoolError::Panicked => Self::internal(),
         }
     }
@@ -269,105 +210,68 @@ impl From<PoolError> for Problem {
 
 impl From<Exhausted> for Problem {
     fn from(_: Exhausted) -> Self {
-        Self::unavailable("overloaded", "the memory for images, uploads and answers is used up at the moment")
+        Self::new(Code::Overloaded, "the memory for images, uploads and answers is used up at the moment")
     }
 }
 
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
-        let detail = error.to_string();
-        match error {
-            UploadError::NotMultipart => Self::malformed("not_multipart", detail),
-            UploadError::Malformed(_) | UploadError::EndlessStructure => {
-                Self::malformed("malformed_multipart", detail)
+        let code = match error {
+            UploadError::NotMultipart => Code::NotMultipart,
+            UploadError::Malformed(_) | UploadError::EndlessStructure => Code::MalformedMultipart,
+            UploadError::UnknownField { .. } => Code::UnknownField,
+            UploadError::RepeatedField { .. } => Code::RepeatedField,
+            UploadError::FieldTooLong { .. } => Code::FieldTooLong,
+            UploadError::NotText { .. } => Code::FieldNotText,
+            UploadError::BodyTooLarge { needed_bytes, max_bytes } => {
+                return Self::new(Code::BodyTooLarge, error.to_string())
+                    .with(needed_and_available(needed_bytes, max_bytes));
             }
-            UploadError::UnknownField { .. } => Self::malformed("unknown_field", detail),
-            UploadError::RepeatedField { .. } => Self::malformed("repeated_field", detail),
-            UploadError::FieldTooLong { .. } => Self::malformed("field_too_long", detail),
-            UploadError::NotText { .. } => Self::malformed("field_not_text", detail),
-            UploadError::BodyTooLarge { needed_bytes, max_bytes } => Self::too_large(
-                "body_too_large",
-                "The request's body is too large",
-                detail,
-                &needed_and_available(needed_bytes, max_bytes),
-            ),
-            UploadError::Exhausted(exhausted) => exhausted.into(),
-            UploadError::Stalled | UploadError::TooSlow => {
-                Self::new(StatusCode::REQUEST_TIMEOUT, "upload_too_slow", "The upload took too long", detail)
-            }
-            UploadError::Broken(_) => Self::malformed("upload_broken", detail),
-        }
+            UploadError::Exhausted(exhausted) => return exhausted.into(),
+            UploadError::Stalled | UploadError::TooSlow => Code::UploadTooSlow,
+            UploadError::Broken(_) => Code::UploadBroken,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
-        let (code, detail) = (error.code(), error.to_string());
-        match error {
+        let detail = match error {
             // Proposed, so it may happen yet: neither "done" nor "try again" would be true.
-            ControlError::OutcomeUnknown => Self::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                code,
-                "It may or may not have been done",
-                format!("{detail}; ask again with the same Idempotency-Key to learn which"),
-            ),
-            _ => {
-                let mut problem = Self::unavailable(code, detail);
-                problem.title = "The cluster cannot agree on this now";
-                problem
+            ControlError::OutcomeUnknown => {
+                format!("{error}; ask again with the same Idempotency-Key to learn which")
             }
-        }
+            _ => error.to_string(),
+        };
+        Self::new(Code::named(error.code()), detail)
     }
 }
 
 impl From<TransferError> for Problem {
     fn from(error: TransferError) -> Self {
-        let (code, detail) = (error.code(), error.to_string());
-        let (status, title) = match error {
-            // There is no key to ask with, and none is needed.
-            TransferError::Control(ControlError::OutcomeUnknown) => {
-                (StatusCode::GATEWAY_TIMEOUT, "It may or may not have been done")
-            }
-            TransferError::Control(error) => return error.into(),
-            TransferError::UnknownNode { .. } => (StatusCode::NOT_FOUND, "There is no such node"),
-            TransferError::Unfit { .. } => (StatusCode::CONFLICT, "This node cannot lead now"),
-            TransferError::NoSuccessor { .. } => (StatusCode::CONFLICT, "Nobody can take over now"),
-            TransferError::NotTaken { .. } => {
-                let mut problem = Self::unavailable(code, detail);
-                problem.title = "Leadership was not handed over";
-                return problem;
-            }
-        };
-        Self::new(status, code, title, detail)
+        match error {
+            // Here there is no key to ask with, and none is needed.
+            TransferError::Control(error) if error != ControlError::OutcomeUnknown => error.into(),
+            error => Self::new(Code::named(error.code()), error.to_string()),
+        }
     }
 }
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
-        let (status, code, title) = match &refusal {
-            Refusal::KeyReused => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                "The idempotency key was used for another request",
-            ),
-            Refusal::TooManyKeys { .. } => return Self::unavailable("too_many_keys", detail),
-            Refusal::NoSuchSetting { .. } => (StatusCode::NOT_FOUND, "no_such_setting", "This is not set"),
-            Refusal::VersionMismatch { .. } => {
-                (StatusCode::PRECONDITION_FAILED, "version_mismatch", "It was changed meanwhile")
-            }
-            Refusal::TooManySettings { .. } => {
-                (StatusCode::CONFLICT, "too_many_settings", "There is no room for another setting")
+        let code = match refusal {
+            Refusal::KeyReused => Code::IdempotencyKeyReused,
+            Refusal::TooManyKeys { .. } => Code::TooManyKeys,
+            Refusal::NoSuchSetting { .. } => Code::NoSuchSetting,
+            Refusal::TooManySettings { .. } => Code::TooManySettings,
+            Refusal::VersionMismatch { expected, actual } => {
+                return Self::new(Code::VersionMismatch, detail)
+                    .with([("expected", expected), ("actual", actual)]);
             }
         };
-        let mut problem = Self::new(status, code, title, detail);
-        if let Refusal::VersionMismatch { expected, actual } = refusal {
-            problem.figures = [("expected", expected), ("actual", actual)]
-                .map(|(name, figure)| (name.to_owned(), json!(figure)))
-                .into_iter()
-                .collect();
-        }
-        problem
+        Self::new(code, detail)
     }
 }
 
@@ -392,7 +296,7 @@ mod tests {
     fn transfers_that_fail_say_whether_to_come_back() {
         let check = |error: TransferError, status: u16, code: &str, retry_after: bool| {
             let problem = Problem::from(error);
-            assert_eq!(problem.code(), code);
+            assert_eq!(problem.code().as_str(), code);
             let answer = problem.render("id");
             assert_eq!(answer.status(), status, "{code}");
             assert_eq!(answer.headers().contains_key(header::RETRY_AFTER), retry_after, "{code}");

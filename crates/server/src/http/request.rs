@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::{Instrument, debug, info, info_span};
 use uuid::Uuid;
 
+use super::code::Code;
 use super::problem::Problem;
 use crate::app::App;
 
@@ -44,8 +45,8 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
         let problem =
             response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_bare(response.status()));
         if let Some(problem) = problem {
-            app.metrics.count_problem(problem.code());
-            info!(code = problem.code(), detail = problem.detail(), "refused");
+            app.metrics.count_problem(problem.code().as_str());
+            info!(code = problem.code().as_str(), detail = problem.detail(), "refused");
             let kept = [ALLOW, CONNECTION].map(|name| (response.headers_mut().remove(&name), name));
             response = problem.render(&id);
             for (value, name) in kept {
@@ -89,13 +90,12 @@ fn refusal(app: &App, route: Option<&str>) -> Option<Response> {
         return Some(draining());
     }
     let paused = app.is_paused() && !is_open_in_a_pause(route);
-    paused
-        .then(|| Problem::unavailable("paused", "a drill pauses this node; ask another one").into_response())
+    paused.then(|| Problem::new(Code::Paused, "a drill pauses this node; ask another one").into_response())
 }
 
 fn draining() -> Response {
     let mut response =
-        Problem::unavailable("draining", "this node is about to stop; ask another one").into_response();
+        Problem::new(Code::Draining, "this node is about to stop; ask another one").into_response();
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use control_plane::catalog::{
     Action, Actor, Authority, Command, Outcome, RequestKey, Setting, SettingKey, SettingValue,
@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::access::Operator;
+use super::code::Code;
 use super::idempotency::{client_key, under};
 use super::json;
 use super::problem::{Problem, ProblemDocument};
@@ -231,25 +232,25 @@ pub(super) fn deadline(app: &App) -> Instant {
 
 fn parse_key(text: &str) -> Result<SettingKey, Problem> {
     text.parse().map_err(|error: control_plane::catalog::SettingKeyError| {
-        Problem::new(StatusCode::NOT_FOUND, "unknown_setting", "There is no such setting", error.to_string())
+        Problem::new(Code::UnknownSetting, error.to_string())
     })
 }
 
 fn not_set(key: &SettingKey) -> Problem {
     let detail = format!("`{key}` is not set for the cluster");
-    Problem::new(StatusCode::NOT_FOUND, "no_such_setting", "This is not set", detail)
+    Problem::new(Code::NoSuchSetting, detail)
 }
 
 fn parse_value(key: &SettingKey, headers: &HeaderMap, body: &[u8]) -> Result<SettingValue, Problem> {
     let PutSetting { value } = json::parse(headers, body, "{\"value\": …}")?;
     SettingValue::from_json(key, &value)
-        .map_err(|error| Problem::malformed("invalid_setting", error.to_string()))
+        .map_err(|error| Problem::new(Code::InvalidSetting, error.to_string()))
 }
 
 fn if_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let bad = || {
-        Problem::malformed(
-            "invalid_precondition",
+        Problem::new(
+            Code::InvalidPrecondition,
             "If-Match takes a version such as \"17\", If-None-Match takes *",
         )
     };

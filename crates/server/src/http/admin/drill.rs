@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::http::code::Code;
 use crate::http::json;
 use crate::http::problem::Problem;
 
@@ -110,7 +111,7 @@ impl Drill {
 }
 
 fn invalid(detail: String) -> Problem {
-    Problem::malformed("invalid_drill", detail)
+    Problem::new(Code::InvalidDrill, detail)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use utoipa::ToSchema;
 
 use super::access::Operator;
+use super::code::Code;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::{AfterStop, App};
 use crate::drills::{self, Isolation, LAST_WORDS};
@@ -135,9 +136,7 @@ fn tell_restored(app: &App) {
 
 fn follows_nobody() -> Problem {
     Problem::new(
-        StatusCode::CONFLICT,
-        "follows_no_leader",
-        "There is no leader to suspect",
+        Code::FollowsNoLeader,
         "this node follows no leader: it leads itself, or knows none at the moment",
     )
 }
@@ -147,9 +146,7 @@ fn check_enabled(app: &App) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::new(
-        StatusCode::FORBIDDEN,
-        "fault_injection_off",
-        "Fault drills are off",
+        Code::FaultInjectionOff,
         "start the node with --enable-fault-injection or STEG_FAULT_INJECTION=1 to allow them",
     ))
 }
