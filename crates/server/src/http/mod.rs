@@ -8,6 +8,7 @@ mod cluster;
 mod code;
 mod dataset;
 mod embed;
+mod error_page;
 mod events;
 mod extract;
 mod health;
@@ -46,7 +47,8 @@ pub(crate) use idempotency::InFlight;
     info(
         title = "Stego cluster",
         description = "Hides files in images and finds them again.\n\nErrors are problem documents (RFC 9457) \
-                       with a stable `code`. Every answer carries `x-request-id`."
+                       with a stable `code`; [/docs/errors](/docs/errors) says of each what it means and what \
+                       helps. Every answer carries `x-request-id`."
     ),
     tags(
         (name = "stego", description = "Hide, find, and what fits"),
@@ -78,6 +80,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(health::metrics))
         .split_for_parts();
     api.route("/", get(status_page::status_page))
+        .route("/docs/errors", get(error_page::error_page))
         .merge(SwaggerUi::new("/docs").url("/api/openapi.json", document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

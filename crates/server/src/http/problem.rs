@@ -114,6 +114,9 @@ impl Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if let Ok(help) = HeaderValue::from_str(&format!("</docs/errors#{code}>; rel=\"help\"")) {
+            headers.insert(header::LINK, help);
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -290,7 +293,124 @@ fn with_source(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use stego::ImageFormat;
+
     use super::*;
+
+    /// All errors of the libraries. A new variant does not compile here until it has its place in the lists.
+    fn image_errors() -> Vec<ImageError> {
+        let all = vec![
+            ImageError::NotAnImage,
+            ImageError::Unsupported { what: "a".to_owned() },
+            ImageError::Truncated { format: ImageFormat::Png },
+            ImageError::Damaged { format: ImageFormat::Png, source: "b".into() },
+            ImageError::TooManyPixels { width: 1, height: 2, max_pixels: 1 },
+            ImageError::TooMuchMemory { needed_bytes: 2, max_bytes: 1 },
+            ImageError::Stopped(Stopped),
+        ];
+        for error in &all {
+            match error {
+                ImageError::NotAnImage
+                | ImageError::Unsupported { .. }
+                | ImageError::Truncated { .. }
+                | ImageError::Damaged { .. }
+                | ImageError::TooManyPixels { .. }
+                | ImageError::TooMuchMemory { .. }
+                | ImageError::Stopped(_) => {}
+            }
+        }
+        all
+    }
+
+    fn container_errors() -> Vec<ContainerError> {
+        let all = vec![
+            ContainerError::NoPayload,
+            ContainerError::UnknownVersion { found: 3 },
+            ContainerError::UnknownLayout { layout: 3 },
+            ContainerError::Damaged { what: "a" },
+            ContainerError::SecretTooLarge { needed_bytes: 2, max_bytes: 1 },
+            ContainerError::Stopped(Stopped),
+        ];
+        for error in &all {
+            match error {
+                ContainerError::NoPayload
+                | ContainerError::UnknownVersion { .. }
+                | ContainerError::UnknownLayout { .. }
+                | ContainerError::Damaged { .. }
+                | ContainerError::SecretTooLarge { .. }
+                | ContainerError::Stopped(_) => {}
+            }
+        }
+        all
+    }
+
+    fn extract_errors() -> Vec<ExtractError> {
+        let images = image_errors().into_iter().map(ExtractError::Image);
+        let all: Vec<_> = images.chain(container_errors().into_iter().map(ExtractError::Container)).collect();
+        for error in &all {
+            match error {
+                // The third one is made by extracting only; its code is checked by name below.
+                ExtractError::Image(_) | ExtractError::Container(_) | ExtractError::Reencoded { .. } => {}
+            }
+        }
+        all
+    }
+
+    fn embed_errors() -> Vec<EmbedError> {
+        let all = vec![
+            EmbedError::CapacityExceeded { needed_bytes: 2, available_bytes: 1 },
+            EmbedError::CoverTooSmall,
+            EmbedError::NotVerified { source: None },
+            EmbedError::Stopped(Stopped),
+        ];
+        for error in &all {
+            match error {
+                EmbedError::CapacityExceeded { .. }
+                | EmbedError::CoverTooSmall
+                | EmbedError::Container(_)
+                | EmbedError::NotVerified { .. }
+                | EmbedError::Stopped(_) => {}
+            }
+        }
+        all.into_iter().chain(container_errors().into_iter().map(EmbedError::Container)).collect()
+    }
+
+    fn control_errors() -> Vec<ControlError> {
+        let all = vec![
+            ControlError::NoQuorum { reason: "a".to_owned() },
+            ControlError::NotJoined { waiting_for: "a".to_owned() },
+            ControlError::ForeignCluster { message: "a".to_owned() },
+            ControlError::OutcomeUnknown,
+            ControlError::Overloaded { max: 1 },
+            ControlError::Storage("a".to_owned()),
+            ControlError::Stopped,
+        ];
+        for error in &all {
+            match error {
+                ControlError::NoQuorum { .. }
+                | ControlError::NotJoined { .. }
+                | ControlError::ForeignCluster { .. }
+                | ControlError::OutcomeUnknown
+                | ControlError::Overloaded { .. }
+                | ControlError::Storage(_)
+                | ControlError::Stopped => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn an_error_of_a_library_keeps_its_code() {
+        let check = |own: &'static str, problem: Problem| assert_eq!(problem.code().as_str(), own);
+        // The library does not know why it was told to stop; here it is the time.
+        let code = |own| if own == "stopped" { "deadline_exceeded" } else { own };
+        image_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
+        container_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
+        extract_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
+        embed_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
+        control_errors().into_iter().for_each(|error| check(error.code(), error.into()));
+        assert_eq!(Code::named("image_was_reencoded"), Code::ImageWasReencoded);
+    }
 
     #[test]
     fn transfers_that_fail_say_whether_to_come_back() {

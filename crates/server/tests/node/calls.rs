@@ -183,6 +183,20 @@ async fn health_metrics_and_pages_are_there() {
 }
 
 #[tokio::test]
+async fn errors_are_explained_to_browsers_and_to_terminals() {
+    let node = Node::start();
+    let text = get(&node, "/docs/errors").await;
+    assert_eq!(text.headers()["content-type"], "text/markdown; charset=utf-8");
+    assert!(text.text().await.unwrap().contains("\n### no_payload\n"));
+    let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let page = reqwest::Client::new().get(format!("{}/docs/errors", node.url())).header("accept", accept);
+    let page = page.send().await.unwrap();
+    assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    assert!(page.text().await.unwrap().contains("<h3 id=\"no_payload\">"));
+}
+
+#[tokio::test]
 async fn the_openapi_document_lists_every_call() {
     let node = Node::start();
     let document: Value = get(&node, "/api/openapi.json").await.json().await.unwrap();

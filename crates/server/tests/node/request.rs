@@ -48,6 +48,7 @@ pub(crate) async fn extract(node: &Node, image: &[u8]) -> Vec<u8> {
 /// Checks that an answer is a whole problem document of this status and code, and returns it.
 pub(crate) async fn problem(answer: Response, status: u16, code: &str) -> Value {
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    assert_eq!(answer.headers()["link"], format!("</docs/errors#{code}>; rel=\"help\""));
     let request_id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
     let http_status = answer.status().as_u16();
     let document: Value = answer.json().await.unwrap();
