@@ -9,8 +9,9 @@ use stego::{BitsPerSample, Capacity, Cover, Limits, probe};
 use utoipa::ToSchema;
 
 use super::code::Code;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
 use super::request::RequestId;
+use super::responses::ImageProblems;
 use super::upload::{FieldKind, Fields, Form, UploadedFile};
 use crate::app::App;
 use crate::work::Work;
@@ -63,10 +64,7 @@ pub(super) struct ModeCapacity {
     request_body(content = CapacityForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "What fits", body = CapacityAnswer),
-        (status = 400, description = "Malformed request or image", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 413, description = "Body or image too large, with the figures", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "Not an image that is read here", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "Overload or stop; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+        ImageProblems,
     )
 )]
 pub(super) async fn capacity(

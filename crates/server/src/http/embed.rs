@@ -16,8 +16,9 @@ use super::answer::{self, Answer, base64_len};
 use super::code::Code;
 use super::idempotency;
 use super::negotiate::prefers;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
 use super::request::RequestId;
+use super::responses::ImageProblems;
 use super::upload::{FieldKind, Fields, Form};
 use crate::app::App;
 use crate::budget::CountedBytes;
@@ -124,11 +125,7 @@ impl CoverInfo {
             (EmbedAnswer<'static> = "application/json"),
             (Vec<u8> = "image/png"),
         )),
-        (status = 400, description = "Malformed request or image", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 408, description = "The upload took too long", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 413, description = "Body, image or secret too large, with the figures", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "Not an image that is read here", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "Overload or stop; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+        ImageProblems,
     )
 )]
 pub(super) async fn embed(

@@ -17,6 +17,7 @@ use super::idempotency;
 use super::negotiate::prefers;
 use super::problem::{Problem, ProblemDocument};
 use super::request::RequestId;
+use super::responses::ImageProblems;
 use super::upload::{FieldKind, Fields, Form, UploadedFile};
 use crate::app::App;
 use crate::work::Work;
@@ -83,11 +84,8 @@ pub(super) struct ExtractAnswer<'a> {
             (ExtractAnswer<'static> = "application/json"),
             (Vec<u8> = "application/octet-stream"),
         )),
-        (status = 400, description = "Malformed request or image", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 413, description = "Body, image or secret too large, with the figures", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "Not an image that is read here", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "No payload, a damaged one, or an image that was saved anew", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "Overload or stop; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+        ImageProblems,
     )
 )]
 pub(super) async fn extract(

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::access::Operator;
 use super::problem::{Problem, ProblemDocument};
+use super::responses::{AccessProblems, QuorumProblems};
 use super::{json, settings};
 use crate::app::App;
 
@@ -51,13 +52,10 @@ impl From<Transferred> for TransferAnswer {
     post, path = "/cluster/leader-transfers", tag = "cluster", request_body = Option<TransferRequest>,
     responses(
         (status = 200, description = "Who leads now", body = TransferAnswer),
-        (status = 400, description = "Not what this call takes", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "The admin token is missing", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "The admin token is wrong", body = ProblemDocument, content_type = "application/problem+json"),
+        AccessProblems,
         (status = 404, description = "No such node", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "The node, or every other one, cannot lead at the moment", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "Nobody took over, or there is no quorum; nothing is lost, see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 504, description = "It may or may not have been handed over", body = ProblemDocument, content_type = "application/problem+json"),
+        QuorumProblems,
     )
 )]
 pub(super) async fn transfer(

@@ -18,6 +18,7 @@ mod leader;
 mod negotiate;
 mod problem;
 mod request;
+mod responses;
 mod settings;
 mod status_page;
 mod upload;

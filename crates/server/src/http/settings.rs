@@ -21,6 +21,7 @@ use super::code::Code;
 use super::idempotency::{client_key, under};
 use super::json;
 use super::problem::{Problem, ProblemDocument};
+use super::responses::{AccessProblems, QuorumProblems};
 use crate::app::App;
 
 /// How long agreeing may take, at most.
@@ -150,14 +151,11 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(key): Path<String>) ->
     ),
     responses(
         (status = 200, description = "The setting as it is now", body = SettingAnswer),
-        (status = 400, description = "Not what this setting takes", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "The admin token is missing", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "The admin token is wrong", body = ProblemDocument, content_type = "application/problem+json"),
+        AccessProblems,
         (status = 409, description = "The same key is under way on this node", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "It is at another version", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "The key was used for another request", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was changed; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 504, description = "It may or may not have been changed", body = ProblemDocument, content_type = "application/problem+json"),
+        QuorumProblems,
     )
 )]
 pub(super) async fn put(
@@ -182,10 +180,9 @@ pub(super) async fn put(
     delete, path = "/cluster/settings/{key}", tag = "cluster", params(("key" = String, Path, description = "bits, compress, metadata or note.NAME")),
     responses(
         (status = 200, description = "The setting as it was", body = SettingAnswer),
-        (status = 401, description = "The admin token is missing", body = ProblemDocument, content_type = "application/problem+json"),
+        AccessProblems,
         (status = 404, description = "Not set", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing was changed; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 504, description = "It may or may not have been changed", body = ProblemDocument, content_type = "application/problem+json"),
+        QuorumProblems,
     )
 )]
 pub(super) async fn delete(

@@ -221,6 +221,12 @@ async fn the_openapi_document_lists_every_call() {
         "/readyz",
     ];
     assert_eq!(calls, BTreeSet::from(want));
+    let answers = &document["paths"]["/api/extract"]["post"]["responses"];
+    let statuses: Vec<&str> = answers.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(statuses, ["200", "400", "408", "413", "415", "422", "503"]);
+    let schema = &answers["408"]["content"]["application/problem+json"]["schema"]["$ref"];
+    assert_eq!(schema, "#/components/schemas/ProblemDocument");
+    assert!(document["components"]["schemas"]["ProblemDocument"].is_object());
     let docs = get(&node, "/docs/").await.text().await.unwrap();
     assert!(!docs.contains("https://") && !docs.contains("//cdn"), "the page loads from elsewhere: {docs}");
 }

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::access::Operator;
 use super::code::Code;
 use super::problem::{Problem, ProblemDocument};
+use super::responses::AccessProblems;
 use crate::app::{AfterStop, App};
 use crate::drills::{self, Isolation, LAST_WORDS};
 use drill::{Drill, FailRequest};
@@ -42,9 +43,7 @@ pub(super) struct DrillAnswer {
     post, path = "/admin/fail", tag = "admin", request_body = FailRequest,
     responses(
         (status = 202, description = "It will", body = DrillAnswer),
-        (status = 400, description = "No such drill, or not for this long; the detail names the field", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "The admin token is missing", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "Drills are off, or the token is wrong", body = ProblemDocument, content_type = "application/problem+json"),
+        AccessProblems,
         (status = 409, description = "`false_alarm`: the node follows no leader", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -112,8 +111,7 @@ fn isolate(app: &Arc<App>, isolation: Isolation, duration: Option<Duration>) {
     post, path = "/admin/restore", tag = "admin",
     responses(
         (status = 200, description = "The node takes part again", body = DrillAnswer),
-        (status = 401, description = "The admin token is missing", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "Drills are off, or the token is wrong", body = ProblemDocument, content_type = "application/problem+json"),
+        AccessProblems,
     )
 )]
 pub(super) async fn restore(
