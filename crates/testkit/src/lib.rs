@@ -14,11 +14,13 @@
 //! | `png_reader`, `pixels` | the files that the library writes, read without it; which bits a payload may change |
 //! | `qoi`, `exif` | QOI files, EXIF blocks |
 //! | `outside` | Pillow, ImageMagick, pngcheck |
+//! | `bombs` | small files that would take much |
 //!
 //! Nothing here sleeps for a while and hopes: everything waits on a condition, with a deadline that only a broken
 //! node reaches. Whatever a test started ends with the value that stands for it, also when the test fails.
 
 mod addresses;
+mod bombs;
 mod cluster;
 mod exif;
 mod http;
@@ -39,6 +41,7 @@ mod wait;
 mod watcher;
 
 pub use addresses::{Addresses, MAX_NODES, NodeAddress};
+pub use bombs::{inflating_payload, inflating_png};
 pub use cluster::{Cluster, ClusterBuilder, Member, NodeStatus, Notice, Status};
 pub use exif::{ExifBlock, ExifPlan};
 pub use http::{Connection, Reply};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::process::{LISTENING, command, resident_bytes, server_binary, signal};
+use crate::process::{LISTENING, command, peak_resident_bytes, resident_bytes, server_binary, signal};
 use crate::wait::{DEADLINE, wait_for};
 
 /// One node, alone, on free ports of loopback.
@@ -115,6 +115,11 @@ impl Node {
     /// Resident set of the process in bytes, where the system tells.
     pub fn resident_bytes(&self) -> Option<u64> {
         resident_bytes(self.process.id())
+    }
+
+    /// The largest that the resident set of the process ever was, in bytes, where the system tells.
+    pub fn peak_resident_bytes(&self) -> Option<u64> {
+        peak_resident_bytes(self.process.id())
     }
 
     /// Sends bytes as they are over a connection of their own and reads the answer to its end.

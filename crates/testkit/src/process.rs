@@ -136,8 +136,17 @@ impl Drop for Process {
 
 /// Resident set of a process in bytes (proc(5), `VmRSS`), where the system tells.
 pub(crate) fn resident_bytes(id: u32) -> Option<u64> {
+    memory_bytes(id, "VmRSS:")
+}
+
+/// The largest that the resident set of a process ever was (proc(5), `VmHWM`), where the system tells.
+pub(crate) fn peak_resident_bytes(id: u32) -> Option<u64> {
+    memory_bytes(id, "VmHWM:")
+}
+
+fn memory_bytes(id: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
@@ -187,6 +196,7 @@ mod tests {
         assert!(open_files(me).unwrap() >= before + 10, "other tests may have closed some meanwhile");
         drop(files);
         assert!(resident_bytes(me).unwrap() > 1 << 20);
+        assert!(peak_resident_bytes(me).unwrap() > 1 << 20);
         assert_eq!((resident_bytes(u32::MAX), open_files(u32::MAX)), (None, None));
     }
 

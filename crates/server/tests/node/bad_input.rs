@@ -177,7 +177,7 @@ async fn uploads_that_do_not_go_on() {
     assert_eq!(node.status("/livez"), Some(200));
 }
 
-fn memory_is_given_back(node: &Node, before: Option<u64>) {
+pub(crate) fn memory_is_given_back(node: &Node, before: Option<u64>) {
     assert_eq!(node.status("/livez"), Some(200));
     let Some(before) = before else { return };
     wait_for("the node's memory to shrink again", || {
