@@ -74,7 +74,7 @@ pub(super) async fn capacity(
 ) -> Result<Json<CapacityAnswer>, Problem> {
     let start_by = app.start_by();
     let mut form = Form::receive(request, FIELDS, &app, start_by).await?;
-    let file = form.take_file("file").ok_or_else(|| {
+    let file = form.take_image("file")?.ok_or_else(|| {
         Problem::new(
             Code::FileMissing,
             "the field `file` with the image is missing; with curl: -F file=@cover.png",

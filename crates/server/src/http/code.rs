@@ -57,6 +57,7 @@ codes! {
     NotMultipart = "not_multipart", BAD_REQUEST, "The request is malformed";
     MalformedMultipart = "malformed_multipart", BAD_REQUEST, "The request is malformed";
     FileMissing = "file_missing", BAD_REQUEST, "The request is malformed";
+    FileEmpty = "file_empty", BAD_REQUEST, "The request is malformed";
     UnknownField = "unknown_field", BAD_REQUEST, "The request is malformed";
     RepeatedField = "repeated_field", BAD_REQUEST, "The request is malformed";
     FieldTooLong = "field_too_long", BAD_REQUEST, "The request is malformed";

@@ -193,7 +193,7 @@ impl Order {
                 "the field `file` with the secret is missing; with curl: -F file=@secret.pdf",
             )
         })?;
-        let cover = form.take_file("cover").map(|cover| cover.bytes);
+        let cover = form.take_image("cover")?.map(|cover| cover.bytes);
         Ok(Self {
             secret: file.bytes,
             name: file.name.as_deref().and_then(FileName::from_path),

@@ -116,7 +116,7 @@ async fn extract_form(
             "this release does not serve the field `passphrase` yet",
         ));
     }
-    let file = form.take_file("file").ok_or_else(|| {
+    let file = form.take_image("file")?.ok_or_else(|| {
         Problem::new(
             Code::FileMissing,
             "the field `file` with the image is missing; with curl: -F file=@stego.png",

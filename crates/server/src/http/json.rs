@@ -26,7 +26,11 @@ pub(super) fn parse<T: DeserializeOwned>(
     }
     if body.len() > MAX_BODY_BYTES {
         let figures = [("needed_bytes", body.len() as u64), ("available_bytes", MAX_BODY_BYTES as u64)];
-        return Err(Problem::new(Code::BodyTooLarge, format!("{shape} is short")).with(figures));
+        return Err(Problem::new(
+            Code::BodyTooLarge,
+            format!("{shape} takes {MAX_BODY_BYTES} bytes at most"),
+        )
+        .with(figures));
     }
     let malformed =
         |why: &dyn std::fmt::Display| Problem::new(Code::MalformedJson, format!("send {shape}: {why}"));

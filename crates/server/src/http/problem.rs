@@ -220,8 +220,11 @@ impl From<Exhausted> for Problem {
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
         let code = match error {
-            UploadError::NotMultipart => Code::NotMultipart,
-            UploadError::Malformed(_) | UploadError::EndlessStructure => Code::MalformedMultipart,
+            UploadError::NotMultipart { .. } => Code::NotMultipart,
+            UploadError::Malformed(_) | UploadError::CutOff | UploadError::EndlessStructure => {
+                Code::MalformedMultipart
+            }
+            UploadError::EmptyFile { .. } => Code::FileEmpty,
             UploadError::UnknownField { .. } => Code::UnknownField,
             UploadError::RepeatedField { .. } => Code::RepeatedField,
             UploadError::FieldTooLong { .. } => Code::FieldTooLong,

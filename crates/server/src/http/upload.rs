@@ -66,8 +66,19 @@ pub(super) struct UploadedFile {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UploadError {
     /// Another kind of body.
-    #[error("the body is not multipart/form-data with a boundary; with curl: -F file=@secret.pdf")]
-    NotMultipart,
+    #[error(
+        "the body should be multipart/form-data with a boundary, and Content-Type is {found}; with curl: -F \
+         file=@secret.pdf"
+    )]
+    NotMultipart {
+        /// What the header says.
+        found: String,
+    },
+    /// The body ends before the form does.
+    #[error(
+        "the form has no end: the body was cut off, or the boundary that Content-Type names is not the one in the body"
+    )]
+    CutOff,
     /// The body breaks the rules of multipart/form-data (RFC 7578).
     #[error("the multipart body is malformed: {0}")]
     Malformed(multer::Error),
@@ -82,6 +93,12 @@ pub(super) enum UploadError {
     /// A field given twice.
     #[error("the field `{name}` is given twice")]
     RepeatedField {
+        /// The field's name.
+        name: &'static str,
+    },
+    /// An image without a byte.
+    #[error("the file in the field `{name}` is empty")]
+    EmptyFile {
         /// The field's name.
         name: &'static str,
     },
@@ -187,6 +204,14 @@ impl Form {
         Some(self.files.swap_remove(at).1)
     }
 
+    /// The image in field `name`, which has at least one byte.
+    pub(super) fn take_image(&mut self, name: &'static str) -> Result<Option<UploadedFile>, UploadError> {
+        match self.take_file(name) {
+            Some(file) if file.bytes.is_empty() => Err(UploadError::EmptyFile { name }),
+            file => Ok(file),
+        }
+    }
+
     /// The text in field `name`.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.texts.iter().find_map(|(field, text)| (*field == name).then_some(text.as_str()))
@@ -250,9 +275,9 @@ impl Receiver {
 
     async fn form(&mut self, headers: &HeaderMap, known: Fields) -> Result<Received, UploadError> {
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let boundary = content_type
-            .and_then(|kind| multer::parse_boundary(kind).ok())
-            .ok_or(UploadError::NotMultipart)?;
+        let boundary = content_type.and_then(|kind| multer::parse_boundary(kind).ok()).ok_or_else(|| {
+            UploadError::NotMultipart { found: content_type.map_or("missing".to_owned(), quoted) }
+        })?;
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         if let Some(needed_bytes) = announced.filter(|&bytes: &u64| bytes > self.max_bytes) {
@@ -328,7 +353,10 @@ async fn collect(
                 let media_type = field.content_type().map(|kind| kind.essence_str().to_owned());
                 let bytes = file_bytes(&mut field, room_bytes).await?;
                 room_bytes = room_bytes.saturating_sub(bytes.len() as u64);
-                received.files.push((name, ReceivedFile { bytes, name: file_name, media_type }));
+                // What browsers send for a field in which no file was chosen (HTML, section 4.10.21.4).
+                if file_name.as_deref() != Some("") || !bytes.is_empty() {
+                    received.files.push((name, ReceivedFile { bytes, name: file_name, media_type }));
+                }
             }
             FieldKind::Text => received.texts.push((name, text(&mut field, name).await?)),
         }
@@ -361,6 +389,11 @@ async fn text(field: &mut Field<'_>, name: &'static str) -> Result<String, Uploa
     String::from_utf8(bytes).map_err(|_| UploadError::NotText { name })
 }
 
+/// A header's text for people, of a bearable length.
+fn quoted(text: &str) -> String {
+    format!("`{}`", text.chars().take(64).collect::<String>())
+}
+
 /// Browsers and curl write these three characters of a file name so (HTML, section 4.10.21.8).
 fn unescaped(name: &str) -> String {
     name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
@@ -380,6 +413,9 @@ fn from_multer(error: multer::Error) -> UploadError {
             Ok(ours) => *ours,
             Err(other) => UploadError::Malformed(multer::Error::StreamReadFailed(other)),
         },
+        multer::Error::IncompleteStream
+        | multer::Error::IncompleteHeaders
+        | multer::Error::IncompleteFieldData { .. } => UploadError::CutOff,
         other => UploadError::Malformed(other),
     }
 }

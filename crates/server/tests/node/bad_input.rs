@@ -52,12 +52,24 @@ async fn forms_that_are_not_as_they_should_be() {
     for field in ["passphrase", "label", "cover_id"] {
         refuse(&node, "/api/embed", secret().text(field, "x"), 400, "not_supported_yet").await;
     }
-    let answer = post(&node, "/api/embed").body("just text").send().await.unwrap();
-    problem(answer, 400, "not_multipart").await;
+    refuse(&node, "/api/extract", file("file", "x.png", ""), 400, "file_empty").await;
+    refuse(&node, "/api/capacity", file("file", "x.png", ""), 400, "file_empty").await;
+    refuse(&node, "/api/embed", with_cover(""), 400, "file_empty").await;
+    // No file was chosen in a browser's form.
+    refuse(&node, "/api/embed", file("file", "", ""), 400, "file_missing").await;
+    let no_cover = add_file(secret(), "cover", "", "");
+    assert_eq!(post(&node, "/api/embed").multipart(no_cover).send().await.unwrap().status(), 200);
+    let answer = post(&node, "/api/embed").json("just text").send().await.unwrap();
+    let document = problem(answer, 400, "not_multipart").await;
+    assert!(
+        document["detail"].as_str().unwrap().contains("Content-Type is `application/json`"),
+        "{document}"
+    );
     let cut_off = "--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nno end";
     let answer =
         post(&node, "/api/embed").header("content-type", BOUNDARY).body(cut_off).send().await.unwrap();
-    problem(answer, 400, "malformed_multipart").await;
+    let document = problem(answer, 400, "malformed_multipart").await;
+    assert!(document["detail"].as_str().unwrap().contains("boundary"), "{document}");
     let preamble = "x".repeat(6 << 20);
     let answer =
         post(&node, "/api/embed").header("content-type", BOUNDARY).body(preamble).send().await.unwrap();
