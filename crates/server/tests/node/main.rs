@@ -6,5 +6,6 @@ mod bad_input;
 mod bombs;
 mod calls;
 mod commands;
+mod deadlines;
 mod overload;
 mod request;

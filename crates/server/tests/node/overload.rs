@@ -8,11 +8,11 @@ use testkit::{Node, NodeBuilder, wait_for};
 use crate::request::{add_file, file, post, problem};
 
 /// A request that keeps a pixel thread busy for a while: a large cover.
-fn long_job(cover: &[u8]) -> reqwest::multipart::Form {
+pub(crate) fn long_job(cover: &[u8]) -> reqwest::multipart::Form {
     add_file(file("file", "s.bin", testkit::noise(1, 100_000)), "cover", "c.png", cover)
 }
 
-fn large_cover() -> Vec<u8> {
+pub(crate) fn large_cover() -> Vec<u8> {
     let samples = testkit::noise(2, 4000 * 3000 * 3);
     stego::Cover::from_samples(4000, 3000, stego::Channels::Rgb, samples).unwrap().to_png()
 }
