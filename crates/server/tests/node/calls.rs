@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use stego::{Channels, Cover, Limits};
-use testkit::Node;
+use testkit::{Node, wait_for};
 
 use crate::request::{add_file, embed, extract, file, get, post};
 
@@ -79,6 +79,54 @@ async fn a_png_answer_has_its_figures_in_headers() {
     assert!(figure("x-stego-note").contains("analysis"));
     let length: usize = figure("content-length").parse().unwrap();
     assert_eq!(answer.bytes().await.unwrap().len(), length);
+}
+
+#[tokio::test]
+async fn metadata_is_what_the_request_says_then_the_cluster_then_kept() {
+    const TEXT: &[u8] = b"Comment\0by the sea";
+    let node = Node::start();
+    let cover = testkit::PngParts {
+        width: 64,
+        height: 64,
+        depth: 8,
+        colour: 2,
+        chunks: vec![(*b"tEXt", TEXT.to_vec())],
+        rows: vec![vec![7; 64 * 3]; 64],
+    }
+    .to_file();
+    let keeps = async |policy: Option<&'static str>| {
+        let mut form = add_file(file("file", "s", "secret"), "cover", "c.png", cover.clone());
+        if let Some(policy) = policy {
+            form = form.text("metadata", policy);
+        }
+        let request = post(&node, "/api/embed").header("accept", "image/png").multipart(form);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.unwrap().windows(TEXT.len()).any(|part| part == TEXT)
+    };
+    assert!(keeps(None).await);
+    assert!(!keeps(Some("strip")).await);
+    wait_for("a cluster of one", || (node.status("/cluster/settings") == Some(200)).then_some(()));
+    let setting = reqwest::Client::new()
+        .put(format!("{}/cluster/settings/metadata", node.url()))
+        .json(&serde_json::json!({"value": "strip"}));
+    assert_eq!(setting.send().await.unwrap().status(), 200);
+    assert!(!keeps(None).await);
+    assert!(keeps(Some("keep")).await);
+}
+
+#[tokio::test]
+async fn a_secret_from_a_file_that_is_cut_off_below_it_comes_with_a_note() {
+    let node = Node::start();
+    let whole = embed(&node, b"near the top", None).await;
+    let cut_off = || file("file", "x.png", &whole[..whole.len() / 2]);
+    let extracted: Value =
+        post(&node, "/api/extract").multipart(cut_off()).send().await.unwrap().json().await.unwrap();
+    assert_eq!(STANDARD.decode(extracted["recovered_b64"].as_str().unwrap()).unwrap(), b"near the top");
+    assert!(extracted["notes"][0].as_str().unwrap().contains("cut off"), "{extracted}");
+    let request = post(&node, "/api/extract").header("accept", "application/octet-stream");
+    let answer = request.multipart(cut_off()).send().await.unwrap();
+    assert!(answer.headers()["x-stego-note"].to_str().unwrap().contains("cut off"));
 }
 
 #[tokio::test]
