@@ -53,17 +53,21 @@ struct Layout {
     pixel_len: usize,
     /// Bytes of the colour samples, which come first; what follows them is alpha.
     colour_len: usize,
+    /// Bytes of those colour samples that carry.
+    carrying_len: usize,
     sample_len: usize,
 }
 
 impl Layout {
     fn of(info: &ImageInfo) -> Self {
         let sample_len = info.depth.bytes();
-        Self {
-            pixel_len: info.pixel_len_bytes(),
-            colour_len: info.channels.colour_count() * sample_len,
-            sample_len,
-        }
+        let colour_len = info.channels.colour_count() * sample_len;
+        Self { pixel_len: info.pixel_len_bytes(), colour_len, carrying_len: colour_len, sample_len }
+    }
+
+    /// Of an image whose colours are all grey and which was saved in colour since.
+    fn of_grey_in_colour(info: &ImageInfo) -> Self {
+        Self { carrying_len: info.depth.bytes(), ..Self::of(info) }
     }
 
     fn has_alpha(self) -> bool {
@@ -81,7 +85,7 @@ impl Layout {
         rows.chunks_exact_mut(self.pixel_len)
             .filter(move |pixel| !self.has_alpha() || self.is_visible(pixel))
             .flat_map(move |pixel| {
-                pixel[..self.colour_len].iter_mut().skip(self.sample_len - 1).step_by(self.sample_len)
+                pixel[..self.carrying_len].iter_mut().skip(self.sample_len - 1).step_by(self.sample_len)
             })
     }
 }
@@ -179,6 +183,9 @@ impl<'a> Feed<'a> {
 pub(crate) enum Taking {
     /// Those whose alpha is not 0.
     Visible,
+    /// Those whose alpha is not 0, but of each only the first sample: that is where the samples of a grey image are once it was
+    /// saved in colour.
+    VisibleGrey,
     /// All of them, as the earlier system did.
     All,
 }
@@ -214,6 +221,10 @@ impl<'a> SampleReader<'a> {
         self.row.clear();
         self.read = 0;
         self.taking = taking;
+        self.layout = match taking {
+            Taking::Visible | Taking::All => Layout::of(self.rows.info()),
+            Taking::VisibleGrey => Layout::of_grey_in_colour(self.rows.info()),
+        };
         self.rows.restart()
     }
 
@@ -259,13 +270,13 @@ impl<'a> SampleReader<'a> {
             let row = self.rows.next_row().map_err(ReadError::Image)?.ok_or(ReadError::Exhausted)?;
             self.row.clear();
             self.read = 0;
-            let Layout { pixel_len, colour_len, sample_len } = self.layout;
-            if self.layout.has_alpha() || sample_len > 1 {
+            let Layout { pixel_len, carrying_len, sample_len, .. } = self.layout;
+            if pixel_len > carrying_len || sample_len > 1 {
                 let takes_all = self.taking == Taking::All || !self.layout.has_alpha();
                 let taken =
                     row.chunks_exact(pixel_len).filter(|pixel| takes_all || self.layout.is_visible(pixel));
                 taken.for_each(|pixel| {
-                    self.row.extend(pixel[..colour_len].iter().skip(sample_len - 1).step_by(sample_len));
+                    self.row.extend(pixel[..carrying_len].iter().skip(sample_len - 1).step_by(sample_len));
                 });
             } else {
                 self.row.extend_from_slice(row);

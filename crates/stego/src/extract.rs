@@ -9,8 +9,8 @@ use crate::container::{
     self, ContainerError, ContainerVersion, HEADER_LEN_BYTES, Header, LEGACY_HEADER_LEN_BYTES, LegacyHeader,
 };
 use crate::image::{
-    Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, Sniffed, exif_pixels, probe, sniff,
-    tells_of_screenshot,
+    Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, Sniffed, exif_pixels, is_jpeg_in_tiff, probe,
+    sniff, tells_of_screenshot,
 };
 use crate::limits::Limits;
 use crate::note::Note;
@@ -198,8 +198,12 @@ fn saved_anew(file: &[u8], info: &ImageInfo, mut rows: Rows<'_>) -> Result<Optio
 }
 
 fn by_metadata(file: &[u8], info: &ImageInfo) -> Option<Reencoding> {
-    if info.format != ImageFormat::Png {
-        return None;
+    match info.format {
+        ImageFormat::Png => {}
+        ImageFormat::Tiff if is_jpeg_in_tiff(file) => {
+            return Some(Reencoding::Lossy { format: "a TIFF with JPEG compression".to_owned() });
+        }
+        _ => return None,
     }
     let now = (info.width, info.height);
     // A camera that was held upright leaves the sides the other way round.
@@ -211,13 +215,20 @@ fn by_metadata(file: &[u8], info: &ImageInfo) -> Option<Reencoding> {
 }
 
 fn read_payload(reader: &mut SampleReader<'_>, limits: &Limits) -> Result<Extracted, ExtractError> {
-    match read_v2(reader, limits) {
-        Err(ExtractError::Container(ContainerError::NoPayload)) if may_be_legacy(reader.info()) => {
-            reader.restart(Taking::All)?;
-            read_legacy(reader, limits)
-        }
-        outcome => outcome,
+    let mut outcome = read_v2(reader, limits);
+    if is_no_payload(&outcome) && reader.info().channels.colour_count() > 1 {
+        reader.restart(Taking::VisibleGrey)?;
+        outcome = read_v2(reader, limits);
     }
+    if is_no_payload(&outcome) && may_be_legacy(reader.info()) {
+        reader.restart(Taking::All)?;
+        outcome = read_legacy(reader, limits);
+    }
+    outcome
+}
+
+fn is_no_payload(outcome: &Result<Extracted, ExtractError>) -> bool {
+    matches!(outcome, Err(ExtractError::Container(ContainerError::NoPayload)))
 }
 
 /// Whether the earlier system wrote images of this kind.

@@ -6,6 +6,7 @@ use ::image::codecs::{
 use ::image::error::LimitErrorKind;
 use ::image::{ColorType, ImageDecoder, ImageError as CodecError, Limits as CodecLimits};
 
+use super::exif::{self, Exif};
 use super::metadata::{MAX_METADATA_BYTES, Metadata};
 use super::orientation::Oriented;
 use super::source::Source;
@@ -101,10 +102,16 @@ pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<D
     let failed = |error| codec_error(error, info.format);
     let max_bytes = limits.max_image_memory_bytes;
     let mut decoder = open(file, info.format, &limits.watch, max_bytes)?;
-    let profile = decoder.icc_profile().map_err(failed)?;
-    let exif = decoder.exif_metadata().map_err(failed)?;
-    let xmp = decoder.xmp_metadata().map_err(failed)?;
-    let orientation = decoder.orientation().map_err(failed)?.to_exif();
+    let described = if info.format == ImageFormat::Tiff {
+        Described::of_tiff(file)
+    } else {
+        Described {
+            profile: decoder.icc_profile().map_err(failed)?,
+            exif: decoder.exif_metadata().map_err(failed)?,
+            xmp: decoder.xmp_metadata().map_err(failed)?,
+            orientation: decoder.orientation().map_err(failed)?.to_exif(),
+        }
+    };
     if decoder.total_bytes() != info.decoded_bytes() {
         return Err(ImageError::Damaged {
             format: info.format,
@@ -123,18 +130,67 @@ pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<D
         drop_alpha(&mut samples);
         channels = Channels::Rgb;
     }
-    let mut metadata = Metadata::default();
-    if let Some(profile) = profile {
-        metadata.keep_profile(&profile, channels);
-    }
-    if let Some(exif) = exif {
-        metadata.keep_exif(exif);
-    }
-    if let Some(packet) = xmp {
-        metadata.keep_xmp(&packet);
-    }
+    let orientation = described.orientation;
+    let metadata = described.into_metadata(file, info.format, channels);
     let image = Oriented::new(samples, &ImageInfo { channels, ..*info }, orientation);
     Ok(Decoded { image, channels, metadata })
+}
+
+/// What a file says besides its pixels.
+struct Described {
+    profile: Option<Vec<u8>>,
+    exif: Option<Vec<u8>>,
+    xmp: Option<Vec<u8>>,
+    orientation: u8,
+}
+
+impl Described {
+    /// Read from the file's own structure: the decoder reads lists of bytes at many times their size, and refuses long ones.
+    fn of_tiff(file: &[u8]) -> Self {
+        Self {
+            profile: exif::tiff_bytes(file, exif::ICC_PROFILE).map(<[u8]>::to_vec),
+            exif: None,
+            xmp: exif::tiff_bytes(file, exif::XMP).map(<[u8]>::to_vec),
+            orientation: Exif::parse(file).map_or(1, |exif| exif.orientation),
+        }
+    }
+
+    fn into_metadata(self, file: &[u8], format: ImageFormat, channels: Channels) -> Metadata {
+        let mut metadata = Metadata::default();
+        if let Some(profile) = self.profile {
+            metadata.keep_profile(&profile, channels);
+        }
+        if let Some(exif) = self.exif {
+            metadata.keep_exif(exif);
+        }
+        if let Some(packet) = self.xmp {
+            metadata.keep_xmp(&packet);
+        }
+        // Its directories are part of the file's own structure and cannot be taken out as they are.
+        let has = |tag| exif::tiff_number(file, tag).is_some();
+        if format == ImageFormat::Tiff && (has(exif::EXIF_DIRECTORY) || has(exif::GPS_DIRECTORY)) {
+            metadata.leave_out("EXIF");
+        }
+        if format == ImageFormat::Bmp
+            && let Some((x, y)) = bmp_pixels_per_metre(file)
+        {
+            metadata.keep_pixel_size(x, y, true);
+        }
+        metadata
+    }
+}
+
+/// Whether the samples of a TIFF file went through JPEG (TIFF 6.0, section 22, and its technical note 2).
+pub(crate) fn is_jpeg_in_tiff(file: &[u8]) -> bool {
+    matches!(exif::tiff_number(file, exif::COMPRESSION), Some(6 | 7))
+}
+
+/// Of a header of the third version or later (BITMAPINFOHEADER); `None` if it is not said.
+fn bmp_pixels_per_metre(file: &[u8]) -> Option<(u32, u32)> {
+    let u32_at = |at: usize| Some(u32::from_le_bytes(*file.get(at..)?.first_chunk::<4>()?));
+    let (x, y) = (u32_at(38)?, u32_at(42)?);
+    (u32_at(14)? >= 40 && (1..=i32::MAX as u32).contains(&x) && (1..=i32::MAX as u32).contains(&y))
+        .then_some((x, y))
 }
 
 /// The decoders give 16-bit samples as the machine has them.

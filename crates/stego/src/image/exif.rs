@@ -11,8 +11,14 @@ const MAX_ENTRIES: u16 = 512;
 const ORIENTATION: u16 = 0x0112;
 const THUMBNAIL_OFFSET: u16 = 0x0201;
 const THUMBNAIL_LEN: u16 = 0x0202;
-const EXIF_DIRECTORY: u16 = 0x8769;
-const GPS_DIRECTORY: u16 = 0x8825;
+/// In a TIFF file: an XMP packet.
+pub(super) const XMP: u16 = 700;
+/// In a TIFF file: how the samples are compressed.
+pub(super) const COMPRESSION: u16 = 259;
+/// In a TIFF file: a colour profile.
+pub(super) const ICC_PROFILE: u16 = 0x8773;
+pub(super) const EXIF_DIRECTORY: u16 = 0x8769;
+pub(super) const GPS_DIRECTORY: u16 = 0x8825;
 const PIXEL_WIDTH: u16 = 0xA002;
 const PIXEL_HEIGHT: u16 = 0xA003;
 const INTEROPERABILITY_DIRECTORY: u16 = 0xA005;
@@ -33,17 +39,22 @@ pub(super) struct Exif {
     /// Where the first directory points to the second one, which describes a thumbnail.
     link_at: usize,
     thumbnail: Option<Thumbnail>,
-    /// The end of everything that does not belong to the thumbnail.
-    others_end: usize,
+    /// Everything that is known not to belong to the thumbnail.
+    others: Vec<Range<usize>>,
     big_endian: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Thumbnail {
-    /// From the first byte of directory or data on.
-    start: usize,
     data: Range<usize>,
-    directory: Range<usize>,
+    /// The directory and the values that it points to.
+    directory: Vec<Range<usize>>,
+}
+
+impl Thumbnail {
+    fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
+        std::iter::once(&self.data).chain(&self.directory).filter(|range| !range.is_empty())
+    }
 }
 
 impl Exif {
@@ -51,13 +62,8 @@ impl Exif {
     pub(super) fn parse(block: &[u8]) -> Option<Self> {
         let tiff = Tiff::open(block)?;
         let first = tiff.directory(tiff.u32_at(4)? as usize)?;
-        let mut exif = Self {
-            orientation: 1,
-            link_at: first.link_at,
-            others_end: first.end,
-            big_endian: tiff.big_endian,
-            ..Self::default()
-        };
+        let mut exif =
+            Self { orientation: 1, link_at: first.link_at, big_endian: tiff.big_endian, ..Self::default() };
         for entry in &first.entries {
             match entry.tag {
                 ORIENTATION if entry.kind == SHORT && entry.count == 1 => {
@@ -69,25 +75,24 @@ impl Exif {
                 GPS_DIRECTORY => {
                     let gps = tiff.directory(tiff.u32_at(entry.value_at)? as usize);
                     exif.tells_location = gps.as_ref().is_none_or(|gps| !gps.entries.is_empty());
-                    exif.others_end = exif.others_end.max(gps.map_or(0, |gps| gps.end));
+                    exif.others.extend(gps.map_or(Vec::new(), |gps| gps.ranges));
                 }
                 EXIF_DIRECTORY => exif.read_exif_directory(&tiff, tiff.u32_at(entry.value_at)? as usize),
                 _ => {}
             }
         }
+        exif.others.extend(first.ranges);
         exif.thumbnail = tiff.u32_at(first.link_at).and_then(|at| tiff.thumbnail(at as usize));
         Some(exif)
     }
 
     fn read_exif_directory(&mut self, tiff: &Tiff<'_>, at: usize) {
         let Some(directory) = tiff.directory(at) else { return };
-        self.others_end = self.others_end.max(directory.end);
-        let number = |tag| {
-            directory.entries.iter().find(|entry| entry.tag == tag).and_then(|entry| tiff.number(entry))
-        };
+        let number = |tag| tiff.number(directory.entries.iter().find(|entry| entry.tag == tag)?);
         self.pixels = number(PIXEL_WIDTH).zip(number(PIXEL_HEIGHT));
         let interoperability = number(INTEROPERABILITY_DIRECTORY).and_then(|at| tiff.directory(at as usize));
-        self.others_end = self.others_end.max(interoperability.map_or(0, |directory| directory.end));
+        self.others.extend(interoperability.map_or(Vec::new(), |directory| directory.ranges));
+        self.others.extend(directory.ranges);
     }
 
     /// Says in `block`, which was parsed to this, that the image is upright.
@@ -97,26 +102,44 @@ impl Exif {
         }
     }
 
-    /// Takes the thumbnail out of `block`, which was parsed to this: it shows the image as it was. Cut off where it lies
-    /// at the end, as cameras have it; otherwise unlinked, and blanked where nothing else lies.
+    /// Takes the thumbnail out of `block`, which was parsed to this: it shows the image as it was. It is unlinked and blanked, as
+    /// far as nothing else lies there, and cut off where it stands at the end, as cameras have it.
     pub(super) fn drop_thumbnail(&self, block: &mut Vec<u8>) {
         let Some(thumbnail) = &self.thumbnail else { return };
-        if let Some(link) = block.get_mut(self.link_at..self.link_at + 4) {
-            link.fill(0);
-        }
-        let end = thumbnail.data.end.max(thumbnail.directory.end);
-        if thumbnail.start >= self.others_end && end >= block.len() {
-            block.truncate(thumbnail.start);
-            return;
-        }
-        for range in [&thumbnail.data, &thumbnail.directory] {
-            if range.start >= self.others_end
-                && let Some(place) = block.get_mut(range.clone())
-            {
+        let is_free = |range: &Range<usize>| {
+            self.others.iter().all(|other| range.end <= other.start || other.end <= range.start)
+        };
+        for range in thumbnail.ranges().filter(|range| is_free(range)) {
+            if let Some(place) = block.get_mut(range.clone()) {
                 place.fill(0);
             }
         }
+        if let Some(link) = block.get_mut(self.link_at..self.link_at + 4) {
+            link.fill(0);
+        }
+        let start = thumbnail.ranges().map(|range| range.start).min().unwrap_or(block.len());
+        let end = thumbnail.ranges().map(|range| range.end).max().unwrap_or(0);
+        if end >= block.len() && self.others.iter().all(|other| other.end <= start) {
+            block.truncate(start);
+        }
     }
+}
+
+/// What a TIFF file, which is such a structure, holds under `tag` in its first directory as bytes.
+pub(super) fn tiff_bytes(file: &[u8], tag: u16) -> Option<&[u8]> {
+    let tiff = Tiff::open(file)?;
+    let directory = tiff.directory(tiff.u32_at(4)? as usize)?;
+    let entry = directory.entries.iter().find(|entry| entry.tag == tag)?;
+    let start = tiff.u32_at(entry.value_at)? as usize;
+    let is_bytes = matches!(entry.kind, 1 | 2 | 6 | 7) && entry.count > 4;
+    file.get(start..start.checked_add(entry.count as usize)?).filter(|_| is_bytes)
+}
+
+/// The number that a TIFF file holds under `tag` in its first directory.
+pub(super) fn tiff_number(file: &[u8], tag: u16) -> Option<u32> {
+    let tiff = Tiff::open(file)?;
+    let directory = tiff.directory(tiff.u32_at(4)? as usize)?;
+    tiff.number(directory.entries.iter().find(|entry| entry.tag == tag)?)
 }
 
 /// The structure as numbers.
@@ -129,8 +152,8 @@ struct Directory {
     entries: Vec<Entry>,
     /// Where the offset of the next directory stands.
     link_at: usize,
-    /// The end of the directory and of the values that it points to.
-    end: usize,
+    /// Where the directory and the values that it points to lie.
+    ranges: Vec<Range<usize>>,
 }
 
 struct Entry {
@@ -177,9 +200,10 @@ impl<'a> Tiff<'a> {
             return None;
         }
         let link_at = at + 2 + usize::from(count) * 12;
-        // Some writers leave out the link of the last directory.
-        let mut end = (link_at + 4).min(self.block.len());
         self.block.get(at..link_at)?;
+        // Some writers leave out the link of the last directory.
+        let table = at..(link_at + 4).min(self.block.len());
+        let mut ranges = vec![table];
         let mut entries = Vec::with_capacity(usize::from(count));
         for i in 0..usize::from(count) {
             let entry_at = at + 2 + i * 12;
@@ -189,14 +213,14 @@ impl<'a> Tiff<'a> {
                 count: self.u32_at(entry_at + 4)?,
                 value_at: entry_at + 8,
             };
-            end = end.max(self.value_end(&entry));
+            ranges.extend(self.value_range(&entry));
             entries.push(entry);
         }
-        Some(Directory { entries, link_at, end })
+        Some(Directory { entries, link_at, ranges })
     }
 
-    /// Where the value of `entry` ends, at most the end of the block.
-    fn value_end(&self, entry: &Entry) -> usize {
+    /// Where the value of `entry` lies, if it is not in the entry itself; within the block.
+    fn value_range(&self, entry: &Entry) -> Option<Range<usize>> {
         let size: u64 = match entry.kind {
             3 | 8 => 2,
             4 | 9 | 11 | 13 => 4,
@@ -205,27 +229,25 @@ impl<'a> Tiff<'a> {
         };
         let len = size * u64::from(entry.count);
         if len <= 4 {
-            return 0;
+            return None;
         }
-        let start = self.u32_at(entry.value_at).unwrap_or(0);
-        usize::try_from(u64::from(start) + len).unwrap_or(usize::MAX).min(self.block.len())
+        let start = u64::from(self.u32_at(entry.value_at)?);
+        let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.block.len());
+        Some(within(start)..within(start + len))
     }
 
     /// The thumbnail that the directory at `at` describes, if there is one.
     fn thumbnail(&self, at: usize) -> Option<Thumbnail> {
         let directory = self.directory(at)?;
-        let number = |tag| {
-            let entry = directory.entries.iter().find(|entry| entry.tag == tag)?;
-            self.number(entry).map(|number| number as usize)
-        };
+        let number = |tag| self.number(directory.entries.iter().find(|entry| entry.tag == tag)?);
         let data = match number(THUMBNAIL_OFFSET).zip(number(THUMBNAIL_LEN)) {
             Some((start, len)) => {
-                let end = start.saturating_add(len).min(self.block.len());
-                start.min(end)..end
+                let end = (start as usize).saturating_add(len as usize).min(self.block.len());
+                (start as usize).min(end)..end
             }
-            None => at..at,
+            None => 0..0,
         };
-        Some(Thumbnail { start: at.min(data.start), data, directory: at..directory.end })
+        Some(Thumbnail { data, directory: directory.ranges })
     }
 }
 
@@ -301,13 +323,14 @@ mod tests {
 
     /// Data of another directory behind the thumbnail stay where they are.
     #[test]
-    fn a_thumbnail_in_the_middle_is_unlinked() {
+    fn a_thumbnail_in_the_middle_is_blanked() {
         let before = block(false);
         let exif = Exif::parse(&before).unwrap();
         let mut after = before.clone();
         exif.drop_thumbnail(&mut after);
         let mut wanted = before.clone();
         wanted[46..50].fill(0);
+        wanted[98..136].fill(0);
         assert_eq!(after, wanted);
     }
 

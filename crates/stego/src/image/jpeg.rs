@@ -4,6 +4,7 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
+use super::exif::Exif;
 use super::metadata::{MAX_METADATA_BYTES, Metadata, held_bytes};
 use super::orientation::Oriented;
 use super::source::Source;
@@ -105,18 +106,17 @@ pub(super) fn decode(
 
 fn surviving(file: &[u8], decoder: &Decoder<'_>, channels: Channels) -> Metadata {
     let mut metadata = Metadata::default();
+    // Orientations from 5 on turn the image by a quarter.
+    let is_turned =
+        decoder.exif().and_then(|block| Exif::parse(block)).is_some_and(|exif| exif.orientation >= 5);
     if let Some(profile) = decoder.icc_profile() {
         metadata.keep_profile(&profile, channels);
     }
     for segment in segments(file) {
         match (segment.marker, segment.data) {
             (0xE0, [b'J', b'F', b'I', b'F', 0, _, _, unit, x0, x1, y0, y1, ..]) => {
-                keep_density(
-                    &mut metadata,
-                    *unit,
-                    u16::from_be_bytes([*x0, *x1]),
-                    u16::from_be_bytes([*y0, *y1]),
-                );
+                let density = [u16::from_be_bytes([*x0, *x1]), u16::from_be_bytes([*y0, *y1])];
+                keep_density(&mut metadata, *unit, density, is_turned);
             }
             (0xE1, data) if data.starts_with(b"http://ns.adobe.com/xmp/extension/\0") => {
                 metadata.leave_out("extended XMP");
@@ -136,8 +136,9 @@ fn surviving(file: &[u8], decoder: &Decoder<'_>, channels: Channels) -> Metadata
     metadata
 }
 
-/// JFIF's density (T.871, 10.1) as PNG's size of a pixel: per inch, per centimetre, or only their ratio.
-fn keep_density(metadata: &mut Metadata, unit: u8, x: u16, y: u16) {
+/// JFIF's density (T.871, 10.1) as PNG's size of a pixel: per inch, per centimetre, or only their ratio; along x and y as the
+/// image is once it is upright.
+fn keep_density(metadata: &mut Metadata, unit: u8, [x, y]: [u16; 2], is_turned: bool) {
     let per_metre = |density: u16| match unit {
         1 => (f64::from(density) / 0.0254).round() as u32,
         2 => u32::from(density) * 100,
@@ -145,6 +146,7 @@ fn keep_density(metadata: &mut Metadata, unit: u8, x: u16, y: u16) {
     };
     let says_something = x > 0 && y > 0 && unit <= 2 && (unit > 0 || x != y);
     if says_something && !metadata.has(b"pHYs") {
+        let (x, y) = if is_turned { (y, x) } else { (x, y) };
         metadata.keep_pixel_size(per_metre(x), per_metre(y), unit > 0);
     }
 }

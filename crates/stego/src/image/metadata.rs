@@ -1,8 +1,9 @@
 //! What a file says besides its pixels, as the PNG chunks that a stego image carries it in.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use flate2::Compression;
+use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
 use super::Channels;
@@ -12,6 +13,8 @@ use super::exif::Exif;
 /// few megabytes.
 pub(super) const MAX_METADATA_BYTES: u64 = 32 << 20;
 const PIECE_OVERHEAD_BYTES: u64 = 64;
+/// Of a compressed text so much is looked at.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// Names that are told, at most.
 const MAX_NAMES: usize = 16;
 /// The keyword of XMP in a text chunk (XMP specification, part 3, 1.1.5).
@@ -153,7 +156,10 @@ impl Metadata {
     /// Takes over a text chunk as it is.
     pub(super) fn keep_text(&mut self, kind: [u8; 4], data: Vec<u8>, place: Place) {
         if kind == *b"iTXt" && data.starts_with(XMP_KEYWORD) {
-            self.note_location_in_xmp(&data);
+            match compressed_text(&data) {
+                Some(packet) => self.note_location_in_xmp(&packet),
+                None => self.note_location_in_xmp(&data),
+            }
         }
         self.keep(kind, data, place, Purpose::Description);
     }
@@ -197,6 +203,24 @@ impl Metadata {
     pub(super) fn tells_location(&self) -> bool {
         self.tells_location
     }
+}
+
+/// The text of an international text chunk, if it is compressed (11.3.3.4): keyword, flag, method, language, translated keyword,
+/// zlib. No more of it than is looked at.
+fn compressed_text(data: &[u8]) -> Option<Vec<u8>> {
+    let after_keyword = split_at_nul(data)?;
+    let (&[1, 0], described) = after_keyword.split_first_chunk()? else { return None };
+    let zlib = split_at_nul(split_at_nul(described)?)?;
+    let mut text = Vec::new();
+    // What can be read of a damaged one counts too.
+    let _ = ZlibDecoder::new(zlib).take(MAX_TEXT_BYTES).read_to_end(&mut text);
+    Some(text)
+}
+
+/// What follows the first zero byte.
+fn split_at_nul(data: &[u8]) -> Option<&[u8]> {
+    let at = data.iter().position(|&byte| byte == 0)?;
+    data.get(at + 1..)
 }
 
 /// What holding a piece of metadata takes.

@@ -12,6 +12,7 @@ mod png;
 mod sniff;
 mod source;
 
+pub(crate) use codecs::is_jpeg_in_tiff;
 pub use cover::Cover;
 pub use error::ImageError;
 pub use info::{Channels, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth};

@@ -46,7 +46,7 @@ pub(crate) fn sniff(file: &[u8]) -> Sniffed {
     }
     match file {
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(file),
-        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => iso_media(brand),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => iso_media(file),
         _ => OTHERS
             .iter()
             .find(|(magic, ..)| file.starts_with(magic))
@@ -54,12 +54,21 @@ pub(crate) fn sniff(file: &[u8]) -> Sniffed {
     }
 }
 
-/// By the brand in its file type box (ISO/IEC 14496-12, 4.3).
-fn iso_media(brand: &[u8]) -> Sniffed {
-    let (name, lossy) = match brand.get(..4) {
-        Some(b"avif" | b"avis") => ("AVIF", true),
-        Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => ("HEIC", true),
-        _ => ("a video file", false),
+/// By the brands in its file type box (ISO/IEC 14496-12, 4.3): the major one, a version, compatible ones. HEIC and AVIF share a
+/// structure, and some writers name only that one first.
+fn iso_media(file: &[u8]) -> Sniffed {
+    const HEIC: [&[u8; 4]; 8] = [b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"];
+    let box_len = file.first_chunk::<4>().map_or(0, |len| u32::from_be_bytes(*len) as usize);
+    let brands = file.get(8..box_len.clamp(12, 256).min(file.len())).unwrap_or_default();
+    let has = |wanted: &[&[u8; 4]]| {
+        brands.chunks_exact(4).any(|brand| wanted.iter().any(|wanted| brand == *wanted))
+    };
+    let (name, lossy) = if has(&[b"avif", b"avis"]) {
+        ("AVIF", true)
+    } else if has(&HEIC) {
+        ("HEIC", true)
+    } else {
+        ("a video file", false)
     };
     Sniffed::Other { name, lossy }
 }
