@@ -90,6 +90,26 @@ impl Layout {
     }
 }
 
+/// Rows from the top that carry `header` at one bit per sample and `rest_len_bytes` at `bits`, or all rows if
+/// they do not suffice.
+pub(crate) fn carrying_rows(cover: &Cover, rest_len_bytes: usize, bits: BitsPerSample) -> usize {
+    let needed = HEADER_SAMPLES as usize + (rest_len_bytes * 8).div_ceil(usize::from(bits.as_u8()));
+    let layout = Layout::of(&cover.info());
+    let in_pixel = cover.channels().colour_count();
+    if !layout.has_alpha() {
+        return needed.div_ceil(cover.width() as usize * in_pixel).min(cover.height() as usize);
+    }
+    let mut carried = 0;
+    let rows = cover.samples().chunks_exact(cover.info().row_len_bytes());
+    rows.take_while(|row| {
+        let is_needed = carried < needed;
+        carried +=
+            row.chunks_exact(layout.pixel_len).filter(|pixel| layout.is_visible(pixel)).count() * in_pixel;
+        is_needed
+    })
+    .count()
+}
+
 /// Writes a container into the rows of an image, from the top, as they come.
 pub(crate) struct SampleWriter<'a> {
     layout: Layout,

@@ -3,7 +3,7 @@
 use crate::bits::BitsPerSample;
 use crate::carrier::{Capacity, SampleWriter};
 use crate::container::{self, ContainerError, Content, HEADER_LEN_BYTES, Packed};
-use crate::extract::{ExtractError, read_back};
+use crate::extract::{ExtractError, Extracted, read_back};
 use crate::image::{Cover, MetadataPolicy, encode_png};
 use crate::limits::Limits;
 use crate::note::Note;
@@ -96,29 +96,25 @@ pub fn embed(
     limits: &Limits,
 ) -> Result<Embedded, EmbedError> {
     let capacity = Capacity::of(cover);
-    let available_bytes = capacity.secret_bytes(options.bits);
     let mut notes = vec![Note::NotHiddenFromAnalysis];
-    if !capacity.holds_a_header() {
-        return Err(EmbedError::CoverTooSmall);
-    }
-    let packed = pack_to_fit(secret, options, available_bytes, limits, &mut notes)?;
+    let packed = pack_to_fit(capacity, secret, options, limits, &mut notes)?;
 
     let mut writer = SampleWriter::new(&cover.info(), &packed.header, &packed.rest, options.bits);
     let png = encode_png(cover, options.metadata, &limits.watch, |rows| writer.write(rows))?;
     let mse = writer.squared_error() as f64 / capacity.carrying_samples() as f64;
-    verify(&png, secret, limits)?;
+    verify(read_back(&png, limits), secret)?;
 
     notes.extend(notes_on_cover(cover, options.metadata));
     Ok(Embedded {
         png,
-        capacity_bytes: available_bytes,
+        capacity_bytes: capacity.secret_bytes(options.bits),
         payload_bytes: (HEADER_LEN_BYTES + packed.rest.len()) as u64,
         psnr_db: quality::psnr_db_at(mse, cover.depth()),
         notes,
     })
 }
 
-fn notes_on_cover(cover: &Cover, policy: MetadataPolicy) -> Vec<Note> {
+pub(crate) fn notes_on_cover(cover: &Cover, policy: MetadataPolicy) -> Vec<Note> {
     let mut notes = Vec::new();
     if cover.is_first_frame() {
         notes.push(Note::FirstFrameOnly);
@@ -135,13 +131,17 @@ fn notes_on_cover(cover: &Cover, policy: MetadataPolicy) -> Vec<Note> {
 }
 
 /// The container, without the secret's name where only that makes it fit.
-fn pack_to_fit(
+pub(crate) fn pack_to_fit(
+    capacity: Capacity,
     secret: &Secret<'_>,
     options: &EmbedOptions,
-    available_bytes: u64,
     limits: &Limits,
     notes: &mut Vec<Note>,
 ) -> Result<Packed, EmbedError> {
+    if !capacity.holds_a_header() {
+        return Err(EmbedError::CoverTooSmall);
+    }
+    let available_bytes = capacity.secret_bytes(options.bits);
     let content = Content::new(secret.bytes, options.compress, available_bytes, limits)?;
     let packed = container::pack(&content, secret, options.bits, true);
     if packed.rest.len() as u64 <= available_bytes {
@@ -158,8 +158,9 @@ fn pack_to_fit(
     Ok(nameless)
 }
 
-fn verify(png: &[u8], secret: &Secret<'_>, limits: &Limits) -> Result<(), EmbedError> {
-    match read_back(png, limits) {
+/// Whether what was read back is what was given.
+pub(crate) fn verify(found: Result<Extracted, ExtractError>, secret: &Secret<'_>) -> Result<(), EmbedError> {
+    match found {
         Ok(found) if found.secret == secret.bytes && found.mark == secret.mark => Ok(()),
         Ok(_) => Err(EmbedError::NotVerified { source: None }),
         Err(error) if error.code() == Stopped::CODE => Err(Stopped.into()),

@@ -169,6 +169,15 @@ pub(crate) fn read_back(file: &[u8], limits: &Limits) -> Result<Extracted, Extra
     read_payload(&mut SampleReader::new(Rows::open(file, &info, limits)?), limits)
 }
 
+/// As [`read_back`], from the beginning of a PNG whose header is known.
+pub(crate) fn read_back_rows(
+    head: &[u8],
+    info: &ImageInfo,
+    limits: &Limits,
+) -> Result<Extracted, ExtractError> {
+    read_payload(&mut SampleReader::new(Rows::open(head, info, limits)?), limits)
+}
+
 /// What the image is, if it can still carry anything.
 fn examine(file: &[u8], limits: &Limits) -> Result<ImageInfo, ExtractError> {
     let lossy = |format| ExtractError::Reencoded(Reencoding::Lossy { format });

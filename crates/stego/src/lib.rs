@@ -39,6 +39,7 @@ mod note;
 mod quality;
 mod rows;
 mod secret;
+mod splice;
 mod synth;
 mod watch;
 
@@ -52,5 +53,6 @@ pub use limits::Limits;
 pub use note::Note;
 pub use quality::{Incomparable, Quality, difference_image, mse, psnr_db, ssim};
 pub use secret::{FileName, MarkId, MediaType, Secret};
+pub use splice::{PreparedCover, Spliced, embed_prepared};
 pub use synth::DATASET_LEN;
 pub use watch::{Progress, Stage, Stopped, Watch};

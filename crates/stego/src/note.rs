@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Note {
     /// Embedded: what the open sequential mode does not do.
     NotHiddenFromAnalysis,
+    /// Embedded: the file was put together from parts, which shows.
+    ShowsItsMaker,
     /// Embedded: the secret fits, its name did not.
     NameLeftOut,
     /// Embedded: the cover's file held metadata that the stego image does not have.
@@ -27,6 +29,9 @@ impl fmt::Display for Note {
             Self::NotHiddenFromAnalysis => f.write_str(
                 "mode sequential is open: anyone with this image can extract the secret, and statistical \
                  analysis can tell that it carries one",
+            ),
+            Self::ShowsItsMaker => f.write_str(
+                "the structure of the file shows which program made it: it is put together from parts that were there",
             ),
             Self::NameLeftOut => f.write_str(
                 "the secret fills the image, so its file name (and a media type without a code) was left out",

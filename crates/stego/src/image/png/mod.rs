@@ -2,6 +2,7 @@
 
 mod chunks;
 mod encode;
+mod frame;
 mod rows;
 
 use std::io::ErrorKind;
@@ -13,6 +14,7 @@ use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth};
 use crate::limits::Limits;
 use chunks::chunks_before_pixels;
 pub(crate) use encode::encode;
+pub(crate) use frame::PngFrame;
 pub(crate) use rows::PngRows;
 
 pub(super) const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";

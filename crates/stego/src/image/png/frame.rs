@@ -1,0 +1,52 @@
+//! What stands around the pixels of a PNG that is written in parts.
+
+use super::super::metadata::Place;
+use super::{SIGNATURE, Stored};
+use crate::image::{Channels, Cover, MetadataPolicy};
+
+/// The bytes before and after the chunks with pixels.
+#[derive(Debug)]
+pub(crate) struct PngFrame {
+    /// Signature, IHDR and the chunks before the pixels.
+    pub(crate) prefix: Vec<u8>,
+    /// The chunks after the pixels, and IEND.
+    pub(crate) suffix: Vec<u8>,
+}
+
+impl PngFrame {
+    /// For a PNG of `cover` that is not interlaced.
+    pub(crate) fn of(cover: &Cover, policy: MetadataPolicy) -> Self {
+        let colour = match cover.channels {
+            Channels::Grey => Stored::GREY,
+            Channels::GreyAlpha => Stored::GREY_ALPHA,
+            Channels::Rgb => Stored::RGB,
+            Channels::Rgba => Stored::RGBA,
+        };
+        let size = [cover.width.to_be_bytes(), cover.height.to_be_bytes()].concat();
+        let mut prefix = SIGNATURE.to_vec();
+        append_chunk(&mut prefix, *b"IHDR", &[&size[..], &[cover.depth.bits(), colour, 0, 0, 0]].concat());
+        let mut suffix = Vec::new();
+        let strips = policy == MetadataPolicy::Strip;
+        for (place, file) in [(Place::Before, &mut prefix), (Place::After, &mut suffix)] {
+            for (kind, data) in cover.metadata.chunks(place, strips) {
+                append_chunk(file, *kind, data);
+            }
+        }
+        append_chunk(&mut suffix, *b"IEND", &[]);
+        Self { prefix, suffix }
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.prefix.len() + self.suffix.len()
+    }
+}
+
+fn append_chunk(file: &mut Vec<u8>, kind: [u8; 4], data: &[u8]) {
+    file.extend_from_slice(&(data.len() as u32).to_be_bytes());
+    let start = file.len();
+    file.extend_from_slice(&kind);
+    file.extend_from_slice(data);
+    let crc = crc32fast::hash(&file[start..]);
+    file.extend_from_slice(&crc.to_be_bytes());
+}
