@@ -6,6 +6,7 @@ use crate::bits::BitsPerSample;
 use crate::container::HEADER_LEN_BYTES;
 use crate::image::{Cover, ImageError, ImageInfo};
 use crate::rows::Rows;
+use crate::words;
 
 /// Samples that the container's header takes, at one bit each.
 const HEADER_SAMPLES: u64 = HEADER_LEN_BYTES as u64 * 8;
@@ -135,8 +136,9 @@ impl<'a> SampleWriter<'a> {
             let mut carrying = self.layout.carrying_mut(rows);
             self.squared_error += self.header.put(&mut carrying) + self.rest.put(&mut carrying);
         } else {
-            let mut carrying = rows.iter_mut();
-            self.squared_error += self.header.put(&mut carrying) + self.rest.put(&mut carrying);
+            let (written, in_header) = self.header.put_in_row(rows);
+            let (_, in_rest) = self.rest.put_in_row(&mut rows[written..]);
+            self.squared_error += in_header + in_rest;
         }
         !(self.header.is_empty() && self.rest.is_empty())
     }
@@ -182,6 +184,28 @@ impl<'a> Feed<'a> {
         }
         self.held -= self.width;
         Some(((self.waiting >> self.held) as u8 & mask, mask))
+    }
+
+    /// As [`Feed::put`] into all of `samples`, whole words where it can be. How many samples were written, and the squares of the
+    /// changes, added up.
+    fn put_in_row(&mut self, samples: &mut [u8]) -> (usize, u64) {
+        let (mut written, mut squared_error) = (0, 0);
+        // Until a sample begins with the first bit of a byte.
+        while self.held > 0 && written < samples.len() {
+            squared_error += self.put(&mut samples[written..=written].iter_mut());
+            written += 1;
+        }
+        if self.held == 0 {
+            let width = self.width as usize;
+            let (groups, squares) = words::write(width, self.bytes.as_slice(), &mut samples[written..]);
+            self.bytes = self.bytes.as_slice()[groups * width..].iter();
+            written += groups * words::SAMPLES;
+            squared_error += squares;
+        }
+        let len = samples.len();
+        let mut rest = samples[written..].iter_mut();
+        squared_error += self.put(&mut rest);
+        (len - rest.len(), squared_error)
     }
 
     /// Writes into samples until they or the bits end. The squares of the changes, added up.
@@ -261,6 +285,18 @@ impl<'a> SampleReader<'a> {
         let (mut waiting, mut held) = (0_u32, 0);
         while bytes.len() < len {
             self.refill()?;
+            if held == 0 {
+                let start = bytes.len();
+                // No more than this row holds, so that a length that was forged costs nothing.
+                let room = (len - start).min(self.row.len());
+                bytes.resize(start + room, 0);
+                let groups = words::read(width as usize, &self.row[self.read..], &mut bytes[start..]);
+                self.read += groups * words::SAMPLES;
+                bytes.truncate(start + groups * width as usize);
+                if bytes.len() == len {
+                    break;
+                }
+            }
             for &sample in &self.row[self.read..] {
                 self.read += 1;
                 waiting = waiting << width | u32::from(sample & mask);
@@ -358,6 +394,26 @@ mod tests {
         let mut writer = SampleWriter::new(&cover.info(), &[], &[0xF0], BitsPerSample::MAX);
         assert!(!writer.write(&mut samples));
         assert_eq!(samples, [1, 0xF, 1, 0, 2, 0, 0, 0, 3, 0, 0, 1]);
+    }
+
+    /// Word by word and sample by sample, for rows of every length modulo a word.
+    #[test]
+    fn words_are_written_as_samples_are() {
+        let bytes: Vec<u8> = (0..600_u32).map(|i| (i * i * 31 >> 3) as u8).collect();
+        for bits in BitsPerSample::all() {
+            for row_len in 1..40 {
+                let mut by_words: Vec<u8> = (0..2000_u32).map(|i| (i * 77) as u8).collect();
+                let mut by_samples = by_words.clone();
+                let mut feed = Feed::new(&bytes, bits);
+                let squares: u64 = by_words.chunks_mut(row_len).map(|row| feed.put_in_row(row).1).sum();
+                assert_eq!(
+                    squares,
+                    Feed::new(&bytes, bits).put(&mut by_samples.iter_mut()),
+                    "{bits:?}, {row_len}"
+                );
+                assert_eq!(by_words, by_samples, "{bits:?}, rows of {row_len}");
+            }
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ mod secret;
 mod splice;
 mod synth;
 mod watch;
+mod words;
 
 pub use bits::BitsPerSample;
 pub use carrier::Capacity;
