@@ -8,44 +8,91 @@ use flate2::write::DeflateEncoder;
 
 use crate::watch::{Stage, Stopped, Watch};
 
-/// Secrets longer than this are judged by a sample before all of them is compressed.
-const SAMPLE_FROM_LEN_BYTES: usize = 128 << 10;
+/// Secrets shorter than this are compressed without looking at them first.
+const JUDGED_FROM_LEN_BYTES: usize = 1 << 10;
+/// Secrets longer than this are judged by a sample.
+const SAMPLE_FROM_LEN_BYTES: usize = 32 << 10;
 const SAMPLE_SLICES: usize = 4;
 const SAMPLE_SLICE_LEN_BYTES: usize = 8 << 10;
 /// What is deflated or inflated between two looks at the watch.
 const SLICE_LEN_BYTES: usize = 256 << 10;
-/// A sample that does not lose a fiftieth is taken for incompressible (media files, archives, ciphertext).
-const WORTHWHILE: (usize, usize) = (49, 50);
+/// What would not lose a fiftieth is not compressed (media files, archives, ciphertext).
+const WORTHWHILE: f64 = 1.0 / 50.0;
 
-/// `secret` deflated, or `None` where that would not make it shorter. A long secret is judged by a sample first;
-/// one that is longer than `fits_bytes` is not, since then every byte counts.
+/// `secret` deflated, or `None` where that would not make it shorter. It is judged first, which costs a tenth; one that is
+/// longer than `fits_bytes` is not, since then every byte counts.
 pub(super) fn deflated_if_shorter(
     secret: &[u8],
     fits_bytes: u64,
     watch: &Watch,
 ) -> Result<Option<Vec<u8>>, Stopped> {
-    if secret.len() as u64 <= fits_bytes && skipped_on_sample(secret) {
+    if secret.len() as u64 <= fits_bytes && !is_worthwhile(secret) {
         return Ok(None);
     }
     let deflated = deflate(secret, Compression::default(), watch)?;
     Ok((deflated.len() < secret.len()).then_some(deflated))
 }
 
-fn skipped_on_sample(secret: &[u8]) -> bool {
-    secret.len() > SAMPLE_FROM_LEN_BYTES && !sample_compresses(secret)
+fn is_worthwhile(secret: &[u8]) -> bool {
+    if secret.len() < JUDGED_FROM_LEN_BYTES {
+        return true;
+    }
+    if secret.len() <= SAMPLE_FROM_LEN_BYTES {
+        return may_compress(secret);
+    }
+    // Slices spread evenly over the inside. The ends do not count: files often start or end with a little text and are
+    // compressed data in between.
+    let step = (secret.len() - SAMPLE_SLICE_LEN_BYTES) / (SAMPLE_SLICES + 1);
+    (1..=SAMPLE_SLICES).any(|i| may_compress(&secret[i * step..i * step + SAMPLE_SLICE_LEN_BYTES]))
 }
 
-/// Whether slices spread evenly over the inside of `secret` get shorter. The ends do not count: files often
-/// start or end with a little text and are compressed data in between.
-fn sample_compresses(secret: &[u8]) -> bool {
-    let step = (secret.len() - SAMPLE_SLICE_LEN_BYTES) / (SAMPLE_SLICES + 1);
-    let sample: Vec<u8> = (1..=SAMPLE_SLICES)
-        .flat_map(|i| &secret[i * step..i * step + SAMPLE_SLICE_LEN_BYTES])
-        .copied()
-        .collect();
-    let deflated_len =
-        deflate(&sample, Compression::fast(), &Watch::default()).map_or(0, |deflated| deflated.len());
-    deflated_len * WORTHWHILE.1 < sample.len() * WORTHWHILE.0
+/// Whether either of the two things that deflate makes use of is there: bytes of different frequency, and strings that come again.
+fn may_compress(bytes: &[u8]) -> bool {
+    let saved_by_frequency = 1.0 - entropy_bits(bytes) / 8.0;
+    saved_by_frequency > WORTHWHILE || repeated(bytes) as f64 > bytes.len() as f64 * WORTHWHILE
+}
+
+/// The entropy of a byte by the frequencies in `bytes`, with the correction for few samples of Miller and Madow (1955).
+fn entropy_bits(bytes: &[u8]) -> f64 {
+    // Four tables, so that equal bytes in a row do not wait for each other.
+    let mut counts = [[0_u32; 256]; 4];
+    let (quads, rest) = bytes.as_chunks::<4>();
+    for quad in quads {
+        for (counts, &byte) in counts.iter_mut().zip(quad) {
+            counts[usize::from(byte)] += 1;
+        }
+    }
+    for &byte in rest {
+        counts[0][usize::from(byte)] += 1;
+    }
+    let total = bytes.len() as f64;
+    let (mut sum, mut seen) = (0.0, 0.0);
+    for byte in 0..256 {
+        let count = f64::from(counts.iter().map(|counts| counts[byte]).sum::<u32>());
+        if count > 0.0 {
+            sum += count * count.log2();
+            seen += 1.0;
+        }
+    }
+    total.log2() - sum / total + (seen - 1.0) / (2.0 * total * std::f64::consts::LN_2)
+}
+
+/// Bytes that lie in strings of four and more that came before, counted roughly: strings are entered at every fourth place and
+/// looked for at every place.
+fn repeated(bytes: &[u8]) -> usize {
+    const SLOTS_LOG2: u32 = 12;
+    let mut slots = [0_u32; 1 << SLOTS_LOG2];
+    let mut repeated = 0;
+    for (at, window) in bytes.windows(4).enumerate() {
+        let word = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
+        let slot = &mut slots[(word.wrapping_mul(0x9E37_79B1) >> (32 - SLOTS_LOG2)) as usize];
+        // An empty slot holds the word 0, and a run of zeros is a repetition.
+        repeated += usize::from(*slot == word);
+        if at % 4 == 0 {
+            *slot = word;
+        }
+    }
+    repeated
 }
 
 fn deflate(bytes: &[u8], level: Compression, watch: &Watch) -> Result<Vec<u8>, Stopped> {
@@ -129,15 +176,37 @@ mod tests {
     fn incompressible_secrets_are_skipped_on_a_sample() {
         let mut archive_with_text_header = b"plain text ".repeat(500);
         archive_with_text_header.extend(noise(2 << 20));
-        assert!(skipped_on_sample(&archive_with_text_header[..]));
-        assert!(!skipped_on_sample(&b"plain text ".repeat(100_000)));
+        assert!(!is_worthwhile(&archive_with_text_header[..]));
+        assert!(is_worthwhile(&b"plain text ".repeat(100_000)));
+    }
+
+    /// What the judgement says is what deflate does.
+    #[test]
+    fn secrets_are_judged_as_deflate_would() {
+        let check = |name: &str, secret: &[u8]| {
+            let deflated = deflate(secret, Compression::default(), &Watch::default()).unwrap();
+            let saves = deflated.len() as f64 <= secret.len() as f64 * (1.0 - WORTHWHILE);
+            assert_eq!(is_worthwhile(secret), saves, "{name}: {} of {}", deflated.len(), secret.len());
+        };
+        for len in [1 << 10, 3000, 10 << 10, 32 << 10, 100 << 10] {
+            check("noise", &noise(len));
+            check("zeros", &vec![0; len]);
+            check("text", &b"all work and no play ".repeat(len / 20));
+            let seven_bits: Vec<u8> = noise(len).iter().map(|byte| byte & 0x7F).collect();
+            check("seven bits", &seven_bits);
+            let half_again = [noise(len / 2), noise(len / 2)].concat();
+            // Deflate looks back 32 KiB, and so does a sample of 8 KiB by far less.
+            if len <= 32 << 10 {
+                check("noise that comes again", &half_again);
+            }
+        }
     }
 
     #[test]
     fn a_secret_that_only_fits_deflated_is_not_judged_by_a_sample() {
         let mut secret = noise(300_000);
         secret[..4000].fill(b' ');
-        assert!(skipped_on_sample(&secret));
+        assert!(!is_worthwhile(&secret));
         assert_eq!(deflated(&secret, 300_000), None);
         assert!(deflated(&secret, 299_999).unwrap().len() < 299_999);
     }
