@@ -9,8 +9,8 @@ use crate::container::{
     self, ContainerError, ContainerVersion, HEADER_LEN_BYTES, Header, LEGACY_HEADER_LEN_BYTES, LegacyHeader,
 };
 use crate::image::{
-    Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, Sniffed, exif_pixels, is_jpeg_in_tiff, probe,
-    sniff, tells_of_screenshot,
+    Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, Sniffed, exif_pixels, is_jpeg_in_tiff,
+    is_png_whole, probe, sniff, tells_of_screenshot,
 };
 use crate::limits::Limits;
 use crate::note::Note;
@@ -113,24 +113,44 @@ impl ExtractError {
     }
 }
 
-/// Finds what an image carries in the open modes: in a PNG, or in a file of another format that keeps samples as they are.
-/// All of the file is read and all of its checksums are checked; where that fails below the rows with the payload, which has
-/// a digest of its own, a note says so.
+/// Finds what an image carries in the open modes: in a PNG, or in a file of another format that keeps samples as they are. Of a
+/// PNG no more rows are read than carry something, so the cost is that of the payload, whose digest is checked. What
+/// follows is only looked at for its end.
 pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
-    let info = examine(file, limits)?;
-    let mut reader = SampleReader::new(Rows::open(file, &info, limits)?);
+    let info = examine_header(file, limits)?;
+    find(file, &info, limits, |_| {
+        let is_cut_off = info.format == ImageFormat::Png && !is_png_whole(file);
+        Ok(is_cut_off.then_some(Note::CutOffBelowPayload))
+    })
+}
+
+/// As [`extract`], but all of the file is read and all of its checksums are checked. Where that fails below the rows with the
+/// payload, a note says so.
+pub fn examine(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
+    let info = examine_header(file, limits)?;
+    find(file, &info, limits, |rows| match rows.drain() {
+        Ok(()) => Ok(None),
+        Err(ImageError::Truncated { .. }) => Ok(Some(Note::CutOffBelowPayload)),
+        Err(ImageError::Damaged { .. }) => Ok(Some(Note::DamagedBelowPayload)),
+        Err(error) => Err(error),
+    })
+}
+
+/// Finds the payload; `look_on` sees to what follows it.
+fn find(
+    file: &[u8],
+    info: &ImageInfo,
+    limits: &Limits,
+    look_on: impl FnOnce(Rows<'_>) -> Result<Option<Note>, ImageError>,
+) -> Result<Extracted, ExtractError> {
+    let mut reader = SampleReader::new(Rows::open(file, info, limits)?);
     match read_payload(&mut reader, limits) {
         Ok(mut extracted) => {
-            match reader.into_rows().drain() {
-                Ok(()) => {}
-                Err(ImageError::Truncated { .. }) => extracted.notes.push(Note::CutOffBelowPayload),
-                Err(ImageError::Damaged { .. }) => extracted.notes.push(Note::DamagedBelowPayload),
-                Err(error) => return Err(error.into()),
-            }
+            extracted.notes.extend(look_on(reader.into_rows())?);
             Ok(extracted)
         }
         Err(ExtractError::Container(ContainerError::NoPayload)) => {
-            Err(match saved_anew(file, &info, reader.into_rows())? {
+            Err(match saved_anew(file, info, reader.into_rows())? {
                 Some(how) => ExtractError::Reencoded(how),
                 None => ContainerError::NoPayload.into(),
             })
@@ -144,7 +164,7 @@ pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> 
 /// length of the secret: then it is as long as `limits` allow. Of an image whose first row can only be had with all of it, both are
 /// the most that is possible.
 pub fn claimed_lengths_bytes(file: &[u8], limits: &Limits) -> Result<(u64, u64), ExtractError> {
-    let info = examine(file, limits)?;
+    let info = examine_header(file, limits)?;
     if !info.is_streamed() {
         let carried = limits.max_secret_bytes.min(carried_bits(&info, BitsPerSample::MAX) / 8);
         return Ok((carried, limits.max_secret_bytes.min(carried.saturating_mul(MAX_INFLATION))));
@@ -165,7 +185,7 @@ pub fn claimed_lengths_bytes(file: &[u8], limits: &Limits) -> Result<(u64, u64),
 
 /// As [`extract`], but reads no further than the payload goes.
 pub(crate) fn read_back(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
-    let info = examine(file, limits)?;
+    let info = examine_header(file, limits)?;
     read_payload(&mut SampleReader::new(Rows::open(file, &info, limits)?), limits)
 }
 
@@ -179,7 +199,7 @@ pub(crate) fn read_back_rows(
 }
 
 /// What the image is, if it can still carry anything.
-fn examine(file: &[u8], limits: &Limits) -> Result<ImageInfo, ExtractError> {
+fn examine_header(file: &[u8], limits: &Limits) -> Result<ImageInfo, ExtractError> {
     let lossy = |format| ExtractError::Reencoded(Reencoding::Lossy { format });
     match sniff(file) {
         Sniffed::Format(format) if format.is_lossy() => return Err(lossy(format.to_string())),

@@ -146,6 +146,21 @@ pub(super) fn decode(
     Ok((samples, chunks::surviving(file, stored(file).0)))
 }
 
+/// Whether the chunks of a file lead to its end. Their checksums do not count here.
+pub(crate) fn is_whole(file: &[u8]) -> bool {
+    let mut rest = file.get(SIGNATURE.len()..).unwrap_or_default();
+    while let Some((header, data)) = rest.split_first_chunk::<8>() {
+        let [l0, l1, l2, l3, kind @ ..] = *header;
+        let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+        let Some(after) = len.checked_add(4).and_then(|len| data.get(len..)) else { return false };
+        if kind == *b"IEND" {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
 /// The image's size as its EXIF block gives it.
 pub(crate) fn exif_pixels(file: &[u8]) -> Option<(u32, u32)> {
     let block = chunks::chunks(file).find(|(kind, _)| kind == b"eXIf")?.1;
