@@ -36,7 +36,7 @@ fn look(file: &[u8], limits: &Limits, findings: &mut Findings, lines: &mut Lines
     let info = probe(file, limits).inspect_err(|error| tell_unread(error, findings, lines))?;
     tell_image(&info, findings, lines);
     tell_metadata(Cover::decode(file, limits).ok().as_ref(), findings, lines);
-    let found = stego::extract(file, limits)?;
+    let found = stego::examine(file, limits)?;
     tell_payload(&found, findings, lines);
     Ok(())
 }
