@@ -399,7 +399,7 @@ mod tests {
     /// Word by word and sample by sample, for rows of every length modulo a word.
     #[test]
     fn words_are_written_as_samples_are() {
-        let bytes: Vec<u8> = (0..600_u32).map(|i| (i * i * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..600_u32).map(|i| ((i * i * 31) >> 3) as u8).collect();
         for bits in BitsPerSample::all() {
             for row_len in 1..40 {
                 let mut by_words: Vec<u8> = (0..2000_u32).map(|i| (i * 77) as u8).collect();

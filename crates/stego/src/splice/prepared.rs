@@ -40,8 +40,18 @@ impl PreparedCover {
     /// Filters and deflates `cover`, on all threads of the current thread pool. `policy` says what becomes of its metadata in every
     /// stego image made with it.
     pub fn new(cover: Cover, policy: MetadataPolicy, watch: &Watch) -> Result<Self, Stopped> {
-        let row_len = cover.info().row_len_bytes();
-        let rows_in_segment = (SEGMENT_LEN_BYTES / row_len).max(1);
+        let rows_in_segment = SEGMENT_LEN_BYTES / cover.info().row_len_bytes();
+        Self::in_segments(cover, policy, rows_in_segment, watch)
+    }
+
+    /// As [`PreparedCover::new`], in segments of this many rows, at least one. Short ones make embeds cheaper and the file larger.
+    pub fn in_segments(
+        cover: Cover,
+        policy: MetadataPolicy,
+        rows_in_segment: usize,
+        watch: &Watch,
+    ) -> Result<Self, Stopped> {
+        let rows_in_segment = rows_in_segment.max(1);
         let count = (cover.height() as usize).div_ceil(rows_in_segment);
         let made: Vec<(Vec<u8>, Adler)> = (0..count)
             .into_par_iter()
