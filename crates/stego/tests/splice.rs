@@ -147,8 +147,12 @@ fn a_row_that_is_longer_than_a_stored_block() {
 /// A small payload leaves most of the file as it is, whatever the image's size.
 #[test]
 fn the_head_is_as_long_as_the_payload_needs() {
-    let prepared =
-        PreparedCover::new(Cover::dataset(0).unwrap(), MetadataPolicy::Keep, &Watch::default()).unwrap();
+    let prepared = PreparedCover::new(
+        cover(1920, 1080, Channels::Rgb, SampleDepth::Eight),
+        MetadataPolicy::Keep,
+        &Watch::default(),
+    )
+    .unwrap();
     let spliced = check(&prepared, &testkit::noise(3, 10 << 10), BitsPerSample::ONE).unwrap();
     // 82,144 samples in 15 rows of 1920; the row below is written anew too.
     assert!(spliced.head.len() < 17 * 1920 * 3, "{}", spliced.head.len());
