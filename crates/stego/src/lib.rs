@@ -54,6 +54,6 @@ pub use limits::Limits;
 pub use note::Note;
 pub use quality::{Incomparable, Quality, difference_image, mse, psnr_db, ssim};
 pub use secret::{FileName, MarkId, MediaType, Secret};
-pub use splice::{PreparedCover, Spliced, embed_prepared};
+pub use splice::{Container, PreparedCover, Spliced, embed_prepared, splice};
 pub use synth::DATASET_LEN;
 pub use watch::{Progress, Stage, Stopped, Watch};

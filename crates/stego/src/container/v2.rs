@@ -40,6 +40,7 @@ pub(crate) struct Header {
 }
 
 /// A container ready to be carried.
+#[derive(Debug)]
 pub(crate) struct Packed {
     /// Carried at one bit per sample.
     pub(crate) header: [u8; HEADER_LEN_BYTES],

@@ -5,9 +5,9 @@ use flate2::Compression;
 use super::adler::Adler;
 use super::deflate::Deflater;
 use super::filter::{Filter, RowFilter};
-use super::prepared::{PreparedCover, finish_chunk};
+use super::prepared::{PreparedCover, ZLIB_HEADER, append_idat, finish_chunk};
 use crate::bits::BitsPerSample;
-use crate::carrier::{SampleWriter, carrying_rows};
+use crate::carrier::{Capacity, SampleWriter, carrying_rows};
 use crate::container::{HEADER_LEN_BYTES, Packed};
 use crate::embed::{self, EmbedError, EmbedOptions};
 use crate::extract::read_back_rows;
@@ -25,8 +25,6 @@ const STORED_SHARE: usize = 16;
 const HEAD_LEVEL: Compression = Compression::new(1);
 /// Deflate's longest stored block.
 const MAX_STORED_LEN: usize = 65_535;
-/// A zlib header without a preset dictionary: 32 KiB window, fastest (RFC 1950, 2.2).
-const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
 /// A stored block without content, not the last one: it changes nothing but the length of the file.
 const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xFF, 0xFF];
 
@@ -70,34 +68,51 @@ pub fn embed_prepared(
     options: &EmbedOptions,
     limits: &Limits,
 ) -> Result<Spliced, EmbedError> {
-    let capacity = prepared.capacity();
-    let mut notes = vec![Note::NotHiddenFromAnalysis, Note::ShowsItsMaker];
-    let packed = embed::pack_to_fit(capacity, secret, options, limits, &mut notes)?;
-    let spliced = splice(prepared, &packed, options.bits, limits)?;
+    let container = Container::pack(secret, options, prepared.capacity(), limits)?;
+    let spliced = splice(prepared, &container, limits)?;
     embed::verify(read_back_rows(&spliced.head, &prepared.cover().info(), limits), secret)?;
-    notes.extend(embed::notes_on_cover(prepared.cover(), prepared.policy()));
-    Ok(Spliced { notes, ..spliced })
+    Ok(spliced)
 }
 
-/// The carrier and the file, of a container that is finished.
-fn splice(
-    prepared: &PreparedCover,
-    packed: &Packed,
+/// A secret in its container, for a carrier of a certain width.
+#[derive(Debug)]
+pub struct Container {
+    packed: Packed,
     bits: BitsPerSample,
+    name_left_out: bool,
+}
+
+impl Container {
+    /// Packs `secret`, compressed where that helps, without its name where only that makes it fit.
+    pub fn pack(
+        secret: &Secret<'_>,
+        options: &EmbedOptions,
+        capacity: Capacity,
+        limits: &Limits,
+    ) -> Result<Self, EmbedError> {
+        let mut notes = Vec::new();
+        let packed = embed::pack_to_fit(capacity, secret, options, limits, &mut notes)?;
+        Ok(Self { packed, bits: options.bits, name_left_out: !notes.is_empty() })
+    }
+}
+
+/// Carries a container that is finished, without reading it back: for measurements. Use [`embed_prepared`].
+pub fn splice(
+    prepared: &PreparedCover,
+    container: &Container,
     limits: &Limits,
 ) -> Result<Spliced, EmbedError> {
+    let Container { packed, bits, name_left_out } = container;
     let cover = prepared.cover();
     let info = cover.info();
-    let mut writer = SampleWriter::new(&info, &packed.header, &packed.rest, bits);
-    let carrying = carrying_rows(cover, packed.rest.len(), bits);
-    let head_rows = prepared.head_rows(carrying);
+    let mut writer = SampleWriter::new(&info, &packed.header, &packed.rest, *bits);
+    let head_rows = prepared.head_rows(carrying_rows(cover, packed.rest.len(), *bits));
     let (tail_start, rest) = prepared.rest(head_rows);
     let is_whole = tail_start == prepared.chunks().len();
 
-    let mut file = Vec::with_capacity(
-        head_rows * (info.row_len_bytes() + 1) * 33 / 32 + prepared.frame().prefix.len() + 1024,
-    );
-    file.extend_from_slice(&prepared.frame().prefix);
+    let prefix = &prepared.frame().prefix;
+    let mut file = Vec::with_capacity(head_rows * (info.row_len_bytes() + 1) * 33 / 32 + prefix.len() + 1024);
+    file.extend_from_slice(prefix);
     let chunk_start = file.len();
     file.extend_from_slice(b"\0\0\0\0IDAT");
     file.extend_from_slice(&ZLIB_HEADER);
@@ -106,22 +121,26 @@ fn splice(
     } else {
         deflate_rows(cover, head_rows, &mut writer, is_whole, limits, &mut file)?
     };
-    align(&mut file, chunk_start, tail_start, is_whole);
+    if !is_whole {
+        align(&mut file, tail_start);
+    }
     finish_chunk(&mut file, chunk_start);
 
-    let mut trailer = b"\0\0\0\0IDAT".to_vec();
-    trailer.extend_from_slice(&adler.followed_by(rest).to_bytes());
-    finish_chunk(&mut trailer, 0);
+    let mut trailer = Vec::with_capacity(16 + prepared.frame().suffix.len());
+    append_idat(&mut trailer, &adler.followed_by(rest).to_bytes());
     trailer.extend_from_slice(&prepared.frame().suffix);
+    let mut notes = vec![Note::NotHiddenFromAnalysis, Note::ShowsItsMaker];
+    notes.extend(name_left_out.then_some(Note::NameLeftOut));
+    notes.extend(embed::notes_on_cover(cover, prepared.policy()));
     let mse = writer.squared_error() as f64 / prepared.capacity().carrying_samples() as f64;
     Ok(Spliced {
         head: file,
         tail_start,
         trailer,
-        capacity_bytes: prepared.capacity().secret_bytes(bits),
+        capacity_bytes: prepared.capacity().secret_bytes(*bits),
         payload_bytes: (HEADER_LEN_BYTES + packed.rest.len()) as u64,
         psnr_db: quality::psnr_db_at(mse, cover.depth()),
-        notes: Vec::new(),
+        notes,
     })
 }
 
@@ -177,12 +196,11 @@ fn deflate_rows(
     Ok(adler)
 }
 
-/// Makes the head as long as base64 needs it: so that the rest, of which base64 is there already, begins at the same place in a group of
-/// three. A head that is the whole image needs no such thing.
-fn align(file: &mut Vec<u8>, chunk_start: usize, tail_start: usize, is_whole: bool) {
+/// Makes the head as long as base64 needs it: so that the rest, of which base64 is there already, begins at the same place in a
+/// group of three.
+fn align(file: &mut Vec<u8>, tail_start: usize) {
     const CRC_LEN: usize = 4;
-    debug_assert!(file.len() >= chunk_start);
-    while !is_whole && (file.len() + CRC_LEN) % 3 != tail_start % 3 {
+    while (file.len() + CRC_LEN) % 3 != tail_start % 3 {
         file.extend_from_slice(&EMPTY_BLOCK);
     }
 }

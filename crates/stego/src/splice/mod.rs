@@ -14,5 +14,5 @@ mod filter;
 mod head;
 mod prepared;
 
-pub use head::{Spliced, embed_prepared};
+pub use head::{Container, Spliced, embed_prepared, splice};
 pub use prepared::PreparedCover;

@@ -7,13 +7,18 @@ use super::adler::Adler;
 use super::deflate::Deflater;
 use super::filter::RowFilter;
 use crate::carrier::Capacity;
-use crate::image::{Cover, MetadataPolicy, PngFrame};
+use crate::embed::EmbedError;
+use crate::extract::ExtractError;
+use crate::image::{Cover, MetadataPolicy, PngFrame, PngRows};
 use crate::watch::{Stage, Stopped, Watch};
 
 /// Bytes of samples in a segment, about: the head of an embed ends with one, and each costs some hundred bytes in the file.
 const SEGMENT_LEN_BYTES: usize = 48 << 10;
 /// For size: it is done once.
 const LEVEL: Compression = Compression::new(7);
+
+/// A zlib header without a preset dictionary: 32 KiB window, fastest (RFC 1950, 2.2).
+pub(super) const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
 
 /// A cover as a PNG in segments, ready for embeds that cost what the payload costs.
 #[derive(Debug)]
@@ -38,8 +43,8 @@ struct Segment {
 
 impl PreparedCover {
     /// Filters and deflates `cover`, on all threads of the current thread pool. `policy` says what becomes of its metadata in every
-    /// stego image made with it.
-    pub fn new(cover: Cover, policy: MetadataPolicy, watch: &Watch) -> Result<Self, Stopped> {
+    /// stego image made with it. What was written is read back.
+    pub fn new(cover: Cover, policy: MetadataPolicy, watch: &Watch) -> Result<Self, EmbedError> {
         let rows_in_segment = SEGMENT_LEN_BYTES / cover.info().row_len_bytes();
         Self::in_segments(cover, policy, rows_in_segment, watch)
     }
@@ -50,7 +55,7 @@ impl PreparedCover {
         policy: MetadataPolicy,
         rows_in_segment: usize,
         watch: &Watch,
-    ) -> Result<Self, Stopped> {
+    ) -> Result<Self, EmbedError> {
         let rows_in_segment = rows_in_segment.max(1);
         let count = (cover.height() as usize).div_ceil(rows_in_segment);
         let made: Vec<(Vec<u8>, Adler)> = (0..count)
@@ -72,7 +77,29 @@ impl PreparedCover {
             segment.rest = rest;
         }
         let frame = PngFrame::of(&cover, policy);
-        Ok(Self { capacity: Capacity::of(&cover), policy, frame, rows_in_segment, chunks, segments, cover })
+        let prepared =
+            Self { capacity: Capacity::of(&cover), policy, frame, rows_in_segment, chunks, segments, cover };
+        prepared.verify(watch)?;
+        Ok(prepared)
+    }
+
+    /// Whether the chunks, as a file, are the cover.
+    fn verify(&self, watch: &Watch) -> Result<(), EmbedError> {
+        let mut file = Vec::with_capacity(self.frame.len_bytes() + self.chunks.len() + 64);
+        file.extend_from_slice(&self.frame.prefix);
+        append_idat(&mut file, &ZLIB_HEADER);
+        file.extend_from_slice(&self.chunks);
+        append_idat(&mut file, &self.rest(0).1.to_bytes());
+        file.extend_from_slice(&self.frame.suffix);
+        let not_verified = |error| EmbedError::NotVerified { source: Some(ExtractError::Image(error)) };
+        let info = self.cover.info();
+        let mut rows = PngRows::open(&file, &info, watch).map_err(not_verified)?;
+        for row in self.cover.samples().chunks_exact(info.row_len_bytes()) {
+            if watch.or_stopped(rows.next_row().map_err(not_verified))? != Some(row) {
+                return Err(EmbedError::NotVerified { source: None });
+            }
+        }
+        rows.drain().map_err(not_verified)
     }
 
     /// The cover.
@@ -144,6 +171,14 @@ fn segment(cover: &Cover, first: usize, rows: usize, is_last: bool) -> (Vec<u8>,
     encoder.finish(is_last, &mut chunk);
     finish_chunk(&mut chunk, 0);
     (chunk, Adler::of(&filtered))
+}
+
+/// Appends an IDAT chunk.
+pub(super) fn append_idat(file: &mut Vec<u8>, data: &[u8]) {
+    let start = file.len();
+    file.extend_from_slice(b"\0\0\0\0IDAT");
+    file.extend_from_slice(data);
+    finish_chunk(file, start);
 }
 
 /// Fills in the length of the chunk that begins at `start` and ends with `file`, and adds its checksum.
