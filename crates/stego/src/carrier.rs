@@ -5,6 +5,7 @@
 use crate::bits::BitsPerSample;
 use crate::container::HEADER_LEN_BYTES;
 use crate::image::{Cover, ImageError, ImageInfo};
+use crate::limits::Limits;
 use crate::rows::Rows;
 use crate::words;
 
@@ -29,6 +30,23 @@ impl Capacity {
             cover.samples().len() / layout.pixel_len
         };
         Self { carrying_samples: visible_pixels as u64 * cover.channels().colour_count() as u64 }
+    }
+
+    /// The capacity of a PNG that is not interlaced: `info` is what [`crate::probe`] gave for `file`. Reads it only where it has
+    /// alpha, and then to its end.
+    pub(crate) fn of_png(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
+        let layout = Layout::of(info);
+        let mut visible_pixels = info.pixels();
+        if layout.has_alpha() {
+            visible_pixels = 0;
+            let mut rows = Rows::open(file, info, limits)?;
+            while let Some(row) = rows.next_row()? {
+                let visible = row.chunks_exact(layout.pixel_len).filter(|pixel| layout.is_visible(pixel));
+                visible_pixels += visible.count() as u64;
+            }
+            rows.drain()?;
+        }
+        Ok(Self { carrying_samples: visible_pixels * info.channels.colour_count() as u64 })
     }
 
     /// Samples that may carry bits.

@@ -119,15 +119,20 @@ pub(crate) fn notes_on_cover(cover: &Cover, policy: MetadataPolicy) -> Vec<Note>
     if cover.is_first_frame() {
         notes.push(Note::FirstFrameOnly);
     }
-    if policy == MetadataPolicy::Keep {
-        if cover.tells_location() {
-            notes.push(Note::LocationKept);
-        }
-        if !cover.dropped_metadata().is_empty() {
-            notes.push(Note::MetadataLeftOut(cover.dropped_metadata().to_vec()));
-        }
-    }
+    notes.extend(notes_on_metadata(cover.tells_location(), cover.dropped_metadata(), policy));
     notes
+}
+
+/// What became of a cover's metadata, of which `dropped` cannot be kept.
+pub(crate) fn notes_on_metadata(
+    tells_location: bool,
+    dropped: &[String],
+    policy: MetadataPolicy,
+) -> impl Iterator<Item = Note> {
+    let keeps = policy == MetadataPolicy::Keep;
+    let location = (keeps && tells_location).then_some(Note::LocationKept);
+    let left_out = (keeps && !dropped.is_empty()).then(|| Note::MetadataLeftOut(dropped.to_vec()));
+    location.into_iter().chain(left_out)
 }
 
 /// The container, without the secret's name where only that makes it fit.

@@ -17,7 +17,8 @@ pub use cover::Cover;
 pub use error::ImageError;
 pub use info::{Channels, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth};
 pub(crate) use png::{
-    PngFrame, PngRows, encode as encode_png, exif_pixels, is_whole as is_png_whole, tells_of_screenshot,
+    PngFrame, PngLayout, PngRows, encode as encode_png, exif_pixels, is_whole as is_png_whole,
+    tells_of_screenshot,
 };
 pub(crate) use sniff::{Sniffed, sniff};
 

@@ -31,6 +31,22 @@ impl Adler {
         Self { sum: (b << 16 | a) as u32, len: self.len + next.len }
     }
 
+    /// The sum as a zlib stream over `len` bytes ends with it.
+    pub(super) fn from_stream(sum: [u8; 4], len: u64) -> Self {
+        Self { sum: u32::from_be_bytes(sum), len }
+    }
+
+    /// That of the bytes that follow `head` in these: the inverse of [`Adler::followed_by`]. `None` if `head` is longer.
+    pub(super) fn after(self, head: Self) -> Option<Self> {
+        let (a, b) = (u64::from(self.sum & 0xFFFF), u64::from(self.sum >> 16));
+        let (a1, b1) = (u64::from(head.sum & 0xFFFF), u64::from(head.sum >> 16));
+        let len = self.len.checked_sub(head.len)?;
+        let ahead = (a1 + MODULUS - 1) % MODULUS;
+        let a2 = (a + 2 * MODULUS - ahead) % MODULUS;
+        let b2 = (b + 2 * MODULUS - b1 % MODULUS + MODULUS - len % MODULUS * ahead % MODULUS) % MODULUS;
+        Some(Self { sum: (b2 << 16 | a2) as u32, len })
+    }
+
     /// As it stands at the end of a zlib stream.
     pub(super) fn to_bytes(self) -> [u8; 4] {
         self.sum.to_be_bytes()
@@ -47,6 +63,7 @@ mod tests {
         for cut in [0, 1, 2, 5551, 65_521, 65_522, 299_999, 300_000] {
             let (head, rest) = bytes.split_at(cut);
             assert_eq!(Adler::of(head).followed_by(Adler::of(rest)), Adler::of(&bytes), "{cut}");
+            assert_eq!(Adler::of(&bytes).after(Adler::of(head)), Some(Adler::of(rest)), "{cut}");
         }
         let many = bytes.chunks(777).fold(Adler::EMPTY, |sum, part| sum.followed_by(Adler::of(part)));
         assert_eq!(many, Adler::of(&bytes));
@@ -55,6 +72,11 @@ mod tests {
             Adler::of(&all_ones[..70_000]).followed_by(Adler::of(&all_ones[70_000..])),
             Adler::of(&all_ones)
         );
+        assert_eq!(
+            Adler::of(&all_ones).after(Adler::of(&all_ones[..70_000])),
+            Some(Adler::of(&all_ones[70_000..]))
+        );
+        assert_eq!(Adler::EMPTY.after(Adler::of(&[1])), None);
         // RFC 1950 gives no vector; this one is widely known.
         assert_eq!(Adler::of(b"Wikipedia").to_bytes(), [0x11, 0xE6, 0x03, 0x98]);
     }

@@ -10,6 +10,13 @@ pub(super) enum Filter {
     Paeth = 4,
 }
 
+impl Filter {
+    /// That of a filtered row whose first byte this is.
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        ALL.get(usize::from(byte)).copied()
+    }
+}
+
 const ALL: [Filter; 5] = [Filter::None, Filter::Sub, Filter::Up, Filter::Average, Filter::Paeth];
 
 /// Filters rows one after the other, choosing for each the filter that makes the sum of absolute differences smallest (12.7),
@@ -43,8 +50,8 @@ impl RowFilter {
     }
 }
 
-/// Filters `row` into `out`, which is as long.
-fn apply(filter: Filter, row: &[u8], above: &[u8], pixel_len: usize, out: &mut [u8]) {
+/// Filters `row` into `out`, which is as long; `above` is the row before it, as long, empty for the first.
+pub(super) fn apply(filter: Filter, row: &[u8], above: &[u8], pixel_len: usize, out: &mut [u8]) {
     let first = pixel_len.min(row.len());
     let left = &row[..row.len() - first];
     match (filter, above.is_empty()) {
@@ -75,6 +82,36 @@ fn apply(filter: Filter, row: &[u8], above: &[u8], pixel_len: usize, out: &mut [
                 out[first..].iter_mut().zip(&row[first..]).zip(neighbours)
             {
                 *out = byte.wrapping_sub(paeth(left, up, corner));
+            }
+        }
+    }
+}
+
+/// Makes a filtered `row` what it was before; `above` is the row before it, as long, empty for the first.
+pub(super) fn undo(filter: Filter, row: &mut [u8], above: &[u8], pixel_len: usize) {
+    let first = pixel_len.min(row.len());
+    match (filter, above.is_empty()) {
+        (Filter::None, _) | (Filter::Up, true) => {}
+        (Filter::Up, false) => {
+            row.iter_mut().zip(above).for_each(|(byte, &above)| *byte = byte.wrapping_add(above));
+        }
+        (Filter::Sub, _) | (Filter::Paeth, true) => {
+            (first..row.len()).for_each(|x| row[x] = row[x].wrapping_add(row[x - first]));
+        }
+        (Filter::Average, true) => {
+            (first..row.len()).for_each(|x| row[x] = row[x].wrapping_add(row[x - first] / 2));
+        }
+        (Filter::Average, false) => {
+            (0..first).for_each(|x| row[x] = row[x].wrapping_add(above[x] / 2));
+            for (x, &up) in above.iter().enumerate().skip(first) {
+                let mean = ((u16::from(row[x - first]) + u16::from(up)) / 2) as u8;
+                row[x] = row[x].wrapping_add(mean);
+            }
+        }
+        (Filter::Paeth, false) => {
+            (0..first).for_each(|x| row[x] = row[x].wrapping_add(above[x]));
+            for x in first..row.len() {
+                row[x] = row[x].wrapping_add(paeth(row[x - first], above[x], above[x - first]));
             }
         }
     }
@@ -146,6 +183,8 @@ mod tests {
                             row,
                             "{filter:?} {pixel_len}"
                         );
+                        undo(filter, &mut filtered, above, pixel_len);
+                        assert_eq!(filtered, row, "{filter:?} {pixel_len}");
                     }
                 }
             }

@@ -20,9 +20,9 @@ use crate::watch::Stage;
 
 /// A head is stored as it is up to this share of all samples: that costs the file a few percent, and deflating it would cost more
 /// than all the rest of the embed.
-const STORED_SHARE: usize = 16;
+pub(super) const STORED_SHARE: usize = 16;
 /// A head that is not stored: for speed.
-const HEAD_LEVEL: Compression = Compression::new(1);
+pub(super) const HEAD_LEVEL: Compression = Compression::new(1);
 /// Deflate's longest stored block.
 const MAX_STORED_LEN: usize = 65_535;
 /// A stored block without content, not the last one: it changes nothing but the length of the file.
@@ -155,14 +155,19 @@ fn store_rows(cover: &Cover, head_rows: usize, writer: &mut SampleWriter<'_>, fi
         rows.extend_from_slice(row);
         writing = writing && writer.write(&mut rows[start..]);
     }
-    for block in rows.chunks(MAX_STORED_LEN) {
+    store(&rows, file);
+    Adler::of(&rows)
+}
+
+/// Stored blocks with `bytes`, none of them the last one of a stream.
+pub(super) fn store(bytes: &[u8], file: &mut Vec<u8>) {
+    for block in bytes.chunks(MAX_STORED_LEN) {
         let len = block.len() as u16;
         file.push(0);
         file.extend_from_slice(&len.to_le_bytes());
         file.extend_from_slice(&(!len).to_le_bytes());
         file.extend_from_slice(block);
     }
-    Adler::of(&rows)
 }
 
 /// The first rows filtered and deflated, in the bands that prepared segments are. The checksum over them.

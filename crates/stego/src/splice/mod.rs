@@ -13,6 +13,8 @@ mod deflate;
 mod filter;
 mod head;
 mod prepared;
+mod user;
 
 pub use head::{Container, Spliced, embed_prepared, splice};
 pub use prepared::PreparedCover;
+pub use user::{PngEmbedError, PngPart, SplicedPng, embed_into_png};

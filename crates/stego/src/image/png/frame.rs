@@ -1,8 +1,8 @@
 //! What stands around the pixels of a PNG that is written in parts.
 
-use super::super::metadata::Place;
+use super::super::metadata::{Metadata, Place};
 use super::{SIGNATURE, Stored};
-use crate::image::{Channels, Cover, MetadataPolicy};
+use crate::image::{Channels, Cover, ImageInfo, MetadataPolicy};
 
 /// The bytes before and after the chunks with pixels.
 #[derive(Debug)]
@@ -16,19 +16,24 @@ pub(crate) struct PngFrame {
 impl PngFrame {
     /// For a PNG of `cover` that is not interlaced.
     pub(crate) fn of(cover: &Cover, policy: MetadataPolicy) -> Self {
-        let colour = match cover.channels {
+        Self::new(&cover.info(), &cover.metadata, policy)
+    }
+
+    /// For a PNG that is not interlaced, of an image as `info` has it.
+    pub(super) fn new(info: &ImageInfo, metadata: &Metadata, policy: MetadataPolicy) -> Self {
+        let colour = match info.channels {
             Channels::Grey => Stored::GREY,
             Channels::GreyAlpha => Stored::GREY_ALPHA,
             Channels::Rgb => Stored::RGB,
             Channels::Rgba => Stored::RGBA,
         };
-        let size = [cover.width.to_be_bytes(), cover.height.to_be_bytes()].concat();
+        let size = [info.width.to_be_bytes(), info.height.to_be_bytes()].concat();
         let mut prefix = SIGNATURE.to_vec();
-        append_chunk(&mut prefix, *b"IHDR", &[&size[..], &[cover.depth.bits(), colour, 0, 0, 0]].concat());
+        append_chunk(&mut prefix, *b"IHDR", &[&size[..], &[info.depth.bits(), colour, 0, 0, 0]].concat());
         let mut suffix = Vec::new();
         let strips = policy == MetadataPolicy::Strip;
         for (place, file) in [(Place::Before, &mut prefix), (Place::After, &mut suffix)] {
-            for (kind, data) in cover.metadata.chunks(place, strips) {
+            for (kind, data) in metadata.chunks(place, strips) {
                 append_chunk(file, *kind, data);
             }
         }

@@ -3,6 +3,7 @@
 mod chunks;
 mod encode;
 mod frame;
+mod layout;
 mod rows;
 
 use std::io::ErrorKind;
@@ -15,6 +16,7 @@ use crate::limits::Limits;
 use chunks::chunks_before_pixels;
 pub(crate) use encode::encode;
 pub(crate) use frame::PngFrame;
+pub(crate) use layout::PngLayout;
 pub(crate) use rows::PngRows;
 
 pub(super) const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";

@@ -1,0 +1,74 @@
+//! Where the pixels of a PNG lie in its file, for those who leave most of them there.
+
+use std::ops::Range;
+
+use super::chunks::surviving;
+use super::{PngFrame, SIGNATURE, Stored, stored};
+use crate::image::{ImageInfo, MetadataPolicy};
+
+/// Length, type and checksum of a chunk.
+const CHUNK_FRAME_LEN: usize = 12;
+
+/// A PNG taken apart.
+#[derive(Debug)]
+pub(crate) struct PngLayout {
+    /// The data of each IDAT chunk, without its frame, as a place in the file. Their checksums were not looked at.
+    pub(crate) pixel_data: Vec<Range<usize>>,
+    /// What stands around the pixels of a stego image made from it.
+    pub(crate) frame: PngFrame,
+    /// Names of metadata that such an image does not have.
+    pub(crate) dropped_metadata: Vec<String>,
+    /// Whether the metadata that can be kept tells where the picture was taken.
+    pub(crate) tells_location: bool,
+}
+
+impl PngLayout {
+    /// Of a PNG whose header was checked: `info` is what [`crate::probe`] gave for `file`. `None` unless the file stores rows as they
+    /// are after decoding, and its chunks stand as they should up to IEND.
+    pub(crate) fn of(file: &[u8], info: &ImageInfo, policy: MetadataPolicy) -> Option<Self> {
+        let (stored, _) = stored(file);
+        let is_plain = stored.colour != Stored::PALETTE && stored.depth >= 8 && !stored.transparency;
+        if !is_plain || info.interlaced || info.animated {
+            return None;
+        }
+        let pixel_data = pixel_data(file)?;
+        let metadata = surviving(file, stored);
+        Some(Self {
+            pixel_data,
+            frame: PngFrame::new(info, &metadata, policy),
+            dropped_metadata: metadata.left_out().to_vec(),
+            tells_location: metadata.tells_location(),
+        })
+    }
+}
+
+/// The IDAT chunks, if they follow one another and all chunks up to IEND are whole and of a kind that may be there.
+fn pixel_data(file: &[u8]) -> Option<Vec<Range<usize>>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let mut at = SIGNATURE.len();
+    loop {
+        let (len, rest) = file.get(at..)?.split_first_chunk::<4>()?;
+        let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;
+        let kind = rest.first_chunk::<4>()?;
+        let data = at + 8..(at + 8).checked_add(len)?;
+        let crc = file.get(data.end..)?.first_chunk::<4>()?;
+        let is_expected = match kind {
+            b"IHDR" => at == SIGNATURE.len(),
+            b"PLTE" => found.is_empty(),
+            b"IDAT" => found.last().is_none_or(|last| last.end + CHUNK_FRAME_LEN == data.start),
+            b"IEND" => {
+                let is_whole = len == 0 && crc32fast::hash(kind) == u32::from_be_bytes(*crc);
+                return (is_whole && !found.is_empty()).then_some(found);
+            }
+            // Programs that do not know a critical chunk may not show the image (5.4).
+            _ => kind.iter().all(u8::is_ascii_alphabetic) && kind[0].is_ascii_lowercase(),
+        };
+        if !is_expected {
+            return None;
+        }
+        if kind == b"IDAT" {
+            found.push(data.clone());
+        }
+        at = data.end + 4;
+    }
+}

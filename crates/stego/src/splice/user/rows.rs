@@ -1,0 +1,55 @@
+//! The rows that carry, written anew among those that stay.
+
+use super::walk::Walk;
+use super::{Failed, Lengths};
+use crate::carrier::SampleWriter;
+use crate::image::ImageInfo;
+use crate::splice::filter::{Filter, apply, undo};
+
+/// How far deflate's references reach back (RFC 1951, 2).
+pub(super) const WINDOW_LEN_BYTES: usize = 32 << 10;
+
+/// Writes into the rows at the beginning of a stream of filtered rows what `writer` has. The new beginning, filtered as it was,
+/// up to where `walk` stands then: nothing after that refers to a byte that changed.
+pub(super) fn rewrite(
+    walk: &mut Walk<'_>,
+    writer: &mut SampleWriter<'_>,
+    info: &ImageInfo,
+    lengths: Lengths,
+) -> Result<Vec<u8>, Failed> {
+    let pixel_len = info.pixel_len_bytes();
+    let mut new = Vec::new();
+    let (mut row, mut above) = (Vec::new(), Vec::new());
+    let (mut new_row, mut new_above) = (Vec::new(), Vec::new());
+    let mut is_writing = true;
+    // The filter of the row after the last one that carries looks at it.
+    let mut rows_left = u64::from(info.height);
+    let mut is_after = false;
+    while !is_after && rows_left > 0 {
+        is_after = !is_writing;
+        rows_left -= 1;
+        let start = new.len();
+        if start + lengths.row > lengths.max_head {
+            return Err(Failed::NotPossible);
+        }
+        walk.inflate_to(start + lengths.row)?;
+        let filtered = &walk.inflated()[start..start + lengths.row];
+        let filter = Filter::from_byte(filtered[0]).ok_or(Failed::NotPossible)?;
+        std::mem::swap(&mut row, &mut above);
+        row.clear();
+        row.extend_from_slice(&filtered[1..]);
+        undo(filter, &mut row, &above, pixel_len);
+
+        std::mem::swap(&mut new_row, &mut new_above);
+        new_row.clone_from(&row);
+        is_writing = is_writing && writer.write(&mut new_row);
+        new.push(filter as u8);
+        new.resize(start + lengths.row, 0);
+        apply(filter, &new_row, &new_above, pixel_len, &mut new[start + 1..]);
+    }
+    let differs = |(old, new): (&u8, &u8)| old != new;
+    let changed = walk.inflated().iter().zip(&new).rposition(differs).map_or(0, |last| last + 1);
+    walk.inflate_to(changed + WINDOW_LEN_BYTES)?;
+    new.extend_from_slice(&walk.inflated()[new.len()..]);
+    Ok(new)
+}
