@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use stego::{BitsPerSample, Capacity, Channels, Cover, EmbedOptions, Limits, Secret, embed};
+use stego::{BitsPerSample, Capacity, Channels, Cover, EmbedOptions, Limits, Secret, embed, embed_into_png};
 use testkit::{run_outside, run_pillow};
 
 /// Compares two images in Pillow: the same size and mode, no sample apart by more than the low bits given, and no
@@ -58,6 +58,27 @@ fn photographs_stay_what_they_are() {
         let cover = Cover::decode(&file, &Limits::default()).unwrap();
         let bits = BitsPerSample::new(1 + (i % 4) as u8).unwrap();
         check(&name, &cover, bits, [1.0, 0.02, 0.5][i % 3], folder.path());
+    }
+}
+
+/// The photographs as they are and as this library writes them.
+#[test]
+fn files_put_together_from_parts_are_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cover_path, stego_path) = (folder.path().join("cover.png"), folder.path().join("stego.png"));
+    let limits = Limits::default();
+    for (i, (name, file)) in testkit::covers().into_iter().step_by(3).enumerate() {
+        let rewritten = Cover::decode(&file, &limits).unwrap().to_png();
+        let is_png = file.starts_with(b"\x89PNG");
+        let file = if i % 2 == 0 || !is_png { rewritten } else { file };
+        let bits = BitsPerSample::new(1 + (i % 4) as u8).unwrap();
+        let secret = testkit::noise(13, 100 + 1000 * i);
+        let options = EmbedOptions { bits, ..EmbedOptions::default() };
+        let spliced = embed_into_png(&file, &Secret::new(&secret), &options, &limits).unwrap();
+        let spliced = spliced.unwrap_or_else(|| panic!("{name}: most of it stays as it is"));
+        std::fs::write(&cover_path, &file).unwrap();
+        std::fs::write(&stego_path, spliced.to_png(&file)).unwrap();
+        check_readers(&name, &cover_path, &stego_path, bits);
     }
 }
 
