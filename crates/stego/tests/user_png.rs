@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{Read, Write};
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
@@ -12,7 +15,7 @@ use png::{BitDepth, ColorType, Encoder, Filter};
 use proptest::prelude::*;
 use stego::{
     BitsPerSample, Cover, EmbedOptions, HEADER_LEN_BYTES, Limits, MetadataPolicy, Note, PngPart, Secret,
-    SplicedPng, embed, embed_into_png, extract,
+    SplicedPng, Watch, embed, embed_into_png, extract,
 };
 
 const COLOURS: [ColorType; 4] =
@@ -315,6 +318,35 @@ fn metadata_go_where_the_policy_says() {
         let spliced = embed_into_png(&file, &secret, &options, &Limits::default()).unwrap().unwrap();
         let has_text = chunks(&spliced.to_png(&file)).iter().any(|(kind, _)| kind == b"tEXt");
         assert_eq!(has_text, is_there);
+    }
+}
+
+/// Stopped at the first look, the second, and so on until it comes to its end.
+#[test]
+fn it_stops_when_told_to() {
+    for style in [PLAIN, Style { colour: ColorType::Rgba, ..PLAIN }] {
+        let file = cover(8, 300, 200, style);
+        let mut is_done = false;
+        for looks in 0..2000 {
+            let left = AtomicUsize::new(looks);
+            let watch = Watch::new(move |_| {
+                // Once it has come to 0 it stays there.
+                match left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+                    Ok(_) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            });
+            let limits = Limits { watch, ..Limits::default() };
+            match embed_into_png(&file, &Secret::new(b"a secret"), &EmbedOptions::default(), &limits) {
+                Ok(spliced) => {
+                    assert!(spliced.is_some() && looks > 5);
+                    is_done = true;
+                    break;
+                }
+                Err(error) => assert_eq!(error.code(), "stopped", "after {looks} looks"),
+            }
+        }
+        assert!(is_done);
     }
 }
 

@@ -6,6 +6,8 @@
 //! over all samples (Adler-32, RFC 1950) is put together from those of head and rest and stands in a last IDAT chunk of
 //! four bytes, so that no byte of the rest is ever touched.
 //!
+//! A PNG that a user sends is not prepared: [`user`] keeps what it can of the data as they are.
+//!
 //! Such a file shows its maker. That is for the open mode, whose file hides nothing from an analyst.
 
 mod adler;
