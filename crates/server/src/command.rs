@@ -1,0 +1,209 @@
+//! The `server` binary: reads the command line, starts a node or a demo, and ends it in order.
+
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use control_plane::status::NodeAddress;
+use control_plane::{Bootstrap, ControlPlane, Options};
+
+use crate::app::{AfterStop, App, Parts};
+use crate::cli::{Cli, Command, Start};
+use crate::config::{BootstrapConfig, Config, LogConfig, LogFormat, NodeConfig};
+use crate::demo::{self, Outcome};
+use crate::figures::Figures;
+use crate::http::{self, Access};
+use crate::listener;
+
+/// Runs the program with the arguments and the environment of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Variables that are not text cannot be ours.
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let env = env.collect();
+    if let Err(error) = demo::stop_with_parent() {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let outcome = match cli.command {
+        Some(Command::CheckConfig) => cli.options.check(env).map_err(Into::into).and_then(print_config),
+        Some(Command::Demo(options)) => match demo::run(options) {
+            // A drill has said on standard output what did not go as it should.
+            Ok(Outcome::DrillFailed) => return ExitCode::FAILURE,
+            outcome => outcome.map(|_| ()),
+        },
+        None => cli.options.resolve(env).map_err(Into::into).and_then(run_node),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_config(config: Config) -> anyhow::Result<()> {
+    use std::io::Write;
+    let text = serde_saphyr::to_string(&config).context("cannot write the configuration as YAML")?;
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+}
+
+fn run_node(start: Start) -> anyhow::Result<()> {
+    // Asked now: later, another release may lie there under the same name, which is then the one to start.
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    start_logging(&start.config.log);
+    log_panics();
+    raise_file_limit();
+    let access = Access::load(&start.config.security.admin_token_file)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .context("cannot start the HTTP threads")?;
+    // A taken port shows before any data is touched.
+    let listener = {
+        let _entered = runtime.enter();
+        bind(&start.node)?
+    };
+    let figures = Figures::start()?;
+    let control = ControlPlane::start(control_options(&start, &figures))?;
+    let parts = Parts { figures, control, access, fault_injection: start.fault_injection };
+    match runtime.block_on(serve(listener, start.config, start.node.id, parts))? {
+        AfterStop::End => Ok(()),
+        AfterStop::Restart => Err(execute_anew(&program)),
+    }
+}
+
+/// Replaces this process by a new one of the same id, name, arguments and environment. Returns only if that fails.
+fn execute_anew(program: &Path) -> anyhow::Error {
+    info!("starting anew");
+    let mut words = std::env::args_os();
+    let mut command = std::process::Command::new(program);
+    if let Some(name) = words.next() {
+        command.arg0(name);
+    }
+    let error = command.args(words).exec();
+    anyhow::Error::new(error).context(format!("cannot start {} anew", program.display()))
+}
+
+fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::new(node.bind_ip.unwrap_or(node.ip), node.http_port);
+    listener::bind(address).with_context(|| {
+        format!("cannot listen on {address}; is another node running? --http-port takes another port")
+    })
+}
+
+/// What the control plane is told of this node.
+fn control_options(start: &Start, figures: &Arc<Figures>) -> Options {
+    let Start { config, node, .. } = start;
+    let address = |node: &NodeConfig| NodeAddress {
+        name: node.id.clone(),
+        ip: node.ip,
+        http_port: node.http_port,
+        raft_port: node.raft_port,
+    };
+    let figures = Arc::clone(figures);
+    Options {
+        cluster_name: config.cluster_name.clone(),
+        me: node.id.clone(),
+        nodes: config.nodes.iter().map(address).collect(),
+        listen: SocketAddr::new(node.bind_ip.unwrap_or(node.ip), node.raft_port),
+        data_dir: start.data_dir.clone(),
+        cluster_key_file: start.cluster_key_file.clone(),
+        bootstrap: match config.election.bootstrap {
+            BootstrapConfig::Auto => Bootstrap::Auto,
+            BootstrapConfig::Never => Bootstrap::Never,
+        },
+        timing: config.election.timing(),
+        snapshot_every: config.storage.snapshot_every,
+        config_hash: config.fingerprint(),
+        version: env!("CARGO_PKG_VERSION"),
+        figures: Arc::new(move || figures.now()),
+    }
+}
+
+fn start_logging(log: &LogConfig) {
+    let filter: tracing_subscriber::EnvFilter = log.filter.parse().unwrap_or_default();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}
+
+/// Panics go into the log, with the id of the request that they end.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic, which is a defect")));
+}
+
+/// Every connection takes a file descriptor, and many systems start with room for fewer than `limits.max_connections`.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit on open files stays as it is");
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    config: Config,
+    node_id: String,
+    parts: Parts,
+) -> anyhow::Result<AfterStop> {
+    let address = listener.local_addr().context("cannot tell the address listened on")?;
+    let app = App::new(config, node_id, parts)?;
+
+    watch_signals(Arc::clone(&app))?;
+    let warm_up = Arc::clone(&app);
+    tokio::spawn(async move {
+        let job_app = Arc::clone(&warm_up);
+        if let Err(error) = warm_up.pool.run(warm_up.start_by(), move || drop(job_app.default_cover())).await
+        {
+            warn!(%error, "the default cover will be made by the first request that needs it");
+        }
+    });
+    info!(node = app.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+
+    let router = http::router(Arc::clone(&app));
+    let cut_off = listener::serve(listener, router, &app.config.limits, app.draining()).await;
+    app.control.stop().await;
+    if cut_off > 0 {
+        warn!(cut_off, "stopped; some connections did not end in time");
+    } else {
+        info!("stopped");
+    }
+    Ok(app.after_stop())
+}
+
+/// The first SIGTERM or Ctrl-C starts the graceful stop, the second ends the process.
+fn watch_signals(app: Arc<App>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first {
+                app.begin_stop(AfterStop::End);
+            } else {
+                warn!("second signal: stopping at once");
+                std::process::exit(1);
+            }
+        }
+    });
+    Ok(())
+}

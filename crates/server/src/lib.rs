@@ -1,0 +1,26 @@
+//! One node of the cluster, as a library, so that parts of it can be reached from outside of the `server` binary.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`command`] | the `server` binary |
+//! | `config`, `cli` | flags over environment over file over defaults |
+//! | `http` | the API: handlers translate, they decide nothing about stego |
+//! | `pool`, `budget` | where pixel work runs, and how much of everything there may be |
+//! | `demo` | three nodes from one command |
+//! | `drills` | what a fault drill does to this node |
+//! | `listener` | connections, and the stop with a deadline |
+//! | `app`, `metrics`, `figures` | what the handlers share, and how the node is doing |
+
+mod app;
+mod budget;
+mod cli;
+pub mod command;
+mod config;
+mod demo;
+mod drills;
+mod figures;
+mod http;
+mod listener;
+mod metrics;
+mod pool;
+mod work;
