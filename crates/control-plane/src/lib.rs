@@ -22,6 +22,9 @@ pub mod catalog;
 mod core;
 mod detector;
 mod events;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod identity;
 mod membership;

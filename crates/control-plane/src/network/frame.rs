@@ -427,5 +427,7 @@ impl Inbound {
     }
 }
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;

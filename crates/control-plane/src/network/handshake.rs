@@ -491,5 +491,7 @@ impl<'a> Fields<'a> {
     }
 }
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,11 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracing::debug;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use frame::fuzzing::check as check_frames;
 pub(crate) use frame::{Channel, FrameError, FrameReceiver, FrameSender};
+#[cfg(feature = "fuzzing")]
+pub(crate) use handshake::fuzzing::check as check_handshake;
 pub(crate) use handshake::{Identity, Purpose};
 pub(crate) use links::{CallError, Links};
 pub(crate) use listener::{Incoming, Listener};

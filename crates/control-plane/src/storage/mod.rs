@@ -12,6 +12,8 @@
 
 mod database;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod log;
 mod memory;
 mod record;

@@ -132,8 +132,8 @@ pub(super) fn write<E: From<io::Error>>(
     Ok(snapshot.measured()?)
 }
 
-fn write_to<E: From<io::Error>>(
-    file: &File,
+pub(super) fn write_to<E: From<io::Error>>(
+    file: impl Write,
     header: &Header,
     rows: impl Iterator<Item = Result<Row, E>>,
 ) -> Result<(), E> {
@@ -156,9 +156,16 @@ fn write_to<E: From<io::Error>>(
 /// Reads and verifies a snapshot from its beginning to its end. What `row` was given is good only if this returns `Ok`.
 pub(super) fn read(
     file: &File,
+    row: impl FnMut(&Row) -> Result<(), SnapshotError>,
+) -> Result<Header, SnapshotError> {
+    read_from(BufReader::new(Positioned { file, offset: 0 }), row)
+}
+
+/// As [`read`], from anywhere.
+pub(super) fn read_from(
+    input: impl Read,
     mut row: impl FnMut(&Row) -> Result<(), SnapshotError>,
 ) -> Result<Header, SnapshotError> {
-    let input = BufReader::new(Positioned { file, offset: 0 });
     let mut input = Summed { inner: input.take(MAX_SNAPSHOT_BYTES), sum: Sha256::new() };
     if input.array()? != *MAGIC {
         return Err(SnapshotError::NotASnapshot);

@@ -1,0 +1,54 @@
+//! The frames' door for fuzzing.
+
+use super::super::Pause;
+use super::*;
+
+const KEY: [u8; 32] = [5; 32];
+
+/// Receives `bytes` as they are, sealed as a body, and sealed and tampered with.
+pub(crate) fn check(bytes: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime without I/O needs nothing").block_on(async {
+        // A stranger does not know the key, and no frame begins without an authenticator.
+        assert!(received(bytes).await.0.is_empty(), "a forged frame was delivered");
+        let sealed = sealed(bytes).await;
+        let (bodies, end) = received(&sealed).await;
+        assert!(bodies == [bytes] && matches!(end, FrameError::Closed), "a frame was not delivered: {end}");
+        let Some((&at, &flip)) = bytes.first().zip(bytes.get(1)).filter(|(_, flip)| **flip != 0) else {
+            return;
+        };
+        let mut tampered = sealed;
+        let at = usize::from(at) * tampered.len() / 256;
+        tampered[at] ^= flip;
+        assert!(received(&tampered).await.0.is_empty(), "a damaged frame was delivered");
+    });
+}
+
+async fn sealed(body: &[u8]) -> Vec<u8> {
+    let state = Outbound::new(&KEY, Pause::new().watch(), None);
+    let mut sender = FrameSender { output: Vec::new(), state };
+    sender.send_bytes(body).await.expect("a body of this length can be sent");
+    sender.output
+}
+
+/// What a receiver delivers of these bytes, and how it ends.
+async fn received(bytes: &[u8]) -> (Vec<Bytes>, FrameError) {
+    let pause = Pause::new();
+    let mut receiver = FrameReceiver { input: bytes, state: Inbound::new(&KEY, pause.watch(), None) };
+    let mut bodies = Vec::new();
+    loop {
+        match receiver.recv_bytes().await {
+            Ok(body) => bodies.push(body),
+            Err(error) => {
+                assert!(matches!(receiver.recv_bytes().await, Err(FrameError::Ended)), "frames went on");
+                let room = receiver.state.buffer.capacity();
+                assert!(
+                    room <= 2 * bytes.len() + 2 * PIECE_BYTES,
+                    "{room} bytes were kept for {}",
+                    bytes.len()
+                );
+                return (bodies, error);
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The handshake's door for fuzzing.
+
+use tokio::io::join;
+
+use super::*;
+
+const NONCE: Nonce = [7; 32];
+
+/// Sends `bytes` to either side, and as the body of a hello whose sender knows the secret.
+pub(crate) fn check(bytes: &[u8]) {
+    let secret = ClusterSecret::from_bytes([9; 32]);
+    let identity = Identity::new("fuzzed", "n1", secret);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime without I/O needs nothing").block_on(async {
+        stranger(bytes, &identity).await;
+        if bytes.len() <= MAX_MESSAGE_BYTES - HEADER_BYTES {
+            known(bytes, &identity).await;
+        }
+    });
+}
+
+/// Whoever does not know the secret is not let in, and hears no more than a handshake has.
+async fn stranger(bytes: &[u8], identity: &Identity) {
+    let mut said = Vec::new();
+    let mut stream = join(bytes, &mut said);
+    let outcome = answer(&mut stream, identity, NONCE, HANDSHAKE_TIME_LIMIT).await;
+    assert!(outcome.is_err(), "a stranger was let in");
+    assert!(said.len() <= 2 * MAX_MESSAGE_BYTES, "{} bytes were sent", said.len());
+
+    let mut said = Vec::new();
+    let mut stream = join(bytes, &mut said);
+    let outcome = dial(&mut stream, identity, "n2", Purpose::Rpc, NONCE, HANDSHAKE_TIME_LIMIT).await;
+    assert!(outcome.is_err(), "a stranger was taken for a node");
+    assert!(said.len() <= 3 * MAX_MESSAGE_BYTES, "{} bytes were sent", said.len());
+}
+
+/// A hello is answered exactly if it is well formed and meant for this node, and then the proof gets the caller in.
+async fn known(hello: &[u8], identity: &Identity) {
+    let hello = message(HELLO, hello);
+    let parsed = Message { version: PROTOCOL_VERSION, kind: HELLO, body: hello[HEADER_BYTES..].to_vec() };
+    let expected = hello_from(&parsed, identity).ok();
+    // What the dialer sends does not depend on when it hears what, so that all of it can be there from the start.
+    let challenge = challenge_for(identity, &hello, NONCE).expect("the node's name is short");
+    let proof = message(PROOF, &identity.sign("dialer", &[&*hello, &challenge].concat()));
+    let sent = [&*hello, &proof].concat();
+    let mut said = Vec::new();
+    let mut stream = join(sent.as_slice(), &mut said);
+    match (answer(&mut stream, identity, NONCE, HANDSHAKE_TIME_LIMIT).await, expected) {
+        (Ok(caller), Some((node, purpose))) => {
+            assert_eq!((&caller.node, caller.purpose), (&node, purpose));
+            assert!(!node.chars().any(char::is_control), "{node:?} goes into logs");
+            assert_ne!(caller.session.send_key, caller.session.receive_key);
+        }
+        (Err(_), None) => {}
+        (outcome, expected) => {
+            panic!("expected {expected:?}, found {:?}", outcome.map(|caller| caller.node));
+        }
+    }
+}
