@@ -19,6 +19,9 @@ mod config;
 mod demo;
 mod drills;
 mod figures;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod listener;
 mod metrics;

@@ -84,10 +84,15 @@ pub(crate) enum ConfigError {
 
 /// Reads and checks the configuration. An unknown key in any layer is an error that names it.
 pub(crate) fn load(sources: &Sources) -> Result<Config, ConfigError> {
-    let mut tree = match &sources.file {
+    let tree = match &sources.file {
         Some(path) => read_file(path)?,
         None => Value::Object(Map::new()),
     };
+    merge(tree, sources)
+}
+
+/// Puts the other layers over what the file says, and makes a configuration of it.
+fn merge(mut tree: Value, sources: &Sources) -> Result<Config, ConfigError> {
     for (name, value) in &sources.env {
         if let Some(key) = name.strip_prefix(ENV_PREFIX) {
             let path: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
@@ -114,8 +119,12 @@ pub(crate) fn load(sources: &Sources) -> Result<Config, ConfigError> {
 fn read_file(path: &Path) -> Result<Value, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    parse(&text, path)
+}
+
+fn parse(text: &str, path: &Path) -> Result<Value, ConfigError> {
     let not_yaml = |message: String| ConfigError::NotYaml { path: path.to_owned(), message };
-    match serde_saphyr::from_str::<Value>(&text) {
+    match serde_saphyr::from_str::<Value>(text) {
         Ok(tree @ Value::Object(_)) => Ok(tree),
         Ok(Value::Null) => Ok(Value::Object(Map::new())),
         Ok(_) => Err(not_yaml("the top level is not a mapping of keys".to_owned())),
@@ -148,3 +157,6 @@ fn put(tree: &mut Value, path: &[String], value: Value, given: &str) -> Result<(
     map.insert(last.clone(), value);
     Ok(())
 }
+
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;

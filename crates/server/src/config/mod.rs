@@ -5,6 +5,8 @@
 
 mod load;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use load::fuzzing::check as check_configuration;
 pub(crate) use load::{ConfigError, Sources, load};
 
 use std::collections::HashSet;

@@ -42,6 +42,8 @@ use problem::Problem;
 
 pub(crate) use access::Access;
 pub(crate) use idempotency::InFlight;
+#[cfg(feature = "fuzzing")]
+pub(crate) use upload::fuzzing::check as check_upload;
 
 #[derive(OpenApi)]
 #[openapi(

@@ -154,8 +154,12 @@ impl Form {
         app: &App,
         deadline: Instant,
     ) -> Result<Self, UploadError> {
+        Self::receive_within(request, known, Bounds::of(app, deadline)).await
+    }
+
+    async fn receive_within(request: Request, known: Fields, bounds: Bounds) -> Result<Self, UploadError> {
         let (parts, body) = request.into_parts();
-        let mut receiver = Receiver::new(body, app, deadline);
+        let mut receiver = Receiver::new(body, bounds);
         let received = receiver.form(&parts.headers, known).await;
         if let Err(error) = &received
             && error.leaves_a_sender()
@@ -242,6 +246,27 @@ struct ReceivedFile {
     media_type: Option<String>,
 }
 
+/// What one upload may cost.
+struct Bounds {
+    /// Where what is kept of it is counted.
+    memory: Share,
+    max_bytes: u64,
+    idle_timeout: Duration,
+    deadline: Instant,
+}
+
+impl Bounds {
+    fn of(app: &App, deadline: Instant) -> Self {
+        let limits = &app.config.limits;
+        Self {
+            memory: Budget::empty_share(&app.transfer_memory),
+            max_bytes: limits.max_body_bytes,
+            idle_timeout: limits.idle_timeout(),
+            deadline,
+        }
+    }
+}
+
 /// Reads a body and counts what it reads.
 struct Receiver {
     body: BodyDataStream,
@@ -258,14 +283,14 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn new(body: Body, app: &App, deadline: Instant) -> Self {
-        let limits = &app.config.limits;
+    fn new(body: Body, bounds: Bounds) -> Self {
+        let Bounds { memory, max_bytes, idle_timeout, deadline } = bounds;
         Self {
             body: body.into_data_stream(),
-            memory: Budget::empty_share(&app.transfer_memory),
+            memory,
             received_bytes: 0,
-            max_bytes: limits.max_body_bytes,
-            idle_timeout: limits.idle_timeout(),
+            max_bytes,
+            idle_timeout,
             deadline,
             asked: false,
             in_field: Arc::default(),
@@ -419,6 +444,9 @@ fn from_multer(error: multer::Error) -> UploadError {
         other => UploadError::Malformed(other),
     }
 }
+
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,29 @@
+//! The configuration's door for fuzzing.
+
+use super::*;
+
+/// Reads the layers in `bytes`. What is accepted reads as the same once it is printed.
+pub(crate) fn check(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut layers = text.split("\n===\n");
+    let file = layers.next().unwrap_or_default();
+    let variables = layers.next().unwrap_or_default().lines().filter_map(|line| line.split_once('='));
+    let sources = Sources {
+        file: None,
+        env: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        set: layers.next().unwrap_or_default().lines().map(str::to_owned).collect(),
+    };
+    match parse(file, Path::new("fuzzed.yaml")).and_then(|tree| merge(tree, &sources)) {
+        Ok(config) => comes_back(&config),
+        Err(error) => assert!(!error.to_string().is_empty(), "an error says something"),
+    }
+}
+
+fn comes_back(config: &Config) {
+    let printed = serde_saphyr::to_string(config).expect("a configuration can be printed");
+    let tree = parse(&printed, Path::new("printed.yaml"));
+    let again = tree.and_then(|tree| merge(tree, &Sources::default()));
+    assert_eq!(&again.expect("what was printed can be read"), config, "printed as:\n{printed}");
+    // What a start makes of it.
+    let _ = (config.node(None), config.stego_limits(), config.election.timing(), config.fingerprint());
+}
