@@ -25,7 +25,12 @@ pub struct PngParts {
 impl PngParts {
     /// The file.
     pub fn to_file(&self) -> Vec<u8> {
-        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        self.to_file_at(Compression::fast())
+    }
+
+    /// The file, its rows compressed this much.
+    pub(crate) fn to_file_at(&self, level: Compression) -> Vec<u8> {
+        let mut zlib = ZlibEncoder::new(Vec::new(), level);
         for row in &self.rows {
             zlib.write_all(&[0]).and_then(|()| zlib.write_all(row)).expect("writing to a Vec does not fail");
         }

@@ -1,0 +1,103 @@
+//! PNG files taken apart into chunks, and put together again with checksums that hold.
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+
+use crate::chunk;
+
+const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
+
+/// The chunks of a PNG, whatever they hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PngFile {
+    /// From IHDR to IEND, as far as they are whole.
+    pub chunks: Vec<FileChunk>,
+    /// What follows the last whole chunk.
+    pub tail: Vec<u8>,
+}
+
+/// A chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChunk {
+    /// Its type.
+    pub kind: [u8; 4],
+    /// What it holds.
+    pub data: Vec<u8>,
+}
+
+impl PngFile {
+    /// Takes a file apart; `None` if it does not begin as a PNG does. Checksums are not looked at.
+    pub fn parse(file: &[u8]) -> Option<Self> {
+        let mut rest = file.strip_prefix(SIGNATURE)?;
+        let mut chunks = Vec::new();
+        while let Some((chunk, after)) = first_chunk(rest) {
+            rest = after;
+            chunks.push(chunk);
+            if chunks.last().is_some_and(|chunk| chunk.kind == *b"IEND") {
+                break;
+            }
+        }
+        Some(Self { chunks, tail: rest.to_vec() })
+    }
+
+    /// The file, with the checksums that the chunks need.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut file = SIGNATURE.to_vec();
+        for FileChunk { kind, data } in &self.chunks {
+            file.extend(chunk(*kind, data));
+        }
+        file.extend(&self.tail);
+        file
+    }
+
+    /// The data of IHDR, if it is the first chunk and of the right length.
+    pub fn header_mut(&mut self) -> Option<&mut [u8; 13]> {
+        let first = self.chunks.first_mut().filter(|chunk| chunk.kind == *b"IHDR")?;
+        first.data.as_mut_slice().try_into().ok()
+    }
+
+    /// What all IDAT chunks hold.
+    pub fn compressed(&self) -> Vec<u8> {
+        self.chunks
+            .iter()
+            .filter(|chunk| chunk.kind == *b"IDAT")
+            .flat_map(|chunk| &chunk.data)
+            .copied()
+            .collect()
+    }
+
+    /// The rows with their filter bytes, as far as they can be inflated, up to `max_bytes`.
+    pub fn inflated(&self, max_bytes: u64) -> Vec<u8> {
+        let mut rows = Vec::new();
+        // What was inflated before an error counts.
+        let _ = ZlibDecoder::new(self.compressed().as_slice()).take(max_bytes).read_to_end(&mut rows);
+        rows
+    }
+
+    /// Puts `compressed` in the place of all IDAT chunks, in pieces of `piece_bytes`.
+    pub fn replace_compressed(&mut self, compressed: &[u8], piece_bytes: usize) {
+        let is_data = |chunk: &FileChunk| chunk.kind == *b"IDAT";
+        let at = self.chunks.iter().position(is_data).unwrap_or(self.chunks.len().min(1));
+        self.chunks.retain(|chunk| !is_data(chunk));
+        let pieces = compressed.chunks(piece_bytes.max(1));
+        let data = pieces.map(|piece| FileChunk { kind: *b"IDAT", data: piece.to_vec() });
+        self.chunks.splice(at..at, data);
+    }
+}
+
+/// `bytes` as a zlib stream.
+pub(crate) fn zlib(bytes: &[u8], level: Compression) -> Vec<u8> {
+    let mut zlib = ZlibEncoder::new(Vec::new(), level);
+    zlib.write_all(bytes).and_then(|()| zlib.finish()).expect("writing to a Vec does not fail")
+}
+
+fn first_chunk(bytes: &[u8]) -> Option<(FileChunk, &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (kind, rest) = rest.split_first_chunk::<4>()?;
+    let (data, rest) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
+    let (_crc, rest) = rest.split_first_chunk::<4>()?;
+    Some((FileChunk { kind: *kind, data: data.to_vec() }, rest))
+}
