@@ -2,6 +2,8 @@
 //!
 //! Compiled with the feature `fuzzing` only.
 
+mod samples;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -41,4 +43,14 @@ fn comes_back<T: Serialize + DeserializeOwned>(bytes: &[u8]) {
     let again: T = serde_json::from_slice(&written).expect("what was written can be read");
     let written_again = serde_json::to_vec(&again).expect("what was read can be written");
     assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&written_again));
+}
+
+/// What fuzzing [`frames`] begins with: bodies of frames as nodes send them.
+pub fn sample_messages() -> Vec<Vec<u8>> {
+    samples::messages()
+}
+
+/// What fuzzing [`handshake`] begins with: the body of a hello, a hello, and a challenge.
+pub fn sample_handshakes() -> [Vec<u8>; 3] {
+    crate::network::sample_handshakes()
 }

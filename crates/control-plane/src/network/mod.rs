@@ -25,7 +25,7 @@ use tracing::debug;
 pub(crate) use frame::fuzzing::check as check_frames;
 pub(crate) use frame::{Channel, FrameError, FrameReceiver, FrameSender};
 #[cfg(feature = "fuzzing")]
-pub(crate) use handshake::fuzzing::check as check_handshake;
+pub(crate) use handshake::fuzzing::{check as check_handshake, samples as sample_handshakes};
 pub(crate) use handshake::{Identity, Purpose};
 pub(crate) use links::{CallError, Links};
 pub(crate) use listener::{Incoming, Listener};

@@ -48,3 +48,13 @@ fn comes_back<T: Serialize + DeserializeOwned + PartialEq>(bytes: &[u8]) {
         assert!(again == value, "a record reads as something else once it is written again");
     }
 }
+
+/// The entries of the golden files.
+pub(crate) fn golden_entries() -> Vec<Entry> {
+    let golden = [
+        include_bytes!("../../tests/golden/storage-entry-blank.record").as_slice(),
+        include_bytes!("../../tests/golden/storage-entry-command.record"),
+        include_bytes!("../../tests/golden/storage-entry-membership.record"),
+    ];
+    golden.into_iter().map(|entry| record::decode(entry).expect("the format is pinned")).collect()
+}

@@ -8,8 +8,7 @@ const NONCE: Nonce = [7; 32];
 
 /// Sends `bytes` to either side, and as the body of a hello whose sender knows the secret.
 pub(crate) fn check(bytes: &[u8]) {
-    let secret = ClusterSecret::from_bytes([9; 32]);
-    let identity = Identity::new("fuzzed", "n1", secret);
+    let identity = identity();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime without I/O needs nothing").block_on(async {
         stranger(bytes, &identity).await;
@@ -56,4 +55,19 @@ async fn known(hello: &[u8], identity: &Identity) {
             panic!("expected {expected:?}, found {:?}", outcome.map(|caller| caller.node));
         }
     }
+}
+
+fn identity() -> Identity {
+    Identity::new("fuzzed", "n1", ClusterSecret::from_bytes([9; 32]))
+}
+
+/// The body of a hello, a hello, and a challenge.
+pub(crate) fn samples() -> [Vec<u8>; 3] {
+    let identity = identity();
+    let hello =
+        Hello { purpose: Purpose::Rpc, nonce: NONCE, cluster: "fuzzed", node: "n2", wanted: "n1" }.encode();
+    let body = hello.expect("the names are short");
+    let hello = message(HELLO, &body);
+    let challenge = challenge_for(&identity, &hello, NONCE).expect("the name is short");
+    [body, hello, challenge]
 }

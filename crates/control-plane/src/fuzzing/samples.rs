@@ -1,0 +1,84 @@
+//! What fuzzing begins with: messages that nodes send, and a hello.
+
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
+};
+use serde::Serialize;
+
+use crate::catalog::Outcome;
+use crate::message::{
+    Call, Envelope, Probe, ProbeAnswer, Refused, Reply, Report, SnapshotOffer, SnapshotReply,
+};
+use crate::status::{NodeFigures, Role};
+use crate::storage::fuzzing::golden_entries;
+use crate::{ClusterId, LogId, RaftId, SnapshotMeta, StoredMembership, Vote};
+
+/// Bodies of frames, one of nearly every kind.
+pub(super) fn messages() -> Vec<Vec<u8>> {
+    let entries = golden_entries();
+    let last: Option<LogId> = entries.last().map(|entry| entry.log_id);
+    let vote = Vote::new_committed(3, RaftId::from(1));
+    let meta = SnapshotMeta { last_log_id: last, last_membership: StoredMembership::default() };
+    let mut bodies: Vec<Vec<u8>> = [
+        Call::Append(AppendEntriesRequest { vote, prev_log_id: None, entries, leader_commit: last }),
+        Call::Vote(VoteRequest::new(vote, last)),
+        Call::PreVote(VoteRequest::new(vote, last)),
+        Call::TransferLeader(TransferLeaderRequest::new(vote, RaftId::from(2), last)),
+        Call::ReadIndex { timeout_ms: 5000 },
+        Call::Join { name: "n2".to_owned() },
+        Call::HandOver { to: Some("n3".to_owned()), timeout_ms: 5000 },
+    ]
+    .map(envelope)
+    .into();
+    bodies.push(envelope(SnapshotOffer { vote, meta, bytes: 1588 }));
+    bodies.extend(
+        [
+            Reply::Append(AppendEntriesResponse::Success),
+            Reply::Append(AppendEntriesResponse::HigherVote(vote)),
+            Reply::Vote(VoteResponse::new(vote, last, true)),
+            Reply::ReadIndex { index: 17 },
+            Reply::Outcome(Box::new(Outcome::Nothing)),
+            Reply::Joined,
+            Reply::OutcomeUnknown,
+            Reply::Refused(Refused::NotLeader { leader: Some("n1".to_owned()) }),
+            Reply::Refused(Refused::WrongNode { meant: RaftId::from(1), actual: RaftId::from(2) }),
+        ]
+        .map(|reply| encode(&reply)),
+    );
+    bodies.push(encode(&SnapshotReply::Refused(Refused::NoQuorum("two of three are down".to_owned()))));
+    bodies.push(encode(&Probe { seq: 7, from: RaftId::from(1), cluster: Some(cluster()) }));
+    bodies.push(encode(&ProbeAnswer { seq: 7, report: report() }));
+    bodies
+}
+
+fn envelope(body: impl Serialize) -> Vec<u8> {
+    encode(&Envelope { cluster: cluster(), from: RaftId::from(1), to: Some(RaftId::from(2)), body })
+}
+
+fn encode(message: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(message).expect("messages have text keys only")
+}
+
+/// The same each time.
+fn cluster() -> ClusterId {
+    serde_json::from_str("\"67e55044-10b1-426f-9247-bb680e5fe0c8\"").expect("an id of a cluster")
+}
+
+fn report() -> Report {
+    Report {
+        raft_id: RaftId::from(2),
+        cluster_id: Some(cluster()),
+        largest_voter_set: 3,
+        role: Role::Follower,
+        voter: true,
+        knows_you: true,
+        term: 3,
+        leader: Some("n1".to_owned()),
+        last_log_id: None,
+        applied_index: Some(17),
+        config_hash: "00ff".to_owned(),
+        version: "0.1.0".to_owned(),
+        stuck_ms: 0,
+        figures: NodeFigures { cpu_pct: 12.5, mem_pct: 40.25, ..NodeFigures::default() },
+    }
+}
