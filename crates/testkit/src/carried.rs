@@ -230,6 +230,15 @@ impl Container {
     }
 }
 
+/// The earlier system's container around a payload.
+pub fn legacy_container(payload: &[u8]) -> Vec<u8> {
+    let mut container = b"STEG".to_vec();
+    container.extend((payload.len() as u32).to_be_bytes());
+    container.extend(crc32fast::hash(payload).to_be_bytes());
+    container.extend(payload);
+    container
+}
+
 /// All of a raw deflate stream that ends where `bytes` do. Bombs of a size that no test makes are not a secret.
 fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut decoder = DeflateDecoder::new(bytes);

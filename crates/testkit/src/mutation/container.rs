@@ -4,9 +4,9 @@ use flate2::Compression;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
-use super::images::{deflated, legacy_container};
+use super::images::deflated;
 use super::{Changed, StegoImage};
-use crate::{Container, Raster, noise, text};
+use crate::{Container, Raster, legacy_container, noise, text};
 
 /// Where the numbers of a header lie.
 const CONTENT_LEN: usize = 8;

@@ -8,7 +8,7 @@ use stego::{
     Secret, embed,
 };
 
-use crate::{Carried, Raster, noise, text};
+use crate::{Carried, Raster, legacy_container, noise, text};
 
 /// A narrow one, a flat one, and some in between.
 const SIZES: [(u32, u32); 6] = [(1, 300), (300, 1), (17, 31), (64, 64), (97, 120), (200, 150)];
@@ -103,15 +103,6 @@ fn legacy_image(mut raster: Raster) -> StegoImage {
     let carried = Carried { secret, name: None, mark: None };
     assert_eq!(raster.carried().as_ref(), Some(&carried), "the container follows the definition");
     StegoImage { file: raster.to_png(Compression::fast()), raster, carried, is_legacy: true }
-}
-
-/// The earlier system's container around a payload.
-pub(super) fn legacy_container(payload: &[u8]) -> Vec<u8> {
-    let mut container = b"STEG".to_vec();
-    container.extend((payload.len() as u32).to_be_bytes());
-    container.extend(crc32fast::hash(payload).to_be_bytes());
-    container.extend(payload);
-    container
 }
 
 /// `bytes` as raw deflate.

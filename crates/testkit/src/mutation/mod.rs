@@ -127,7 +127,11 @@ pub fn judge(mutation: &Mutation, limits: &Limits) -> Result<&'static str, Strin
     match extract(&mutation.file, limits) {
         Ok(found) if mutation.embedded.iter().any(|carried| carried.is(&found)) => Ok("secret"),
         Ok(found) if mutation.forged.as_ref().is_some_and(|carried| carried.is(&found)) => Ok("forged"),
-        Ok(found) => Err(format!("found {} bytes that nobody put there: {found:?}", found.secret.len())),
+        Ok(found) => Err(format!(
+            "found {} bytes that nobody put there: {:.400}",
+            found.secret.len(),
+            format!("{found:?}")
+        )),
         Err(error) if mutation.is_harmless => Err(format!("found nothing: {error}")),
         Err(error) => Ok(error.code()),
     }
