@@ -1,0 +1,101 @@
+//! Image files as covers.
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader};
+use stego::{
+    BitsPerSample, Channels, Cover, EmbedError, EmbedOptions, ImageError, MetadataPolicy, SampleDepth,
+    Secret, embed, extract, probe,
+};
+use testkit::Raster;
+
+use crate::limits;
+
+const SECRET: &[u8] = b"any bytes";
+
+/// `bytes` as a cover. What is decoded is what the header said; it carries a secret, and nothing but the bits that
+/// carry it changes.
+pub fn cover_decode(bytes: &[u8]) {
+    let info = probe(bytes, &limits());
+    let Ok(cover) = Cover::decode(bytes, &limits()) else { return };
+    let info = info.expect("what can be decoded has a header that can be read");
+    let before = Raster::of(&cover);
+    assert_eq!(info.pixels(), u64::from(cover.width()) * u64::from(cover.height()));
+    assert_eq!((info.channels, info.depth), (cover.channels(), cover.depth()));
+    assert_eq!(info.decoded_bytes(), cover.samples().len() as u64);
+    let bits = BitsPerSample::all().nth(bytes.len() % 4).expect("there are four widths");
+    let metadata = if bytes.len() % 8 < 4 { MetadataPolicy::Keep } else { MetadataPolicy::Strip };
+    let options = EmbedOptions { bits, metadata, ..EmbedOptions::default() };
+    let embedded = match embed(&cover, &Secret::new(SECRET), &options, &limits()) {
+        Ok(embedded) => embedded,
+        Err(EmbedError::CapacityExceeded { .. } | EmbedError::CoverTooSmall) => return,
+        Err(error) => panic!("cannot embed: {error:?}"),
+    };
+    let found = extract(&embedded.png, &limits()).expect("what was embedded can be extracted");
+    assert_eq!(found.secret, SECRET);
+    let stego = Cover::decode(&embedded.png, &limits()).expect("a stego image is a cover");
+    let mut after = Raster::of(&stego);
+    assert_eq!((after.width, after.height), (before.width, before.height));
+    assert_eq!((after.channels, after.depth), (before.channels, before.depth));
+    let mask = u8::MAX << bits.as_u8();
+    for at in before.carrying(false) {
+        assert_eq!(before.samples[at] & mask, after.samples[at] & mask, "sample byte {at}");
+        after.samples[at] = before.samples[at];
+    }
+    assert!(after.samples == before.samples, "something changed that does not carry");
+}
+
+/// `bytes` as a cover and as an image for another decoder: both give the same samples.
+///
+/// Differences on purpose:
+/// - Files are refused here that the other one reads: kinds that are not supported, images above a limit, and files whose
+///   end is missing or whose checksums do not hold.
+/// - Lossy formats are compared by size only where the decoders are not the same.
+pub fn differential(bytes: &[u8]) {
+    let Ok(cover) = Cover::decode(bytes, &limits()).inspect_err(check_refusal) else { return };
+    let format =
+        image::guess_format(bytes).expect("a format that is read here is known to the other decoder");
+    let raster = Raster::of(&cover);
+    let other = raster_of(bytes, format).expect("what is read here is read by the other decoder");
+    assert_eq!((raster.width, raster.height), (other.width, other.height));
+    assert_eq!((raster.channels, raster.depth), (other.channels, other.depth));
+    assert!(raster.samples == other.samples, "{format:?} of {} by {}", raster.width, raster.height);
+}
+
+/// No defect hides behind a refusal.
+fn check_refusal(error: &ImageError) {
+    let code = error.code();
+    assert!(!matches!(code, "internal" | "stopped"), "refused as {code}: {error}");
+}
+
+/// What the `image` crate makes of a file: palettes and depths below 8 bits expanded, orientation applied.
+pub(crate) fn raster_of(bytes: &[u8], format: ImageFormat) -> Option<Raster> {
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(64 << 20);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().ok()?;
+    let orientation = match format {
+        ImageFormat::Jpeg => decoder.orientation().ok()?,
+        _ => Orientation::NoTransforms,
+    };
+    let mut image = DynamicImage::from_decoder(decoder).ok()?;
+    image.apply_orientation(orientation);
+    let (channels, depth) = match image.color() {
+        image::ColorType::L8 => (Channels::Grey, SampleDepth::Eight),
+        image::ColorType::La8 => (Channels::GreyAlpha, SampleDepth::Eight),
+        image::ColorType::Rgb8 => (Channels::Rgb, SampleDepth::Eight),
+        image::ColorType::Rgba8 => (Channels::Rgba, SampleDepth::Eight),
+        image::ColorType::L16 => (Channels::Grey, SampleDepth::Sixteen),
+        image::ColorType::La16 => (Channels::GreyAlpha, SampleDepth::Sixteen),
+        image::ColorType::Rgb16 => (Channels::Rgb, SampleDepth::Sixteen),
+        image::ColorType::Rgba16 => (Channels::Rgba, SampleDepth::Sixteen),
+        _ => return None,
+    };
+    let mut samples = image.as_bytes().to_vec();
+    if depth == SampleDepth::Sixteen && cfg!(target_endian = "little") {
+        samples.chunks_exact_mut(2).for_each(|sample| sample.reverse());
+    }
+    Some(Raster { width: image.width(), height: image.height(), channels, depth, samples })
+}

@@ -1,0 +1,83 @@
+//! Payloads: containers in good images, and images of all kinds.
+
+use flate2::Compression;
+use image::ImageFormat;
+use stego::{Channels, ContainerError, ExtractError, SampleDepth, claimed_lengths_bytes, extract};
+use testkit::{Container, Raster, legacy_container};
+
+use crate::images::raster_of;
+use crate::limits;
+
+const WIDTH: u32 = 48;
+const HEIGHT: u32 = 40;
+
+/// `bytes` as a byte with flags and a container, carried by a small image: the container has its digest made to hold if
+/// bit 0 of the flags is set, its checksum if bit 1 is; bit 2 makes it one of the earlier system, whose header is put before it if bit 1 is set. Bits 3 and 4 say which kind
+/// of image it is. Extraction and the definition of the format come to the same conclusion.
+pub fn container(bytes: &[u8]) {
+    let Some((flags, bytes)) = bytes.split_first() else { return };
+    let channels = [Channels::Rgb, Channels::Rgba, Channels::Grey, Channels::GreyAlpha];
+    let mut raster = plain(channels[usize::from(flags >> 3 & 3)]);
+    if flags & 4 != 0 {
+        let container = if flags & 2 != 0 { legacy_container(bytes) } else { bytes.to_vec() };
+        raster.put_legacy(&container);
+    } else if let Some(mut container) = Container::from_bytes(bytes) {
+        if flags & 1 != 0 {
+            container.set_digest();
+        }
+        if flags & 2 != 0 {
+            container.set_crc();
+        }
+        raster.put(&container);
+    }
+    let outcome = extract(&raster.to_png(Compression::none()), &limits());
+    let expected = raster.carried();
+    match outcome {
+        Ok(found) => assert!(
+            expected.as_ref().is_some_and(|carried| carried.is(&found)),
+            "found {found:?} instead of {expected:?}"
+        ),
+        Err(ExtractError::Container(ContainerError::SecretTooLarge { .. })) => {}
+        Err(error) => assert!(expected.is_none(), "{error} instead of {expected:?}"),
+    }
+}
+
+/// Some pixels cannot be seen, where there is alpha.
+fn plain(channels: Channels) -> Raster {
+    let count = channels.count();
+    let mut samples: Vec<u8> =
+        (0..WIDTH as usize * HEIGHT as usize * count).map(|at| (at * 5) as u8).collect();
+    if channels.has_alpha() {
+        for (at, pixel) in samples.chunks_exact_mut(count).enumerate() {
+            pixel[count - 1] = if at % 9 == 4 { 0 } else { 255 };
+        }
+    }
+    Raster { width: WIDTH, height: HEIGHT, channels, depth: SampleDepth::Eight, samples }
+}
+
+/// `bytes` as a stego image. What is found is what another decoder and the definition of the format find.
+pub fn extract_png(bytes: &[u8]) {
+    let claimed = claimed_lengths_bytes(bytes, &limits());
+    match extract(bytes, &limits()) {
+        Ok(found) => {
+            let claimed = claimed.expect("whoever finds a payload has read its header");
+            assert!(claimed.1 >= found.secret.len() as u64, "{claimed:?} for {} bytes", found.secret.len());
+            // Of a file that is damaged below its payload, other decoders make nothing.
+            let Some(raster) = decoded(bytes) else { return };
+            let expected = raster.carried();
+            assert!(
+                expected.as_ref().is_some_and(|carried| carried.is(&found)),
+                "found {found:?} instead of {expected:?}"
+            );
+        }
+        Err(ExtractError::Container(ContainerError::NoPayload)) => {
+            let carried = decoded(bytes).and_then(|raster| raster.carried());
+            assert!(carried.is_none(), "no payload instead of {carried:?}");
+        }
+        Err(_) => {}
+    }
+}
+
+fn decoded(bytes: &[u8]) -> Option<Raster> {
+    raster_of(bytes, ImageFormat::Png)
+}
