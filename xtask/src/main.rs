@@ -4,7 +4,9 @@
 
 mod bench;
 mod failover;
+mod fuzz;
 mod memory;
+mod mutate;
 mod picture;
 
 use std::path::Path;
@@ -41,6 +43,10 @@ enum Task {
     ///
     /// The images (a PNG, a JPEG, a progressive JPEG) are made once, in target/memory; the JPEGs need Pillow. Linux only.
     Memory(memory::Options),
+    /// Run the fuzz targets for a while each, and print what they did and found. Needs cargo-fuzz and a nightly compiler.
+    Fuzz(fuzz::Options),
+    /// Change stego images in a million ways, in the release build: extraction gives what was embedded, or an error.
+    Mutate(mutate::Options),
     /// Make the README's picture anew: a cover and its stego image, side by side.
     Picture,
 }
@@ -52,6 +58,8 @@ fn main() -> anyhow::Result<()> {
         Task::Bench => bench::run(),
         Task::Failover(options) => failover::run(options),
         Task::Memory(options) => memory::run(options),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Mutate(options) => mutate::run(&options),
         Task::Picture => picture::write(&root().join("docs/cover-and-stego.jpg")),
     }
 }
