@@ -79,6 +79,7 @@ fn test() -> anyhow::Result<()> {
 
 fn check() -> anyhow::Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     cargo_with(
         &["doc", "--workspace", "--no-deps", "--document-private-items"],
