@@ -8,8 +8,8 @@ use testkit::{Container, Raster, legacy_container};
 use crate::images::raster_of;
 use crate::limits;
 
-const WIDTH: u32 = 48;
-const HEIGHT: u32 = 40;
+const WIDTH: u32 = 32;
+const HEIGHT: u32 = 24;
 
 /// `bytes` as a byte with flags and a container, carried by a small image: the container has its digest made to hold if
 /// bit 0 of the flags is set, its checksum if bit 1 is; bit 2 makes it one of the earlier system, whose header is put before it if bit 1 is set. Bits 3 and 4 say which kind
