@@ -157,9 +157,9 @@ fn run_target(target: &str, seconds: u64) -> anyhow::Result<Report> {
     let status = run.stdout(Stdio::null()).stderr(log).status().context("cannot start cargo-fuzz")?;
     let text = std::fs::read(&log_path).with_context(|| format!("cannot read {}", log_path.display()))?;
     let figures = figures(&String::from_utf8_lossy(&text));
-    let finding = (!status.success()).then(|| match &figures.artifact {
-        Some(artifact) => format!("{artifact}, see {}", log_path.display()),
-        None => format!("{status}, see {}", log_path.display()),
+    let finding = (!status.success()).then(|| {
+        let what = figures.artifact.clone().unwrap_or_else(|| status.to_string());
+        format!("{what}, see target/fuzz/{target}.log")
     });
     Ok(Report { target: target.to_owned(), figures, finding })
 }
