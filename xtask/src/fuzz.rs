@@ -143,6 +143,9 @@ fn run_target(target: &str, seconds: u64) -> anyhow::Result<Report> {
             run.arg(std::path::absolute(inputs)?);
         }
     }
+    if matches!(target, "cover_decode" | "differential") {
+        run.arg(std::path::absolute(super::root().join("crates/stego/tests/fixtures"))?);
+    }
     run.args([
         "--".to_owned(),
         format!("-max_total_time={seconds}"),
@@ -167,7 +170,7 @@ fn run_target(target: &str, seconds: u64) -> anyhow::Result<Report> {
 /// Words that the target's inputs are made of.
 fn dictionary(target: &str) -> Option<PathBuf> {
     let name = match target {
-        "cover_decode" | "differential" | "extract_png" => "images",
+        "cover_decode" | "differential" | "embed_into_png" | "extract_png" => "images",
         "configuration" => "configuration",
         "multipart" => "multipart",
         "rpc_frames" | "snapshot_file" => "messages",

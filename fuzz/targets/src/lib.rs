@@ -9,7 +9,7 @@ pub mod mutator;
 mod payloads;
 pub mod seeds;
 
-pub use images::{cover_decode, differential};
+pub use images::{cover_decode, differential, embed_into_png};
 pub use payloads::{container, extract_png};
 
 use stego::Limits;
@@ -24,11 +24,12 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "configuration", run: configuration },
     Target { name: "container", run: container },
     Target { name: "cover_decode", run: cover_decode },
     Target { name: "differential", run: differential },
+    Target { name: "embed_into_png", run: embed_into_png },
     Target { name: "extract_png", run: extract_png },
     Target { name: "multipart", run: multipart },
     Target { name: "rpc_frames", run: rpc_frames },

@@ -38,6 +38,20 @@ fn seeds_hold() {
     }
 }
 
+/// The small images of every format that the tests of the library are held to are seeds as well.
+#[test]
+fn images_of_every_format_hold() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/stego/tests/fixtures");
+    for entry in std::fs::read_dir(fixtures).unwrap() {
+        let file = std::fs::read(entry.unwrap().path()).unwrap();
+        fuzz_targets::cover_decode(&file);
+        fuzz_targets::differential(&file);
+        for n in 0..CHANGES {
+            fuzz_targets::cover_decode(&with_changed_bytes(&file, n));
+        }
+    }
+}
+
 #[test]
 fn what_once_failed_holds() {
     for target in TARGETS {

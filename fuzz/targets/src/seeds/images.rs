@@ -34,6 +34,23 @@ pub(super) fn all() -> Vec<(&'static str, Vec<u8>)> {
     files
 }
 
+/// PNGs in small files whose pixels take more than the window of deflate, so that compressed ones can be kept.
+pub(super) fn large_pngs() -> Vec<(String, Vec<u8>)> {
+    let kinds = [(0, 8, 1), (2, 8, 3), (4, 8, 2), (6, 8, 4), (0, 16, 2), (2, 16, 6)];
+    let file = |(colour, depth, pixel_len): (u8, u8, usize)| {
+        let (width, height) = (120, 60_000 / (120 * pixel_len) + 20);
+        let grain = noise(2, 97);
+        let row = |y: usize| {
+            (0..width * pixel_len).map(|x| (x / 3 + y / 2) as u8 ^ grain[(x * 7 + y) % 97] >> 7).collect()
+        };
+        let rows = (0..height).map(row).collect();
+        let parts =
+            PngParts { width: width as u32, height: height as u32, depth, colour, chunks: Vec::new(), rows };
+        (format!("large-{colour}-{depth}.png"), parts.to_file())
+    };
+    kinds.map(file).into()
+}
+
 /// A gradient with a little noise in one corner.
 fn image(channels: u32) -> image::RgbImage {
     let noise = noise(1, 64);

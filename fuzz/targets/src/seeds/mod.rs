@@ -15,6 +15,9 @@ pub fn all() -> Vec<(&'static str, String, Vec<u8>)> {
         seeds.push(("cover_decode", name.to_owned(), bytes.clone()));
         seeds.push(("differential", name.to_owned(), bytes));
     }
+    for (name, bytes) in images::large_pngs() {
+        seeds.push(("embed_into_png", name, bytes));
+    }
     payloads(&mut seeds);
     texts(&mut seeds);
     nodes(&mut seeds);

@@ -29,7 +29,7 @@ use crate::bits::BitsPerSample;
 use crate::carrier::{Capacity, SampleWriter};
 use crate::container::HEADER_LEN_BYTES;
 use crate::embed::{self, EmbedError, EmbedOptions};
-use crate::extract::read_back_rows;
+use crate::extract::{ExtractError, read_back_rows};
 use crate::image::{ImageError, ImageFormat, ImageInfo, PngLayout, PngRows, Sniffed, probe, sniff};
 use crate::limits::Limits;
 use crate::note::Note;
@@ -40,6 +40,8 @@ use keep::Assembly;
 use rows::WINDOW_LEN_BYTES;
 use walk::Walk;
 
+/// What a decoder looks at behind the row that it is asked for, at most: a damage there may keep it from giving that row.
+const READ_AHEAD_LEN_BYTES: usize = 256 << 10;
 /// Bytes of a zlib stream's checksum, at its end.
 const ADLER_LEN: u64 = 4;
 /// Bytes deflated between two looks at the watch.
@@ -87,14 +89,7 @@ impl SplicedPng {
     ///
     /// If `cover` is another file, which is shorter.
     pub fn to_png(&self, cover: &[u8]) -> Vec<u8> {
-        let mut png = Vec::with_capacity(self.len_bytes());
-        for part in &self.parts {
-            png.extend_from_slice(match part {
-                PngPart::New(bytes) => bytes,
-                PngPart::Kept(range) => &cover[range.clone()],
-            });
-        }
-        png
+        start_of(&self.parts, cover, self.len_bytes())
     }
 }
 
@@ -208,8 +203,13 @@ fn try_embed(
     }
     let mut writer = SampleWriter::new(&info, &packed.header, &packed.rest, options.bits);
     let beginning = beginning(file, &info, &layout, lengths, &mut writer, limits)?;
-    embed::verify(read_back_rows(&beginning.made, &info, limits), secret)?;
+    let made_len = beginning.made.len();
     let parts = assemble(file, &layout, beginning, &limits.watch)?;
+    match read_back_rows(&start_of(&parts, file, made_len + READ_AHEAD_LEN_BYTES), &info, limits) {
+        // Compressed pixels that do not decode, under checksums that hold.
+        Err(ExtractError::Image(ImageError::Damaged { .. })) => return Err(Failed::NotPossible),
+        found => embed::verify(found, secret)?,
+    }
 
     let mse = writer.squared_error() as f64 / capacity.carrying_samples() as f64;
     notes.extend(embed::notes_on_metadata(layout.tells_location, &layout.dropped_metadata, options.metadata));
@@ -221,6 +221,19 @@ fn try_embed(
         psnr_db: quality::psnr_db_at(mse, info.depth),
         notes,
     })
+}
+
+/// The first bytes of a file in parts, `len` of them or all.
+fn start_of(parts: &[PngPart], cover: &[u8], len: usize) -> Vec<u8> {
+    let mut file = Vec::with_capacity(len);
+    for part in parts {
+        let bytes = match part {
+            PngPart::New(bytes) => bytes,
+            PngPart::Kept(range) => &cover[range.clone()],
+        };
+        file.extend_from_slice(&bytes[..bytes.len().min(len - file.len())]);
+    }
+    file
 }
 
 /// The new beginning of a file, and how the old one goes on after it.
