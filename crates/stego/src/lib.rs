@@ -55,8 +55,8 @@ pub use note::Note;
 pub use quality::{Incomparable, Quality, difference_image, mse, psnr_db, ssim};
 pub use secret::{FileName, MarkId, MediaType, Secret};
 pub use splice::{
-    Container, PngEmbedError, PngPart, PreparedCover, Spliced, SplicedPng, embed_into_png, embed_prepared,
-    splice,
+    Container, PngEmbedError, PngPart, PreparedCover, Spliced, SplicedPng, embed_into_file, embed_into_png,
+    embed_prepared, splice,
 };
 pub use synth::DATASET_LEN;
 pub use watch::{Progress, Stage, Stopped, Watch};

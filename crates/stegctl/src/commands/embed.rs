@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
-use stego::{Cover, EmbedOptions, Embedded, FileName, Limits, MediaType, Note, Secret};
+use stego::{Cover, EmbedOptions, Embedded, FileName, Limits, MediaType, Note, PngEmbedError, Secret};
 
 use super::{Findings, count, exit_code, read_image, write};
 use crate::archive::{self, PackOptions};
@@ -53,19 +53,26 @@ fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<()
     let hidden = Hidden::read(command, limits)?;
     let meter = Meter::start(Work::Embed, command.report.only_errors());
     let limits = Limits { watch: meter.watch(), ..limits.clone() };
-    let cover = match &command.cover {
-        Some(path) => {
-            let file = read_image(path)?;
-            Cover::decode(&file, &limits).map_err(|error| Failure::from(error).of(path))?
-        }
-        None => Cover::dataset(command.dataset.unwrap_or(DEFAULT_COVER)).expect("clap checked the index"),
-    };
     let options = EmbedOptions {
         bits: command.bits,
         compress: !command.no_compress,
         metadata: command.metadata.policy(),
     };
-    let embedded = stego::embed(&cover, &hidden.secret(), &options, &limits)?;
+    let embedded = match &command.cover {
+        Some(path) => {
+            let file = read_image(path)?;
+            let of_cover = |error| match error {
+                PngEmbedError::Image(error) => Failure::from(error).of(path),
+                PngEmbedError::Embed(error) => error.into(),
+            };
+            stego::embed_into_file(&file, &hidden.secret(), &options, &limits).map_err(of_cover)?
+        }
+        None => {
+            let index = command.dataset.unwrap_or(DEFAULT_COVER);
+            let cover = Cover::dataset(index).expect("clap checked the index");
+            stego::embed(&cover, &hidden.secret(), &options, &limits)?
+        }
+    };
     drop(meter);
     write(&command.output, &embedded.png, command.force)?;
     hidden.tell(&embedded, options, findings);

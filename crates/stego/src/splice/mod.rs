@@ -19,4 +19,4 @@ mod user;
 
 pub use head::{Container, Spliced, embed_prepared, splice};
 pub use prepared::PreparedCover;
-pub use user::{PngEmbedError, PngPart, SplicedPng, embed_into_png};
+pub use user::{PngEmbedError, PngPart, SplicedPng, embed_into_file, embed_into_png};

@@ -28,9 +28,9 @@ use super::prepared::{ZLIB_HEADER, append_idat, finish_chunk};
 use crate::bits::BitsPerSample;
 use crate::carrier::{Capacity, SampleWriter};
 use crate::container::HEADER_LEN_BYTES;
-use crate::embed::{self, EmbedError, EmbedOptions};
+use crate::embed::{self, EmbedError, EmbedOptions, Embedded};
 use crate::extract::{ExtractError, read_back_rows};
-use crate::image::{ImageError, ImageFormat, ImageInfo, PngLayout, PngRows, Sniffed, probe, sniff};
+use crate::image::{Cover, ImageError, ImageFormat, ImageInfo, PngLayout, PngRows, Sniffed, probe, sniff};
 use crate::limits::Limits;
 use crate::note::Note;
 use crate::quality;
@@ -112,6 +112,26 @@ impl PngEmbedError {
             Self::Embed(error) => error.code(),
         }
     }
+}
+
+/// Hides `secret` in an image file: in a PNG whose compressed pixels can be kept by [`embed_into_png`], otherwise in what it
+/// decodes to.
+pub fn embed_into_file(
+    file: &[u8],
+    secret: &Secret<'_>,
+    options: &EmbedOptions,
+    limits: &Limits,
+) -> Result<Embedded, PngEmbedError> {
+    if let Some(spliced) = embed_into_png(file, secret, options, limits)? {
+        return Ok(Embedded {
+            png: spliced.to_png(file),
+            capacity_bytes: spliced.capacity_bytes,
+            payload_bytes: spliced.payload_bytes,
+            psnr_db: spliced.psnr_db,
+            notes: spliced.notes,
+        });
+    }
+    Ok(embed::embed(&Cover::decode(file, limits)?, secret, options, limits)?)
 }
 
 /// Why this way of embedding ends.
