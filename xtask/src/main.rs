@@ -31,8 +31,10 @@ enum Task {
     Test,
     /// Check format, lints, documentation and dependencies, as CI does; cargo-deny only where it is installed.
     Check,
-    /// Measure a node of the release build under load: latencies, and `/livez` meanwhile.
-    Bench,
+    /// Measure what things cost, beside what others take for the same, in one run of the release build.
+    ///
+    /// The library beside encoders and decoders of others, a node beside nginx, a node under load. BENCHMARKS.md holds a run.
+    Bench(bench::Options),
     /// Measure what it costs to lose a leader, on real processes of the release build, case by case.
     ///
     /// Each case prints n, minimum, median, p95, p99 and maximum in milliseconds, beside them what a flush of 4 KiB
@@ -55,7 +57,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Task::Test => test(),
         Task::Check => check(),
-        Task::Bench => bench::run(),
+        Task::Bench(options) => bench::run(&options),
         Task::Failover(options) => failover::run(options),
         Task::Memory(options) => memory::run(options),
         Task::Fuzz(options) => fuzz::run(&options),

@@ -14,7 +14,7 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, meas
 use image::{DynamicImage, ImageFormat, RgbImage, imageops::FilterType};
 use stego::{
     Channels, Container, Cover, EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Watch, embed,
-    embed_prepared, extract, splice,
+    embed_into_png, embed_prepared, extract, splice,
 };
 
 const SECRET_LEN_BYTES: usize = 10 << 10;
@@ -80,6 +80,7 @@ fn costs(criterion: &mut Criterion) {
             .sample_size(20);
         embeds(&mut group, &subject);
         extractions(&mut group, &subject);
+        user_cover(&mut group, &subject);
         group.finish();
     }
 }
@@ -115,6 +116,28 @@ fn extractions(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
     group.bench_function("extract spliced", |b| b.iter(|| extract(&spliced, &limits).unwrap()));
     group.bench_function("extract whole", |b| b.iter(|| extract(&whole, &limits).unwrap()));
     group.bench_function("image decode", |b| b.iter(|| image::load_from_memory(&spliced).unwrap()));
+}
+
+/// A cover as a file, as a user sends it.
+fn user_cover(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
+    let (limits, options) = (Limits::default(), EmbedOptions::default());
+    let secret = Secret::new(&subject.secret);
+    let mut cover = Vec::new();
+    let picture = DynamicImage::ImageRgb8(subject.picture.clone());
+    picture.write_to(&mut Cursor::new(&mut cover), ImageFormat::Png).unwrap();
+    group.bench_function("user cover", |b| {
+        b.iter(|| embed_into_png(&cover, &secret, &options, &limits).unwrap().unwrap().to_png(&cover));
+    });
+    group.bench_function("user cover, image", |b| {
+        b.iter(|| {
+            let mut file = Vec::new();
+            image::load_from_memory(&cover)
+                .unwrap()
+                .write_to(&mut Cursor::new(&mut file), ImageFormat::Png)
+                .unwrap();
+            file
+        });
+    });
 }
 
 criterion_group!(benches, costs);

@@ -1,6 +1,4 @@
-//! `cargo xtask bench`: a node of the release build under load, measured from outside.
-//!
-//! Figures of one run on one machine are comparable with each other and with nothing else; they come with n.
+//! A node of the release build under load, measured from outside.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -20,7 +18,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Starts a node, puts load on it, and prints a table.
 pub(crate) fn run() -> anyhow::Result<()> {
-    super::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
+    crate::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
     let node = Node::start()?;
     println!("{:<44} {:>7} {:>9} {:>9} {:>9} {:>9}", "case", "n", "p50 ms", "p99 ms", "max ms", "req/s");
 
@@ -40,15 +38,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-struct Node {
+pub(super) struct Node {
     process: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Node {
-    fn start() -> anyhow::Result<Self> {
+    pub(super) fn start() -> anyhow::Result<Self> {
         // A directory of its own, new each time: never that of a node that is in use.
-        let data_dir = super::root().join("target/bench-node");
+        let data_dir = crate::root().join("target/bench-node");
         if data_dir.exists() {
             std::fs::remove_dir_all(&data_dir).context("cannot empty the node's directory")?;
         }
@@ -83,7 +81,7 @@ impl Drop for Node {
 }
 
 fn binary(name: &str) -> PathBuf {
-    super::root().join("target/release").join(name)
+    crate::root().join("target/release").join(name)
 }
 
 /// Asks for `/livez` again and again, each time over a connection of its own, while `work` goes on. Gives the times
