@@ -1,25 +1,29 @@
 //! What the handlers of one node share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use control_plane::ControlPlane;
 use control_plane::catalog::{SettingKey, SettingValue};
-use stego::{BitsPerSample, Cover, Limits, MetadataPolicy};
+use stego::{BitsPerSample, Cover, Limits, MetadataPolicy, PreparedCover};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Budget, QueuedBudget};
 use crate::config::Config;
+use crate::covers::{CoverCache, CoverError, CoverKey, MadeCover, ReadyCover};
 use crate::drills::{Isolation, Standing};
 use crate::figures::Figures;
 use crate::http::{Access, InFlight};
 use crate::metrics::Metrics;
 use crate::pool::PixelPool;
+use crate::work::Work;
 
 /// The default cover's place in the dataset.
 pub(crate) const DEFAULT_COVER: u32 = 0;
+/// An upper estimate of the memory, in bytes, that making and preparing the largest image of the dataset takes.
+const PREPARING_BYTES: u64 = 56 << 20;
 /// Those who watch events, at most.
 const MAX_WATCHERS: usize = 64;
 
@@ -53,7 +57,9 @@ pub(crate) struct App {
     pub fault_injection: bool,
     /// When it started.
     pub started: Instant,
-    default_cover: OnceLock<Arc<Cover>>,
+    covers: Arc<CoverCache>,
+    /// Whether the default cover was made once.
+    warm: AtomicBool,
     draining: CancellationToken,
     /// Whether the process starts anew once it has stopped.
     restarts: AtomicBool,
@@ -85,14 +91,16 @@ impl App {
     /// The state of node `node_id` under `config`, which was checked.
     pub(crate) fn new(config: Config, node_id: String, parts: Parts) -> anyhow::Result<Arc<Self>> {
         let Parts { figures, control, access, fault_injection } = parts;
+        let transfer_memory = Budget::new(config.limits.transfer_memory_bytes);
         Ok(Arc::new(Self {
             pool: PixelPool::new(config.limits.pixel_threads(), config.limits.pixel_queue)?,
             pixel_memory: QueuedBudget::new(config.limits.pixel_memory_bytes),
-            transfer_memory: Budget::new(config.limits.transfer_memory_bytes),
+            covers: CoverCache::new(config.limits.cover_cache_bytes, Arc::clone(&transfer_memory)),
+            warm: AtomicBool::new(false),
+            transfer_memory,
             limits: config.stego_limits(),
             metrics: Metrics::new(),
             started: Instant::now(),
-            default_cover: OnceLock::new(),
             draining: CancellationToken::new(),
             restarts: AtomicBool::new(false),
             standing: Standing::default(),
@@ -107,15 +115,24 @@ impl App {
         }))
     }
 
-    /// The default cover, made on first use: for pixel threads only.
-    pub(crate) fn default_cover(&self) -> Arc<Cover> {
-        let make = || Arc::new(Cover::dataset(DEFAULT_COVER).expect("the dataset has an image 0"));
-        Arc::clone(self.default_cover.get_or_init(make))
+    /// A cover that is ready for embeds, waited for until `deadline` where it has to be prepared first.
+    pub(crate) async fn cover(
+        self: &Arc<Self>,
+        key: CoverKey,
+        deadline: tokio::time::Instant,
+    ) -> Result<Arc<ReadyCover>, CoverError> {
+        self.covers.get(key, deadline, || prepare(Arc::clone(self), key)).await
     }
 
-    /// Whether the default cover is there.
-    pub(crate) fn has_default_cover(&self) -> bool {
-        self.default_cover.get().is_some()
+    /// The covers that are ready.
+    pub(crate) fn covers(&self) -> &CoverCache {
+        &self.covers
+    }
+
+    /// Whether the node has begun to work: the default cover was made once. Preparing it takes a moment more, which the first
+    /// requests wait for.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.warm.load(Ordering::Relaxed)
     }
 
     /// Bits per sample where a request does not say: the cluster's setting, or the configuration's.
@@ -195,4 +212,16 @@ impl App {
     pub(crate) fn is_paused(&self) -> bool {
         self.standing.is(Isolation::FromAll)
     }
+}
+
+/// On the pixel threads, all that are free. Serves all requests that want the cover, so it has a deadline of its own.
+async fn prepare(app: Arc<App>, key: CoverKey) -> Result<MadeCover, CoverError> {
+    let work = Work::new(&app, app.start_by());
+    let make = move |app: Arc<App>, limits: &Limits| {
+        let CoverKey::Dataset(index) = key;
+        let cover = Cover::dataset(index).expect("only images that the dataset has are asked for");
+        app.warm.store(true, Ordering::Relaxed);
+        Ok(MadeCover::new(PreparedCover::new(cover, MetadataPolicy::Keep, &limits.watch)?))
+    };
+    work.run(app, PREPARING_BYTES, make).await
 }

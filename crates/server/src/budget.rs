@@ -34,6 +34,11 @@ impl Budget {
         Arc::new(Self { total_bytes, used_bytes: Mutex::new(0) })
     }
 
+    /// Bytes in all.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+
     /// Bytes taken now.
     pub(crate) fn used_bytes(&self) -> u64 {
         *self.used()

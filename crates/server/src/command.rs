@@ -15,9 +15,10 @@ use tracing::{info, warn};
 use control_plane::status::NodeAddress;
 use control_plane::{Bootstrap, ControlPlane, Options};
 
-use crate::app::{AfterStop, App, Parts};
+use crate::app::{AfterStop, App, DEFAULT_COVER, Parts};
 use crate::cli::{Cli, Command, Start};
 use crate::config::{BootstrapConfig, Config, LogConfig, LogFormat, NodeConfig};
+use crate::covers::CoverKey;
 use crate::demo::{self, Outcome};
 use crate::figures::Figures;
 use crate::http::{self, Access};
@@ -168,10 +169,8 @@ async fn serve(
     watch_signals(Arc::clone(&app))?;
     let warm_up = Arc::clone(&app);
     tokio::spawn(async move {
-        let job_app = Arc::clone(&warm_up);
-        if let Err(error) = warm_up.pool.run(warm_up.start_by(), move || drop(job_app.default_cover())).await
-        {
-            warn!(%error, "the default cover will be made by the first request that needs it");
+        if let Err(error) = warm_up.cover(CoverKey::Dataset(DEFAULT_COVER), warm_up.start_by()).await {
+            warn!(%error, "the default cover will be prepared for the first request that needs it");
         }
     });
     info!(node = app.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");

@@ -16,6 +16,7 @@ mod budget;
 mod cli;
 pub mod command;
 mod config;
+mod covers;
 mod demo;
 mod drills;
 mod figures;

@@ -1,6 +1,6 @@
 //! What a node counts, in the text format of OpenMetrics.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -32,6 +32,10 @@ pub(crate) struct Metrics {
     pixel_memory: Bytes,
     transfer_memory: Bytes,
     resident_memory: Bytes,
+    cover_hits: Counter,
+    cover_misses: Counter,
+    cover_entries: Gauge<u64, AtomicU64>,
+    cover_bytes: Bytes,
     uptime: Gauge,
     term: Gauge<u64, AtomicU64>,
     leader_known: Gauge,
@@ -84,6 +88,10 @@ impl Metrics {
             pixel_memory: Bytes::default(),
             transfer_memory: Bytes::default(),
             resident_memory: Bytes::default(),
+            cover_hits: Counter::default(),
+            cover_misses: Counter::default(),
+            cover_entries: Gauge::default(),
+            cover_bytes: Bytes::default(),
             uptime: Gauge::default(),
             term: Gauge::default(),
             leader_known: Gauge::default(),
@@ -96,6 +104,7 @@ impl Metrics {
             log_flush: Gauge::default(),
         };
         metrics.register();
+        metrics.register_covers();
         metrics.register_cluster();
         metrics
     }
@@ -131,6 +140,26 @@ impl Metrics {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
         registry.register_with_unit("uptime", "Since the start", Unit::Seconds, self.uptime.clone());
+    }
+
+    fn register_covers(&mut self) {
+        let registry = self.registry.sub_registry_with_prefix("cover_cache");
+        registry.register(
+            "hits",
+            "Covers that were ready when they were wanted, or under way",
+            self.cover_hits.clone(),
+        );
+        registry.register("misses", "Covers that had to be prepared", self.cover_misses.clone());
+        registry.register("entries", "Covers that are ready", self.cover_entries.clone());
+        registry.register_with_unit("size", "What ready covers take", Unit::Bytes, self.cover_bytes.clone());
+    }
+
+    fn read_covers(&self, app: &App) {
+        let figures = app.covers().figures();
+        self.cover_hits.inner().store(figures.hits, Ordering::Relaxed);
+        self.cover_misses.inner().store(figures.misses, Ordering::Relaxed);
+        self.cover_entries.set(figures.entries);
+        self.cover_bytes.set(figures.bytes);
     }
 
     fn register_cluster(&mut self) {
@@ -210,6 +239,7 @@ impl Metrics {
         self.transfer_memory.set(app.transfer_memory.used_bytes());
         self.resident_memory.set(resident_memory_bytes().unwrap_or(0));
         self.uptime.set(i64::try_from(app.started.elapsed().as_secs()).unwrap_or(i64::MAX));
+        self.read_covers(app);
         self.read_cluster(app);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

@@ -158,6 +158,8 @@ pub(crate) struct LimitsConfig {
     pub transfer_memory_bytes: u64,
     /// Memory for decoded images in work, all requests together.
     pub pixel_memory_bytes: u64,
+    /// Memory for prepared covers that are kept; 0: none is.
+    pub cover_cache_bytes: u64,
     /// Threads that work on pixels; 0 stands for one per core.
     pub pixel_threads: usize,
     /// Requests that may wait for such a thread.
@@ -261,6 +263,7 @@ impl Default for LimitsConfig {
             max_secret_bytes: StegoLimits::DEFAULT_MAX_SECRET_BYTES,
             transfer_memory_bytes: 512 << 20,
             pixel_memory_bytes: StegoLimits::DEFAULT_MAX_IMAGE_MEMORY_BYTES,
+            cover_cache_bytes: 256 << 20,
             pixel_threads: 0,
             pixel_queue: 64,
             max_connections: 1024,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use stego::Note;
 
+use super::frames::Frames;
 use super::problem::Problem;
 use crate::app::App;
 use crate::budget::CountedBytes;
@@ -19,26 +20,50 @@ pub(super) struct Answer {
     pub media_type: &'static str,
     /// Further headers.
     pub headers: HeaderMap,
-    /// The body.
-    pub body: Vec<u8>,
+    /// The body, in pieces that follow each other.
+    pub body: Vec<Piece>,
+}
+
+/// A part of a body.
+pub(super) enum Piece {
+    /// Made for this answer, and counted as its memory.
+    Own(Vec<u8>),
+    /// Shared with other answers, and counted elsewhere.
+    Shared(Bytes),
+}
+
+impl From<Vec<u8>> for Piece {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Own(bytes)
+    }
 }
 
 impl Answer {
     /// A value as JSON. Large ones belong on a pixel thread.
     pub(super) fn json(value: &impl Serialize) -> Result<Self, Problem> {
-        let body = serde_json::to_vec(value).map_err(|error| {
-            tracing::error!(%error, "an answer cannot be written as JSON");
-            Problem::internal()
-        })?;
-        Ok(Self { media_type: "application/json", headers: HeaderMap::new(), body })
+        Ok(Self::of_json([to_json(value)?.into()]))
     }
 
-    /// The response, its body counted in the node's transfer memory until the last byte has gone out.
+    /// A value as JSON, in pieces.
+    pub(super) fn of_json<const N: usize>(pieces: [Piece; N]) -> Self {
+        Self { media_type: "application/json", headers: HeaderMap::new(), body: pieces.into() }
+    }
+
+    /// The response. What is its own of the body is counted in the node's transfer memory until it has gone out.
     pub(super) fn into_response(self, app: &App) -> Result<Response, Problem> {
         let mut memory = app.transfer_memory.empty_share();
-        memory.grow(self.body.len() as u64)?;
-        let body = Bytes::from_owner(CountedBytes::new(self.body, memory));
-        let mut response = Response::new(Body::from(body));
+        let mut frames = Vec::with_capacity(self.body.len());
+        for piece in self.body {
+            frames.push(match piece {
+                Piece::Shared(bytes) => bytes,
+                Piece::Own(bytes) => {
+                    let len_bytes = bytes.len() as u64;
+                    memory.grow(len_bytes)?;
+                    Bytes::from_owner(CountedBytes::new(bytes, memory.split(len_bytes)))
+                }
+            });
+        }
+        let mut response = Response::new(Body::new(Frames::new(frames)));
         *response.status_mut() = StatusCode::OK;
         *response.headers_mut() = self.headers;
         let headers = response.headers_mut();
@@ -46,6 +71,14 @@ impl Answer {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         Ok(response)
     }
+}
+
+/// A value as JSON.
+pub(super) fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(value).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written as JSON");
+        Problem::internal()
+    })
 }
 
 /// Adds a header whose value is text; a text that cannot be one is left out.

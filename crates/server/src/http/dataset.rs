@@ -11,7 +11,8 @@ use stego::{Cover, DATASET_LEN};
 use super::answer::Answer;
 use super::code::Code;
 use super::problem::{Problem, ProblemDocument};
-use crate::app::{App, DEFAULT_COVER};
+use crate::app::App;
+use crate::covers::CoverKey;
 
 /// An upper estimate of the memory, in bytes, that making and writing the largest image takes.
 const MAX_MEMORY_BYTES: u64 = 40 << 20;
@@ -53,7 +54,7 @@ pub(super) async fn dataset(
         png(index, &job_app)
     };
     let body = app.pool.run(start_by, work).await?.ok_or_else(Problem::internal)?;
-    Answer { media_type: "image/png", headers: cache_headers, body }.into_response(&app)
+    Answer { media_type: "image/png", headers: cache_headers, body: vec![body.into()] }.into_response(&app)
 }
 
 /// Whether the client has what `tag` stands for (RFC 9110, section 13.1.2: a list of tags, compared weakly, or `*`).
@@ -67,8 +68,8 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 
 /// On a pixel thread.
 fn png(index: u32, app: &App) -> Option<Vec<u8>> {
-    if index == DEFAULT_COVER {
-        return Some(app.default_cover().to_png());
+    match app.covers().kept(CoverKey::Dataset(index)) {
+        Some(cover) => Some(cover.prepared().cover().to_png()),
+        None => Some(Cover::dataset(index)?.to_png()),
     }
-    Some(Cover::dataset(index)?.to_png())
 }

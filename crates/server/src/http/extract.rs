@@ -185,5 +185,5 @@ fn bytes_answer(found: Extracted) -> Answer {
         None => "attachment".to_owned(),
     };
     answer::insert(&mut headers, "content-disposition", &disposition);
-    Answer { media_type: OCTET_STREAM, headers, body: found.secret }
+    Answer { media_type: OCTET_STREAM, headers, body: vec![found.secret.into()] }
 }

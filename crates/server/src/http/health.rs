@@ -70,7 +70,7 @@ pub(super) async fn readyz(
     let checks = [
         ("not-draining", !app.is_draining()),
         ("not-paused", !app.is_paused()),
-        ("default-cover", app.has_default_cover()),
+        ("default-cover", app.is_warm()),
         ("pixel-queue", !app.pool.is_full()),
     ];
     if let Some((failed, _)) = checks.iter().find(|(_, passed)| !passed) {

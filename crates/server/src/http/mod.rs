@@ -11,6 +11,7 @@ mod embed;
 mod error_page;
 mod events;
 mod extract;
+mod frames;
 mod health;
 mod idempotency;
 mod json;

@@ -12,6 +12,7 @@ use stego::{ContainerError, EmbedError, ExtractError, ImageError, Stopped};
 use super::code::Code;
 use super::upload::UploadError;
 use crate::budget::Exhausted;
+use crate::covers::CoverError;
 use crate::pool::PoolError;
 
 /// The media type of a problem document.
@@ -214,6 +215,16 @@ impl From<PoolError> for Problem {
 impl From<Exhausted> for Problem {
     fn from(_: Exhausted) -> Self {
         Self::new(Code::Overloaded, "the memory for images, uploads and answers is used up at the moment")
+    }
+}
+
+impl From<CoverError> for Problem {
+    fn from(error: CoverError) -> Self {
+        match error {
+            CoverError::Pool(error) => error.into(),
+            CoverError::Exhausted(error) => error.into(),
+            CoverError::Stopped(error) => error.into(),
+        }
     }
 }
 

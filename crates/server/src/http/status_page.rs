@@ -15,7 +15,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inl
 
 /// The page, filled in.
 pub(super) async fn status_page(State(app): State<Arc<App>>, headers: HeaderMap) -> impl IntoResponse {
-    let state = match (app.is_draining(), app.has_default_cover()) {
+    let state = match (app.is_draining(), app.is_warm()) {
         (true, _) => "draining",
         (false, false) => "starting",
         (false, true) => "ready",

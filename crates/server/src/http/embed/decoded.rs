@@ -1,0 +1,56 @@
+//! Embedding into a cover that was sent: it is decoded, and all of it is encoded anew.
+
+use std::sync::Arc;
+
+use stego::{Cover, Limits, probe};
+use tokio::time::Instant;
+
+use super::super::answer::{Answer, base64_len};
+use super::super::problem::Problem;
+use super::figures::{Figures, PNG};
+use super::order::Order;
+use crate::app::App;
+use crate::budget::CountedBytes;
+use crate::work::Work;
+
+/// Embeds into the cover in `file`, on a pixel thread.
+pub(super) async fn embed(
+    app: &Arc<App>,
+    order: Order,
+    file: CountedBytes,
+    start_by: Instant,
+) -> Result<Answer, Problem> {
+    Work::new(app, start_by).measure_and_run(Job { order, file }, Job::memory_bytes, Job::run).await
+}
+
+struct Job {
+    order: Order,
+    file: CountedBytes,
+}
+
+impl Job {
+    /// What the work will take in memory, by the cover's header; what can never fit is refused.
+    fn memory_bytes(&self, limits: &Limits) -> Result<u64, Problem> {
+        let info = probe(&self.file, limits)?;
+        let json_bytes = if self.order.as_png { 0 } else { base64_len(info.decoded_bytes()) };
+        let memory_bytes = info.embed_memory_bytes(self.order.secret_len_bytes()) + json_bytes;
+        info.check_memory(memory_bytes, limits)?;
+        Ok(memory_bytes)
+    }
+
+    /// Each file that was sent is dropped as soon as it is not needed any more.
+    fn run(self, limits: &Limits) -> Result<Answer, Problem> {
+        let Self { order, file } = self;
+        let cover = Cover::decode(&file, limits)?;
+        drop(file);
+        let embedded = stego::embed(&cover, &order.secret(), &order.options, limits)?;
+        let figures = Figures::of_embedded(&embedded, &cover, &order);
+        let (request_id, as_png) = (Arc::clone(&order.request_id), order.as_png);
+        drop((cover, order));
+        if as_png {
+            let body = vec![embedded.png.into()];
+            return Ok(Answer { media_type: PNG, headers: figures.headers(), body });
+        }
+        Answer::json(&figures.answer(&request_id, &embedded.png))
+    }
+}

@@ -1,0 +1,112 @@
+//! `POST /api/embed`.
+
+mod decoded;
+mod figures;
+mod order;
+mod prepared;
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Request, State};
+use axum::response::Response;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::answer::Answer;
+use super::idempotency;
+use super::negotiate::prefers;
+use super::problem::Problem;
+use super::request::RequestId;
+use super::responses::ImageProblems;
+use super::upload::{FieldKind, Fields, Form};
+use crate::app::{App, DEFAULT_COVER};
+use crate::covers::CoverKey;
+use figures::EmbedAnswer;
+use order::Order;
+
+const PATH: &str = "/api/embed";
+const FIELDS: Fields = &[
+    ("file", FieldKind::File),
+    ("cover", FieldKind::File),
+    ("cover_id", FieldKind::Text),
+    ("label", FieldKind::Text),
+    ("passphrase", FieldKind::Text),
+    ("mode", FieldKind::Text),
+    ("bits", FieldKind::Text),
+    ("metadata", FieldKind::Text),
+];
+/// The form of an embed.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub(super) struct EmbedForm {
+    /// The secret: any bytes. Its file name and media type are kept and given back.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    /// The cover: a PNG of any kind, a JPEG, BMP, GIF, TIFF, QOI or WebP. Of an animation, the first frame is used. Without
+    /// this field it is the default cover (`dataset/0`).
+    #[schema(value_type = Option<String>, format = Binary)]
+    cover: Option<Vec<u8>>,
+    /// How bits ride: `sequential`.
+    mode: Option<String>,
+    /// Bits per sample, 1 to 4.
+    #[schema(minimum = 1, maximum = 4)]
+    bits: Option<u8>,
+    /// What becomes of the metadata in the cover's file: `keep` (where the cluster's settings do not say otherwise) or
+    /// `strip`. What defines the colours stays in either case.
+    metadata: Option<String>,
+}
+
+/// Hide a file in an image
+///
+/// Returns the stego image, a PNG, as JSON with base64 or, with `Accept: image/png`, as it is; the
+/// figures then are in the `x-stego-*` headers. It was read back before it is answered. The same upload under the same
+/// `Idempotency-Key` has the same answer on every node of a release, `request_id` included.
+#[utoipa::path(
+    post, path = "/api/embed", tag = "stego",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters")),
+    request_body(content = EmbedForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "The stego image", content(
+            (EmbedAnswer<'static> = "application/json"),
+            (Vec<u8> = "image/png"),
+        )),
+        ImageProblems,
+    )
+)]
+pub(super) async fn embed(
+    State(app): State<Arc<App>>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let start_by = app.start_by();
+    let headers = request.headers().clone();
+    let form = Form::receive(request, FIELDS, &app, start_by).await?;
+    let upload = (PATH, &headers);
+    let (form, request_id) = idempotency::id_of_upload(&app, upload, form, request_id, start_by).await?;
+    let answer = embed_form(&app, form, &request_id, prefers(&headers, figures::PNG), start_by).await;
+    Ok(idempotency::under(request_id, answer))
+}
+
+async fn embed_form(
+    app: &Arc<App>,
+    form: Form,
+    request_id: &Arc<str>,
+    as_png: bool,
+    start_by: Instant,
+) -> Result<Response, Problem> {
+    let order = Order::from_form(form, app, request_id, as_png)?;
+    let answer = embed_order(app, order, start_by).await?.into_response(app)?;
+    app.metrics.count_embedded();
+    Ok(answer)
+}
+
+/// Goes the way that the cover allows.
+async fn embed_order(app: &Arc<App>, mut order: Order, start_by: Instant) -> Result<Answer, Problem> {
+    match order.cover.take() {
+        Some(file) => decoded::embed(app, order, file, start_by).await,
+        None => {
+            let cover = app.cover(CoverKey::Dataset(DEFAULT_COVER), start_by).await?;
+            prepared::embed(app, order, cover, start_by).await
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a form asks to be embedded, and how.
+
+use std::sync::Arc;
+
+use stego::{BitsPerSample, EmbedOptions, FileName, MediaType, MetadataPolicy, Secret};
+
+use super::super::code::Code;
+use super::super::problem::Problem;
+use super::super::upload::Form;
+use crate::app::App;
+use crate::budget::CountedBytes;
+
+/// Fields of the contract that this release does not serve. Ignoring one would do something else than what was asked.
+const NOT_SERVED: [&str; 3] = ["cover_id", "label", "passphrase"];
+
+/// What is to be embedded where.
+pub(super) struct Order {
+    secret: CountedBytes,
+    name: Option<FileName>,
+    media_type: Option<MediaType>,
+    /// The file of the cover, until somebody takes it.
+    pub(super) cover: Option<CountedBytes>,
+    /// How to embed.
+    pub(super) options: EmbedOptions,
+    /// The id that the answer carries.
+    pub(super) request_id: Arc<str>,
+    /// Whether the answer is the stego image itself.
+    pub(super) as_png: bool,
+}
+
+impl Order {
+    /// What a form asks for.
+    pub(super) fn from_form(
+        mut form: Form,
+        app: &App,
+        request_id: &Arc<str>,
+        as_png: bool,
+    ) -> Result<Self, Problem> {
+        if let Some(field) = NOT_SERVED.iter().find(|field| form.text(field).is_some()) {
+            let detail = format!("this release does not serve the field `{field}` yet; nothing was embedded");
+            return Err(Problem::new(Code::NotSupportedYet, detail));
+        }
+        if let Some(mode) = form.text("mode").filter(|mode| *mode != "sequential") {
+            let mode: String = mode.chars().take(64).collect();
+            return Err(Problem::new(
+                Code::UnknownMode,
+                format!("there is no mode `{mode}`; there is sequential"),
+            ));
+        }
+        let bits = form.text("bits").map_or_else(|| Ok(app.default_bits()), parse_bits)?;
+        let metadata = form.text("metadata").map_or_else(|| Ok(app.default_metadata()), parse_metadata)?;
+        let file = form.take_file("file").ok_or_else(|| {
+            Problem::new(
+                Code::FileMissing,
+                "the field `file` with the secret is missing; with curl: -F file=@secret.pdf",
+            )
+        })?;
+        let cover = form.take_image("cover")?.map(|cover| cover.bytes);
+        Ok(Self {
+            secret: file.bytes,
+            name: file.name.as_deref().and_then(FileName::from_path),
+            media_type: file.media_type.as_deref().and_then(MediaType::parse),
+            cover,
+            options: EmbedOptions { bits, compress: app.default_compress(), metadata },
+            request_id: Arc::clone(request_id),
+            as_png,
+        })
+    }
+
+    /// Length of the secret in bytes.
+    pub(super) fn secret_len_bytes(&self) -> u64 {
+        self.secret.len() as u64
+    }
+
+    /// The secret with what is known of it.
+    pub(super) fn secret(&self) -> Secret<'_> {
+        Secret {
+            bytes: &self.secret,
+            name: self.name.clone(),
+            media_type: self.media_type.clone(),
+            mark: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Order {
+    /// To hide `secret`, which has no name.
+    pub(super) fn of_secret(secret: &[u8], bits: BitsPerSample, as_png: bool) -> Self {
+        let memory = crate::budget::Budget::new(0).empty_share();
+        Self {
+            secret: CountedBytes::new(secret.to_vec(), memory),
+            name: None,
+            media_type: None,
+            cover: None,
+            options: EmbedOptions { bits, ..EmbedOptions::default() },
+            request_id: "r-1".into(),
+            as_png,
+        }
+    }
+}
+
+fn parse_bits(text: &str) -> Result<BitsPerSample, Problem> {
+    text.parse().ok().and_then(BitsPerSample::new).ok_or_else(|| {
+        Problem::new(Code::BitsOutOfRange, "the field `bits` takes 1, 2, 3 or 4 bits per sample")
+    })
+}
+
+fn parse_metadata(text: &str) -> Result<MetadataPolicy, Problem> {
+    match text {
+        "keep" => Ok(MetadataPolicy::Keep),
+        "strip" => Ok(MetadataPolicy::Strip),
+        _ => Err(Problem::new(Code::UnknownMetadataPolicy, "the field `metadata` takes keep or strip")),
+    }
+}

@@ -1,0 +1,43 @@
+//! A body of several pieces, whose length is known.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::HttpBody;
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+/// Pieces that are sent one after the other, none of them copied.
+#[derive(Debug)]
+pub(super) struct Frames {
+    left: VecDeque<Bytes>,
+}
+
+impl Frames {
+    /// A body of `pieces`.
+    pub(super) fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        Self { left: pieces.into_iter().filter(|piece| !piece.is_empty()).collect() }
+    }
+}
+
+impl HttpBody for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.left.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left.iter().map(|piece| piece.len() as u64).sum())
+    }
+}
