@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use testkit::{Node, NodeBuilder, wait_for};
 
 use crate::overload::{large_cover, long_job};
-use crate::request::{embed, post, problem};
+use crate::request::{embed, figure, post, problem};
 
 #[tokio::test]
 async fn work_that_takes_too_long_is_stopped() {
@@ -46,15 +46,8 @@ fn request_with(cover: &[u8]) -> Vec<u8> {
 fn begin_and_leave(node: &Node, request: &[u8]) {
     let mut stream = TcpStream::connect(node.address()).unwrap();
     stream.write_all(request).unwrap();
-    wait_for("the work to begin", || (pixel_memory_bytes(node) > 0).then_some(()));
+    wait_for("the work to begin", || (figure(node, "pixel_memory_bytes") > 0).then_some(()));
     stream.shutdown(Shutdown::Both).unwrap();
     drop(stream);
-    wait_for("the work to end", || (pixel_memory_bytes(node) == 0).then_some(()));
-}
-
-fn pixel_memory_bytes(node: &Node) -> u64 {
-    let metrics = node.raw(b"GET /metrics HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n").unwrap();
-    let metrics = String::from_utf8(metrics).unwrap();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("steg_pixel_memory_bytes "));
-    line.unwrap().parse().unwrap()
+    wait_for("the work to end", || (figure(node, "pixel_memory_bytes") == 0).then_some(()));
 }

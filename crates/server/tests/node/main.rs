@@ -6,6 +6,7 @@ mod bad_input;
 mod bombs;
 mod calls;
 mod commands;
+mod covers;
 mod deadlines;
 mod overload;
 mod request;

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use testkit::{Node, NodeBuilder, wait_for};
 
-use crate::request::{add_file, file, post, problem};
+use crate::request::{add_file, figure, file, post, problem};
 
 /// A request that keeps a pixel thread busy for a while: a large cover.
 pub(crate) fn long_job(cover: &[u8]) -> reqwest::multipart::Form {
@@ -50,10 +50,7 @@ fn begin_upload(node: &Node) -> (TcpStream, Vec<u8>) {
 }
 
 fn transfer_memory_bytes(node: &Node) -> usize {
-    let metrics = node.raw(b"GET /metrics HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n").unwrap();
-    let metrics = String::from_utf8(metrics).unwrap();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("steg_transfer_memory_bytes "));
-    line.unwrap().parse().unwrap()
+    figure(node, "transfer_memory_bytes") as usize
 }
 
 fn finish(mut stream: TcpStream, rest: &[u8]) -> String {
