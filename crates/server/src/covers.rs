@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use stego::{PreparedCover, Stopped};
+use stego::{EmbedError, PreparedCover, Stopped};
 use tokio::time::{Instant, timeout_at};
 
 use crate::budget::{Budget, Exhausted, Share};
@@ -37,6 +37,21 @@ pub(crate) enum CoverError {
     /// Preparing it took too long.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// It did not read back as the cover: a defect of this program.
+    #[error("a prepared cover did not read back")]
+    NotVerified,
+}
+
+impl From<EmbedError> for CoverError {
+    fn from(error: EmbedError) -> Self {
+        match error {
+            EmbedError::Stopped(stopped) => stopped.into(),
+            error => {
+                tracing::error!(?error, "a cover cannot be prepared");
+                Self::NotVerified
+            }
+        }
+    }
 }
 
 /// A prepared cover, and its chunks in base64.

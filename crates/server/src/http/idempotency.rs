@@ -19,6 +19,11 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Writes under way on one node, at most.
 const MAX_IN_FLIGHT: usize = 1024;
 
+/// Whether the client sent an idempotency key.
+pub(super) fn is_keyed(headers: &HeaderMap) -> bool {
+    headers.contains_key(IDEMPOTENCY_KEY)
+}
+
 /// The client's idempotency key, if it sent one.
 pub(super) fn client_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };

@@ -224,6 +224,7 @@ impl From<CoverError> for Problem {
             CoverError::Pool(error) => error.into(),
             CoverError::Exhausted(error) => error.into(),
             CoverError::Stopped(error) => error.into(),
+            CoverError::NotVerified => Self::internal(),
         }
     }
 }

@@ -11,6 +11,7 @@ use axum::body::{Body, BodyDataStream};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
@@ -29,6 +30,18 @@ const MAX_STRUCTURE_BYTES: usize = 4 << 20;
 const MAX_DISCARDED_BYTES: u64 = 1 << 30;
 /// How long that may take.
 const MAX_DISCARDING: Duration = Duration::from_secs(10);
+
+/// When an image that arrives is looked at first; then whenever it has become twice as long.
+const FIRST_LOOK_BYTES: usize = 256 << 10;
+
+/// Looks at the file in a form while it arrives.
+pub(super) trait Look: Send {
+    /// The next bytes of the file, each of them once.
+    fn pass(&mut self, bytes: &[u8]);
+
+    /// All of it so far, given back if more is needed. Otherwise nothing of the file is kept, and the rest only passes.
+    fn look(&mut self, so_far: Vec<u8>) -> BoxFuture<'_, Option<Vec<u8>>>;
+}
 
 /// What a field of a form holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,13 +167,30 @@ impl Form {
         app: &App,
         deadline: Instant,
     ) -> Result<Self, UploadError> {
-        Self::receive_within(request, known, Bounds::of(app, deadline)).await
+        Self::receive_within(request, known, Bounds::of(app, deadline), None).await
     }
 
-    async fn receive_within(request: Request, known: Fields, bounds: Bounds) -> Result<Self, UploadError> {
+    /// As [`Self::receive`], while `look` looks at the file in it, of which there is one. Where it has seen enough, the form has an
+    /// empty one.
+    pub(super) async fn receive_looking(
+        request: Request,
+        known: Fields,
+        app: &App,
+        deadline: Instant,
+        look: &mut dyn Look,
+    ) -> Result<Self, UploadError> {
+        Self::receive_within(request, known, Bounds::of(app, deadline), Some(look)).await
+    }
+
+    async fn receive_within(
+        request: Request,
+        known: Fields,
+        bounds: Bounds,
+        look: Option<&mut dyn Look>,
+    ) -> Result<Self, UploadError> {
         let (parts, body) = request.into_parts();
         let mut receiver = Receiver::new(body, bounds);
-        let received = receiver.form(&parts.headers, known).await;
+        let received = receiver.form(&parts.headers, known, look).await;
         if let Err(error) = &received
             && error.leaves_a_sender()
             && (receiver.asked || !waits_for_permission(&parts.headers))
@@ -267,6 +297,15 @@ impl Bounds {
     }
 }
 
+/// What arrives at the moment.
+#[derive(Debug, Default)]
+struct Place {
+    /// Whether it belongs to a field; if not, to the form's structure.
+    in_field: AtomicBool,
+    /// Whether it only passes.
+    passing: AtomicBool,
+}
+
 /// Reads a body and counts what it reads.
 struct Receiver {
     body: BodyDataStream,
@@ -277,8 +316,7 @@ struct Receiver {
     deadline: Instant,
     /// Whether the body was asked for: then a client that waits for permission has got it.
     asked: bool,
-    /// Whether what arrives belongs to a field; if not, to the form's structure.
-    in_field: Arc<AtomicBool>,
+    place: Arc<Place>,
     structure_bytes: usize,
 }
 
@@ -293,12 +331,17 @@ impl Receiver {
             idle_timeout,
             deadline,
             asked: false,
-            in_field: Arc::default(),
+            place: Arc::default(),
             structure_bytes: 0,
         }
     }
 
-    async fn form(&mut self, headers: &HeaderMap, known: Fields) -> Result<Received, UploadError> {
+    async fn form(
+        &mut self,
+        headers: &HeaderMap,
+        known: Fields,
+        look: Option<&mut dyn Look>,
+    ) -> Result<Received, UploadError> {
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let boundary = content_type.and_then(|kind| multer::parse_boundary(kind).ok()).ok_or_else(|| {
             UploadError::NotMultipart { found: content_type.map_or("missing".to_owned(), quoted) }
@@ -309,13 +352,13 @@ impl Receiver {
             return Err(UploadError::BodyTooLarge { needed_bytes, max_bytes: self.max_bytes });
         }
         let room_bytes = announced.unwrap_or(self.max_bytes);
-        let in_field = Arc::clone(&self.in_field);
+        let place = Arc::clone(&self.place);
         let chunks = stream::try_unfold(self, |receiver| async move {
             // The parser takes all that is ready before it looks at it; this makes it look in between.
             tokio::task::yield_now().await;
             Ok::<_, UploadError>(receiver.next_chunk().await?.map(|chunk| (chunk, receiver)))
         });
-        collect(Multipart::new(chunks.boxed(), boundary), known, room_bytes, &in_field).await
+        collect(Multipart::new(chunks.boxed(), boundary), known, room_bytes, &place, look).await
     }
 
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, UploadError> {
@@ -335,9 +378,14 @@ impl Receiver {
                 max_bytes: self.max_bytes,
             });
         }
-        self.memory.grow(chunk.len() as u64)?;
+        if self.place.passing.load(Ordering::Relaxed) {
+            // What is still there of other fields is less than a line of text each.
+            self.memory.give_back();
+        } else {
+            self.memory.grow(chunk.len() as u64)?;
+        }
         self.structure_bytes =
-            if self.in_field.load(Ordering::Relaxed) { 0 } else { self.structure_bytes + chunk.len() };
+            if self.place.in_field.load(Ordering::Relaxed) { 0 } else { self.structure_bytes + chunk.len() };
         if self.structure_bytes > MAX_STRUCTURE_BYTES {
             return Err(UploadError::EndlessStructure);
         }
@@ -363,11 +411,12 @@ async fn collect(
     mut multipart: Multipart<'_>,
     known: Fields,
     mut room_bytes: u64,
-    in_field: &AtomicBool,
+    place: &Place,
+    mut look: Option<&mut dyn Look>,
 ) -> Result<Received, UploadError> {
     let mut received = Received::default();
     while let Some(mut field) = multipart.next_field().await.map_err(from_multer)? {
-        in_field.store(true, Ordering::Relaxed);
+        place.in_field.store(true, Ordering::Relaxed);
         let (name, kind) = known_field(field.name().unwrap_or_default(), known)?;
         if received.has(name) {
             return Err(UploadError::RepeatedField { name });
@@ -376,7 +425,10 @@ async fn collect(
             FieldKind::File => {
                 let file_name = field.file_name().map(unescaped);
                 let media_type = field.content_type().map(|kind| kind.essence_str().to_owned());
-                let bytes = file_bytes(&mut field, room_bytes).await?;
+                let bytes = match look.as_deref_mut() {
+                    Some(look) => looked_at(&mut field, room_bytes, place, look).await?,
+                    None => file_bytes(&mut field, room_bytes).await?,
+                };
                 room_bytes = room_bytes.saturating_sub(bytes.len() as u64);
                 // What browsers send for a field in which no file was chosen (HTML, section 4.10.21.4).
                 if file_name.as_deref() != Some("") || !bytes.is_empty() {
@@ -385,7 +437,7 @@ async fn collect(
             }
             FieldKind::Text => received.texts.push((name, text(&mut field, name).await?)),
         }
-        in_field.store(false, Ordering::Relaxed);
+        place.in_field.store(false, Ordering::Relaxed);
     }
     Ok(received)
 }
@@ -393,14 +445,43 @@ async fn collect(
 /// All of a file. There is room for all that may come from the beginning, since a vector that grows is copied and is there
 /// twice meanwhile; pages that nothing is written to cost nothing.
 async fn file_bytes(field: &mut Field<'_>, room_bytes: u64) -> Result<Vec<u8>, UploadError> {
-    let mut bytes = Vec::new();
-    // A system that does not lend that much lets the vector grow instead.
-    let _ = bytes.try_reserve_exact(usize::try_from(room_bytes).unwrap_or(0));
+    let mut bytes = vec_with_room(room_bytes);
     while let Some(chunk) = field.chunk().await.map_err(from_multer)? {
         bytes.extend_from_slice(&chunk);
     }
     bytes.shrink_to_fit();
     Ok(bytes)
+}
+
+/// As [`file_bytes`], or nothing if `look` has seen enough.
+async fn looked_at(
+    field: &mut Field<'_>,
+    room_bytes: u64,
+    place: &Place,
+    look: &mut dyn Look,
+) -> Result<Vec<u8>, UploadError> {
+    let mut kept = Some(vec_with_room(room_bytes));
+    let mut next_look = FIRST_LOOK_BYTES;
+    while let Some(chunk) = field.chunk().await.map_err(from_multer)? {
+        look.pass(&chunk);
+        let Some(mut bytes) = kept.take() else { continue };
+        bytes.extend_from_slice(&chunk);
+        let is_due = bytes.len() >= next_look;
+        next_look = if is_due { bytes.len().saturating_mul(2) } else { next_look };
+        kept = if is_due { look.look(bytes).await } else { Some(bytes) };
+        place.passing.store(kept.is_none(), Ordering::Relaxed);
+    }
+    place.passing.store(false, Ordering::Relaxed);
+    let mut bytes = kept.unwrap_or_default();
+    bytes.shrink_to_fit();
+    Ok(bytes)
+}
+
+/// An empty vector. A system that does not lend that much lets it grow instead.
+fn vec_with_room(room_bytes: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = bytes.try_reserve_exact(usize::try_from(room_bytes).unwrap_or(0));
+    bytes
 }
 
 async fn text(field: &mut Field<'_>, name: &'static str) -> Result<String, UploadError> {

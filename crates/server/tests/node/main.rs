@@ -8,5 +8,6 @@ mod calls;
 mod commands;
 mod covers;
 mod deadlines;
+mod early;
 mod overload;
 mod request;

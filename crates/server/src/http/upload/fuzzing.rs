@@ -79,7 +79,7 @@ async fn received(content_type: &[u8], body: &[u8], piece: usize) -> Result<Form
     if let Ok(value) = content_type.try_into() {
         request.headers_mut().insert(header::CONTENT_TYPE, value);
     }
-    let form = Form::receive_within(request, FIELDS, bounds()).await;
+    let form = Form::receive_within(request, FIELDS, bounds(), None).await;
     if form.is_err() {
         assert_eq!(budget.used_bytes(), 0, "a refused form keeps memory");
     }

@@ -1,5 +1,8 @@
 //! `POST /api/extract`.
 
+mod early;
+mod png_end;
+
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
@@ -21,6 +24,7 @@ use super::responses::ImageProblems;
 use super::upload::{FieldKind, Fields, Form, UploadedFile};
 use crate::app::App;
 use crate::work::Work;
+use early::Early;
 
 const PATH: &str = "/api/extract";
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -95,17 +99,24 @@ pub(super) async fn extract(
 ) -> Result<Response, Problem> {
     let start_by = app.start_by();
     let headers = request.headers().clone();
+    let as_bytes = prefers(&headers, OCTET_STREAM);
+    if !idempotency::is_keyed(&headers) {
+        let mut early = Early::new(&app, start_by);
+        let form = Form::receive_looking(request, FIELDS, &app, start_by, &mut early).await?;
+        return extract_form(&app, form, early.outcome(), request_id, as_bytes, start_by).await;
+    }
+    // The id of the answer depends on every byte.
     let form = Form::receive(request, FIELDS, &app, start_by).await?;
     let upload = (PATH, &headers);
     let (form, request_id) = idempotency::id_of_upload(&app, upload, form, request_id, start_by).await?;
-    let as_bytes = prefers(&headers, OCTET_STREAM);
-    let answer = extract_form(&app, form, Arc::clone(&request_id), as_bytes, start_by).await;
+    let answer = extract_form(&app, form, None, Arc::clone(&request_id), as_bytes, start_by).await;
     Ok(idempotency::under(request_id, answer))
 }
 
 async fn extract_form(
     app: &Arc<App>,
-    mut form: Form,
+    form: Form,
+    found: Option<Result<Extracted, Problem>>,
     request_id: Arc<str>,
     as_bytes: bool,
     start_by: Instant,
@@ -116,6 +127,28 @@ async fn extract_form(
             "this release does not serve the field `passphrase` yet",
         ));
     }
+    let work = Work::new(app, start_by);
+    let answer = match found {
+        Some(found) => {
+            let found = found?;
+            let json_bytes = if as_bytes { 0 } else { base64_len(found.secret.len() as u64) };
+            let run = move |found, _: &Limits| answer_with(found, &request_id, as_bytes);
+            work.run(found, json_bytes, run).await?
+        }
+        None => extract_file(work, form, request_id, as_bytes).await?,
+    };
+    let answer = answer.into_response(app)?;
+    app.metrics.count_extracted();
+    Ok(answer)
+}
+
+/// From the whole file.
+async fn extract_file(
+    work: Work,
+    mut form: Form,
+    request_id: Arc<str>,
+    as_bytes: bool,
+) -> Result<Answer, Problem> {
     let file = form.take_image("file")?.ok_or_else(|| {
         Problem::new(
             Code::FileMissing,
@@ -128,9 +161,7 @@ async fn extract_form(
         drop(file);
         answer_with(found, &request_id, as_bytes)
     };
-    let answer = Work::new(app, start_by).measure_and_run(file, measure, run).await?.into_response(app)?;
-    app.metrics.count_extracted();
-    Ok(answer)
+    work.measure_and_run(file, measure, run).await
 }
 
 /// On a pixel thread: what the work will take in memory, by the headers of the image and of the container in it.
