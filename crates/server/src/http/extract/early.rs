@@ -33,8 +33,8 @@ pub(super) struct Early {
 
 /// A secret, and the memory that it takes.
 pub(super) struct Found {
-    extracted: Extracted,
-    _memory: Share,
+    pub(super) extracted: Extracted,
+    pub(super) memory: Share,
 }
 
 /// What a beginning tells.
@@ -56,17 +56,18 @@ impl Early {
     }
 
     /// What was found, or why nothing will be, once the whole upload has passed by. `None`: ask the file itself.
-    pub(super) fn outcome(self) -> Option<Result<Extracted, Problem>> {
-        let Found { mut extracted, .. } = match self.outcome? {
+    pub(super) fn outcome(self) -> Option<Result<Found, Problem>> {
+        let mut found = match self.outcome? {
             Ok(found) => found,
             Err(problem) => return Some(Err(problem)),
         };
+        let notes = &mut found.extracted.notes;
         // The beginning ended where we cut it.
-        extracted.notes.retain(|note| *note != Note::CutOffBelowPayload);
+        notes.retain(|note| *note != Note::CutOffBelowPayload);
         if !self.end.has_passed() {
-            extracted.notes.push(Note::CutOffBelowPayload);
+            notes.push(Note::CutOffBelowPayload);
         }
-        Some(Ok(extracted))
+        Some(Ok(found))
     }
 
     /// The bytes again where they are still needed.
@@ -86,7 +87,7 @@ impl Early {
             Told::Found(extracted) => {
                 let mut memory = self.app.transfer_memory.empty_share();
                 memory.grow(extracted.secret.len() as u64)?;
-                self.outcome = Some(Ok(Found { extracted, _memory: memory }));
+                self.outcome = Some(Ok(Found { extracted, memory }));
                 Ok(None)
             }
         }

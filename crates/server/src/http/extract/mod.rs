@@ -24,7 +24,7 @@ use super::responses::ImageProblems;
 use super::upload::{FieldKind, Fields, Form, UploadedFile};
 use crate::app::App;
 use crate::work::Work;
-use early::Early;
+use early::{Early, Found};
 
 const PATH: &str = "/api/extract";
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -116,7 +116,7 @@ pub(super) async fn extract(
 async fn extract_form(
     app: &Arc<App>,
     form: Form,
-    found: Option<Result<Extracted, Problem>>,
+    found: Option<Result<Found, Problem>>,
     request_id: Arc<str>,
     as_bytes: bool,
     start_by: Instant,
@@ -130,10 +130,12 @@ async fn extract_form(
     let work = Work::new(app, start_by);
     let answer = match found {
         Some(found) => {
-            let found = found?;
-            let json_bytes = if as_bytes { 0 } else { base64_len(found.secret.len() as u64) };
+            let Found { extracted, memory } = found?;
+            let json_bytes = if as_bytes { 0 } else { base64_len(extracted.secret.len() as u64) };
             let run = move |found, _: &Limits| answer_with(found, &request_id, as_bytes);
-            work.run(found, json_bytes, run).await?
+            let answer = work.run(extracted, json_bytes, run).await?;
+            drop(memory);
+            answer
         }
         None => extract_file(work, form, request_id, as_bytes).await?,
     };
