@@ -7,7 +7,7 @@ use control_plane::catalog::Refusal;
 use control_plane::{ControlError, TransferError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use stego::{ContainerError, EmbedError, ExtractError, ImageError, Stopped};
+use stego::{ContainerError, EmbedError, ExtractError, ImageError, PngEmbedError, Stopped};
 
 use super::code::Code;
 use super::upload::UploadError;
@@ -198,6 +198,15 @@ impl From<EmbedError> for Problem {
                 tracing::error!(?source, "a stego image did not give its secret back and was withheld");
                 Self::internal()
             }
+        }
+    }
+}
+
+impl From<PngEmbedError> for Problem {
+    fn from(error: PngEmbedError) -> Self {
+        match error {
+            PngEmbedError::Image(error) => error.into(),
+            PngEmbedError::Embed(error) => error.into(),
         }
     }
 }

@@ -9,16 +9,30 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use testkit::{Node, NodeBuilder, wait_for};
 
-use crate::request::{embed, extract, figure, file, get, post};
+use crate::request::{add_file, embed, extract, figure, file, get, post};
 
 /// What the default cover takes in the cache, at most.
 const COVER_BYTES: u64 = 24 << 20;
 
 #[tokio::test]
 async fn both_answers_hold_the_same_image() {
+    let sent = stego::Cover::from_samples(900, 700, stego::Channels::Rgb, testkit::noise(3, 900 * 700 * 3));
+    let sent = sent.unwrap().to_png();
+    check_both_answers(None, &[0, 10_000, 100_000, 700_000]).await;
+    // Of a cover that was sent most is kept, too.
+    check_both_answers(Some(&sent), &[0, 10_000, 30_000]).await;
+}
+
+async fn check_both_answers(cover: Option<&[u8]>, lengths: &[usize]) {
     let node = Node::start();
-    for len in [0, 10_000, 100_000, 700_000] {
-        let form = || file("file", "s.bin", testkit::noise(1, len));
+    for &len in lengths {
+        let form = || {
+            let secret = file("file", "s.bin", testkit::noise(1, len));
+            match cover {
+                Some(cover) => add_file(secret, "cover", "cover.png", cover),
+                None => secret,
+            }
+        };
         let png =
             post(&node, "/api/embed").header("accept", "image/png").multipart(form()).send().await.unwrap();
         let length: usize = png.headers()["content-length"].to_str().unwrap().parse().unwrap();

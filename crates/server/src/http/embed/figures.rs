@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 use serde::Serialize;
-use stego::{BitsPerSample, Cover, Embedded, Note, Spliced};
+use stego::{BitsPerSample, Cover, Embedded, ImageInfo, Note, Spliced, SplicedPng};
 use utoipa::ToSchema;
 
 use super::super::answer;
@@ -49,12 +49,12 @@ pub(in crate::http) struct CoverInfo {
 }
 
 impl CoverInfo {
-    fn new(cover: &Cover, bits: BitsPerSample, capacity_bytes: u64) -> Self {
+    fn new(cover: &ImageInfo, bits: BitsPerSample, capacity_bytes: u64) -> Self {
         Self {
-            width: cover.width(),
-            height: cover.height(),
-            channels: cover.channels().count() as u8,
-            bits_per_sample: cover.depth().bits(),
+            width: cover.width,
+            height: cover.height,
+            channels: cover.channels.count() as u8,
+            bits_per_sample: cover.depth.bits(),
             lsb_per_channel: bits.as_u8(),
             capacity_bytes,
         }
@@ -74,7 +74,7 @@ impl Figures {
     /// Of an image that was made in one piece.
     pub(super) fn of_embedded(embedded: &Embedded, cover: &Cover, order: &Order) -> Self {
         Self {
-            cover: CoverInfo::new(cover, order.options.bits, embedded.capacity_bytes),
+            cover: CoverInfo::new(&cover.info(), order.options.bits, embedded.capacity_bytes),
             secret_size_bytes: order.secret_len_bytes(),
             payload_size_bytes: embedded.payload_bytes,
             psnr_db: embedded.psnr_db.is_finite().then_some(embedded.psnr_db),
@@ -85,7 +85,18 @@ impl Figures {
     /// Of an image in parts.
     pub(super) fn of_spliced(spliced: &Spliced, cover: &Cover, order: &Order) -> Self {
         Self {
-            cover: CoverInfo::new(cover, order.options.bits, spliced.capacity_bytes),
+            cover: CoverInfo::new(&cover.info(), order.options.bits, spliced.capacity_bytes),
+            secret_size_bytes: order.secret_len_bytes(),
+            payload_size_bytes: spliced.payload_bytes,
+            psnr_db: spliced.psnr_db.is_finite().then_some(spliced.psnr_db),
+            notes: spliced.notes.clone(),
+        }
+    }
+
+    /// Of an image that keeps parts of its cover's file.
+    pub(super) fn of_spliced_png(spliced: &SplicedPng, order: &Order) -> Self {
+        Self {
+            cover: CoverInfo::new(&spliced.info, order.options.bits, spliced.capacity_bytes),
             secret_size_bytes: order.secret_len_bytes(),
             payload_size_bytes: spliced.payload_bytes,
             psnr_db: spliced.psnr_db.is_finite().then_some(spliced.psnr_db),

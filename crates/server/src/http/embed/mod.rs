@@ -1,9 +1,9 @@
 //! `POST /api/embed`.
 
-mod decoded;
 mod figures;
 mod order;
 mod prepared;
+mod sent;
 
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ async fn embed_form(
 /// Goes the way that the cover allows.
 async fn embed_order(app: &Arc<App>, mut order: Order, start_by: Instant) -> Result<Answer, Problem> {
     match order.cover.take() {
-        Some(file) => decoded::embed(app, order, file, start_by).await,
+        Some(file) => sent::embed(app, order, file, start_by).await,
         None => {
             let cover = app.cover(CoverKey::Dataset(DEFAULT_COVER), start_by).await?;
             prepared::embed(app, order, cover, start_by).await

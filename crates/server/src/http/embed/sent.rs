@@ -1,11 +1,13 @@
-//! Embedding into a cover that was sent: it is decoded, and all of it is encoded anew.
+//! Embedding into a cover that was sent: in a PNG that allows it all but the first rows is kept as it came; anything else is
+//! decoded, and all of it is encoded anew.
 
 use std::sync::Arc;
 
-use stego::{Cover, Limits, probe};
+use bytes::Bytes;
+use stego::{Cover, Limits, PngPart, SplicedPng, probe};
 use tokio::time::Instant;
 
-use super::super::answer::{Answer, base64_len};
+use super::super::answer::{Answer, Piece, base64_len};
 use super::super::problem::Problem;
 use super::figures::{Figures, PNG};
 use super::order::Order;
@@ -41,6 +43,9 @@ impl Job {
     /// Each file that was sent is dropped as soon as it is not needed any more.
     fn run(self, limits: &Limits) -> Result<Answer, Problem> {
         let Self { order, file } = self;
+        if let Some(spliced) = stego::embed_into_png(&file, &order.secret(), &order.options, limits)? {
+            return spliced_answer(spliced, &order, file);
+        }
         let cover = Cover::decode(&file, limits)?;
         drop(file);
         let embedded = stego::embed(&cover, &order.secret(), &order.options, limits)?;
@@ -53,4 +58,24 @@ impl Job {
         }
         Answer::json(&figures.answer(&request_id, &embedded.png))
     }
+}
+
+/// The answer with parts of the cover's file, which are sent as they lie in memory.
+fn spliced_answer(spliced: SplicedPng, order: &Order, file: CountedBytes) -> Result<Answer, Problem> {
+    let figures = Figures::of_spliced_png(&spliced, order);
+    if !order.as_png {
+        let image = spliced.to_png(&file);
+        drop(file);
+        return Answer::json(&figures.answer(&order.request_id, &image));
+    }
+    let file = Bytes::from_owner(file);
+    let piece = |part| match part {
+        PngPart::New(bytes) => Piece::Own(bytes),
+        PngPart::Kept(range) => Piece::Shared(file.slice(range)),
+    };
+    Ok(Answer {
+        media_type: PNG,
+        headers: figures.headers(),
+        body: spliced.parts.into_iter().map(piece).collect(),
+    })
 }
