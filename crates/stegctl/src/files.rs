@@ -101,7 +101,12 @@ pub(crate) fn refuse_existing(path: &Path, force: bool) -> anyhow::Result<()> {
     if is_standard_stream(path) {
         return Ok(());
     }
-    if !force && path.metadata().is_ok_and(|target| target.is_file() || target.is_dir()) {
+    // A link that leads nowhere is there as well; a device or a pipe is written to.
+    let is_there = match path.metadata() {
+        Ok(target) => target.is_file() || target.is_dir(),
+        Err(_) => path.symlink_metadata().is_ok(),
+    };
+    if !force && is_there {
         bail!("{} exists; --force replaces it", path.display());
     }
     let folder = folder_of(path);

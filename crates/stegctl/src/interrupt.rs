@@ -70,16 +70,21 @@ fn listen() {
     });
 }
 
-/// The thread that works may still be writing into a folder while it is removed, hence more than one attempt.
+/// The thread that works may still be writing into a folder. Under another name it does not find it any more; what it was
+/// about to write when the name changed is seen with the next attempt.
 #[cfg(unix)]
 fn remove(path: &Path) {
     const ATTEMPTS: usize = 100;
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
     if std::fs::remove_file(path).is_ok() {
         return;
     }
+    let aside = path.with_extension("gone");
+    let path = if std::fs::rename(path, &aside).is_ok() { &aside } else { path };
     for _ in 0..ATTEMPTS {
         if std::fs::remove_dir_all(path).is_ok() || !path.exists() {
             return;
         }
+        std::thread::sleep(PAUSE);
     }
 }

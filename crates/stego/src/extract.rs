@@ -95,8 +95,8 @@ impl fmt::Display for Reencoding {
                  in it",
             ),
             Self::JpegBlocks => f.write_str(
-                "the image carries no payload, and its pixels show the blocks of a JPEG: saving it as one destroys \
-                 whatever it carried before",
+                "the image carries no payload, and its pixels show blocks of 8 by 8 as those of a JPEG: if it was saved as \
+                 one, that destroyed whatever it carried",
             ),
         }
     }
@@ -170,10 +170,13 @@ pub fn claimed_lengths_bytes(file: &[u8], limits: &Limits) -> Result<(u64, u64),
         return Ok((carried, limits.max_secret_bytes.min(carried.saturating_mul(MAX_INFLATION))));
     }
     let mut reader = SampleReader::new(Rows::open(file, &info, limits)?);
-    if let Ok(header) = reader.read_header()
-        && let Ok(header) = Header::parse(&header, limits)
-    {
-        return Ok(header.claimed_lengths_bytes());
+    for taking in [Taking::Visible, Taking::VisibleGrey] {
+        reader.restart(taking)?;
+        if let Ok(header) = reader.read_header()
+            && let Ok(header) = Header::parse(&header, limits)
+        {
+            return Ok(header.claimed_lengths_bytes());
+        }
     }
     reader.restart(Taking::All)?;
     let legacy = reader.read_header().ok();

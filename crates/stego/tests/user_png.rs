@@ -238,6 +238,8 @@ proptest! {
         let secret = testkit::noise(seed ^ 1, secret_len);
         // Of an image with few bytes to a pixel the payload may take too much.
         let must = secret_len * 8 / usize::from(bits) * 4 < pixels as usize && width > 10;
+        // A file of very many chunks is left to the decoder.
+        let must = must && testkit::png_chunks(&file).len() < 60_000;
         let is_spliced = check(&file, style, &secret, bits).is_some();
         prop_assert!(is_spliced || !must);
     }

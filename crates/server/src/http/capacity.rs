@@ -90,7 +90,7 @@ fn memory_bytes(file: &[u8], limits: &Limits) -> Result<u64, Problem> {
     let info = probe(file, limits)?;
     let memory_bytes = info.embed_memory_bytes(0);
     info.check_memory(memory_bytes, limits)?;
-    Ok(memory_bytes)
+    Ok(memory_bytes + info.doubtful_memory_bytes())
 }
 
 /// On a pixel thread: the image is decoded, so that what is promised to fit will be taken.

@@ -73,7 +73,11 @@ pub(crate) fn restore(contents: &Contents<'_>, folder: &Path, force: bool) -> Re
     for member in contents.members().iter().rev() {
         set_folder_time(member, &staged);
     }
-    if exists { move_all(&staged, folder) } else { std::fs::rename(&staged, folder).map_err(cannot_stage) }
+    if exists {
+        move_all(&staged, folder, force)
+    } else {
+        std::fs::rename(&staged, folder).map_err(cannot_stage)
+    }
 }
 
 fn write(member: &Member<'_>, staged: &Path) -> io::Result<()> {
@@ -150,9 +154,9 @@ struct Move {
 
 /// Moves what was written into a folder that exists. All of it is looked at first; what fails even so is taken back, but
 /// for what replaced something.
-fn move_all(staged: &Path, folder: &Path) -> Result<(), RestoreError> {
+fn move_all(staged: &Path, folder: &Path, force: bool) -> Result<(), RestoreError> {
     let mut moves = Vec::new();
-    plan_moves(staged, folder, &mut moves)?;
+    plan_moves(staged, folder, force, &mut moves)?;
     for (done, Move { from, to, .. }) in moves.iter().enumerate() {
         if let Err(source) = std::fs::rename(from, to) {
             for Move { from, to, .. } in moves[..done].iter().filter(|moved| !moved.replaces) {
@@ -165,8 +169,9 @@ fn move_all(staged: &Path, folder: &Path) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// A folder that exists is gone into only if it is one: a link to a folder leads elsewhere.
-fn plan_moves(from: &Path, to: &Path, moves: &mut Vec<Move>) -> Result<(), RestoreError> {
+/// A folder that exists is gone into only if it is one: a link to a folder leads elsewhere. Without `force` nothing may have come
+/// there since it was looked at first.
+fn plan_moves(from: &Path, to: &Path, force: bool, moves: &mut Vec<Move>) -> Result<(), RestoreError> {
     let cannot = |source| RestoreError::Write { path: to.to_owned(), source };
     for entry in from.read_dir().map_err(cannot)? {
         let entry = entry.map_err(cannot)?;
@@ -177,7 +182,8 @@ fn plan_moves(from: &Path, to: &Path, moves: &mut Vec<Move>) -> Result<(), Resto
                 moves.push(Move { from, to, replaces: false });
             }
             Err(source) => return Err(RestoreError::Write { path: to, source }),
-            Ok(existing) if is_folder && existing.is_dir() => plan_moves(&from, &to, moves)?,
+            Ok(_) if !force => return Err(RestoreError::Exists { path: to }),
+            Ok(existing) if is_folder && existing.is_dir() => plan_moves(&from, &to, force, moves)?,
             Ok(_) if is_folder => return Err(RestoreError::OtherKind { path: to, wanted: "folder" }),
             Ok(existing) if existing.is_dir() => {
                 return Err(RestoreError::OtherKind { path: to, wanted: "file" });

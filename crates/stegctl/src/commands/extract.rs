@@ -89,6 +89,7 @@ fn save(
     };
     once(&output, written)?;
     write(&output, &found.secret, command.force)?;
+    written.insert(output.clone());
     if !is_standard_stream(&output) {
         let size = found.secret.len();
         findings.remarks.push(format!("extracted {size} bytes to {}", output.display()));
@@ -115,6 +116,7 @@ fn unpack(
         once(&folder.join(top), written)?;
     }
     archive::restore(&contents, folder, command.force)?;
+    written.extend(contents.tops().iter().map(|top| folder.join(top)));
     let files: Vec<&str> = contents.files().map(|file| file.name.as_str()).collect();
     let bytes: usize = contents.files().map(archive::Member::len_bytes).sum();
     let tops = named(&contents.tops());
@@ -140,8 +142,8 @@ fn named(tops: &[&str]) -> String {
 }
 
 /// What one image held is not replaced by what the next one holds, with --force neither.
-fn once(output: &Path, written: &mut HashSet<PathBuf>) -> Result<(), Failure> {
-    if is_standard_stream(output) || written.insert(output.to_owned()) {
+fn once(output: &Path, written: &HashSet<PathBuf>) -> Result<(), Failure> {
+    if is_standard_stream(output) || !written.contains(output) {
         return Ok(());
     }
     let error = anyhow::anyhow!(

@@ -18,6 +18,11 @@ use crate::watch::Watch;
 /// samples as it was inflated.
 const DECODER_BYTES_PER_PIXEL: u64 = 8;
 
+/// The decoder of lossless WebP, and of the alpha of a lossy one, makes tables for every group of prefix codes that a file names (RFC 9649, 3.7.2.3), in use or not: up
+/// to 65,536 groups of five tables of 4 KiB, and by this much for each byte of a file made for the purpose.
+const CODES_GROWTH: u64 = 300;
+const MAX_CODES_BYTES: u64 = 65_536 * 5 * 4096;
+
 pub(super) fn header(file: &[u8], format: ImageFormat) -> Result<ImageInfo, ImageError> {
     let watch = Watch::default();
     let decoder = open(file, format, &watch, u64::MAX)?;
@@ -33,7 +38,14 @@ pub(super) fn header(file: &[u8], format: ImageFormat) -> Result<ImageInfo, Imag
     };
     let decoder_bytes = u64::from(width) * u64::from(height) * DECODER_BYTES_PER_PIXEL + (1 << 20);
     let metadata_bytes = (file.len() as u64).min(MAX_METADATA_BYTES);
+    let doubtful_bytes = match format {
+        ImageFormat::WebPLossless | ImageFormat::WebPLossy => {
+            (file.len() as u64).saturating_mul(CODES_GROWTH).min(MAX_CODES_BYTES)
+        }
+        _ => 0,
+    };
     Ok(ImageInfo {
+        doubtful_bytes,
         format,
         width,
         height,
@@ -100,16 +112,17 @@ pub(super) struct Decoded {
 
 pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Decoded, ImageError> {
     let failed = |error| codec_error(error, info.format);
-    let max_bytes = limits.max_image_memory_bytes;
+    let max_bytes = (info.decoded_bytes() + info.decoder_bytes).min(limits.max_image_memory_bytes);
     let mut decoder = open(file, info.format, &limits.watch, max_bytes)?;
     let described = if info.format == ImageFormat::Tiff {
         Described::of_tiff(file)
     } else {
+        let exif = decoder.exif_metadata().map_err(failed)?;
         Described {
             profile: decoder.icc_profile().map_err(failed)?,
-            exif: decoder.exif_metadata().map_err(failed)?,
+            orientation: exif.as_deref().and_then(Exif::parse).map_or(1, |exif| exif.orientation),
+            exif,
             xmp: decoder.xmp_metadata().map_err(failed)?,
-            orientation: decoder.orientation().map_err(failed)?.to_exif(),
         }
     };
     if decoder.total_bytes() != info.decoded_bytes() {
@@ -147,10 +160,11 @@ struct Described {
 impl Described {
     /// Read from the file's own structure: the decoder reads lists of bytes at many times their size, and refuses long ones.
     fn of_tiff(file: &[u8]) -> Self {
+        let is_bearable = |bytes: &&[u8]| bytes.len() as u64 <= MAX_METADATA_BYTES;
         Self {
-            profile: exif::tiff_bytes(file, exif::ICC_PROFILE).map(<[u8]>::to_vec),
+            profile: exif::tiff_bytes(file, exif::ICC_PROFILE).filter(is_bearable).map(<[u8]>::to_vec),
             exif: None,
-            xmp: exif::tiff_bytes(file, exif::XMP).map(<[u8]>::to_vec),
+            xmp: exif::tiff_bytes(file, exif::XMP).filter(is_bearable).map(<[u8]>::to_vec),
             orientation: Exif::parse(file).map_or(1, |exif| exif.orientation),
         }
     }

@@ -107,6 +107,7 @@ impl Cover {
             animated: false,
             decoder_bytes: 0,
             metadata_bytes: 0,
+            doubtful_bytes: 0,
         }
     }
 

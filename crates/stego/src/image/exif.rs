@@ -9,6 +9,9 @@ use std::ops::Range;
 const MAX_ENTRIES: u16 = 512;
 
 const ORIENTATION: u16 = 0x0112;
+/// Of a thumbnail that is not compressed, in one strip.
+const STRIP_OFFSET: u16 = 0x0111;
+const STRIP_LEN: u16 = 0x0117;
 const THUMBNAIL_OFFSET: u16 = 0x0201;
 const THUMBNAIL_LEN: u16 = 0x0202;
 /// In a TIFF file: an XMP packet.
@@ -52,6 +55,14 @@ struct Thumbnail {
 }
 
 impl Thumbnail {
+    /// Whether nothing else can lie between its parts.
+    fn leaves_no_gap(&self) -> bool {
+        let mut ranges: Vec<_> = self.ranges().collect();
+        ranges.sort_by_key(|range| range.start);
+        // A byte of padding is common: values begin at even offsets.
+        ranges.windows(2).all(|pair| pair[1].start <= pair[0].end + 1)
+    }
+
     fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
         std::iter::once(&self.data).chain(&self.directory).filter(|range| !range.is_empty())
     }
@@ -66,18 +77,22 @@ impl Exif {
             Self { orientation: 1, link_at: first.link_at, big_endian: tiff.big_endian, ..Self::default() };
         for entry in &first.entries {
             match entry.tag {
-                ORIENTATION if entry.kind == SHORT && entry.count == 1 => {
-                    let value = tiff.u16_at(entry.value_at)?;
+                ORIENTATION if exif.orientation_at.is_none() && entry.kind == SHORT && entry.count == 1 => {
+                    let Some(value) = tiff.u16_at(entry.value_at) else { continue };
                     exif.orientation =
                         u8::try_from(value).ok().filter(|value| (1..=8).contains(value)).unwrap_or(1);
                     exif.orientation_at = Some(entry.value_at);
                 }
                 GPS_DIRECTORY => {
-                    let gps = tiff.directory(tiff.u32_at(entry.value_at)? as usize);
+                    let gps = tiff.u32_at(entry.value_at).and_then(|at| tiff.directory(at as usize));
                     exif.tells_location = gps.as_ref().is_none_or(|gps| !gps.entries.is_empty());
                     exif.others.extend(gps.map_or(Vec::new(), |gps| gps.ranges));
                 }
-                EXIF_DIRECTORY => exif.read_exif_directory(&tiff, tiff.u32_at(entry.value_at)? as usize),
+                EXIF_DIRECTORY => {
+                    if let Some(at) = tiff.u32_at(entry.value_at) {
+                        exif.read_exif_directory(&tiff, at as usize);
+                    }
+                }
                 _ => {}
             }
         }
@@ -119,7 +134,8 @@ impl Exif {
         }
         let start = thumbnail.ranges().map(|range| range.start).min().unwrap_or(block.len());
         let end = thumbnail.ranges().map(|range| range.end).max().unwrap_or(0);
-        if end >= block.len() && self.others.iter().all(|other| other.end <= start) {
+        let is_last = self.others.iter().all(|other| other.end <= start);
+        if is_last && end >= block.len() && thumbnail.leaves_no_gap() {
             block.truncate(start);
         }
     }
@@ -193,19 +209,21 @@ impl<'a> Tiff<'a> {
         }
     }
 
-    /// The directory at `at` (TIFF 6.0, section 2): a count, entries of twelve bytes, the offset of the next one.
+    /// The directory at `at` (TIFF 6.0, section 2): a count, entries of twelve bytes, the offset of the next one. Of one that is
+    /// longer than its block, or than is looked at, as many entries as are there.
     fn directory(&self, at: usize) -> Option<Directory> {
         let count = self.u16_at(at)?;
-        if at < 8 || count > MAX_ENTRIES {
+        if at < 8 {
             return None;
         }
         let link_at = at + 2 + usize::from(count) * 12;
-        self.block.get(at..link_at)?;
+        let there = self.block.len().saturating_sub(at + 2) / 12;
+        let count = usize::from(count.min(MAX_ENTRIES)).min(there);
         // Some writers leave out the link of the last directory.
         let table = at..(link_at + 4).min(self.block.len());
         let mut ranges = vec![table];
-        let mut entries = Vec::with_capacity(usize::from(count));
-        for i in 0..usize::from(count) {
+        let mut entries = Vec::with_capacity(count);
+        for i in 0..count {
             let entry_at = at + 2 + i * 12;
             let entry = Entry {
                 tag: self.u16_at(entry_at)?,
@@ -240,7 +258,8 @@ impl<'a> Tiff<'a> {
     fn thumbnail(&self, at: usize) -> Option<Thumbnail> {
         let directory = self.directory(at)?;
         let number = |tag| self.number(directory.entries.iter().find(|entry| entry.tag == tag)?);
-        let data = match number(THUMBNAIL_OFFSET).zip(number(THUMBNAIL_LEN)) {
+        let compressed = number(THUMBNAIL_OFFSET).zip(number(THUMBNAIL_LEN));
+        let data = match compressed.or(number(STRIP_OFFSET).zip(number(STRIP_LEN))) {
             Some((start, len)) => {
                 let end = (start as usize).saturating_add(len as usize).min(self.block.len());
                 (start as usize).min(end)..end

@@ -143,6 +143,8 @@ pub struct ImageInfo {
     pub(crate) decoder_bytes: u64,
     /// What else of the file may go into a stego image, at most.
     pub(crate) metadata_bytes: u64,
+    /// What a file that was made for the purpose could make its decoder take beyond all estimates.
+    pub(crate) doubtful_bytes: u64,
 }
 
 impl ImageInfo {
@@ -178,11 +180,17 @@ impl ImageInfo {
             .saturating_add(secret_len_bytes.saturating_mul(4))
     }
 
+    /// What a file that was made for the purpose could make its decoder take beyond the estimates. No honest one does, so nothing is
+    /// refused for it; but whoever shares memory among many does well to let such files in one at a time.
+    pub fn doubtful_memory_bytes(&self) -> u64 {
+        self.doubtful_bytes
+    }
+
     /// An upper estimate of the memory, in bytes, that reading rows for a payload takes, besides the file and the payload: a
     /// few rows of a PNG, or the whole image where it is interlaced or in another format.
     pub fn extract_memory_bytes(&self) -> u64 {
         let samples = if self.is_streamed() { 0 } else { self.decoded_bytes() };
-        samples.saturating_add(self.decoder_bytes).saturating_add(WORKING_BYTES)
+        samples.saturating_add(self.decoder_bytes).saturating_add(WORKING_BYTES + 2 * self.metadata_bytes)
     }
 
     /// Whether rows can be had one after the other, without the whole image in memory.

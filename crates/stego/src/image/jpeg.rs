@@ -40,11 +40,11 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
         animated: false,
         decoder_bytes: 0,
         metadata_bytes: 0,
+        doubtful_bytes: 0,
     };
     let headers = || segments(file).take_while(|segment| segment.marker != START_OF_SCAN);
-    // A row of blocks for each component or, in a progressive file, all coefficients, two bytes each.
-    let progressive = headers().any(|segment| is_progressive(segment.marker));
-    let rows = if progressive { u64::from(height) + 32 } else { 96 };
+    // A row of blocks for each component or, where it comes in several scans, all coefficients, two bytes each.
+    let rows = if is_one_scan(file, components) { 96 } else { u64::from(height) + 32 };
     Ok(ImageInfo {
         decoder_bytes: 2 * components * (u64::from(width) + 32) * rows + (1 << 20),
         metadata_bytes: headers()
@@ -151,9 +151,14 @@ fn keep_density(metadata: &mut Metadata, unit: u8, [x, y]: [u16; 2], is_turned: 
     }
 }
 
-/// SOF markers of progressive modes (T.81, table B.1).
-fn is_progressive(marker: u8) -> bool {
-    matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE)
+/// Whether a file is sequential (SOF0, SOF1: T.81, table B.1) and its first scan has all of its components. Where that cannot be
+/// seen it counts as the more expensive kind: decoders find markers in more places than the standard has them.
+fn is_one_scan(file: &[u8], components: u64) -> bool {
+    let is_sequential = |segment: &Segment<'_>| matches!(segment.marker, 0xC0 | 0xC1);
+    let mut headers = segments(file).take_while(|segment| segment.marker != START_OF_SCAN);
+    let scan = segments(file).find(|segment| segment.marker == START_OF_SCAN);
+    headers.any(|segment| is_sequential(&segment))
+        && scan.and_then(|scan| scan.data.first()).is_some_and(|&count| u64::from(count) == components)
 }
 
 /// A marker segment before the image's end: what follows its length.

@@ -13,6 +13,8 @@ use super::exif::Exif;
 /// few megabytes.
 pub(super) const MAX_METADATA_BYTES: u64 = 32 << 20;
 const PIECE_OVERHEAD_BYTES: u64 = 64;
+/// Length of a colour profile; large ones for printers take two megabytes.
+const MAX_PROFILE_BYTES: usize = 8 << 20;
 /// Of a compressed text so much is looked at.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// Names that are told, at most.
@@ -92,7 +94,8 @@ impl Metadata {
             let mut encoder = ZlibEncoder::new(b"ICC profile\0\0".to_vec(), Compression::default());
             encoder.write_all(profile).and_then(|()| encoder.finish()).ok()
         };
-        match profile.get(16..20).filter(|found| *found == space).and_then(|_| chunk()) {
+        let fits = profile.len() <= MAX_PROFILE_BYTES && profile.get(16..20) == Some(space);
+        match fits.then(chunk).flatten() {
             Some(data) => self.keep(*b"iCCP", data, Place::Before, Purpose::Colour),
             None => self.leave_out("ICC profile"),
         }
@@ -113,7 +116,8 @@ impl Metadata {
     pub(super) fn keep_exif_chunk(&mut self, block: Vec<u8>, place: Place) {
         match Exif::parse(&block) {
             Some(exif) => self.keep_parsed_exif(&exif, block, place),
-            None => self.keep(*b"eXIf", block, place, Purpose::Description),
+            // Nobody knows what is in it: a location, say.
+            None => self.leave_out("EXIF"),
         }
     }
 
@@ -125,7 +129,8 @@ impl Metadata {
 
     /// Takes over an XMP packet: an international text without compression (PNG third edition, 11.3.3.4).
     pub(super) fn keep_xmp(&mut self, packet: &[u8]) {
-        if packet.contains(&0) || std::str::from_utf8(packet).is_err() {
+        let is_too_long = packet.len() as u64 > MAX_METADATA_BYTES;
+        if is_too_long || packet.contains(&0) || std::str::from_utf8(packet).is_err() {
             self.leave_out("XMP");
             return;
         }

@@ -31,7 +31,9 @@ pub(crate) fn sniff(file: &[u8]) -> Sniffed {
         (b"BM", ImageFormat::Bmp),
     ];
     // (signature, name, whether it is lossy)
-    const OTHERS: [(&[u8], &str, bool); 7] = [
+    const OTHERS: [(&[u8], &str, bool); 9] = [
+        (b"II+\0", "BigTIFF", false),
+        (b"MM\0+", "BigTIFF", false),
         (b"\0\0\0\x0cJXL ", "JPEG XL", false),
         (&[0xFF, 0x0A], "JPEG XL", false),
         (b"\0\0\0\x0cjP  ", "JPEG 2000", false),

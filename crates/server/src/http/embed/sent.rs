@@ -34,10 +34,13 @@ impl Job {
     /// What the work will take in memory, by the cover's header; what can never fit is refused.
     fn memory_bytes(&self, limits: &Limits) -> Result<u64, Problem> {
         let info = probe(&self.file, limits)?;
-        let json_bytes = if self.order.as_png { 0 } else { base64_len(info.decoded_bytes()) };
+        // The image may be as long as the cover's file, whose compressed pixels have no set relation to its samples.
+        let image_len_bytes = info.decoded_bytes().max(self.file.len() as u64);
+        let json_bytes =
+            if self.order.as_png { 0 } else { self.file.len() as u64 + base64_len(image_len_bytes) };
         let memory_bytes = info.embed_memory_bytes(self.order.secret_len_bytes()) + json_bytes;
         info.check_memory(memory_bytes, limits)?;
-        Ok(memory_bytes)
+        Ok(memory_bytes + info.doubtful_memory_bytes())
     }
 
     /// Each file that was sent is dropped as soon as it is not needed any more.

@@ -72,12 +72,19 @@ impl Early {
 
     /// The bytes again where they are still needed.
     async fn look_into(&mut self, so_far: Vec<u8>) -> Result<Option<Vec<u8>>, Problem> {
-        let measure = |file: &Vec<u8>, limits: &Limits| match may_tell(file, limits) {
+        // The upload counts them, too; but it may end while a thread has them.
+        let mut memory = self.app.transfer_memory.empty_share();
+        if memory.grow(so_far.len() as u64).is_err() {
+            self.looks_on = false;
+            return Ok(Some(so_far));
+        }
+        let measure = |(file, _): &(Vec<u8>, Share), limits: &Limits| match may_tell(file, limits) {
             Ok(true) => memory_bytes(file, limits, true),
             Ok(false) | Err(_) => Ok(0),
         };
-        let run = |file: Vec<u8>, limits: &Limits| Ok::<_, Problem>(told_by(file, limits));
-        match Work::new(&self.app, self.start_by).measure_and_run(so_far, measure, run).await? {
+        let run =
+            |(file, _memory): (Vec<u8>, Share), limits: &Limits| Ok::<_, Problem>(told_by(file, limits));
+        match Work::new(&self.app, self.start_by).measure_and_run((so_far, memory), measure, run).await? {
             Told::TooShort(file) => Ok(Some(file)),
             Told::Uncertain(file) => {
                 self.looks_on = false;
@@ -104,7 +111,7 @@ impl Look for Early {
             if !self.looks_on {
                 return Some(so_far);
             }
-            // A node without a place or memory for this says so now, instead of receiving more.
+            // A node without a place or memory for this keeps no more of it; the answer comes once the rest has passed.
             self.look_into(so_far).await.unwrap_or_else(|problem| {
                 self.outcome = Some(Err(problem));
                 None

@@ -172,7 +172,8 @@ fn memory_bytes(file: &[u8], limits: &Limits, as_bytes: bool) -> Result<u64, Pro
     info.check_memory(info.extract_memory_bytes(), limits)?;
     let (carried_bytes, secret_bytes) = stego::claimed_lengths_bytes(file, limits)?;
     let json_bytes = if as_bytes { 0 } else { base64_len(secret_bytes) };
-    Ok(info.extract_memory_bytes() + 2 * carried_bytes + secret_bytes + json_bytes)
+    let memory_bytes = info.extract_memory_bytes() + 2 * carried_bytes + secret_bytes + json_bytes;
+    Ok(memory_bytes + info.doubtful_memory_bytes())
 }
 
 /// On a pixel thread.

@@ -42,6 +42,10 @@ impl PngLayout {
     }
 }
 
+/// Chunks with pixels that are kept, at most: programs write some thousands for the largest images. Empty ones are twelve bytes
+/// in a file and more in memory.
+const MAX_IDAT_CHUNKS: usize = 1 << 16;
+
 /// The IDAT chunks, if they follow one another and all chunks up to IEND are whole and of a kind that may be there.
 fn pixel_data(file: &[u8]) -> Option<Vec<Range<usize>>> {
     let mut found: Vec<Range<usize>> = Vec::new();
@@ -67,6 +71,9 @@ fn pixel_data(file: &[u8]) -> Option<Vec<Range<usize>>> {
             return None;
         }
         if kind == b"IDAT" {
+            if found.len() == MAX_IDAT_CHUNKS {
+                return None;
+            }
             found.push(data.clone());
         }
         at = data.end + 4;

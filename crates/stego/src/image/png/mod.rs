@@ -22,8 +22,8 @@ pub(crate) use rows::PngRows;
 pub(super) const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 /// The signature, and IHDR with its length, type and checksum.
 const HEADER_END: usize = 33;
-/// What the `png` crate may allocate besides the samples: a few rows of a very wide image.
-const DECODER_LIMIT_BYTES: usize = 1 << 30;
+/// What the `png` crate may allocate besides the samples and a few rows: chunks that it reads whole.
+const CHUNK_LIMIT_BYTES: usize = 64 << 20;
 
 /// How a file stores its samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,7 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
         animated,
         decoder_bytes: 0,
         metadata_bytes: 0,
+        doubtful_bytes: 0,
     };
     // The row being undone, the one above it, and what was inflated ahead of them.
     let rows = u64::from(width) * info.pixel_len_bytes() as u64;
@@ -113,6 +114,13 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
 pub(super) fn check_kind(file: &[u8]) -> Result<(), ImageError> {
     let (stored, _) = stored(file);
     if stored.is_legal() {
+        // Three bytes a colour (11.2.2). The decoder counts on it.
+        let is_palette =
+            |data: &[u8]| !data.is_empty() && data.len().is_multiple_of(3) && data.len() <= 3 * 256;
+        let mut palettes = chunks_before_pixels(file).filter(|(kind, _)| kind == b"PLTE");
+        if stored.colour == Stored::PALETTE && !palettes.all(|(_, data)| is_palette(data)) {
+            return Err(damaged("its palette has another length than colours take"));
+        }
         return Ok(());
     }
     let Stored { colour, depth, .. } = stored;
@@ -183,8 +191,8 @@ fn decoding_error(error: DecodingError) -> ImageError {
             ImageError::Truncated { format: ImageFormat::Png }
         }
         DecodingError::LimitsExceeded => ImageError::TooMuchMemory {
-            needed_bytes: DECODER_LIMIT_BYTES as u64 + 1,
-            max_bytes: DECODER_LIMIT_BYTES as u64,
+            needed_bytes: CHUNK_LIMIT_BYTES as u64 + 1,
+            max_bytes: CHUNK_LIMIT_BYTES as u64,
         },
         other => ImageError::Damaged { format: ImageFormat::Png, source: Box::new(other) },
     }

@@ -3,7 +3,7 @@
 use ::png::{BitDepth, ColorType, DecodeOptions, Decoder, Limits as PngLimits, Reader, Transformations};
 
 use super::super::source::Source;
-use super::{DECODER_LIMIT_BYTES, damaged, decoding_error};
+use super::{CHUNK_LIMIT_BYTES, damaged, decoding_error};
 use crate::image::{Channels, ImageError, ImageInfo, SampleDepth};
 use crate::limits::Limits;
 use crate::watch::Watch;
@@ -14,7 +14,7 @@ fn open<'a>(file: &'a [u8], info: &ImageInfo, watch: &'a Watch) -> Result<Reader
     options.set_ignore_text_chunk(true);
     options.set_ignore_iccp_chunk(true);
     let mut decoder = Decoder::new_with_options(Source::new(file, watch), options);
-    decoder.set_limits(PngLimits { bytes: DECODER_LIMIT_BYTES });
+    decoder.set_limits(PngLimits { bytes: CHUNK_LIMIT_BYTES + info.decoder_bytes as usize });
     decoder.set_transformations(Transformations::EXPAND);
     let reader = decoder.read_info().map_err(decoding_error)?;
     let colour = match info.channels {

@@ -112,9 +112,12 @@ impl<'a> BitReader<'a> {
 
     /// Appends whole bytes, `count` of them or as many as the current piece has, at least one. From a byte's border only.
     pub(super) fn copy_bytes(&mut self, count: usize, out: &mut Vec<u8>) -> Option<usize> {
-        if self.count > 0 || self.now.is_empty() {
-            out.push(self.take(8)? as u8);
+        if self.count > 0 {
+            out.push(self.take_held(8)? as u8);
             return Some(1);
+        }
+        while self.now.is_empty() {
+            self.next_piece()?;
         }
         // The bits above those that are held would be read twice.
         self.held = 0;
