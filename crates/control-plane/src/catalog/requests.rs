@@ -74,10 +74,12 @@ impl Requests {
     }
 
     fn insert(&mut self, key: String, remembered: Remembered) {
-        self.by_expiry.insert((remembered.forget_at_ms, key.clone()));
+        let forget_at_ms = remembered.forget_at_ms;
         if let Some(earlier) = self.by_key.insert(key.clone(), remembered) {
-            self.by_expiry.remove(&(earlier.forget_at_ms, key));
+            self.by_expiry.remove(&(earlier.forget_at_ms, key.clone()));
         }
+        // After the earlier one has gone, which may be due at the same time.
+        self.by_expiry.insert((forget_at_ms, key));
     }
 
     pub(super) fn len(&self) -> usize {
