@@ -1,10 +1,10 @@
 //! Several files and folders as one secret: a tar archive (POSIX.1-2017 pax, with GNU's long names) of files and folders
 //! and nothing else.
 //!
-//! What [`pack`] makes depends on names, contents, permissions and times of the files only: members are sorted, belong
+//! What [`pack()`] makes depends on names, contents, permissions and times of the files only: members are sorted, belong
 //! to nobody (user and group 0, without names) and keep read, write and execute bits and the time of the last change in
 //! whole seconds. [`Contents`] reads an archive made by anyone and trusts nothing in it: it is checked as a whole before
-//! [`restore`] writes the first file.
+//! [`restore()`] writes the first file.
 
 mod names;
 mod pack;
@@ -16,7 +16,7 @@ pub(crate) use pack::{PackError, PackOptions, name_of, pack};
 pub(crate) use restore::{RestoreError, restore};
 pub(crate) use unpack::{Contents, Member, UnpackError};
 
-/// The media type of a secret that [`pack`] made. It tells it from a tar archive that somebody embeds as a file and wants back
+/// The media type of a secret that [`pack()`] made. It tells it from a tar archive that somebody embeds as a file and wants back
 /// as a file.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.steg.files+tar";
 
