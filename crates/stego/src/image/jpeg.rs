@@ -86,6 +86,9 @@ pub(super) fn decode(
     }
     let mut decoder = open(file, &limits.watch);
     decoder.decode_headers().map_err(damaged)?;
+    // What stands before the pixels counts; decoding them goes past whatever stands among them.
+    let metadata = surviving(file, &decoder, info.channels);
+    let exif = decoder.exif().cloned();
     let wanted = match info.channels {
         Channels::Grey => ColorSpace::Luma,
         _ => ColorSpace::RGB,
@@ -98,8 +101,6 @@ pub(super) fn decode(
     decoder.decode_into(&mut samples).map_err(damaged)?;
     // A stop may look like the end of the file to the decoder, which makes do with what it has.
     limits.watch.check(Stage::Decode, file.len() as u64, file.len() as u64)?;
-    let metadata = surviving(file, &decoder, info.channels);
-    let exif = decoder.exif().cloned();
     drop(decoder);
     Ok((Oriented::by_exif(samples, info, exif.as_deref()), metadata))
 }
