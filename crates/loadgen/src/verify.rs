@@ -80,7 +80,7 @@ fn lower_priority() {
 
 /// The image is a whole PNG with all its checksums right, and carries exactly this secret.
 pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8]) -> Result<(), Failure> {
-    let extracted = stego::extract(&answer.stego_image, &stego::Limits::default()).map_err(|error| {
+    let extracted = stego::examine(&answer.stego_image, &stego::Limits::default()).map_err(|error| {
         let kind = match &error {
             stego::ExtractError::Image(_) | stego::ExtractError::Reencoded { .. } => "invalid_png",
             stego::ExtractError::Container(_) => "wrong_bytes",
@@ -91,6 +91,10 @@ pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8]) -> Result<(), 
         let text =
             format!("{} took {} bytes for {}", answer.via.endpoint, secret.len(), answer.secret_size_bytes);
         return Err(Failure::new("bad_answer", text));
+    }
+    // Whole is the whole file, not only the rows that carry something.
+    if let Some(note) = extracted.notes.first() {
+        return Err(Failure::new("invalid_png", note.to_string()));
     }
     check_same(&extracted.secret, secret, &answer.via)
 }
