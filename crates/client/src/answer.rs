@@ -68,7 +68,7 @@ impl EmbedAnswer {
             },
             secret_size_bytes: raw.header("x-stego-secret-size-bytes")?,
             payload_size_bytes: raw.header("x-stego-payload-size-bytes")?,
-            notes: raw.texts("x-stego-note").map(str::to_owned).collect(),
+            notes: raw.texts("x-stego-note").map(unquoted).collect(),
             mark_id: raw.texts("x-stego-mark-id").next().map(str::to_owned),
         })
     }
@@ -268,6 +268,19 @@ fn check_size(named: u64, secret: &Bytes) -> Result<(), BadAnswer> {
     if named == carried { Ok(()) } else { Err(BadAnswer::Size { named, carried }) }
 }
 
+/// What a quoted string (RFC 9651, section 3.3.3) says; text that is not quoted stands for itself.
+fn unquoted(text: &str) -> String {
+    let Some(inner) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return text.to_owned();
+    };
+    let mut is_escape = false;
+    let said = |c: &char| {
+        is_escape = *c == '\\' && !is_escape;
+        !is_escape
+    };
+    inner.chars().filter(said).collect()
+}
+
 /// The file name in a `Content-Disposition`, in the form that nodes use (RFC 6266 and RFC 8187: UTF-8 bytes
 /// percent-encoded).
 fn filename(disposition: &str) -> Option<String> {
@@ -292,14 +305,14 @@ mod tests {
         ("x-stego-capacity-bytes", "9"),
         ("x-stego-secret-size-bytes", "3"),
         ("x-stego-payload-size-bytes", "8"),
-        ("x-stego-note", "a note"),
+        ("x-stego-note", r#""a \"note\", \\""#),
     ];
 
     #[test]
     fn both_forms_of_an_embed_answer_say_the_same() {
         let body = format!(
             r#"{{"request_id": "r1", {COVER}, "secret_size_bytes": 3, "payload_size_bytes": 8,
-            "stego_image_b64": "UE5H", "notes": ["a note"], "mark_id": null, "added_later": 1}}"#
+            "stego_image_b64": "UE5H", "notes": ["a \"note\", \\"], "mark_id": null, "added_later": 1}}"#
         );
         let from_json = EmbedAnswer::read(&raw(JSON, &[], &body)).unwrap();
         let from_png = EmbedAnswer::read(&raw("image/png", &EMBED_HEADERS, "PNG")).unwrap();
@@ -307,7 +320,7 @@ mod tests {
         assert_eq!(from_png.stego_image, "PNG");
         assert_eq!((from_png.cover.capacity_bytes, from_png.secret_size_bytes), (9, 3));
         assert_eq!((from_png.payload_size_bytes, from_png.cover.height), (8, 2));
-        assert_eq!(from_png.notes, ["a note"]);
+        assert_eq!(from_png.notes, [r#"a "note", \"#]);
     }
 
     #[test]

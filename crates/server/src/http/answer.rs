@@ -88,10 +88,12 @@ pub(super) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-/// Adds a header for each note.
+/// Adds a header for each note, in quotes (a string of RFC 9651, section 3.3.3): notes have commas in them, and a browser joins
+/// headers of one name by commas.
 pub(super) fn insert_notes(headers: &mut HeaderMap, notes: &[Note]) {
     for note in notes {
-        insert(headers, "x-stego-note", &note.to_string());
+        let escaped = note.to_string().replace('\\', "\\\\").replace('"', "\\\"");
+        insert(headers, "x-stego-note", &format!("\"{escaped}\""));
     }
 }
 

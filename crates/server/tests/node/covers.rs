@@ -40,7 +40,7 @@ async fn check_both_answers(cover: Option<&[u8]>, lengths: &[usize]) {
             .headers()
             .get_all("x-stego-note")
             .iter()
-            .map(|note| note.to_str().unwrap().to_owned())
+            .map(|note| note.to_str().unwrap().trim_matches('"').to_owned())
             .collect();
         let png = png.bytes().await.unwrap();
         assert_eq!(png.len(), length);
