@@ -34,8 +34,14 @@ pub struct NodeFigures {
     pub process_memory_bytes: u64,
     /// Requests to the API a second, over the last minute.
     pub qps_1m: f32,
+    /// Median of their duration over the last minute, in milliseconds. 0 from releases that do not tell it.
+    #[serde(default)]
+    pub p50_ms: f32,
     /// 95th percentile of their duration over the last minute, in milliseconds.
     pub p95_ms: f32,
+    /// Requests to the API that were answered since the process started. 0 from releases that do not tell it.
+    #[serde(default)]
+    pub requests_total: u64,
     /// How long the process has run, in seconds.
     pub uptime_s: u64,
 }

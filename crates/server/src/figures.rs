@@ -1,14 +1,18 @@
 //! How the node is doing: measured once a second, told from memory.
 
+mod history;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use control_plane::status::NodeFigures;
 use hdrhistogram::Histogram;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tracing::warn;
+
+pub(crate) use history::{History, STEP_MS, Step};
 
 /// Between two measurements.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -22,13 +26,18 @@ pub(crate) struct Figures {
     started: Instant,
     window: Mutex<Window>,
     latest: RwLock<NodeFigures>,
+    history: Mutex<History>,
 }
 
 impl Figures {
     /// Starts to measure, until the last handle is gone.
     pub(crate) fn start() -> anyhow::Result<Arc<Self>> {
-        let window = Mutex::new(Window::default());
-        let figures = Arc::new(Self { started: Instant::now(), window, latest: RwLock::default() });
+        let figures = Arc::new(Self {
+            started: Instant::now(),
+            window: Mutex::new(Window::new()),
+            latest: RwLock::default(),
+            history: Mutex::new(History::default()),
+        });
         let watched = Arc::downgrade(&figures);
         std::thread::Builder::new()
             .name("figures".to_owned())
@@ -50,9 +59,22 @@ impl Figures {
         figures
     }
 
+    /// What the node did in steps of [`STEP_MS`] that ended after `since_ms` (milliseconds since 1970), the oldest first.
+    pub(crate) fn history(&self, since_ms: u64) -> Vec<Step> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).since(since_ms)
+    }
+
+    /// Ends the step of the history if its time is over.
+    fn keep_history(&self) {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64);
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).tick(now_ms, &mut window.step);
+    }
+
     fn update(&self, system: &System, me: Pid, cores: f32) {
         let elapsed = self.started.elapsed();
-        let (qps_1m, p95_ms) = self.window.lock().unwrap_or_else(PoisonError::into_inner).summary(elapsed);
+        let Summary { qps_1m, p50_ms, p95_ms, total } =
+            self.window.lock().unwrap_or_else(PoisonError::into_inner).summary(elapsed);
         let process = system.process(me);
         let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f32 * 100.0 / whole as f32 };
         let figures = NodeFigures {
@@ -64,7 +86,9 @@ impl Figures {
             process_cpu_pct: process.map_or(0.0, |process| process.cpu_usage() / cores),
             process_memory_bytes: process.map_or(0, sysinfo::Process::memory),
             qps_1m,
+            p50_ms,
             p95_ms,
+            requests_total: total,
             uptime_s: elapsed.as_secs(),
         };
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = figures;
@@ -87,47 +111,81 @@ fn sample(figures: &Weak<Figures>) {
         let process = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[me]), false, process);
         figures.update(&system, me, cores);
+        figures.keep_history();
         drop(figures);
         std::thread::sleep(SAMPLE_EVERY);
     }
 }
 
-/// Requests of the last minute, in seconds of their own. Holds no clock: the second is an argument.
-#[derive(Default)]
-struct Window(VecDeque<Second>);
+/// Requests of the last minute, in seconds of their own, and those of the step of the history that has not ended. Holds no clock:
+/// the second is an argument.
+struct Window {
+    seconds: VecDeque<Second>,
+    step: Histogram<u32>,
+    /// Since the start.
+    total: u64,
+}
 
 struct Second {
     second: u64,
     durations: Histogram<u32>,
 }
 
+/// What the last minute was like.
+#[derive(Debug, PartialEq)]
+struct Summary {
+    /// Requests a second.
+    qps_1m: f32,
+    p50_ms: f32,
+    p95_ms: f32,
+    /// Requests since the start.
+    total: u64,
+}
+
+fn durations() -> Histogram<u32> {
+    Histogram::new_with_max(MAX_DURATION_US, 2).expect("a legal range and number of digits")
+}
+
+/// A quantile of durations in milliseconds.
+fn quantile_ms(durations: &Histogram<u32>, quantile: f64) -> f32 {
+    durations.value_at_quantile(quantile) as f32 / 1000.0
+}
+
 impl Window {
-    fn count(&mut self, second: u64, took: Duration) {
-        self.forget_before(second);
-        if self.0.back().is_none_or(|last| last.second < second) {
-            let durations =
-                Histogram::new_with_max(MAX_DURATION_US, 2).expect("a legal range and number of digits");
-            self.0.push_back(Second { second, durations });
-        }
-        let last = self.0.back_mut().expect("one was pushed");
-        last.durations.saturating_record(took.as_micros() as u64);
+    fn new() -> Self {
+        Self { seconds: VecDeque::new(), step: durations(), total: 0 }
     }
 
-    /// Requests a second, and the 95th percentile of their duration in milliseconds.
-    fn summary(&mut self, elapsed: Duration) -> (f32, f32) {
+    fn count(&mut self, second: u64, took: Duration) {
+        self.forget_before(second);
+        if self.seconds.back().is_none_or(|last| last.second < second) {
+            self.seconds.push_back(Second { second, durations: durations() });
+        }
+        let took_us = took.as_micros() as u64;
+        let last = self.seconds.back_mut().expect("one was pushed");
+        last.durations.saturating_record(took_us);
+        self.step.saturating_record(took_us);
+        self.total += 1;
+    }
+
+    fn summary(&mut self, elapsed: Duration) -> Summary {
         self.forget_before(elapsed.as_secs());
-        let Some(first) = self.0.front() else { return (0.0, 0.0) };
-        let mut all = first.durations.clone();
-        for second in self.0.iter().skip(1) {
+        let mut all = durations();
+        for second in &self.seconds {
             all.add(&second.durations).expect("the same range");
         }
         let window_s = elapsed.as_secs_f32().clamp(1.0, WINDOW_S as f32);
-        (all.len() as f32 / window_s, all.value_at_quantile(0.95) as f32 / 1000.0)
+        Summary {
+            qps_1m: all.len() as f32 / window_s,
+            p50_ms: quantile_ms(&all, 0.5),
+            p95_ms: quantile_ms(&all, 0.95),
+            total: self.total,
+        }
     }
 
     fn forget_before(&mut self, second: u64) {
-        while self.0.front().is_some_and(|first| first.second + WINDOW_S <= second) {
-            self.0.pop_front();
+        while self.seconds.front().is_some_and(|first| first.second + WINDOW_S <= second) {
+            self.seconds.pop_front();
         }
     }
 }
@@ -138,22 +196,25 @@ mod tests {
 
     #[test]
     fn the_window_is_the_last_minute() {
-        let mut window = Window::default();
+        let mut window = Window::new();
         for second in 0..120 {
             for _ in 0..10 {
                 window.count(second, Duration::from_millis(second));
             }
         }
-        let (qps, p95) = window.summary(Duration::from_secs(119));
-        assert!((9.5..=10.5).contains(&qps), "{qps}");
-        assert!((115.0..=120.0).contains(&p95), "{p95}");
-        assert_eq!(window.summary(Duration::from_secs(200)), (0.0, 0.0));
+        let Summary { qps_1m, p50_ms, p95_ms, total } = window.summary(Duration::from_secs(119));
+        assert!((9.5..=10.5).contains(&qps_1m), "{qps_1m}");
+        assert!((88.0..=92.0).contains(&p50_ms), "{p50_ms}");
+        assert!((115.0..=120.0).contains(&p95_ms), "{p95_ms}");
+        assert_eq!(total, 1200);
+        let silent = Summary { qps_1m: 0.0, p50_ms: 0.0, p95_ms: 0.0, total };
+        assert_eq!(window.summary(Duration::from_secs(200)), silent);
     }
 
     #[test]
     fn a_young_node_counts_what_it_has() {
-        let mut window = Window::default();
+        let mut window = Window::new();
         (0..20).for_each(|_| window.count(0, Duration::from_millis(5)));
-        assert_eq!(window.summary(Duration::from_millis(500)).0, 20.0);
+        assert_eq!(window.summary(Duration::from_millis(500)).qps_1m, 20.0);
     }
 }

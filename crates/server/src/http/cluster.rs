@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use control_plane::status::{ClusterStatus, Members, NodeStatus};
+use control_plane::status::{ClusterStatus, Members, NodeStatus, Role};
+use stego::MetadataPolicy;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -34,6 +35,68 @@ pub(super) struct StatusAnswer {
     notices: Vec<NoticeAnswer>,
     /// Every configured node, in the configuration's order.
     nodes: Vec<NodeAnswer>,
+    /// Whether fault drills are allowed on the node that answers.
+    fault_injection: bool,
+    /// What an embed gets at the node that answers where it does not say.
+    embed_defaults: EmbedDefaults,
+    /// What the node that answers takes at most.
+    limits: LimitsAnswer,
+}
+
+/// What an embed gets that does not say: the cluster's settings, and the configuration where they are not set.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EmbedDefaults {
+    /// Bits per sample.
+    #[schema(minimum = 1, maximum = 4)]
+    bits: u8,
+    /// Whether secrets that get shorter by it are deflated.
+    compress: bool,
+    /// What becomes of a cover's metadata.
+    metadata: MetadataAnswer,
+}
+
+/// What becomes of a cover's metadata.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum MetadataAnswer {
+    Keep,
+    Strip,
+}
+
+/// What a node takes at most.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LimitsAnswer {
+    /// Length of a request's body.
+    max_body_bytes: u64,
+    /// Length of a secret.
+    max_secret_bytes: u64,
+    /// Pixels of an image.
+    max_pixels: u64,
+}
+
+/// What a node is at the moment.
+#[derive(Serialize, ToSchema)]
+pub(super) enum RoleAnswer {
+    Leader,
+    Follower,
+    /// It stands for election, or leads without a quorum.
+    Candidate,
+    /// It has no vote.
+    Learner,
+    /// It was not heard for a second.
+    Unknown,
+}
+
+impl From<Role> for RoleAnswer {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Leader => Self::Leader,
+            Role::Follower => Self::Follower,
+            Role::Candidate => Self::Candidate,
+            Role::Learner => Self::Learner,
+            Role::Unknown => Self::Unknown,
+        }
+    }
 }
 
 /// Something an operator should know.
@@ -56,9 +119,8 @@ pub(super) struct NodeAnswer {
     raft_port: u16,
     /// The number of its data directory, in hexadecimal.
     raft_id: Option<String>,
-    /// Leader, Follower, Candidate, Learner or Unknown.
-    #[schema(value_type = String)]
-    role: control_plane::status::Role,
+    /// What it is at the moment.
+    role: RoleAnswer,
     /// Whether it answered a probe within the last 500 ms.
     healthy: bool,
     /// Whether it votes.
@@ -73,8 +135,12 @@ pub(super) struct NodeAnswer {
     process_memory_bytes: Option<u64>,
     /// API requests a second, over the last minute.
     qps_1m: Option<f32>,
+    /// Median of their duration over the last minute, in milliseconds.
+    p50_ms: Option<f32>,
     /// 95th percentile of their duration over the last minute, in milliseconds.
     p95_ms: Option<f32>,
+    /// API requests answered since its process started.
+    requests_total: Option<u64>,
     /// How long the process has run.
     uptime_s: Option<u64>,
     /// Index of its last log entry.
@@ -89,9 +155,25 @@ pub(super) struct NodeAnswer {
     same_config: Option<bool>,
 }
 
-impl From<ClusterStatus> for StatusAnswer {
-    fn from(status: ClusterStatus) -> Self {
+impl StatusAnswer {
+    /// As this node sees it now, from memory.
+    pub(super) fn now(app: &App) -> Self {
+        let status: ClusterStatus = app.control.status();
         Self {
+            fault_injection: app.fault_injection,
+            embed_defaults: EmbedDefaults {
+                bits: app.default_bits().as_u8(),
+                compress: app.default_compress(),
+                metadata: match app.default_metadata() {
+                    MetadataPolicy::Keep => MetadataAnswer::Keep,
+                    MetadataPolicy::Strip => MetadataAnswer::Strip,
+                },
+            },
+            limits: LimitsAnswer {
+                max_body_bytes: app.config.limits.max_body_bytes,
+                max_secret_bytes: app.limits.max_secret_bytes,
+                max_pixels: app.limits.max_pixels,
+            },
             cluster_name: status.cluster_name,
             cluster_id: status.cluster_id.map(|id| id.to_string()),
             node_id: status.node_id,
@@ -120,7 +202,7 @@ impl From<NodeStatus> for NodeAnswer {
             http_port: node.address.http_port,
             raft_port: node.address.raft_port,
             raft_id: node.raft_id.map(|id| id.to_string()),
-            role: node.role,
+            role: node.role.into(),
             healthy: node.healthy,
             voter: node.voter,
             cpu_pct: figures.map(|figures| rounded(figures.cpu_pct)),
@@ -128,7 +210,9 @@ impl From<NodeStatus> for NodeAnswer {
             process_cpu_pct: figures.map(|figures| rounded(figures.process_cpu_pct)),
             process_memory_bytes: figures.map(|figures| figures.process_memory_bytes),
             qps_1m: figures.map(|figures| rounded(figures.qps_1m)),
+            p50_ms: figures.map(|figures| rounded(figures.p50_ms)),
             p95_ms: figures.map(|figures| rounded(figures.p95_ms)),
+            requests_total: figures.map(|figures| figures.requests_total),
             uptime_s: figures.map(|figures| figures.uptime_s),
             last_log_index: node.last_log_index,
             applied_index: node.applied_index,
@@ -144,7 +228,7 @@ impl From<NodeStatus> for NodeAnswer {
 /// As this node sees it, from memory: to ask costs the others nothing, and never waits for them.
 #[utoipa::path(get, path = "/cluster/status", tag = "cluster", responses((status = 200, description = "As this node sees it", body = StatusAnswer)))]
 pub(super) async fn status(State(app): State<Arc<App>>) -> Json<StatusAnswer> {
-    Json(app.control.status().into())
+    Json(StatusAnswer::now(&app))
 }
 
 /// Who belongs to the cluster.

@@ -1,38 +1,60 @@
-//! `GET /cluster/events`: what happens, as it happens.
+//! `GET /cluster/events`: what happens, as it happens, and how the cluster is meanwhile.
+
+mod document;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
-use control_plane::status::{Event, EventKind};
+use control_plane::status::Event;
 use futures_util::stream::{self, Stream, StreamExt};
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
 
+use super::cluster::StatusAnswer;
 use super::code::Code;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::App;
+use document::ClusterEvent;
 
 /// How often a silent stream shows that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Between two statuses on one stream, at least, however much happens.
+const STATUS_AT_MOST_EVERY: Duration = Duration::from_millis(50);
+
+/// What is watched.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Watched {
+    /// Tell the status, too: events `status` with what `GET /cluster/status` answers, at once, every `gui.status_poll_ms`, and
+    /// after each other event.
+    #[serde(default)]
+    #[param(required = false)]
+    status: bool,
+}
 
 /// What happens in the cluster
 ///
 /// Server-sent events: `role`, `leader`, `peer`, `suspicion`, `members`, `config`, `drill`, `notice`, each with one JSON
-/// object. Those of before come first, after `Last-Event-ID` if that is sent; `lagged` says how many a slow reader missed.
+/// object (below). Those of before come first, after `Last-Event-ID` if that is sent; `lagged` says how many a slow reader missed.
+/// With `status=true` there are events `status` besides, which have no id.
 #[utoipa::path(
     get, path = "/cluster/events", tag = "cluster",
-    params(("last-event-id" = Option<u64>, Header, description = "The last one seen")),
+    params(("last-event-id" = Option<u64>, Header, description = "The last one seen"), Watched),
     responses(
-        (status = 200, description = "A stream without an end", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "A stream without an end; this is the data of one event", body = ClusterEvent, content_type = "text/event-stream"),
         (status = 503, description = "As many watch as may", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn events(
     State(app): State<Arc<App>>,
+    Query(Watched { status }): Query<Watched>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
     let place = Arc::clone(&app.watchers)
@@ -43,57 +65,81 @@ pub(super) async fn events(
     // Ids begin at 1 with each start: a last id beyond them is of an earlier one.
     let newest = recent.last().map_or(0, |event| event.id);
     let after = last.filter(|last| *last <= newest).unwrap_or(0);
-    let before = stream::iter(recent.into_iter().filter(move |event| event.id > after));
-    let before = before.map(|event| Ok(written(&event)));
+    let first = stream::iter(status.then(|| status_of(&app)));
+    let before = recent.into_iter().filter(move |event| event.id > after);
+    let before = first.chain(stream::iter(before.map(|event| written(&event)).collect::<Vec<_>>()));
+
     let stopping = app.draining();
-    let live = stream::unfold((live, place), |(mut live, place)| async move {
-        next(&mut live).await.map(|event| (Ok(event), (live, place)))
-    });
+    let watcher = Watcher { live, statuses: status.then(|| Statuses::new(&app)), app, _place: place };
+    let live = stream::unfold(watcher, |mut watcher| async move { Some((watcher.next().await?, watcher)) });
     let events = before.chain(live).take_until(stopping.cancelled_owned());
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(Sse::new(events.map(Ok)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-async fn next(live: &mut Receiver<Arc<Event>>) -> Option<SseEvent> {
-    match live.recv().await {
-        Ok(event) => Some(written(&event)),
-        Err(RecvError::Lagged(missed)) => {
-            Some(SseEvent::default().event("lagged").data(format!("{{\"missed\":{missed}}}")))
-        }
-        Err(RecvError::Closed) => None,
+/// Somebody who watches, and their place among those who may.
+struct Watcher {
+    live: Receiver<Arc<Event>>,
+    statuses: Option<Statuses>,
+    app: Arc<App>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// When the next status is due.
+struct Statuses {
+    last: Instant,
+    due: Instant,
+}
+
+impl Statuses {
+    /// One has just been sent.
+    fn new(app: &App) -> Self {
+        let every = Duration::from_millis(app.config.gui.status_poll_ms).max(STATUS_AT_MOST_EVERY);
+        let now = Instant::now();
+        Self { last: now, due: now + every }
     }
+
+    /// Something happened that the status may tell of.
+    fn hurry(&mut self) {
+        self.due = self.due.min(self.last + STATUS_AT_MOST_EVERY);
+    }
+
+    async fn due(statuses: Option<&Self>) {
+        match statuses {
+            Some(statuses) => sleep_until(statuses.due).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Watcher {
+    /// What comes next: something that happened, or the status.
+    async fn next(&mut self) -> Option<SseEvent> {
+        tokio::select! {
+            received = self.live.recv() => {
+                self.statuses.iter_mut().for_each(Statuses::hurry);
+                match received {
+                    Ok(event) => Some(written(&event)),
+                    Err(RecvError::Lagged(missed)) => {
+                        Some(SseEvent::default().event("lagged").data(format!("{{\"missed\":{missed}}}")))
+                    }
+                    Err(RecvError::Closed) => None,
+                }
+            }
+            () = Statuses::due(self.statuses.as_ref()) => {
+                self.statuses = Some(Statuses::new(&self.app));
+                Some(status_of(&self.app))
+            }
+        }
+    }
+}
+
+fn status_of(app: &App) -> SseEvent {
+    let json = serde_json::to_string(&StatusAnswer::now(app)).expect("a status has text keys only");
+    SseEvent::default().event("status").data(json)
 }
 
 fn written(event: &Event) -> SseEvent {
-    let json = serde_json::to_string(event).expect("events have text keys only");
-    SseEvent::default().id(event.id.to_string()).event(name(&event.kind)).data(json)
-}
-
-fn name(kind: &EventKind) -> &'static str {
-    match kind {
-        EventKind::Role { .. } => "role",
-        EventKind::Leader { .. } => "leader",
-        EventKind::Peer { .. } => "peer",
-        EventKind::Suspicion { .. } => "suspicion",
-        EventKind::Members { .. } => "members",
-        EventKind::Config { .. } => "config",
-        EventKind::Drill { .. } => "drill",
-        EventKind::Notice { .. } => "notice",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_is_the_kind_in_the_data() {
-        let kind = EventKind::Leader { leader_id: None, term: 3 };
-        let event = Event { id: 7, at_ms: 1, node: "n1".to_owned(), kind };
-        let json = serde_json::to_value(&event).unwrap();
-        assert_eq!(json["kind"], name(&event.kind));
-        assert_eq!(
-            json,
-            serde_json::json!({"id": 7, "at_ms": 1, "node": "n1", "kind": "leader", "leader_id": null, "term": 3})
-        );
-    }
+    let (id, event) = (event.id.to_string(), ClusterEvent::from(event));
+    let json = serde_json::to_string(&event).expect("events have text keys only");
+    SseEvent::default().id(id).event(event.name()).data(json)
 }

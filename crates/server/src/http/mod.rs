@@ -13,6 +13,7 @@ mod events;
 mod extract;
 mod frames;
 mod health;
+mod history;
 mod idempotency;
 mod json;
 mod leader;
@@ -65,7 +66,20 @@ struct ApiDoc;
 
 /// Every route of a node.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let (api, document) = OpenApiRouter::with_openapi(ApiDoc::openapi())
+    let (api, document) = calls();
+    api.route("/", get(status_page::status_page))
+        .route("/docs/errors", get(error_page::error_page))
+        .merge(SwaggerUi::new("/docs").url("/api/openapi.json", document))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(&app), request::layer))
+        .with_state(app)
+}
+
+/// The calls of the API, and the document that describes them.
+fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(embed::embed))
         .routes(routes!(extract::extract))
         .routes(routes!(capacity::capacity))
@@ -73,6 +87,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(cluster::status))
         .routes(routes!(cluster::members))
         .routes(routes!(events::events))
+        .routes(routes!(history::history))
         .routes(routes!(leader::transfer))
         .routes(routes!(settings::list))
         .routes(routes!(settings::get, settings::put, settings::delete))
@@ -82,15 +97,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))
         .routes(routes!(health::metrics))
-        .split_for_parts();
-    api.route("/", get(status_page::status_page))
-        .route("/docs/errors", get(error_page::error_page))
-        .merge(SwaggerUi::new("/docs").url("/api/openapi.json", document))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Arc::clone(&app), request::layer))
-        .with_state(app)
+        .split_for_parts()
 }
 
 async fn not_found(uri: Uri) -> Problem {
@@ -104,4 +111,25 @@ async fn method_not_allowed() -> Problem {
 /// The panic itself is in the log, written by the panic hook.
 fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     Problem::internal().into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The console's types are made from this file, so that it cannot drift from the API.
+    #[test]
+    fn the_openapi_document_is_the_one_that_the_console_is_built_from() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../web/openapi.json");
+        let served = calls().1.to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("STEG_OVERWRITE").is_some() {
+            std::fs::write(path, &served).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap();
+        assert!(
+            served == committed,
+            "web/openapi.json is not what a node serves; `STEG_OVERWRITE=1 cargo nextest run -p server openapi` writes it \
+             anew, then `cargo xtask console --check` tells what the console does not know of yet"
+        );
+    }
 }

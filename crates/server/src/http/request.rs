@@ -76,7 +76,10 @@ fn is_health(route: Option<&str>) -> bool {
 
 /// What a paused node still answers: how to end the pause, and what drills are watched by.
 fn is_open_in_a_pause(route: Option<&str>) -> bool {
-    matches!(route, Some("/livez" | "/metrics" | "/admin/restore" | "/cluster/status"))
+    matches!(
+        route,
+        Some("/livez" | "/metrics" | "/admin/restore" | "/cluster/status" | "/cluster/events" | "/cluster/history")
+    )
 }
 
 /// The calls that the node is there for, which its rate and its percentiles are about.

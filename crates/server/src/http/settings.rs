@@ -33,7 +33,7 @@ pub(super) struct SettingAnswer {
     /// `bits`, `compress`, `metadata`, or `note.NAME`.
     key: String,
     /// A number, a truth value or a text.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     value: SettingValue,
     /// Grows with every change; for `If-Match`.
     version: u64,
@@ -42,7 +42,7 @@ pub(super) struct SettingAnswer {
     /// Who.
     updated_by: ActorAnswer,
     /// What it was before; null if it was new.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<serde_json::Value>)]
     previous: Option<SettingValue>,
     /// The id of the request that changed it, in answers to changes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,16 +54,29 @@ pub(super) struct SettingAnswer {
 pub(super) struct ActorAnswer {
     /// What they call themselves.
     name: Option<String>,
-    /// By which right: `loopback` or `admin_token`.
-    #[schema(value_type = String)]
-    authority: Authority,
+    /// By which right.
+    authority: AuthorityAnswer,
     /// Through which node.
     via: String,
 }
 
+/// By which right somebody changes the cluster.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AuthorityAnswer {
+    /// They are on the node's own machine.
+    Loopback,
+    /// They know the admin token.
+    AdminToken,
+}
+
 impl From<Actor> for ActorAnswer {
     fn from(actor: Actor) -> Self {
-        Self { name: actor.name, authority: actor.authority, via: actor.via }
+        let authority = match actor.authority {
+            Authority::Loopback => AuthorityAnswer::Loopback,
+            Authority::AdminToken => AuthorityAnswer::AdminToken,
+        };
+        Self { name: actor.name, authority, via: actor.via }
     }
 }
 

@@ -1,0 +1,121 @@
+//! An event as it is sent.
+
+use control_plane::status::{Event, EventKind};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::cluster::RoleAnswer;
+
+/// Something that happened, as one node saw it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ClusterEvent {
+    /// Counts up from 1 for each start of the node.
+    id: u64,
+    /// When, in milliseconds since 1970, by the node's clock.
+    at_ms: u64,
+    /// The node that saw it.
+    node: String,
+    /// What.
+    #[serde(flatten)]
+    what: Happening,
+}
+
+/// What happened.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Happening {
+    /// The node's own role changed.
+    Role { role: RoleAnswer, term: u64 },
+    /// Somebody else leads, or nobody.
+    Leader { leader_id: Option<String>, term: u64 },
+    /// Another node answers again, or no longer; then so many probes failed in a row.
+    Peer { peer: String, healthy: bool, failed_probes: u64 },
+    /// The node holds evidence that the leader is dead: `refused`, `unanswered`, `stuck` or `drill`.
+    Suspicion { peer: String, evidence: String },
+    /// The membership changed.
+    Members { voters: Vec<String>, learners: Vec<String> },
+    /// Another node's configuration differs from this node's, or no longer does.
+    Config { peer: String, same: bool },
+    /// A fault drill was done to the node, such as `crash`, or ended (`restore`).
+    Drill { action: String },
+    /// Something an operator should know.
+    Notice { code: String, message: String },
+}
+
+impl ClusterEvent {
+    /// The name under which it is sent: its kind.
+    pub(super) fn name(&self) -> &'static str {
+        match self.what {
+            Happening::Role { .. } => "role",
+            Happening::Leader { .. } => "leader",
+            Happening::Peer { .. } => "peer",
+            Happening::Suspicion { .. } => "suspicion",
+            Happening::Members { .. } => "members",
+            Happening::Config { .. } => "config",
+            Happening::Drill { .. } => "drill",
+            Happening::Notice { .. } => "notice",
+        }
+    }
+}
+
+impl From<&Event> for ClusterEvent {
+    fn from(event: &Event) -> Self {
+        let Event { id, at_ms, node, kind } = event.clone();
+        Self { id, at_ms, node, what: kind.into() }
+    }
+}
+
+impl From<EventKind> for Happening {
+    fn from(kind: EventKind) -> Self {
+        match kind {
+            EventKind::Role { role, term } => Self::Role { role: role.into(), term },
+            EventKind::Leader { leader_id, term } => Self::Leader { leader_id, term },
+            EventKind::Peer { peer, healthy, failed_probes } => Self::Peer { peer, healthy, failed_probes },
+            EventKind::Suspicion { peer, evidence } => Self::Suspicion { peer, evidence },
+            EventKind::Members { voters, learners } => Self::Members { voters, learners },
+            EventKind::Config { peer, same } => Self::Config { peer, same },
+            EventKind::Drill { action } => Self::Drill { action },
+            EventKind::Notice { code, message } => Self::Notice { code, message },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use control_plane::status::Role;
+    use serde_json::{json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_kind_in_the_data() {
+        let kinds = [
+            EventKind::Role { role: Role::Candidate, term: 3 },
+            EventKind::Leader { leader_id: None, term: 3 },
+            EventKind::Peer { peer: "n2".to_owned(), healthy: false, failed_probes: 4 },
+            EventKind::Suspicion { peer: "n1".to_owned(), evidence: "refused".to_owned() },
+            EventKind::Members { voters: vec!["n1".to_owned()], learners: vec![] },
+            EventKind::Config { peer: "n2".to_owned(), same: true },
+            EventKind::Drill { action: "crash".to_owned() },
+            EventKind::Notice { code: "c".to_owned(), message: "m".to_owned() },
+        ];
+        for kind in kinds {
+            let event = Event { id: 7, at_ms: 1, node: "n1".to_owned(), kind };
+            let sent = ClusterEvent::from(&event);
+            let data = to_value(&sent).unwrap();
+            assert_eq!(data["kind"], sent.name());
+            // The control plane's own form is what clients of the command line read.
+            assert_eq!(data, to_value(&event).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_flat_object() {
+        let kind = EventKind::Leader { leader_id: None, term: 3 };
+        let event = Event { id: 7, at_ms: 1, node: "n1".to_owned(), kind };
+        assert_eq!(
+            to_value(ClusterEvent::from(&event)).unwrap(),
+            json!({"id": 7, "at_ms": 1, "node": "n1", "kind": "leader", "leader_id": null, "term": 3})
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! `GET /cluster/history`: what this node did over the last hours.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::figures::{STEP_MS, Step};
+
+/// Which steps are wanted.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Since {
+    /// Leave out steps that ended up to this time, in milliseconds since 1970.
+    #[serde(default)]
+    #[param(required = false)]
+    since: u64,
+}
+
+/// What a node did, step by step.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HistoryAnswer {
+    /// The node that answers, which is the one told of.
+    node_id: String,
+    /// Length of a step in milliseconds.
+    step_ms: u64,
+    /// The oldest first. Steps while the process did not run are not in it.
+    points: Vec<HistoryPoint>,
+}
+
+/// One step.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HistoryPoint {
+    /// When it ended, in milliseconds since 1970.
+    at_ms: u64,
+    /// API requests answered in it.
+    requests: u64,
+    /// Median of their duration in milliseconds; null without requests.
+    p50_ms: Option<f32>,
+    /// 95th percentile of their duration in milliseconds; null without requests.
+    p95_ms: Option<f32>,
+}
+
+impl From<Step> for HistoryPoint {
+    fn from(Step { at_ms, requests, p50_ms, p95_ms }: Step) -> Self {
+        let rounded = |ms: f32| (ms * 100.0).round() / 100.0;
+        Self { at_ms, requests, p50_ms: p50_ms.map(rounded), p95_ms: p95_ms.map(rounded) }
+    }
+}
+
+/// How did this node do?
+///
+/// Over the last six hours, or since its process started; from memory. Each node tells only of itself.
+#[utoipa::path(
+    get, path = "/cluster/history", tag = "cluster", params(Since),
+    responses((status = 200, description = "Of this node", body = HistoryAnswer))
+)]
+pub(super) async fn history(
+    State(app): State<Arc<App>>,
+    Query(Since { since }): Query<Since>,
+) -> Json<HistoryAnswer> {
+    let points = app.figures.history(since).into_iter().map(HistoryPoint::from).collect();
+    Json(HistoryAnswer { node_id: app.node_id.clone(), step_ms: STEP_MS, points })
+}
