@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use control_plane::status::{ClusterStatus, Members, NodeStatus, Role};
-use stego::MetadataPolicy;
 use serde::Serialize;
+use stego::MetadataPolicy;
 use utoipa::ToSchema;
 
 use crate::app::App;

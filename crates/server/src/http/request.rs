@@ -78,7 +78,14 @@ fn is_health(route: Option<&str>) -> bool {
 fn is_open_in_a_pause(route: Option<&str>) -> bool {
     matches!(
         route,
-        Some("/livez" | "/metrics" | "/admin/restore" | "/cluster/status" | "/cluster/events" | "/cluster/history")
+        Some(
+            "/livez"
+                | "/metrics"
+                | "/admin/restore"
+                | "/cluster/status"
+                | "/cluster/events"
+                | "/cluster/history"
+        )
     )
 }
 

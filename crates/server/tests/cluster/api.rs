@@ -1,8 +1,8 @@
 //! The calls of the cluster, on three nodes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::ClusterBuilder;
 
 use crate::request::{LIMIT, answer, get, must_put, put, put_request, value, wait_for_status};
@@ -40,7 +40,7 @@ async fn a_repeated_request_has_the_same_answer_from_any_node() {
     for i in 0..3 {
         let again = repeat(i, "x").send().await.unwrap();
         assert_eq!(again.headers()["x-request-id"], first["request_id"].as_str().unwrap());
-        assert_eq!(again.json::<serde_json::Value>().await.unwrap(), first);
+        assert_eq!(again.json::<Value>().await.unwrap(), first);
     }
     assert_eq!(value(&cluster, 2, "note.a").await, json!("y"), "it was not done again");
     let (status, other) = answer(repeat(1, "z")).await;
@@ -149,4 +149,84 @@ async fn events_tell_of_a_new_leader() {
         text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
     }
     assert!(text.contains("event: peer"), "{text}");
+}
+
+/// Reads a stream of events until `enough` of its text.
+async fn read_until(stream: &mut reqwest::Response, enough: impl Fn(&str) -> bool) -> String {
+    let started = Instant::now();
+    let mut text = String::new();
+    while !enough(&text) {
+        assert!(started.elapsed() < LIMIT, "not enough in {text}");
+        let chunk = tokio::time::timeout(LIMIT, stream.chunk()).await.expect("an event in time");
+        text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
+    }
+    text
+}
+
+#[tokio::test]
+async fn the_status_comes_with_the_events_where_it_is_asked_for() {
+    let cluster =
+        ClusterBuilder::new().flags(["--enable-fault-injection"]).set("gui.status_poll_ms", 100).start();
+    cluster.wait_all_healthy();
+    let watch = || reqwest::get(format!("{}/cluster/events?status=true", cluster.url(0)));
+    let mut stream = watch().await.unwrap();
+    let text = read_until(&mut stream, |text| text.matches("event: status").count() >= 3).await;
+    let first = text.split("\n\n").next().unwrap();
+    assert!(first.starts_with("event: status\n"), "{first}");
+    let told: Value = serde_json::from_str(first.split_once("data: ").unwrap().1).unwrap();
+    let (_, asked) = get(&cluster, 0, "/cluster/status").await;
+    for member in ["leader_id", "cluster_id", "fault_injection", "embed_defaults", "limits", "voters"] {
+        assert_eq!(told[member], asked[member], "{member}");
+    }
+    assert_eq!(asked["embed_defaults"], json!({"bits": 1, "compress": true, "metadata": "keep"}));
+    assert_eq!(asked["fault_injection"], true);
+    assert!(
+        asked["nodes"][2]["requests_total"].is_u64() && asked["nodes"][2]["p50_ms"].is_number(),
+        "{asked}"
+    );
+
+    // A paused node goes on telling, so that a drill can be watched; and whoever comes then is told, too.
+    let pause = json!({"action": "pause"});
+    let url = |path: &str| format!("{}{path}", cluster.url(0));
+    let client = reqwest::Client::new();
+    assert!(client.post(url("/admin/fail")).json(&pause).send().await.unwrap().status().is_success());
+    let is_told = |text: &str| {
+        text.split_once("event: drill").is_some_and(|(_, after)| after.contains("event: status"))
+    };
+    read_until(&mut stream, is_told).await;
+    let mut late = watch().await.unwrap();
+    read_until(&mut late, |text| text.contains("event: drill")).await;
+
+    let (status, body) = get(&cluster, 0, "/cluster/events?status=perhaps").await;
+    assert_eq!((status.as_u16(), &body["code"]), (400, &json!("malformed_request")), "{body}");
+    // Nobody is told what they did not ask for.
+    let mut plain = reqwest::get(url("/cluster/events")).await.unwrap();
+    let text = read_until(&mut plain, |text| text.contains("event: drill")).await;
+    assert!(!text.contains("event: status"), "{text}");
+}
+
+#[tokio::test]
+async fn each_node_tells_what_it_did() {
+    let cluster = ClusterBuilder::new().start();
+    cluster.wait_all_healthy();
+    assert_eq!(get(&cluster, 1, "/api/dataset/1").await.0, 200);
+    let history = || async { get(&cluster, 1, "/cluster/history").await.1 };
+    let started = Instant::now();
+    let told = loop {
+        let told = history().await;
+        if told["points"].as_array().unwrap().iter().any(|point| point["requests"] == 1) {
+            break told;
+        }
+        assert!(started.elapsed() < LIMIT, "{told}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!((&told["node_id"], &told["step_ms"]), (&json!("n2"), &json!(10_000)));
+    let points = told["points"].as_array().unwrap();
+    let point = points.iter().find(|point| point["requests"] == 1).unwrap();
+    assert_eq!(point["p50_ms"], point["p95_ms"]);
+    assert!(point["p50_ms"].as_f64().unwrap() > 0.0);
+    let at_ms = point["at_ms"].as_u64().unwrap();
+    assert_eq!(at_ms % 10_000, 0);
+    let (_, later) = get(&cluster, 1, &format!("/cluster/history?since={at_ms}")).await;
+    assert!(later["points"].as_array().unwrap().iter().all(|later| later["at_ms"].as_u64() > Some(at_ms)));
 }

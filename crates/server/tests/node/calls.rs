@@ -258,6 +258,7 @@ async fn the_openapi_document_lists_every_call() {
         "/api/embed",
         "/api/extract",
         "/cluster/events",
+        "/cluster/history",
         "/cluster/leader-transfers",
         "/cluster/members",
         "/cluster/settings",
