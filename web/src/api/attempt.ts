@@ -1,0 +1,57 @@
+/** One request to one node. XMLHttpRequest, because fetch does not tell how far an upload is. */
+
+export interface Request {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  path: string;
+  headers?: Record<string, string>;
+  body?: FormData | string;
+}
+
+export interface Answer {
+  /** The node that gave it. */
+  node: string;
+  status: number;
+  header: (name: string) => string | null;
+  body: Blob;
+}
+
+export interface Progress {
+  /** Bytes of the body that were sent, and of how many. */
+  sent: number;
+  total: number;
+}
+
+/** Nobody answered: the node cannot be reached, or it was given up. */
+export class Unanswered extends Error {}
+
+export interface Running {
+  answer: Promise<Answer>;
+  /** Ends it; the promise then is rejected. */
+  giveUp: () => void;
+}
+
+export function attempt(
+  node: { id: string; origin: string },
+  request: Request,
+  onProgress?: (progress: Progress) => void,
+): Running {
+  const call = new XMLHttpRequest();
+  const answer = new Promise<Answer>((resolve, reject) => {
+    call.open(request.method, node.origin + request.path);
+    call.responseType = 'blob';
+    for (const [name, value] of Object.entries(request.headers ?? {})) call.setRequestHeader(name, value);
+    // A listener for uploads makes a browser ask first whether it may (CORS): only where somebody looks.
+    if (onProgress) call.upload.onprogress = (event) => onProgress({ sent: event.loaded, total: event.total });
+    call.onload = () =>
+      resolve({
+        node: node.id,
+        status: call.status,
+        header: (name) => call.getResponseHeader(name),
+        body: call.response as Blob,
+      });
+    call.onerror = () => reject(new Unanswered(`${node.id} cannot be reached`));
+    call.onabort = () => reject(new Unanswered(`${node.id} was given up`));
+    call.send(request.body ?? null);
+  });
+  return { answer, giveUp: () => call.abort() };
+}

@@ -1,0 +1,53 @@
+/** Calls that nodes have to agree on. */
+
+import { idempotencyKey, type Client } from './client';
+import type { Request } from './attempt';
+import type { SettingAnswer, SettingsAnswer, TransferAnswer } from './types';
+import type { Operator } from '../operator.svelte';
+
+const JSON_BODY = { 'content-type': 'application/json' };
+const AGREED = { needsQuorum: true };
+
+export function transferLeadership(client: Client, operator: Operator, to: string): Promise<TransferAnswer> {
+  const headers = { ...JSON_BODY, ...operator.headers() };
+  const body = JSON.stringify({ to });
+  return client.json({ method: 'POST', path: '/cluster/leader-transfers', headers, body }, AGREED);
+}
+
+export async function readSettings(client: Client): Promise<SettingAnswer[]> {
+  const answer = await client.json<SettingsAnswer>({ method: 'GET', path: '/cluster/settings' }, AGREED);
+  return answer.settings;
+}
+
+/** Sets a setting that is at `version`, or none: was not set. A change that came in between is refused, not overwritten. */
+export function putSetting(
+  client: Client,
+  operator: Operator,
+  setting: { key: string; value: unknown; version: number | null },
+): Promise<SettingAnswer> {
+  const { key, value, version } = setting;
+  const headers = { ...JSON_BODY, ...changing(operator, version) };
+  return client.json({ method: 'PUT', path: pathOf(key), headers, body: JSON.stringify({ value }) }, AGREED);
+}
+
+export function deleteSetting(
+  client: Client,
+  operator: Operator,
+  setting: { key: string; version: number },
+): Promise<SettingAnswer> {
+  const request: Request = {
+    method: 'DELETE',
+    path: pathOf(setting.key),
+    headers: changing(operator, setting.version),
+  };
+  return client.json(request, AGREED);
+}
+
+function changing(operator: Operator, version: number | null): Record<string, string> {
+  const condition: Record<string, string> = version === null ? { 'if-none-match': '*' } : { 'if-match': `"${version}"` };
+  return { ...operator.headers(), ...condition, 'idempotency-key': idempotencyKey() };
+}
+
+function pathOf(key: string): string {
+  return `/cluster/settings/${encodeURIComponent(key)}`;
+}

@@ -1,0 +1,62 @@
+/** Why a call failed: a problem document (RFC 9457), or that no node answered at all. */
+
+/** Members of a problem document; the others carry figures. */
+interface ProblemDocument {
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  request_id?: string;
+  [figure: string]: unknown;
+}
+
+/** Codes of the console's own, where no node gave a reason. */
+export type OwnCode = 'no_node_answers' | 'stopped' | 'strange_answer';
+
+export class Problem extends Error {
+  readonly code: string;
+  readonly title: string;
+  /** 0 where no node answered. */
+  readonly status: number;
+  readonly requestId: string | null;
+  readonly figures: Readonly<Record<string, unknown>>;
+
+  constructor(document: ProblemDocument) {
+    const { code, title, status, detail, request_id, ...figures } = document;
+    super(detail);
+    this.name = 'Problem';
+    this.code = code;
+    this.title = title;
+    this.status = status;
+    this.requestId = request_id ?? null;
+    this.figures = figures;
+  }
+
+  static own(code: OwnCode, title: string, detail: string): Problem {
+    return new Problem({ code, title, status: 0, detail });
+  }
+
+  /** From the body of an answer that is not a success. */
+  static async read(status: number, body: Blob): Promise<Problem> {
+    try {
+      const document = JSON.parse(await body.text()) as ProblemDocument;
+      if (typeof document.code === 'string' && typeof document.detail === 'string') return new Problem(document);
+    } catch {
+      // Not a node of ours; told below.
+    }
+    return Problem.own('strange_answer', 'The answer cannot be understood', `the status ${status} without a problem document`);
+  }
+
+  /** A figure of the document, where it is a number. */
+  figure(name: string): number | null {
+    const value = this.figures[name];
+    return typeof value === 'number' ? value : null;
+  }
+}
+
+/** Anything that was thrown, as a problem. */
+export function asProblem(thrown: unknown): Problem {
+  if (thrown instanceof Problem) return thrown;
+  const detail = thrown instanceof Error ? thrown.message : String(thrown);
+  return Problem.own('strange_answer', 'The console failed', detail);
+}

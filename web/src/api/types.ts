@@ -1,0 +1,11 @@
+/** The shapes of the API, as the nodes' own OpenAPI document has them. */
+export type {
+  CapacityAnswer,
+  ClusterEvent,
+  HistoryAnswer,
+  NodeAnswer,
+  SettingAnswer,
+  SettingsAnswer,
+  StatusAnswer,
+  TransferAnswer,
+} from './schema';

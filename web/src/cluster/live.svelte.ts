@@ -1,0 +1,147 @@
+/** The cluster as the page knows it, live: the streams of all nodes, put together. */
+
+import { SvelteMap } from 'svelte/reactivity';
+
+import { Client } from '../api/client';
+import type { ClusterEvent, HistoryAnswer, StatusAnswer } from '../api/types';
+import { Link } from './link';
+import type { ClusterPlace, NodePlace } from './place';
+import { addHistory, LIVE, LONG, pointOf, rateBetween, Series } from './series';
+import { entryOf, withEntry, type Entry, type Weight } from './timeline';
+import { bestView, isFresh, type View } from './view';
+
+/** How often the page looks whether what it knows got old. */
+const TICK_MS = 500;
+/** How often nodes are asked for what they did, and how long that may take. */
+const HISTORY_EVERY_MS = 10_000;
+const HISTORY_PATIENCE_MS = 3000;
+
+export class Live {
+  readonly place: ClusterPlace;
+  readonly client: Client;
+  /** Requests and latencies, every second and every ten. They are not watched: `now` changes as often as they do. */
+  readonly live = new Series(LIVE);
+  readonly long = new Series(LONG);
+
+  /** By the nodes' ids. */
+  readonly views = new SvelteMap<string, View>();
+  readonly connected = new SvelteMap<string, boolean>();
+  timeline = $state.raw<Entry[]>([]);
+  /** Milliseconds since 1970, as of the last look. */
+  now = $state(Date.now());
+
+  /** Whose word is shown. */
+  readonly best = $derived(bestView([...this.views.values()], this.now));
+  readonly status: StatusAnswer | null = $derived(this.best?.status ?? null);
+  /** Whether any node tells of itself at the moment. */
+  readonly isLive = $derived(this.best !== null && isFresh(this.best, this.now));
+  /** Whether drills are allowed on some node. */
+  readonly allowsDrills = $derived([...this.views.values()].some((view) => view.status.fault_injection));
+
+  readonly #links: Link[];
+  readonly #totals = new Map<string, { at: number; total: number }>();
+  #timers: ReturnType<typeof setInterval>[] = [];
+
+  constructor(place: ClusterPlace) {
+    this.place = place;
+    this.client = new Client({
+      order: (needsQuorum) => this.#order(needsQuorum),
+      isLost: (id) => this.isLost(id),
+    });
+    this.#links = place.nodes.map((node) => new Link(node, this.#listener(node)));
+  }
+
+  start(): void {
+    for (const link of this.#links) link.open();
+    void this.#readHistories();
+    this.#timers = [
+      setInterval(() => (this.now = Date.now()), TICK_MS),
+      setInterval(() => void this.#readHistories(), HISTORY_EVERY_MS),
+    ];
+  }
+
+  stop(): void {
+    for (const link of this.#links) link.close();
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  /** Whether a node's own stream is silent while that of another one is not. */
+  isLost(id: string): boolean {
+    const now = Date.now();
+    const isHeard = (node: string) => {
+      const view = this.views.get(node);
+      return view !== undefined && isFresh(view, now);
+    };
+    const wasHeard = this.views.has(id) || performance.now() > 5000;
+    return wasHeard && !isHeard(id) && this.place.nodes.some((node) => isHeard(node.id));
+  }
+
+  allowsDrillsOn(id: string): boolean {
+    return this.views.get(id)?.status.fault_injection ?? false;
+  }
+
+  /** What the page itself did or noticed. */
+  note(text: string, weight: Weight): void {
+    const at = Date.now();
+    this.#add({ key: `page ${at} ${text}`, at, text, weight, seenBy: [], marks: weight === 'drill' });
+  }
+
+  /** Healthy nodes first, of those the one that served the page; a node that is not heard comes last but is not left out. */
+  #order(needsQuorum: boolean): NodePlace[] {
+    const rank = (node: NodePlace) => {
+      const view = this.views.get(node.id);
+      const isHeard = view !== undefined && isFresh(view, Date.now());
+      // A node that a drill pauses tells of itself and does nothing else; the others say that it does not answer.
+      const isHealthy = this.status?.nodes.find((other) => other.id === node.id)?.healthy ?? true;
+      const isFit = isHeard && isHealthy && (!needsQuorum || view.status.quorum);
+      return (isFit ? 0 : isHeard ? 2 : 4) + (node.id === this.place.servedBy ? 0 : 1);
+    };
+    return this.place.nodes.toSorted((a, b) => rank(a) - rank(b));
+  }
+
+  #listener(node: NodePlace) {
+    return {
+      status: (status: StatusAnswer) => this.#hear(node.id, status),
+      event: (event: ClusterEvent) => {
+        const entry = entryOf(event);
+        if (entry) this.#add(entry);
+      },
+      connected: (isConnected: boolean) => {
+        const isFirst = !this.connected.has(node.id);
+        this.connected.set(node.id, isConnected);
+        if (!isConnected) this.note(`This page lost its connection to ${node.id}`, 'bad');
+        else if (!isFirst) this.note(`This page is connected to ${node.id} again`, 'good');
+      },
+    };
+  }
+
+  #hear(id: string, status: StatusAnswer): void {
+    const at = Date.now();
+    this.now = at;
+    this.views.set(id, { status, heardAt: at });
+    const node = status.nodes.find((other) => other.id === id);
+    if (node?.requests_total == null) return;
+    const before = this.#totals.get(id);
+    // Events bring a status too: a rate over a few milliseconds would say nothing.
+    if (before && at - before.at < LIVE.stepMs / 2) return;
+    const reading = { at, total: node.requests_total };
+    this.live.set(id, at, pointOf(node, rateBetween(before, reading)));
+    this.#totals.set(id, reading);
+  }
+
+  #add(entry: Entry): void {
+    this.timeline = withEntry(this.timeline, entry);
+  }
+
+  async #readHistories(): Promise<void> {
+    await Promise.allSettled(
+      this.place.nodes.map(async (node) => {
+        const since = this.long.newest(node.id);
+        const path = `/cluster/history${since === null ? '' : `?since=${since - 1}`}`;
+        const options = { patienceMs: HISTORY_PATIENCE_MS };
+        const answer = await this.client.callNode(node, { method: 'GET', path }, options);
+        addHistory(this.long, JSON.parse(await answer.body.text()) as HistoryAnswer);
+      }),
+    );
+  }
+}

@@ -1,0 +1,96 @@
+/** What happened, as people read it, from the events of all nodes. No clock in here. */
+
+import type { ClusterEvent } from '../api/types';
+
+/** Entries kept. */
+const KEPT = 500;
+
+export type Weight = 'good' | 'bad' | 'drill' | 'plain';
+
+export interface Entry {
+  /** Tells it from others: the same happening seen by several nodes has the same key. */
+  key: string;
+  /** Milliseconds since 1970, by the clock of the node that saw it first. */
+  at: number;
+  text: string;
+  weight: Weight;
+  /** Nodes that saw it; none where the page did. */
+  seenBy: string[];
+  /** Whether it is a change of leader, which plots mark. */
+  marks: boolean;
+}
+
+type Told = Pick<Entry, 'key' | 'text' | 'weight'> & { marks?: boolean };
+
+/** The entry of an event; null for what others say better. */
+export function entryOf(event: ClusterEvent): Entry | null {
+  const told = tell(event);
+  return told && { marks: false, ...told, at: event.at_ms, seenBy: [event.node] };
+}
+
+function tell(event: ClusterEvent): Told | null {
+  const { node } = event;
+  const own = `${node} ${event.at_ms} ${event.id}`;
+  switch (event.kind) {
+    case 'leader':
+      return event.leader_id == null
+        ? { key: `none ${event.term}`, text: `No leader (term ${event.term})`, weight: 'bad', marks: true }
+        : {
+            key: `leads ${event.leader_id} ${event.term}`,
+            text: `${event.leader_id} leads (term ${event.term})`,
+            weight: 'good',
+            marks: true,
+          };
+    case 'role':
+      // Who leads and who follows is told by the change of leader.
+      return event.role === 'Candidate'
+        ? { key: own, text: `${node} stands for election (term ${event.term})`, weight: 'plain' }
+        : null;
+    case 'peer':
+      return event.healthy
+        ? { key: own, text: `${event.peer} answers ${node} again`, weight: 'good' }
+        : {
+            key: own,
+            text: `${event.peer} does not answer ${node}: ${event.failed_probes} probes failed`,
+            weight: 'bad',
+          };
+    case 'suspicion':
+      return { key: own, text: `${node} suspects the leader ${event.peer}: ${evidence(event.evidence)}`, weight: 'bad' };
+    case 'members': {
+      const learners = event.learners.length > 0 ? `; without a vote: ${event.learners.join(', ')}` : '';
+      const text = `Voters: ${event.voters.join(', ') || 'none'}${learners}`;
+      return { key: `${text} ${Math.round(event.at_ms / 5000)}`, text, weight: 'plain' };
+    }
+    case 'config': {
+      const text = event.same ? 'has the same configuration as' : 'has another configuration than';
+      return { key: own, text: `${event.peer} ${text} ${node}`, weight: event.same ? 'good' : 'bad' };
+    }
+    case 'drill':
+      return { key: own, text: `Drill on ${node}: ${event.action}`, weight: 'drill', marks: true };
+    case 'notice':
+      return { key: own, text: `${node}: ${event.message}`, weight: 'plain' };
+  }
+}
+
+function evidence(kind: string): string {
+  const words: Record<string, string> = {
+    refused: 'its port is closed',
+    unanswered: 'it answers no probes',
+    stuck: 'it says that it hangs',
+    drill: 'a drill says so',
+  };
+  return words[kind] ?? kind;
+}
+
+/** The timeline with one more entry, the newest first; what several nodes saw stands there once, with who saw it. */
+export function withEntry(entries: readonly Entry[], entry: Entry): Entry[] {
+  const known = entries.find((other) => other.key === entry.key);
+  if (known && entry.seenBy.every((node) => known.seenBy.includes(node))) return entries as Entry[];
+  const merged: Entry = known
+    ? { ...known, at: Math.min(known.at, entry.at), seenBy: [...known.seenBy, ...entry.seenBy] }
+    : entry;
+  const others = entries.filter((other) => other !== known);
+  const place = others.findIndex((other) => other.at <= merged.at);
+  const list = place < 0 ? [...others, merged] : [...others.slice(0, place), merged, ...others.slice(place)];
+  return list.slice(0, KEPT);
+}

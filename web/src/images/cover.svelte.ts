@@ -1,0 +1,68 @@
+/** The cover that was chosen, and what it can carry: told from its header at once, by a node where the header does not tell. */
+
+import type { Client } from '../api/client';
+import { asProblem, type Problem } from '../api/problem';
+import { capacity, DEFAULT_COVER } from '../api/stego';
+import { capacityBytes, HEAD_BYTES, readShape } from './shape';
+
+export type BitsTable = (bits: number) => number;
+
+export interface Carrying {
+  format: string;
+  width: number;
+  height: number;
+  /** The longest secret, in bytes, by bits per sample. */
+  capacity: BitsTable;
+}
+
+export class ChosenCover {
+  file = $state.raw<File | null>(null);
+  /** Null while a node is asked, and if it cannot be told. */
+  carrying = $state.raw<Carrying | null>(DEFAULT_CARRYING);
+  problem = $state.raw<Problem | null>(null);
+  isAsking = $state(false);
+  #asking: AbortController | null = null;
+
+  constructor(private readonly client: Client) {}
+
+  async choose(file: File | null): Promise<void> {
+    this.#asking?.abort();
+    this.#asking = null;
+    this.file = file;
+    this.problem = null;
+    this.isAsking = false;
+    this.carrying = file ? null : DEFAULT_CARRYING;
+    if (!file) return;
+    const shape = readShape(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()));
+    if (this.file !== file) return;
+    if (shape && !shape.mayHaveAlpha) {
+      const { format, width, height, colours } = shape;
+      this.carrying = { format, width, height, capacity: (bits) => capacityBytes(width * height, colours, bits) };
+    } else {
+      await this.#ask(file);
+    }
+  }
+
+  async #ask(file: File): Promise<void> {
+    const asking = new AbortController();
+    this.#asking = asking;
+    this.isAsking = true;
+    try {
+      const { format, width, height, modes } = await capacity(this.client, file, { signal: asking.signal });
+      const table: BitsTable = (bits) => modes.find((mode) => mode.lsb_per_channel === bits)?.capacity_bytes ?? 0;
+      if (this.#asking === asking) this.carrying = { format, width, height, capacity: table };
+    } catch (error) {
+      if (this.#asking === asking) this.problem = asProblem(error);
+    } finally {
+      if (this.#asking === asking) this.isAsking = false;
+    }
+  }
+}
+
+const { width, height } = DEFAULT_COVER;
+const DEFAULT_CARRYING: Carrying = {
+  format: 'PNG',
+  width,
+  height,
+  capacity: (bits) => capacityBytes(width * height, 3, bits),
+};

@@ -1,0 +1,19 @@
+/** Which page is shown: the part of the address behind `#`, so that going to another one asks nobody for anything. */
+
+import { pageOf, type Page } from './pages';
+
+export class Route {
+  page = $state<Page>(pageOf(location.hash));
+
+  /** Follows the address until the returned function is called. */
+  follow(onChange: () => void): () => void {
+    const changed = () => {
+      const page = pageOf(location.hash);
+      if (page === this.page) return;
+      this.page = page;
+      onChange();
+    };
+    addEventListener('hashchange', changed);
+    return () => removeEventListener('hashchange', changed);
+  }
+}
