@@ -27,6 +27,8 @@ export interface CallOptions {
   /** Whether the call is one that the nodes have to agree on. */
   needsQuorum?: boolean;
   onProgress?: (progress: Progress) => void;
+  /** Told of each node that is asked, as it is. */
+  onAttempt?: (node: string) => void;
   /** Told of each further attempt. */
   onRetry?: (why: string) => void;
   signal?: AbortSignal;
@@ -80,6 +82,7 @@ export class Client {
 
   async #ask(node: NodePlace, request: Request, options: CallOptions, until: number): Promise<Answer | Problem> {
     if (options.signal?.aborted) throw stopped();
+    options.onAttempt?.(node.id);
     const running = attempt(node, request, options.onProgress);
     const watch = setInterval(() => {
       if (performance.now() >= until || this.knowledge.isLost(node.id)) running.giveUp();
