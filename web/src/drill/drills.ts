@@ -1,0 +1,85 @@
+/** What can be done to a node on purpose, how it is asked for, and in which words. */
+
+import type { Client } from '../api/client';
+import type { NodePlace } from '../cluster/place';
+
+export interface Drill {
+  key: 'crash' | 'pause' | 'restore' | 'lead';
+  /** On its button. */
+  label: string;
+  title: (node: string) => string;
+  /** What will happen, and how it ends. */
+  text: (node: string) => string;
+  /** What was done. */
+  done: (node: string) => string;
+  isDangerous: boolean;
+  /** Whether the node has to allow drills for it. */
+  isFault: boolean;
+  call: (client: Client, node: NodePlace, headers: Record<string, string>) => Promise<unknown>;
+}
+
+export const DRILLS: readonly Drill[] = [
+  {
+    key: 'crash',
+    label: 'Crash',
+    title: (node) => `Crash ${node}?`,
+    text: (node) =>
+      `The process of ${node} ends at once, as if it had been killed. If it leads, the others elect another leader; without a ` +
+      `majority of the voters nothing can be changed. It does not come back by itself: start it again, in a demo with the ` +
+      `command that the demo prints.`,
+    done: (node) => `${node} was crashed`,
+    isDangerous: true,
+    isFault: true,
+    call: (client, node, headers) => fault(client, node, headers, 'crash'),
+  },
+  {
+    key: 'pause',
+    label: 'Pause',
+    title: (node) => `Pause ${node}?`,
+    text: (node) =>
+      `${node} plays dead: it takes no requests and the other nodes do not hear it. If it leads, they elect another leader. It ` +
+      `keeps its process and its data, and takes part again once you press Restore.`,
+    done: (node) => `${node} was paused`,
+    isDangerous: true,
+    isFault: true,
+    call: (client, node, headers) => fault(client, node, headers, 'pause'),
+  },
+  {
+    key: 'restore',
+    label: 'Restore',
+    title: (node) => `Restore ${node}?`,
+    text: (node) =>
+      `If ${node} is paused, it takes requests again and catches up with the others. Otherwise nothing changes. It does not ` +
+      `start a node that crashed.`,
+    done: (node) => `${node} was restored`,
+    isDangerous: false,
+    isFault: true,
+    call: (client, node, headers) =>
+      client.callNode(node, { method: 'POST', path: '/admin/restore', headers: asJson(headers) }),
+  },
+  {
+    key: 'lead',
+    label: 'Make leader',
+    title: (node) => `Make ${node} the leader?`,
+    text: (node) =>
+      `The leader hands leadership over to ${node}. Changes that are under way wait for it, a moment; nothing is lost. It stays ` +
+      `so until the next election or until you hand leadership on.`,
+    done: (node) => `${node} was made the leader`,
+    isDangerous: false,
+    isFault: false,
+    call: (client, { id }, headers) => {
+      const body = JSON.stringify({ to: id });
+      const request = { method: 'POST', path: '/cluster/leader-transfers', headers: asJson(headers), body } as const;
+      return client.call(request, { needsQuorum: true });
+    },
+  },
+];
+
+function fault(client: Client, node: NodePlace, headers: Record<string, string>, action: 'crash' | 'pause') {
+  const body = JSON.stringify({ action });
+  return client.callNode(node, { method: 'POST', path: '/admin/fail', headers: asJson(headers), body });
+}
+
+function asJson(headers: Record<string, string>): Record<string, string> {
+  return { ...headers, 'content-type': 'application/json' };
+}
