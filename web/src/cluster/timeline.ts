@@ -18,16 +18,16 @@ export interface Entry {
   seenBy: string[];
   /** Whether it is a change of leader, which plots mark. */
   marks: boolean;
-  /** Of a change of leader: who leads, or null. */
-  leader?: string | null;
+  /** What the first node to see it told; none where the page did. */
+  event?: ClusterEvent;
 }
 
-type Told = Pick<Entry, 'key' | 'text' | 'weight' | 'leader'> & { marks?: boolean };
+type Told = Pick<Entry, 'key' | 'text' | 'weight'> & { marks?: boolean };
 
 /** The entry of an event; null for what others say better. */
 export function entryOf(event: ClusterEvent): Entry | null {
   const told = tell(event);
-  return told && { marks: false, ...told, at: event.at_ms, seenBy: [event.node] };
+  return told && { marks: false, ...told, at: event.at_ms, seenBy: [event.node], event };
 }
 
 function tell(event: ClusterEvent): Told | null {
@@ -36,13 +36,12 @@ function tell(event: ClusterEvent): Told | null {
   switch (event.kind) {
     case 'leader':
       return event.leader_id == null
-        ? { key: `none ${event.term}`, text: `No leader (term ${event.term})`, weight: 'bad', marks: true, leader: null }
+        ? { key: `none ${event.term}`, text: `No leader (term ${event.term})`, weight: 'bad', marks: true }
         : {
             key: `leads ${event.leader_id} ${event.term}`,
             text: `${event.leader_id} leads (term ${event.term})`,
             weight: 'good',
             marks: true,
-            leader: event.leader_id,
           };
     case 'role':
       // Who leads and who follows is told by the change of leader.

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import type { Entry } from '../cluster/timeline';
+import { entryOf, type Entry } from '../cluster/timeline';
 import { defaultOptions } from './plan';
 import { remarksOf, reportOf, verdictOf, type Course } from './report';
 import { Failure, type Done } from './requester';
@@ -16,10 +16,9 @@ const done: Done = {
   isExtracted: false,
   failure: null,
 };
-const entry = (after: number, text: string, leader?: string | null): Entry => {
-  const told: Entry = { key: text, at: STARTED_AT + after, text, weight: 'plain', seenBy: ['n2'], marks: true };
-  return leader === undefined ? told : { ...told, leader };
-};
+/** What n2 tells of the leadership. */
+const entry = (after: number, leader: string | null, term: number): Entry =>
+  entryOf({ id: after, at_ms: STARTED_AT + after, node: 'n2', kind: 'leader', leader_id: leader, term }) as Entry;
 
 function stats(failures: number): Stats {
   const counted = new Stats(['n1', 'n2']);
@@ -37,12 +36,13 @@ const course = (changed: Partial<Course> = {}): Course => ({
   notSent: 0,
   cutOff: 0,
   wasHidden: false,
+  leader: 'n1',
   entries: [],
   ...changed,
 });
 
 test('the report has the members that loadgen has', () => {
-  const entries = [entry(700, 'n2 leads (term 2)', 'n2'), entry(400, 'No leader (term 1)', null)];
+  const entries = [entry(700, 'n2', 2), entry(400, null, 2)];
   const report = reportOf(stats(1), course({ entries }));
   expect(report).toMatchObject({
     total: 4,
@@ -68,7 +68,7 @@ test('the report has the members that loadgen has', () => {
   expect(Object.keys(report.latency_ms)).toEqual(['p50', 'p95', 'p99', 'p999', 'max']);
   expect(report.latency_ms.p50).toBeCloseTo(2, 1);
   expect(report.events.map(({ elapsed_s: elapsed, text }) => [elapsed, text])).toEqual([
-    [0.4, 'No leader (term 1)'],
+    [0.4, 'No leader (term 2)'],
     [0.7, 'n2 leads (term 2)'],
   ]);
 });
@@ -89,7 +89,7 @@ test('the words say what was lost and what was not', () => {
   const stopped = words(0, { isInterrupted: true, cutOff: 2, notSent: 7 });
   expect(stopped[0]).toBe('3 of 3 requests succeeded, 2 under way were cut off, 7 more were due and not sent.');
   expect(stopped[1]).toBe('The run was stopped after 3 of 4 requests.');
-  const entries = [entry(1, 'none', null), entry(321, 'leads', 'n2'), entry(900, 'leads again', 'n1')];
+  const entries = [entry(1, null, 2), entry(321, 'n2', 2), entry(900, 'n1', 3)];
   expect(words(0, { entries })).toContain('The leader changed 2 times: n2 (after 320 ms without a leader), then n1.');
 });
 

@@ -18,6 +18,8 @@ export interface Course {
   cutOff: number;
   /** Whether the tab was in the background for a time. */
   wasHidden: boolean;
+  /** Who led when it began. */
+  leader: string | null;
   /** What happened meanwhile. */
   entries: readonly Entry[];
 }
@@ -59,7 +61,7 @@ export interface Report {
 }
 
 export function reportOf(stats: Stats, course: Course): Report {
-  const { options, startedAt, entries } = course;
+  const { options, startedAt, leader: first, entries } = course;
   const isOpen = options.model === 'open';
   const durationS = rounded(stats.lastAnswerMs / 1000);
   return {
@@ -89,7 +91,7 @@ export function reportOf(stats: Stats, course: Course): Report {
     extracted_again: stats.extracted,
     tab_was_hidden: course.wasHidden,
     options,
-    leader_changes: leaderChanges(entries).map(({ at, leader, withoutLeaderMs }) => ({
+    leader_changes: leaderChanges(entries, first).map(({ at, leader, withoutLeaderMs }) => ({
       at: iso(at),
       leader,
       without_leader_ms: withoutLeaderMs,

@@ -54,8 +54,9 @@ export class LoadRun {
   #startMs = 0;
   /** When it was told to end, after the start. */
   #endedMs = 0;
-  /** Entries of before the run. */
+  /** Entries of before the run, and who led then. */
   #known = new Set<string>();
+  #leader: string | null = null;
   /** No more requests are to begin; those under way are waited for. */
   #ending = new AbortController();
   /** Those under way are cut off. */
@@ -115,6 +116,7 @@ export class LoadRun {
 
   async #drive(requester: Requester, options: Options): Promise<void> {
     this.#known = new Set(this.#live.timeline.map((entry) => entry.key));
+    this.#leader = this.#live.status?.leader_id ?? null;
     this.startedAt = Date.now();
     this.#startMs = performance.now();
     this.phase = 'running';
@@ -182,6 +184,7 @@ export class LoadRun {
       notSent: isInterrupted ? Math.max(schedule.dueBy(this.#endedMs) - this.#sent, 0) : 0,
       cutOff: this.#cutOff,
       wasHidden: this.#wasHidden,
+      leader: this.#leader,
       entries: this.during(this.#live.timeline),
     });
     this.phase = 'finished';
