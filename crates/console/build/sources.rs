@@ -1,0 +1,52 @@
+//! What a console is built from, and whether it was built since that changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Files and folders in `web` that a console is built from.
+const SOURCES: [&str; 3] = ["src", "index.html", "package-lock.json"];
+/// Written anew from `web/openapi.json` by each of npm's scripts, also after a build.
+const GENERATED: &str = "src/api/schema.d.ts";
+
+/// Where `npm run build` puts the console.
+pub(crate) fn dist(web: &Path) -> PathBuf {
+    web.join("dist")
+}
+
+/// What cargo should watch. It takes a path that is not there for changed, and would build everything again each time.
+pub(crate) fn watched(web: &Path) -> Vec<PathBuf> {
+    if dist(web).exists() {
+        let sources = SOURCES.iter().map(|name| web.join(name));
+        return sources.chain([dist(web)]).filter(|path| path.exists()).collect();
+    }
+    // The folder changes when one is added to it.
+    [web.to_owned()].into_iter().filter(|path| path.exists()).collect()
+}
+
+/// A source that changed after the console was built.
+pub(crate) fn newer_than_dist(web: &Path) -> Option<PathBuf> {
+    let built = modified(&dist(web).join("index.html"))?;
+    SOURCES.iter().find_map(|name| newer(&web.join(name), built)).map(|path| {
+        let inside = path.strip_prefix(web).unwrap_or(&path);
+        Path::new("web").join(inside)
+    })
+}
+
+/// The first file at or below `path` that changed after `than`.
+fn newer(path: &Path, than: SystemTime) -> Option<PathBuf> {
+    if path.ends_with(GENERATED) {
+        return None;
+    }
+    if path.is_dir() {
+        let entries = fs::read_dir(path).ok()?.filter_map(Result::ok);
+        let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        return paths.iter().find_map(|path| newer(path, than));
+    }
+    modified(path).filter(|time| *time > than).map(|_| path.to_owned())
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|found| found.modified()).ok()
+}
