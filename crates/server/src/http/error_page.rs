@@ -12,7 +12,8 @@ use super::negotiate::prefers;
 const PAGE: &str = include_str!("error_page.html");
 const TEXT: &str = include_str!("../../../../docs/errors.md");
 /// Nothing is loaded, from anywhere.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                                       form-action 'none'; frame-ancestors 'none'";
 
 static RENDERED: LazyLock<String> = LazyLock::new(|| {
     let mut body = String::new();

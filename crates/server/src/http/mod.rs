@@ -7,6 +7,7 @@ mod capacity;
 mod cluster;
 mod code;
 mod dataset;
+mod docs;
 mod embed;
 mod error_page;
 mod events;
@@ -28,15 +29,15 @@ mod upload;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::Uri;
+use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
 use code::Code;
@@ -67,13 +68,16 @@ struct ApiDoc;
 /// Every route of a node.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (api, document) = calls();
+    // What a browser takes an answer for is what its type says.
+    let nosniff = HeaderValue::from_static("nosniff");
     api.route("/", get(status_page::status_page))
         .route("/docs/errors", get(error_page::error_page))
-        .merge(SwaggerUi::new("/docs").url("/api/openapi.json", document))
+        .merge(docs::router(document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(&app), request::layer))
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff))
         .with_state(app)
 }
 

@@ -245,6 +245,31 @@ async fn errors_are_explained_to_browsers_and_to_terminals() {
 }
 
 #[tokio::test]
+async fn the_documentation_asks_nobody_else() {
+    let node = Node::start();
+    for path in ["/docs/", "/docs/swagger-ui.css"] {
+        let answer = get(&node, path).await;
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'self';") && !policy.contains("http"), "{policy}");
+    }
+    let settings = get(&node, "/docs/swagger-initializer.js").await.text().await.unwrap();
+    assert!(settings.contains("\"validatorUrl\": \"none\""), "{settings}");
+}
+
+#[tokio::test]
+async fn no_answer_is_taken_for_something_else() {
+    let node = Node::start();
+    let form = file("file", "a", "secret");
+    let image = post(&node, "/api/embed").header("accept", "image/png").multipart(form).send().await.unwrap();
+    let json = get(&node, "/cluster/status").await;
+    let refused = get(&node, "/api/dataset/50").await;
+    for answer in [image, json, refused, get(&node, "/metrics").await] {
+        let given: Vec<_> = answer.headers().get_all("x-content-type-options").iter().collect();
+        assert_eq!(given, ["nosniff"], "{}", answer.url());
+    }
+}
+
+#[tokio::test]
 async fn the_openapi_document_lists_every_call() {
     let node = Node::start();
     let document: Value = get(&node, "/api/openapi.json").await.json().await.unwrap();
