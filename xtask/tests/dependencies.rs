@@ -14,7 +14,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("client", &[]),
     ("control-plane", &[]),
     ("console", &[]),
-    ("server", &["client", "control-plane", "loadgen", "stego"]),
+    ("server", &["client", "console", "control-plane", "loadgen", "stego"]),
     ("loadgen", &["client", "stego"]),
     ("stegctl", &["client", "stego"]),
     ("testkit", &["client", "stego"]),

@@ -41,7 +41,7 @@ pub(crate) struct App {
     pub transfer_memory: Arc<Budget>,
     /// What one request may cost.
     pub limits: Limits,
-    /// Counters for `/metrics` and the status page.
+    /// Counters for `/metrics`.
     pub metrics: Metrics,
     /// How the node is doing.
     pub figures: Arc<Figures>,

@@ -65,7 +65,7 @@ fn run_node(start: Start) -> anyhow::Result<()> {
     start_logging(&start.config.log);
     log_panics();
     raise_file_limit();
-    let access = Access::load(&start.config.security.admin_token_file)?;
+    let access = Access::load(&start.config.security.admin_token_file, &start.config.nodes)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
         .enable_all()

@@ -222,16 +222,6 @@ impl Metrics {
         self.extracted.inc();
     }
 
-    /// Stego images made so far.
-    pub(crate) fn embedded(&self) -> u64 {
-        self.embedded.get()
-    }
-
-    /// Secrets found so far.
-    pub(crate) fn extracted(&self) -> u64 {
-        self.extracted.get()
-    }
-
     /// Everything as text, the gauges read from `app` now.
     pub(crate) fn render(&self, app: &App) -> Result<String, std::fmt::Error> {
         self.pixel_jobs.set(i64::try_from(app.pool.jobs()).unwrap_or(i64::MAX));

@@ -37,7 +37,7 @@ pub(crate) struct Config {
     pub nodes: Vec<NodeConfig>,
     /// How secrets are embedded.
     pub stego: StegoConfig,
-    /// The status page.
+    /// The web console.
     pub gui: GuiConfig,
     /// Defaults of the load generator, which reads this file too.
     pub loadgen: LoadgenConfig,
@@ -82,11 +82,11 @@ pub(crate) struct StegoConfig {
     pub max_pixels: u64,
 }
 
-/// The status page.
+/// The web console.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct GuiConfig {
-    /// How often the status page looks for news, in milliseconds.
+    /// How often the console's live stream tells the status, in milliseconds.
     pub status_poll_ms: u64,
 }
 

@@ -239,7 +239,7 @@ impl<'a> Demo<'a> {
         let pid_file = quoted(&victim.pid_file.to_string_lossy());
         let _ = write!(
             text,
-            "  API    {first}/docs\n  data   {}\n\n\
+            "  console  {first}/\n  API      {first}/docs\n  data     {}\n\n\
              Try, in another terminal:\n  \
              curl -s {first}/cluster/status\n  \
              curl -s -H 'Accept: image/png' -F file=@README.md {first}/api/embed -o hidden.png\n  \

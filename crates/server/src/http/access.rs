@@ -14,8 +14,10 @@ use control_plane::catalog::{Actor, Authority};
 use sha2::{Digest, Sha256};
 
 use super::code::Code;
+use super::origins;
 use super::problem::Problem;
 use crate::app::App;
+use crate::config::NodeConfig;
 use crate::listener::PeerAddress;
 
 /// Characters of an operator's name, at most.
@@ -27,16 +29,20 @@ const MIN_TOKEN_CHARS: usize = 8;
 pub(crate) struct Access {
     /// SHA-256 of the admin token: comparing digests tells nothing about the token by its duration.
     token: Option<[u8; 32]>,
+    /// Where the console's pages come from.
+    console_origins: Vec<String>,
 }
 
 impl Access {
-    /// With the token in the file at `path`; an empty path: no token, and only loopback may.
+    /// With the token in the file at `path`; an empty path: no token, and only loopback may. There the pages of `nodes`
+    /// may too.
     ///
     /// # Errors
     /// If the file cannot be read, can be read by others, or holds no token.
-    pub(crate) fn load(path: &str) -> anyhow::Result<Self> {
+    pub(crate) fn load(path: &str, nodes: &[NodeConfig]) -> anyhow::Result<Self> {
+        let console_origins = origins::all(nodes);
         if path.is_empty() {
-            return Ok(Self { token: None });
+            return Ok(Self { token: None, console_origins });
         }
         let path = Path::new(path);
         let what =
@@ -50,7 +56,7 @@ impl Access {
         if token.len() < MIN_TOKEN_CHARS || token.contains(|c: char| !c.is_ascii_graphic()) {
             bail!("{}: it should hold one line of at least {MIN_TOKEN_CHARS} visible characters", what());
         }
-        Ok(Self { token: Some(Sha256::digest(token).into()) })
+        Ok(Self { token: Some(Sha256::digest(token).into()), console_origins })
     }
 
     /// By which right a request changes the cluster.
@@ -73,15 +79,16 @@ impl Access {
         if forwarded || !peer.is_some_and(|peer| peer.is_loopback()) {
             return Err(token_required(self.token.is_some()));
         }
-        match foreign_page(headers) {
+        match foreign_page(headers, &self.console_origins) {
             Some(why) => Err(Problem::new(Code::CrossOrigin, why)),
             None => Ok(Authority::Loopback),
         }
     }
 }
 
-/// A browser on this machine can be made to call loopback by any page it shows. Such a call gives itself away.
-fn foreign_page(headers: &HeaderMap) -> Option<String> {
+/// A browser on this machine can be made to call loopback by any page it shows. Such a call gives itself away. The pages of
+/// the cluster's own nodes may: people operate a node from another one's.
+fn foreign_page(headers: &HeaderMap, console_origins: &[String]) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text("host").unwrap_or_default();
     let name = host
@@ -92,6 +99,9 @@ fn foreign_page(headers: &HeaderMap) -> Option<String> {
         return Some(format!("the host `{name}` is neither an address nor localhost; send the admin token"));
     }
     if let Some(origin) = text("origin") {
+        if console_origins.iter().any(|known| known == origin) {
+            return None;
+        }
         let of = origin.split_once("://").map_or(origin, |(_, authority)| authority);
         if of != host {
             return Some("the request comes from a page of another origin; send the admin token".to_owned());
@@ -148,7 +158,8 @@ mod tests {
     use super::*;
 
     fn check(token: Option<&str>, peer: &str, headers: &[(&str, &str)]) -> Result<Authority, &'static str> {
-        let access = Access { token: token.map(|token| Sha256::digest(token).into()) };
+        let console_origins = ["http://127.0.0.1:8082", "http://localhost:8082"].map(str::to_owned).into();
+        let access = Access { token: token.map(|token| Sha256::digest(token).into()), console_origins };
         let headers = headers
             .iter()
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
@@ -198,19 +209,44 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_other_nodes_can() {
+        for origin in ["http://127.0.0.1:8082", "http://localhost:8082"] {
+            for site in ["same-origin", "same-site", "cross-site"] {
+                let headers = [LOCAL, ("origin", origin), ("sec-fetch-site", site)];
+                assert_eq!(check(None, "127.0.0.1", &headers), Ok(Authority::Loopback), "{headers:?}");
+            }
+            let rebound = [("host", "rebound.example:8081"), ("origin", origin)];
+            assert_eq!(check(None, "127.0.0.1", &rebound), Err("cross_origin"));
+            assert_eq!(check(None, "10.0.0.1", &[LOCAL, ("origin", origin)]), Err("token_required"));
+        }
+        for origin in [
+            "http://127.0.0.1:80820",
+            "https://127.0.0.1:8082",
+            "http://127.0.0.1:8082/",
+            "HTTP://127.0.0.1:8082",
+        ] {
+            assert_eq!(
+                check(None, "127.0.0.1", &[LOCAL, ("origin", origin)]),
+                Err("cross_origin"),
+                "{origin}"
+            );
+        }
+    }
+
+    #[test]
     fn a_token_file_is_private_and_holds_a_token() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         let load = |text: &str, mode| {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            Access::load(path.to_str().unwrap())
+            Access::load(path.to_str().unwrap(), &[])
         };
         assert!(load("secret-token\n", 0o600).unwrap().token.is_some());
         assert!(load("secret-token\n", 0o644).is_err());
         assert!(load("short\n", 0o600).is_err());
         assert!(load("two words here\n", 0o600).is_err());
-        assert!(Access::load("/nowhere/token").is_err());
-        assert!(Access::load("").unwrap().token.is_none());
+        assert!(Access::load("/nowhere/token", &[]).is_err());
+        assert!(Access::load("", &[]).unwrap().token.is_none());
     }
 }

@@ -6,6 +6,8 @@ mod answer;
 mod capacity;
 mod cluster;
 mod code;
+mod console;
+mod cors;
 mod dataset;
 mod docs;
 mod embed;
@@ -19,11 +21,11 @@ mod idempotency;
 mod json;
 mod leader;
 mod negotiate;
+mod origins;
 mod problem;
 mod request;
 mod responses;
 mod settings;
-mod status_page;
 mod upload;
 
 use std::sync::Arc;
@@ -70,7 +72,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let (api, document) = calls();
     // What a browser takes an answer for is what its type says.
     let nosniff = HeaderValue::from_static("nosniff");
-    api.route("/", get(status_page::status_page))
+    api.route("/", get(console::page))
+        .route("/assets/{file}", get(console::asset))
         .route("/docs/errors", get(error_page::error_page))
         .merge(docs::router(document))
         .fallback(not_found)
@@ -78,6 +81,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(&app), request::layer))
         .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff))
+        .layer(cors::layer(&app.config.nodes))
         .with_state(app)
 }
 

@@ -1,18 +1,12 @@
-//! Which form of an answer a client wants (RFC 9110, section 12.5.1).
+//! Which form of an answer a client wants (RFC 9110, section 12.5).
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 
 /// Whether `Accept` prefers `media_type`, given exactly, over JSON. A client that does not care gets JSON.
 pub(super) fn prefers(headers: &HeaderMap, media_type: &str) -> bool {
     let mut wanted = 0.0;
     let mut json = 0.0;
-    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    for range in lines.flat_map(|line| line.split(',')) {
-        let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let quality = parts
-            .find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")))
-            .map_or(1.0, |text| text.parse::<f32>().unwrap_or(0.0));
+    for (kind, quality) in weighted(headers, header::ACCEPT) {
         if kind == media_type {
             wanted = quality;
         } else if ["application/json", "application/*", "*/*"].contains(&kind.as_str()) {
@@ -20,6 +14,26 @@ pub(super) fn prefers(headers: &HeaderMap, media_type: &str) -> bool {
         }
     }
     wanted > 0.0 && wanted >= json
+}
+
+/// Whether `Accept-Encoding` takes gzip. A client that says nothing may not know it.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let codings: Vec<_> = weighted(headers, header::ACCEPT_ENCODING).collect();
+    let of = |name| codings.iter().find(|(coding, _)| coding == name).map(|(_, quality)| *quality);
+    of("gzip").or_else(|| of("*")).is_some_and(|quality| quality > 0.0)
+}
+
+/// What a header lists, in lower case, and how much each is wanted.
+fn weighted(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = (String, f32)> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parts
+            .find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")))
+            .map_or(1.0, |text| text.parse::<f32>().unwrap_or(0.0));
+        (kind, quality)
+    })
 }
 
 #[cfg(test)]
@@ -47,5 +61,24 @@ mod tests {
         check(Some("text/html, image/png, */*;q=0.8"), true);
         check(Some("image/*"), false);
         check(Some("image/png;q=0.1, */*"), false);
+    }
+
+    #[test]
+    fn gzip_is_for_those_who_take_it() {
+        let check = |accept: Option<&'static str>, want: bool| {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accept));
+            }
+            assert_eq!(takes_gzip(&headers), want, "{accept:?}");
+        };
+        check(None, false);
+        check(Some(""), false);
+        check(Some("identity"), false);
+        check(Some("gzip, deflate, br"), true);
+        check(Some("br, GZIP;q=0.5"), true);
+        check(Some("gzip;q=0, *"), false);
+        check(Some("*"), true);
+        check(Some("br, *;q=0"), false);
     }
 }

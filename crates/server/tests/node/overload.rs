@@ -34,7 +34,7 @@ async fn requests_beyond_the_queue_are_told_to_come_back() {
 }
 
 /// An upload that has begun, and the rest of it.
-fn begin_upload(node: &Node) -> (TcpStream, Vec<u8>) {
+pub(crate) fn begin_upload(node: &Node) -> (TcpStream, Vec<u8>) {
     let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"s\"\r\n\r\n";
     let body = [head.as_bytes(), &testkit::noise(1, 900_000), b"\r\n--b--\r\n"].concat();
     let (now, later) = body.split_at(800_000);
@@ -53,7 +53,7 @@ fn transfer_memory_bytes(node: &Node) -> usize {
     figure(node, "transfer_memory_bytes") as usize
 }
 
-fn finish(mut stream: TcpStream, rest: &[u8]) -> String {
+pub(crate) fn finish(mut stream: TcpStream, rest: &[u8]) -> String {
     stream.write_all(rest).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

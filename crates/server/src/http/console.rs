@@ -1,0 +1,83 @@
+//! `GET /` and `GET /assets/{file}`: the web console, which works with every node of the cluster.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde::Serialize;
+
+use super::code::Code;
+use super::negotiate::takes_gzip;
+use super::origins;
+use super::problem::Problem;
+use crate::app::App;
+
+/// Whose page this is, and where the others are.
+#[derive(Serialize)]
+struct Cluster<'a> {
+    cluster_name: &'a str,
+    /// The node that serves the page.
+    node_id: &'a str,
+    /// In the configuration's order.
+    nodes: Vec<Node<'a>>,
+}
+
+#[derive(Serialize)]
+struct Node<'a> {
+    id: &'a str,
+    origin: String,
+}
+
+/// The console's page.
+pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let nodes: Vec<_> =
+        app.config.nodes.iter().map(|node| Node { id: &node.id, origin: origins::origin(node) }).collect();
+    let policy = content_security_policy(&nodes);
+    let cluster = Cluster { cluster_name: &app.config.cluster_name, node_id: &app.node_id, nodes };
+    let cluster = serde_json::to_string(&cluster).map_err(|error| {
+        tracing::error!(%error, "the cluster cannot be written as JSON");
+        Problem::internal()
+    })?;
+    let headers = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ];
+    Ok((headers, Html(console::page(&cluster))).into_response())
+}
+
+/// Nothing but its own scripts and styles, its own images and those that it makes, and calls to the cluster's nodes.
+fn content_security_policy(nodes: &[Node<'_>]) -> HeaderValue {
+    let origins: Vec<_> = nodes.iter().map(|node| node.origin.as_str()).collect();
+    let policy = format!(
+        "default-src 'self'; img-src 'self' blob:; connect-src 'self' {}; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'; object-src 'none'",
+        origins.join(" ")
+    );
+    HeaderValue::try_from(policy).expect("addresses and ports are ASCII")
+}
+
+/// What the page loads. The name says the content, so that it is never asked for again.
+pub(super) async fn asset(
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let asset = name.ok().and_then(|Path(name)| console::asset(&name)).ok_or_else(|| {
+        Problem::new(Code::NotFound, "this node's console has no such file; load its page anew")
+    })?;
+    let caching = [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    let content_type = [(header::CONTENT_TYPE, asset.media_type)];
+    let Some(gzip) = asset.gzip else {
+        return Ok((caching, content_type, Bytes::from_static(asset.bytes)).into_response());
+    };
+    let vary = [(header::VARY, "accept-encoding")];
+    Ok(if takes_gzip(&headers) {
+        let encoding = [(header::CONTENT_ENCODING, "gzip")];
+        (caching, content_type, vary, encoding, Bytes::from_static(gzip)).into_response()
+    } else {
+        (caching, content_type, vary, Bytes::from_static(asset.bytes)).into_response()
+    })
+}

@@ -1,0 +1,71 @@
+//! Which pages of other origins may call a node: those that the cluster's nodes serve. So the console goes on with the other
+//! nodes when the one dies that it came from.
+
+use std::time::Duration;
+
+use axum::http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LINK, ORIGIN,
+    RETRY_AFTER,
+};
+use axum::http::{HeaderName, HeaderValue, Method};
+use tower_http::cors::CorsLayer;
+
+use super::origins;
+use super::request::REQUEST_ID;
+use crate::config::NodeConfig;
+
+/// How long a browser may remember what is allowed.
+const MAX_AGE: Duration = Duration::from_secs(600);
+/// Headers that a page may send.
+const REQUEST_HEADERS: [HeaderName; 9] = [
+    ACCEPT,
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("x-steg-operator"),
+    REQUEST_ID,
+];
+/// Headers of answers that a page may read: what calls on images give, and what says how to go on.
+const ANSWER_HEADERS: [HeaderName; 25] = [
+    CONTENT_DISPOSITION,
+    ETAG,
+    LINK,
+    RETRY_AFTER,
+    REQUEST_ID,
+    HeaderName::from_static("x-stego-amplify"),
+    HeaderName::from_static("x-stego-bits-per-sample"),
+    HeaderName::from_static("x-stego-capacity-bytes"),
+    HeaderName::from_static("x-stego-channels"),
+    HeaderName::from_static("x-stego-differing-pixels"),
+    HeaderName::from_static("x-stego-differing-samples"),
+    HeaderName::from_static("x-stego-height"),
+    HeaderName::from_static("x-stego-largest-difference"),
+    HeaderName::from_static("x-stego-lsb-per-channel"),
+    HeaderName::from_static("x-stego-mark"),
+    HeaderName::from_static("x-stego-note"),
+    HeaderName::from_static("x-stego-payload-size-bytes"),
+    HeaderName::from_static("x-stego-pixels"),
+    HeaderName::from_static("x-stego-psnr-db"),
+    HeaderName::from_static("x-stego-recovered-mime"),
+    HeaderName::from_static("x-stego-recovered-size-bytes"),
+    HeaderName::from_static("x-stego-samples"),
+    HeaderName::from_static("x-stego-secret-size-bytes"),
+    HeaderName::from_static("x-stego-ssim"),
+    HeaderName::from_static("x-stego-width"),
+];
+
+/// Answers preflights, and tells browsers which pages may read an answer. Around everything else: a page can read problems
+/// too, and a preflight is answered also while the node is paused or about to stop.
+pub(super) fn layer(nodes: &[NodeConfig]) -> CorsLayer {
+    let origins = origins::all(nodes).into_iter().filter_map(|origin| HeaderValue::try_from(origin).ok());
+    CorsLayer::new()
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers(REQUEST_HEADERS)
+        .expose_headers(ANSWER_HEADERS)
+        .max_age(MAX_AGE)
+        .vary([ORIGIN])
+}
