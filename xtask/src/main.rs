@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a report is what some of these commands are for")]
 
 mod bench;
+mod console;
 mod failover;
 mod fuzz;
 mod memory;
@@ -31,6 +32,10 @@ enum Task {
     Test,
     /// Check format, lints, documentation and dependencies, as CI does; cargo-deny only where it is installed.
     Check,
+    /// Build the web console into web/dist, from where the next build of the server takes it. Needs Node 20.19 or newer and npm.
+    ///
+    /// The server builds without it too, and then shows a page that says so.
+    Console(console::Options),
     /// Measure what things cost, beside what others take for the same, in one run of the release build.
     ///
     /// The library beside encoders and decoders of others, a node beside nginx, a node under load. BENCHMARKS.md holds a run.
@@ -57,6 +62,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Task::Test => test(),
         Task::Check => check(),
+        Task::Console(options) => console::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Failover(options) => failover::run(options),
         Task::Memory(options) => memory::run(options),

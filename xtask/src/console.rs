@@ -1,0 +1,88 @@
+//! Builds the web console, which needs Node and npm as nothing else here does.
+
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use super::{cargo_with, root};
+
+/// What to do besides.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Check its types and run its unit tests too
+    #[arg(long)]
+    check: bool,
+    /// Try it in a browser too, on nodes of the debug build
+    #[arg(long)]
+    e2e: bool,
+}
+
+/// Builds the console into `web/dist`, where the next build of the server finds it.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    check_node()?;
+    npm(&["ci", "--no-audit", "--no-fund"])?;
+    npm(&["run", "build"])?;
+    if options.check {
+        npm(&["run", "check"])?;
+    }
+    if options.e2e {
+        cargo_with(&["build", "--bin", "server"], &[("STEG_REQUIRE_CONSOLE", "1")])?;
+        npm(&["run", "e2e"])?;
+    }
+    Ok(())
+}
+
+fn check_node() -> anyhow::Result<()> {
+    const ADVICE: &str = "the console needs Node 20.19 or newer with npm (https://nodejs.org)";
+    let version = Command::new("node").arg("--version").output().context(ADVICE)?;
+    let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+    ensure!(is_new_enough(&version), "{ADVICE}; this is Node {version}");
+    let npm = Command::new("npm").arg("--version").output().context(ADVICE)?;
+    ensure!(
+        npm.status.success(),
+        "{ADVICE}; npm does not start: {}",
+        String::from_utf8_lossy(&npm.stderr).trim()
+    );
+    Ok(())
+}
+
+/// What Vite runs on: 20 from 20.19 on, and everything from 22.12 on; 21 never was a release to stay on.
+fn is_new_enough(version: &str) -> bool {
+    let mut numbers = version.trim_start_matches('v').split('.').map(|number| number.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(20), Some(minor)) => minor >= 19,
+        (Some(22), Some(minor)) => minor >= 12,
+        (Some(major), Some(_)) => major > 22,
+        _ => false,
+    }
+}
+
+fn npm(args: &[&str]) -> anyhow::Result<()> {
+    let command = format!("npm {}", args.join(" "));
+    eprintln!("$ {command}");
+    let status = Command::new("npm").args(args).current_dir(root().join("web")).status();
+    let status = status.with_context(|| format!("cannot start `{command}` in web/"))?;
+    ensure!(status.success(), "`{command}` failed");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_releases_of_node_are_known() {
+        let check = |version, want| assert_eq!(is_new_enough(version), want, "{version}");
+        check("v20.19.0", true);
+        check("v20.18.3", false);
+        check("v18.20.4", false);
+        check("v21.7.3", false);
+        check("v22.11.0", false);
+        check("v22.12.0", true);
+        check("v24.0.0", true);
+        check("v100.0.0", true);
+        check("", false);
+        check("node", false);
+    }
+}
