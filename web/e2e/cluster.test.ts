@@ -1,0 +1,192 @@
+/** Cluster, Drill and Settings, while nodes die. */
+
+import { readFileSync } from 'node:fs';
+
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+import { launch, Visit } from './browser';
+import { ADMIN_TOKEN, Cluster } from './cluster';
+import { secretOf } from './inputs';
+import { until } from './wait';
+
+let cluster: Cluster;
+let browser: Browser;
+
+beforeAll(async () => {
+  [cluster, browser] = await Promise.all([Cluster.start(), launch()]);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await cluster?.stop();
+});
+
+const standing = (page: Page) => page.getByRole('banner').getByRole('status');
+const card = (page: Page, id: string) =>
+  page.getByRole('region', { name: 'Nodes' }).getByRole('listitem').filter({ has: page.getByRole('heading', { name: id }) });
+
+test('the cluster is shown as it is', async () => {
+  const leader = await cluster.settled();
+  const visit = await Visit.start(browser, cluster, 'n2', 'cluster');
+  const { page } = visit;
+  await standing(page).getByText(`${leader} leads`).waitFor();
+  for (const id of cluster.ids) {
+    await card(page, id).getByText(id === leader ? 'Leader' : 'Follower', { exact: true }).waitFor();
+    await card(page, id).getByText('healthy', { exact: true }).waitFor();
+    await card(page, id).getByText(/, up to date$/).waitFor();
+  }
+  await page.getByText(`${leader} leads (term`).first().waitFor();
+  await visit.end();
+});
+
+test('leadership is handed over, once it was confirmed', async () => {
+  const before = await cluster.settled();
+  const next = cluster.ids.find((id) => id !== before) ?? '';
+  const visit = await Visit.start(browser, cluster, before, 'cluster');
+  const { page } = visit;
+  await card(page, next).getByRole('button', { name: /^Make leader/ }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+  expect(await cluster.settled()).toBe(before);
+  await card(page, next).getByRole('button', { name: /^Make leader/ }).click();
+  await page.getByRole('dialog').getByRole('button', { name: `Let ${next} lead` }).click();
+  await standing(page).getByText(`${next} leads`).waitFor();
+  expect(await cluster.settled()).toBe(next);
+  await visit.end();
+});
+
+test('the node that served the page dies in the middle of a drill: the page goes on, and no request is lost', async () => {
+  const victim = await cluster.settled();
+  const visit = await Visit.start(browser, cluster, victim, 'drill');
+  const { page } = visit;
+  await page.getByLabel('Requests per client').fill('60');
+  await page.getByRole('button', { name: 'Start' }).click();
+  const done = async () => Number((await page.getByTestId('done').textContent())?.replace(/\D/g, ''));
+  await until('some requests are done', async () => (await done()) > 30);
+  await cluster.kill(victim);
+
+  const next = await until('another node leads', async () => {
+    const ids = cluster.ids.filter((id) => id !== victim);
+    const told = await Promise.all(ids.map((id) => cluster.status(id)));
+    const leader = told[0]?.leader_id;
+    return leader && leader !== victim && told.every((status) => status.leader_id === leader) ? leader : null;
+  });
+  await standing(page).getByText(`${next} leads`).waitFor();
+  const report = page.getByRole('region', { name: 'Report' });
+  await report.waitFor({ timeout: 150_000 });
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    report.getByRole('button', { name: 'Save as JSON' }).click(),
+  ]);
+  const saved = JSON.parse(readFileSync(await download.path(), 'utf8')) as Record<string, number> & {
+    per_node: Record<string, unknown>;
+    errors: Record<string, number>;
+  };
+  expect(saved.errors).toEqual({});
+  expect(saved.failed).toBe(0);
+  expect(saved.succeeded).toBe(saved.total);
+  expect(saved.total).toBeGreaterThan(100);
+  // The whole page still works: other pages, and other calls.
+  await page.getByRole('link', { name: 'Hide' }).click();
+  await page.getByLabel('File to hide').setInputFiles(secretOf(100));
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await page.getByRole('link', { name: /^Save/ }).waitFor();
+  await page.getByRole('link', { name: 'Cluster' }).click();
+  await card(page, victim).getByText('no answer', { exact: true }).waitFor();
+  await page.getByText(`${next} leads (term`).first().waitFor();
+
+  cluster.startNode(victim);
+  await cluster.settled();
+  await card(page, victim).getByText('healthy', { exact: true }).waitFor();
+  await visit.end();
+});
+
+test('a node is paused, restored and crashed by its buttons', async () => {
+  const leader = await cluster.settled();
+  const victim = cluster.ids.find((id) => id !== leader) ?? '';
+  const visit = await Visit.start(browser, cluster, leader, 'drill');
+  const { page } = visit;
+  const press = async (name: string) => {
+    await page.getByRole('button', { name: `${name} ${victim}` }).click();
+    await page.getByRole('dialog').getByRole('button', { name: new RegExp(`^${name}`) }).click();
+  };
+  await press('Pause');
+  await until('it plays dead', async () => {
+    const answer = await fetch(`${cluster.origin(victim)}/readyz`);
+    return answer.status === 503;
+  });
+  await press('Restore');
+  await until('it takes part again', async () => (await fetch(`${cluster.origin(victim)}/readyz`)).ok);
+  await press('Crash');
+  await until('it is gone', async () => {
+    const isThere = await fetch(`${cluster.origin(victim)}/livez`).then(
+      () => true,
+      () => false,
+    );
+    return !isThere;
+  });
+  await page.getByRole('link', { name: 'Cluster' }).click();
+  await card(page, victim).getByText('no answer', { exact: true }).waitFor();
+  await page.getByText(`Drill on ${victim}: crash`).or(page.getByText(/^Drill: .*crash/i)).first().waitFor();
+  await cluster.kill(victim);
+  cluster.startNode(victim);
+  await cluster.settled();
+  await visit.end();
+});
+
+test('settings are changed, with who did it, and a change that came in between is not overwritten', async () => {
+  await cluster.settled();
+  const visit = await Visit.start(browser, cluster, 'n1', 'settings');
+  const { page } = visit;
+  await page.getByLabel('Your name').fill('Zoë 🐈');
+  await page.getByLabel('Bits per sample').last().selectOption('2');
+  await page.getByRole('button', { name: 'Save Bits per sample' }).click();
+  await page.getByText('bits is set.').waitFor();
+  await page.getByText(/Zoë 🐈, from the node’s own machine, through n/).waitFor();
+
+  // Somebody else is quicker.
+  await page.getByLabel('Bits per sample').last().selectOption('3');
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${ADMIN_TOKEN}`, 'x-steg-operator': 'other' };
+  const body = JSON.stringify({ value: 4 });
+  await page.route('**/cluster/settings', (route) => route.abort());
+  await fetch(`${cluster.origin('n2')}/cluster/settings/bits`, { method: 'PUT', headers, body });
+  await page.getByRole('button', { name: 'Save Bits per sample' }).click();
+  await page.getByText('version_mismatch').waitFor();
+  await page.unroute('**/cluster/settings');
+  await page.getByText(/other, with the admin token/).waitFor();
+
+  await page.getByRole('button', { name: 'Unset Bits per sample' }).click();
+  await page.getByText('bits is not set any more.').waitFor();
+
+  await page.getByLabel('Name of a new note').fill('rota');
+  await page.getByLabel('Its text').fill('<b>Mo</b>: Zoë');
+  await page.getByRole('button', { name: 'Add' }).click();
+  await page.getByText('note.rota is set.').waitFor();
+  await page.getByRole('button', { name: 'Delete rota' }).click();
+  await page.getByText('note.rota is not set any more.').waitFor();
+
+  await page.getByLabel('Admin token').fill('not-the-token');
+  await page.getByLabel('Compress secrets').selectOption('no');
+  await page.getByRole('button', { name: 'Save Compress secrets' }).click();
+  await page.getByText('token_wrong').waitFor();
+  visit.check();
+  await visit.end();
+});
+
+test('all three nodes go down and come back, and the page with them', async () => {
+  await cluster.settled();
+  const visit = await Visit.start(browser, cluster, 'n3', 'cluster');
+  const { page } = visit;
+  await standing(page).getByText(/leads$/).waitFor();
+  await Promise.all(cluster.ids.map((id) => cluster.kill(id)));
+  await page.getByText(/^No node answers\./).waitFor();
+  await standing(page).getByText('no node answers').waitFor();
+
+  await page.getByRole('link', { name: 'Find' }).click();
+  await page.getByRole('link', { name: 'Cluster' }).click();
+  for (const id of cluster.ids) cluster.startNode(id);
+  const leader = await cluster.settled();
+  await standing(page).getByText(`${leader} leads`).waitFor();
+  for (const id of cluster.ids) await card(page, id).getByText('healthy', { exact: true }).waitFor();
+  await visit.end();
+});

@@ -1,0 +1,258 @@
+/** Hide and Find, as a person uses them. */
+
+import { readFileSync } from 'node:fs';
+
+import type { Browser, Download } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+import { capacityBytes } from '../src/images/shape';
+import { launch, Visit } from './browser';
+import { Cluster } from './cluster';
+import { digest, photograph, photographOr, secretOf, type Upload } from './inputs';
+
+let cluster: Cluster;
+let browser: Browser;
+
+beforeAll(async () => {
+  [cluster, browser] = await Promise.all([Cluster.start(), launch()]);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await cluster?.stop();
+});
+
+const bytesOf = async (download: Download) => readFileSync(await download.path());
+
+/** What a node finds in an image, without the console. */
+async function extracted(image: Uint8Array<ArrayBuffer>): Promise<{ bytes: Uint8Array; name: string }> {
+  const form = new FormData();
+  form.set('file', new Blob([image]), 'stego.png');
+  const answer = await fetch(`${cluster.origin('n3')}/api/extract`, { method: 'POST', body: form });
+  const { recovered_b64: text, filename } = (await answer.json()) as { recovered_b64: string; filename: string };
+  return { bytes: Buffer.from(text, 'base64'), name: filename };
+}
+
+async function hide(visit: Visit, secret: Upload, cover: Upload | null): Promise<Buffer<ArrayBuffer>> {
+  const { page } = visit;
+  await page.getByLabel('File to hide').setInputFiles(secret);
+  if (cover) await page.getByLabel('Picture to hide it in').setInputFiles(cover);
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  const save = page.getByRole('link', { name: /^Save/ });
+  await save.waitFor();
+  const [download] = await Promise.all([page.waitForEvent('download'), save.click()]);
+  return Buffer.from(await bytesOf(download));
+}
+
+test('a file goes into the default cover and comes out again, with its figures', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const secret = secretOf(10_000, 'report.pdf');
+  const image = await hide(visit, secret, null);
+  const found = await extracted(image);
+  expect(digest(found.bytes)).toBe(digest(secret.buffer));
+  expect(found.name).toBe('report.pdf');
+  const figures = visit.page.getByRole('region', { name: 'Hidden' });
+  await figures.getByText(/^0\.99\d+$|^1\.0+$/).waitFor();
+  await figures.getByText(/^\d+\.\d\d dB$/).waitFor();
+  await figures.getByText('10,000 bytes').waitFor();
+  await visit.end();
+});
+
+test('a text goes into a photograph, which is shown beside its cover', async () => {
+  const visit = await Visit.start(browser, cluster, 'n2', 'hide');
+  const { page } = visit;
+  const cover = await photographOr(cluster, '001.png', 1);
+  await page.getByLabel('A text').check();
+  await page.getByLabel('Text to hide').fill('We meet at noon. שלום 🐈');
+  await page.getByLabel('Picture to hide it in').setInputFiles(cover);
+  await page.getByLabel('Bits per sample').selectOption('2');
+  await page.getByText(/left\.$/).waitFor();
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('link', { name: /^Save/ }).click(),
+  ]);
+  expect(download.suggestedFilename()).toBe(cover.name.replace(/\.\w+$/, '.png'));
+  const found = await extracted(Buffer.from(await bytesOf(download)));
+  expect(Buffer.from(found.bytes).toString()).toBe('We meet at noon. שלום 🐈');
+
+  await page.getByLabel('Side by side').check();
+  for (const name of ['The cover', 'The same with the secret in it']) {
+    const shown = page.getByRole('img', { name, exact: true });
+    await shown.waitFor();
+    expect(await shown.evaluate((image: HTMLImageElement) => image.decode().then(() => image.naturalWidth))).toBeGreaterThan(0);
+  }
+  await page.getByLabel('Difference', { exact: true }).check();
+  const canvas = page.getByRole('img', { name: /samples differ/ });
+  await canvas.waitFor();
+  const brightest = () =>
+    canvas.locator('canvas').evaluate((drawn: HTMLCanvasElement) => {
+      const { data } = drawn.getContext('2d')!.getImageData(0, 0, drawn.width, drawn.height);
+      return data.reduce((most, value, i) => (i % 4 === 3 ? most : Math.max(most, value)), 0);
+    });
+  await expect.poll(brightest, { timeout: 20_000 }).toBe(255);
+  // Two bits change a sample by 3 at most: at its least, that is all there is to see.
+  await page.getByLabel(/^Differences ×/).fill('0');
+  await expect.poll(brightest).toBeLessThanOrEqual(3);
+  await visit.end();
+});
+
+test('a photograph of 20 megapixels', async () => {
+  const cover = photograph('large-20mp.jpg');
+  if (!cover) return;
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  const secret = secretOf(200_000);
+  await page.getByLabel('Picture to hide it in').setInputFiles(cover);
+  await page.getByText('JPEG, 5472 × 3648').waitFor();
+  const image = await hide(visit, secret, cover);
+  expect(digest((await extracted(image)).bytes)).toBe(digest(secret.buffer));
+  await page.getByLabel('Difference', { exact: true }).check();
+  await page.getByRole('img', { name: /samples differ/ }).waitFor();
+  await visit.end();
+});
+
+test('as much as fits goes in, and not one byte more', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  const room = capacityBytes(1920 * 1080, 3, 1);
+  const full = secretOf(room);
+  await page.getByLabel('File to hide').setInputFiles(full);
+  await page.getByText('0 bytes left.').waitFor();
+  const image = await hide(visit, full, null);
+  expect(digest((await extracted(image)).bytes)).toBe(digest(full.buffer));
+
+  await page.getByLabel('File to hide').setInputFiles(secretOf(room + 1));
+  await page.getByText(/1 too many|too many\.$/).waitFor();
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  const box = page.getByRole('alert');
+  await box.getByText('capacity_exceeded').waitFor();
+  // Both figures are told, and at the field that they concern.
+  const field = page.locator('#secret-error');
+  expect(await field.textContent()).toContain(String(room));
+  expect(await page.getByLabel('File to hide').getAttribute('aria-invalid')).toBe('true');
+  await visit.end();
+});
+
+test('what a node measures and what the page says of room is the same', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const covers = [await photographOr(cluster, '003.png', 2), photograph('large-20mp.jpg')].filter((cover) => cover !== null);
+  for (const cover of covers) {
+    const form = new FormData();
+    form.set('file', new Blob([new Uint8Array(cover.buffer)]), cover.name);
+    const answer = await fetch(`${cluster.origin('n2')}/api/capacity`, { method: 'POST', body: form });
+    const { modes } = (await answer.json()) as { modes: { lsb_per_channel: number; capacity_bytes: number }[] };
+    await visit.page.getByLabel('Picture to hide it in').setInputFiles(cover);
+    for (const { lsb_per_channel: bits, capacity_bytes: room } of modes) {
+      await visit.page.getByLabel('Bits per sample').selectOption(String(bits));
+      await visit.page.getByText(`(${room.toLocaleString('en-US')} bytes)`).waitFor();
+    }
+  }
+  await visit.end();
+});
+
+test('a cover that is none is told at its field', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  await page.getByLabel('File to hide').setInputFiles(secretOf(10));
+  await page.getByLabel('Picture to hide it in').setInputFiles({ ...secretOf(5000), name: 'not-a-picture.png' });
+  await expect.poll(() => page.locator('#cover-error').textContent()).not.toBe('');
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await page.getByRole('alert').getByText(/see the field above/).waitFor();
+  await visit.end();
+});
+
+test('a name with an emoji, text from right to left and markup stays a name', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  const name = '🐈 דו"ח <img src=x onerror=alert(1)>.txt';
+  const html = '<script>document.title = "gone"</script><b>bold</b>';
+  page.on('dialog', () => expect.fail('a script ran'));
+  const image = await hide(visit, { name, mimeType: 'text/html', buffer: Buffer.from(html) }, null);
+  const { name: kept } = await extracted(image);
+
+  await page.getByRole('link', { name: 'Find' }).click();
+  await page.getByLabel('Picture to look into').setInputFiles({ name: 'p.png', mimeType: 'image/png', buffer: image });
+  await page.getByRole('button', { name: 'Find it' }).click();
+  const result = page.getByRole('region', { name: 'Found', exact: true });
+  await result.waitFor();
+  expect(await result.getByRole('definition').first().textContent()).toBe(kept);
+  expect(kept).toContain('🐈 דו');
+  expect(await result.getByLabel('What was found, as text').textContent()).toBe(html);
+  expect(await result.locator('b, script, img').count()).toBe(0);
+  expect(await page.title()).toBe('Find – harbour');
+  const [download] = await Promise.all([page.waitForEvent('download'), result.getByRole('link', { name: 'Save it' }).click()]);
+  expect((await bytesOf(download)).toString()).toBe(html);
+  await visit.end();
+});
+
+test('a picture in a picture is shown', async () => {
+  const visit = await Visit.start(browser, cluster, 'n3', 'hide');
+  const { page } = visit;
+  const icon = readFileSync(new URL('../src/icon.svg', import.meta.url));
+  const image = await hide(visit, { name: 'icon.svg', mimeType: 'image/svg+xml', buffer: icon }, null);
+  await page.getByRole('link', { name: 'Find' }).click();
+  await page.getByLabel('Picture to look into').setInputFiles({ name: 'p.png', mimeType: 'image/png', buffer: image });
+  await page.getByRole('button', { name: 'Find it' }).click();
+  const shown = page.getByRole('img', { name: 'What was found' });
+  await shown.waitFor();
+  expect(await shown.evaluate((picture: HTMLImageElement) => picture.decode().then(() => picture.naturalWidth))).toBeGreaterThan(0);
+  await visit.end();
+});
+
+test('a JPEG dropped on Find is explained, and so is a picture with nothing in it', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'find');
+  const { page } = visit;
+  const jpeg = photograph('large-20mp.jpg')?.buffer ?? readFileSync(new URL('../../docs/cover-and-stego.jpg', import.meta.url));
+  // As a person drops it: with the mouse, on the zone.
+  const data = await page.evaluateHandle((base64) => {
+    const transfer = new DataTransfer();
+    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    transfer.items.add(new File([bytes], 'holiday.jpg', { type: 'image/jpeg' }));
+    return transfer;
+  }, jpeg.toString('base64'));
+  await page.locator('.zone:visible').dispatchEvent('drop', { dataTransfer: data });
+  await page.getByText('holiday.jpg').waitFor();
+  await page.getByRole('button', { name: 'Find it' }).click();
+  const box = page.getByRole('alert');
+  await box.getByText('image_was_reencoded').waitFor();
+  await box.getByText(/as a file/).waitFor();
+
+  const plain = await photographOr(cluster, '005.png', 3);
+  await page.getByLabel('Picture to look into').setInputFiles(plain);
+  await page.getByRole('button', { name: 'Find it' }).click();
+  await box.getByText('no_payload').waitFor();
+  await visit.end();
+});
+
+test('everything can be done with the keyboard alone', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  const press = async (key: string, times = 1) => {
+    for (let i = 0; i < times; i += 1) await page.keyboard.press(key);
+  };
+  const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim() ?? '');
+  const reach = async (matches: () => Promise<boolean>) => {
+    for (let i = 0; i < 40; i += 1) {
+      await press('Tab');
+      if (await matches()) return;
+    }
+    expect.fail(`not reached; the focus is on ${await focused()}`);
+  };
+  const isOn = (selector: string) => () =>
+    page.evaluate((wanted) => document.activeElement?.matches(wanted) ?? false, selector);
+
+  await press('Tab');
+  expect(await focused()).toBe('Skip to the page');
+  await press('Enter');
+  await reach(isOn('input[type=radio][value=file]'));
+  await press('ArrowDown');
+  await reach(isOn('#text'));
+  await page.keyboard.type('by hand');
+  await reach(async () => (await focused()) === 'Hide it');
+  await press('Enter');
+  await page.getByRole('link', { name: /^Save/ }).waitFor();
+  // The result is where the focus is.
+  await expect.poll(focused).toBe('Hidden');
+  await visit.end();
+});
