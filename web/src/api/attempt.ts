@@ -4,7 +4,7 @@ export interface Request {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   path: string;
   headers?: Record<string, string>;
-  body?: FormData | string;
+  body?: FormData | Uint8Array<ArrayBuffer> | string;
 }
 
 export interface Answer {
@@ -12,7 +12,9 @@ export interface Answer {
   node: string;
   status: number;
   header: (name: string) => string | null;
-  body: Blob;
+  bytes: ArrayBuffer;
+  /** The same as a blob, made when it is first asked for: a browser keeps blobs longer than bytes, and not many GB of them. */
+  readonly body: Blob;
 }
 
 export interface Progress {
@@ -38,20 +40,28 @@ export function attempt(
   const call = new XMLHttpRequest();
   const answer = new Promise<Answer>((resolve, reject) => {
     call.open(request.method, node.origin + request.path);
-    call.responseType = 'blob';
+    call.responseType = 'arraybuffer';
     for (const [name, value] of Object.entries(request.headers ?? {})) call.setRequestHeader(name, value);
     // A listener for uploads makes a browser ask first whether it may (CORS): only where somebody looks.
     if (onProgress) call.upload.onprogress = (event) => onProgress({ sent: event.loaded, total: event.total });
-    call.onload = () =>
-      resolve({
-        node: node.id,
-        status: call.status,
-        header: (name) => call.getResponseHeader(name),
-        body: call.response as Blob,
-      });
+    call.onload = () => resolve(answerOf(node.id, call));
     call.onerror = () => reject(new Unanswered(`${node.id} cannot be reached`));
     call.onabort = () => reject(new Unanswered(`${node.id} was given up`));
     call.send(request.body ?? null);
   });
   return { answer, giveUp: () => call.abort() };
+}
+
+function answerOf(node: string, call: XMLHttpRequest): Answer {
+  const bytes = call.response as ArrayBuffer;
+  let blob: Blob | null = null;
+  return {
+    node,
+    status: call.status,
+    header: (name) => call.getResponseHeader(name),
+    bytes,
+    get body() {
+      return (blob ??= new Blob([bytes], { type: call.getResponseHeader('content-type') ?? '' }));
+    },
+  };
 }

@@ -15,7 +15,7 @@ export function randomBytes(length: number): Uint8Array<ArrayBuffer> {
 }
 
 /** A picture of noise around soft colours: a PNG that is neither trivial to read nor to write. */
-export async function smallCover(): Promise<Blob> {
+export async function smallCover(): Promise<Uint8Array<ArrayBuffer>> {
   const { width, height } = COVERS.small;
   const canvas = document.createElement('canvas');
   canvas.width = width;
@@ -33,8 +33,7 @@ export async function smallCover(): Promise<Blob> {
     pixels.data[pixel * 4 + 3] = 255;
   }
   context.putImageData(pixels, 0, 0);
-  return new Promise((resolve, reject) => {
-    const made = (blob: Blob | null) => (blob ? resolve(blob) : reject(new Error('this browser cannot write a PNG')));
-    canvas.toBlob(made, 'image/png');
-  });
+  const png = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, 'image/png'));
+  if (!png) throw new Error('this browser cannot write a PNG; take the default cover');
+  return new Uint8Array(await png.arrayBuffer());
 }

@@ -21,13 +21,15 @@ class Cluster {
   async call({ path, body, headers }: Request, { first = '', onAttempt }: CallOptions = {}): Promise<Answer> {
     this.calls.push({ path, key: headers?.['idempotency-key'] ?? '', first });
     for (const node of [...this.attempts, first]) onAttempt?.(node);
-    const file = new Uint8Array(await ((body as FormData).get('file') as File).arrayBuffer());
+    const form = await new Response(body as BodyInit, { headers: headers as HeadersInit }).formData();
+    const file = new Uint8Array(await (form.get('file') as File).arrayBuffer());
     const made =
       path === '/api/embed'
         ? [...SIGNATURE, ...file, ...END]
         : [...file.slice(SIGNATURE.length, file.length - END.length)];
     const header = () => this.size ?? String(file.length);
-    return { node: first, status: 200, header, body: new Blob([Uint8Array.from(this.spoil(made, path))]) };
+    const bytes = Uint8Array.from(this.spoil(made, path)).buffer;
+    return { node: first, status: 200, header, bytes, body: new Blob([bytes]) };
   }
 }
 

@@ -3,6 +3,7 @@
 import type { Answer, Request } from '../api/attempt';
 import { idempotencyKey, type CallOptions, type Client } from '../api/client';
 import { asProblem } from '../api/problem';
+import { multipart, type FilePart } from './multipart';
 import type { Task } from './plan';
 import type { Turns } from './turns';
 
@@ -45,14 +46,14 @@ export interface Done {
 
 /** A stego image and what is in it. */
 interface Hidden {
-  image: Blob;
+  image: Uint8Array<ArrayBuffer>;
   secret: Uint8Array<ArrayBuffer>;
 }
 
 export interface Material {
   secret: () => Uint8Array<ArrayBuffer>;
   /** Null: the nodes' default cover. */
-  cover: Blob | null;
+  cover: Uint8Array<ArrayBuffer> | null;
 }
 
 export class Requester {
@@ -105,26 +106,25 @@ export class Requester {
 
   async #embed(done: Done): Promise<Hidden> {
     const secret = this.material.secret();
-    const form = new FormData();
-    form.set('file', new Blob([secret]), 'secret.bin');
-    if (this.material.cover) form.set('cover', this.material.cover, 'cover.png');
-    const answer = await this.#call(done, '/api/embed', 'image/png', form);
-    await checkImage(answer, secret.length);
-    return { image: answer.body, secret };
+    const parts: FilePart[] = [{ field: 'file', name: 'secret.bin', bytes: secret }];
+    if (this.material.cover) parts.push({ field: 'cover', name: 'cover.png', bytes: this.material.cover });
+    const answer = await this.#call(done, '/api/embed', 'image/png', parts);
+    checkImage(answer, secret.length);
+    return { image: new Uint8Array(answer.bytes), secret };
   }
 
   async #extract({ image, secret }: Hidden, done: Done): Promise<void> {
-    const form = new FormData();
-    form.set('file', image, 'stego.png');
-    const answer = await this.#call(done, '/api/extract', 'application/octet-stream', form);
-    checkSame(new Uint8Array(await answer.body.arrayBuffer()), secret, answer.node);
+    const parts = [{ field: 'file', name: 'stego.png', bytes: image }];
+    const answer = await this.#call(done, '/api/extract', 'application/octet-stream', parts);
+    checkSame(new Uint8Array(answer.bytes), secret, answer.node);
   }
 
-  async #call(done: Done, path: string, accept: string, body: FormData): Promise<Answer> {
+  async #call(done: Done, path: string, accept: string, parts: FilePart[]): Promise<Answer> {
     const asked: string[] = [];
-    const sentAt = performance.now();
-    const headers = { accept, 'idempotency-key': idempotencyKey() };
+    const { contentType, body } = multipart(parts);
+    const headers = { accept, 'content-type': contentType, 'idempotency-key': idempotencyKey() };
     const request: Request = { method: 'POST', path, headers, body };
+    const sentAt = performance.now();
     const options: CallOptions = {
       first: this.turns.next(sentAt),
       onAttempt: (node) => asked.push(node),
@@ -133,7 +133,7 @@ export class Requester {
     };
     try {
       const answer = await this.client.call(request, options);
-      done.answerBytes += answer.body.size;
+      done.answerBytes += answer.bytes.byteLength;
       return answer;
     } finally {
       done.answeredAt = performance.now();
@@ -171,12 +171,11 @@ function failureOf(thrown: unknown): Failure {
 }
 
 /** The answer is a whole PNG by its two ends, and says that it carries as much as was sent. */
-async function checkImage({ body, header, node }: Answer, secretBytes: number): Promise<void> {
-  const ends = new Blob([body.slice(0, PNG_SIGNATURE.length), body.slice(-PNG_END.length)]);
-  const found = new Uint8Array(await ends.arrayBuffer());
-  if (![...PNG_SIGNATURE, ...PNG_END].every((byte, index) => byte === found[index])) {
-    throw new Failure('bad_answer', `the answer of ${node} is not a whole PNG`);
-  }
+function checkImage({ bytes, header, node }: Answer, secretBytes: number): void {
+  const found = new Uint8Array(bytes);
+  const end = found.subarray(-PNG_END.length);
+  const isWhole = PNG_SIGNATURE.every((byte, at) => byte === found[at]) && PNG_END.every((byte, at) => byte === end[at]);
+  if (!isWhole) throw new Failure('bad_answer', `the answer of ${node} is not a whole PNG`);
   const told = header('x-stego-secret-size-bytes');
   if (told !== String(secretBytes)) {
     throw new Failure('bad_answer', `${node} took ${secretBytes} bytes for ${told ?? 'an unknown number'}`);
