@@ -217,7 +217,8 @@ impl From<EmbedError> for Failure {
 
 impl From<Incomparable> for Failure {
     fn from(error: Incomparable) -> Self {
-        Self::new(INCOMPARABLE, "not_comparable", in_one_line(&error))
+        let status = if matches!(error, Incomparable::Stopped(_)) { FILE } else { INCOMPARABLE };
+        Self::new(status, error.code(), in_one_line(&error))
     }
 }
 

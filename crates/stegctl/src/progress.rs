@@ -101,6 +101,7 @@ fn in_words(work: Work, stage: Stage) -> &'static str {
         (Stage::Encode, _) => "writing the image",
         (Stage::Read, Work::Embed) => "reading it back",
         (Stage::Read, Work::Look) => "reading the image",
+        (Stage::Compare, _) => "comparing the images",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::image::{Channels, Cover, SampleDepth};
+use crate::watch::{Stage, Stopped, Watch};
 
 /// The window of SSIM: 11 × 11, Gaussian with σ = 1.5 (Wang et al. 2004, section III-C).
 const WINDOW: usize = 11;
@@ -62,6 +63,19 @@ pub enum Incomparable {
         /// That of the second.
         b: SampleDepth,
     },
+    /// Whoever watched ended it.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl Incomparable {
+    /// A stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Stopped(_) => Stopped::CODE,
+            _ => "not_comparable",
+        }
+    }
 }
 
 fn in_words(channels: Channels) -> &'static str {
@@ -74,13 +88,13 @@ fn in_words(channels: Channels) -> &'static str {
 }
 
 impl Quality {
-    /// Compares two images.
-    pub fn between(a: &Cover, b: &Cover) -> Result<Self, Incomparable> {
+    /// Compares two images. Rows that are the same cost little.
+    pub fn between(a: &Cover, b: &Cover, watch: &Watch) -> Result<Self, Incomparable> {
         let layout = Layout::shared(a, b)?;
         let mut quality = Self {
             mse: 0.0,
             psnr_db: f64::INFINITY,
-            ssim: ssim_of(a.samples(), b.samples(), &layout),
+            ssim: ssim_of(a.samples(), b.samples(), &layout, watch)?,
             samples: (layout.width * layout.height * layout.colours) as u64,
             differing_samples: 0,
             pixels: (layout.width * layout.height) as u64,
@@ -106,6 +120,12 @@ impl Quality {
         quality.mse = squares as f64 / quality.samples as f64;
         quality.psnr_db = psnr_db_at(quality.mse, layout.depth);
         Ok(quality)
+    }
+
+    /// The most by which the differences of images of this depth can be multiplied so that the largest one still is not
+    /// brighter than white, for [`difference_image`].
+    pub fn amplification(&self, depth: SampleDepth) -> u32 {
+        peak(depth) as u32 / u32::from(self.largest_difference.max(1))
     }
 }
 
@@ -174,7 +194,8 @@ pub fn ssim(a: &[u8], b: &[u8], width: usize, height: usize, channels: usize) ->
         return None;
     }
     let depth = SampleDepth::Eight;
-    ssim_of(a, b, &Layout { width, height, colours: channels, channels, depth })
+    ssim_of(a, b, &Layout { width, height, colours: channels, channels, depth }, &Watch::default())
+        .expect("nobody stops it")
 }
 
 /// How the samples of an image lie in memory.
@@ -230,32 +251,40 @@ fn value(sample: &[u8]) -> u16 {
     sample.iter().fold(0, |value, &byte| value << 8 | u16::from(byte))
 }
 
-/// [`ssim`] over the colours of images whose samples are as `layout` says; `None` if they are smaller than a window.
-fn ssim_of(a: &[u8], b: &[u8], layout: &Layout) -> Option<f64> {
+/// [`ssim`] over the colours of images whose samples are as `layout` says; `None` if they are smaller than a window. A window in which
+/// nothing differs has a similarity of 1, which needs no sums.
+fn ssim_of(a: &[u8], b: &[u8], layout: &Layout, watch: &Watch) -> Result<Option<f64>, Stopped> {
     let &Layout { width, height, colours, channels, depth } = layout;
     if width < WINDOW || height < WINDOW {
-        return None;
+        return Ok(None);
     }
     let (kernel, constants) = (gaussian(), [K1, K2].map(|k| (k * peak(depth)).powi(2)));
     let row_len_bytes = width * channels * depth.bytes();
+    let rows_of = |samples| <[u8]>::chunks_exact(samples, row_len_bytes).collect::<Vec<_>>();
+    let (rows_a, rows_b) = (rows_of(a), rows_of(b));
+    let differs: Vec<bool> = rows_a.iter().zip(&rows_b).map(|(a, b)| a != b).collect();
+    let moments_of = |row: usize, channel| {
+        let of_channel = |row| samples_of(row, channel, channels, depth);
+        let pairs: Vec<_> = of_channel(rows_a[row]).zip(of_channel(rows_b[row])).collect();
+        row_moments(&pairs, &kernel)
+    };
+    let (tops, windows) = (height - WINDOW + 1, width - WINDOW + 1);
     let mut sum = 0.0;
     for channel in 0..colours {
         let mut rows = VecDeque::with_capacity(WINDOW);
-        for (row_a, row_b) in a.chunks_exact(row_len_bytes).zip(b.chunks_exact(row_len_bytes)) {
-            let of_channel = |row| samples_of(row, channel, channels, depth);
-            let pairs: Vec<_> = of_channel(row_a).zip(of_channel(row_b)).collect();
-            if rows.len() == WINDOW {
-                rows.pop_front();
+        for top in 0..tops {
+            watch.check(Stage::Compare, (channel * tops + top) as u64, (colours * tops) as u64)?;
+            if !differs[top..top + WINDOW].contains(&true) {
+                rows.clear();
+                sum += windows as f64;
+                continue;
             }
-            rows.push_back(row_moments(&pairs, &kernel));
-            if rows.len() == WINDOW {
-                let windows = 0..=width - WINDOW;
-                sum += windows.map(|x| similarity(moments_at(&rows, x, &kernel), constants)).sum::<f64>();
-            }
+            rows.pop_front();
+            rows.extend((top + rows.len()..top + WINDOW).map(|row| moments_of(row, channel)));
+            sum += (0..windows).map(|x| similarity(moments_at(&rows, x, &kernel), constants)).sum::<f64>();
         }
     }
-    let windows = (width - WINDOW + 1) * (height - WINDOW + 1) * colours;
-    Some(sum / windows as f64)
+    Ok(Some(sum / (windows * tops * colours) as f64))
 }
 
 /// One channel of a row.
@@ -344,6 +373,49 @@ mod tests {
         check((40, 33, 3), 34.349_670_535_680_19, 0.998_740_665_556_596_8);
     }
 
+    /// Windows in which nothing differs are counted without looking at them: here are pictures of which some rows differ, in more
+    /// than one place, against the formula window by window.
+    #[test]
+    fn rows_that_are_the_same_change_nothing_in_the_figure() {
+        let (width, height, channels) = (23, 70, 3);
+        let (before, disturbed) = pictures(width, height, channels);
+        let mut after = before.clone();
+        for row in [0, 30, 31, 44, 69] {
+            let samples = row * width * channels..(row + 1) * width * channels;
+            after[samples.clone()].copy_from_slice(&disturbed[samples]);
+        }
+        let (kernel, constants) = (gaussian(), [K1, K2].map(|k| (k * 255.0).powi(2)));
+        let window = |top: usize, left: usize, channel: usize| {
+            let mut sums = [0.0; 5];
+            for (y, x) in (0..WINDOW).flat_map(|y| (0..WINDOW).map(move |x| (y, x))) {
+                let at = ((top + y) * width + left + x) * channels + channel;
+                let (a, b) = (f64::from(before[at]), f64::from(after[at]));
+                for (sum, value) in sums.iter_mut().zip([a, b, a * a, b * b, a * b]) {
+                    *sum += kernel[y] * kernel[x] * value;
+                }
+            }
+            similarity(sums, constants)
+        };
+        let (tops, lefts) = (height - WINDOW + 1, width - WINDOW + 1);
+        let of_channel = |channel| {
+            (0..tops)
+                .flat_map(|top| (0..lefts).map(move |left| (top, left)))
+                .map(|(y, x)| window(y, x, channel))
+                .sum::<f64>()
+        };
+        let want = (0..channels).map(of_channel).sum::<f64>() / (tops * lefts * channels) as f64;
+        let found = ssim(&before, &after, width, height, channels).unwrap();
+        assert!((found - want).abs() < 1e-12, "{found} {want}");
+        assert!(found < 0.999_999);
+    }
+
+    #[test]
+    fn a_comparison_can_be_stopped() {
+        let image = Cover::from_samples(20, 20, Channels::Grey, vec![7; 400]).unwrap();
+        let stop = Watch::new(|_| std::ops::ControlFlow::Break(()));
+        assert_eq!(Quality::between(&image, &image, &stop), Err(Incomparable::Stopped(Stopped)));
+    }
+
     #[test]
     fn the_same_picture_is_the_same() {
         let (before, _) = pictures(30, 20, 3);
@@ -367,7 +439,7 @@ mod tests {
         let wide = |samples: &[u8]| samples.iter().flat_map(|&sample| [sample, sample]).collect::<Vec<u8>>();
         let depth = SampleDepth::Sixteen;
         let layout = Layout { width: 40, height: 33, colours: 3, channels: 3, depth };
-        let ssim_16 = ssim_of(&wide(&before), &wide(&after), &layout).unwrap();
+        let ssim_16 = ssim_of(&wide(&before), &wide(&after), &layout, &Watch::default()).unwrap().unwrap();
         assert!((ssim_16 - ssim(&before, &after, 40, 33, 3).unwrap()).abs() < 1e-12, "{ssim_16}");
         let mse_16 = mse(&before, &after).unwrap() * 257.0 * 257.0;
         assert!((psnr_db_at(mse_16, depth) - psnr_db(&before, &after).unwrap()).abs() < 1e-9);
@@ -385,7 +457,7 @@ mod tests {
         }
         let cover = |samples: &[u8]| Cover::from_samples(20, 20, Channels::Rgba, samples.to_vec()).unwrap();
         let (a, b) = (cover(&a), cover(&b));
-        let quality = Quality::between(&a, &b).unwrap();
+        let quality = Quality::between(&a, &b, &Watch::default()).unwrap();
         assert_eq!((quality.samples, quality.differing_samples), (1200, 3));
         assert_eq!((quality.pixels, quality.differing_pixels), (400, 2));
         assert_eq!((quality.largest_difference, quality.differing_alpha), (3, 1));
@@ -405,7 +477,9 @@ mod tests {
             let samples = vec![7; width as usize * 12 * channels.count()];
             Cover::from_samples(width, 12, channels, samples).unwrap()
         };
-        let of = |a: &Cover, b: &Cover| Quality::between(a, b).map_err(|error| error.to_string());
+        let of = |a: &Cover, b: &Cover| {
+            Quality::between(a, b, &Watch::default()).map_err(|error| error.to_string())
+        };
         let grey = cover(12, Channels::Grey);
         assert_eq!(of(&grey, &grey).unwrap().psnr_db, f64::INFINITY);
         let sizes = "one image has 12 × 12 pixels, the other 13 × 12";

@@ -18,6 +18,8 @@ pub enum Stage {
     Encode,
     /// A stego image is read, or read back; counted in rows.
     Read,
+    /// Two images are compared; counted in rows of each channel.
+    Compare,
 }
 
 /// How far work is.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use stego::{Cover, Limits, Quality, SampleDepth, difference_image};
+use stego::{Cover, Limits, Quality, difference_image};
 
 use super::{Findings, exit_code, in_words, read_image, table, write};
 use crate::cli::Compare;
@@ -41,12 +41,12 @@ fn compare(command: &Compare, limits: &Limits, findings: &mut Findings) -> Resul
     let meter = Meter::start(Work::Look, command.report.only_errors());
     let limits = Limits { watch: meter.watch(), ..limits.clone() };
     let (a, b) = (decode(&command.a, &limits)?, decode(&command.b, &limits)?);
-    let quality = Quality::between(&a, &b)?;
+    let quality = Quality::between(&a, &b, &limits.watch)?;
     drop(meter);
     findings.add(facts(&a, &quality));
     findings.text = text(&a, &quality);
     if let Some(diff) = &command.diff {
-        let amplify = command.amplify.unwrap_or_else(|| amplification(a.depth(), &quality));
+        let amplify = command.amplify.unwrap_or_else(|| quality.amplification(a.depth()));
         write(diff, &difference_image(&a, &b, amplify)?.to_png(), command.force)?;
         findings.add(json!({ "diff": diff.to_string_lossy(), "amplify": amplify }));
         findings.remarks.push(format!("wrote the differences, times {amplify}, to {}", diff.display()));
@@ -57,12 +57,6 @@ fn compare(command: &Compare, limits: &Limits, findings: &mut Findings) -> Resul
 fn decode(path: &Path, limits: &Limits) -> Result<Cover, Failure> {
     let file = read_image(path)?;
     Cover::decode(&file, limits).map_err(|error| Failure::from(error).of(path))
-}
-
-/// The most that leaves the largest difference within white.
-fn amplification(depth: SampleDepth, quality: &Quality) -> u32 {
-    let white = (1_u32 << depth.bits()) - 1;
-    white / u32::from(quality.largest_difference.max(1))
 }
 
 fn facts(image: &Cover, quality: &Quality) -> Value {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::limits::Limits;
 use crate::synth;
-use crate::watch::Watch;
+use crate::watch::{Stopped, Watch};
 
 /// An image to hide something in: its samples and what else of its file goes into the stego image.
 #[derive(Debug, Clone)]
@@ -158,6 +158,11 @@ impl Cover {
 
     /// The cover as a PNG, written as stego images are, with its metadata.
     pub fn to_png(&self) -> Vec<u8> {
-        encode_png(self, MetadataPolicy::Keep, &Watch::default(), |_| false).expect("nothing stops this")
+        self.to_png_within(&Watch::default()).expect("nothing stops this")
+    }
+
+    /// The same, unless `watch` ends it.
+    pub fn to_png_within(&self, watch: &Watch) -> Result<Vec<u8>, Stopped> {
+        encode_png(self, MetadataPolicy::Keep, watch, |_| false)
     }
 }
