@@ -52,6 +52,7 @@ codes! {
     NoPayload = "no_payload", UNPROCESSABLE_ENTITY, "There is no payload in this image";
     ImageWasReencoded = "image_was_reencoded", UNPROCESSABLE_ENTITY, "The image was saved anew, and its payload is gone";
     DamagedPayload = "damaged_payload", UNPROCESSABLE_ENTITY, "The payload is damaged";
+    NotComparable = "not_comparable", UNPROCESSABLE_ENTITY, "The images cannot be compared";
     UnknownContainerVersion = "unknown_container_version", UNPROCESSABLE_ENTITY, "A newer release made this image";
 
     NotMultipart = "not_multipart", BAD_REQUEST, "The request is malformed";
@@ -65,6 +66,7 @@ codes! {
     BitsOutOfRange = "bits_out_of_range", BAD_REQUEST, "The request is malformed";
     UnknownMode = "unknown_mode", BAD_REQUEST, "The request is malformed";
     UnknownMetadataPolicy = "unknown_metadata_policy", BAD_REQUEST, "The request is malformed";
+    AmplifyOutOfRange = "amplify_out_of_range", BAD_REQUEST, "The request is malformed";
     NotSupportedYet = "not_supported_yet", BAD_REQUEST, "A later release will do this";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The request's body is too large";
     UploadTooSlow = "upload_too_slow", REQUEST_TIMEOUT, "The upload took too long";

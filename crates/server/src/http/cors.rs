@@ -29,7 +29,7 @@ const REQUEST_HEADERS: [HeaderName; 9] = [
     REQUEST_ID,
 ];
 /// Headers of answers that a page may read: what calls on images give, and what says how to go on.
-const ANSWER_HEADERS: [HeaderName; 25] = [
+const ANSWER_HEADERS: [HeaderName; 26] = [
     CONTENT_DISPOSITION,
     ETAG,
     LINK,
@@ -39,6 +39,7 @@ const ANSWER_HEADERS: [HeaderName; 25] = [
     HeaderName::from_static("x-stego-bits-per-sample"),
     HeaderName::from_static("x-stego-capacity-bytes"),
     HeaderName::from_static("x-stego-channels"),
+    HeaderName::from_static("x-stego-differing-alpha"),
     HeaderName::from_static("x-stego-differing-pixels"),
     HeaderName::from_static("x-stego-differing-samples"),
     HeaderName::from_static("x-stego-height"),

@@ -6,6 +6,7 @@ mod answer;
 mod capacity;
 mod cluster;
 mod code;
+mod compare;
 mod console;
 mod cors;
 mod dataset;
@@ -91,6 +92,7 @@ fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(embed::embed))
         .routes(routes!(extract::extract))
         .routes(routes!(capacity::capacity))
+        .routes(routes!(compare::compare))
         .routes(routes!(dataset::dataset))
         .routes(routes!(cluster::status))
         .routes(routes!(cluster::members))

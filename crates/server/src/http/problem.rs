@@ -7,7 +7,7 @@ use control_plane::catalog::Refusal;
 use control_plane::{ControlError, TransferError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use stego::{ContainerError, EmbedError, ExtractError, ImageError, PngEmbedError, Stopped};
+use stego::{ContainerError, EmbedError, ExtractError, ImageError, Incomparable, PngEmbedError, Stopped};
 
 use super::code::Code;
 use super::upload::UploadError;
@@ -155,6 +155,15 @@ impl From<ImageError> for Problem {
             }
             ImageError::Stopped(stopped) => stopped.into(),
             _ => problem,
+        }
+    }
+}
+
+impl From<Incomparable> for Problem {
+    fn from(error: Incomparable) -> Self {
+        match error {
+            Incomparable::Stopped(stopped) => stopped.into(),
+            error => Self::new(Code::NotComparable, error.to_string()),
         }
     }
 }

@@ -274,6 +274,7 @@ async fn the_openapi_document_lists_every_call() {
         "/admin/fail",
         "/admin/restore",
         "/api/capacity",
+        "/api/compare",
         "/api/dataset/{index}",
         "/api/embed",
         "/api/extract",

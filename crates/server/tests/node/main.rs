@@ -6,6 +6,7 @@ mod bad_input;
 mod bombs;
 mod calls;
 mod commands;
+mod compare;
 mod console;
 mod covers;
 mod deadlines;

@@ -1,0 +1,206 @@
+//! `POST /api/compare`.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Serialize;
+use stego::{Cover, Limits, Quality, difference_image, probe};
+use utoipa::ToSchema;
+
+use super::answer::{self, Answer};
+use super::code::Code;
+use super::negotiate::prefers;
+use super::problem::{Problem, ProblemDocument};
+use super::request::RequestId;
+use super::responses::ImageProblems;
+use super::upload::{FieldKind, Fields, Form, UploadedFile};
+use crate::app::App;
+use crate::work::Work;
+
+const FIELDS: Fields = &[("a", FieldKind::File), ("b", FieldKind::File), ("amplify", FieldKind::Text)];
+const PNG: &str = "image/png";
+/// The largest difference there can be, which is the most that it makes sense to amplify one by.
+const MAX_AMPLIFY: u32 = u16::MAX as u32;
+
+/// The form of a comparison.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub(super) struct CompareForm {
+    /// An image, such as a cover.
+    #[schema(value_type = String, format = Binary)]
+    a: Vec<u8>,
+    /// Another one of the same size and kind, such as the stego image made of it.
+    #[schema(value_type = String, format = Binary)]
+    b: Vec<u8>,
+    /// In the picture of the differences, each is so many times what it is; the most that leaves the largest one within white,
+    /// where nothing is said.
+    #[schema(minimum = 1, maximum = 65535)]
+    amplify: Option<u32>,
+}
+
+/// How much two images differ. Figures are of the colour samples (R, G, B or Y).
+#[derive(Serialize, ToSchema)]
+pub(super) struct CompareAnswer {
+    /// The request's id.
+    request_id: String,
+    /// Pixels in a row.
+    width: u32,
+    /// Rows.
+    height: u32,
+    /// Samples of a pixel, alpha included.
+    channels: u8,
+    /// Bits of a sample: 8 or 16.
+    bits_per_sample: u8,
+    /// Whether every sample is the same, alpha included.
+    identical: bool,
+    /// Peak signal-to-noise ratio in decibels; null if no colour sample differs.
+    psnr_db: Option<f64>,
+    /// Structural similarity (Wang et al. 2004), the mean over the channels; null for images smaller than 11 × 11.
+    ssim: Option<f64>,
+    /// Mean squared error in units of a sample.
+    mse: f64,
+    /// Colour samples of each image.
+    samples: u64,
+    /// Colour samples that are not the same.
+    differing_samples: u64,
+    /// Pixels of each image.
+    pixels: u64,
+    /// Pixels of which a colour sample is not the same.
+    differing_pixels: u64,
+    /// The largest difference between two colour samples.
+    largest_difference: u16,
+    /// Pixels whose alpha is not the same.
+    differing_alpha: u64,
+}
+
+/// Compare two images
+///
+/// PSNR, SSIM and what differs, sample by sample, as this node decodes them: of a cover and its stego image, say. With
+/// `Accept: image/png` the answer is a picture of the differences, and the figures are in the `x-stego-*` headers.
+#[utoipa::path(
+    post, path = "/api/compare", tag = "stego",
+    request_body(content = CompareForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "How much they differ", content(
+            (CompareAnswer = "application/json"),
+            (Vec<u8> = "image/png"),
+        )),
+        (status = 422, description = "They are not of the same size and kind", body = ProblemDocument, content_type = "application/problem+json"),
+        ImageProblems,
+    )
+)]
+pub(super) async fn compare(
+    State(app): State<Arc<App>>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let start_by = app.start_by();
+    let as_png = prefers(request.headers(), PNG);
+    let mut form = Form::receive(request, FIELDS, &app, start_by).await?;
+    let amplify = form.text("amplify").map(parse_amplify).transpose()?;
+    let mut image = |name| form.take_image(name)?.ok_or_else(|| missing(name));
+    let images = [image("a")?, image("b")?];
+    let run = move |images: [UploadedFile; 2], limits: &Limits| {
+        let compared = Compared::of(&images, limits)?;
+        drop(images);
+        if as_png { compared.picture(amplify, limits) } else { Answer::json(&compared.figures(&request_id)) }
+    };
+    Work::new(&app, start_by).measure_and_run(images, memory_bytes, run).await?.into_response(&app)
+}
+
+fn missing(name: &str) -> Problem {
+    let detail =
+        format!("the field `{name}` with an image is missing; with curl: -F a=@cover.png -F b=@stego.png");
+    Problem::new(Code::FileMissing, detail)
+}
+
+fn parse_amplify(text: &str) -> Result<u32, Problem> {
+    text.parse().ok().filter(|times| (1..=MAX_AMPLIFY).contains(times)).ok_or_else(|| {
+        let detail = format!("the field `amplify` takes a whole number from 1 to {MAX_AMPLIFY}");
+        Problem::new(Code::AmplifyOutOfRange, detail)
+    })
+}
+
+/// On a pixel thread: what the work will take in memory. Both images are decoded; what else there is of one while an embed works
+/// on it stands for the picture of the differences here.
+fn memory_bytes(images: &[UploadedFile; 2], limits: &Limits) -> Result<u64, Problem> {
+    let (mut memory_bytes, mut doubtful_bytes) = (0, 0);
+    for image in images {
+        let info = probe(&image.bytes, limits)?;
+        memory_bytes += info.embed_memory_bytes(0);
+        doubtful_bytes += info.doubtful_memory_bytes();
+        info.check_memory(memory_bytes, limits)?;
+    }
+    Ok(memory_bytes + doubtful_bytes)
+}
+
+/// Two images, and how much they differ.
+struct Compared {
+    a: Cover,
+    b: Cover,
+    quality: Quality,
+}
+
+impl Compared {
+    /// On a pixel thread.
+    fn of([a, b]: &[UploadedFile; 2], limits: &Limits) -> Result<Self, Problem> {
+        let (a, b) = (Cover::decode(&a.bytes, limits)?, Cover::decode(&b.bytes, limits)?);
+        let quality = Quality::between(&a, &b, &limits.watch)?;
+        Ok(Self { a, b, quality })
+    }
+
+    fn psnr_db(&self) -> Option<f64> {
+        Some(self.quality.psnr_db).filter(|psnr_db| psnr_db.is_finite())
+    }
+
+    fn figures(&self, request_id: &str) -> CompareAnswer {
+        let quality = &self.quality;
+        CompareAnswer {
+            request_id: request_id.to_owned(),
+            width: self.a.width(),
+            height: self.a.height(),
+            channels: self.a.channels().count() as u8,
+            bits_per_sample: self.a.depth().bits(),
+            identical: quality.differing_samples == 0 && quality.differing_alpha == 0,
+            psnr_db: self.psnr_db(),
+            ssim: quality.ssim,
+            mse: quality.mse,
+            samples: quality.samples,
+            differing_samples: quality.differing_samples,
+            pixels: quality.pixels,
+            differing_pixels: quality.differing_pixels,
+            largest_difference: quality.largest_difference,
+            differing_alpha: quality.differing_alpha,
+        }
+    }
+
+    /// The picture of the differences, the figures in its headers.
+    fn picture(self, amplify: Option<u32>, limits: &Limits) -> Result<Answer, Problem> {
+        let quality = &self.quality;
+        let amplify = amplify.unwrap_or_else(|| quality.amplification(self.a.depth()));
+        let mut headers = HeaderMap::new();
+        let counts = [
+            ("x-stego-amplify", u64::from(amplify)),
+            ("x-stego-samples", quality.samples),
+            ("x-stego-differing-samples", quality.differing_samples),
+            ("x-stego-pixels", quality.pixels),
+            ("x-stego-differing-pixels", quality.differing_pixels),
+            ("x-stego-largest-difference", u64::from(quality.largest_difference)),
+            ("x-stego-differing-alpha", quality.differing_alpha),
+        ];
+        for (name, count) in counts {
+            answer::insert(&mut headers, name, &count.to_string());
+        }
+        for (name, figure) in [("x-stego-psnr-db", self.psnr_db()), ("x-stego-ssim", quality.ssim)] {
+            if let Some(figure) = figure {
+                answer::insert(&mut headers, name, &format!("{figure:.8}"));
+            }
+        }
+        let difference = difference_image(&self.a, &self.b, amplify)?;
+        drop((self.a, self.b));
+        let png = difference.to_png_within(&limits.watch)?;
+        Ok(Answer { media_type: PNG, headers, body: vec![png.into()] })
+    }
+}
