@@ -65,7 +65,7 @@ test('a text goes into a photograph, which is shown beside its cover', async () 
   await page.getByLabel('A text').check();
   await page.getByLabel('Text to hide').fill('We meet at noon. שלום 🐈');
   await page.getByLabel('Picture to hide it in').setInputFiles(cover);
-  await page.getByLabel('Bits per sample').selectOption('2');
+  await page.locator('#bits').selectOption('2');
   await page.getByText(/left\.$/).waitFor();
   await page.getByRole('button', { name: 'Hide it', exact: true }).click();
   const [download] = await Promise.all([
@@ -144,7 +144,7 @@ test('what a node measures and what the page says of room is the same', async ()
     const { modes } = (await answer.json()) as { modes: { lsb_per_channel: number; capacity_bytes: number }[] };
     await visit.page.getByLabel('Picture to hide it in').setInputFiles(cover);
     for (const { lsb_per_channel: bits, capacity_bytes: room } of modes) {
-      await visit.page.getByLabel('Bits per sample').selectOption(String(bits));
+      await visit.page.locator('#bits').selectOption(String(bits));
       await visit.page.getByText(`(${room.toLocaleString('en-US')} bytes)`).waitFor();
     }
   }
@@ -216,7 +216,7 @@ test('a JPEG dropped on Find is explained, and so is a picture with nothing in i
   await page.getByRole('button', { name: 'Find it' }).click();
   const box = page.getByRole('alert');
   await box.getByText('image_was_reencoded').waitFor();
-  await box.getByText(/as a file/).waitFor();
+  await box.getByText(/as a file \(a document\)/).waitFor();
 
   const plain = await photographOr(cluster, '005.png', 3);
   await page.getByLabel('Picture to look into').setInputFiles(plain);
