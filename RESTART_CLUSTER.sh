@@ -18,6 +18,8 @@ usage() {
 Usage: RESTART_CLUSTER.sh <n1|n2|n3> [--single] [--no-pull] [--no-build]
 
 Restarts this device's node of the cluster on the newest code, and waits until it is healthy.
+Where npm is installed, the web console is built too if it is not there or older than its sources; if that
+fails, the node goes on with the console that was there, or with a page that says how to build one.
 
   --single     start it alone, on a data directory of its own (the cluster's stays untouched);
                for a test of one node. The same command without --single goes back to the cluster.
@@ -99,6 +101,39 @@ pull_code() {
     say 'pull: git pull --ff-only'
     # Nobody may be there to type a password.
     GIT_TERMINAL_PROMPT=0 git pull --ff-only || fail "the pull failed; $node was left as it is (--no-pull goes on without)"
+}
+
+# Whether the console is not there, or older than what it is built from.
+console_is_stale() {
+    local newer
+    [ -f web/dist/index.html ] || return 0
+    newer=$(find web/src web/index.html web/package-lock.json -type f -newer web/dist/index.html \
+        ! -path web/src/api/schema.d.ts -print -quit)
+    [ -n "$newer" ]
+}
+
+make_console() {
+    # What is installed already is left alone: without a network it could not be had again.
+    if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+        npm ci --no-audit --no-fund --prefer-offline --fetch-retries=1 || return 1
+    fi
+    npm run build
+}
+
+# The node matters more than its pages: what goes wrong here is told, and the node is built all the same.
+build_console() {
+    [ -f web/package.json ] && console_is_stale || return 0
+    if ! command -v npm >/dev/null; then
+        say "console: not built, npm is not installed; $(console_instead)"
+        return
+    fi
+    say 'console: npm ci, npm run build'
+    (cd web && make_console) || warn "console: the build failed; $(console_instead)"
+}
+
+# What the node shows where no newer console could be built.
+console_instead() {
+    if [ -f web/dist/index.html ]; then say 'the one that was there is used'; else say 'the node shows a page that says how to build it'; fi
 }
 
 build_server() {
@@ -354,7 +389,10 @@ main() {
     cd -- "$root"
     set_paths
     if [ "$pull" = 1 ]; then pull_code; fi
-    if [ "$build" = 1 ]; then build_server; fi
+    if [ "$build" = 1 ]; then
+        build_console
+        build_server
+    fi
     check_before_stopping
     # Both listen on the same ports: one of them at a time.
     stop_old "$cluster_pid_file" "$cluster_data"
