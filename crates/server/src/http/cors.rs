@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LINK, ORIGIN,
-    RETRY_AFTER,
+    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE,
+    ETAG, IF_MATCH, IF_NONE_MATCH, LINK, ORIGIN, RETRY_AFTER,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
+use axum::middleware::map_response;
+use axum::response::Response;
 use tower_http::cors::CorsLayer;
 
 use super::origins;
@@ -58,9 +62,31 @@ const ANSWER_HEADERS: [HeaderName; 26] = [
     HeaderName::from_static("x-stego-width"),
 ];
 
+/// What else is said to pages that may read an answer, and to nobody else: it is longer than most other heads.
+const FOR_ALLOWED: [HeaderName; 4] = [
+    ACCESS_CONTROL_ALLOW_HEADERS,
+    ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE,
+];
+
 /// Answers preflights, and tells browsers which pages may read an answer. Around everything else: a page can read problems
 /// too, and a preflight is answered also while the node is paused or about to stop.
-pub(super) fn layer(nodes: &[NodeConfig]) -> CorsLayer {
+pub(super) fn around<S: Clone + Send + Sync + 'static>(router: Router<S>, nodes: &[NodeConfig]) -> Router<S> {
+    router.layer(layer(nodes)).layer(map_response(only_for_allowed))
+}
+
+async fn only_for_allowed(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    if !headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        for name in &FOR_ALLOWED {
+            headers.remove(name);
+        }
+    }
+    response
+}
+
+fn layer(nodes: &[NodeConfig]) -> CorsLayer {
     let origins = origins::all(nodes).into_iter().filter_map(|origin| HeaderValue::try_from(origin).ok());
     CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())

@@ -73,7 +73,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let (api, document) = calls();
     // What a browser takes an answer for is what its type says.
     let nosniff = HeaderValue::from_static("nosniff");
-    api.route("/", get(console::page))
+    let routes = api
+        .route("/", get(console::page))
         .route("/assets/{file}", get(console::asset))
         .route("/docs/errors", get(error_page::error_page))
         .merge(docs::router(document))
@@ -81,9 +82,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(&app), request::layer))
-        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff))
-        .layer(cors::layer(&app.config.nodes))
-        .with_state(app)
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff));
+    cors::around(routes, &app.config.nodes).with_state(app)
 }
 
 /// The calls of the API, and the document that describes them.
