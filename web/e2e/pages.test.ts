@@ -47,8 +47,8 @@ async function fill(visit: Visit, page: (typeof PAGES)[number]): Promise<void> {
   }
   if (page === 'cluster') await tab.getByText(/, up to date$/).first().waitFor();
   if (page === 'drill') {
-    await tab.getByLabel('Requests per client').fill('5');
-    await tab.getByRole('button', { name: 'Start' }).click();
+    await tab.getByLabel('Requests of each client').fill('5');
+    await tab.getByRole('button', { name: 'Start the load' }).click();
     await tab.getByRole('region', { name: 'Report' }).waitFor();
   }
   if (page === 'settings') await tab.getByRole('button', { name: 'Save Bits per sample' }).waitFor();

@@ -8,8 +8,12 @@ import type { Operator } from '../operator.svelte';
 const JSON_BODY = { 'content-type': 'application/json' };
 const AGREED = { needsQuorum: true };
 
-export function transferLeadership(client: Client, operator: Operator, to: string): Promise<TransferAnswer> {
-  const headers = { ...JSON_BODY, ...operator.headers() };
+export function transferLeadership(
+  client: Client,
+  operator: Record<string, string>,
+  to: string,
+): Promise<TransferAnswer> {
+  const headers = { ...JSON_BODY, ...operator };
   const body = JSON.stringify({ to });
   return client.json({ method: 'POST', path: '/cluster/leader-transfers', headers, body }, AGREED);
 }

@@ -1,6 +1,7 @@
 /** What can be done to a node on purpose, how it is asked for, and in which words. */
 
 import type { Client } from '../api/client';
+import { transferLeadership } from '../api/cluster';
 import type { NodePlace } from '../cluster/place';
 
 export interface Drill {
@@ -67,11 +68,7 @@ export const DRILLS: readonly Drill[] = [
     done: (node) => `${node} was made the leader`,
     isDangerous: false,
     isFault: false,
-    call: (client, { id }, headers) => {
-      const body = JSON.stringify({ to: id });
-      const request = { method: 'POST', path: '/cluster/leader-transfers', headers: asJson(headers), body } as const;
-      return client.call(request, { needsQuorum: true });
-    },
+    call: (client, { id }, headers) => transferLeadership(client, headers, id),
   },
 ];
 
