@@ -45,7 +45,12 @@ async function fill(visit: Visit, page: (typeof PAGES)[number]): Promise<void> {
     await tab.getByRole('button', { name: 'Find it' }).click();
     await tab.getByRole('alert').waitFor();
   }
-  if (page === 'cluster') await tab.getByText(/, up to date$/).first().waitFor();
+  if (page === 'cluster') {
+    await tab.getByText(/, up to date$/).first().waitFor();
+    // Something to be seen in the plots.
+    for (let i = 0; i < 60; i += 1) await fetch(`${cluster.origins[i % 3]}/api/dataset/${i % 5}`);
+    await tab.getByRole('figure', { name: 'Throughput' }).getByText(/[1-9]\d*\.\d \/s$/).waitFor();
+  }
   if (page === 'drill') {
     await tab.getByLabel('Requests of each client').fill('5');
     await tab.getByRole('button', { name: 'Start the load' }).click();

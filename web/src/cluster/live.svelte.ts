@@ -12,6 +12,8 @@ import { bestView, isFresh, type View } from './view';
 
 /** How often the page looks whether what it knows got old. */
 const TICK_MS = 500;
+/** A page that nobody sees gives up its streams after this long: a browser opens six connections to a node, for all tabs together. */
+const UNSEEN_MS = 30_000;
 /** How often nodes are asked for what they did, and how long that may take. */
 const HISTORY_EVERY_MS = 10_000;
 const HISTORY_PATIENCE_MS = 3000;
@@ -38,9 +40,13 @@ export class Live {
   /** Whether drills are allowed on some node. */
   readonly allowsDrills = $derived([...this.views.values()].some((view) => view.status.fault_injection));
 
+  /** Whether something goes on that has to be told of even while nobody sees the page. */
+  isNeeded = false;
+
   readonly #links: Link[];
   readonly #totals = new Map<string, { at: number; total: number }>();
-  #timers: ReturnType<typeof setInterval>[] = [];
+  #isOpen = false;
+  #seenAt = Date.now();
 
   constructor(place: ClusterPlace) {
     this.place = place;
@@ -52,17 +58,31 @@ export class Live {
   }
 
   start(): void {
-    for (const link of this.#links) link.open();
-    void this.#readHistories();
-    this.#timers = [
-      setInterval(() => (this.now = Date.now()), TICK_MS),
-      setInterval(() => void this.#readHistories(), HISTORY_EVERY_MS),
-    ];
+    this.#open();
+    setInterval(() => this.#tick(), TICK_MS);
+    setInterval(() => {
+      if (this.#isOpen) void this.#readHistories();
+    }, HISTORY_EVERY_MS);
+    document.addEventListener('visibilitychange', () => this.#tick());
   }
 
-  stop(): void {
+  #tick(): void {
+    this.now = Date.now();
+    if (!document.hidden || this.isNeeded) this.#seenAt = this.now;
+    const isSeen = this.now - this.#seenAt < UNSEEN_MS;
+    if (isSeen && !this.#isOpen) this.#open();
+    if (!isSeen && this.#isOpen) this.#close();
+  }
+
+  #open(): void {
+    this.#isOpen = true;
+    for (const link of this.#links) link.open();
+    void this.#readHistories();
+  }
+
+  #close(): void {
+    this.#isOpen = false;
     for (const link of this.#links) link.close();
-    for (const timer of this.#timers) clearInterval(timer);
   }
 
   /** Whether a node's own stream is silent while that of another one is not. */
@@ -140,7 +160,10 @@ export class Live {
         const path = `/cluster/history${since === null ? '' : `?since=${since - 1}`}`;
         const options = { patienceMs: HISTORY_PATIENCE_MS };
         const answer = await this.client.callNode(node, { method: 'GET', path }, options);
-        addHistory(this.long, JSON.parse(await answer.body.text()) as HistoryAnswer);
+        const history = JSON.parse(await answer.body.text()) as HistoryAnswer;
+        addHistory(this.long, history);
+        const recent = Date.now() - LIVE.stepMs * LIVE.kept;
+        addHistory(this.live, { ...history, points: history.points.filter((point) => point.at_ms > recent) });
       }),
     );
   }

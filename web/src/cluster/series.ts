@@ -22,7 +22,18 @@ export class Series {
   constructor(private readonly grid: { stepMs: number; kept: number }) {}
 
   set(node: string, at: number, point: Point): void {
-    const step = Math.round(at / this.grid.stepMs) * this.grid.stepMs;
+    this.#put(node, Math.round(at / this.grid.stepMs) * this.grid.stepMs, point);
+  }
+
+  /** The same point for all steps after `from` and up to `to` that have none. */
+  fill(node: string, from: number, to: number, point: Point): void {
+    const { stepMs } = this.grid;
+    for (let step = Math.floor(from / stepMs) * stepMs + stepMs; step <= to; step += stepMs) {
+      if (!this.#steps.get(step)?.has(node)) this.#put(node, step, point);
+    }
+  }
+
+  #put(node: string, step: number, point: Point): void {
     const points = this.#steps.get(step) ?? new Map<string, Point>();
     points.set(node, point);
     this.#steps.set(step, points);
@@ -49,10 +60,11 @@ export class Series {
   }
 }
 
-/** Takes over what a node remembers. */
+/** Takes over what a node remembers. On a finer grid, a step of its stands for each one that lies within it and is not known. */
 export function addHistory(series: Series, { node_id: node, step_ms: stepMs, points }: HistoryAnswer): void {
   for (const { at_ms: at, requests, p50_ms: p50, p95_ms: p95 } of points) {
-    series.set(node, at, { rate: (requests * 1000) / stepMs, p50Ms: p50 ?? null, p95Ms: p95 ?? null });
+    const point = { rate: (requests * 1000) / stepMs, p50Ms: p50 ?? null, p95Ms: p95 ?? null };
+    series.fill(node, at - stepMs, at, point);
   }
 }
 
@@ -65,7 +77,8 @@ export function rateBetween(
   return ((now.total - before.total) * 1000) / (now.at - before.at);
 }
 
+/** What a node says of itself now; its percentiles are of the last minute, and none if nobody asked it for anything. */
 export function pointOf(node: NodeAnswer, rate: number | null): Point {
-  const known = rate !== null;
-  return { rate, p50Ms: known ? (node.p50_ms ?? null) : null, p95Ms: known ? (node.p95_ms ?? null) : null };
+  const isIdle = rate === null || !node.qps_1m;
+  return { rate, p50Ms: isIdle ? null : (node.p50_ms ?? null), p95Ms: isIdle ? null : (node.p95_ms ?? null) };
 }

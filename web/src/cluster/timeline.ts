@@ -50,7 +50,7 @@ function tell(event: ClusterEvent): Told | null {
         : null;
     case 'peer':
       return event.healthy
-        ? { key: own, text: `${event.peer} answers ${node} again`, weight: 'good' }
+        ? { key: own, text: `${event.peer} answers ${node}`, weight: 'good' }
         : {
             key: own,
             text: `${event.peer} does not answer ${node}: ${event.failed_probes} probes failed`,
@@ -89,7 +89,7 @@ export function withEntry(entries: readonly Entry[], entry: Entry): Entry[] {
   const known = entries.find((other) => other.key === entry.key);
   if (known && entry.seenBy.every((node) => known.seenBy.includes(node))) return entries as Entry[];
   const merged: Entry = known
-    ? { ...known, at: Math.min(known.at, entry.at), seenBy: [...known.seenBy, ...entry.seenBy] }
+    ? { ...known, at: Math.min(known.at, entry.at), seenBy: [...known.seenBy, ...entry.seenBy].toSorted() }
     : entry;
   const others = entries.filter((other) => other !== known);
   const place = others.findIndex((other) => other.at <= merged.at);
