@@ -100,9 +100,8 @@ export class Live {
     return this.views.get(id)?.status.fault_injection ?? false;
   }
 
-  /** What the page itself did or noticed. */
-  note(text: string, weight: Weight): void {
-    const at = Date.now();
+  /** What the page itself did or noticed, now or when it began. */
+  note(text: string, weight: Weight, at = Date.now()): void {
     this.#add({ key: `page ${at} ${text}`, at, text, weight, seenBy: [], marks: weight === 'drill' });
   }
 

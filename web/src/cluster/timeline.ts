@@ -53,7 +53,7 @@ function tell(event: ClusterEvent): Told | null {
         ? { key: own, text: `${event.peer} answers ${node}`, weight: 'good' }
         : {
             key: own,
-            text: `${event.peer} does not answer ${node}: ${event.failed_probes} probes failed`,
+            text: `${event.peer} does not answer ${node}: ${probes(event.failed_probes)}`,
             weight: 'bad',
           };
     case 'suspicion':
@@ -72,6 +72,10 @@ function tell(event: ClusterEvent): Told | null {
     case 'notice':
       return { key: own, text: `${node}: ${event.message}`, weight: 'plain' };
   }
+}
+
+function probes(failed: number): string {
+  return failed === 1 ? 'a probe failed' : `${failed} probes failed`;
 }
 
 function evidence(kind: string): string {
