@@ -1,6 +1,7 @@
 //! How much an image changed: MSE, PSNR and SSIM of samples, and all that differs between two images.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::image::{Channels, Cover, SampleDepth};
 use crate::watch::{Stage, Stopped, Watch};
@@ -8,6 +9,8 @@ use crate::watch::{Stage, Stopped, Watch};
 /// The window of SSIM: 11 × 11, Gaussian with σ = 1.5 (Wang et al. 2004, section III-C).
 const WINDOW: usize = 11;
 const SIGMA: f64 = 1.5;
+/// Windows beside each other that are worked on together.
+const STRIP: usize = 4096;
 /// K₁ and K₂ of SSIM's constants (K₁ L)² and (K₂ L)², where L is the largest value of a sample (the same source).
 const K1: f64 = 0.01;
 const K2: f64 = 0.03;
@@ -251,40 +254,83 @@ fn value(sample: &[u8]) -> u16 {
     sample.iter().fold(0, |value, &byte| value << 8 | u16::from(byte))
 }
 
-/// [`ssim`] over the colours of images whose samples are as `layout` says; `None` if they are smaller than a window. A window in which
-/// nothing differs has a similarity of 1, which needs no sums.
+/// [`ssim`] over the colours of images whose samples are as `layout` says; `None` if they are smaller than a window. Goes through
+/// them in upright strips, so that the sums of a few rows need little memory however wide the images are.
 fn ssim_of(a: &[u8], b: &[u8], layout: &Layout, watch: &Watch) -> Result<Option<f64>, Stopped> {
-    let &Layout { width, height, colours, channels, depth } = layout;
+    let &Layout { width, height, colours, .. } = layout;
     if width < WINDOW || height < WINDOW {
         return Ok(None);
     }
-    let (kernel, constants) = (gaussian(), [K1, K2].map(|k| (k * peak(depth)).powi(2)));
-    let row_len_bytes = width * channels * depth.bytes();
-    let rows_of = |samples| <[u8]>::chunks_exact(samples, row_len_bytes).collect::<Vec<_>>();
-    let (rows_a, rows_b) = (rows_of(a), rows_of(b));
-    let differs: Vec<bool> = rows_a.iter().zip(&rows_b).map(|(a, b)| a != b).collect();
-    let moments_of = |row: usize, channel| {
-        let of_channel = |row| samples_of(row, channel, channels, depth);
-        let pairs: Vec<_> = of_channel(rows_a[row]).zip(of_channel(rows_b[row])).collect();
-        row_moments(&pairs, &kernel)
-    };
-    let (tops, windows) = (height - WINDOW + 1, width - WINDOW + 1);
-    let mut sum = 0.0;
-    for channel in 0..colours {
-        let mut rows = VecDeque::with_capacity(WINDOW);
+    let (tops, lefts) = (height - WINDOW + 1, width - WINDOW + 1);
+    let total = colours * lefts.div_ceil(STRIP) * tops;
+    let (mut sum, mut done) = (0.0, 0);
+    for (channel, left) in
+        (0..colours).flat_map(|channel| (0..lefts).step_by(STRIP).map(move |left| (channel, left)))
+    {
+        let columns = left..(left + STRIP).min(lefts) + WINDOW - 1;
+        let mut strip = Strip::new(a, b, layout, channel, columns);
         for top in 0..tops {
-            watch.check(Stage::Compare, (channel * tops + top) as u64, (colours * tops) as u64)?;
-            if !differs[top..top + WINDOW].contains(&true) {
-                rows.clear();
-                sum += windows as f64;
-                continue;
-            }
-            rows.pop_front();
-            rows.extend((top + rows.len()..top + WINDOW).map(|row| moments_of(row, channel)));
-            sum += (0..windows).map(|x| similarity(moments_at(&rows, x, &kernel), constants)).sum::<f64>();
+            watch.check(Stage::Compare, done as u64, total as u64)?;
+            sum += strip.similarity_of_windows(top);
+            done += 1;
         }
     }
-    Ok(Some(sum / (windows * tops * colours) as f64))
+    Ok(Some(sum / (tops * lefts * colours) as f64))
+}
+
+/// Columns of one channel of two images, looked at from the top down.
+struct Strip<'a> {
+    a: &'a [u8],
+    b: &'a [u8],
+    layout: &'a Layout,
+    channel: usize,
+    columns: Range<usize>,
+    kernel: [f64; WINDOW],
+    constants: [f64; 2],
+    /// Of the rows of the window, or none where nothing in it differs.
+    rows: VecDeque<Vec<Moments>>,
+    /// The lowest row seen in which something differs.
+    last_differing: Option<usize>,
+}
+
+impl<'a> Strip<'a> {
+    fn new(a: &'a [u8], b: &'a [u8], layout: &'a Layout, channel: usize, columns: Range<usize>) -> Self {
+        let constants = [K1, K2].map(|k| (k * peak(layout.depth)).powi(2));
+        let rows = VecDeque::with_capacity(WINDOW);
+        Self { a, b, layout, channel, columns, kernel: gaussian(), constants, rows, last_differing: None }
+    }
+
+    /// The sum over the windows whose uppermost row is `top`, which comes after the one before. Where nothing differs in any of
+    /// them, each has a similarity of 1, which needs no sums.
+    fn similarity_of_windows(&mut self, top: usize) -> f64 {
+        let windows = self.columns.len() - WINDOW + 1;
+        let new = if top == 0 { 0..WINDOW } else { top + WINDOW - 1..top + WINDOW };
+        self.last_differing =
+            new.rev().find(|&row| self.row(self.a, row) != self.row(self.b, row)).or(self.last_differing);
+        if self.last_differing.is_none_or(|row| row < top) {
+            self.rows.clear();
+            return windows as f64;
+        }
+        self.rows.pop_front();
+        for row in top + self.rows.len()..top + WINDOW {
+            self.rows.push_back(self.moments(row));
+        }
+        (0..windows).map(|x| similarity(moments_at(&self.rows, x, &self.kernel), self.constants)).sum()
+    }
+
+    fn moments(&self, row: usize) -> Vec<Moments> {
+        let &Layout { channels, depth, .. } = self.layout;
+        let of_channel = |samples| samples_of(self.row(samples, row), self.channel, channels, depth);
+        let pairs: Vec<_> = of_channel(self.a).zip(of_channel(self.b)).collect();
+        row_moments(&pairs, &self.kernel)
+    }
+
+    /// The strip's pixels in a row.
+    fn row<'s>(&self, samples: &'s [u8], row: usize) -> &'s [u8] {
+        let pixel_len_bytes = self.layout.channels * self.layout.depth.bytes();
+        let begin = (row * self.layout.width + self.columns.start) * pixel_len_bytes;
+        &samples[begin..begin + self.columns.len() * pixel_len_bytes]
+    }
 }
 
 /// One channel of a row.
@@ -373,40 +419,46 @@ mod tests {
         check((40, 33, 3), 34.349_670_535_680_19, 0.998_740_665_556_596_8);
     }
 
-    /// Windows in which nothing differs are counted without looking at them: here are pictures of which some rows differ, in more
-    /// than one place, against the formula window by window.
+    /// Windows in which nothing differs are counted without looking at them, and wide images are worked on in strips: here are
+    /// pictures of which some rows differ, against the formula window by window.
     #[test]
-    fn rows_that_are_the_same_change_nothing_in_the_figure() {
-        let (width, height, channels) = (23, 70, 3);
-        let (before, disturbed) = pictures(width, height, channels);
-        let mut after = before.clone();
-        for row in [0, 30, 31, 44, 69] {
-            let samples = row * width * channels..(row + 1) * width * channels;
-            after[samples.clone()].copy_from_slice(&disturbed[samples]);
-        }
+    fn rows_that_are_the_same_and_strips_change_nothing_in_the_figure() {
+        let check = |width: usize, height: usize, channels: usize, differing: &[usize]| {
+            let (before, disturbed) = pictures(width, height, channels);
+            let mut after = before.clone();
+            for row in differing {
+                let samples = row * width * channels..(row + 1) * width * channels;
+                after[samples.clone()].copy_from_slice(&disturbed[samples]);
+            }
+            let want = by_definition(&before, &after, (width, height, channels));
+            let found = ssim(&before, &after, width, height, channels).unwrap();
+            assert!((found - want).abs() < 1e-12, "{found} {want}");
+            assert!(found < 0.999_999);
+        };
+        check(23, 70, 3, &[0, 30, 31, 44, 69]);
+        check(23, 70, 3, &[12]);
+        check(STRIP + 25, 13, 1, &[0, 12]);
+    }
+
+    /// The mean over all windows, each summed up on its own.
+    fn by_definition(a: &[u8], b: &[u8], (width, height, channels): (usize, usize, usize)) -> f64 {
         let (kernel, constants) = (gaussian(), [K1, K2].map(|k| (k * 255.0).powi(2)));
-        let window = |top: usize, left: usize, channel: usize| {
+        let (mut sum, mut windows) = (0.0, 0);
+        for at in 0..(height - WINDOW + 1) * (width - WINDOW + 1) * channels {
+            let (pixel, channel) = (at / channels, at % channels);
+            let (left, top) = (pixel % (width - WINDOW + 1), pixel / (width - WINDOW + 1));
             let mut sums = [0.0; 5];
             for (y, x) in (0..WINDOW).flat_map(|y| (0..WINDOW).map(move |x| (y, x))) {
-                let at = ((top + y) * width + left + x) * channels + channel;
-                let (a, b) = (f64::from(before[at]), f64::from(after[at]));
+                let sample = ((top + y) * width + left + x) * channels + channel;
+                let (a, b) = (f64::from(a[sample]), f64::from(b[sample]));
                 for (sum, value) in sums.iter_mut().zip([a, b, a * a, b * b, a * b]) {
                     *sum += kernel[y] * kernel[x] * value;
                 }
             }
-            similarity(sums, constants)
-        };
-        let (tops, lefts) = (height - WINDOW + 1, width - WINDOW + 1);
-        let of_channel = |channel| {
-            (0..tops)
-                .flat_map(|top| (0..lefts).map(move |left| (top, left)))
-                .map(|(y, x)| window(y, x, channel))
-                .sum::<f64>()
-        };
-        let want = (0..channels).map(of_channel).sum::<f64>() / (tops * lefts * channels) as f64;
-        let found = ssim(&before, &after, width, height, channels).unwrap();
-        assert!((found - want).abs() < 1e-12, "{found} {want}");
-        assert!(found < 0.999_999);
+            sum += similarity(sums, constants);
+            windows += 1;
+        }
+        sum / f64::from(windows)
     }
 
     #[test]
