@@ -34,14 +34,14 @@ pub struct NodeFigures {
     pub process_memory_bytes: u64,
     /// Requests to the API a second, over the last minute.
     pub qps_1m: f32,
-    /// Median of their duration over the last minute, in milliseconds. 0 from releases that do not tell it.
+    /// Median of their duration over the last minute, in milliseconds. Other releases may not tell it.
     #[serde(default)]
-    pub p50_ms: f32,
+    pub p50_ms: Option<f32>,
     /// 95th percentile of their duration over the last minute, in milliseconds.
     pub p95_ms: f32,
-    /// Requests to the API that were answered since the process started. 0 from releases that do not tell it.
+    /// Requests to the API that were answered since the process started. Other releases may not tell it.
     #[serde(default)]
-    pub requests_total: u64,
+    pub requests_total: Option<u64>,
     /// How long the process has run, in seconds.
     pub uptime_s: u64,
 }
@@ -220,4 +220,17 @@ pub enum EventKind {
         /// For people.
         message: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_a_release_that_tells_less_are_understood() {
+        let told = r#"{"cpu_pct": 1.5, "mem_pct": 2.5, "process_cpu_pct": 0.5, "process_memory_bytes": 7, "qps_1m": 3.5,
+            "p95_ms": 4.5, "uptime_s": 9}"#;
+        let figures: NodeFigures = serde_json::from_str(told).unwrap();
+        assert_eq!((figures.p50_ms, figures.requests_total, figures.uptime_s), (None, None, 9));
+    }
 }

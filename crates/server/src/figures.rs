@@ -34,9 +34,9 @@ impl Figures {
     pub(crate) fn start() -> anyhow::Result<Arc<Self>> {
         let figures = Arc::new(Self {
             started: Instant::now(),
-            window: Mutex::new(Window::new()),
+            window: Mutex::new(Window::default()),
             latest: RwLock::default(),
-            history: Mutex::new(History::default()),
+            history: Mutex::new(History::new()),
         });
         let watched = Arc::downgrade(&figures);
         std::thread::Builder::new()
@@ -50,6 +50,8 @@ impl Figures {
     pub(crate) fn count(&self, took: Duration) {
         let second = self.started.elapsed().as_secs();
         self.window.lock().unwrap_or_else(PoisonError::into_inner).count(second, took);
+        let took_us = took.as_micros() as u64;
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).count(unix_ms(), took_us);
     }
 
     /// As they are now, from memory.
@@ -62,13 +64,6 @@ impl Figures {
     /// What the node did in steps of [`STEP_MS`] that ended after `since_ms` (milliseconds since 1970), the oldest first.
     pub(crate) fn history(&self, since_ms: u64) -> Vec<Step> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner).since(since_ms)
-    }
-
-    /// Ends the step of the history if its time is over.
-    fn keep_history(&self) {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64);
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).tick(now_ms, &mut window.step);
     }
 
     fn update(&self, system: &System, me: Pid, cores: f32) {
@@ -86,13 +81,18 @@ impl Figures {
             process_cpu_pct: process.map_or(0.0, |process| process.cpu_usage() / cores),
             process_memory_bytes: process.map_or(0, sysinfo::Process::memory),
             qps_1m,
-            p50_ms,
+            p50_ms: Some(p50_ms),
             p95_ms,
-            requests_total: total,
+            requests_total: Some(total),
             uptime_s: elapsed.as_secs(),
         };
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = figures;
     }
+}
+
+/// Milliseconds since 1970.
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64)
 }
 
 fn sample(figures: &Weak<Figures>) {
@@ -111,17 +111,16 @@ fn sample(figures: &Weak<Figures>) {
         let process = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[me]), false, process);
         figures.update(&system, me, cores);
-        figures.keep_history();
+        figures.history.lock().unwrap_or_else(PoisonError::into_inner).tick(unix_ms());
         drop(figures);
         std::thread::sleep(SAMPLE_EVERY);
     }
 }
 
-/// Requests of the last minute, in seconds of their own, and those of the step of the history that has not ended. Holds no clock:
-/// the second is an argument.
+/// Requests of the last minute, in seconds of their own. Holds no clock: the second is an argument.
+#[derive(Default)]
 struct Window {
     seconds: VecDeque<Second>,
-    step: Histogram<u32>,
     /// Since the start.
     total: u64,
 }
@@ -152,10 +151,6 @@ fn quantile_ms(durations: &Histogram<u32>, quantile: f64) -> f32 {
 }
 
 impl Window {
-    fn new() -> Self {
-        Self { seconds: VecDeque::new(), step: durations(), total: 0 }
-    }
-
     fn count(&mut self, second: u64, took: Duration) {
         self.forget_before(second);
         if self.seconds.back().is_none_or(|last| last.second < second) {
@@ -164,7 +159,6 @@ impl Window {
         let took_us = took.as_micros() as u64;
         let last = self.seconds.back_mut().expect("one was pushed");
         last.durations.saturating_record(took_us);
-        self.step.saturating_record(took_us);
         self.total += 1;
     }
 
@@ -196,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_window_is_the_last_minute() {
-        let mut window = Window::new();
+        let mut window = Window::default();
         for second in 0..120 {
             for _ in 0..10 {
                 window.count(second, Duration::from_millis(second));
@@ -213,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_young_node_counts_what_it_has() {
-        let mut window = Window::new();
+        let mut window = Window::default();
         (0..20).for_each(|_| window.count(0, Duration::from_millis(5)));
         assert_eq!(window.summary(Duration::from_millis(500)).qps_1m, 20.0);
     }

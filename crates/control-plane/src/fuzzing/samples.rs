@@ -79,6 +79,12 @@ fn report() -> Report {
         config_hash: "00ff".to_owned(),
         version: "0.1.0".to_owned(),
         stuck_ms: 0,
-        figures: NodeFigures { cpu_pct: 12.5, mem_pct: 40.25, ..NodeFigures::default() },
+        figures: NodeFigures {
+            cpu_pct: 12.5,
+            mem_pct: 40.25,
+            p50_ms: Some(1.5),
+            requests_total: Some(99),
+            ..NodeFigures::default()
+        },
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use hdrhistogram::Histogram;
 
-use super::quantile_ms;
+use super::{durations, quantile_ms};
 
 /// A step, in milliseconds. Steps begin at multiples of it, so that those of all nodes lie beside each other.
 pub(crate) const STEP_MS: u64 = 10_000;
@@ -24,36 +24,53 @@ pub(crate) struct Step {
     pub p95_ms: Option<f32>,
 }
 
-/// The steps of the last hours, the oldest first.
-#[derive(Debug, Default)]
+/// The steps of the last hours, the oldest first, and the one that has not ended.
+#[derive(Debug)]
 pub(crate) struct History {
     steps: VecDeque<Step>,
-    /// When the step that has not ended began.
+    /// When the step that has not ended began; none before anything was.
     begun_ms: Option<u64>,
+    /// Durations in it, in microseconds.
+    durations: Histogram<u32>,
 }
 
 impl History {
-    /// It is `now_ms`. If another step has begun, the one before ends with what is in `durations` (in microseconds), which is
-    /// emptied. Steps in which nobody came by, as in a process that stood still, are left out.
-    pub(crate) fn tick(&mut self, now_ms: u64, durations: &mut Histogram<u32>) {
+    /// Nothing was yet.
+    pub(crate) fn new() -> Self {
+        Self { steps: VecDeque::new(), begun_ms: None, durations: durations() }
+    }
+
+    /// A request was answered at `now_ms`, after so many microseconds.
+    pub(crate) fn count(&mut self, now_ms: u64, took_us: u64) {
+        self.tick(now_ms);
+        self.durations.saturating_record(took_us);
+    }
+
+    /// It is `now_ms`: steps that are over end. Those in which nobody came by, as in a process that stood still, had no requests.
+    pub(crate) fn tick(&mut self, now_ms: u64) {
         let begins_ms = now_ms - now_ms % STEP_MS;
-        let Some(begun_ms) = self.begun_ms.replace(begins_ms) else { return };
-        if begun_ms == begins_ms {
+        let begun_ms = self.begun_ms.replace(begins_ms).unwrap_or(begins_ms);
+        if begins_ms < begun_ms {
+            // A clock that was set back makes what it said before untrue.
+            self.steps.retain(|step| step.at_ms <= begins_ms);
             return;
         }
-        // A clock that was set back makes what it said before untrue.
-        self.steps.retain(|step| step.at_ms < begins_ms);
+        let ended = (begins_ms - begun_ms) / STEP_MS;
+        let kept = ended.saturating_sub(KEPT as u64) + 1..=ended;
+        for at_ms in kept.map(|step| begun_ms + step * STEP_MS) {
+            self.end_step(at_ms);
+        }
+    }
+
+    fn end_step(&mut self, at_ms: u64) {
         if self.steps.len() == KEPT {
             self.steps.pop_front();
         }
-        let is_silent = durations.is_empty();
-        self.steps.push_back(Step {
-            at_ms: begins_ms,
-            requests: durations.len(),
-            p50_ms: (!is_silent).then(|| quantile_ms(durations, 0.5)),
-            p95_ms: (!is_silent).then(|| quantile_ms(durations, 0.95)),
-        });
-        durations.reset();
+        let is_silent = self.durations.is_empty();
+        let quantile = |quantile| (!is_silent).then(|| quantile_ms(&self.durations, quantile));
+        let (p50_ms, p95_ms) = (quantile(0.5), quantile(0.95));
+        self.steps.push_back(Step { at_ms, requests: self.durations.len(), p50_ms, p95_ms });
+        self.durations.reset();
     }
 
     /// Steps that ended after `since_ms`.
@@ -66,46 +83,53 @@ impl History {
 mod tests {
     use super::*;
 
-    fn durations(of_us: &[u64]) -> Histogram<u32> {
-        let mut durations = Histogram::new_with_max(60_000_000, 2).unwrap();
-        of_us.iter().for_each(|us| durations.record(*us).unwrap());
-        durations
+    fn times(history: &History) -> Vec<u64> {
+        history.since(0).iter().map(|step| step.at_ms).collect()
     }
 
     #[test]
     fn a_step_holds_what_came_before_its_end() {
-        let mut history = History::default();
-        let mut pending = durations(&[1000, 1000, 9000]);
-        history.tick(100_001, &mut pending);
-        history.tick(109_999, &mut pending);
+        let mut history = History::new();
+        [1000, 1000, 9000].into_iter().for_each(|us| history.count(100_001, us));
+        history.tick(109_999);
         assert!(history.since(0).is_empty());
-        history.tick(110_300, &mut pending);
-        history.tick(120_000, &mut pending);
+        // Nobody looked when the step ended: what comes next belongs to the next one all the same.
+        history.count(110_300, 5000);
+        history.tick(120_000);
         let steps = history.since(0);
         assert_eq!((steps[0].at_ms, steps[0].requests), (110_000, 3));
         assert!((0.99..1.01).contains(&steps[0].p50_ms.unwrap()));
         assert!((8.9..9.1).contains(&steps[0].p95_ms.unwrap()));
-        assert_eq!(steps[1], Step { at_ms: 120_000, requests: 0, p50_ms: None, p95_ms: None });
+        assert_eq!((steps[1].at_ms, steps[1].requests), (120_000, 1));
         assert_eq!(history.since(110_000), steps[1..]);
     }
 
     #[test]
+    fn a_process_that_stood_still_had_no_requests_meanwhile() {
+        let mut history = History::new();
+        history.count(732_000, 1000);
+        history.count(760_000, 1000);
+        history.tick(771_000);
+        let requests: Vec<(u64, u64)> =
+            history.since(0).iter().map(|step| (step.at_ms, step.requests)).collect();
+        assert_eq!(requests, [(740_000, 1), (750_000, 0), (760_000, 0), (770_000, 1)]);
+        assert_eq!(history.since(0)[1].p50_ms, None);
+    }
+
+    #[test]
     fn six_hours_are_kept() {
-        let mut history = History::default();
-        for step in 0..=3000 {
-            history.tick(step * STEP_MS, &mut durations(&[]));
-        }
-        let steps = history.since(0);
-        assert_eq!((steps.len(), steps[0].at_ms), (2160, 841 * STEP_MS));
+        let mut history = History::new();
+        (0..=3000).for_each(|step| history.tick(step * STEP_MS));
+        assert_eq!((times(&history).len(), times(&history)[0]), (2160, 841 * STEP_MS));
+        // Of a longer sleep, too.
+        history.tick(1_000_000 * STEP_MS);
+        assert_eq!((times(&history).len(), times(&history)[2159]), (2160, 1_000_000 * STEP_MS));
     }
 
     #[test]
     fn a_clock_that_is_set_back_leaves_no_steps_of_the_future() {
-        let mut history = History::default();
-        for now_ms in [500_000, 510_000, 520_000, 505_000, 511_000] {
-            history.tick(now_ms, &mut durations(&[]));
-        }
-        let times: Vec<u64> = history.since(0).iter().map(|step| step.at_ms).collect();
-        assert_eq!(times, [500_000, 510_000]);
+        let mut history = History::new();
+        [500_000, 510_000, 520_000, 505_000, 511_000].into_iter().for_each(|now_ms| history.tick(now_ms));
+        assert_eq!(times(&history), [510_000]);
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct HistoryAnswer {
     node_id: String,
     /// Length of a step in milliseconds.
     step_ms: u64,
-    /// The oldest first. Steps while the process did not run are not in it.
+    /// The oldest first; the first one since the process started is not whole.
     points: Vec<HistoryPoint>,
 }
 
