@@ -29,18 +29,18 @@ const MIN_TOKEN_CHARS: usize = 8;
 pub(crate) struct Access {
     /// SHA-256 of the admin token: comparing digests tells nothing about the token by its duration.
     token: Option<[u8; 32]>,
-    /// Where the console's pages come from.
+    /// Where those pages of the console come from that this machine serves itself.
     console_origins: Vec<String>,
 }
 
 impl Access {
-    /// With the token in the file at `path`; an empty path: no token, and only loopback may. There the pages of `nodes`
-    /// may too.
+    /// With the token in the file at `path`; an empty path: no token, and only loopback may. There the pages of those of `nodes`
+    /// may too that have loopback addresses; those of other machines may not.
     ///
     /// # Errors
     /// If the file cannot be read, can be read by others, or holds no token.
     pub(crate) fn load(path: &str, nodes: &[NodeConfig]) -> anyhow::Result<Self> {
-        let console_origins = origins::all(nodes);
+        let console_origins = origins::on_loopback(nodes);
         if path.is_empty() {
             return Ok(Self { token: None, console_origins });
         }
@@ -87,7 +87,7 @@ impl Access {
 }
 
 /// A browser on this machine can be made to call loopback by any page it shows. Such a call gives itself away. The pages of
-/// the cluster's own nodes may: people operate a node from another one's.
+/// the cluster's own nodes on this machine may: people operate a node from another one's.
 fn foreign_page(headers: &HeaderMap, console_origins: &[String]) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text("host").unwrap_or_default();

@@ -14,6 +14,7 @@ use super::negotiate::takes_gzip;
 use super::origins;
 use super::problem::Problem;
 use crate::app::App;
+use crate::config::NodeConfig;
 
 /// Whose page this is, and where the others are.
 #[derive(Serialize)]
@@ -35,7 +36,7 @@ struct Node<'a> {
 pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let nodes: Vec<_> =
         app.config.nodes.iter().map(|node| Node { id: &node.id, origin: origins::origin(node) }).collect();
-    let policy = content_security_policy(&nodes);
+    let policy = content_security_policy(&app.config.nodes);
     let cluster = Cluster { cluster_name: &app.config.cluster_name, node_id: &app.node_id, nodes };
     let cluster = serde_json::to_string(&cluster).map_err(|error| {
         tracing::error!(%error, "the cluster cannot be written as JSON");
@@ -50,12 +51,12 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, Proble
 }
 
 /// Nothing but its own scripts and styles, its own images and those that it makes, and calls to the cluster's nodes.
-fn content_security_policy(nodes: &[Node<'_>]) -> HeaderValue {
-    let origins: Vec<_> = nodes.iter().map(|node| node.origin.as_str()).collect();
+fn content_security_policy(nodes: &[NodeConfig]) -> HeaderValue {
+    let sources: Vec<_> = nodes.iter().map(origins::policy_source).collect();
     let policy = format!(
         "default-src 'self'; img-src 'self' blob:; connect-src 'self' {}; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'; object-src 'none'",
-        origins.join(" ")
+        sources.join(" ")
     );
     HeaderValue::try_from(policy).expect("addresses and ports are ASCII")
 }

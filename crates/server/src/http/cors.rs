@@ -13,6 +13,7 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::map_response;
 use axum::response::Response;
 use tower_http::cors::CorsLayer;
+use uuid::Uuid;
 
 use super::origins;
 use super::request::REQUEST_ID;
@@ -73,11 +74,15 @@ const FOR_ALLOWED: [HeaderName; 4] = [
 /// Answers preflights, and tells browsers which pages may read an answer. Around everything else: a page can read problems
 /// too, and a preflight is answered also while the node is paused or about to stop.
 pub(super) fn around<S: Clone + Send + Sync + 'static>(router: Router<S>, nodes: &[NodeConfig]) -> Router<S> {
-    router.layer(layer(nodes)).layer(map_response(only_for_allowed))
+    router.layer(layer(nodes)).layer(map_response(finished))
 }
 
-async fn only_for_allowed(mut response: Response) -> Response {
+/// What is said to nobody goes; what every answer has, preflights get here: they are answered before there is a request to log.
+async fn finished(mut response: Response) -> Response {
     let headers = response.headers_mut();
+    if !headers.contains_key(REQUEST_ID) {
+        headers.extend(HeaderValue::try_from(Uuid::new_v4().to_string()).ok().map(|id| (REQUEST_ID, id)));
+    }
     if !headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
         for name in &FOR_ALLOWED {
             headers.remove(name);

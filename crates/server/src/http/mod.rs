@@ -81,9 +81,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Arc::clone(&app), request::layer))
-        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff));
-    cors::around(routes, &app.config.nodes).with_state(app)
+        .layer(from_fn_with_state(Arc::clone(&app), request::layer));
+    cors::around(routes, &app.config.nodes)
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff))
+        .with_state(app)
 }
 
 /// The calls of the API, and the document that describes them.

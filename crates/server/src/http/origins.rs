@@ -1,6 +1,6 @@
 //! The origins (RFC 6454) of the configured nodes, under which browsers know the pages that they serve.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::NodeConfig;
 
@@ -9,20 +9,35 @@ const DEFAULT_PORT: u16 = 80;
 
 /// A node's origin by its address.
 pub(super) fn origin(node: &NodeConfig) -> String {
+    // An IPv4 address written as one of IPv6 is another text to browsers.
+    let ip = node.ip.to_canonical();
     // The address as such: its text has brackets and port where they belong.
     match node.http_port {
-        DEFAULT_PORT if node.ip.is_ipv6() => format!("http://[{}]", node.ip),
-        DEFAULT_PORT => format!("http://{}", node.ip),
-        port => format!("http://{}", SocketAddr::new(node.ip, port)),
+        DEFAULT_PORT if ip.is_ipv6() => format!("http://[{ip}]"),
+        DEFAULT_PORT => format!("http://{ip}"),
+        port => format!("http://{}", SocketAddr::new(ip, port)),
     }
 }
 
-/// Every origin of every node: those on loopback are known as `localhost` too.
+/// What lets a page call a node (Content Security Policy, level 3, section 2.3.1). There is no way to write an address of IPv6 in a
+/// policy: for such a node it is its port on any host.
+pub(super) fn policy_source(node: &NodeConfig) -> String {
+    if node.ip.to_canonical().is_ipv6() { format!("http://*:{}", node.http_port) } else { origin(node) }
+}
+
+/// Origins of those nodes that have a loopback address, whose pages come from this machine.
+pub(super) fn on_loopback(nodes: &[NodeConfig]) -> Vec<String> {
+    let nodes: Vec<_> = nodes.iter().filter(|node| node.ip.to_canonical().is_loopback()).cloned().collect();
+    all(&nodes)
+}
+
+/// Every origin of every node: those at 127.0.0.1 and ::1 are known as `localhost` too.
 pub(super) fn all(nodes: &[NodeConfig]) -> Vec<String> {
     let mut all = Vec::new();
     for node in nodes {
         all.push(origin(node));
-        if node.ip.is_loopback() {
+        let is_localhost = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        if is_localhost.contains(&node.ip.to_canonical()) {
             all.push(match node.http_port {
                 DEFAULT_PORT => "http://localhost".to_owned(),
                 port => format!("http://localhost:{port}"),
@@ -51,6 +66,24 @@ mod tests {
         check("FD00::1", 80, "http://[fd00::1]");
         // 443 is the default of another scheme.
         check("::1", 443, "http://[::1]:443");
+        check("::ffff:10.0.0.1", 8081, "http://10.0.0.1:8081");
+    }
+
+    #[test]
+    fn a_policy_has_no_addresses_of_ipv6() {
+        let check = |ip: &str, port, want: &str| assert_eq!(policy_source(&node(ip, port)), want);
+        check("172.20.10.2", 8081, "http://172.20.10.2:8081");
+        check("fd00::1", 8081, "http://*:8081");
+        check("::ffff:10.0.0.1", 80, "http://10.0.0.1");
+    }
+
+    #[test]
+    fn only_pages_of_this_machine_are_on_loopback() {
+        let nodes = [node("10.0.0.1", 8081), node("127.0.0.1", 8082), node("127.0.0.2", 8083)];
+        assert_eq!(
+            on_loopback(&nodes),
+            ["http://127.0.0.1:8082", "http://127.0.0.2:8083", "http://localhost:8082"]
+        );
     }
 
     #[test]
