@@ -107,15 +107,15 @@ pull_code() {
 console_is_stale() {
     local newer
     [ -f web/dist/index.html ] || return 0
-    newer=$(find web/src web/index.html web/package-lock.json -type f -newer web/dist/index.html \
-        ! -path web/src/api/schema.d.ts -print -quit)
+    newer=$(find web/src web/index.html web/package.json web/package-lock.json web/svelte.config.js web/tsconfig.json \
+        web/vite.config.ts -newer web/dist/index.html ! -path web/src/api ! -path web/src/api/schema.d.ts -print -quit)
     [ -n "$newer" ]
 }
 
 make_console() {
     # What is installed already is left alone: without a network it could not be had again.
     if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-        npm ci --no-audit --no-fund --prefer-offline --fetch-retries=1 || return 1
+        npm ci --no-audit --no-fund --prefer-offline --fetch-retries=1 --fetch-timeout=20000 || return 1
     fi
     npm run build
 }

@@ -146,7 +146,7 @@ test('settings are changed, with who did it, and a change that came in between i
   await page.getByRole('region', { name: 'Hiding' }).getByLabel('Bits per sample').selectOption('2');
   await page.getByRole('button', { name: 'Save Bits per sample' }).click();
   await page.getByText('bits is set.').waitFor();
-  await page.getByText(/Zoë 🐈, from the node’s own machine, through n/).waitFor();
+  await page.getByText(/Zoë 🐈, over loopback, through n/).waitFor();
 
   // Somebody else is quicker.
   await page.getByRole('region', { name: 'Hiding' }).getByLabel('Bits per sample').selectOption('3');

@@ -1,5 +1,6 @@
 //! Builds the web console, which needs Node and npm as nothing else here does.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -21,20 +22,38 @@ pub(crate) struct Options {
 /// Builds the console into `web/dist`, where the next build of the server finds it.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     check_node()?;
-    npm(&["ci", "--no-audit", "--no-fund"])?;
+    install()?;
     npm(&["run", "build"])?;
     if options.check {
         npm(&["run", "check"])?;
     }
     if options.e2e {
         cargo_with(&["build", "--bin", "server"], &[("STEG_REQUIRE_CONSOLE", "1")])?;
-        npm(&["run", "e2e"])?;
+        npm_with(&["run", "e2e"], &[("STEG_SERVER", &server()?)])?;
     }
     Ok(())
 }
 
+/// What the lock file names, unless it is there already: without a network it could not be had again.
+fn install() -> anyhow::Result<()> {
+    let modified = |name: &str| Some(root().join("web").join(name).metadata().ok()?.modified().ok()?);
+    match (modified("package-lock.json"), modified("node_modules/.package-lock.json")) {
+        (Some(wanted), Some(installed)) if installed >= wanted => Ok(()),
+        _ => npm(&["ci", "--no-audit", "--no-fund", "--prefer-offline"]),
+    }
+}
+
+/// The server of the debug build.
+fn server() -> anyhow::Result<String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let server =
+        std::path::absolute(target.join("debug/server")).context("cannot tell where the server is")?;
+    Ok(server.display().to_string())
+}
+
 fn check_node() -> anyhow::Result<()> {
-    const ADVICE: &str = "the console needs Node 20.19 or newer with npm (https://nodejs.org)";
+    const ADVICE: &str =
+        "the console needs Node 20 (from 20.19 on) or 22.12 and newer, with npm (https://nodejs.org)";
     let version = Command::new("node").arg("--version").output().context(ADVICE)?;
     let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
     ensure!(is_new_enough(&version), "{ADVICE}; this is Node {version}");
@@ -59,9 +78,14 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 fn npm(args: &[&str]) -> anyhow::Result<()> {
+    npm_with(args, &[])
+}
+
+fn npm_with(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
     let command = format!("npm {}", args.join(" "));
     eprintln!("$ {command}");
-    let status = Command::new("npm").args(args).current_dir(root().join("web")).status();
+    let status =
+        Command::new("npm").args(args).envs(env.iter().copied()).current_dir(root().join("web")).status();
     let status = status.with_context(|| format!("cannot start `{command}` in web/"))?;
     ensure!(status.success(), "`{command}` failed");
     Ok(())

@@ -32,7 +32,7 @@ enum Task {
     Test,
     /// Check format, lints, documentation and dependencies, as CI does; cargo-deny only where it is installed.
     Check,
-    /// Build the web console into web/dist, from where the next build of the server takes it. Needs Node 20.19 or newer and npm.
+    /// Build the web console into web/dist, from where the next build of the server takes it. Needs Node 20.19+ or 22.12+ and npm.
     ///
     /// The server builds without it too, and then shows a page that says so.
     Console(console::Options),

@@ -14,7 +14,7 @@ use folder::Folder;
 /// Set to `1`: a build without a console of the sources that are there fails.
 const REQUIRE: &str = "STEG_REQUIRE_CONSOLE";
 /// What builds a console.
-const REMEDY: &str = "run `cargo xtask console`, which needs Node 20.19 or newer and npm";
+const REMEDY: &str = "run `cargo xtask console`, which needs Node 20.19+ or 22.12+ and npm";
 
 fn main() -> ExitCode {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo says where the crate is");

@@ -4,8 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Files and folders in `web` that a console is built from.
-const SOURCES: [&str; 3] = ["src", "index.html", "package-lock.json"];
+/// Files and folders in `web` that a console is built from. RESTART_CLUSTER.sh has the same list.
+const SOURCES: [&str; 7] = [
+    "src",
+    "index.html",
+    "package.json",
+    "package-lock.json",
+    "svelte.config.js",
+    "tsconfig.json",
+    "vite.config.ts",
+];
 /// Written anew from `web/openapi.json` by each of npm's scripts, also after a build.
 const GENERATED: &str = "src/api/schema.d.ts";
 

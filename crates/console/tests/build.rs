@@ -53,6 +53,11 @@ fn assets_have_a_type_and_are_packed_where_that_helps() {
     let packed = script.gzip.as_deref().unwrap();
     flate2::read::GzDecoder::new(packed).read_to_end(&mut unpacked).unwrap();
     assert_eq!(unpacked, script.bytes);
+    assert_eq!(
+        packed[4..8],
+        [0; 4],
+        "a time in it would make each build another one (RFC 1952, section 2.3.1)"
+    );
     assert_eq!(read, Folder::read(dist.path()).unwrap(), "the same bytes each time");
 }
 

@@ -49,9 +49,13 @@ impl History {
     /// It is `now_ms`: steps that are over end. Those in which nobody came by, as in a process that stood still, had no requests.
     pub(crate) fn tick(&mut self, now_ms: u64) {
         let begins_ms = now_ms - now_ms % STEP_MS;
-        let begun_ms = self.begun_ms.replace(begins_ms).unwrap_or(begins_ms);
+        let begun_ms = self.begun_ms.unwrap_or(begins_ms);
+        // A clock that goes back a little is waited for; one that was set back makes what it said before untrue.
+        if now_ms < begun_ms && now_ms + STEP_MS >= begun_ms {
+            return;
+        }
+        self.begun_ms = Some(begins_ms);
         if begins_ms < begun_ms {
-            // A clock that was set back makes what it said before untrue.
             self.steps.retain(|step| step.at_ms <= begins_ms);
             return;
         }
@@ -129,7 +133,18 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_leaves_no_steps_of_the_future() {
         let mut history = History::new();
-        [500_000, 510_000, 520_000, 505_000, 511_000].into_iter().for_each(|now_ms| history.tick(now_ms));
-        assert_eq!(times(&history), [510_000]);
+        [500_000, 510_000, 520_000, 495_000, 501_000].into_iter().for_each(|now_ms| history.tick(now_ms));
+        assert_eq!(times(&history), [500_000]);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_a_little_loses_nothing() {
+        let mut history = History::new();
+        for now_ms in [505_000, 510_100, 509_600, 510_050, 519_000, 520_000] {
+            history.count(now_ms, 1000);
+        }
+        let requests: Vec<(u64, u64)> =
+            history.since(0).iter().map(|step| (step.at_ms, step.requests)).collect();
+        assert_eq!(requests, [(510_000, 1), (520_000, 4)]);
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
-use stego::{Cover, Limits, Quality, difference_image, probe};
+use stego::{Cover, ImageError, ImageInfo, Limits, Quality, difference_image, probe};
 use utoipa::ToSchema;
 
 use super::answer::{self, Answer};
@@ -102,12 +102,12 @@ pub(super) async fn compare(
     let amplify = form.text("amplify").map(parse_amplify).transpose()?;
     let mut image = |name| form.take_image(name)?.ok_or_else(|| missing(name));
     let images = [image("a")?, image("b")?];
+    let measure = move |images: &[UploadedFile; 2], limits: &Limits| memory_bytes(images, limits, as_png);
     let run = move |images: [UploadedFile; 2], limits: &Limits| {
-        let compared = Compared::of(&images, limits)?;
-        drop(images);
+        let compared = Compared::of(images, limits)?;
         if as_png { compared.picture(amplify, limits) } else { Answer::json(&compared.figures(&request_id)) }
     };
-    Work::new(&app, start_by).measure_and_run(images, memory_bytes, run).await?.into_response(&app)
+    Work::new(&app, start_by).measure_and_run(images, measure, run).await?.into_response(&app)
 }
 
 fn missing(name: &str) -> Problem {
@@ -123,17 +123,18 @@ fn parse_amplify(text: &str) -> Result<u32, Problem> {
     })
 }
 
-/// On a pixel thread: what the work will take in memory. Both images are decoded; what else there is of one while an embed works
-/// on it stands for the picture of the differences here.
-fn memory_bytes(images: &[UploadedFile; 2], limits: &Limits) -> Result<u64, Problem> {
-    let (mut memory_bytes, mut doubtful_bytes) = (0, 0);
-    for image in images {
-        let info = probe(&image.bytes, limits)?;
-        memory_bytes += info.embed_memory_bytes(0);
-        doubtful_bytes += info.doubtful_memory_bytes();
-        info.check_memory(memory_bytes, limits)?;
-    }
-    Ok(memory_bytes + doubtful_bytes)
+/// On a pixel thread: what the work will take in memory.
+fn memory_bytes([a, b]: &[UploadedFile; 2], limits: &Limits, as_png: bool) -> Result<u64, Problem> {
+    let of_field = |file: &UploadedFile, name| probe(&file.bytes, limits).map_err(|error| named(name, error));
+    let (a, b) = (of_field(a, "a")?, of_field(b, "b")?);
+    let memory_bytes = ImageInfo::compare_memory_bytes(&a, &b, as_png);
+    b.check_memory(memory_bytes, limits)?;
+    Ok(memory_bytes + a.doubtful_memory_bytes() + b.doubtful_memory_bytes())
+}
+
+/// The problem with one of the two images, which names its field.
+fn named(name: &str, error: ImageError) -> Problem {
+    Problem::from(error).in_field(name)
 }
 
 /// Two images, and how much they differ.
@@ -145,8 +146,11 @@ struct Compared {
 
 impl Compared {
     /// On a pixel thread.
-    fn of([a, b]: &[UploadedFile; 2], limits: &Limits) -> Result<Self, Problem> {
-        let (a, b) = (Cover::decode(&a.bytes, limits)?, Cover::decode(&b.bytes, limits)?);
+    fn of([a, b]: [UploadedFile; 2], limits: &Limits) -> Result<Self, Problem> {
+        // Each file is given up once its image is there.
+        let decode =
+            |file: UploadedFile, name| Cover::decode(&file.bytes, limits).map_err(|error| named(name, error));
+        let (a, b) = (decode(a, "a")?, decode(b, "b")?);
         let quality = Quality::between(&a, &b, &limits.watch)?;
         Ok(Self { a, b, quality })
     }

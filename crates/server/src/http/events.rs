@@ -43,12 +43,14 @@ pub(super) struct Watched {
 ///
 /// Server-sent events: `role`, `leader`, `peer`, `suspicion`, `members`, `config`, `drill`, `notice`, each with one JSON
 /// object (below). Those of before come first, after `Last-Event-ID` if that is sent; `lagged` says how many a slow reader missed.
-/// With `status=true` there are events `status` besides, which have no id.
+/// With `status=true` there are events `status` besides, with what `GET /cluster/status` answers; those and `lagged` (`{"missed": 3}`) have
+/// no id.
 #[utoipa::path(
     get, path = "/cluster/events", tag = "cluster",
     params(("last-event-id" = Option<u64>, Header, description = "The last one seen"), Watched),
     responses(
         (status = 200, description = "A stream without an end; this is the data of one event", body = ClusterEvent, content_type = "text/event-stream"),
+        (status = 400, description = "`status` is neither true nor false", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "As many watch as may", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

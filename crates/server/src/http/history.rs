@@ -7,6 +7,7 @@ use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::problem::ProblemDocument;
 use crate::app::App;
 use crate::figures::{STEP_MS, Step};
 
@@ -56,7 +57,10 @@ impl From<Step> for HistoryPoint {
 /// Over the last six hours, or since its process started; from memory. Each node tells only of itself.
 #[utoipa::path(
     get, path = "/cluster/history", tag = "cluster", params(Since),
-    responses((status = 200, description = "Of this node", body = HistoryAnswer))
+    responses(
+        (status = 200, description = "Of this node", body = HistoryAnswer),
+        (status = 400, description = "`since` is not a number", body = ProblemDocument, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn history(
     State(app): State<Arc<App>>,

@@ -67,6 +67,12 @@ impl Problem {
         self
     }
 
+    /// The same, with the field of the form that it is about.
+    pub(super) fn in_field(mut self, name: &str) -> Self {
+        self.detail = format!("{name}: {}", self.detail);
+        self
+    }
+
     /// What stands for an error that some library answered with on its own.
     pub(super) fn of_bare(status: StatusCode) -> Option<Self> {
         let problem = match status {

@@ -129,6 +129,27 @@ async fn two_hundred_bombs_at_once() {
     memory_is_given_back(&node, before);
 }
 
+/// Images of one row of windows, as wide or as high as the limit allows: what is counted while they are compared does not grow with
+/// either.
+#[tokio::test]
+async fn comparisons_of_long_and_thin_images() {
+    let node = small_node();
+    for (width, height) in [(4_000_000, 11), (11, 4_000_000)] {
+        let image = |value: u8| {
+            let mut samples = vec![7; width * height];
+            samples[width * height - 1] = value;
+            stego::Cover::from_samples(width as u32, height as u32, stego::Channels::Grey, samples)
+                .unwrap()
+                .to_png()
+        };
+        let form = add_file(file("a", "a.png", image(7)), "b", "b.png", image(8));
+        let answer = post(&node, "/api/compare").multipart(form).send().await.unwrap();
+        let document: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(document["differing_samples"], 1, "{document}");
+    }
+    check_memory(&node);
+}
+
 /// What the node took at its worst is within what it was given.
 fn check_memory(node: &Node) {
     assert_eq!(node.status("/livez"), Some(200));

@@ -180,6 +180,17 @@ impl ImageInfo {
             .saturating_add(secret_len_bytes.saturating_mul(4))
     }
 
+    /// An upper estimate of the memory, in bytes, that comparing two images takes, besides their files: the samples of both and what the
+    /// decoder of either needs, and with a picture of what differs its samples, and then the PNG in place of the two images.
+    pub fn compare_memory_bytes(a: &Self, b: &Self, with_picture: bool) -> u64 {
+        let decoded = a.decoded_bytes().saturating_add(b.decoded_bytes());
+        let besides = a.decoder_bytes.max(b.decoder_bytes);
+        let picture = if with_picture { a.decoded_bytes() } else { 0 };
+        decoded
+            .saturating_add(besides.max(picture))
+            .saturating_add(WORKING_BYTES + 2 * (a.metadata_bytes + b.metadata_bytes))
+    }
+
     /// What a file that was made for the purpose could make its decoder take beyond the estimates. No honest one does, so nothing is
     /// refused for it; but whoever shares memory among many does well to let such files in one at a time.
     pub fn doubtful_memory_bytes(&self) -> u64 {
