@@ -1,6 +1,7 @@
 /** Files to hide and covers to hide them in: photographs where there are some, covers of the dataset elsewhere. */
 
 import { createHash, randomBytes } from 'node:crypto';
+import { crc32, deflateSync } from 'node:zlib';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -38,4 +39,21 @@ export function secretOf(length: number, name = 'secret.bin'): Upload {
 
 export function digest(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** A small picture, as a secret. */
+export function smallPng(): Upload {
+  const chunk = (type: string, data: Buffer) => {
+    const named = Buffer.concat([Buffer.from(type, 'latin1'), data]);
+    const [length, checksum] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(data.length);
+    checksum.writeUInt32BE(crc32(named));
+    return Buffer.concat([length, named, checksum]);
+  };
+  // 8 × 8 grey pixels of 8 bits, each row without a filter.
+  const header = Buffer.from([0, 0, 0, 8, 0, 0, 0, 8, 8, 0, 0, 0, 0]);
+  const rows = Buffer.alloc(8 * 9, 120).map((value, i) => (i % 9 === 0 ? 0 : value));
+  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+  const parts = [signature, chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))];
+  return { name: 'small.png', mimeType: 'image/png', buffer: Buffer.concat(parts) };
 }

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { capacityBytes } from '../src/images/shape';
 import { launch, Visit } from './browser';
 import { Cluster } from './cluster';
-import { digest, photograph, photographOr, secretOf, type Upload } from './inputs';
+import { digest, photograph, photographOr, secretOf, smallPng, type Upload } from './inputs';
 
 let cluster: Cluster;
 let browser: Browser;
@@ -188,17 +188,29 @@ test('a name with an emoji, text from right to left and markup stays a name', as
   await visit.end();
 });
 
-test('a picture in a picture is shown', async () => {
+test('a picture in a picture is shown, but not one that could run scripts', async () => {
   const visit = await Visit.start(browser, cluster, 'n3', 'hide');
   const { page } = visit;
-  const icon = readFileSync(new URL('../src/icon.svg', import.meta.url));
-  const image = await hide(visit, { name: 'icon.svg', mimeType: 'image/svg+xml', buffer: icon }, null);
+  const image = await hide(visit, smallPng(), null);
   await page.getByRole('link', { name: 'Find' }).click();
-  await page.getByLabel('Picture to look into').setInputFiles({ name: 'p.png', mimeType: 'image/png', buffer: image });
-  await page.getByRole('button', { name: 'Find it' }).click();
+  const find = async (picture: Buffer) => {
+    await page.getByLabel('Picture to look into').setInputFiles({ name: 'p.png', mimeType: 'image/png', buffer: picture });
+    await page.getByRole('button', { name: 'Find it' }).click();
+  };
+  await find(image);
   const shown = page.getByRole('img', { name: 'What was found' });
   await shown.waitFor();
-  expect(await shown.evaluate((picture: HTMLImageElement) => picture.decode().then(() => picture.naturalWidth))).toBeGreaterThan(0);
+  expect(await shown.evaluate((picture: HTMLImageElement) => picture.decode().then(() => picture.naturalWidth))).toBe(8);
+
+  // An SVG that is opened by its address would be a document of this origin.
+  const svg = '<svg xmlns="http://www.w3.org/2000/svg"><script>document.title = "gone"</script></svg>';
+  await page.getByRole('link', { name: 'Hide' }).click();
+  const hidden = await hide(visit, { name: 'a.svg', mimeType: 'image/svg+xml', buffer: Buffer.from(svg) }, null);
+  await page.getByRole('link', { name: 'Find' }).click();
+  await find(hidden);
+  await page.getByLabel('What was found, as text').waitFor();
+  expect(await page.getByLabel('What was found, as text').textContent()).toBe(svg);
+  expect(await shown.count()).toBe(0);
   await visit.end();
 });
 

@@ -24,7 +24,15 @@ export interface Progress {
 }
 
 /** Nobody answered: the node cannot be reached, or it was given up. */
-export class Unanswered extends Error {}
+export class Unanswered extends Error {
+  constructor(
+    message: string,
+    /** Whether the node may have got all of the request, and done what it asks. */
+    readonly mayBeDone: boolean,
+  ) {
+    super(message);
+  }
+}
 
 export interface Running {
   answer: Promise<Answer>;
@@ -38,15 +46,17 @@ export function attempt(
   onProgress?: (progress: Progress) => void,
 ): Running {
   const call = new XMLHttpRequest();
+  // A request without a body tells nothing about its way.
+  let mayBeDone = request.body === undefined;
   const answer = new Promise<Answer>((resolve, reject) => {
     call.open(request.method, node.origin + request.path);
     call.responseType = 'arraybuffer';
     for (const [name, value] of Object.entries(request.headers ?? {})) call.setRequestHeader(name, value);
-    // A listener for uploads makes a browser ask first whether it may (CORS): only where somebody looks.
-    if (onProgress) call.upload.onprogress = (event) => onProgress({ sent: event.loaded, total: event.total });
+    call.upload.onprogress = (event) => onProgress?.({ sent: event.loaded, total: event.total });
+    call.upload.onload = () => (mayBeDone = true);
     call.onload = () => resolve(answerOf(node.id, call));
-    call.onerror = () => reject(new Unanswered(`${node.id} cannot be reached`));
-    call.onabort = () => reject(new Unanswered(`${node.id} was given up`));
+    call.onerror = () => reject(new Unanswered(`${node.id} cannot be reached`, mayBeDone));
+    call.onabort = () => reject(new Unanswered(`${node.id} was given up`, mayBeDone));
     call.send(request.body ?? null);
   });
   return { answer, giveUp: () => call.abort() };

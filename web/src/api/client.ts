@@ -7,9 +7,9 @@ import { attempt, Unanswered, type Answer, type Progress, type Request } from '.
 import { Problem } from './problem';
 import type { NodePlace } from '../cluster/place';
 
-/** Until when a call is tried, in milliseconds. Uploads have longer. */
+/** For how long a call is tried, in milliseconds. With files it has longer, and not counted while bytes still go out. */
 const PATIENCE_MS = 15_000;
-const PATIENCE_WITH_FILES_MS = 180_000;
+const PATIENCE_WITH_FILES_MS = 120_000;
 /** Between two rounds over all nodes. */
 const PAUSE_MS = 150;
 /** How often a call under way asks whether its node is still there. */
@@ -37,34 +37,58 @@ export interface CallOptions {
   first?: string;
 }
 
+/** Until when a call is tried. Moves on while bytes of its body go out. */
+class Patience {
+  #until: number;
+
+  constructor(private readonly ms: number) {
+    this.#until = performance.now() + ms;
+  }
+
+  static of({ body }: Request, { patienceMs }: CallOptions): Patience {
+    return new Patience(patienceMs ?? (body instanceof FormData ? PATIENCE_WITH_FILES_MS : PATIENCE_MS));
+  }
+
+  get leftMs(): number {
+    return this.#until - performance.now();
+  }
+
+  isOver(): boolean {
+    return this.leftMs <= 0;
+  }
+
+  renew(): void {
+    this.#until = performance.now() + this.ms;
+  }
+}
+
 export class Client {
+  /** Calls that have not ended. */
+  underWay = 0;
+
   constructor(private readonly knowledge: Knowledge) {}
 
   /** The first answer that is one. Other statuses than 2xx are thrown as a [`Problem`]. */
   async call(request: Request, options: CallOptions = {}): Promise<Answer> {
-    const patienceMs =
-      options.patienceMs ?? (request.body instanceof FormData ? PATIENCE_WITH_FILES_MS : PATIENCE_MS);
-    const until = performance.now() + patienceMs;
+    const patience = Patience.of(request, options);
     let last: Problem | null = null;
     for (let round = 0; ; round += 1) {
       for (const node of this.#order(options)) {
-        const outcome = await this.#ask(node, request, options, until);
+        const outcome = await this.#ask(node, request, options, patience);
         if (!(outcome instanceof Problem)) return outcome;
         if (!isWorthAnother(outcome)) throw outcome;
-        // What a node said tells more than that another one said nothing.
-        if (last === null || outcome.status !== 0) last = outcome;
-        if (performance.now() >= until) throw last;
+        last = weightier(last, outcome);
+        if (patience.isOver()) throw last;
         options.onRetry?.(outcome.message);
       }
-      await pause(Math.min(PAUSE_MS * 2 ** Math.min(round, 4), until - performance.now()), options.signal);
-      if (performance.now() >= until && last) throw last;
+      await pause(Math.min(PAUSE_MS * 2 ** Math.min(round, 4), patience.leftMs), options.signal);
+      if (patience.isOver() && last) throw last;
     }
   }
 
   /** A call to this one node, and no other. */
   async callNode(node: NodePlace, request: Request, options: CallOptions = {}): Promise<Answer> {
-    const until = performance.now() + (options.patienceMs ?? PATIENCE_MS);
-    const outcome = await this.#ask(node, request, options, until);
+    const outcome = await this.#ask(node, request, options, Patience.of(request, options));
     if (outcome instanceof Problem) throw outcome;
     return outcome;
   }
@@ -80,14 +104,18 @@ export class Client {
     return chosen ? [chosen, ...order.filter((node) => node !== chosen)] : order;
   }
 
-  async #ask(node: NodePlace, request: Request, options: CallOptions, until: number): Promise<Answer | Problem> {
+  async #ask(node: NodePlace, request: Request, options: CallOptions, patience: Patience): Promise<Answer | Problem> {
     if (options.signal?.aborted) throw stopped();
     options.onAttempt?.(node.id);
-    const running = attempt(node, request, options.onProgress);
+    const running = attempt(node, request, (progress) => {
+      patience.renew();
+      options.onProgress?.(progress);
+    });
     const watch = setInterval(() => {
-      if (performance.now() >= until || this.knowledge.isLost(node.id)) running.giveUp();
+      if (patience.isOver() || this.knowledge.isLost(node.id)) running.giveUp();
     }, LOOK_MS);
     options.signal?.addEventListener('abort', running.giveUp);
+    this.underWay += 1;
     try {
       const answer = await running.answer;
       const isGood = answer.status >= 200 && answer.status < 300;
@@ -95,8 +123,14 @@ export class Client {
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
       if (options.signal?.aborted) throw stopped();
-      return Problem.own('no_node_answers', 'No node answers', error.message);
+      if (options.needsQuorum && request.method !== 'GET' && error.mayBeDone) {
+        const detail = `${error.message}, and may have done it before`;
+        return Problem.own('outcome_unknown', 'It may or may not have been done', detail);
+      }
+      if (patience.isOver()) return Problem.own('too_slow', 'It took too long', `${node.id} did not answer in time`);
+      return (await changedFile(request)) ?? Problem.own('no_node_answers', 'No node answers', error.message);
     } finally {
+      this.underWay -= 1;
       clearInterval(watch);
       options.signal?.removeEventListener('abort', running.giveUp);
     }
@@ -106,10 +140,34 @@ export class Client {
 /** Whether another node, or the same one a little later, may do what this one did not. */
 function isWorthAnother(problem: Problem): boolean {
   const { code, status } = problem;
-  if (code === 'no_node_answers' || code === 'outcome_unknown' || code === 'request_in_flight') return true;
+  if (['no_node_answers', 'too_slow', 'outcome_unknown', 'request_in_flight'].includes(code)) return true;
   // A body that was cut off on its way is one that this page sent whole.
   if (code === 'upload_broken') return true;
-  return status === 503 && code !== 'deadline_exceeded' && code !== 'foreign_cluster';
+  return status === 503 && code !== 'deadline_exceeded';
+}
+
+/**
+ * What to say in the end, of two problems. That something may have been done is never replaced by another node's word that it
+ * did nothing; and what a node said tells more than that another one said nothing.
+ */
+function weightier(before: Problem | null, now: Problem): Problem {
+  if (before === null || now.code === 'outcome_unknown') return now;
+  return before.code === 'outcome_unknown' || now.status === 0 ? before : now;
+}
+
+/** A browser sends no file that has changed since it was chosen, and does not say so. */
+async function changedFile({ body }: Request): Promise<Problem | null> {
+  if (!(body instanceof FormData)) return null;
+  for (const part of body.values()) {
+    if (typeof part === 'string') continue;
+    try {
+      await part.slice(0, 1).arrayBuffer();
+    } catch {
+      const detail = `${part.name} has changed, or is gone, since it was chosen; choose it again`;
+      return Problem.own('file_changed', 'The file has changed', detail);
+    }
+  }
+  return null;
 }
 
 function stopped(): Problem {

@@ -11,7 +11,7 @@ interface ProblemDocument {
 }
 
 /** Codes of the console's own, where no node gave a reason. */
-export type OwnCode = 'no_node_answers' | 'stopped' | 'strange_answer';
+export type OwnCode = 'file_changed' | 'no_node_answers' | 'outcome_unknown' | 'stopped' | 'strange_answer' | 'too_slow';
 
 export class Problem extends Error {
   readonly code: string;

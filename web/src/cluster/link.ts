@@ -21,7 +21,8 @@ export class Link {
   #source: EventSource | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #retryMs = RETRY_MS;
-  #isConnected = false;
+  /** Null before it was tried. */
+  #isConnected: boolean | null = null;
 
   constructor(
     readonly node: NodePlace,

@@ -14,6 +14,8 @@ import { bestView, isFresh, type View } from './view';
 const TICK_MS = 500;
 /** A page that nobody sees gives up its streams after this long: a browser opens six connections to a node, for all tabs together. */
 const UNSEEN_MS = 30_000;
+/** How long streams may take to open. */
+const SETTLING_MS = 5000;
 /** How often nodes are asked for what they did, and how long that may take. */
 const HISTORY_EVERY_MS = 10_000;
 const HISTORY_PATIENCE_MS = 3000;
@@ -46,6 +48,7 @@ export class Live {
   readonly #links: Link[];
   readonly #totals = new Map<string, { at: number; total: number }>();
   #isOpen = false;
+  #openedAt = 0;
   #seenAt = Date.now();
 
   constructor(place: ClusterPlace) {
@@ -68,7 +71,7 @@ export class Live {
 
   #tick(): void {
     this.now = Date.now();
-    if (!document.hidden || this.isNeeded) this.#seenAt = this.now;
+    if (!document.hidden || this.isNeeded || this.client.underWay > 0) this.#seenAt = this.now;
     const isSeen = this.now - this.#seenAt < UNSEEN_MS;
     if (isSeen && !this.#isOpen) this.#open();
     if (!isSeen && this.#isOpen) this.#close();
@@ -76,6 +79,7 @@ export class Live {
 
   #open(): void {
     this.#isOpen = true;
+    this.#openedAt = Date.now();
     for (const link of this.#links) link.open();
     void this.#readHistories();
   }
@@ -92,8 +96,9 @@ export class Live {
       const view = this.views.get(node);
       return view !== undefined && isFresh(view, now);
     };
-    const wasHeard = this.views.has(id) || performance.now() > 5000;
-    return wasHeard && !isHeard(id) && this.place.nodes.some((node) => isHeard(node.id));
+    // Streams that were opened just now have not had the time to tell.
+    if (now - this.#openedAt < SETTLING_MS) return false;
+    return !isHeard(id) && this.place.nodes.some((node) => isHeard(node.id));
   }
 
   allowsDrillsOn(id: string): boolean {
@@ -102,7 +107,7 @@ export class Live {
 
   /** What the page itself did or noticed, now or when it began. */
   note(text: string, weight: Weight, at = Date.now()): void {
-    this.#add({ key: `page ${at} ${text}`, at, text, weight, seenBy: [], marks: weight === 'drill' });
+    this.#add({ key: `page ${at} ${text}`, same: `page ${at} ${text}`, at, text, weight, seenBy: [], marks: weight === 'drill' });
   }
 
   /** Healthy nodes first, of those the one that served the page; a node that is not heard comes last but is not left out. */
@@ -128,7 +133,8 @@ export class Live {
       connected: (isConnected: boolean) => {
         const isFirst = !this.connected.has(node.id);
         this.connected.set(node.id, isConnected);
-        if (!isConnected) this.note(`This page lost its connection to ${node.id}`, 'bad');
+        if (!isConnected && isFirst) this.note(`This page does not reach ${node.id}`, 'bad');
+        else if (!isConnected) this.note(`This page lost its connection to ${node.id}`, 'bad');
         else if (!isFirst) this.note(`This page is connected to ${node.id} again`, 'good');
       },
     };

@@ -21,6 +21,7 @@ const timeline = (...events: ClusterEvent[]) =>
 test('an election that all nodes saw stands there once, at its earliest, with who saw it', () => {
   const entries = timeline(leads('n2', 120, 'n2', 5), leads('n3', 100, 'n2', 5), leads('n2', 120, 'n2', 5));
   expect(entries).toHaveLength(1);
+  expect(timeline(leads('n1', 100, null, 3), leads('n1', 60_000, null, 3))).toHaveLength(2);
   expect(entries[0]).toMatchObject({ at: 100, seenBy: ['n2', 'n3'], text: 'n2 leads (term 5)', marks: true });
 });
 

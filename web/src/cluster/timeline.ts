@@ -4,12 +4,16 @@ import type { ClusterEvent } from '../api/types';
 
 /** Entries kept. */
 const KEPT = 500;
+/** Within so many milliseconds, what is told in the same words is the same happening, seen by several nodes. */
+const SAME_MS = 5000;
 
 export type Weight = 'good' | 'bad' | 'drill' | 'plain';
 
 export interface Entry {
-  /** Tells it from others: the same happening seen by several nodes has the same key. */
+  /** Tells it from all others. */
   key: string;
+  /** What several nodes see at about the same time is the same happening if this is the same. */
+  same: string;
   /** Milliseconds since 1970, by the clock of the node that saw it first. */
   at: number;
   text: string;
@@ -22,12 +26,13 @@ export interface Entry {
   event?: ClusterEvent;
 }
 
-type Told = Pick<Entry, 'key' | 'text' | 'weight'> & { marks?: boolean };
+type Told = Pick<Entry, 'same' | 'text' | 'weight'> & { marks?: boolean };
 
 /** The entry of an event; null for what others say better. */
 export function entryOf(event: ClusterEvent): Entry | null {
   const told = tell(event);
-  return told && { marks: false, ...told, at: event.at_ms, seenBy: [event.node], event };
+  const key = `${event.node} ${event.at_ms} ${event.id}`;
+  return told && { marks: false, key, ...told, at: event.at_ms, seenBy: [event.node], event };
 }
 
 function tell(event: ClusterEvent): Told | null {
@@ -36,9 +41,9 @@ function tell(event: ClusterEvent): Told | null {
   switch (event.kind) {
     case 'leader':
       return event.leader_id == null
-        ? { key: `none ${event.term}`, text: `No leader (term ${event.term})`, weight: 'bad', marks: true }
+        ? { same: `none ${event.term}`, text: `No leader (term ${event.term})`, weight: 'bad' }
         : {
-            key: `leads ${event.leader_id} ${event.term}`,
+            same: `leads ${event.leader_id} ${event.term}`,
             text: `${event.leader_id} leads (term ${event.term})`,
             weight: 'good',
             marks: true,
@@ -46,31 +51,31 @@ function tell(event: ClusterEvent): Told | null {
     case 'role':
       // Who leads and who follows is told by the change of leader.
       return event.role === 'Candidate'
-        ? { key: own, text: `${node} stands for election (term ${event.term})`, weight: 'plain' }
+        ? { same: own, text: `${node} stands for election (term ${event.term})`, weight: 'plain' }
         : null;
     case 'peer':
       return event.healthy
-        ? { key: own, text: `${event.peer} answers ${node}`, weight: 'good' }
+        ? { same: own, text: `${event.peer} answers ${node}`, weight: 'good' }
         : {
-            key: own,
+            same: own,
             text: `${event.peer} does not answer ${node}: ${probes(event.failed_probes)}`,
             weight: 'bad',
           };
     case 'suspicion':
-      return { key: own, text: `${node} suspects the leader ${event.peer}: ${evidence(event.evidence)}`, weight: 'bad' };
+      return { same: own, text: `${node} suspects the leader ${event.peer}: ${evidence(event.evidence)}`, weight: 'bad' };
     case 'members': {
       const learners = event.learners.length > 0 ? `; without a vote: ${event.learners.join(', ')}` : '';
       const text = `Voters: ${event.voters.join(', ') || 'none'}${learners}`;
-      return { key: `${text} ${Math.round(event.at_ms / 5000)}`, text, weight: 'plain' };
+      return { same: text, text, weight: 'plain' };
     }
     case 'config': {
       const text = event.same ? 'has the same configuration as' : 'has another configuration than';
-      return { key: own, text: `${event.peer} ${text} ${node}`, weight: event.same ? 'good' : 'bad' };
+      return { same: own, text: `${event.peer} ${text} ${node}`, weight: event.same ? 'good' : 'bad' };
     }
     case 'drill':
-      return { key: own, text: `Drill on ${node}: ${event.action}`, weight: 'drill', marks: true };
+      return { same: own, text: `Drill on ${node}: ${event.action}`, weight: 'drill', marks: true };
     case 'notice':
-      return { key: own, text: `${node}: ${event.message}`, weight: 'plain' };
+      return { same: own, text: `${node}: ${event.message}`, weight: 'plain' };
   }
 }
 
@@ -90,7 +95,7 @@ function evidence(kind: string): string {
 
 /** The timeline with one more entry, the newest first; what several nodes saw stands there once, with who saw it. */
 export function withEntry(entries: readonly Entry[], entry: Entry): Entry[] {
-  const known = entries.find((other) => other.key === entry.key);
+  const known = entries.find((other) => other.same === entry.same && Math.abs(other.at - entry.at) < SAME_MS);
   if (known && entry.seenBy.every((node) => known.seenBy.includes(node))) return entries as Entry[];
   const merged: Entry = known
     ? { ...known, at: Math.min(known.at, entry.at), seenBy: [...known.seenBy, ...entry.seenBy].toSorted() }

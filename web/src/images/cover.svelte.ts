@@ -1,7 +1,7 @@
 /** The cover that was chosen, and what it can carry: told from its header at once, by a node where the header does not tell. */
 
 import type { Client } from '../api/client';
-import { asProblem, type Problem } from '../api/problem';
+import { asProblem, Problem } from '../api/problem';
 import { capacity, DEFAULT_COVER } from '../api/stego';
 import { capacityBytes, HEAD_BYTES, readShape } from './shape';
 
@@ -33,8 +33,13 @@ export class ChosenCover {
     this.isAsking = false;
     this.carrying = file ? null : DEFAULT_CARRYING;
     if (!file) return;
-    const shape = readShape(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()));
+    const head = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null);
     if (this.file !== file) return;
+    if (!head) {
+      this.problem = Problem.own('file_changed', 'The file cannot be read', `${file.name} cannot be read; choose it again`);
+      return;
+    }
+    const shape = readShape(new Uint8Array(head));
     if (shape && !shape.mayHaveAlpha) {
       const { format, width, height, colours } = shape;
       this.carrying = { format, width, height, capacity: (bits) => capacityBytes(width * height, colours, bits) };

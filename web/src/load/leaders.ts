@@ -25,11 +25,12 @@ interface Standing {
 }
 
 /**
- * The changes among the entries, in whatever order those are; the oldest change first. `leader` led before all of them. Times
+ * The changes among the entries, in whatever order those are; the oldest change first. `leader` led before all of them, in
+ * the term `before`. Times
  * are by the clocks of the nodes.
  */
-export function leaderChanges(entries: readonly Entry[], leader: string | null): LeaderChange[] {
-  const standing: Standing = { leader, term: 0, goneAt: null, doubtedAt: null };
+export function leaderChanges(entries: readonly Entry[], leader: string | null, before = 0): LeaderChange[] {
+  const standing: Standing = { leader, term: before, goneAt: null, doubtedAt: null };
   const changes: LeaderChange[] = [];
   // Within a millisecond, that nobody leads comes before who does.
   const rank = ({ event }: Entry) => Number(event?.kind === 'leader' && event.leader_id != null);

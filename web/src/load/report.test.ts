@@ -37,6 +37,7 @@ const course = (changed: Partial<Course> = {}): Course => ({
   cutOff: 0,
   wasHidden: false,
   leader: 'n1',
+  term: 0,
   entries: [],
   ...changed,
 });

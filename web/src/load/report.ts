@@ -20,6 +20,8 @@ export interface Course {
   wasHidden: boolean;
   /** Who led when it began. */
   leader: string | null;
+  /** The term at the beginning. */
+  term: number;
   /** What happened meanwhile. */
   entries: readonly Entry[];
 }
@@ -61,7 +63,7 @@ export interface Report {
 }
 
 export function reportOf(stats: Stats, course: Course): Report {
-  const { options, startedAt, leader: first, entries } = course;
+  const { options, startedAt, leader: first, term, entries } = course;
   const isOpen = options.model === 'open';
   const durationS = rounded(stats.lastAnswerMs / 1000);
   return {
@@ -91,7 +93,7 @@ export function reportOf(stats: Stats, course: Course): Report {
     extracted_again: stats.extracted,
     tab_was_hidden: course.wasHidden,
     options,
-    leader_changes: leaderChanges(entries, first).map(({ at, leader, withoutLeaderMs }) => ({
+    leader_changes: leaderChanges(entries, first, term).map(({ at, leader, withoutLeaderMs }) => ({
       at: iso(at),
       leader,
       without_leader_ms: withoutLeaderMs,

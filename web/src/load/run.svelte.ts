@@ -57,6 +57,9 @@ export class LoadRun {
   /** Entries of before the run, and who led then. */
   #known = new Set<string>();
   #leader: string | null = null;
+  #term = 0;
+  /** What happened during the run that has ended. */
+  #entries: Entry[] = [];
   /** No more requests are to begin; those under way are waited for. */
   #ending = new AbortController();
   /** Those under way are cut off. */
@@ -91,6 +94,7 @@ export class LoadRun {
 
   /** What happened during the run, of what the nodes and this page told. */
   during(timeline: readonly Entry[]): Entry[] {
+    if (this.report) return this.#entries;
     return timeline.filter(({ at, key }) => at >= this.startedAt - CLOCKS_DIFFER_MS && !this.#known.has(key));
   }
 
@@ -117,6 +121,7 @@ export class LoadRun {
   async #drive(requester: Requester, options: Options): Promise<void> {
     this.#known = new Set(this.#live.timeline.map((entry) => entry.key));
     this.#leader = this.#live.status?.leader_id ?? null;
+    this.#term = this.#live.status?.term ?? 0;
     this.startedAt = Date.now();
     this.#startMs = performance.now();
     this.phase = 'running';
@@ -177,6 +182,7 @@ export class LoadRun {
   #finish(options: Options, schedule: Schedule): void {
     const isInterrupted = this.#sent < plannedOf(options) || this.#cutOff > 0;
     this.#show();
+    this.#entries = this.during(this.#live.timeline);
     this.report = reportOf(this.#stats, {
       options,
       startedAt: this.startedAt,
@@ -185,7 +191,8 @@ export class LoadRun {
       cutOff: this.#cutOff,
       wasHidden: this.#wasHidden,
       leader: this.#leader,
-      entries: this.during(this.#live.timeline),
+      term: this.#term,
+      entries: this.#entries,
     });
     this.phase = 'finished';
   }

@@ -1,0 +1,141 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+import { Client, type Knowledge } from './client';
+import { Problem } from './problem';
+
+const NODES = ['n1', 'n2', 'n3'].map((id) => ({ id, origin: `http://${id}` }));
+
+/** What a node does with a request: an answer, silence, or a connection that breaks before or after the request was sent. */
+type Deed = { status: number; body?: unknown } | 'hangs' | 'refuses' | 'breaks';
+
+let deeds: (node: string) => Deed = () => ({ status: 200 });
+let asked: string[] = [];
+
+/** As much of a browser's XMLHttpRequest as the client uses. */
+class FakeCall {
+  upload: { onprogress?: (event: object) => void; onload?: () => void } = {};
+  onload?: () => void;
+  onerror?: () => void;
+  onabort?: () => void;
+  status = 0;
+  response: Blob | null = null;
+  #url = '';
+
+  open(_method: string, url: string): void {
+    this.#url = url;
+  }
+  setRequestHeader(): void {}
+  getResponseHeader(): null {
+    return null;
+  }
+  send(): void {
+    const node = new URL(this.#url).hostname;
+    asked.push(node);
+    const deed = deeds(node);
+    queueMicrotask(() => {
+      if (deed === 'hangs') return;
+      if (deed !== 'refuses') this.upload.onload?.();
+      if (typeof deed === 'string') return this.onerror?.();
+      this.status = deed.status;
+      this.response = new Blob([JSON.stringify(deed.body ?? {})]);
+      this.onload?.();
+    });
+  }
+  abort(): void {
+    queueMicrotask(() => this.onabort?.());
+  }
+}
+
+const refusal = (status: number, code: string): Deed => ({
+  status,
+  body: { title: code, status, detail: code, code },
+});
+const write = { method: 'PUT', path: '/x', body: '{}' } as const;
+
+function client(knowledge: Partial<Knowledge> = {}): Client {
+  return new Client({ order: () => NODES, isLost: () => false, ...knowledge });
+}
+
+async function failure(call: Promise<unknown>): Promise<string> {
+  const rejected = call.then(
+    () => 'none',
+    (error: unknown) => (error instanceof Problem ? error.code : String(error)),
+  );
+  await vi.advanceTimersByTimeAsync(200_000);
+  return rejected;
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal('XMLHttpRequest', FakeCall);
+  asked = [];
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+test('a node that refuses for itself alone is passed over, one that refuses for all is not', async () => {
+  deeds = (node) => (node === 'n1' ? 'refuses' : node === 'n2' ? refusal(503, 'draining') : { status: 200 });
+  const answer = client().call({ method: 'GET', path: '/x' });
+  await vi.advanceTimersByTimeAsync(10);
+  expect((await answer).node).toBe('n3');
+  expect(asked).toEqual(['n1', 'n2', 'n3']);
+
+  asked = [];
+  deeds = () => refusal(413, 'capacity_exceeded');
+  expect(await failure(client().call(write))).toBe('capacity_exceeded');
+  expect(asked).toEqual(['n1']);
+});
+
+test('a node that hangs is left once it is known to be lost', async () => {
+  let isLost = false;
+  deeds = (node) => (node === 'n1' ? 'hangs' : { status: 200 });
+  const answer = client({ isLost: (id) => isLost && id === 'n1' }).call(write);
+  await vi.advanceTimersByTimeAsync(3000);
+  expect(asked).toEqual(['n1']);
+  isLost = true;
+  await vi.advanceTimersByTimeAsync(500);
+  expect((await answer).node).toBe('n2');
+});
+
+test('a change that may have been made is never told as one that was not', async () => {
+  let isFirst = true;
+  deeds = () => {
+    const deed: Deed = isFirst ? 'breaks' : refusal(503, 'no_quorum');
+    isFirst = false;
+    return deed;
+  };
+  expect(await failure(client().call(write, { needsQuorum: true }))).toBe('outcome_unknown');
+  // Where nothing was sent, nothing was done.
+  deeds = (node) => (node === 'n1' ? 'refuses' : refusal(503, 'no_quorum'));
+  expect(await failure(client().call(write, { needsQuorum: true }))).toBe('no_quorum');
+});
+
+test('what a node said counts more than that others said nothing', async () => {
+  deeds = (node) => (node === 'n2' ? refusal(503, 'overloaded') : 'refuses');
+  expect(await failure(client().call(write))).toBe('overloaded');
+  deeds = () => 'refuses';
+  expect(await failure(client().call(write))).toBe('no_node_answers');
+});
+
+test('it ends when it is stopped, and when its time is over', async () => {
+  deeds = () => 'hangs';
+  const stopping = new AbortController();
+  const stopped = failure(client().call(write, { signal: stopping.signal }));
+  stopping.abort();
+  expect(await stopped).toBe('stopped');
+  expect(await failure(client().call(write, { patienceMs: 1000 }))).toBe('too_slow');
+});
+
+test('a file that changed since it was chosen is not the fault of the nodes', async () => {
+  deeds = () => 'refuses';
+  const body = new FormData();
+  const file = new File(['x'], 'report.pdf');
+  body.set('file', file);
+  const part = body.get('file') as File;
+  vi.spyOn(Blob.prototype, 'arrayBuffer').mockRejectedValue(new DOMException('gone', 'NotReadableError'));
+  expect(part.name).toBe('report.pdf');
+  expect(await failure(client().call({ method: 'POST', path: '/x', body }))).toBe('file_changed');
+  vi.restoreAllMocks();
+});
