@@ -110,7 +110,7 @@ test('a photograph of 20 megapixels', async () => {
   await page.getByLabel('Difference', { exact: true }).check();
   await page.getByRole('img', { name: /samples differ/ }).waitFor();
   // 200,000 bytes lie in the first hundred rows of 3648, which are drawn alone.
-  await page.getByText(/^Only the rows that changed: 1 to \d\d of 3,648$|^Only the rows that changed: 1 to 1\d\d of 3,648$/).waitFor();
+  await page.getByText(/Only the rows that changed: 1 to \d\d\d? of 3,648/).waitFor();
   await visit.end();
 });
 

@@ -16,6 +16,8 @@ const TICK_MS = 500;
 const UNSEEN_MS = 30_000;
 /** How long streams may take to open. */
 const SETTLING_MS = 5000;
+/** A node is lost after this long a silence already, if the others say that it does not answer them either. */
+const MISSED_MS = 1200;
 /** How often nodes are asked for what they did, and how long that may take. */
 const HISTORY_EVERY_MS = 10_000;
 const HISTORY_PATIENCE_MS = 3000;
@@ -98,6 +100,10 @@ export class Live {
     };
     // Streams that were opened just now have not had the time to tell.
     if (now - this.#openedAt < SETTLING_MS) return false;
+    // Other nodes notice sooner: they probe it twenty times a second.
+    const silentMs = now - (this.views.get(id)?.heardAt ?? 0);
+    const isMissed = this.status?.nodes.find((node) => node.id === id)?.healthy === false;
+    if (isMissed && silentMs > MISSED_MS) return this.best?.status.node_id !== id;
     return !isHeard(id) && this.place.nodes.some((node) => isHeard(node.id));
   }
 

@@ -11,6 +11,7 @@ pub(crate) use load::{ConfigError, Sources, load};
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use control_plane::Timing;
@@ -24,6 +25,8 @@ const MAX_PLACES: usize = 1_000_000;
 const MAX_PIXEL_THREADS: usize = 1024;
 /// Log entries between two snapshots, at least.
 const MIN_SNAPSHOT_EVERY: u64 = 10;
+/// Between two statuses of the live stream, in milliseconds. The console takes a node that says nothing for 3 s for lost.
+const STATUS_POLL_MS: RangeInclusive<u64> = 50..=2000;
 /// What embedding in the default cover needs, with room for a long secret.
 const MIN_PIXEL_MEMORY_BYTES: u64 = 64 << 20;
 
@@ -308,6 +311,9 @@ impl Config {
         }
         if BitsPerSample::new(self.stego.lsb_per_channel).is_none() {
             return invalid("stego.lsb_per_channel", "1 to 4 bits can be used".to_owned());
+        }
+        if !STATUS_POLL_MS.contains(&self.gui.status_poll_ms) {
+            return invalid("gui.status_poll_ms", "50 to 2000".to_owned());
         }
         if let Err(error) = self.log.filter.parse::<tracing_subscriber::EnvFilter>() {
             return invalid("log.filter", error.to_string());

@@ -75,6 +75,7 @@ fn errors_name_the_key() {
     check("election: { probe_failures: 1 }", &["election.probe_failures", "2 to 100"]);
     check("election: { bootstrap: always }", &["election.bootstrap"]);
     check("storage: { snapshot_every: 1 }", &["storage.snapshot_every", "at least 10"]);
+    check("gui: { status_poll_ms: 5000 }", &["gui.status_poll_ms", "50 to 2000"]);
     check("- just\n- a list", &["mapping"]);
     check("a: [1", &["YAML"]);
     let twice = "nodes: [{ id: a, ip: 10.0.0.1, http_port: 1, raft_port: 2 }, \

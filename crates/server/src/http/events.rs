@@ -95,7 +95,7 @@ struct Statuses {
 impl Statuses {
     /// One has just been sent.
     fn new(app: &App) -> Self {
-        let every = Duration::from_millis(app.config.gui.status_poll_ms).max(STATUS_AT_MOST_EVERY);
+        let every = Duration::from_millis(app.config.gui.status_poll_ms);
         let now = Instant::now();
         Self { last: now, due: now + every }
     }
