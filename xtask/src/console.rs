@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// What the lock file names, unless it is there already: without a network it could not be had again.
 fn install() -> anyhow::Result<()> {
-    let modified = |name: &str| Some(root().join("web").join(name).metadata().ok()?.modified().ok()?);
+    let modified = |name: &str| root().join("web").join(name).metadata().ok()?.modified().ok();
     match (modified("package-lock.json"), modified("node_modules/.package-lock.json")) {
         (Some(wanted), Some(installed)) if installed >= wanted => Ok(()),
         _ => npm(&["ci", "--no-audit", "--no-fund", "--prefer-offline"]),

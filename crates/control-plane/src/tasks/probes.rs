@@ -74,7 +74,7 @@ enum Link {
 /// What happens on it.
 enum Event {
     Dialled(Box<Result<Channel, CallError>>),
-    Answered(ProbeAnswer),
+    Answered(Box<ProbeAnswer>),
     Ended(String),
 }
 
@@ -85,7 +85,7 @@ impl Link {
             Self::Down => std::future::pending().await,
             Self::Dialling(dialling) => Event::Dialled(Box::new(dialling.await)),
             Self::Up(halves) => match halves.1.recv::<ProbeAnswer>().await {
-                Ok(answer) => Event::Answered(answer),
+                Ok(answer) => Event::Answered(Box::new(answer)),
                 Err(error) => Event::Ended(crate::text_with_sources(&error)),
             },
         }
@@ -139,7 +139,7 @@ impl Prober {
                 Ok(channel) => self.connected(channel),
                 Err(error) => self.not_connected(&error),
             },
-            Event::Answered(answer) => self.heard(answer),
+            Event::Answered(answer) => self.heard(*answer),
             Event::Ended(reason) => {
                 debug!(peer = self.peer, reason, "the connection for probes ended");
                 self.dial(Duration::ZERO);
