@@ -181,6 +181,28 @@ test('settings are changed, with who did it, and a change that came in between i
   await visit.end();
 });
 
+test('with two of three nodes gone, hiding goes on, and settings say why they do not', async () => {
+  await cluster.settled();
+  const visit = await Visit.start(browser, cluster, 'n1', 'settings');
+  const { page } = visit;
+  await page.getByRole('button', { name: 'Save Compress secrets' }).waitFor();
+  await page.getByText(/Not set: the configuration/).first().waitFor();
+  await Promise.all([cluster.kill('n2'), cluster.kill('n3')]);
+  await standing(page).getByText('no quorum').waitFor();
+  await page.getByLabel('Compress secrets').selectOption('no');
+  await page.getByRole('button', { name: 'Save Compress secrets' }).click();
+  await page.getByRole('alert').getByText('no_quorum', { exact: true }).first().waitFor();
+
+  await page.getByRole('link', { name: 'Hide' }).click();
+  await page.getByLabel('File to hide').setInputFiles(secretOf(100));
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await page.getByText(/^made by n1/).waitFor();
+  cluster.startNode('n2');
+  cluster.startNode('n3');
+  await cluster.settled();
+  await visit.end();
+});
+
 test('all three nodes go down and come back, and the page with them', async () => {
   await cluster.settled();
   const visit = await Visit.start(browser, cluster, 'n3', 'cluster');

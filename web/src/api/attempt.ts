@@ -52,8 +52,11 @@ export function attempt(
     call.open(request.method, node.origin + request.path);
     call.responseType = 'arraybuffer';
     for (const [name, value] of Object.entries(request.headers ?? {})) call.setRequestHeader(name, value);
-    call.upload.onprogress = (event) => onProgress?.({ sent: event.loaded, total: event.total });
-    call.upload.onload = () => (mayBeDone = true);
+    // To listen to an upload makes a browser ask first whether it may (CORS): only where there is one.
+    if (request.body !== undefined) {
+      call.upload.onprogress = (event) => onProgress?.({ sent: event.loaded, total: event.total });
+      call.upload.onload = () => (mayBeDone = true);
+    }
     call.onload = () => resolve(answerOf(node.id, call));
     call.onerror = () => reject(new Unanswered(`${node.id} cannot be reached`, mayBeDone));
     call.onabort = () => reject(new Unanswered(`${node.id} was given up`, mayBeDone));

@@ -34,7 +34,10 @@ class FakeCall {
     const deed = deeds(node);
     queueMicrotask(() => {
       if (deed === 'hangs') return;
-      if (deed !== 'refuses') this.upload.onload?.();
+      if (deed !== 'refuses') {
+        this.upload.onprogress?.({ loaded: 2, total: 2 });
+        this.upload.onload?.();
+      }
       if (typeof deed === 'string') return this.onerror?.();
       this.status = deed.status;
       this.response = new Blob([JSON.stringify(deed.body ?? {})]);
@@ -107,9 +110,24 @@ test('a change that may have been made is never told as one that was not', async
     return deed;
   };
   expect(await failure(client().call(write, { needsQuorum: true }))).toBe('outcome_unknown');
+  // Who may do what says nothing of what was done elsewhere; what the nodes agreed on does.
+  isFirst = true;
+  deeds = () => (isFirst ? ((isFirst = false), 'breaks') : refusal(401, 'token_required'));
+  expect(await failure(client().call(write, { needsQuorum: true }))).toBe('outcome_unknown');
+  isFirst = true;
+  deeds = () => (isFirst ? ((isFirst = false), 'breaks') : refusal(412, 'version_mismatch'));
+  expect(await failure(client().call(write, { needsQuorum: true }))).toBe('version_mismatch');
   // Where nothing was sent, nothing was done.
   deeds = (node) => (node === 'n1' ? 'refuses' : refusal(503, 'no_quorum'));
   expect(await failure(client().call(write, { needsQuorum: true }))).toBe('no_quorum');
+});
+
+test('a call that all refuse ends, however often it was sent', async () => {
+  deeds = () => refusal(503, 'no_quorum');
+  const started = performance.now();
+  const ended = client().call(write, { needsQuorum: true }).catch(() => performance.now() - started);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(await ended).toBeLessThan(20_000);
 });
 
 test('what a node said counts more than that others said nothing', async () => {

@@ -37,11 +37,11 @@ export interface CallOptions {
   first?: string;
 }
 
-/** Until when a call is tried. Moves on while bytes of its body go out. */
+/** Until when a call is tried. The time in which bytes of its body go out does not count. */
 class Patience {
   #until: number;
 
-  constructor(private readonly ms: number) {
+  constructor(ms: number) {
     this.#until = performance.now() + ms;
   }
 
@@ -57,8 +57,8 @@ class Patience {
     return this.leftMs <= 0;
   }
 
-  renew(): void {
-    this.#until = performance.now() + this.ms;
+  extend(ms: number): void {
+    this.#until += ms;
   }
 }
 
@@ -76,7 +76,7 @@ export class Client {
       for (const node of this.#order(options)) {
         const outcome = await this.#ask(node, request, options, patience);
         if (!(outcome instanceof Problem)) return outcome;
-        if (!isWorthAnother(outcome)) throw outcome;
+        if (!isWorthAnother(outcome)) throw isOfTheNodeAlone(outcome) ? weightier(last, outcome) : outcome;
         last = weightier(last, outcome);
         if (patience.isOver()) throw last;
         options.onRetry?.(outcome.message);
@@ -107,8 +107,11 @@ export class Client {
   async #ask(node: NodePlace, request: Request, options: CallOptions, patience: Patience): Promise<Answer | Problem> {
     if (options.signal?.aborted) throw stopped();
     options.onAttempt?.(node.id);
+    let sentAt = performance.now();
     const running = attempt(node, request, (progress) => {
-      patience.renew();
+      const now = performance.now();
+      patience.extend(now - sentAt);
+      sentAt = now;
       options.onProgress?.(progress);
     });
     const watch = setInterval(() => {
@@ -144,6 +147,11 @@ function isWorthAnother(problem: Problem): boolean {
   // A body that was cut off on its way is one that this page sent whole.
   if (code === 'upload_broken') return true;
   return status === 503 && code !== 'deadline_exceeded';
+}
+
+/** Whether a refusal says nothing of what became of the call at other nodes: who may do what, each one decides for itself. */
+function isOfTheNodeAlone({ status }: Problem): boolean {
+  return status === 401 || status === 403;
 }
 
 /**

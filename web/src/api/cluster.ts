@@ -43,6 +43,8 @@ export function deleteSetting(
     method: 'DELETE',
     path: pathOf(setting.key),
     headers: changing(operator, setting.version),
+    // Of a body a browser tells whether it was sent; the call takes none.
+    body: '{}',
   };
   return client.json(request, AGREED);
 }

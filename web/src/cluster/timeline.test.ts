@@ -22,6 +22,9 @@ test('an election that all nodes saw stands there once, at its earliest, with wh
   const entries = timeline(leads('n2', 120, 'n2', 5), leads('n3', 100, 'n2', 5), leads('n2', 120, 'n2', 5));
   expect(entries).toHaveLength(1);
   expect(timeline(leads('n1', 100, null, 3), leads('n1', 60_000, null, 3))).toHaveLength(2);
+  // Who hears of it late hears of the same election.
+  expect(timeline(leads('n1', 100, 'n1', 3), leads('n3', 60_000, 'n1', 3))).toHaveLength(1);
+  expect(timeline(leads('n1', 9000, null, 3), leads('n2', 5000, null, 3), leads('n3', 1000, null, 3), leads('n1', 9000, null, 3))).toHaveLength(1);
   expect(entries[0]).toMatchObject({ at: 100, seenBy: ['n2', 'n3'], text: 'n2 leads (term 5)', marks: true });
 });
 

@@ -93,9 +93,16 @@ function evidence(kind: string): string {
   return words[kind] ?? kind;
 }
 
+/** In a term one node leads, whoever hears of it when. */
+function withinMs({ event }: Entry): number {
+  return event?.kind === 'leader' && event.leader_id != null ? Infinity : SAME_MS;
+}
+
 /** The timeline with one more entry, the newest first; what several nodes saw stands there once, with who saw it. */
 export function withEntry(entries: readonly Entry[], entry: Entry): Entry[] {
-  const known = entries.find((other) => other.same === entry.same && Math.abs(other.at - entry.at) < SAME_MS);
+  // Streams tell from the beginning again when they are opened again.
+  if (entries.some((other) => other.key === entry.key)) return entries as Entry[];
+  const known = entries.find((other) => other.same === entry.same && Math.abs(other.at - entry.at) < withinMs(entry));
   if (known && entry.seenBy.every((node) => known.seenBy.includes(node))) return entries as Entry[];
   const merged: Entry = known
     ? { ...known, at: Math.min(known.at, entry.at), seenBy: [...known.seenBy, ...entry.seenBy].toSorted() }
