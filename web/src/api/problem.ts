@@ -1,13 +1,12 @@
 /** Why a call failed: a problem document (RFC 9457), or that no node answered at all. */
 
-/** Members of a problem document; the others carry figures. */
+/** Members of a problem document; the others carry figures, which `detail` names too. */
 interface ProblemDocument {
   title: string;
   status: number;
   detail: string;
   code: string;
   request_id?: string;
-  [figure: string]: unknown;
 }
 
 /** Codes of the console's own, where no node gave a reason. */
@@ -19,17 +18,15 @@ export class Problem extends Error {
   /** 0 where no node answered. */
   readonly status: number;
   readonly requestId: string | null;
-  readonly figures: Readonly<Record<string, unknown>>;
 
   constructor(document: ProblemDocument) {
-    const { code, title, status, detail, request_id, ...figures } = document;
+    const { code, title, status, detail, request_id } = document;
     super(detail);
     this.name = 'Problem';
     this.code = code;
     this.title = title;
     this.status = status;
     this.requestId = request_id ?? null;
-    this.figures = figures;
   }
 
   static own(code: OwnCode, title: string, detail: string): Problem {
@@ -45,12 +42,6 @@ export class Problem extends Error {
       // Not a node of ours; told below.
     }
     return Problem.own('strange_answer', 'The answer cannot be understood', `the status ${status} without a problem document`);
-  }
-
-  /** A figure of the document, where it is a number. */
-  figure(name: string): number | null {
-    const value = this.figures[name];
-    return typeof value === 'number' ? value : null;
   }
 }
 

@@ -45,7 +45,6 @@ export interface Compared {
   ssim: number | null;
   differingSamples: number;
   samples: number;
-  largestDifference: number;
 }
 
 /** The default cover's place in the dataset, and its size. */
@@ -107,7 +106,6 @@ export async function compare(client: Client, a: Blob, b: Blob, options: CallOpt
     ssim: figure(answer, 'ssim'),
     differingSamples: figure(answer, 'differing-samples') ?? 0,
     samples: figure(answer, 'samples') ?? 0,
-    largestDifference: figure(answer, 'largest-difference') ?? 0,
   };
 }
 
