@@ -5,6 +5,7 @@
 
 import { attempt, Unanswered, type Answer, type Progress, type Request } from './attempt';
 import { Problem } from './problem';
+import { randomHex } from './random';
 import type { NodePlace } from '../cluster/place';
 
 /** For how long a call is tried, in milliseconds. With files it has longer, and not counted while bytes still go out. */
@@ -194,8 +195,5 @@ function pause(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** A key under which a call can be repeated. `crypto.randomUUID` is there in secure contexts only. */
-export function idempotencyKey(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
+/** A key under which a call can be repeated. */
+export const idempotencyKey = randomHex;

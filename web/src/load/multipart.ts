@@ -3,6 +3,8 @@
  * a run of thousands of images would end with an upload that fails in the browser itself.
  */
 
+import { randomHex } from '../api/random';
+
 export interface FilePart {
   field: string;
   /** Without quotes or line ends. */
@@ -12,8 +14,7 @@ export interface FilePart {
 
 export function multipart(parts: readonly FilePart[]): { contentType: string; body: Uint8Array<ArrayBuffer> } {
   // Nothing that is sent here can hold it but by a chance of 2^-128.
-  const random = crypto.getRandomValues(new Uint8Array(16));
-  const boundary = `part-${Array.from(random, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  const boundary = `part-${randomHex()}`;
   const text = new TextEncoder();
   const head = ({ field, name }: FilePart) =>
     `--${boundary}\r\ncontent-disposition: form-data; name="${field}"; filename="${name}"\r\n` +
