@@ -54,7 +54,8 @@ pub use answer::{
 pub use builder::{BuildError, ClientBuilder};
 pub use calls::Client;
 pub use cluster::{
-    ClusterStatus, LeaderTransfer, Member, Members, NodeStatus, Notice, Setting, Settings, UpdatedBy,
+    ClusterStatus, Health, LeaderTransfer, Member, Members, NodeStatus, Notice, Role, Setting, Settings,
+    UpdatedBy,
 };
 pub use cluster_calls::PutOptions;
 pub use drills::{DrillAnswer, FailAction};

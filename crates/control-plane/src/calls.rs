@@ -114,12 +114,15 @@ fn ready(core: &Core, proposed: bool) -> Result<Moment, ControlError> {
         return refuse(ControlError::Stopped);
     }
     let moment = core.moment();
-    if let Some(message) = crate::notices::foreign(&moment) {
-        return refuse(ControlError::ForeignCluster { message });
+    let view = || core.view(&moment, &core.peers.all());
+    if moment.identity.gave_way_to.is_some() {
+        let told = crate::notices::foreign(&view());
+        return refuse(ControlError::ForeignCluster {
+            message: told.map(|told| told.message).unwrap_or_default(),
+        });
     }
     if moment.identity.cluster_id.is_none() {
-        let waiting_for = crate::notices::waits_to_join(core, &moment, &core.peers.all());
-        return refuse(ControlError::NotJoined { waiting_for });
+        return refuse(ControlError::NotJoined { waiting_for: crate::notices::not_joined(&view()).message });
     }
     if moment.node.is_none() && core.failure.lock().expect("no panic while it is held").is_some() {
         return refuse(storage_error(core));
@@ -148,11 +151,8 @@ async fn may_retry(core: &Core, started: Instant, deadline: Instant) -> bool {
 
 fn no_quorum(core: &Core, last_reason: String) -> ControlError {
     let moment = core.moment();
-    let reason = if core.has_quorum(&moment) {
-        last_reason
-    } else {
-        crate::notices::no_quorum(core, &moment, &core.peers.all())
-    };
+    let view = core.view(&moment, &core.peers.all());
+    let reason = if view.quorum() { last_reason } else { crate::notices::no_quorum(&view).message };
     ControlError::NoQuorum { reason }
 }
 

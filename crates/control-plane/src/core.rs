@@ -5,24 +5,28 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use api::status::{ClusterStatus, Role};
 use arc_swap::ArcSwapOption;
 use openraft::{Instant as _, RaftMetrics, ServerState};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::assess::{NodeView, View};
 use crate::campaign::Campaigns;
-use crate::detector::{Detector, Rules};
-use crate::events::Events;
+use crate::detector::{Detector, Rules, STUCK_AFTER};
+use crate::events::{Events, unix_ms};
 use crate::handle::{MAX_UNDER_WAY, Options};
 use crate::identity::{DataDir, Identity};
-use crate::membership::{View, waiting_for};
+use crate::membership;
 use crate::message::Report;
 use crate::network::{Links, Pause};
+use crate::notices::Board;
 use crate::peers::{Peer, Peers};
+use crate::progress::Progress;
 use crate::raft::Node;
 use crate::secret::ClusterSecret;
-use crate::standing::{ELECTION_GRACE, Facts, Standing};
-use crate::status::{ClusterStatus, MemberInfo, Members, NodeStatus, Role};
+use crate::standing::{Facts, Standing};
+use crate::status::{MemberInfo, Members, NodeAddress};
 use crate::types::{RaftId, StoredMembership, TypeConfig};
 
 /// A log position counts as caught up when it is at most this many entries behind the leader's.
@@ -36,6 +40,10 @@ pub(crate) struct Core {
     pub links: Links,
     pub peers: Peers,
     pub events: Events,
+    /// Since when each condition has held.
+    notices: Board,
+    /// Progress of this node's own applied state.
+    progress: Mutex<Progress>,
     /// The running Raft; none while its storage is being opened again.
     pub node: ArcSwapOption<Node>,
     /// Why there is none.
@@ -89,6 +97,8 @@ impl Core {
             handing_over: tokio::sync::Mutex::default(),
             restart_wanted: AtomicBool::new(false),
             events: Events::new(options.me.clone()),
+            notices: Board::default(),
+            progress: Mutex::default(),
             node: ArcSwapOption::empty(),
             failure: Mutex::new(None),
             stopping: CancellationToken::new(),
@@ -130,7 +140,8 @@ impl Core {
         let metrics = node.as_ref().map(|node| node.metrics());
         let standing = match (&node, &metrics) {
             (Some(node), Some(metrics)) if identity.gave_way_to.is_none() => {
-                facts(identity.raft_id, metrics, node.append_age(now)).standing()
+                let denied = self.leader_denied(metrics, now);
+                facts(identity.raft_id, metrics, node.append_age(now), denied).standing()
             }
             _ => Standing { role: Role::Learner, leader: None },
         };
@@ -141,14 +152,39 @@ impl Core {
         Moment { now, identity, node, metrics, standing }
     }
 
-    /// Whether a leader is known, or was until a moment ago.
+    /// True if the probes deny that the leader of the stored vote leads.
+    fn leader_denied(&self, metrics: &RaftMetrics<TypeConfig>, now: Instant) -> bool {
+        let Some(leader) = metrics.current_leader else { return false };
+        let member = metrics.membership_config.membership().get_node(&leader);
+        let peer = member.and_then(|member| self.peers.get(&member.name));
+        peer.is_some_and(|peer| peer.denies_leading(leader, metrics.current_term, now))
+    }
+
+    /// True if a quorum of the voters is healthy, and a leader is known or was until a moment ago.
     pub(crate) fn has_quorum(&self, moment: &Moment) -> bool {
-        let known_at = match self.leader_known_at.load(Ordering::Relaxed) {
-            0 => None,
-            ms => Some(self.started + Duration::from_millis(ms - 1)),
-        };
-        let grace = known_at.is_some_and(|at| moment.now.saturating_duration_since(at) < ELECTION_GRACE);
-        moment.standing.leader.is_some() || grace && moment.identity.gave_way_to.is_none()
+        self.view(moment, &self.peers.all()).quorum()
+    }
+
+    /// Age of the latest moment at which a leader was known.
+    fn leader_age(&self, now: Instant) -> Option<Duration> {
+        let ms = self.leader_known_at.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(now.saturating_duration_since(self.started + Duration::from_millis(ms)))
+    }
+
+    /// Committed index of the leader, if one is known: nobody can be behind without one.
+    pub(crate) fn committed_index(&self, moment: &Moment) -> Option<u64> {
+        if moment.standing.leader == Some(moment.identity.raft_id) {
+            return moment.committed_index();
+        }
+        let peer = self.peers.get(&moment.leader_name()?)?;
+        peer.recent_report(moment.now)?.committed_index
+    }
+
+    /// Records the progress of this node's own applied state.
+    pub(crate) fn note_progress(&self, moment: &Moment) {
+        let committed = self.committed_index(moment);
+        let mut progress = self.progress.lock().expect("no panic while it is held");
+        progress.observe(moment.applied_index(), committed, moment.now);
     }
 
     /// What this node says of itself to a peer that probes it.
@@ -173,63 +209,80 @@ impl Core {
             config_hash: self.options.config_hash.clone(),
             version: self.options.version.to_owned(),
             stuck_ms: moment.stuck().as_millis() as u64,
+            committed_index: moment.committed_index(),
+            storage_failure: self.storage_failure(moment),
+            clock_ms: unix_ms(),
             figures: (self.options.figures)(),
         }
+    }
+
+    /// Failure of this node's storage: one that ended Raft, or a write that the disk does not finish.
+    fn storage_failure(&self, moment: &Moment) -> Option<String> {
+        let failed = self.failure.lock().expect("no panic while it is held").clone();
+        failed.or_else(|| {
+            let stuck = moment.node.as_ref()?.stuck(moment.now);
+            let hangs = || format!("a write to the disk has not ended for {:.1} s", stuck.as_secs_f32());
+            (stuck >= STUCK_AFTER).then(hangs)
+        })
     }
 
     /// The cluster as this node sees it now.
     pub(crate) fn status(&self) -> ClusterStatus {
         let moment = self.moment();
-        let peers = self.peers.all();
-        let quorum = self.has_quorum(&moment);
-        let (voters, learners) = moment.names();
-        ClusterStatus {
+        let view = self.view(&moment, &self.peers.all());
+        let conditions = crate::notices::conditions(self, &moment, &view);
+        ClusterStatus { notices: self.notices.stamp(conditions, unix_ms()), ..view.assess() }
+    }
+
+    /// What the status is computed from.
+    pub(crate) fn view(&self, moment: &Moment, peers: &BTreeMap<String, Peer>) -> View {
+        let (voters, learners) = moment.settled();
+        let name = |id: RaftId| moment.name_of(id).unwrap_or_else(|| id.to_string());
+        let mut learners: Vec<String> = learners.into_iter().map(name).collect();
+        learners.sort();
+        let membership = moment.membership();
+        View {
             cluster_name: self.options.cluster_name.clone(),
             cluster_id: moment.identity.cluster_id,
-            node_id: self.options.me.clone(),
+            gave_way_to: moment.identity.gave_way_to,
+            me: self.options.me.clone(),
             term: moment.term(),
-            leader_id: moment.leader_name(),
-            quorum,
-            voters,
+            leader: moment.leader_name(),
+            leader_age: self.leader_age(moment.now),
+            configs: membership.map_or_else(Vec::new, |m| m.membership().get_joint_config().clone()),
+            voters: voters.into_iter().map(|id| (id, name(id))).collect(),
             learners,
-            notices: crate::notices::notices(self, &moment, &peers, quorum),
-            nodes: self.nodes(&moment, &peers),
+            config_hash: self.options.config_hash.clone(),
+            nodes: self.options.nodes.iter().map(|address| self.node_view(address, moment, peers)).collect(),
         }
     }
 
-    fn nodes(&self, moment: &Moment, peers: &BTreeMap<String, Peer>) -> Vec<NodeStatus> {
-        let (voters, _) = moment.settled();
-        let all = self.options.nodes.iter();
-        all.map(|address| {
-            if address.name == self.options.me {
-                let report = self.report_at(moment, moment.identity.raft_id);
-                let healthy = !self.pause.is_paused();
-                return NodeStatus {
-                    healthy,
-                    last_heard_ms: Some(0),
-                    ..node_status(address.clone(), Some(&report), &self.options.config_hash)
-                };
-            }
-            let peer = peers.get(&address.name).cloned().unwrap_or_default();
-            let heard =
-                peer.answered_at.map(|at| moment.now.saturating_duration_since(at).as_millis() as u64);
-            NodeStatus {
-                healthy: peer.is_healthy(moment.now),
-                last_heard_ms: heard,
-                raft_id: peer.report.as_ref().map(|report| report.raft_id),
-                ..node_status(
-                    address.clone(),
-                    peer.recent_report(moment.now).map(AsRef::as_ref),
-                    &self.options.config_hash,
-                )
-            }
-        })
-        .map(|mut node| {
-            // Who votes is known from the log, also of a node that is away.
-            node.voter = node.raft_id.is_some_and(|id| voters.contains(&id));
-            node
-        })
-        .collect()
+    fn node_view(&self, address: &NodeAddress, moment: &Moment, peers: &BTreeMap<String, Peer>) -> NodeView {
+        if address.name == self.options.me {
+            let progress = self.progress.lock().expect("no panic while it is held");
+            return NodeView {
+                address: address.clone(),
+                report: Some(Arc::new(self.report_at(moment, moment.identity.raft_id))),
+                // In a drill the node plays dead, to itself as well.
+                answered_age: (!self.pause.is_paused()).then_some(Duration::ZERO),
+                port_refused: false,
+                handshake_failure: None,
+                lagging: progress.is_lagging(moment.now),
+                behind: progress.behind(),
+                clock: None,
+            };
+        }
+        let peer = peers.get(&address.name).cloned().unwrap_or_default();
+        NodeView {
+            address: address.clone(),
+            answered_age: peer.answered_at.map(|at| moment.now.saturating_duration_since(at)),
+            port_refused: peer.port_closed,
+            handshake_failure: peer.failure.clone().filter(|_| peer.refuses(moment.now)),
+            lagging: peer.progress.is_lagging(moment.now),
+            behind: peer.progress.behind(),
+            clock: peer.clock.filter(|_| peer.is_healthy(moment.now)),
+            report: peer.report,
+        }
     }
 
     /// Who belongs to the cluster, as far as this node has heard.
@@ -259,9 +312,13 @@ impl Core {
         let voters =
             membership.membership().voter_ids().map(|id| (id, moment.name_of(id))).collect::<Vec<_>>();
         let caught_up = self.caught_up(moment);
-        let view =
-            View { configured: &names, membership: &membership, present: &present, caught_up: &caught_up };
-        let mut waiting = waiting_for(&view);
+        let view = membership::View {
+            configured: &names,
+            membership: &membership,
+            present: &present,
+            caught_up: &caught_up,
+        };
+        let mut waiting = membership::waiting_for(&view);
         waiting.retain(|name| !voters.iter().any(|(_, voter)| voter.as_ref() == Some(name)));
         waiting
     }
@@ -341,6 +398,11 @@ impl Moment {
         configs.map(BTreeSet::len).max().unwrap_or(0).max(applied)
     }
 
+    /// Index up to which this node knows the log to be committed.
+    pub(crate) fn committed_index(&self) -> Option<u64> {
+        self.metrics.as_ref()?.local_committed.map(|id| id.index)
+    }
+
     /// Whether there is anything in the log.
     fn has_log(&self) -> bool {
         self.metrics.as_ref().is_some_and(|metrics| metrics.last_log_index.is_some())
@@ -390,7 +452,12 @@ impl Moment {
     }
 }
 
-fn facts(me: RaftId, metrics: &RaftMetrics<TypeConfig>, append_age: Option<Duration>) -> Facts {
+fn facts(
+    me: RaftId,
+    metrics: &RaftMetrics<TypeConfig>,
+    append_age: Option<Duration>,
+    leader_denied: bool,
+) -> Facts {
     let voters: Vec<RaftId> = metrics.membership_config.membership().voter_ids().collect();
     Facts {
         me,
@@ -398,27 +465,8 @@ fn facts(me: RaftId, metrics: &RaftMetrics<TypeConfig>, append_age: Option<Durat
         voted_leader: metrics.current_leader,
         acked_age: metrics.last_quorum_acked.as_ref().map(|at| at.elapsed()),
         append_age,
+        leader_denied,
         voter: voters.contains(&me),
         only_voter: voters == [me],
-    }
-}
-
-fn node_status(
-    address: crate::status::NodeAddress,
-    report: Option<&Report>,
-    own_config_hash: &str,
-) -> NodeStatus {
-    NodeStatus {
-        address,
-        raft_id: report.map(|report| report.raft_id),
-        role: report.map_or(Role::Unknown, |report| report.role),
-        healthy: false,
-        voter: false,
-        figures: report.map(|report| report.figures.clone()),
-        last_log_index: report.and_then(|report| report.last_log_id).map(|id| id.index),
-        applied_index: report.and_then(|report| report.applied_index),
-        version: report.map(|report| report.version.clone()),
-        last_heard_ms: None,
-        same_config: report.map(|report| report.config_hash == own_config_hash),
     }
 }

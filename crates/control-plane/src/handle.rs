@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::status::ClusterStatus;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio_util::task::AbortOnDropHandle;
@@ -18,7 +19,7 @@ use crate::detector::Evidence;
 use crate::identity::{DataDir, DataDirError};
 use crate::raft::{self, Node, OpenError};
 use crate::secret::{ClusterSecret, SecretError};
-use crate::status::{ClusterStatus, Event, EventKind, Members, NodeAddress, NodeFigures};
+use crate::status::{Condition, Event, EventKind, Members, NodeAddress, NodeFigures};
 use crate::storage::FlushStats;
 use crate::tasks::{election, handover};
 use crate::threads::Threads;
@@ -55,6 +56,8 @@ pub struct Options {
     pub version: &'static str,
     /// How this node is doing, from memory.
     pub figures: Arc<dyn Fn() -> NodeFigures + Send + Sync>,
+    /// Conditions outside the control plane that the status tells of, from memory.
+    pub conditions: Arc<dyn Fn() -> Vec<Condition> + Send + Sync>,
 }
 
 /// Whether a node may found a cluster.

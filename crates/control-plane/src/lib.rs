@@ -16,6 +16,7 @@
 //!
 //! openraft is named in this crate only.
 
+mod assess;
 mod calls;
 mod campaign;
 pub mod catalog;
@@ -32,6 +33,7 @@ mod message;
 mod network;
 mod notices;
 mod peers;
+mod progress;
 mod raft;
 mod secret;
 mod serve;

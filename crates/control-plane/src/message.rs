@@ -3,11 +3,12 @@
 //! Every call names the cluster it is meant for and, where it is meant for one data directory, that directory's id: a
 //! process that took over a name must not answer for the one before it.
 
+use api::status::Role;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Command, Outcome};
 use crate::handle::{TransferError, Transferred};
-use crate::status::{NodeFigures, Role};
+use crate::status::NodeFigures;
 use crate::types::{ClusterId, LogId, RaftId, SnapshotMeta, TypeConfig, Vote};
 
 use openraft::raft::{
@@ -176,6 +177,15 @@ pub(crate) struct Report {
     /// For how long its Raft or its disk has been at the same thing, in milliseconds; 0 if it does not lead.
     #[serde(default)]
     pub stuck_ms: u64,
+    /// Index up to which it knows the log to be committed.
+    #[serde(default)]
+    pub committed_index: Option<u64>,
+    /// Failure of its storage, in words.
+    #[serde(default)]
+    pub storage_failure: Option<String>,
+    /// Its clock, in milliseconds since 1970; 0 from releases that do not tell.
+    #[serde(default)]
+    pub clock_ms: u64,
     /// How it is doing.
     pub figures: NodeFigures,
 }

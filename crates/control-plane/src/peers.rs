@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use api::status::Role;
+
 use crate::message::Report;
+use crate::progress::Progress;
 use crate::types::RaftId;
 
 /// A node that answered a probe within this time is healthy.
@@ -14,6 +17,9 @@ pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Failed probes in a row after which a peer counts as away, if its port is not closed.
 const AWAY_AFTER: u64 = 3;
+/// A leader whose own word has been for this time that it does not lead is none. Longer than the first acknowledgement
+/// by a quorum takes to arrive, and its news.
+const DISCLAIMED_AFTER: Duration = Duration::from_millis(300);
 /// A refusal counts for this time.
 const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -32,6 +38,30 @@ pub(crate) struct Peer {
     pub failure: Option<String>,
     /// When it last refused to talk to this node: it is there, but has another key, version or cluster name.
     pub refused_at: Option<Instant>,
+    /// True if its port has refused a connection since the latest answer.
+    pub port_closed: bool,
+    /// Progress of its applied state.
+    pub progress: Progress,
+    /// Start of an unbroken series of reports, all of the latest one's term, in which it does not lead.
+    disclaims_since: Option<Instant>,
+    /// Its clock less this node's, and the uncertainty of that, both in milliseconds.
+    pub clock: Option<ClockOffset>,
+}
+
+/// Offset of a peer's clock, measured on a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClockOffset {
+    /// Peer's clock less this node's, in milliseconds.
+    pub ms: i64,
+    /// Greatest error of the measurement, in milliseconds: the time that the probe took.
+    pub error_ms: u64,
+}
+
+impl ClockOffset {
+    /// True if the clocks differ by more than `limit_ms`, whatever the error of the measurement.
+    pub(crate) fn exceeds(&self, limit_ms: u64) -> bool {
+        self.ms.unsigned_abs().saturating_sub(self.error_ms) > limit_ms
+    }
 }
 
 impl Peer {
@@ -43,6 +73,30 @@ impl Peer {
     /// What it said, if that is recent enough to count.
     pub(crate) fn recent_report(&self, now: Instant) -> Option<&Arc<Report>> {
         self.report.as_ref().filter(|_| self.heard_within(HEARD_WITHIN, now))
+    }
+
+    /// True if the peer itself says, for longer than an election takes to be known, that it does not lead in `term`, or
+    /// if it cannot: its port is closed, or another data directory is under its name.
+    pub(crate) fn denies_leading(&self, id: RaftId, term: u64, now: Instant) -> bool {
+        let disclaimed = |since: Instant| now.saturating_duration_since(since) >= DISCLAIMED_AFTER;
+        let replaced = |report: &Arc<Report>| report.raft_id != id;
+        let disclaims =
+            |report: &Arc<Report>| report.term >= term && self.disclaims_since.is_some_and(disclaimed);
+        self.port_closed
+            || self.recent_report(now).is_some_and(|report| replaced(report) || disclaims(report))
+    }
+
+    /// The peer with what its next report says.
+    fn after(&self, report: Report, committed: Option<u64>, now: Instant) -> Self {
+        let same_term = self.report.as_ref().is_some_and(|before| before.term == report.term);
+        let disclaims_since = match report.role {
+            Role::Leader => None,
+            _ => Some(self.disclaims_since.filter(|_| same_term).unwrap_or(now)),
+        };
+        let mut progress = self.progress.clone();
+        progress.observe(report.applied_index, committed, now);
+        let (answered_at, report) = (Some(now), Some(Arc::new(report)));
+        Self { answered_at, report, progress, disclaims_since, clock: self.clock, ..Self::default() }
     }
 
     /// Whether it refused to talk to this node lately.
@@ -84,11 +138,25 @@ impl Peers {
         Self(Mutex::new(names.into_iter().map(|name| (name, Peer::default())).collect()))
     }
 
-    /// The peer answered. Returns how it was before.
-    pub(crate) fn answered(&self, name: &str, report: Report, now: Instant) -> Peer {
-        let after = Peer { answered_at: Some(now), report: Some(Arc::new(report)), ..Peer::default() };
+    /// The peer answered; `committed` is the leader's committed index. Returns how it was before.
+    pub(crate) fn answered(
+        &self,
+        name: &str,
+        report: Report,
+        committed: Option<u64>,
+        clock: Option<ClockOffset>,
+        now: Instant,
+    ) -> Peer {
         let mut peers = self.0.lock().expect("no panic while it is held");
-        peers.insert(name.to_owned(), after).unwrap_or_default()
+        let peer = peers.entry(name.to_owned()).or_default();
+        let mut after = peer.after(report, committed, now);
+        after.clock = clock.or(after.clock);
+        std::mem::replace(peer, after)
+    }
+
+    /// One of them as it is now.
+    pub(crate) fn get(&self, name: &str) -> Option<Peer> {
+        self.0.lock().expect("no panic while it is held").get(name).cloned()
     }
 
     /// A probe of the peer failed.
@@ -97,6 +165,7 @@ impl Peers {
         let peer = peers.entry(name.to_owned()).or_default();
         peer.failed_probes += 1;
         peer.failure = Some(failure.reason.clone());
+        peer.port_closed |= failure.port_closed;
         peer.refused_at = if failure.refused { Some(Instant::now()) } else { peer.refused_at };
         let was_away = peer.away;
         peer.away |= failure.port_closed || peer.failed_probes >= AWAY_AFTER;

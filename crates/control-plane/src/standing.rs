@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use api::status::Role;
 use openraft::ServerState;
 
-use crate::status::Role;
 use crate::types::RaftId;
 
 /// A leader whose last acknowledgement by a quorum is younger leads.
@@ -27,6 +27,9 @@ pub(crate) struct Facts {
     pub acked_age: Option<Duration>,
     /// Age of the latest append from the leader, for the others.
     pub append_age: Option<Duration>,
+    /// True if nothing confirms the voted leader any more, whatever was appended: its port refuses connections, another
+    /// data directory is under its name, or its own word is that it does not lead.
+    pub leader_denied: bool,
     /// Whether it votes.
     pub voter: bool,
     /// Whether nobody else does.
@@ -50,7 +53,7 @@ impl Facts {
             let role = if acked { Role::Leader } else { Role::Candidate };
             return Standing { role, leader: acked.then_some(self.me) };
         }
-        let heard = self.append_age.is_some_and(|age| age < APPEND_WITHIN);
+        let heard = !self.leader_denied && self.append_age.is_some_and(|age| age < APPEND_WITHIN);
         let leader = self.voted_leader.filter(|leader| heard && *leader != self.me);
         let role = match self.state {
             _ if !self.voter => Role::Learner,
@@ -75,6 +78,7 @@ mod tests {
             voted_leader: Some(RaftId::from(2)),
             acked_age: None,
             append_age: None,
+            leader_denied: false,
             voter: true,
             only_voter: false,
         }
@@ -103,6 +107,8 @@ mod tests {
         check(&Facts { append_age: ms(999), ..follower.clone() }, Role::Follower, Some(2));
         check(&Facts { append_age: ms(1000), ..follower.clone() }, Role::Candidate, None);
         check(&follower, Role::Candidate, None);
+        let denied = Facts { append_age: ms(1), leader_denied: true, ..follower.clone() };
+        check(&denied, Role::Candidate, None);
         // The vote of a leader that was restarted names that node itself.
         let own = Facts { voted_leader: Some(RaftId::from(1)), append_age: ms(1), ..follower };
         check(&own, Role::Candidate, None);

@@ -1,25 +1,12 @@
-//! What a node knows of the cluster, and the rules by which that becomes a status.
+//! Figures, members, conditions and events: the parts of a node's account of its cluster besides the status document
+//! ([`api::status`]).
 
 use std::net::IpAddr;
 
+use api::status::{NodeStatus, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::{ClusterId, RaftId};
-
-/// What a node is at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Role {
-    /// It leads, and a quorum acknowledged it less than 800 ms ago.
-    Leader,
-    /// It follows a leader.
-    Follower,
-    /// It stands for election, or leads without a quorum.
-    Candidate,
-    /// It has no vote: it waits to join, or to become a voter.
-    Learner,
-    /// It was not heard for a second.
-    Unknown,
-}
 
 /// How a node is doing. Measured by each node of itself, carried to the others on the probes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +33,22 @@ pub struct NodeFigures {
     pub uptime_s: u64,
 }
 
+impl NodeFigures {
+    /// Puts the figures into a node's row of the status, rounded to tenths.
+    pub(crate) fn write_to(&self, row: &mut NodeStatus) {
+        let rounded = |figure: f32| Some((f64::from(figure) * 10.0).round() / 10.0);
+        row.cpu_pct = rounded(self.cpu_pct);
+        row.mem_pct = rounded(self.mem_pct);
+        row.process_cpu_pct = rounded(self.process_cpu_pct);
+        row.process_memory_bytes = Some(self.process_memory_bytes);
+        row.qps_1m = rounded(self.qps_1m);
+        row.p50_ms = self.p50_ms.and_then(rounded);
+        row.p95_ms = rounded(self.p95_ms);
+        row.requests_total = self.requests_total;
+        row.uptime_s = Some(self.uptime_s);
+    }
+}
+
 /// Where a node is configured to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeAddress {
@@ -59,66 +62,17 @@ pub struct NodeAddress {
     pub raft_port: u16,
 }
 
-/// The cluster as one node sees it, computed when asked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ClusterStatus {
-    /// The cluster's configured name.
-    pub cluster_name: String,
-    /// The cluster's id; none before this node has joined or founded one.
-    pub cluster_id: Option<ClusterId>,
-    /// The node that tells this.
-    pub node_id: String,
-    /// The Raft term.
-    pub term: u64,
-    /// Who leads: known only while that is certain enough (appends younger than a second, acknowledgements younger than
-    /// 800 ms).
-    pub leader_id: Option<String>,
-    /// Whether the control plane has a quorum: a leader, with a second of grace during an election.
-    pub quorum: bool,
-    /// Names of those who vote.
-    pub voters: Vec<String>,
-    /// Names of those who receive the log without a vote.
-    pub learners: Vec<String>,
-    /// What an operator should know, most urgent first.
-    pub notices: Vec<Notice>,
-    /// Every configured node, in the configuration's order.
-    pub nodes: Vec<NodeStatus>,
-}
-
-/// One node as another one (or itself) sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NodeStatus {
-    /// Where it is configured to be.
-    pub address: NodeAddress,
-    /// Its Raft id, once heard.
-    pub raft_id: Option<RaftId>,
-    /// What it says it is.
-    pub role: Role,
-    /// Whether it answered a probe within the last 500 ms.
-    pub healthy: bool,
-    /// Whether it votes.
-    pub voter: bool,
-    /// Its figures; none once it was not heard for a second.
-    pub figures: Option<NodeFigures>,
-    /// The index of its last log entry.
-    pub last_log_index: Option<u64>,
-    /// The index of the last entry it applied.
-    pub applied_index: Option<u64>,
-    /// Its release.
-    pub version: Option<String>,
-    /// When it was last heard, in milliseconds ago; 0 for the node that tells this.
-    pub last_heard_ms: Option<u64>,
-    /// Whether it runs with the same configuration as the node that tells this.
-    pub same_config: Option<bool>,
-}
-
-/// Something an operator should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// Stable, for programs.
-    pub code: String,
-    /// For people.
+/// A condition that an operator should know of, as found at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Stable name, for programs.
+    pub code: &'static str,
+    /// Node concerned; none: the cluster as a whole.
+    pub node: Option<String>,
+    /// Description for people: subject, state, and file or figures where there are any.
     pub message: String,
+    /// Next step for an operator; none where the cluster acts by itself.
+    pub remedy: Option<String>,
 }
 
 /// Who belongs to the cluster.

@@ -130,6 +130,7 @@ fn control_options(start: &Start, figures: &Arc<Figures>) -> Options {
         config_hash: config.fingerprint(),
         version: env!("CARGO_PKG_VERSION"),
         figures: Arc::new(move || figures.now()),
+        conditions: Arc::new(Vec::new),
     }
 }
 

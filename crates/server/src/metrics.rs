@@ -192,7 +192,7 @@ impl Metrics {
         self.quorum.set(status.quorum.into());
         self.voters.set(status.voters.len() as i64);
         self.healthy_nodes.set(status.nodes.iter().filter(|node| node.healthy).count() as i64);
-        let own = status.nodes.iter().find(|node| node.address.name == app.node_id);
+        let own = status.nodes.iter().find(|node| node.id == app.node_id);
         self.applied_index.set(own.and_then(|node| node.applied_index).unwrap_or(0));
         if let Some(flushes) = app.control.flush_stats() {
             self.log_commits.set(flushes.commits);

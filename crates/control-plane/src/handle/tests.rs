@@ -84,6 +84,7 @@ impl Cluster {
             config_hash: "the same".to_owned(),
             version: "test",
             figures: Arc::new(NodeFigures::default),
+            conditions: Arc::new(Vec::new),
         }
     }
 

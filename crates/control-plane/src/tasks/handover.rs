@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use api::status::Role;
 use openraft::ServerState;
 use tracing::{error, info, warn};
 
@@ -13,7 +14,6 @@ use crate::detector::STUCK_AFTER;
 use crate::handle::{TransferError, Transferred};
 use crate::peers::Peer;
 use crate::raft::Node;
-use crate::status::Role;
 use crate::types::RaftId;
 
 /// How long one voter may take to begin: a transfer that has not by then will not.

@@ -133,7 +133,7 @@ fn needs_to_join(
     let in_own_eyes = moment.membership().is_some_and(|m| m.membership().get_node(me).is_some());
     let leaders = reports
         .values()
-        .filter(|report| report.cluster_id == Some(cluster) && report.role == crate::status::Role::Leader);
+        .filter(|report| report.cluster_id == Some(cluster) && report.role == api::status::Role::Leader);
     // The leader's word counts: this node may have been replaced while it was away.
     let forgotten = leaders.clone().any(|report| !report.knows_you);
     forgotten || !in_own_eyes
@@ -142,7 +142,7 @@ fn needs_to_join(
 /// Asks whoever leads, as far as the peers know, to be taken in.
 async fn ask_to_join(core: &Core, cluster: ClusterId, reports: &BTreeMap<String, Arc<Report>>) {
     let same = reports.iter().filter(|(_, report)| report.cluster_id == Some(cluster));
-    let leads = |report: &Report| report.role == crate::status::Role::Leader;
+    let leads = |report: &Report| report.role == api::status::Role::Leader;
     let Some((leader, _)) = same.clone().find(|(_, report)| leads(report)) else { return };
     let body = Call::Join { name: core.options.me.clone() };
     let envelope = Envelope { cluster, from: core.identity().raft_id, to: None, body };
@@ -205,7 +205,9 @@ fn meet_strangers(
         match (own_largest > 1, report.largest_voter_set > 1) {
             (false, true) => {
                 core.data.give_way_to(other)?;
-                let message = crate::notices::foreign(&core.moment()).unwrap_or_default();
+                let moment = core.moment();
+                let told = crate::notices::foreign(&core.view(&moment, &core.peers.all()));
+                let message = told.map(|told| told.message).unwrap_or_default();
                 error!(peer = name, own = %own, other = %other, "{message}");
                 core.events.tell(EventKind::Notice { code: "foreign_cluster".to_owned(), message });
                 return Ok(());
@@ -243,10 +245,11 @@ fn tell_what_it_waits_for(core: &Core, started: Instant, told: &mut String) {
         return;
     }
     let joined = moment.identity.cluster_id.is_some();
+    let view = core.view(&moment, &core.peers.all());
     let waits_for = if !joined {
-        crate::notices::waits_to_join(core, &moment, &core.peers.all())
-    } else if !core.has_quorum(&moment) {
-        crate::notices::no_quorum(core, &moment, &core.peers.all())
+        crate::notices::not_joined(&view).message
+    } else if !view.quorum() {
+        crate::notices::no_quorum(&view).message
     } else {
         String::new()
     };

@@ -13,9 +13,10 @@ use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
 use crate::core::Core;
+use crate::events::unix_ms;
 use crate::message::{Probe, ProbeAnswer, Report};
 use crate::network::{CallError, Channel, FrameReceiver, FrameSender, Purpose};
-use crate::peers::{Failed, Failure, HEALTHY_WITHIN};
+use crate::peers::{ClockOffset, Failed, Failure, HEALTHY_WITHIN};
 use crate::status::EventKind;
 use crate::tasks::election;
 
@@ -30,7 +31,8 @@ const LOGGED_ONE_BY_ONE: u64 = 100;
 
 /// Probes one peer until the node stops. Evidence against the leader is followed up where Raft runs.
 pub(crate) async fn run(core: Arc<Core>, peer: String, raft: Handle) {
-    let mut prober = Prober { link: Link::Down, redials: 0, last_answer: Instant::now(), core, peer, raft };
+    let (link, last_answer) = (Link::Down, Instant::now());
+    let mut prober = Prober { link, redials: 0, last_answer, latest: None, core, peer, raft };
     let stopping = prober.core.stopping.clone();
     let probing = async {
         let mut due = next_tick(prober.interval());
@@ -62,6 +64,8 @@ struct Prober {
     /// Connections made anew since the last probe.
     redials: u32,
     last_answer: Instant,
+    /// Number of the latest probe that left, and when it left.
+    latest: Option<(u64, Instant)>,
 }
 
 /// The connection to the peer.
@@ -124,6 +128,7 @@ impl Prober {
                 let identity = self.core.identity();
                 let probe = Probe { seq: tick.seq, from: identity.raft_id, cluster: identity.cluster_id };
                 // A probe fits into what the system keeps of a connection; one that does not leave ends it.
+                self.latest = Some((tick.seq, now));
                 let sent =
                     tokio::time::timeout(self.core.options.timing.probe_interval, halves.0.send(&probe));
                 if !matches!(sent.await, Ok(Ok(()))) {
@@ -189,10 +194,23 @@ impl Prober {
         self.last_answer = now;
         let stuck = Duration::from_millis(answer.report.stuck_ms);
         self.core.detector().answered(&self.peer, answer.seq, stuck, now);
-        heard(&self.core, &self.peer, answer.report);
+        let clock = self.clock(&answer, now);
+        heard(&self.core, &self.peer, answer.report, clock);
         if stuck >= crate::detector::STUCK_AFTER {
             election::judge(&self.core, &self.peer, &self.raft);
         }
+    }
+
+    /// Offset of the peer's clock, if the answer is to the latest probe: only of that one it is known when it left.
+    fn clock(&self, answer: &ProbeAnswer, now: Instant) -> Option<ClockOffset> {
+        let (seq, sent_at) = self.latest?;
+        let theirs = answer.report.clock_ms;
+        if answer.seq != seq || theirs == 0 {
+            return None;
+        }
+        let error_ms = now.saturating_duration_since(sent_at).as_millis() as u64;
+        let ms = i64::try_from(i128::from(theirs) - i128::from(unix_ms())).ok()?;
+        Some(ClockOffset { ms, error_ms })
     }
 
     /// A failed probe.
@@ -217,10 +235,11 @@ impl Prober {
     }
 }
 
-fn heard(core: &Core, name: &str, report: Report) {
+fn heard(core: &Core, name: &str, report: Report, clock: Option<ClockOffset>) {
     let now = Instant::now();
     let same_config = report.config_hash == core.options.config_hash;
-    let before = core.peers.answered(name, report, now);
+    let committed = core.committed_index(&core.moment());
+    let before = core.peers.answered(name, report, committed, clock, now);
     if before.away || !before.is_healthy(now) {
         info!(peer = name, "peer answers");
         core.events.tell(EventKind::Peer {

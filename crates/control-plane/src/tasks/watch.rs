@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::status::Role;
 use openraft::async_runtime::watch::WatchReceiver;
 use tracing::{info, warn};
 
 use crate::core::Core;
-use crate::status::{EventKind, Role};
+use crate::status::EventKind;
 
 /// Between two looks, at most. Some things change by time alone (an acknowledgement gets too old), so nobody can wake this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -49,6 +50,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         let Some(changed) = core.stopping.run_until_cancelled(changed(&core, soon > 0)).await else { return };
         soon = if changed { SOON } else { soon.saturating_sub(1) };
         let moment = core.moment();
+        core.note_progress(&moment);
         let term = moment.term();
         let (voters, learners) = moment.names();
         let leader = moment.leader_name();

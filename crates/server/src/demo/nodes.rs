@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use client::{Client, ClusterStatus};
+use client::{Client, ClusterStatus, Role};
 use loadgen::drill;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::mpsc;
@@ -312,7 +312,7 @@ fn common_leader(statuses: &[ClusterStatus]) -> Result<String, String> {
         if let Some(node) = status.nodes.iter().find(|node| !node.healthy) {
             return Err(format!("{by} does not hear {} yet", node.id));
         }
-        if status.nodes.iter().filter(|node| node.role == "Leader").count() != 1 {
+        if status.nodes.iter().filter(|node| node.role == Role::Leader).count() != 1 {
             return Err(format!("{by} does not see one leader yet"));
         }
         if status.voters.len() < NODE_IDS.len() {

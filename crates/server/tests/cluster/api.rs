@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use testkit::ClusterBuilder;
+use testkit::{ClusterBuilder, Role};
 
 use crate::request::{LIMIT, answer, get, must_put, put, put_request, value, wait_for_status};
 
@@ -110,8 +110,9 @@ async fn a_status_waits_for_nobody_and_every_node_has_its_figures() {
     let hung_name = cluster.id(hung).to_owned();
     cluster.pause(hung);
     let started = Instant::now();
-    let status =
-        wait_for_status(&cluster, asked, "an unknown node", |status| status.role(&hung_name) == "Unknown");
+    let status = wait_for_status(&cluster, asked, "an unknown node", |status| {
+        status.role(&hung_name) == Role::Unknown
+    });
     assert!(started.elapsed() < LIMIT && status.quorum);
     let node = status.node(&hung_name).unwrap();
     assert_eq!((node.healthy, node.cpu_pct), (false, None));

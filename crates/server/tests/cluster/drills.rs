@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use testkit::{Cluster, ClusterBuilder};
+use testkit::{Cluster, ClusterBuilder, Role};
 
 use crate::request::{LIMIT, answer, get, must_put, put, value, wait_for_status};
 
@@ -39,7 +39,7 @@ async fn drills_pause_restore_and_crash_a_node() {
     assert_eq!(get(&cluster, leader, "/livez").await.0, 200);
     wait_for_another_leader(&cluster, other, leader);
     let paused = cluster.id(leader).to_owned();
-    wait_for_status(&cluster, other, "silence", |status| status.role(&paused) == "Unknown");
+    wait_for_status(&cluster, other, "silence", |status| status.role(&paused) == Role::Unknown);
     assert_eq!(post(&cluster, leader, "/admin/restore", json!({})).await.0, 200);
     cluster.wait_all_healthy();
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use testkit::{Cluster, ClusterBuilder};
+use testkit::{Cluster, ClusterBuilder, Role};
 use tokio::task::JoinHandle;
 
 use crate::journal::{self, Writers};
@@ -52,7 +52,7 @@ async fn the_last_of_three_goes_on_hiding_and_finding() {
         others.iter().for_each(|&i| cluster.kill(i));
         let alone = wait_for_status(&cluster, survivor, "a lost quorum", |status| !status.quorum);
         assert_eq!(alone.leader_id, None);
-        assert_ne!(alone.role(cluster.id(survivor)), "Leader");
+        assert_ne!(alone.role(cluster.id(survivor)), Role::Leader);
         loop_of_embeds.wait_for_more(&cluster);
 
         cluster.start(others[0]);

@@ -1,7 +1,7 @@
 //! How a cluster comes to be, and how it comes back.
 
 use serde_json::json;
-use testkit::ClusterBuilder;
+use testkit::{ClusterBuilder, Role};
 
 use crate::request::{LIMIT, embeds_and_extracts, get, must_put, value, wait_for_status};
 
@@ -11,7 +11,9 @@ const NAMES: [&str; 3] = ["n1", "n2", "n3"];
 async fn the_first_node_leads_alone_and_the_others_become_voters_in_one_step() {
     let mut cluster = ClusterBuilder::new().build();
     cluster.start(0);
-    wait_for_status(&cluster, 0, "a lone leader", |status| status.role("n1") == "Leader" && status.quorum);
+    wait_for_status(&cluster, 0, "a lone leader", |status| {
+        status.role("n1") == Role::Leader && status.quorum
+    });
     assert!(cluster.log_contains(0, "Becoming LEADER anyway"));
     for _ in 0..5 {
         embeds_and_extracts(&cluster, 0).await;
@@ -44,7 +46,7 @@ async fn another_node_alone_serves_the_data_plane_and_waits() {
     cluster.start(1);
     let status = wait_for_status(&cluster, 1, "what it waits for", |status| status.has_notice("not_joined"));
     assert_eq!((status.leader_id, status.quorum, status.cluster_id), (None, false, None));
-    assert_eq!(status.nodes[1].role, "Learner");
+    assert_eq!(status.nodes[1].role, Role::Learner);
     let notice = status.notices.iter().find(|notice| notice.code == "not_joined").unwrap();
     assert!(notice.message.contains("no answer from n1, n3"), "{}", notice.message);
     embeds_and_extracts(&cluster, 1).await;
@@ -60,7 +62,7 @@ async fn one_of_three_restarted_alone_says_that_it_has_no_quorum() {
     cluster.start(0);
     let status = wait_for_status(&cluster, 0, "the lost quorum", |status| status.has_notice("no_quorum"));
     assert_eq!((status.leader_id, status.quorum), (None, false));
-    assert_ne!(status.nodes[0].role, "Leader");
+    assert_ne!(status.nodes[0].role, Role::Leader);
     embeds_and_extracts(&cluster, 0).await;
     let (code, body) = crate::request::put(&cluster, 0, "bits", json!(2)).await;
     assert_eq!((code.as_u16(), &body["code"]), (503, &json!("no_quorum")));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use testkit::{Cluster, Status};
+use testkit::{Cluster, Role, Status};
 use tokio::task::JoinSet;
 
 use crate::request::LIMIT;
@@ -99,7 +99,7 @@ impl Seen {
     fn note(&mut self, i: usize, status: Option<&Status>) {
         let latest = status.map(|status| {
             let id = status.node_id.as_str();
-            let leads = status.role(id) == "Leader" && status.leader_id.as_deref() == Some(id);
+            let leads = status.role(id) == Role::Leader && status.leader_id.as_deref() == Some(id);
             if leads {
                 self.leaders.entry(status.term).or_default().insert(id.to_owned());
             }
@@ -136,7 +136,7 @@ async fn ask(i: usize, url: &str, seen: &Mutex<Seen>) {
 #[test]
 fn what_must_not_be_is_noticed() {
     let leads = |id: &str, term| {
-        let node = testkit::NodeStatus { id: id.to_owned(), role: "Leader".to_owned(), ..Default::default() };
+        let node = testkit::NodeStatus { id: id.to_owned(), role: Role::Leader, ..Default::default() };
         let (node_id, leader_id) = (id.to_owned(), Some(id.to_owned()));
         Status { node_id, leader_id, term, nodes: vec![node], ..Default::default() }
     };

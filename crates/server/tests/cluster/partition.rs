@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testkit::{Cluster, ClusterBuilder, Net};
+use testkit::{Cluster, ClusterBuilder, Net, Role};
 
 use crate::journal::{self, Writers};
 use crate::observer::Observer;
@@ -68,7 +68,7 @@ async fn a_minority_acknowledges_nothing_while_everybody_writes() {
     cluster.net().isolate(old);
     let cut_at = Instant::now();
     wait_for_status(&cluster, old, "a leader that knows it is alone", |status| {
-        status.role(cluster.id(old)) != "Leader" && status.leader_id.is_none()
+        status.role(cluster.id(old)) != Role::Leader && status.leader_id.is_none()
     });
     assert!(cut_at.elapsed() < STEPS_DOWN_WITHIN, "it led for {:?}", cut_at.elapsed());
     leader_among(&cluster, others(old));

@@ -41,7 +41,7 @@ fn node_row(status: &ClusterStatus, node: &NodeStatus) -> [String; 11] {
     let count = |value: Option<u64>| value.map_or_else(|| UNKNOWN.to_owned(), |value| value.to_string());
     [
         plain(&node.id),
-        plain(&node.role),
+        node.role.to_string(),
         if node.healthy { "healthy" } else { "NOT HEALTHY" }.to_owned(),
         yes_or_no(node.voter),
         format!("{}:{}", plain(&node.ip), node.http_port),

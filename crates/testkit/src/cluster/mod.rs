@@ -5,7 +5,6 @@
 
 mod builder;
 mod member;
-mod status;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -20,9 +19,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+pub use api::status::{ClusterStatus as Status, Health, NodeStatus, Notice, Role};
 pub use builder::ClusterBuilder;
 pub use member::Member;
-pub use status::{NodeStatus, Notice, Status};
 
 use crate::addresses::{Addresses, NodeAddress};
 use crate::netns::Net;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
 
-use super::{Cluster, Status};
+use super::{Cluster, Role, Status};
 use crate::http::{self, Reply};
 use crate::process::read_from;
 use crate::wait::{DEADLINE, wait_at_most};
@@ -15,10 +15,17 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 const LINES_SHOWN: usize = 40;
 
 impl Cluster {
-    /// What node `i` says about the cluster; nothing if it does not run, is paused or does not answer within a second.
+    /// Status document of node `i`; none if the node does not run, is paused or does not answer within a second.
+    ///
+    /// # Panics
+    ///
+    /// If the document contradicts itself.
     pub fn status(&self, i: usize) -> Option<Status> {
         let reply = self.get(i, "/cluster/status").filter(|reply| reply.status == 200)?;
-        serde_json::from_slice(&reply.body).ok()
+        let status: Status = serde_json::from_slice(&reply.body).ok()?;
+        let contradictions = status.contradictions();
+        assert!(contradictions.is_empty(), "{contradictions:?} in the status of {}: {status:#?}", self.id(i));
+        Some(status)
     }
 
     /// `GET path` on node `i`; nothing if it does not run, is paused or does not answer within a second.
@@ -35,7 +42,7 @@ impl Cluster {
         let leads = |i: &usize| {
             let status = self.status(*i)?;
             let id = self.id(*i);
-            let leads = status.leader_id.as_deref() == Some(id) && status.role(id) == "Leader";
+            let leads = status.leader_id.as_deref() == Some(id) && status.role(id) == Role::Leader;
             leads.then_some((status.term, *i))
         };
         (0..self.len()).filter_map(|i| leads(&i)).max().map(|(_, i)| i)

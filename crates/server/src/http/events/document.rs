@@ -4,7 +4,7 @@ use control_plane::status::{Event, EventKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::cluster::RoleAnswer;
+use api::status::Role;
 
 /// Something that happened, as one node saw it.
 #[derive(Serialize, ToSchema)]
@@ -25,7 +25,7 @@ pub(super) struct ClusterEvent {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Happening {
     /// The node's own role changed.
-    Role { role: RoleAnswer, term: u64 },
+    Role { role: Role, term: u64 },
     /// Somebody else leads, or nobody.
     Leader { leader_id: Option<String>, term: u64 },
     /// Another node answers again, or no longer; then so many probes failed in a row.
@@ -68,7 +68,7 @@ impl From<&Event> for ClusterEvent {
 impl From<EventKind> for Happening {
     fn from(kind: EventKind) -> Self {
         match kind {
-            EventKind::Role { role, term } => Self::Role { role: role.into(), term },
+            EventKind::Role { role, term } => Self::Role { role, term },
             EventKind::Leader { leader_id, term } => Self::Leader { leader_id, term },
             EventKind::Peer { peer, healthy, failed_probes } => Self::Peer { peer, healthy, failed_probes },
             EventKind::Suspicion { peer, evidence } => Self::Suspicion { peer, evidence },
@@ -82,7 +82,6 @@ impl From<EventKind> for Happening {
 
 #[cfg(test)]
 mod tests {
-    use control_plane::status::Role;
     use serde_json::{json, to_value};
 
     use super::*;

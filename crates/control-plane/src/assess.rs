@@ -1,0 +1,198 @@
+//! The status document, computed from one node's view by rules without a clock.
+//!
+//! The rules hold whatever the view contains; [`ClusterStatus::contradictions`] states what follows from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::status::{ClusterStatus, Health, NodeStatus, Role};
+
+use crate::message::Report;
+use crate::peers::{ClockOffset, HEALTHY_WITHIN, HEARD_WITHIN};
+use crate::standing::ELECTION_GRACE;
+use crate::status::NodeAddress;
+use crate::types::{ClusterId, RaftId};
+
+/// Knowledge of one node at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    /// Configured name of the cluster.
+    pub cluster_name: String,
+    /// Cluster that the node belongs to.
+    pub cluster_id: Option<ClusterId>,
+    /// Cluster that the node's own one gave way to.
+    pub gave_way_to: Option<ClusterId>,
+    /// Name of the node.
+    pub me: String,
+    /// Raft term.
+    pub term: u64,
+    /// Name of the leader, if that is certain enough ([`crate::standing`]).
+    pub leader: Option<String>,
+    /// Age of the latest moment at which a leader was known.
+    pub leader_age: Option<Duration>,
+    /// Voters of each configuration of the effective membership: one, or two during a joint change.
+    pub configs: Vec<BTreeSet<RaftId>>,
+    /// Names of the settled voters by id.
+    pub voters: BTreeMap<RaftId, String>,
+    /// Names of the settled learners.
+    pub learners: Vec<String>,
+    /// Hash of the node's configuration.
+    pub config_hash: String,
+    /// Every configured node, in the configuration's order.
+    pub nodes: Vec<NodeView>,
+}
+
+/// Knowledge of one configured node.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeView {
+    /// Configured address.
+    pub address: NodeAddress,
+    /// Latest report, however old.
+    pub report: Option<Arc<Report>>,
+    /// Age of the latest answer to a probe; none: never heard.
+    pub answered_age: Option<Duration>,
+    /// True if its port has refused a connection since the latest answer.
+    pub port_refused: bool,
+    /// Reason for which a handshake with it has failed lately.
+    pub handshake_failure: Option<String>,
+    /// True if it is behind the leader and does not advance ([`crate::progress`]).
+    pub lagging: bool,
+    /// Entries that it is behind the leader.
+    pub behind: u64,
+    /// Offset of its clock, while it is heard.
+    pub clock: Option<ClockOffset>,
+}
+
+impl View {
+    /// The document, without notices.
+    pub(crate) fn assess(&self) -> ClusterStatus {
+        let mut voters: Vec<String> = self.voters.values().cloned().collect();
+        voters.sort();
+        ClusterStatus {
+            cluster_name: self.cluster_name.clone(),
+            cluster_id: self.cluster_id.map(|id| id.to_string()),
+            node_id: self.me.clone(),
+            term: self.term,
+            leader_id: self.leader.clone(),
+            quorum: self.quorum(),
+            voters,
+            learners: self.learners.clone(),
+            notices: Vec::new(),
+            nodes: self.nodes.iter().map(|node| self.row(node)).collect(),
+        }
+    }
+
+    /// True if a quorum of the voters is healthy, and a leader is known or was a moment ago: an election is not an
+    /// outage.
+    pub(crate) fn quorum(&self) -> bool {
+        let led = self.leader.is_some() || self.leader_age.is_some_and(|age| age < ELECTION_GRACE);
+        led && self.gave_way_to.is_none() && self.missing_voters().is_none()
+    }
+
+    /// Voters that are not healthy, where so few are that no quorum is left.
+    pub(crate) fn missing_voters(&self) -> Option<Shortage> {
+        let present = self.nodes.iter().filter(|node| self.health(node).is_healthy());
+        let present: BTreeSet<RaftId> =
+            present.filter_map(|node| Some(node.report.as_ref()?.raft_id)).collect();
+        let short = |config: &&BTreeSet<RaftId>| config.intersection(&present).count() <= config.len() / 2;
+        let config = self.configs.iter().find(short)?;
+        let name = |id: &RaftId| self.voters.get(id).cloned().unwrap_or_else(|| format!("voter {id}"));
+        let (there, away): (BTreeSet<RaftId>, BTreeSet<RaftId>) =
+            config.iter().partition(|id| present.contains(id));
+        Some(Shortage {
+            needed: config.len() / 2 + 1,
+            there: there.iter().map(name).collect(),
+            away: away.iter().map(name).collect(),
+        })
+    }
+
+    /// Health of a node, the most telling reason first.
+    pub(crate) fn health(&self, node: &NodeView) -> Health {
+        let answers = node.answered_age.is_some_and(|age| age < HEALTHY_WITHIN);
+        let Some(report) = node.report.as_ref().filter(|_| answers && !node.port_refused) else {
+            return match node {
+                node if node.port_refused => Health::Refused,
+                node if node.handshake_failure.is_some() => Health::HandshakeFailed,
+                _ => Health::Silent,
+            };
+        };
+        if report.storage_failure.is_some() {
+            return Health::StorageFailed;
+        }
+        // Of a cluster that gave way, the rows are judged by the one that stays.
+        let ours = self.gave_way_to.or(self.cluster_id);
+        if ours.is_some() && report.cluster_id.is_some() && report.cluster_id != ours {
+            return Health::ForeignCluster;
+        }
+        match self.votes(node) {
+            true if node.lagging => Health::Lagging,
+            true => Health::Ok,
+            false => Health::NotVoting,
+        }
+    }
+
+    /// True for a settled voter. Known from the log, also of a node that is away.
+    fn votes(&self, node: &NodeView) -> bool {
+        match &node.report {
+            Some(report) => self.voters.contains_key(&report.raft_id),
+            None => self.voters.values().any(|voter| *voter == node.address.name),
+        }
+    }
+
+    /// Role of a node. The leader's row shows [`Role::Leader`], and no other row does: a claim to lead that this node
+    /// cannot confirm is a candidacy.
+    fn role(&self, node: &NodeView) -> Role {
+        if self.leader.as_ref() == Some(&node.address.name) {
+            return Role::Leader;
+        }
+        let heard = !node.port_refused && node.answered_age.is_some_and(|age| age < HEARD_WITHIN);
+        match node.report.as_ref().filter(|_| heard).map(|report| report.role) {
+            None => Role::Unknown,
+            Some(Role::Leader) => Role::Candidate,
+            Some(role) => role,
+        }
+    }
+
+    fn row(&self, node: &NodeView) -> NodeStatus {
+        let health = self.health(node);
+        let heard = node.answered_age.is_some_and(|age| age < HEARD_WITHIN);
+        let recent = node.report.as_ref().filter(|_| heard);
+        let NodeAddress { name, ip, http_port, raft_port } = &node.address;
+        let mut row = NodeStatus {
+            id: name.clone(),
+            ip: ip.to_string(),
+            http_port: *http_port,
+            raft_port: *raft_port,
+            raft_id: node.report.as_ref().map(|report| report.raft_id.to_string()),
+            role: self.role(node),
+            healthy: health.is_healthy(),
+            health,
+            voter: self.votes(node),
+            last_heard_ms: node.answered_age.map(|age| age.as_millis() as u64),
+            ..NodeStatus::default()
+        };
+        if let Some(report) = recent {
+            row.last_log_index = report.last_log_id.map(|id| id.index);
+            row.applied_index = report.applied_index;
+            row.version = Some(report.version.clone());
+            row.same_config = Some(report.config_hash == self.config_hash);
+            report.figures.write_to(&mut row);
+        }
+        row
+    }
+}
+
+/// Too few healthy voters for a quorum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    /// Healthy voters that a quorum takes.
+    pub needed: usize,
+    /// Names of the healthy voters.
+    pub there: Vec<String>,
+    /// Names of the others.
+    pub away: Vec<String>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

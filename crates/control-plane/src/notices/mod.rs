@@ -1,0 +1,316 @@
+//! Conditions that an operator should know of, from one node's view. Pure, but for [`Situation::of`].
+//!
+//! A message names its subject, with figures and files where there are any; the remedy is the operator's next step.
+
+mod board;
+
+use api::status::{Health, Role};
+
+use crate::assess::{NodeView, Shortage, View};
+use crate::core::{Core, Moment};
+use crate::status::Condition;
+use crate::types::RaftId;
+
+pub(crate) use board::Board;
+
+/// Clocks that differ by more than this, in milliseconds, are told of.
+const CLOCKS_DIFFER_MS: u64 = 2000;
+
+/// Knowledge of one node from which conditions follow.
+#[derive(Debug, Clone)]
+pub(crate) struct Situation<'a> {
+    /// View of the cluster.
+    pub view: &'a View,
+    /// Conflict with another cluster, in words, where neither gives way.
+    pub stranger: Option<String>,
+    /// True during a joint change of the voters.
+    pub joint: bool,
+    /// Configured nodes that must come and catch up before all vote together.
+    pub waiting_for: Vec<String>,
+}
+
+impl<'a> Situation<'a> {
+    fn of(core: &Core, moment: &Moment, view: &'a View) -> Self {
+        Self {
+            view,
+            stranger: core.stranger.lock().expect("no panic while it is held").clone(),
+            joint: view.configs.len() > 1,
+            waiting_for: core.waiting_for(moment),
+        }
+    }
+
+    /// Conditions, most urgent first.
+    fn conditions(&self) -> Vec<Condition> {
+        let view = self.view;
+        let mut conditions = Vec::new();
+        conditions.extend(view.nodes.iter().filter_map(|node| storage(view, node)));
+        match foreign(view) {
+            Some(condition) => conditions.push(condition),
+            None => conditions.extend(self.stranger.clone().map(stranger)),
+        }
+        if view.cluster_id.is_none() {
+            conditions.push(not_joined(view));
+        } else if view.gave_way_to.is_none() {
+            conditions.extend(self.of_the_quorum());
+        }
+        conditions.extend(view.nodes.iter().filter_map(|node| of_a_node(view, node)));
+        conditions
+    }
+
+    /// Conditions of a cluster that this node belongs to.
+    fn of_the_quorum(&self) -> Vec<Condition> {
+        let view = self.view;
+        let mut conditions = Vec::new();
+        conditions.extend(votes_lost(view));
+        let quorum = view.quorum();
+        if !quorum {
+            conditions.push(no_quorum(view));
+        }
+        if self.joint {
+            conditions.push(Condition {
+                code: "joint_membership",
+                node: None,
+                message: "a change of the voters is half done".to_owned(),
+                remedy: Some("none needed: the leader finishes it, or the next one does".to_owned()),
+            });
+        }
+        if quorum {
+            conditions.extend(self.missing_nodes());
+        }
+        conditions
+    }
+
+    /// Configured nodes without a vote.
+    fn missing_nodes(&self) -> Option<Condition> {
+        let view = self.view;
+        let mut voters: Vec<String> = view.voters.values().cloned().collect();
+        voters.sort();
+        if !self.waiting_for.is_empty() {
+            let message = format!(
+                "{} of {} configured nodes vote ({}); {} must come and catch up, then all vote together",
+                voters.len(),
+                view.nodes.len(),
+                listed(&voters),
+                listed(&self.waiting_for)
+            );
+            let remedy = Some(format!("start {}", listed(&self.waiting_for)));
+            return Some(Condition { code: "waiting_for_nodes", node: None, message, remedy });
+        }
+        // Two voters survive nothing, so they are never formed by themselves.
+        (view.nodes.len() == 2 && voters.len() == 1).then(|| Condition {
+            code: "two_nodes",
+            node: None,
+            message: format!(
+                "{} votes alone of 2 configured nodes: two voters would not survive the loss of either",
+                listed(&voters)
+            ),
+            remedy: Some("add a third node to the configuration of every node".to_owned()),
+        })
+    }
+}
+
+/// Conditions that an operator should know of, most urgent first.
+pub(crate) fn conditions(core: &Core, moment: &Moment, view: &View) -> Vec<Condition> {
+    let mut conditions = Situation::of(core, moment, view).conditions();
+    conditions.extend((core.options.conditions)());
+    conditions
+}
+
+/// A node whose storage failed.
+fn storage(view: &View, node: &NodeView) -> Option<Condition> {
+    let name = &node.address.name;
+    let failure = node.report.as_ref()?.storage_failure.as_ref()?;
+    if *name != view.me && view.health(node) != Health::StorageFailed {
+        return None;
+    }
+    Some(Condition {
+        code: "storage_failed",
+        node: Some(name.clone()),
+        message: format!("the storage of {name} failed: {failure}"),
+        remedy: Some(format!(
+            "look at the disk of {name}: room, mount and kernel log; the node tries again by itself, and serves embed and \
+             extract meanwhile"
+        )),
+    })
+}
+
+/// This node's cluster gave way to another one.
+pub(crate) fn foreign(view: &View) -> Option<Condition> {
+    let stays = view.gave_way_to?;
+    let own = view.cluster_id.map_or_else(|| "without an id".to_owned(), |id| id.to_string());
+    Some(Condition {
+        code: "foreign_cluster",
+        node: Some(view.me.clone()),
+        message: format!(
+            "{}: the cluster {own} of this node had one voter only and gave way to cluster {stays}, met later; no more \
+             changes are taken, settings can still be read here",
+            view.me
+        ),
+        remedy: Some(format!(
+            "to join {stays}: stop {}, move its data directory away, start it again",
+            view.me
+        )),
+    })
+}
+
+fn stranger(message: String) -> Condition {
+    let remedy =
+        "decide which cluster stays, and move the data directories of the other one's nodes away".to_owned();
+    Condition { code: "foreign_cluster_met", node: None, message, remedy: Some(remedy) }
+}
+
+/// A node without a cluster.
+pub(crate) fn not_joined(view: &View) -> Condition {
+    let others = || view.nodes.iter().filter(|node| node.address.name != view.me);
+    let named = |wanted: &dyn Fn(&NodeView) -> bool| -> Vec<String> {
+        others().filter(|node| wanted(node)).map(|node| node.address.name.clone()).collect()
+    };
+    let reaches =
+        |node: &NodeView| matches!(view.health(node), Health::Ok | Health::NotVoting | Health::Lagging);
+    let belongs = |node: &NodeView| node.report.as_ref().is_some_and(|report| report.cluster_id.is_some());
+    let leads = |node: &NodeView| node.report.as_ref().is_some_and(|report| report.role == Role::Leader);
+    let members = named(&|node| reaches(node) && belongs(node));
+    let fresh = named(&|node| reaches(node) && !belongs(node));
+    let away = named(&|node| !reaches(node));
+    let mut parts = vec![format!("{} belongs to no cluster yet and waits to join one", view.me)];
+    if !members.is_empty() && !others().any(|node| reaches(node) && leads(node)) {
+        parts.push(format!("{} of a cluster without a leader answers", listed(&members)));
+    }
+    if !fresh.is_empty() {
+        parts.push(format!("{} without a cluster answers too", listed(&fresh)));
+    }
+    if !away.is_empty() {
+        parts.push(format!("no answer from {}", listed(&away)));
+    }
+    let first = view.nodes.first().map_or("", |node| node.address.name.as_str());
+    let remedy = match first {
+        first if first == view.me => {
+            format!("start {}", listed(if away.is_empty() { &fresh } else { &away }))
+        }
+        first => format!("start {first}: as the first configured node, it founds a cluster or leads to one"),
+    };
+    let remedy = (!(away.is_empty() && fresh.is_empty())).then_some(remedy);
+    Condition { code: "not_joined", node: Some(view.me.clone()), message: parts.join("; "), remedy }
+}
+
+/// A cluster without a quorum, or without a leader.
+pub(crate) fn no_quorum(view: &View) -> Condition {
+    let voters = view.configs.last().map_or(0, |config| config.len());
+    let (message, remedy) = match view.missing_voters() {
+        _ if voters == 0 => (
+            format!("{} has not received the membership of its cluster yet", view.me),
+            Some("none needed while a leader is there: it sends the log".to_owned()),
+        ),
+        None => (format!("no leader is known; {voters} of {voters} voters are enough for an election"), None),
+        Some(Shortage { needed, there, away }) => (
+            format!(
+                "{} of {} voters are healthy{}; {needed} are needed, {} missing",
+                there.len(),
+                there.len() + away.len(),
+                if there.is_empty() { String::new() } else { format!(" ({})", listed(&there)) },
+                is_or_are(&away),
+            ),
+            Some(format!("start {}, or mend what its notice says", listed(&away))),
+        ),
+    };
+    Condition { code: "no_quorum", node: None, message, remedy }
+}
+
+/// So many voters came back with new data directories that no quorum of the old ones can ever be there again.
+fn votes_lost(view: &View) -> Option<Condition> {
+    let replaced = |id: &RaftId| {
+        let name = view.voters.get(id)?;
+        let node = view.nodes.iter().find(|node| node.address.name == *name)?;
+        let heard = view.health(node).is_healthy();
+        let report = node.report.as_ref().filter(|report| heard && report.raft_id != *id)?;
+        Some((name.clone(), report.raft_id))
+    };
+    let config = view.configs.iter().find(|config| {
+        let lost = config.iter().filter(|id| replaced(id).is_some()).count();
+        config.len() - lost <= config.len() / 2
+    })?;
+    let lost: Vec<String> = config.iter().filter_map(|id| replaced(id).map(|(name, _)| name)).collect();
+    Some(Condition {
+        code: "votes_lost",
+        node: None,
+        message: format!(
+            "{} came back with new data directories: {} of {} votes are lost, and no leader can be elected",
+            listed(&lost),
+            lost.len(),
+            config.len()
+        ),
+        remedy: Some(format!(
+            "stop {} and put the old data directories back; without them, export what this cluster holds and found a new \
+             one (a later release will have `stegctl recover`)",
+            listed(&lost)
+        )),
+    })
+}
+
+/// The most urgent condition of one node, besides its storage.
+fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
+    let name = &node.address.name;
+    let condition = |code, message, remedy: &str| {
+        let remedy = (!remedy.is_empty()).then(|| remedy.to_owned());
+        Some(Condition { code, node: Some(name.clone()), message, remedy })
+    };
+    if let Some(reason) =
+        node.handshake_failure.as_ref().filter(|_| view.health(node) == Health::HandshakeFailed)
+    {
+        let message = format!("{name} is there but does not talk to {}: {reason}", view.me);
+        return condition(
+            "peer_refuses",
+            message,
+            "give both nodes the same cluster.key, cluster_name and release",
+        );
+    }
+    match view.health(node) {
+        Health::Lagging => {
+            let message =
+                format!("{name} is {} entries behind the leader and does not catch up", node.behind);
+            return condition(
+                "lagging",
+                message,
+                "look at its disk and its network; restart it if it stays behind",
+            );
+        }
+        Health::ForeignCluster if view.gave_way_to.is_none() => {
+            let message = format!("{name} belongs to another cluster than {}", view.me);
+            let remedy = format!("stop {name}, move its data directory away, start it again");
+            return condition("foreign_node", message, &remedy);
+        }
+        _ => {}
+    }
+    if let Some(clock) = node.clock.filter(|clock| clock.exceeds(CLOCKS_DIFFER_MS)) {
+        let seconds = clock.ms as f64 / 1000.0;
+        let (by, way) = (seconds.abs(), if seconds < 0.0 { "behind" } else { "ahead of" });
+        let message = format!("the clock of {name} is {by:.1} s {way} the one of {}", view.me);
+        return condition(
+            "clocks_differ",
+            message,
+            "synchronize the clocks, for example with chrony or systemd-timesyncd",
+        );
+    }
+    let heard = view.health(node).is_healthy();
+    let report = node.report.as_ref().filter(|_| heard)?;
+    if report.config_hash != view.config_hash {
+        let message = format!("{name} runs with another configuration than {}", view.me);
+        return condition(
+            "config_differs",
+            message,
+            "give both nodes the same file and restart the one that was changed",
+        );
+    }
+    None
+}
+
+fn listed(names: &[String]) -> String {
+    names.join(", ")
+}
+
+fn is_or_are(names: &[String]) -> String {
+    format!("{} {}", listed(names), if names.len() == 1 { "is" } else { "are" })
+}
+
+#[cfg(test)]
+mod tests;

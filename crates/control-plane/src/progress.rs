@@ -1,0 +1,93 @@
+//! Progress of a node's applied state behind the leader's committed index. Pure: time is an argument.
+
+use std::time::{Duration, Instant};
+
+/// A node behind the leader that has not advanced for this time lags.
+const STALLED_AFTER: Duration = Duration::from_secs(2);
+/// A node behind the leader by more entries than this lags, even while it advances.
+const MAX_BEHIND: u64 = 5000;
+
+/// Progress of one node, as observed again and again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress {
+    applied: Option<u64>,
+    behind: u64,
+    /// Latest advance, or the moment at which the node fell behind; none while it is not behind.
+    stalled_since: Option<Instant>,
+}
+
+impl Progress {
+    /// Records the index that the node has applied, and the leader's committed index; none without a leader, when
+    /// nobody can be behind.
+    pub(crate) fn observe(&mut self, applied: Option<u64>, committed: Option<u64>, now: Instant) {
+        let advanced = applied > self.applied;
+        // An index that went back is a start from scratch, which takes its time too.
+        let restarted = applied < self.applied;
+        self.applied = applied;
+        self.behind = committed.unwrap_or(0).saturating_sub(applied.unwrap_or(0));
+        self.stalled_since = match self.stalled_since {
+            _ if self.behind == 0 => None,
+            Some(since) if !advanced && !restarted => Some(since),
+            _ => Some(now),
+        };
+    }
+
+    /// True for a node that is too far behind, or behind and stalled.
+    pub(crate) fn is_lagging(&self, now: Instant) -> bool {
+        let stalled =
+            self.stalled_since.is_some_and(|since| now.saturating_duration_since(since) >= STALLED_AFTER);
+        self.behind > MAX_BEHIND || stalled
+    }
+
+    /// Entries behind the leader's committed index.
+    pub(crate) fn behind(&self) -> u64 {
+        self.behind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Observations as (ms, applied, committed), and whether the node lags at `at_ms`.
+    fn check(observations: &[(u64, u64, Option<u64>)], at_ms: u64, lagging: bool) {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut progress = Progress::default();
+        for (ms, applied, committed) in observations {
+            progress.observe(Some(*applied), *committed, at(*ms));
+        }
+        assert_eq!(progress.is_lagging(at(at_ms)), lagging, "{observations:?} at {at_ms} ms");
+    }
+
+    #[test]
+    fn a_node_that_is_behind_lags_once_it_has_not_advanced_for_two_seconds() {
+        check(&[(0, 10, Some(10))], 60_000, false);
+        check(&[(0, 10, Some(34))], 1999, false);
+        check(&[(0, 10, Some(34))], 2000, true);
+        check(&[(0, 10, Some(34)), (1500, 11, Some(40))], 3499, false);
+        check(&[(0, 10, Some(34)), (1500, 11, Some(40))], 3500, true);
+        check(&[(0, 10, Some(34)), (1500, 10, Some(40))], 2000, true);
+        check(&[(0, 10, Some(34)), (3000, 34, Some(34))], 3000, false);
+    }
+
+    #[test]
+    fn a_node_that_is_far_behind_lags_while_it_advances() {
+        check(&[(0, 10, Some(5010))], 0, false);
+        check(&[(0, 10, Some(5011))], 0, true);
+        check(&[(0, 10, Some(9000)), (100, 4000, Some(9000))], 100, false);
+    }
+
+    #[test]
+    fn nobody_is_behind_without_a_leader() {
+        check(&[(0, 10, Some(34)), (100, 10, None)], 60_000, false);
+        check(&[(0, 10, Some(34)), (100, 10, None), (200, 10, Some(34))], 2199, false);
+        check(&[(0, 10, Some(34)), (100, 10, None), (200, 10, Some(34))], 2200, true);
+    }
+
+    #[test]
+    fn a_node_that_starts_from_scratch_has_its_time() {
+        check(&[(0, 34, Some(35)), (1900, 0, Some(35))], 2100, false);
+        check(&[(0, 34, Some(35)), (1900, 0, Some(35))], 3900, true);
+    }
+}
