@@ -4,6 +4,8 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | [`headers`] | names of the headers that are this API's own |
 //! | [`status`] | the document of `GET /cluster/status`, and the rules that every such document keeps |
 
+pub mod headers;
 pub mod status;

@@ -26,6 +26,8 @@ const DEFAULT_PAUSE: Duration = Duration::from_millis(100);
 const JITTER: f64 = 0.5;
 /// Largest problem document that is read.
 const MAX_PROBLEM_LEN_BYTES: usize = 64 * 1024;
+/// Time between a node's decision and the end of the attempt, at least.
+const MIN_MARGIN: Duration = Duration::from_millis(50);
 /// Most memory that is set aside on the word of a `Content-Length`, before any byte has come.
 const MAX_PREALLOCATED_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -76,7 +78,8 @@ impl Sender {
     pub(crate) async fn open(&self, call: &Call, endpoint: &Endpoint) -> Result<Response, ClientError> {
         let via = Via::direct(endpoint.clone());
         let timeout = self.request_timeout;
-        match tokio::time::timeout(timeout, self.respond(call, &via)).await {
+        let until = Instant::now() + timeout;
+        match timeout_at(until, self.respond(call, &via, until)).await {
             Ok(response) => response,
             Err(_) => Err(ClientError::Timeout { via, timeout }),
         }
@@ -91,6 +94,7 @@ impl Sender {
         let deadline = Instant::now() + self.request_timeout;
         let mut choice = turn.pick(Instant::now());
         let mut retried = Vec::new();
+        let mut definite = None;
         loop {
             let via = Via { endpoint: turn.endpoint(choice).clone(), retried };
             let may_retry = via.attempts() <= max_retries;
@@ -99,21 +103,22 @@ impl Sender {
                 Ok(reply) => return Ok(reply),
                 Err(Failed { error, paid }) => (error, paid),
             };
+            definite = told_by(&error).or(definite);
             let Some(pause) = pause_before_retry(call, &error, turn.failures(choice)) else {
                 return Err(error);
             };
             let now = Instant::now();
             if !may_retry || now >= deadline {
-                return Err(error);
+                return Err(last_word(error, definite));
             }
             // A rest beyond the deadline is as good as one up to it, and cannot overflow the clock.
             turn.rest(choice, now + pause.min(self.request_timeout));
             let Some(next) = wait_for_endpoint(&turn, deadline).await else {
                 // What the node said tells more than a timeout would.
-                return Err(error);
+                return Err(last_word(error, definite));
             };
             if !paid && !self.budget.withdraw(Instant::now()) {
-                return Err(ClientError::RetryBudget { source: Box::new(error) });
+                return Err(ClientError::RetryBudget { source: Box::new(last_word(error, definite)) });
             }
             choice = next;
             retried = error.into_tried();
@@ -160,10 +165,10 @@ impl Sender {
         sent: Instant,
     ) -> (Result<RawReply, ClientError>, bool) {
         let has_substitute = |now| may_retry && !call.not_twice && turn.has_other(choice, now);
-        let mut answer = pin!(self.attempt(call, via.clone()));
         let timed_out = |timeout| Err(ClientError::Timeout { via: via.clone(), timeout });
         let timeout = if has_substitute(sent) { self.attempt_timeout } else { self.request_timeout };
         let until = deadline.min(sent + timeout);
+        let mut answer = pin!(self.attempt(call, via.clone(), until));
         let least = call.work.map(Work::least_patience).unwrap_or_default();
         let usual = self.pace(call).and_then(|pace| pace.patience(call.files_len_bytes(), least));
         if let Some(usual) = usual.filter(|usual| sent + *usual < until) {
@@ -186,8 +191,8 @@ impl Sender {
         Some(pace.lock().expect("nothing panics while it holds this"))
     }
 
-    async fn attempt(&self, call: &Call, via: Via) -> Result<RawReply, ClientError> {
-        let response = self.respond(call, &via).await?;
+    async fn attempt(&self, call: &Call, via: Via, until: Instant) -> Result<RawReply, ClientError> {
+        let response = self.respond(call, &via, until).await?;
         let headers = response.headers().clone();
         let body = read_body(response, self.max_answer_len_bytes).await.map_err(|error| match error {
             BodyError::TooLarge { limit_bytes } => {
@@ -201,12 +206,19 @@ impl Sender {
     }
 
     /// The beginning of an answer, with a status of success.
-    async fn respond(&self, call: &Call, via: &Via) -> Result<Response, ClientError> {
+    async fn respond(&self, call: &Call, via: &Via, until: Instant) -> Result<Response, ClientError> {
         let lost = |source: reqwest::Error| ClientError::ConnectionLost {
             via: via.clone(),
             source: source.without_url(),
         };
-        let response = match self.request(call, &via.endpoint)?.send().await {
+        let mut request = self.request(call, &via.endpoint)?;
+        if call.need == Need::Quorum {
+            // The node decides before this attempt ends: a call that is given up here has an unknown outcome.
+            let left = until.saturating_duration_since(Instant::now());
+            let wait = left.saturating_sub(MIN_MARGIN.max(left / 10));
+            request = request.header(api::headers::TIMEOUT_MS, wait.as_millis().max(1) as u64);
+        }
+        let response = match request.send().await {
             Ok(response) => response,
             Err(source) if source.is_builder() => return Err(ClientError::Request { source }),
             Err(source) if source.is_connect() => {
@@ -252,6 +264,27 @@ async fn wait_for_endpoint(turn: &Turn<'_>, deadline: Instant) -> Option<Choice>
             return Some(choice);
         }
         sleep_until(choice.ready_at).await;
+    }
+}
+
+/// A node's definite answer that nothing was done.
+fn told_by(error: &ClientError) -> Option<ClientError> {
+    match error {
+        ClientError::Refused { refusal, via } if !refusal.is_unsettled() => {
+            Some(ClientError::Refused { refusal: refusal.clone(), via: via.clone() })
+        }
+        _ => None,
+    }
+}
+
+/// The error of a request whose attempts have ended with `error`: the last definite answer, unless the request may have
+/// been carried out after that.
+fn last_word(error: ClientError, definite: Option<ClientError>) -> ClientError {
+    match (error, definite) {
+        (ClientError::Connect { via, .. }, Some(ClientError::Refused { refusal, .. })) => {
+            ClientError::Refused { refusal, via }
+        }
+        (error, _) => error,
     }
 }
 

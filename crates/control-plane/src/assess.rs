@@ -87,7 +87,8 @@ impl View {
     /// outage.
     pub(crate) fn quorum(&self) -> bool {
         let led = self.leader.is_some() || self.leader_age.is_some_and(|age| age < ELECTION_GRACE);
-        led && self.gave_way_to.is_none() && self.missing_voters().is_none()
+        // Before the first membership is committed there is nothing that a quorum could be of.
+        led && self.gave_way_to.is_none() && !self.voters.is_empty() && self.missing_voters().is_none()
     }
 
     /// Voters that are not healthy, where so few are that no quorum is left.

@@ -10,12 +10,12 @@ use tracing::debug;
 
 use crate::catalog::{Command, Outcome};
 use crate::core::{Core, Moment};
-use crate::events::unix_ms;
 use crate::handle::{ControlError, TransferError, Transferred};
 use crate::message::{Call, Envelope, Refused, Reply};
 use crate::network::CallError;
 use crate::raft::Node;
 use crate::standing::ELECTION_GRACE;
+use crate::types::RaftId;
 
 /// Between two attempts, at most: a vote or a leader that moves meanwhile ends the wait.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
@@ -95,7 +95,7 @@ pub(crate) async fn linearize(core: &Arc<Core>, deadline: Instant) -> Result<Arc
                 let applied = tokio::time::timeout_at(deadline.into(), node.state.wait_applied(index)).await;
                 match applied {
                     Ok(()) => return Ok(node),
-                    Err(_) => "this node is behind the leader".to_owned(),
+                    Err(_) => return Err(ControlError::Behind { index }),
                 }
             }
             Attempt::NotYet(reason) => reason,
@@ -208,12 +208,39 @@ async fn forward(core: &Core, moment: &Moment, call: Call, until: Instant) -> At
     let Some((leader, name)) = moment.standing.leader.zip(moment.leader_name()) else {
         return Attempt::NotYet("no leader is known".to_owned());
     };
+    let Some(node) = &moment.node else { return Attempt::NotYet("no storage".to_owned()) };
+    if is_deposed(core, node, leader) {
+        return Attempt::NotYet(format!("the leader {name} is suspected to have failed"));
+    }
     let envelope = Envelope { cluster, from: moment.identity.raft_id, to: Some(leader), body: call };
     // Not sent twice by the link itself: whether it may have been proposed must be known here.
-    match core.links.call_once::<_, Reply>(&name, &envelope, until.into()).await {
+    let reply = tokio::select! {
+        reply = core.links.call_once::<_, Reply>(&name, &envelope, until.into()) => reply,
+        () = deposed(core, node, leader) => return Attempt::Unknown,
+    };
+    match reply {
         Ok(reply) => Attempt::Done(reply),
         Err(CallError::Lost { .. }) => Attempt::Unknown,
         Err(error) => Attempt::NotYet(error.to_string()),
+    }
+}
+
+/// True once `leader` no longer leads as far as this node knows, or is suspected: then nobody waits for its answer.
+fn is_deposed(core: &Core, node: &Node, leader: RaftId) -> bool {
+    node.voted_leader() != Some(leader) || core.campaigns().held(node.vote(), Instant::now()).is_some()
+}
+
+/// Returns once [`is_deposed`].
+async fn deposed(core: &Core, node: &Node, leader: RaftId) {
+    let mut metrics = node.watch();
+    let mut evidence = core.evidence.subscribe();
+    while !is_deposed(core, node, leader) {
+        tokio::select! {
+            // A Raft that ended names no other leader any more.
+            changed = metrics.changed() => if changed.is_err() { return },
+            // The sender lives as long as `core`.
+            _ = evidence.changed() => {}
+        }
     }
 }
 
@@ -224,7 +251,7 @@ pub(crate) async fn propose_here(core: &Core, node: &Node, mut command: Command,
     if let Some(refused) = cannot_lead(core) {
         return Reply::Refused(refused);
     }
-    command.proposed_at_ms = unix_ms();
+    command.proposed_at_ms = (core.options.clock_ms)();
     match tokio::time::timeout_at(until.into(), node.raft.client_write(command)).await {
         Ok(Ok(written)) => Reply::Outcome(Box::new(written.data)),
         Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => {

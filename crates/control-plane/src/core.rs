@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::assess::{NodeView, View};
 use crate::campaign::Campaigns;
 use crate::detector::{Detector, Rules, STUCK_AFTER};
-use crate::events::{Events, unix_ms};
+use crate::events::Events;
 use crate::handle::{MAX_UNDER_WAY, Options};
 use crate::identity::{DataDir, Identity};
 use crate::membership;
@@ -96,7 +96,7 @@ impl Core {
             suspecting: tokio::sync::Mutex::default(),
             handing_over: tokio::sync::Mutex::default(),
             restart_wanted: AtomicBool::new(false),
-            events: Events::new(options.me.clone()),
+            events: Events::new(options.me.clone(), options.clock_ms),
             notices: Board::default(),
             progress: Mutex::default(),
             node: ArcSwapOption::empty(),
@@ -211,7 +211,7 @@ impl Core {
             stuck_ms: moment.stuck().as_millis() as u64,
             committed_index: moment.committed_index(),
             storage_failure: self.storage_failure(moment),
-            clock_ms: unix_ms(),
+            clock_ms: (self.options.clock_ms)(),
             figures: (self.options.figures)(),
         }
     }
@@ -231,7 +231,7 @@ impl Core {
         let moment = self.moment();
         let view = self.view(&moment, &self.peers.all());
         let conditions = crate::notices::conditions(self, &moment, &view);
-        ClusterStatus { notices: self.notices.stamp(conditions, unix_ms()), ..view.assess() }
+        ClusterStatus { notices: self.notices.stamp(conditions, (self.options.clock_ms)()), ..view.assess() }
     }
 
     /// What the status is computed from.

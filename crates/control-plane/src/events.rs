@@ -14,21 +14,27 @@ const KEPT: usize = 256;
 /// The events of one node since its start, the latest of them kept.
 pub(crate) struct Events {
     node: String,
+    clock_ms: fn() -> u64,
     recent: Mutex<VecDeque<Arc<Event>>>,
     live: broadcast::Sender<Arc<Event>>,
 }
 
 impl Events {
     /// No events of `node` yet.
-    pub(crate) fn new(node: String) -> Self {
-        Self { node, recent: Mutex::new(VecDeque::with_capacity(KEPT)), live: broadcast::channel(KEPT).0 }
+    pub(crate) fn new(node: String, clock_ms: fn() -> u64) -> Self {
+        Self {
+            node,
+            clock_ms,
+            recent: Mutex::new(VecDeque::with_capacity(KEPT)),
+            live: broadcast::channel(KEPT).0,
+        }
     }
 
     /// Something happened.
     pub(crate) fn tell(&self, kind: EventKind) {
         let mut recent = self.recent.lock().expect("no panic while it is held");
         let id = recent.back().map_or(1, |event| event.id + 1);
-        let event = Arc::new(Event { id, at_ms: unix_ms(), node: self.node.clone(), kind });
+        let event = Arc::new(Event { id, at_ms: (self.clock_ms)(), node: self.node.clone(), kind });
         if recent.len() == KEPT {
             recent.pop_front();
         }
@@ -44,7 +50,7 @@ impl Events {
     }
 }
 
-/// Milliseconds since 1970.
-pub(crate) fn unix_ms() -> u64 {
+/// The system's clock, in milliseconds since 1970.
+pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64)
 }

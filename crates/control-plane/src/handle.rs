@@ -56,6 +56,9 @@ pub struct Options {
     pub version: &'static str,
     /// How this node is doing, from memory.
     pub figures: Arc<dyn Fn() -> NodeFigures + Send + Sync>,
+    /// The machine's clock, in milliseconds since 1970. Nothing but times that people read, and the age of idempotency keys,
+    /// depends on it.
+    pub clock_ms: fn() -> u64,
     /// Conditions outside the control plane that the status tells of, from memory.
     pub conditions: Arc<dyn Fn() -> Vec<Condition> + Send + Sync>,
 }
@@ -114,10 +117,18 @@ pub enum StartError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ControlError {
     /// No leader could be reached before the deadline. Nothing was proposed.
-    #[error("the cluster has no quorum at the moment: {reason}")]
+    #[error("no quorum answered in time: {reason}")]
     NoQuorum {
         /// What is missing.
         reason: String,
+    },
+    /// A quorum answered, but this node did not apply what the read needs in time.
+    #[error(
+        "this node is behind the leader: it has not applied log index {index} in time; another node may have"
+    )]
+    Behind {
+        /// Log index that the read needs.
+        index: u64,
     },
     /// This node belongs to no cluster yet. Nothing was proposed.
     #[error("this node has not joined a cluster yet: {waiting_for}")]
@@ -153,6 +164,7 @@ impl ControlError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoQuorum { .. } => "no_quorum",
+            Self::Behind { .. } => "behind",
             Self::NotJoined { .. } => "not_joined",
             Self::ForeignCluster { .. } => "foreign_cluster",
             Self::OutcomeUnknown => "outcome_unknown",

@@ -12,7 +12,8 @@
 //! | `detector`, `campaign` | whether the leader is dead, and what to do about it: rules without a clock |
 //! | `membership`, `standing` | who should vote, and who leads: rules without a clock |
 //! | `tasks` | probes, joining, the membership, handing over, events |
-//! | [`status`], `notices` | what is told to people |
+//! | `assess`, `progress`, `notices` | the status document and its notices, from one view: rules without a clock |
+//! | [`status`] | figures, members, conditions and events |
 //!
 //! openraft is named in this crate only.
 
@@ -44,6 +45,7 @@ mod tasks;
 mod threads;
 mod types;
 
+pub use events::unix_ms;
 pub use handle::{
     Bootstrap, ControlError, ControlPlane, Options, StartError, Timing, TransferError, Transferred,
 };

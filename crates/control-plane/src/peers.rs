@@ -160,13 +160,15 @@ impl Peers {
     }
 
     /// A probe of the peer failed.
-    pub(crate) fn failed(&self, name: &str, failure: &Failure) -> Failed {
+    pub(crate) fn failed(&self, name: &str, failure: &Failure, now: Instant) -> Failed {
         let mut peers = self.0.lock().expect("no panic while it is held");
         let peer = peers.entry(name.to_owned()).or_default();
         peer.failed_probes += 1;
         peer.failure = Some(failure.reason.clone());
-        peer.port_closed |= failure.port_closed;
-        peer.refused_at = if failure.refused { Some(Instant::now()) } else { peer.refused_at };
+        // A port that was closed counts as such while the latest answer would still make the peer healthy.
+        let still_closed = peer.port_closed && !failure.refused && peer.is_healthy(now);
+        peer.port_closed = failure.port_closed || still_closed;
+        peer.refused_at = if failure.refused { Some(now) } else { peer.refused_at };
         let was_away = peer.away;
         peer.away |= failure.port_closed || peer.failed_probes >= AWAY_AFTER;
         Failed { count: peer.failed_probes, is_news: peer.away && !was_away }
@@ -183,5 +185,59 @@ impl Peers {
         let heard =
             peers.iter().filter_map(|(name, peer)| Some((name.clone(), peer.recent_report(now)?.raft_id)));
         heard.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assess::tests::report;
+
+    const CLOSED: (bool, bool) = (true, false);
+    const STRANGE: (bool, bool) = (false, true);
+    const LATE: (bool, bool) = (false, false);
+
+    /// Failures as (ms after the answer, (port closed, refused)), and whether the port counts as closed then.
+    fn check(failures: &[(u64, (bool, bool))], closed: bool) {
+        let (peers, start) = (Peers::default(), Instant::now());
+        peers.answered("n1", report(1, Role::Leader, 3), Some(10), None, start);
+        for (ms, (port_closed, refused)) in failures.iter().copied() {
+            let failure = Failure { reason: "a".to_owned(), refused, port_closed };
+            peers.failed("n1", &failure, start + Duration::from_millis(ms));
+        }
+        assert_eq!(peers.get("n1").unwrap().port_closed, closed, "{failures:?}");
+    }
+
+    #[test]
+    fn a_closed_port_counts_until_the_peer_answers_or_shows_something_else() {
+        check(&[(1, LATE)], false);
+        check(&[(1, CLOSED)], true);
+        check(&[(1, CLOSED), (50, LATE)], true);
+        check(&[(1, CLOSED), (600, LATE)], false);
+        check(&[(1, CLOSED), (600, CLOSED)], true);
+        check(&[(1, CLOSED), (50, STRANGE)], false);
+    }
+
+    #[test]
+    fn a_leader_is_denied_by_its_own_word_after_a_while_and_by_another_directory_at_once() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let check = |reports: &[(u64, u64, Role, u64)], at_ms, denied| {
+            let peers = Peers::default();
+            for (ms, id, role, term) in reports.iter().copied() {
+                peers.answered("n1", report(id, role, term), Some(10), None, at(ms));
+            }
+            let peer = peers.get("n1").unwrap();
+            assert_eq!(peer.denies_leading(RaftId::from(1), 3, at(at_ms)), denied, "{reports:?} at {at_ms}");
+        };
+        check(&[(0, 1, Role::Leader, 3)], 400, false);
+        check(&[(0, 1, Role::Candidate, 3)], 299, false);
+        check(&[(0, 1, Role::Candidate, 3)], 300, true);
+        check(&[(0, 1, Role::Candidate, 3), (200, 1, Role::Leader, 3)], 500, false);
+        // What it said in an older term is no word about this one.
+        check(&[(0, 1, Role::Follower, 2)], 900, false);
+        check(&[(0, 1, Role::Follower, 2), (900, 1, Role::Candidate, 3)], 901, false);
+        check(&[(0, 9, Role::Learner, 0)], 1, true);
+        check(&[(0, 9, Role::Learner, 0)], 1000, false);
     }
 }

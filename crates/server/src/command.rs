@@ -130,6 +130,7 @@ fn control_options(start: &Start, figures: &Arc<Figures>) -> Options {
         config_hash: config.fingerprint(),
         version: env!("CARGO_PKG_VERSION"),
         figures: Arc::new(move || figures.now()),
+        clock_ms: control_plane::unix_ms,
         conditions: Arc::new(Vec::new),
     }
 }

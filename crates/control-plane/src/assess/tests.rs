@@ -183,6 +183,18 @@ fn a_quorum_is_a_majority_of_healthy_voters_and_a_leader() {
 }
 
 #[test]
+fn a_founded_cluster_has_a_quorum_once_its_membership_is_committed() {
+    let founding = |view: &mut View| {
+        (view.me, view.leader) = ("n1".to_owned(), Some("n1".to_owned()));
+        view.configs = vec![[RaftId::from(1)].into()];
+        view.voters = BTreeMap::new();
+    };
+    let leads = (Role::Leader, Health::NotVoting);
+    let other = (Role::Follower, Health::NotVoting);
+    check(founding, Some("n1"), false, [leads, other, other]);
+}
+
+#[test]
 fn a_vote_belongs_to_a_data_directory_and_not_to_a_name() {
     let wiped = |view: &mut View| {
         for i in [0, 2] {

@@ -1,5 +1,6 @@
 //! What fuzzing begins with: messages that nodes send, and a hello.
 
+use api::status::Role;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
@@ -9,7 +10,7 @@ use crate::catalog::Outcome;
 use crate::message::{
     Call, Envelope, Probe, ProbeAnswer, Refused, Reply, Report, SnapshotOffer, SnapshotReply,
 };
-use crate::status::{NodeFigures, Role};
+use crate::status::NodeFigures;
 use crate::storage::fuzzing::golden_entries;
 use crate::{ClusterId, LogId, RaftId, SnapshotMeta, StoredMembership, Vote};
 
@@ -79,6 +80,9 @@ fn report() -> Report {
         config_hash: "00ff".to_owned(),
         version: "0.1.0".to_owned(),
         stuck_ms: 0,
+        committed_index: Some(7),
+        storage_failure: Some("No space left on device".to_owned()),
+        clock_ms: 1_764_000_000_000,
         figures: NodeFigures {
             cpu_pct: 12.5,
             mem_pct: 40.25,

@@ -31,13 +31,15 @@ struct Cluster {
     nodes: [Option<ControlPlane>; 3],
     election_timeout_min: Duration,
     probe_failures: u32,
+    clocks_ms: [fn() -> u64; 3],
 }
 
 impl Cluster {
     fn new() -> Self {
         let (dir, addresses) = (tempfile::tempdir().unwrap(), addresses());
         let election_timeout_min = Duration::from_millis(500);
-        Self { dir, addresses, nodes: [None, None, None], election_timeout_min, probe_failures: 3 }
+        let clocks_ms = [crate::events::unix_ms as fn() -> u64; 3];
+        Self { dir, addresses, nodes: [None, None, None], election_timeout_min, probe_failures: 3, clocks_ms }
     }
 
     fn all() -> Self {
@@ -84,6 +86,7 @@ impl Cluster {
             config_hash: "the same".to_owned(),
             version: "test",
             figures: Arc::new(NodeFigures::default),
+            clock_ms: self.clocks_ms[n],
             conditions: Arc::new(Vec::new),
         }
     }
@@ -318,4 +321,50 @@ fn the_directory_can_be_opened_again_at_once_after_a_stop() {
         let node = cluster.nodes[0].take().unwrap();
         block_on(node.stop());
     }
+}
+
+#[test]
+fn clocks_that_differ_are_told_by_every_node() {
+    const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
+    let mut cluster = Cluster::new();
+    cluster.clocks_ms[2] = || crate::events::unix_ms() + YEAR_MS;
+    let cluster = cluster.started();
+    let told = |status: &ClusterStatus| -> Vec<(Option<String>, bool)> {
+        let clocks = status.notices.iter().filter(|notice| notice.code == "clocks_differ");
+        clocks.map(|notice| (notice.node.clone(), notice.message.contains("ahead of"))).collect()
+    };
+    let ahead = vec![(Some("n3".to_owned()), true)];
+    let behind = vec![(Some("n1".to_owned()), false), (Some("n2".to_owned()), false)];
+    cluster.until("notices about clocks", |nodes| {
+        [&ahead, &ahead, &behind].iter().zip(nodes).all(|(expected, status)| told(status) == **expected)
+    });
+}
+
+#[test]
+fn a_majority_that_was_wiped_is_told_as_votes_lost() {
+    let mut cluster = Cluster::all();
+    let left = cluster.leader();
+    let wiped = [(left + 1) % 3, (left + 2) % 3];
+    for n in wiped {
+        cluster.kill(n);
+        std::fs::remove_dir_all(cluster.dir.path().join(NAMES[n])).unwrap();
+    }
+    for n in wiped {
+        cluster.start(n);
+    }
+    cluster.until("lost votes", |nodes| nodes[left].notices.iter().any(|notice| notice.code == "votes_lost"));
+    // For good: a fresh node names no dead leader, and no node a quorum, now and later.
+    let settled = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < settled {
+        for status in cluster.nodes.iter().flatten().map(ControlPlane::status) {
+            assert_eq!(status.contradictions(), [""; 0], "{status:#?}");
+            if status.notices.iter().any(|notice| notice.code == "votes_lost") {
+                assert_eq!((status.quorum, &status.leader_id), (false, &None), "{status:#?}");
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    cluster.until("no leader anywhere", |nodes| {
+        nodes.iter().all(|status| !status.quorum && status.leader_id.is_none())
+    });
 }

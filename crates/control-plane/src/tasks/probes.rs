@@ -13,7 +13,6 @@ use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
 use crate::core::Core;
-use crate::events::unix_ms;
 use crate::message::{Probe, ProbeAnswer, Report};
 use crate::network::{CallError, Channel, FrameReceiver, FrameSender, Purpose};
 use crate::peers::{ClockOffset, Failed, Failure, HEALTHY_WITHIN};
@@ -209,14 +208,14 @@ impl Prober {
             return None;
         }
         let error_ms = now.saturating_duration_since(sent_at).as_millis() as u64;
-        let ms = i64::try_from(i128::from(theirs) - i128::from(unix_ms())).ok()?;
+        let ms = i64::try_from(i128::from(theirs) - i128::from((self.core.options.clock_ms)())).ok()?;
         Some(ClockOffset { ms, error_ms })
     }
 
     /// A failed probe.
     fn failed(&self, failure: &Failure) {
         let (core, name) = (&self.core, self.peer.as_str());
-        let Failed { count, is_news } = core.peers.failed(name, failure);
+        let Failed { count, is_news } = core.peers.failed(name, failure, Instant::now());
         let failure = &failure.reason;
         if is_news {
             core.events.tell(EventKind::Peer { peer: name.to_owned(), healthy: false, failed_probes: count });

@@ -102,6 +102,7 @@ codes! {
     RequestInFlight = "request_in_flight", CONFLICT, "A request with this idempotency key is under way";
     TooManyKeys = "too_many_keys", SERVICE_UNAVAILABLE, "The cluster cannot take this request now";
     NoQuorum = "no_quorum", SERVICE_UNAVAILABLE, "The cluster cannot agree on this now";
+    Behind = "behind", SERVICE_UNAVAILABLE, "The node is behind the cluster";
     NotJoined = "not_joined", SERVICE_UNAVAILABLE, "The cluster cannot agree on this now";
     ForeignCluster = "foreign_cluster", SERVICE_UNAVAILABLE, "The cluster cannot agree on this now";
     StorageFailed = "storage_failed", SERVICE_UNAVAILABLE, "The cluster cannot agree on this now";

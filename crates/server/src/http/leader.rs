@@ -68,7 +68,7 @@ pub(super) async fn transfer(
         true => TransferRequest::default(),
         false => json::parse(&headers, &body, "{\"to\": \"NODE\"} or {\"to\": null}")?,
     };
-    let transferred = app.control.transfer_leader(to, settings::deadline(&app)).await?;
+    let transferred = app.control.transfer_leader(to, settings::deadline_of_change(&app, &headers)?).await?;
     let Transferred { from, to, term } = &transferred;
     info!(?actor, from, to, term, "leadership transferred for an operator");
     Ok(Json(transferred.into()))

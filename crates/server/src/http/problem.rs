@@ -417,6 +417,7 @@ mod tests {
     fn control_errors() -> Vec<ControlError> {
         let all = vec![
             ControlError::NoQuorum { reason: "a".to_owned() },
+            ControlError::Behind { index: 1 },
             ControlError::NotJoined { waiting_for: "a".to_owned() },
             ControlError::ForeignCluster { message: "a".to_owned() },
             ControlError::OutcomeUnknown,
@@ -427,6 +428,7 @@ mod tests {
         for error in &all {
             match error {
                 ControlError::NoQuorum { .. }
+                | ControlError::Behind { .. }
                 | ControlError::NotJoined { .. }
                 | ControlError::ForeignCluster { .. }
                 | ControlError::OutcomeUnknown

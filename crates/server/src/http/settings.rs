@@ -183,7 +183,8 @@ pub(super) async fn put(
     let if_version = if_version(&headers)?;
     let canonical = serde_json::to_string(&(&value, if_version)).expect("plain values");
     let request = request_key(&app, &headers, &["PUT", &key.to_string(), &canonical])?;
-    change(&app, request, actor, Action::PutSetting { key, value, if_version }).await
+    let deadline = deadline_of_change(&app, &headers)?;
+    change(&app, request, deadline, actor, Action::PutSetting { key, value, if_version }).await
 }
 
 /// Delete a setting
@@ -208,15 +209,22 @@ pub(super) async fn delete(
     let if_version = if_version(&headers)?;
     let canonical = serde_json::to_string(&if_version).expect("plain values");
     let request = request_key(&app, &headers, &["DELETE", &key.to_string(), &canonical])?;
-    change(&app, request, actor, Action::DeleteSetting { key, if_version }).await
+    let deadline = deadline_of_change(&app, &headers)?;
+    change(&app, request, deadline, actor, Action::DeleteSetting { key, if_version }).await
 }
 
-async fn change(app: &App, request: RequestKey, actor: Actor, action: Action) -> Result<Response, Problem> {
+async fn change(
+    app: &App,
+    request: RequestKey,
+    deadline: Instant,
+    actor: Actor,
+    action: Action,
+) -> Result<Response, Problem> {
     let _in_flight = app.in_flight.enter(&request.key)?;
     let request_id = Arc::from(request.request_id.as_str());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64);
     let command = Command { request, proposed_at_ms: now, actor, action };
-    let answered = match app.control.submit(command, deadline(app)).await {
+    let answered = match app.control.submit(command, deadline).await {
         Ok(Outcome::SettingPut { setting, request_id } | Outcome::SettingDeleted { setting, request_id }) => {
             Ok(answer(setting, Some(request_id)))
         }
@@ -236,8 +244,21 @@ fn answer(setting: Setting, request_id: Option<String>) -> Response {
 }
 
 /// When an operator's call is given up.
-pub(super) fn deadline(app: &App) -> Instant {
+fn deadline(app: &App) -> Instant {
     Instant::now() + app.config.limits.request_timeout().min(AGREE_WITHIN)
+}
+
+/// When a call that changes the cluster is given up: no later than its caller gives up, who could not know the outcome then.
+///
+/// # Errors
+/// [`Code::MalformedRequest`] if the caller's own limit ([`api::headers::TIMEOUT_MS`]) is not a number.
+pub(super) fn deadline_of_change(app: &App, headers: &HeaderMap) -> Result<Instant, Problem> {
+    let name = api::headers::TIMEOUT_MS;
+    let Some(value) = headers.get(name) else { return Ok(deadline(app)) };
+    let ms = value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
+        Problem::new(Code::MalformedRequest, format!("{name} takes a number of milliseconds"))
+    })?;
+    Ok(deadline(app).min(Instant::now() + Duration::from_millis(ms)))
 }
 
 fn parse_key(text: &str) -> Result<SettingKey, Problem> {
