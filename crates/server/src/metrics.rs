@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use api::status::Health;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -43,6 +44,8 @@ pub(crate) struct Metrics {
     quorum: Gauge,
     voters: Gauge,
     healthy_nodes: Gauge,
+    node_health: Family<HealthLabels, Gauge>,
+    notices: Gauge,
     applied_index: Gauge<u64, AtomicU64>,
     log_commits: Gauge<u64, AtomicU64>,
     log_flush: Gauge<f64, AtomicU64>,
@@ -53,6 +56,12 @@ struct RequestLabels {
     route: String,
     method: String,
     status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HealthLabels {
+    node: String,
+    health: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -99,6 +108,8 @@ impl Metrics {
             quorum: Gauge::default(),
             voters: Gauge::default(),
             healthy_nodes: Gauge::default(),
+            node_health: Family::default(),
+            notices: Gauge::default(),
             applied_index: Gauge::default(),
             log_commits: Gauge::default(),
             log_flush: Gauge::default(),
@@ -169,7 +180,13 @@ impl Metrics {
         registry.register("leads", "Whether this node leads", self.leads.clone());
         registry.register("quorum", "Whether changes can be agreed on", self.quorum.clone());
         registry.register("voters", "Nodes that vote", self.voters.clone());
-        registry.register("healthy_nodes", "Nodes that answered a probe lately", self.healthy_nodes.clone());
+        registry.register("healthy_nodes", "Nodes that answer and progress", self.healthy_nodes.clone());
+        registry.register(
+            "node_health",
+            "Health of each configured node: 1 for the present one, 0 for the others",
+            self.node_health.clone(),
+        );
+        registry.register("notices", "Notices in the status", self.notices.clone());
         registry.register("applied_index", "The last log entry applied here", self.applied_index.clone());
         registry.register(
             "log_commits",
@@ -192,6 +209,13 @@ impl Metrics {
         self.quorum.set(status.quorum.into());
         self.voters.set(status.voters.len() as i64);
         self.healthy_nodes.set(status.nodes.iter().filter(|node| node.healthy).count() as i64);
+        for node in &status.nodes {
+            for health in Health::ALL {
+                let labels = HealthLabels { node: node.id.clone(), health: health.as_str().to_owned() };
+                self.node_health.get_or_create(&labels).set((node.health == health).into());
+            }
+        }
+        self.notices.set(status.notices.len() as i64);
         let own = status.nodes.iter().find(|node| node.id == app.node_id);
         self.applied_index.set(own.and_then(|node| node.applied_index).unwrap_or(0));
         if let Some(flushes) = app.control.flush_stats() {

@@ -25,7 +25,7 @@ pub(crate) const STATUSES: [(u8, &str); 13] = [
     (NO_SERVER, "no server answers"),
     (NO_QUORUM, "the cluster has no quorum"),
     (REFUSED, "a server refused what was asked"),
-    (NOT_HEALTHY, "with --check: a node is not healthy"),
+    (NOT_HEALTHY, "with --check: a configured node is not a healthy voter of the cluster"),
     (UNKNOWN, "it is not known whether a change was made"),
     (INCOMPARABLE, "the two images cannot be compared"),
 ];
@@ -120,7 +120,7 @@ impl Failure {
             | ClientError::ConnectionLost { .. }
             | ClientError::Timeout { .. } => NO_SERVER,
             ClientError::Refused { refusal, .. } => match refusal.code() {
-                Some("no_quorum" | "not_joined") => NO_QUORUM,
+                Some("no_quorum" | "behind" | "not_joined") => NO_QUORUM,
                 _ => REFUSED,
             },
             ClientError::BadAnswer { .. } | ClientError::AnswerTooLarge { .. } => REFUSED,

@@ -3,7 +3,7 @@ export type {
   CapacityAnswer,
   ClusterEvent,
   HistoryAnswer,
-  NodeAnswer,
+  NodeStatus,
   SettingAnswer,
   SettingsAnswer,
   StatusAnswer,

@@ -1,6 +1,6 @@
 /** How nodes did over time: every second while the page is open, every ten seconds as far back as nodes remember. */
 
-import type { HistoryAnswer, NodeAnswer } from '../api/types';
+import type { HistoryAnswer, NodeStatus } from '../api/types';
 
 /** Milliseconds between two points of each, and how many are kept: ten minutes, and a day. */
 export const LIVE = { stepMs: 1000, kept: 600 } as const;
@@ -78,7 +78,7 @@ export function rateBetween(
 }
 
 /** What a node says of itself now; its percentiles are of the last minute, and none if nobody asked it for anything. */
-export function pointOf(node: NodeAnswer, rate: number | null): Point {
+export function pointOf(node: NodeStatus, rate: number | null): Point {
   const isIdle = rate === null || !node.qps_1m;
   return { rate, p50Ms: isIdle ? null : (node.p50_ms ?? null), p95Ms: isIdle ? null : (node.p95_ms ?? null) };
 }

@@ -1,6 +1,6 @@
 /** Which node's word counts: each one tells the cluster as it sees it, and one that is cut off sees little. No clock in here. */
 
-import type { StatusAnswer } from '../api/types';
+import type { NodeStatus, StatusAnswer } from '../api/types';
 
 /** A node's word is that of now for this long. */
 export const FRESH_MS = 3000;
@@ -30,6 +30,13 @@ export function bestView(views: readonly View[], now: number): View | null {
 
 export function isFresh(view: View, now: number): boolean {
   return now - view.heardAt < FRESH_MS;
+}
+
+/** Health of a node in words: the reason where it is not healthy. Nodes of the first release tell none. */
+export function healthOf(node: Pick<NodeStatus, 'healthy'> & Partial<Pick<NodeStatus, 'health'>>): string {
+  const health = node.health ?? 'unknown';
+  if (health === 'ok' || health === 'unknown') return node.healthy ? 'healthy' : 'no answer';
+  return health === 'silent' ? 'no answer' : health.replaceAll('_', ' ');
 }
 
 /** How many log entries a node is behind the leader, if both are known. */

@@ -10,6 +10,7 @@
 //! | `cluster` | the nodes: who leads, who is well, who allows drills |
 //! | `course` | the fault or faults, and waiting for the nodes afterwards |
 //! | `writer`, `watch` | a write every 10 ms, and the events of every node |
+//! | `statuses` | the status documents of every node, held to their rules |
 //! | `records`, `timeline`, `buckets` | what was noted, and what it comes to: pure |
 //! | `report`, `text` | the report, for programs and for people |
 
@@ -21,6 +22,7 @@ mod options;
 mod play;
 mod records;
 mod report;
+mod statuses;
 mod text;
 mod timeline;
 mod watch;

@@ -12,6 +12,7 @@ use super::course;
 use super::options::Options;
 use super::records::Records;
 use super::report::Report;
+use super::statuses::Statuses;
 use super::watch::Watch;
 use super::writer::Writer;
 use crate::request::Requester;
@@ -53,6 +54,7 @@ pub(super) fn tell(text: &str) {
 
 async fn play(options: &Options, cluster: &Cluster, standing: Standing) -> anyhow::Result<Report> {
     let watch = Watch::begin(cluster).await?;
+    let statuses = Statuses::watch(cluster);
     let settings = &options.settings;
     let requester = Requester::prepare(settings, connect(settings)?).await?;
     let run = Arc::new(Run::sampled(settings, requester));
@@ -70,6 +72,7 @@ async fn play(options: &Options, cluster: &Cluster, standing: Standing) -> anyho
     load.await.context("the load failed")??;
     let (writes, writes_ended, read_back) = writer.finish().await?;
     let final_leader = cluster.final_leader().await;
+    course.problems.extend(statuses.contradictions());
     let records = Records {
         node_ids: cluster.nodes.iter().map(|node| node.id.clone()).collect(),
         started,

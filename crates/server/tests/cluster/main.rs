@@ -13,4 +13,5 @@ mod leader;
 mod observer;
 mod partition;
 mod request;
+mod status;
 mod strangers;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use testkit::{Cluster, Role, Status};
+use testkit::{Cluster, Health, Role, Status};
 use tokio::task::JoinSet;
 
 use crate::request::LIMIT;
@@ -33,6 +33,8 @@ struct Seen {
     changed_at: Instant,
     /// Terms that went back.
     backwards: Vec<String>,
+    /// Documents that contradict themselves.
+    contradictions: BTreeSet<String>,
 }
 
 impl Observer {
@@ -70,7 +72,7 @@ impl Observer {
         })
     }
 
-    /// No term ever had two leaders or went back, and there were `changes` terms at most since `from`.
+    /// No term ever had two leaders or went back, no document contradicted itself, and there were `changes` terms at most since `from`.
     pub(crate) fn check(&self, cluster: &Cluster, from: u64, changes: u64) {
         let seen = self.seen.lock().unwrap();
         assert!(!seen.leaders.is_empty(), "nobody was seen to lead");
@@ -83,13 +85,20 @@ impl Observer {
 impl Seen {
     fn new(terms: Vec<u64>) -> Self {
         let (leaders, latest, backwards) = (BTreeMap::new(), vec![None; terms.len()], Vec::new());
-        Self { leaders, latest, terms, changed_at: Instant::now(), backwards }
+        Self {
+            leaders,
+            latest,
+            terms,
+            changed_at: Instant::now(),
+            backwards,
+            contradictions: BTreeSet::new(),
+        }
     }
 
     fn violations(&self) -> Vec<String> {
         let two = self.leaders.iter().filter(|(_, leaders)| leaders.len() > 1);
         let two = two.map(|(term, leaders)| format!("term {term} had the leaders {leaders:?}"));
-        two.chain(self.backwards.iter().cloned()).collect()
+        two.chain(self.backwards.iter().cloned()).chain(self.contradictions.iter().cloned()).collect()
     }
 
     fn term(&self) -> u64 {
@@ -97,6 +106,8 @@ impl Seen {
     }
 
     fn note(&mut self, i: usize, status: Option<&Status>) {
+        let contradictions = status.map(Status::contradictions).unwrap_or_default();
+        self.contradictions.extend(contradictions.into_iter().map(|found| format!("node {i}: {found}")));
         let latest = status.map(|status| {
             let id = status.node_id.as_str();
             let leads = status.role(id) == Role::Leader && status.leader_id.as_deref() == Some(id);
@@ -136,7 +147,9 @@ async fn ask(i: usize, url: &str, seen: &Mutex<Seen>) {
 #[test]
 fn what_must_not_be_is_noticed() {
     let leads = |id: &str, term| {
-        let node = testkit::NodeStatus { id: id.to_owned(), role: Role::Leader, ..Default::default() };
+        let (role, health) = (Role::Leader, Health::Ok);
+        let node =
+            testkit::NodeStatus { id: id.to_owned(), role, health, healthy: true, ..Default::default() };
         let (node_id, leader_id) = (id.to_owned(), Some(id.to_owned()));
         Status { node_id, leader_id, term, nodes: vec![node], ..Default::default() }
     };
@@ -148,4 +161,6 @@ fn what_must_not_be_is_noticed() {
     check(&[(0, leads("n1", 2)), (1, leads("n2", 3)), (0, leads("n1", 2))], &[]);
     check(&[(0, leads("n1", 2)), (1, leads("n2", 2))], &["term 2 had the leaders {\"n1\", \"n2\"}"]);
     check(&[(0, leads("n1", 4)), (0, leads("n1", 3))], &["node 0 went back from term 4 to 3"]);
+    let other = Status { leader_id: Some("n2".to_owned()), ..leads("n1", 4) };
+    check(&[(1, other)], &["node 1: n1 has the role Leader, leader_id is Some(\"n2\")"]);
 }

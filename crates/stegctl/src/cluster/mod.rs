@@ -23,7 +23,7 @@ const NOTE_PREFIX: &str = "note.";
 pub(crate) struct Status {
     #[command(flatten)]
     cluster: ClusterOptions,
-    /// Fail when there is no quorum (status 8) or a node is not healthy (status 10)
+    /// Fail when there is no quorum (status 8) or a configured node is not a healthy voter of this cluster (status 10)
     #[arg(long)]
     check: bool,
 }
@@ -229,12 +229,12 @@ fn check(status: &ClusterStatus) -> Result<(), Failure> {
     if !status.quorum {
         return Err(Failure::no_quorum(format!("{} sees no quorum", tables::plain(&status.node_id))));
     }
-    let ill: Vec<_> =
-        status.nodes.iter().filter(|node| !node.healthy).map(|node| tables::plain(&node.id)).collect();
-    if ill.is_empty() {
+    let deficient = status.deficiencies();
+    if deficient.is_empty() {
         return Ok(());
     }
-    Err(Failure::not_healthy(format!("not healthy: {}", ill.join(", "))))
+    let listed = tables::plain(&deficient.join(", "));
+    Err(Failure::not_healthy(format!("not a healthy voter of this cluster: {listed}")))
 }
 
 fn parse_value(key: &str, text: &str) -> Value {

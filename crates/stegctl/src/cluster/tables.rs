@@ -1,6 +1,6 @@
 //! What a cluster says, for people: aligned, without colours, and with nothing in it that could steer a terminal.
 
-use client::{ClusterStatus, LeaderTransfer, Members, NodeStatus, Setting};
+use client::{ClusterStatus, Health, LeaderTransfer, Members, NodeStatus, Setting};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
@@ -20,7 +20,14 @@ pub(super) fn status(status: &ClusterStatus) -> String {
         format!("cluster  {} ({id}), seen by {}\n", plain(&status.cluster_name), plain(&status.node_id));
     text += &format!("leader   {leader}\nterm     {}\nquorum   {quorum}\n", status.term);
     for notice in &status.notices {
-        text += &format!("notice   {}: {}\n", plain(&notice.code), plain(&notice.message));
+        text += &format!("notice   {}: {}", plain(&notice.code), plain(&notice.message));
+        if !notice.since.is_empty() {
+            text += &format!(" (since {})", plain(&notice.since));
+        }
+        if let Some(remedy) = &notice.remedy {
+            text += &format!("\n         remedy: {}", plain(remedy));
+        }
+        text.push('\n');
     }
     let figures = ["cpu %", "memory %", "requests/s", "p95 ms", "behind"];
     let mut table =
@@ -42,7 +49,7 @@ fn node_row(status: &ClusterStatus, node: &NodeStatus) -> [String; 11] {
     [
         plain(&node.id),
         node.role.to_string(),
-        if node.healthy { "healthy" } else { "NOT HEALTHY" }.to_owned(),
+        health(node),
         yes_or_no(node.voter),
         format!("{}:{}", plain(&node.ip), node.http_port),
         figure(node.cpu_pct),
@@ -52,6 +59,17 @@ fn node_row(status: &ClusterStatus, node: &NodeStatus) -> [String; 11] {
         count(status.behind(node)),
         node.version.as_deref().map_or_else(|| UNKNOWN.to_owned(), plain),
     ]
+}
+
+/// Health of a node, in capitals where it is not healthy.
+fn health(node: &NodeStatus) -> String {
+    match (node.healthy, node.health) {
+        // The first release tells no reason.
+        (true, Health::Ok | Health::Unknown) => "healthy".to_owned(),
+        (true, health) => health.as_str().replace('_', " "),
+        (false, Health::Ok | Health::Unknown) => "NOT HEALTHY".to_owned(),
+        (false, health) => health.as_str().replace('_', " ").to_uppercase(),
+    }
 }
 
 pub(super) fn transfer(transfer: &LeaderTransfer) -> String {

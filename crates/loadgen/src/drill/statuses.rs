@@ -1,0 +1,79 @@
+//! Status documents of every node during a drill, held to the rules that every document keeps.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use client::{Client, ClusterStatus};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::cluster::{Cluster, Node};
+
+/// Between two questions to a node.
+const ASK_EVERY: Duration = Duration::from_millis(25);
+/// Different contradictions that are kept.
+const MAX_KEPT: usize = 8;
+
+/// Contradictions found since the start; the nodes are asked until this is dropped.
+pub(super) struct Statuses {
+    found: Arc<Mutex<BTreeSet<String>>>,
+    _askers: JoinSet<()>,
+}
+
+impl Statuses {
+    /// Begins to ask every node.
+    pub(super) fn watch(cluster: &Cluster) -> Self {
+        let found = Arc::new(Mutex::new(BTreeSet::new()));
+        let mut askers = JoinSet::new();
+        for node in &cluster.nodes {
+            askers.spawn(ask(cluster.client.clone(), node.clone(), Arc::clone(&found)));
+        }
+        Self { found, _askers: askers }
+    }
+
+    /// The contradictions found so far, each with the node whose document had it.
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        self.found.lock().expect("nothing panics while it is held").iter().cloned().collect()
+    }
+}
+
+async fn ask(client: Client, node: Node, found: Arc<Mutex<BTreeSet<String>>>) {
+    let mut pace = interval(ASK_EVERY);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pace.tick().await;
+        if let Ok(status) = client.status_of(&node.endpoint).await {
+            note(&status, &mut found.lock().expect("nothing panics while it is held"));
+        }
+    }
+}
+
+fn note(status: &ClusterStatus, found: &mut BTreeSet<String>) {
+    for contradiction in status.contradictions() {
+        if found.len() < MAX_KEPT {
+            found.insert(format!("the status of {} contradicts itself: {contradiction}", status.node_id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use client::{NodeStatus, Role};
+
+    use super::*;
+
+    #[test]
+    fn contradictions_are_kept_once_and_within_bounds() {
+        let leads = |id: &str| NodeStatus { id: id.to_owned(), role: Role::Leader, ..NodeStatus::default() };
+        let nodes = (0..20).map(|n| leads(&format!("n{n}"))).collect();
+        let status = ClusterStatus { node_id: "n1".to_owned(), nodes, ..ClusterStatus::default() };
+        let mut found = BTreeSet::new();
+        note(&status, &mut found);
+        note(&status, &mut found);
+        assert_eq!(found.len(), MAX_KEPT);
+        assert!(
+            found.contains("the status of n1 contradicts itself: n0 has the role Leader, leader_id is None")
+        );
+    }
+}
