@@ -7,6 +7,7 @@
 //! | `watcher` | every change of what nodes say of their cluster, with its moment |
 //! | `http` | calls over a connection that stays open |
 //! | `netns` | hosts as network namespaces, whose links can be cut |
+//! | `scratch` | small file systems, to be filled and frozen |
 //! | `proxy` | a slow way to a node, where the kernel cannot delay packets |
 //! | `stranger` | bytes from somebody who does not belong to the cluster |
 //! | `inputs`, `png`, `png_file` | secrets, covers, PNG files put together and taken apart |
@@ -41,6 +42,7 @@ mod png_specimen;
 mod process;
 mod proxy;
 mod qoi;
+mod scratch;
 mod stranger;
 mod wait;
 mod watcher;
@@ -53,7 +55,7 @@ pub use exif::{ExifBlock, ExifPlan};
 pub use http::{Connection, Reply};
 pub use inputs::{covers, noise, photographs, text};
 pub use netns::Net;
-pub use node::{Node, NodeBuilder};
+pub use node::{Node, NodeBuilder, Signal};
 pub use outside::{OutsideReaders, run_outside, run_pillow};
 pub use pixels::Pixels;
 pub use png::{PngParts, chunk};
@@ -63,6 +65,7 @@ pub use png_reader::{ReadPng, png_chunks};
 pub use png_specimen::{PngChunk, PngKind, PngSpecimen, Split};
 pub use proxy::Proxy;
 pub use qoi::qoi_file;
+pub use scratch::{Frozen, ScratchFs};
 pub use stranger::{Heard, send_as_stranger};
 pub use wait::wait_for;
 pub use watcher::{Sighting, Watcher, agreed};

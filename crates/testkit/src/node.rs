@@ -6,9 +6,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::process::Signal;
+pub use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::addresses::Addresses;
 use crate::process::{LISTENING, command, peak_resident_bytes, resident_bytes, server_binary, signal};
 use crate::wait::{DEADLINE, wait_for};
 
@@ -23,6 +24,7 @@ nodes:
 #[derive(Debug)]
 pub struct NodeBuilder {
     args: Vec<String>,
+    standard_error: Option<Stdio>,
 }
 
 /// A running node, killed when dropped.
@@ -33,13 +35,15 @@ pub struct Node {
     log: Arc<Mutex<String>>,
     /// Its configuration and its data.
     _folder: TempDir,
+    /// Its address, where it cannot tell one that it chose.
+    _addresses: Option<Addresses>,
 }
 
 impl NodeBuilder {
     /// A node on any free port of loopback, alone in its configuration, with a data directory of its own. The binary is
     /// the one that cargo built beside the test that runs.
     pub fn new() -> Self {
-        Self { args: Vec::new() }
+        Self { args: Vec::new(), standard_error: None }
     }
 
     /// Adds `--set key=value`.
@@ -54,6 +58,12 @@ impl NodeBuilder {
         self
     }
 
+    /// Gives the node this as its standard error in place of what [`Node::log`] reads.
+    pub fn standard_error(mut self, to: impl Into<Stdio>) -> Self {
+        self.standard_error = Some(to.into());
+        self
+    }
+
     /// Starts the node and waits until it is ready.
     ///
     /// # Panics
@@ -63,24 +73,44 @@ impl NodeBuilder {
         let folder = tempfile::tempdir().expect("a folder for a node");
         let config = folder.path().join("node.yaml");
         fs::write(&config, CONFIGURATION).expect("the configuration can be written");
-        let mut process = command(&[], &server_binary())
+        // Without its log, it is found at an address that was chosen for it.
+        let addresses = self.standard_error.is_some().then(|| Addresses::reserve(1));
+        let mut command = command(&[], &server_binary());
+        if let Some(address) = addresses.as_ref().map(|addresses| addresses.nodes()[0].http()) {
+            command.args([
+                "--bind-ip",
+                &address.ip().to_string(),
+                "--http-port",
+                &address.port().to_string(),
+            ]);
+        }
+        let mut process = command
             .env("STEG_DATA_DIR", folder.path().join("data"))
             .arg("--config")
             .arg(config)
             .args(&self.args)
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(self.standard_error.unwrap_or_else(Stdio::piped))
             .spawn()
             .expect("the server binary can be started");
         let log = Arc::new(Mutex::new(String::new()));
-        collect_log(process.stderr.take().expect("standard error is piped"), Arc::clone(&log));
-        let address = wait_for("a node that listens", || {
-            let text = read(&log);
-            assert!(process.try_wait().ok().flatten().is_none(), "the node ended: {text}");
-            address_in(&text)
+        if let Some(stream) = process.stderr.take() {
+            collect_log(stream, Arc::clone(&log));
+        }
+        let address = addresses.as_ref().map(|addresses| addresses.nodes()[0].http());
+        let address = address.unwrap_or_else(|| {
+            wait_for("a node that listens", || {
+                let text = read(&log);
+                assert!(process.try_wait().ok().flatten().is_none(), "the node ended: {text}");
+                address_in(&text)
+            })
         });
-        let node = Node { process, address, log, _folder: folder };
-        wait_for("a node that is ready", || (node.status("/readyz") == Some(200)).then_some(()));
+        let mut node = Node { process, address, log, _folder: folder, _addresses: addresses };
+        wait_for("a node that is ready", || {
+            let ended = node.process.try_wait().ok().flatten();
+            assert!(ended.is_none(), "the node ended: {ended:?} {}", node.log());
+            (node.status("/readyz") == Some(200)).then_some(())
+        });
         node
     }
 }
@@ -141,7 +171,22 @@ impl Node {
 
     /// Asks it to stop as an operator would.
     pub fn terminate(&self) {
-        signal(&self.process, Signal::TERM);
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, which: Signal) {
+        signal(&self.process, which);
+    }
+
+    /// The id of its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Status of the process, if it has ended.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().ok().flatten()
     }
 
     /// Waits for its end.

@@ -1,0 +1,183 @@
+//! Small file systems of a test's own, to be filled and frozen.
+//!
+//! It takes Linux, root, `mount` and `umount`, for those that freeze also `mkfs.ext4` and `fsfreeze`.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+/// A file system, removed when dropped.
+#[derive(Debug)]
+pub struct ScratchFs {
+    folder: TempDir,
+    mounted: PathBuf,
+}
+
+impl ScratchFs {
+    /// True if this machine can mount, make and freeze file systems. A test that needs them returns early where it cannot;
+    /// the reason is printed.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot and `CI` is `true`: there, nothing may be left out.
+    pub fn available() -> bool {
+        static MISSING: OnceLock<Option<String>> = OnceLock::new();
+        let Some(missing) = MISSING.get_or_init(|| try_out().err()) else { return true };
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "required in CI: {missing}");
+        eprintln!("left out, for it takes file systems of its own: {missing}");
+        false
+    }
+
+    /// A file system in memory with room for so many bytes.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be made; ask [`ScratchFs::available`] first.
+    pub fn in_memory(bytes: u64) -> Self {
+        let size = format!("size={bytes}");
+        Self::mount(|path, _| run("mount", &["-t", "tmpfs", "-o", &size, "testkit", &path.to_string_lossy()]))
+            .expect("a file system in memory")
+    }
+
+    /// A file system of so many bytes on a block device, which can be frozen.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be made; ask [`ScratchFs::available`] first.
+    pub fn on_device(bytes: u64) -> Self {
+        Self::mount(|path, folder| mount_image(path, folder, bytes)).expect("a file system on a device")
+    }
+
+    /// Its root.
+    pub fn path(&self) -> &Path {
+        &self.mounted
+    }
+
+    /// Fills it to the last byte.
+    ///
+    /// # Panics
+    ///
+    /// If something else than a full disk gets in the way.
+    pub fn fill(&self) {
+        let filler = OpenOptions::new().create(true).append(true).open(self.filler());
+        let mut filler = filler.expect("a file that fills");
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            match filler.write(&piece) {
+                Ok(_) => {}
+                Err(_) if piece.len() > 1 => piece.truncate(piece.len() / 2),
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes room again.
+    ///
+    /// # Panics
+    ///
+    /// If it was not filled.
+    pub fn make_room(&self) {
+        fs::remove_file(self.filler()).expect("what fills can be removed");
+    }
+
+    /// Holds up everything that writes to it, until the guard is dropped. A process that writes meanwhile cannot even be
+    /// killed: what waits for one is dropped after the guard.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be frozen.
+    pub fn freeze(&self) -> Frozen<'_> {
+        run("fsfreeze", &["--freeze", &self.mounted.to_string_lossy()]).expect("a file system freezes");
+        Frozen(self)
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.mounted.join("filler")
+    }
+
+    fn mount(make: impl FnOnce(&Path, &Path) -> Result<(), String>) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let mounted = folder.path().join("mounted");
+        fs::create_dir(&mounted).map_err(|error| error.to_string())?;
+        make(&mounted, folder.path())?;
+        Ok(Self { folder, mounted })
+    }
+}
+
+/// Thaws a file system when dropped.
+#[derive(Debug)]
+pub struct Frozen<'a>(&'a ScratchFs);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = run("fsfreeze", &["--unfreeze", &self.0.mounted.to_string_lossy()]) {
+            eprintln!("{error}");
+        }
+    }
+}
+
+impl Drop for ScratchFs {
+    fn drop(&mut self) {
+        let path = self.mounted.to_string_lossy();
+        // Lazily: a process that still has a file open there is about to end.
+        if let Err(error) = run("umount", &["--lazy", &path]) {
+            eprintln!("{} stays: {error}", self.folder.path().display());
+        }
+    }
+}
+
+fn mount_image(path: &Path, folder: &Path, bytes: u64) -> Result<(), String> {
+    let image = folder.join("image");
+    let file = fs::File::create(&image).and_then(|file| file.set_len(bytes));
+    file.map_err(|error| error.to_string())?;
+    run("mkfs.ext4", &["-q", &image.to_string_lossy()])?;
+    run("mount", &["-o", "loop", &image.to_string_lossy(), &path.to_string_lossy()])
+}
+
+fn try_out() -> Result<(), String> {
+    if !cfg!(target_os = "linux") || !rustix::process::geteuid().is_root() {
+        return Err("it takes Linux and root".to_owned());
+    }
+    let made = ScratchFs::mount(|path, folder| mount_image(path, folder, 4 << 20))?;
+    let path = made.mounted.to_string_lossy();
+    run("fsfreeze", &["--freeze", &path])?;
+    run("fsfreeze", &["--unfreeze", &path])
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_one_takes_nothing_until_there_is_room() {
+        if !ScratchFs::available() {
+            return;
+        }
+        let scratch = ScratchFs::in_memory(256 << 10);
+        scratch.fill();
+        let path = scratch.path().join("file");
+        let error = fs::write(&path, "x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        scratch.make_room();
+        fs::write(&path, "x").unwrap();
+        let mounted = scratch.path().to_owned();
+        drop(scratch);
+        assert!(!mounted.exists());
+    }
+}
