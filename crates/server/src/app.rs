@@ -16,6 +16,7 @@ use crate::covers::{CoverCache, CoverError, CoverKey, MadeCover, ReadyCover};
 use crate::drills::{Isolation, Standing};
 use crate::figures::Figures;
 use crate::http::{Access, InFlight};
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::pool::PixelPool;
 use crate::work::Work;
@@ -49,6 +50,8 @@ pub(crate) struct App {
     pub control: ControlPlane,
     /// Who may change it.
     pub access: Access,
+    /// The log of the process.
+    pub log: Log,
     /// Idempotency keys of requests under way here.
     pub in_flight: InFlight,
     /// Those who watch events.
@@ -83,6 +86,8 @@ pub(crate) struct Parts {
     pub control: ControlPlane,
     /// Who may change it.
     pub access: Access,
+    /// The log of the process.
+    pub log: Log,
     /// Whether fault drills are allowed.
     pub fault_injection: bool,
 }
@@ -90,7 +95,7 @@ pub(crate) struct Parts {
 impl App {
     /// The state of node `node_id` under `config`, which was checked.
     pub(crate) fn new(config: Config, node_id: String, parts: Parts) -> anyhow::Result<Arc<Self>> {
-        let Parts { figures, control, access, fault_injection } = parts;
+        let Parts { figures, control, access, log, fault_injection } = parts;
         let transfer_memory = Budget::new(config.limits.transfer_memory_bytes);
         Ok(Arc::new(Self {
             pool: PixelPool::new(config.limits.pixel_threads(), config.limits.pixel_queue)?,
@@ -107,6 +112,7 @@ impl App {
             figures,
             control,
             access,
+            log,
             in_flight: InFlight::default(),
             watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
             fault_injection,

@@ -34,8 +34,8 @@ Examples:
   server demo --drill crash
   server check-config --config config/cluster.yaml --set limits.pixel_queue=8
 
-SIGTERM and Ctrl-C stop the node once its requests are answered, or after limits.drain_timeout_ms; a second \
-one stops it at once.";
+SIGTERM, SIGQUIT and Ctrl-C stop the node once its requests are answered, or after limits.drain_timeout_ms; a \
+second one stops it at once. SIGHUP opens the log file anew.";
 
 /// What the `server` binary does besides serving.
 #[derive(Debug, Clone, Subcommand)]
@@ -67,6 +67,9 @@ pub(crate) struct Options {
     /// Where this node keeps what must not be lost (default: data/NODE_ID)
     #[arg(long, env = "STEG_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Log file in place of `log.file`
+    #[arg(long, env = "STEG_LOG_FILE", value_name = "FILE")]
+    log_file: Option<String>,
     /// Never found a cluster, only join one: for a node that replaces another one
     #[arg(long)]
     join: bool,
@@ -102,6 +105,9 @@ impl Options {
         }
         if let Some(port) = self.http_port {
             node.http_port = port;
+        }
+        if let Some(file) = &self.log_file {
+            config.log.file.clone_from(file);
         }
         if self.single {
             config.keep_only(&node);

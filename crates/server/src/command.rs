@@ -9,20 +9,21 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Parser;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use control_plane::status::NodeAddress;
 use control_plane::{Bootstrap, ControlPlane, Options};
 
 use crate::app::{AfterStop, App, DEFAULT_COVER, Parts};
 use crate::cli::{Cli, Command, Start};
-use crate::config::{BootstrapConfig, Config, LogConfig, LogFormat, NodeConfig};
+use crate::config::{BootstrapConfig, Config, NodeConfig};
 use crate::covers::CoverKey;
 use crate::demo::{self, Outcome};
 use crate::figures::Figures;
 use crate::http::{self, Access};
 use crate::listener;
+use crate::log::{self, Log};
+use crate::signals::Signals;
 
 /// Runs the program with the arguments and the environment of this process.
 pub fn main() -> ExitCode {
@@ -32,7 +33,7 @@ pub fn main() -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let env = env.collect();
     if let Err(error) = demo::stop_with_parent() {
-        eprintln!("error: {error:#}");
+        log::last_words(&format!("error: {error:#}"));
         return ExitCode::FAILURE;
     }
     let outcome = match cli.command {
@@ -47,7 +48,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            log::last_words(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -62,8 +63,26 @@ fn print_config(config: Config) -> anyhow::Result<()> {
 fn run_node(start: Start) -> anyhow::Result<()> {
     // Asked now: later, another release may lie there under the same name, which is then the one to start.
     let program = std::env::current_exe().context("cannot tell where this program is")?;
-    start_logging(&start.config.log);
-    log_panics();
+    let log = log::start(&start.config.log)?;
+    log::log_panics(log.clone());
+    let has_file = !start.config.log.file.is_empty();
+    let outcome = run(start, &log);
+    if has_file && let Err(error) = &outcome {
+        // Otherwise the log is standard error, where it is said in any case.
+        error!("{error:#}");
+    }
+    let outcome = outcome.map(|then| match then {
+        AfterStop::End => Ok(()),
+        AfterStop::Restart => {
+            log.finish();
+            Err(execute_anew(&program))
+        }
+    });
+    log.finish();
+    outcome?
+}
+
+fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
     raise_file_limit();
     let access = Access::load(&start.config.security.admin_token_file, &start.config.nodes)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -72,17 +91,19 @@ fn run_node(start: Start) -> anyhow::Result<()> {
         .build()
         .context("cannot start the HTTP threads")?;
     // A taken port shows before any data is touched.
-    let listener = {
+    let (signals, listener) = {
         let _entered = runtime.enter();
-        bind(&start.node)?
+        (Signals::watch(log)?, bind(&start.node)?)
     };
     let figures = Figures::start()?;
-    let control = ControlPlane::start(control_options(&start, &figures))?;
-    let parts = Parts { figures, control, access, fault_injection: start.fault_injection };
-    match runtime.block_on(serve(listener, start.config, start.node.id, parts))? {
-        AfterStop::End => Ok(()),
-        AfterStop::Restart => Err(execute_anew(&program)),
-    }
+    let control = ControlPlane::start(control_options(&start, &figures, log))?;
+    let parts = Parts { figures, control, access, log: log.clone(), fault_injection: start.fault_injection };
+    let app = {
+        let _entered = runtime.enter();
+        App::new(start.config, start.node.id, parts)?
+    };
+    signals.stop_in_order(&app);
+    runtime.block_on(serve(listener, app))
 }
 
 /// Replaces this process by a new one of the same id, name, arguments and environment. Returns only if that fails.
@@ -105,7 +126,7 @@ fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
 }
 
 /// What the control plane is told of this node.
-fn control_options(start: &Start, figures: &Arc<Figures>) -> Options {
+fn control_options(start: &Start, figures: &Arc<Figures>, log: &Log) -> Options {
     let Start { config, node, .. } = start;
     let address = |node: &NodeConfig| NodeAddress {
         name: node.id.clone(),
@@ -113,7 +134,7 @@ fn control_options(start: &Start, figures: &Arc<Figures>) -> Options {
         http_port: node.http_port,
         raft_port: node.raft_port,
     };
-    let figures = Arc::clone(figures);
+    let (figures, log, me) = (Arc::clone(figures), log.clone(), node.id.clone());
     Options {
         cluster_name: config.cluster_name.clone(),
         me: node.id.clone(),
@@ -131,22 +152,8 @@ fn control_options(start: &Start, figures: &Arc<Figures>) -> Options {
         version: env!("CARGO_PKG_VERSION"),
         figures: Arc::new(move || figures.now()),
         clock_ms: control_plane::unix_ms,
-        conditions: Arc::new(Vec::new),
+        conditions: Arc::new(move || log.condition(&me).into_iter().collect()),
     }
-}
-
-fn start_logging(log: &LogConfig) {
-    let filter: tracing_subscriber::EnvFilter = log.filter.parse().unwrap_or_default();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => lines.json().init(),
-    }
-}
-
-/// Panics go into the log, with the id of the request that they end.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic, which is a defect")));
 }
 
 /// Every connection takes a file descriptor, and many systems start with room for fewer than `limits.max_connections`.
@@ -159,16 +166,8 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    config: Config,
-    node_id: String,
-    parts: Parts,
-) -> anyhow::Result<AfterStop> {
+async fn serve(listener: TcpListener, app: Arc<App>) -> anyhow::Result<AfterStop> {
     let address = listener.local_addr().context("cannot tell the address listened on")?;
-    let app = App::new(config, node_id, parts)?;
-
-    watch_signals(Arc::clone(&app))?;
     let warm_up = Arc::clone(&app);
     tokio::spawn(async move {
         if let Err(error) = warm_up.cover(CoverKey::Dataset(DEFAULT_COVER), warm_up.start_by()).await {
@@ -186,25 +185,4 @@ async fn serve(
         info!("stopped");
     }
     Ok(app.after_stop())
-}
-
-/// The first SIGTERM or Ctrl-C starts the graceful stop, the second ends the process.
-fn watch_signals(app: Arc<App>) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
-    tokio::spawn(async move {
-        for first in [true, false] {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if first {
-                app.begin_stop(AfterStop::End);
-            } else {
-                warn!("second signal: stopping at once");
-                std::process::exit(1);
-            }
-        }
-    });
-    Ok(())
 }

@@ -8,6 +8,7 @@
 //! | `pool`, `budget` | where pixel work runs, and how much of everything there may be |
 //! | `demo` | three nodes from one command |
 //! | `drills` | what a fault drill does to this node |
+//! | `log`, `signals` | lines that cannot stop the node; signals that do, and those that do not |
 //! | `listener` | connections, and the stop with a deadline |
 //! | `app`, `metrics`, `figures` | what the handlers share, and how the node is doing |
 
@@ -25,6 +26,8 @@ mod figures;
 pub mod fuzzing;
 mod http;
 mod listener;
+mod log;
 mod metrics;
 mod pool;
+mod signals;
 mod work;

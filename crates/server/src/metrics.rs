@@ -33,6 +33,9 @@ pub(crate) struct Metrics {
     pixel_memory: Bytes,
     transfer_memory: Bytes,
     resident_memory: Bytes,
+    log_dropped: Counter,
+    log_suppressed: Counter,
+    log_failed: Gauge,
     cover_hits: Counter,
     cover_misses: Counter,
     cover_entries: Gauge<u64, AtomicU64>,
@@ -97,6 +100,9 @@ impl Metrics {
             pixel_memory: Bytes::default(),
             transfer_memory: Bytes::default(),
             resident_memory: Bytes::default(),
+            log_dropped: Counter::default(),
+            log_suppressed: Counter::default(),
+            log_failed: Gauge::default(),
             cover_hits: Counter::default(),
             cover_misses: Counter::default(),
             cover_entries: Gauge::default(),
@@ -115,6 +121,7 @@ impl Metrics {
             log_flush: Gauge::default(),
         };
         metrics.register();
+        metrics.register_log();
         metrics.register_covers();
         metrics.register_cluster();
         metrics
@@ -151,6 +158,23 @@ impl Metrics {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
         registry.register_with_unit("uptime", "Since the start", Unit::Seconds, self.uptime.clone());
+    }
+
+    fn register_log(&mut self) {
+        let registry = self.registry.sub_registry_with_prefix("log");
+        registry.register("dropped_lines", "Log lines that could not be written", self.log_dropped.clone());
+        registry.register(
+            "suppressed_lines",
+            "Log lines left out because there were too many like them",
+            self.log_suppressed.clone(),
+        );
+        registry.register("failed", "1 while the log cannot be written", self.log_failed.clone());
+    }
+
+    fn read_log(&self, app: &App) {
+        self.log_dropped.inner().store(app.log.dropped(), Ordering::Relaxed);
+        self.log_suppressed.inner().store(app.log.suppressed(), Ordering::Relaxed);
+        self.log_failed.set(app.log.failure().is_some().into());
     }
 
     fn register_covers(&mut self) {
@@ -253,6 +277,7 @@ impl Metrics {
         self.transfer_memory.set(app.transfer_memory.used_bytes());
         self.resident_memory.set(resident_memory_bytes().unwrap_or(0));
         self.uptime.set(i64::try_from(app.started.elapsed().as_secs()).unwrap_or(i64::MAX));
+        self.read_log(app);
         self.read_covers(app);
         self.read_cluster(app);
         let mut text = String::new();

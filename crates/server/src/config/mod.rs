@@ -27,6 +27,10 @@ const MAX_PIXEL_THREADS: usize = 1024;
 const MIN_SNAPSHOT_EVERY: u64 = 10;
 /// Between two statuses of the live stream, in milliseconds. The console takes a node that says nothing for 3 s for lost.
 const STATUS_POLL_MS: RangeInclusive<u64> = 50..=2000;
+/// Length of a log file, at least: a few lines.
+const MIN_LOG_BYTES: u64 = 64 << 10;
+/// Earlier log files kept, at most.
+const MAX_LOG_KEEP: u32 = 100;
 /// What embedding in the default cover needs, with room for a long secret.
 const MIN_PIXEL_MEMORY_BYTES: u64 = 64 << 20;
 
@@ -179,7 +183,7 @@ pub(crate) struct LimitsConfig {
     pub drain_timeout_ms: u64,
 }
 
-/// What a node logs, on standard error.
+/// The log of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LogConfig {
@@ -187,6 +191,12 @@ pub(crate) struct LogConfig {
     pub filter: String,
     /// `text` for people, `json` for machines.
     pub format: LogFormat,
+    /// The log file; empty: standard error.
+    pub file: String,
+    /// Length of the log file, at most: a longer one becomes an earlier one.
+    pub max_bytes: u64,
+    /// Earlier log files kept.
+    pub keep: u32,
 }
 
 /// How log lines look.
@@ -280,7 +290,13 @@ impl Default for LimitsConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info,openraft=error".to_owned(), format: LogFormat::Text }
+        Self {
+            filter: "info,openraft=error".to_owned(),
+            format: LogFormat::Text,
+            file: String::new(),
+            max_bytes: 8 << 20,
+            keep: 3,
+        }
     }
 }
 
@@ -315,9 +331,7 @@ impl Config {
         if !STATUS_POLL_MS.contains(&self.gui.status_poll_ms) {
             return invalid("gui.status_poll_ms", "50 to 2000".to_owned());
         }
-        if let Err(error) = self.log.filter.parse::<tracing_subscriber::EnvFilter>() {
-            return invalid("log.filter", error.to_string());
-        }
+        self.log.check()?;
         self.election.check()?;
         if self.storage.snapshot_every < MIN_SNAPSHOT_EVERY {
             return invalid("storage.snapshot_every", format!("at least {MIN_SNAPSHOT_EVERY}"));
@@ -407,6 +421,22 @@ impl ElectionConfig {
             probe_interval: Duration::from_millis(self.probe_interval_ms),
             probe_failures: self.probe_failures,
         }
+    }
+}
+
+impl LogConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |key: &str, why: String| Err(ConfigError::Invalid { key: format!("log.{key}"), why });
+        if let Err(error) = self.filter.parse::<tracing_subscriber::EnvFilter>() {
+            return invalid("filter", error.to_string());
+        }
+        if self.max_bytes < MIN_LOG_BYTES {
+            return invalid("max_bytes", format!("at least {MIN_LOG_BYTES}"));
+        }
+        if self.keep > MAX_LOG_KEEP {
+            return invalid("keep", format!("at most {MAX_LOG_KEEP}"));
+        }
+        Ok(())
     }
 }
 

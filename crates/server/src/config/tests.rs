@@ -64,6 +64,8 @@ fn errors_name_the_key() {
     check("stego: { lsb_per_channel: 5 }", &["stego.lsb_per_channel", "1 to 4"]);
     check("log: { format: xml }", &["log.format", "json"]);
     check("log: { filter: 'a=b=c' }", &["log.filter"]);
+    check("log: { max_bytes: 1000 }", &["log.max_bytes", "at least 65536"]);
+    check("log: { keep: 1000 }", &["log.keep", "at most 100"]);
     check("limits: { max_connections: 0 }", &["limits.max_connections"]);
     check("limits: { pixel_queue: 9223372036854775807 }", &["limits.pixel_queue", "at most"]);
     check("limits: { pixel_memory_bytes: 1000000 }", &["limits.pixel_memory_bytes", "67108864"]);

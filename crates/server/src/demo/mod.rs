@@ -16,6 +16,7 @@ use loadgen::drill::{Kind, Output};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::signals;
 use nodes::Demo;
 use plan::{Plan, check_ports};
 
@@ -88,6 +89,7 @@ pub(crate) fn run(options: DemoOptions) -> anyhow::Result<Outcome> {
         demo.stop(&mut stop).await;
         outcome
     });
+    plan.voice.finish();
     // Requests that were cut off may have left work on blocking threads: it is not waited for.
     runtime.shutdown_background();
     outcome
@@ -97,14 +99,19 @@ async fn serve(demo: &mut Demo<'_>, options: &DemoOptions) -> anyhow::Result<Out
     let Some(kind) = options.drill else { return demo.serve().await.map(|()| Outcome::Ended) };
     let report = demo.drill(kind).await?;
     let text = report.render(options.output)?;
-    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write the report")?;
+    // Whoever reads the report may take as long as it likes; a signal still ends the demo.
+    let written = tokio::task::spawn_blocking(move || std::io::stdout().lock().write_all(text.as_bytes()));
+    written.await.context("cannot write the report")?.context("cannot write the report")?;
     Ok(if report.is_success() { Outcome::Ended } else { Outcome::DrillFailed })
 }
 
 /// A signal each time somebody wants the demo to end.
 fn stop_signals() -> anyhow::Result<mpsc::Receiver<()>> {
+    signals::ignore_others()?;
     let (sender, receiver) = mpsc::channel(1);
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+    let stopping =
+        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit(), SignalKind::hangup()];
+    for kind in stopping {
         let mut signals = signal(kind).context("cannot watch for signals")?;
         let sender = sender.clone();
         tokio::spawn(async move {
@@ -115,23 +122,4 @@ fn stop_signals() -> anyhow::Result<mpsc::Receiver<()>> {
         });
     }
     Ok(receiver)
-}
-
-/// Where the demo says what it does. Nobody may be listening any more: it goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Voice {
-    /// On standard output.
-    Out,
-    /// On standard error, where standard output is for a report.
-    Err,
-}
-
-impl Voice {
-    fn say(self, text: &str) {
-        let say = |stream: &mut dyn std::io::Write| writeln!(stream, "{text}").and_then(|()| stream.flush());
-        let _ = match self {
-            Self::Out => say(&mut std::io::stdout().lock()),
-            Self::Err => say(&mut std::io::stderr().lock()),
-        };
-    }
 }

@@ -1,7 +1,7 @@
 //! The nodes of a demo while they run: started, watched, stopped.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -15,16 +15,19 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use crate::log;
+
 use super::parent::STOP_WITH_PARENT;
 use super::plan::{NODE_IDS, NodePlan, Plan, quoted};
 
 /// What the environment may say to a node started by hand, and must not say to these.
-const NOT_FOR_NODES: [&str; 7] = [
+const NOT_FOR_NODES: [&str; 8] = [
     "CONFIG_PATH",
     "NODE_ID",
     "STEG_BIND_IP",
     "STEG_HTTP_PORT",
     "STEG_DATA_DIR",
+    "STEG_LOG_FILE",
     "STEG_FAULT_INJECTION",
     STOP_WITH_PARENT,
 ];
@@ -272,8 +275,8 @@ impl Drop for Demo<'_> {
 
 impl<'a> Running<'a> {
     fn start(plan: &Plan, node: &'a NodePlan) -> anyhow::Result<Self> {
-        let log = OpenOptions::new().create(true).append(true).open(&node.log);
-        let log = log.with_context(|| format!("cannot write {}", node.log.display()))?;
+        // For what a node says before it has a log, and for what the system says in its name.
+        let log = log::file::open(&node.log)?;
         let log_start = log.metadata().map_or(0, |found| found.len());
         let mut command = Command::new(&plan.program);
         command
@@ -331,6 +334,8 @@ fn common_leader(statuses: &[ClusterStatus]) -> Result<String, String> {
 fn read_tail(path: &Path, start: u64) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let len = file.metadata()?.len();
+    // A shorter one was rotated since.
+    let start = if start > len { 0 } else { start };
     file.seek(SeekFrom::Start(start.max(len.saturating_sub(LOG_TAIL_BYTES))))?;
     let mut bytes = Vec::new();
     file.take(LOG_TAIL_BYTES).read_to_end(&mut bytes)?;

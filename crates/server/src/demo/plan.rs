@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use client::Endpoint;
 
-use super::{DemoOptions, Voice};
+use super::DemoOptions;
+use crate::log::Speaker;
 
 /// The nodes of a demo.
 pub(super) const NODE_IDS: [&str; 3] = ["n1", "n2", "n3"];
@@ -21,8 +22,8 @@ pub(super) struct Plan {
     pub(super) program: PathBuf,
     pub(super) data_dir: PathBuf,
     pub(super) nodes: Vec<NodePlan>,
-    /// Where the demo says what it does.
-    pub(super) voice: Voice,
+    /// Progress for people: on standard error where standard output is for a report.
+    pub(super) voice: Speaker,
 }
 
 /// One node of it.
@@ -63,7 +64,7 @@ impl Plan {
         let apart = options.http_port.abs_diff(options.raft_port);
         ensure!(usize::from(apart) >= nodes.len(), "--http-port and --raft-port must be three or more apart");
         let program = std::env::current_exe().context("cannot tell where this program is")?;
-        let voice = if options.drill.is_some() { Voice::Err } else { Voice::Out };
+        let voice = if options.drill.is_some() { Speaker::err() } else { Speaker::out() };
         Ok(Self { program, data_dir, nodes, voice })
     }
 
@@ -130,7 +131,7 @@ impl Plan {
     }
 
     /// The arguments of a node.
-    pub(super) fn arguments(&self, node: &NodePlan) -> [std::ffi::OsString; 7] {
+    pub(super) fn arguments(&self, node: &NodePlan) -> [std::ffi::OsString; 9] {
         let config = self.config_file();
         [
             "--config".into(),
@@ -139,6 +140,8 @@ impl Plan {
             node.id.into(),
             "--data-dir".into(),
             node.data_dir.clone().into(),
+            "--log-file".into(),
+            node.log.clone().into(),
             "--enable-fault-injection".into(),
         ]
     }

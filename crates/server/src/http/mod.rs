@@ -119,8 +119,9 @@ async fn method_not_allowed() -> Problem {
     Problem::new(Code::MethodNotAllowed, "the header Allow names the methods of this call")
 }
 
-/// The panic itself is in the log, written by the panic hook.
+/// The panic itself is in the log, written by the panic hook; this names the request that it ends.
 fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    tracing::error!("a panic ended this request");
     Problem::internal().into_response()
 }
 

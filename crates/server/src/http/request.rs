@@ -8,12 +8,13 @@ use axum::http::header::{ALLOW, CONNECTION};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tracing::{Instrument, debug, info, info_span};
+use tracing::{Instrument, debug, field, info, info_span};
 use uuid::Uuid;
 
 use super::code::Code;
 use super::problem::Problem;
 use crate::app::App;
+use crate::listener::PeerAddress;
 
 /// The header that names a request, in both directions.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,7 +32,8 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
     let id = request_id(&request);
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| Arc::<str>::from(path.as_str()));
-    let span = info_span!("request", id = %id, %method, path = request.uri().path());
+    let peer = request.extensions().get::<PeerAddress>().and_then(|address| address.0).map(field::display);
+    let span = info_span!("request", id = %id, peer, %method, path = request.uri().path());
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
 
     let started = Instant::now();

@@ -10,6 +10,7 @@ mod failover;
 mod formation;
 mod journal;
 mod leader;
+mod log;
 mod observer;
 mod partition;
 mod request;

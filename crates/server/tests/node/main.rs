@@ -11,5 +11,7 @@ mod console;
 mod covers;
 mod deadlines;
 mod early;
+mod log;
 mod overload;
 mod request;
+mod signals;
