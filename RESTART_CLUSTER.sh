@@ -31,7 +31,8 @@ Environment (relative paths count from the repository's root):
   CONFIG_PATH    configuration file   (default: config/cluster.yaml)
   STEG_DATA_DIR  data directory       (default: data/<node>; with --single, -single is appended)
 
-Log: /tmp/phase1-<node>.log     Process id: data/<node>.pid, data/<node>-single.pid
+Log: /tmp/phase1-<node>.log, earlier ones .1 and so on (log.max_bytes, log.keep); what is said before there is a log:
+data/<node>.err                 Process id: data/<node>.pid, data/<node>-single.pid
 Exit status: 0 healthy, 1 not healthy or not started, 2 wrong arguments
 USAGE
 }
@@ -78,6 +79,7 @@ set_paths() {
     cluster_pid_file=$root/data/$node.pid
     single_pid_file=$root/data/$node-single.pid
     log=/tmp/phase1-$node.log
+    early=$root/data/$node.err
     server=$(from_folder "$root" "${CARGO_TARGET_DIR:-target}")/release/server
     if [ "$single" = 1 ]; then
         data=$single_data pid_file=$single_pid_file
@@ -152,8 +154,19 @@ check_before_stopping() {
     "$server" check-config --config "$config" --node-id "$node" >/dev/null ||
         fail "$config cannot be used; $node was left as it is"
     mkdir -p "$root/data"
-    # Also creates it; a log of another user in /tmp is found out here and not after the stop.
-    : 2>/dev/null >>"$log" || fail "$log cannot be written; $node was left as it is"
+    check_log
+}
+
+# Anybody may create files in /tmp: what is not this user's own file is found out here and not after the stop. Nothing is
+# opened, so no link is followed; the server looks again when it opens the log.
+check_log() {
+    if [ -L "$log" ]; then
+        fail "$log is a symbolic link and is not followed; remove it. $node was left as it is"
+    elif [ -e "$log" ] && [ ! -f "$log" ]; then
+        fail "$log is not a regular file; remove it. $node was left as it is"
+    elif [ -e "$log" ] && [ ! -O "$log" ]; then
+        fail "$log belongs to another user; remove it. $node was left as it is"
+    fi
 }
 
 # --- the old process ----------------------------------------------------------------------------
@@ -271,22 +284,31 @@ lock_holders() {
 
 start_node() {
     local arguments
-    arguments=(--config "$config" --node-id "$node" --data-dir "$data")
+    arguments=(--config "$config" --node-id "$node" --data-dir "$data" --log-file "$log")
     [ "$single" = 0 ] || arguments+=(--single)
-    log_from=$(($(wc -c <"$log") + 1))
+    log_from=1
+    [ ! -f "$log" ] || log_from=$(($(wc -c <"$log") + 1))
+    # A full disk stops no node.
+    { : >"$early"; } 2>/dev/null || early=/dev/null
     # Out of this terminal's session where the system can do that; setsid and nohup become the server themselves, so
     # that $! is its process id.
     if command -v setsid >/dev/null; then
-        setsid nohup "$server" "${arguments[@]}" </dev/null >>"$log" 2>&1 &
+        setsid nohup "$server" "${arguments[@]}" </dev/null >"$early" 2>&1 &
     else
-        nohup "$server" "${arguments[@]}" </dev/null >>"$log" 2>&1 &
+        nohup "$server" "${arguments[@]}" </dev/null >"$early" 2>&1 &
     fi
     pid=$!
     printf '%s\n' "$pid" >"$pid_file"
     say "start: $node (process $pid), log $log"
 }
 
-log_of_this_start() { tail -c "+$log_from" "$log"; }
+# What the node has said since its start. A log that is shorter than before was rotated meanwhile.
+log_of_this_start() {
+    local from=$log_from
+    [ -f "$log" ] || return 0
+    [ "$(wc -c <"$log")" -ge "$((from - 1))" ] || from=1
+    tail -c "+$from" "$log"
+}
 
 # Where the node says that it can be reached: http://ADDRESS:PORT, IPv6 in brackets.
 find_url() {
@@ -319,7 +341,7 @@ cluster_part() { printf '%s' "$1" | sed -e 's/"notices":\[.*//' -e 's/"nodes":\[
 give_up() {
     warn "error: $1"
     warn "the last lines of $log:"
-    log_of_this_start | tail -n "$LINES_SHOWN" | sed 's/^/  /' >&2
+    { log_of_this_start; cat "$early" 2>/dev/null; } | tail -n "$LINES_SHOWN" | sed 's/^/  /' >&2
     exit 1
 }
 

@@ -14,4 +14,5 @@ mod early;
 mod log;
 mod overload;
 mod request;
+mod script;
 mod signals;
