@@ -15,11 +15,11 @@ use crate::assess::{NodeView, View};
 use crate::campaign::Campaigns;
 use crate::detector::{Detector, Rules, STUCK_AFTER};
 use crate::events::Events;
-use crate::handle::{MAX_UNDER_WAY, Options};
+use crate::handle::Options;
 use crate::identity::{DataDir, Identity};
 use crate::membership;
 use crate::message::Report;
-use crate::network::{Links, Pause};
+use crate::network::{Links, Pause, Register};
 use crate::notices::Board;
 use crate::peers::{Peer, Peers};
 use crate::progress::Progress;
@@ -68,6 +68,8 @@ pub(crate) struct Core {
     pub stranger: Mutex<Option<String>>,
     /// Places for reads and writes under way.
     pub places: Arc<Semaphore>,
+    /// Connections that came in from other nodes.
+    pub port: ArcSwapOption<Register>,
     /// A test keeps this node from changing the membership.
     #[cfg(test)]
     pub hold_membership: AtomicBool,
@@ -105,7 +107,8 @@ impl Core {
             changed: Notify::new(),
             pause,
             stranger: Mutex::new(None),
-            places: Arc::new(Semaphore::new(MAX_UNDER_WAY)),
+            places: Arc::new(Semaphore::new(options.descriptors.calls())),
+            port: ArcSwapOption::empty(),
             #[cfg(test)]
             hold_membership: AtomicBool::new(false),
             started: Instant::now(),

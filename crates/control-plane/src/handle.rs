@@ -15,8 +15,10 @@ use tracing::warn;
 use crate::calls;
 use crate::catalog::{Command, Outcome, Setting, SettingKey};
 use crate::core::Core;
+use crate::descriptors::Descriptors;
 use crate::detector::Evidence;
 use crate::identity::{DataDir, DataDirError};
+use crate::network::PortFigures;
 use crate::raft::{self, Node, OpenError};
 use crate::secret::{ClusterSecret, SecretError};
 use crate::status::{Condition, Event, EventKind, Members, NodeAddress, NodeFigures};
@@ -24,9 +26,6 @@ use crate::storage::FlushStats;
 use crate::tasks::{election, handover};
 use crate::threads::Threads;
 
-/// Reads and writes under way on one node, at most. A follower forwards each on a connection of its own, and a leader has
-/// places for those of all its followers.
-pub(crate) const MAX_UNDER_WAY: usize = 64;
 /// How long handing over may take.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(6);
 
@@ -54,6 +53,8 @@ pub struct Options {
     pub config_hash: String,
     /// This node's release.
     pub version: &'static str,
+    /// Descriptors that it may take, and with them how many reads and writes may be under way.
+    pub descriptors: Descriptors,
     /// How this node is doing, from memory.
     pub figures: Arc<dyn Fn() -> NodeFigures + Send + Sync>,
     /// The machine's clock, in milliseconds since 1970. Nothing but times that people read, and the age of idempotency keys,
@@ -329,6 +330,11 @@ impl ControlPlane {
         Some(self.core.node.load().as_ref()?.log.flush_stats())
     }
 
+    /// The connections at the port for nodes, and why others were closed.
+    pub fn port_figures(&self) -> Option<PortFigures> {
+        Some(self.core.port.load().as_ref()?.figures())
+    }
+
     /// Stops talking to other nodes, as if this one hung; a drill.
     pub fn pause(&self) {
         self.core.links.pause();
@@ -427,7 +433,8 @@ impl ControlPlane {
     /// A place among the reads and writes under way.
     fn place(&self) -> Result<OwnedSemaphorePermit, ControlError> {
         let places = Arc::clone(&self.core.places);
-        places.try_acquire_owned().map_err(|_| ControlError::Overloaded { max: MAX_UNDER_WAY })
+        let max = self.core.options.descriptors.calls();
+        places.try_acquire_owned().map_err(|_| ControlError::Overloaded { max })
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `storage` | log and vote, the state machine, snapshots: durable before they are promised |
 //! | `network` | authenticated, bounded frames between nodes; openraft's calls on top |
 //! | `message`, `serve`, `calls` | what nodes say to each other; calls that come in; reads and writes that go out |
+//! | `descriptors` | how many file descriptors all of it may hold |
 //! | `identity`, `secret` | who a data directory is; what the nodes of a cluster share |
 //! | `detector`, `campaign` | whether the leader is dead, and what to do about it: rules without a clock |
 //! | `membership`, `standing` | who should vote, and who leads: rules without a clock |
@@ -22,6 +23,7 @@ mod calls;
 mod campaign;
 pub mod catalog;
 mod core;
+mod descriptors;
 mod detector;
 mod events;
 #[cfg(feature = "fuzzing")]
@@ -45,11 +47,13 @@ mod tasks;
 mod threads;
 mod types;
 
+pub use descriptors::Descriptors;
 pub use events::unix_ms;
 pub use handle::{
     Bootstrap, ControlError, ControlPlane, Options, StartError, Timing, TransferError, Transferred,
 };
 pub use identity::DataDirError;
+pub use network::PortFigures;
 pub use raft::OpenError;
 pub use secret::{ClusterSecret, SecretError};
 pub use storage::{FlushStats, OpenError as StorageError};

@@ -14,7 +14,7 @@ use tracing::{error, warn};
 use crate::core::Core;
 use crate::handle::{Options, StartError};
 use crate::identity::DataDir;
-use crate::network::{Identity, Incoming, Links, Listener, Pause, Purpose};
+use crate::network::{Identity, Incoming, Links, Listener, Pause, Peers, Purpose};
 use crate::raft::{Node, supervise};
 use crate::secret::ClusterSecret;
 use crate::tasks::{election, handover, join, probes, pulse, reconcile, watch};
@@ -47,6 +47,8 @@ impl Threads {
         let addresses: Vec<_> = addresses.collect();
         let links = Links::new(Arc::clone(&local), addresses, pause.clone());
         let address = options.listen;
+        let peers = peers(&options, &links);
+        let rules = options.descriptors.rules();
         let core = Arc::new(Core::new(options, secret, data, links, pause.clone()));
 
         let raft_runtime = Builder::new_multi_thread()
@@ -60,8 +62,10 @@ impl Threads {
             Builder::new_current_thread().enable_all().build().map_err(StartError::Threads)?;
         let listener = {
             let _entered = probe_runtime.enter();
-            Listener::bind(address, local, pause).map_err(|source| StartError::Listen { address, source })?
+            Listener::bind(address, local, peers, rules, pause)
+                .map_err(|source| StartError::Listen { address, source })?
         };
+        core.port.store(Some(listener.register()));
         let node = raft.block_on(Node::open(&core))?;
         core.node.store(Some(Arc::new(node)));
 
@@ -104,6 +108,16 @@ impl Drop for Threads {
         if let Some(runtime) = self.raft_runtime.lock().ok().and_then(|mut runtime| runtime.take()) {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// The configured nodes, as the listener knows them.
+fn peers(options: &Options, links: &Links) -> Peers {
+    let others = options.nodes.iter().filter(|node| node.name != options.me);
+    let links = links.clone();
+    Peers {
+        names: others.map(|node| node.name.clone()).collect(),
+        has_address: Box::new(move |address| links.has_address(address)),
     }
 }
 

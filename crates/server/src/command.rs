@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
 use control_plane::status::NodeAddress;
-use control_plane::{Bootstrap, ControlPlane, Options};
+use control_plane::{Bootstrap, ControlPlane, Descriptors, Options};
 
 use crate::app::{AfterStop, App, DEFAULT_COVER, Parts};
 use crate::cli::{Cli, Command, Start};
@@ -150,6 +150,7 @@ fn control_options(start: &Start, figures: &Arc<Figures>, log: &Log) -> Options 
         snapshot_every: config.storage.snapshot_every,
         config_hash: config.fingerprint(),
         version: env!("CARGO_PKG_VERSION"),
+        descriptors: Descriptors::default(),
         figures: Arc::new(move || figures.now()),
         clock_ms: control_plane::unix_ms,
         conditions: Arc::new(move || log.condition(&me).into_iter().collect()),

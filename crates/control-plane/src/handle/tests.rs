@@ -85,6 +85,7 @@ impl Cluster {
             snapshot_every: 50,
             config_hash: "the same".to_owned(),
             version: "test",
+            descriptors: Descriptors::default(),
             figures: Arc::new(NodeFigures::default),
             clock_ms: self.clocks_ms[n],
             conditions: Arc::new(Vec::new),

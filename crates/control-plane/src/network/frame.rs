@@ -16,11 +16,11 @@ use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::Cut;
 use super::handshake::Session;
+use super::register::Place;
 
 /// Bytes of a body, at most.
 pub(crate) const MAX_FRAME_BYTES: usize = 16 << 20;
@@ -35,8 +35,6 @@ const PIECE_BYTES: usize = 64 << 10;
 const IDLE_BUFFER_BYTES: usize = 4 << 10;
 
 type HmacSha256 = Hmac<Sha256>;
-/// A place among the listener's connections, free again with the last owner.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
 
 /// Why frames ended, or a frame was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +69,9 @@ pub(crate) enum FrameError {
     /// This node is or was paused since; a drill.
     #[error("this node was paused")]
     Paused,
+    /// The peer holds as many connections as it may, and this one was silent the longest.
+    #[error("the connection made room for a newer one of the same peer")]
+    Displaced,
     /// An earlier error, or a `send` that was given up half-way, made the connection useless.
     #[error("the connection cannot be used any more")]
     Ended,
@@ -106,7 +107,7 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(stream: TcpStream, session: &Session, cut: Cut, place: Option<Place>) -> Self {
+    pub(super) fn new(stream: TcpStream, session: &Session, cut: Cut, place: Option<Arc<Place>>) -> Self {
         let outbound = Outbound::new(&session.send_key, cut.clone(), place.clone());
         let inbound = Inbound::new(&session.receive_key, cut, place);
         Self::assemble(stream, outbound, inbound)
@@ -225,12 +226,13 @@ struct Outbound {
     ended: bool,
     limit: Duration,
     cut: Cut,
-    _place: Option<Place>,
+    /// Free again with the last owner.
+    place: Option<Arc<Place>>,
 }
 
 impl Outbound {
-    fn new(key: &[u8; 32], cut: Cut, place: Option<Place>) -> Self {
-        Self { seal: Seal::new(key), ended: false, limit: FRAME_TIME_LIMIT, cut, _place: place }
+    fn new(key: &[u8; 32], cut: Cut, place: Option<Arc<Place>>) -> Self {
+        Self { seal: Seal::new(key), ended: false, limit: FRAME_TIME_LIMIT, cut, place }
     }
 }
 
@@ -256,11 +258,14 @@ impl<W: AsyncWrite + Unpin> FrameSender<W> {
         let written = tokio::time::timeout(state.limit, write_frame(output, &state.seal, body));
         tokio::select! {
             biased;
-            () = state.cut.cut() => return Err(FrameError::Paused),
+            () = state.cut.cut() => return Err(state.cut.error()),
             written = written => written.map_err(|_| FrameError::TooSlow)?.map_err(FrameError::Io)?,
         }
         state.seal.number += 1;
         state.ended = false;
+        if let Some(place) = &state.place {
+            place.sent();
+        }
         Ok(())
     }
 }
@@ -302,7 +307,8 @@ struct Inbound {
     ended: bool,
     limit: Duration,
     cut: Cut,
-    _place: Option<Place>,
+    /// Free again with the last owner.
+    place: Option<Arc<Place>>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReceiver<R> {
@@ -335,16 +341,19 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
         let Self { input, state } = self;
         loop {
             if state.cut.is_cut() {
-                return Err(FrameError::Paused);
+                return Err(state.cut.error());
             }
             if let Some(body) = state.take()? {
+                if let Some(place) = &state.place {
+                    place.received();
+                }
                 return Ok(body);
             }
             let deadline = state.deadline();
             state.make_room();
             let read = tokio::select! {
                 biased;
-                () = state.cut.cut() => return Err(FrameError::Paused),
+                () = state.cut.cut() => return Err(state.cut.error()),
                 read = input.read_buf(&mut state.buffer) => read.map_err(FrameError::Io)?,
                 () = until(deadline) => return Err(FrameError::TooSlow),
             };
@@ -364,7 +373,7 @@ async fn until(deadline: Option<Instant>) {
 }
 
 impl Inbound {
-    fn new(key: &[u8; 32], cut: Cut, place: Option<Place>) -> Self {
+    fn new(key: &[u8; 32], cut: Cut, place: Option<Arc<Place>>) -> Self {
         Self {
             seal: Seal::new(key),
             buffer: BytesMut::new(),
@@ -374,7 +383,7 @@ impl Inbound {
             ended: false,
             limit: FRAME_TIME_LIMIT,
             cut,
-            _place: place,
+            place,
         }
     }
 

@@ -157,6 +157,17 @@ pub(crate) enum HandshakeError {
     /// It begins like a node and goes on otherwise.
     #[error("sent a malformed handshake")]
     Malformed,
+    /// It holds as many connections for this purpose as one peer may, each with a call in flight.
+    #[error("({node}) holds all the connections that one node may ({purpose:?})")]
+    NoPlace {
+        /// The peer's name.
+        node: String,
+        /// The connection's purpose.
+        purpose: Purpose,
+    },
+    /// It sent nothing at all.
+    #[error("sent nothing")]
+    Silent,
     /// The names do not fit into a hello.
     #[error("cannot be greeted: names of clusters and nodes have at most {MAX_NAME_BYTES} bytes")]
     LongName,
@@ -179,7 +190,7 @@ impl HandshakeError {
 
     /// Whether the two can never talk as they are configured, in contrast to a connection that failed.
     pub(crate) fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Closed | Self::TooSlow | Self::Io(_))
+        !matches!(self, Self::Closed | Self::TooSlow | Self::Silent | Self::NoPlace { .. } | Self::Io(_))
     }
 }
 
@@ -240,11 +251,13 @@ pub(super) async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     .await
 }
 
-/// The listener's part, within `limit`.
+/// The listener's part, within `limit`. `admit` has the last word on a caller that has proven that it knows the secret:
+/// one that is not admitted hears no welcome and sends nothing.
 pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     identity: &Identity,
     nonce: Nonce,
+    admit: impl FnOnce(&str, Purpose) -> bool,
     limit: Duration,
 ) -> Result<Caller, HandshakeError> {
     within(limit, async {
@@ -261,6 +274,9 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
         let proof = read_expected(stream, PROOF, identity, "").await?;
         if let Err(error) = identity.verify("dialer", &transcript, &proof) {
             return refuse(stream, error).await;
+        }
+        if !admit(&node, purpose) {
+            return Err(HandshakeError::NoPlace { node, purpose });
         }
         transcript.extend(message(PROOF, &proof));
         stream.write_all(&message(WELCOME, &identity.sign("welcome", &transcript))).await?;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -19,11 +19,11 @@ use super::handshake::{self, HANDSHAKE_TIME_LIMIT, HandshakeError, Identity, Pur
 use super::{Pause, tune};
 
 /// Connections without a call that are kept for each peer.
-const MAX_IDLE_PER_PEER: usize = 8;
+pub(crate) const MAX_IDLE_PER_PEER: usize = 8;
 /// Connections that a peer which was just found gets for calls to come: one for a vote, one for what follows it.
 const WARM_PER_PEER: usize = 2;
 /// Connections to a peer that are being made at a time, for calls.
-const MAX_DIALLING_PER_PEER: usize = 4;
+pub(crate) const MAX_DIALLING_PER_PEER: usize = 4;
 /// How long making one may take, whoever still waits for it.
 const DIAL_WITHIN: Duration = Duration::from_secs(3);
 
@@ -250,6 +250,12 @@ impl Links {
         tokio::time::timeout_at(deadline, self.dial_at(peer, *address, purpose))
             .await
             .unwrap_or_else(|_| Err(not_sent(Unsent::Deadline)))
+    }
+
+    /// True for an address at which a peer is found.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.peers.values().any(|peer| peer.address.ip().to_canonical() == address)
     }
 
     /// Closes the kept connections and lets every call and dial wait for its deadline, until [`Self::resume`]. Shared

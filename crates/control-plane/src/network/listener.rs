@@ -1,27 +1,35 @@
 //! Lets other nodes in, and nobody else.
 //!
-//! Connections have a bounded number of places, those that have not shown who they are far fewer and not for long. Where
-//! there is no place, a connection waits in the system's backlog.
+//! Every connection is accepted at once, whoever waits before it: [`places`](super::places) says whose is closed for it.
+//! Only connections that are already closed and not yet gone can hold up the next one, so that the number of descriptors
+//! has a bound.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::frame::Channel;
-use super::handshake::{self, HANDSHAKE_TIME_LIMIT, HandshakeError, Identity, Purpose};
+use super::handshake::{self, Caller, HANDSHAKE_TIME_LIMIT, HandshakeError, Identity, Purpose};
+use super::places::Rules;
+use super::register::{Place, Reason, Register};
 use super::{Cut, Pause, tune};
 
-/// Connections at a time.
-pub(super) const MAX_CONNECTIONS: usize = 256;
-/// Those among them that have not shown yet who they are.
-pub(super) const MAX_STRANGERS: usize = 32;
+/// From a connection to its first byte. Whoever dials sends the first message at once.
+const FIRST_BYTE_TIME_LIMIT: Duration = Duration::from_millis(250);
+/// Connections that were closed and whose descriptors are not free yet.
+pub(crate) const MAX_CLOSING: usize = 16;
+/// Connections that the system completes ahead of [`Listener::run`] (at most `net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+/// Connections that are accepted in a row before probes have their turn.
+const ACCEPTED_IN_A_ROW: usize = 16;
 /// How long to wait after an accept failed, mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Between two log lines about connections that were turned away.
@@ -37,19 +45,36 @@ pub(crate) struct Incoming {
     pub(crate) channel: Channel,
 }
 
+/// The configured nodes, as far as they matter before a handshake has ended.
+pub(crate) struct Peers {
+    /// Their names, without this node's.
+    pub(crate) names: Vec<String>,
+    /// True for an address at which one of them is found.
+    pub(crate) has_address: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
 /// Where other nodes connect. It is on no runtime until [`Self::run`].
 pub(crate) struct Listener {
     socket: std::net::TcpListener,
     identity: Arc<Identity>,
     pause: Pause,
+    has_peer_address: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    register: Arc<Register>,
+    descriptors: Arc<Semaphore>,
     pub(super) limits: Limits,
 }
 
-/// Bounds.
+/// Time limits of a stranger.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    pub(super) places: Arc<Semaphore>,
-    pub(super) strangers: Arc<Semaphore>,
+    pub(super) first_byte: Duration,
     pub(super) handshake: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { first_byte: FIRST_BYTE_TIME_LIMIT, handshake: HANDSHAKE_TIME_LIMIT }
+    }
 }
 
 impl Listener {
@@ -57,16 +82,27 @@ impl Listener {
     ///
     /// # Errors
     /// If the address cannot be had.
-    pub(crate) fn bind(address: SocketAddr, identity: Arc<Identity>, pause: Pause) -> io::Result<Self> {
+    pub(crate) fn bind(
+        address: SocketAddr,
+        identity: Arc<Identity>,
+        peers: Peers,
+        rules: Rules,
+        pause: Pause,
+    ) -> io::Result<Self> {
         // The standard library sets SO_REUSEADDR: a restart does not wait for connections of the last run to fade.
         let socket = std::net::TcpListener::bind(address)?;
+        rustix::net::listen(&socket, BACKLOG)?;
         socket.set_nonblocking(true)?;
-        let limits = Limits {
-            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
-            handshake: HANDSHAKE_TIME_LIMIT,
-        };
-        Ok(Self { socket, identity, pause, limits })
+        let Peers { names, has_address } = peers;
+        let descriptors = Arc::new(Semaphore::new(rules.total(names.len()) + MAX_CLOSING));
+        let limits = Limits::default();
+        let register = Register::new(rules, names);
+        Ok(Self { socket, identity, pause, has_peer_address: has_address, register, descriptors, limits })
+    }
+
+    /// The connections that it holds.
+    pub(crate) fn register(&self) -> Arc<Register> {
+        Arc::clone(&self.register)
     }
 
     /// The address, with the port that the system chose for port 0.
@@ -88,14 +124,20 @@ impl Listener {
         handle: impl Fn(Incoming) + Send + Sync + 'static,
         stop: CancellationToken,
     ) -> io::Result<()> {
-        let Self { socket, identity, pause, limits } = self;
-        let limit = limits.handshake;
-        let door = Door { socket: TcpListener::from_std(socket)?, pause, limits };
-        let greeter = Arc::new(Greeter { identity, limit, handle, complaints: Complaints::default() });
+        let Self { socket, identity, pause, has_peer_address, register, descriptors, limits } = self;
+        let socket = TcpListener::from_std(socket)?;
+        let complaints = Complaints::default();
+        let greeter =
+            Arc::new(Greeter { identity, limits, handle, complaints, register: Arc::clone(&register) });
+        let door = Door { socket, pause, has_peer_address, register, descriptors };
         let greetings = TaskTracker::new();
-        while let Some(visit) = stop.run_until_cancelled(door.accept()).await {
+        for accepted in 1_usize.. {
+            let Some(visit) = stop.run_until_cancelled(door.accept()).await else { break };
             let (greeter, stop) = (Arc::clone(&greeter), stop.clone());
             greetings.spawn(async move { stop.run_until_cancelled(greeter.greet(visit)).await });
+            if accepted.is_multiple_of(ACCEPTED_IN_A_ROW) {
+                tokio::task::yield_now().await;
+            }
         }
         drop(door);
         greetings.close();
@@ -107,23 +149,31 @@ impl Listener {
 struct Door {
     socket: TcpListener,
     pause: Pause,
-    limits: Limits,
+    has_peer_address: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    register: Arc<Register>,
+    descriptors: Arc<Semaphore>,
 }
 
 /// A connection of which nothing is known yet.
 struct Visit {
     stream: TcpStream,
     address: SocketAddr,
-    place: OwnedSemaphorePermit,
-    stranger: OwnedSemaphorePermit,
+    place: Place,
     cut: Cut,
 }
 
 impl Door {
-    /// The next connection. The places come first: a connection too many stays in the system's backlog.
     async fn accept(&self) -> Visit {
-        let stranger = acquire(&self.limits.strangers).await;
-        let place = acquire(&self.limits.places).await;
+        let descriptor = Arc::clone(&self.descriptors).acquire_owned().await;
+        let descriptor = descriptor.expect("the semaphore is never closed");
+        let (stream, address, cut) = self.accept_one().await;
+        let from_peer_address = (self.has_peer_address)(address.ip());
+        let place = self.register.arrive(address.ip(), from_peer_address, descriptor);
+        let cut = cut.or_closed(place.closed());
+        Visit { stream, address, place, cut }
+    }
+
+    async fn accept_one(&self) -> (TcpStream, SocketAddr, Cut) {
         let mut failed = false;
         loop {
             self.pause.resumed().await;
@@ -133,45 +183,68 @@ impl Door {
                 () = cut.cut() => continue,
                 accepted = self.socket.accept() => accepted,
             };
-            match accepted {
-                Ok((stream, address)) => return Visit { stream, address, place, stranger, cut },
-                Err(error) if !failed => warn!(%error, "cannot accept a connection from another node"),
-                Err(_) => {}
+            let error = match accepted {
+                Ok((stream, address)) => return (stream, address, cut),
+                Err(error) => error,
+            };
+            if !std::mem::replace(&mut failed, true) {
+                warn!(%error, "cannot accept a connection from another node");
             }
-            failed = true;
+            if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
+                self.register.close_oldest_stranger();
+            }
             tokio::time::sleep(ACCEPT_RETRY).await;
         }
     }
 }
 
-async fn acquire(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed")
-}
-
 struct Greeter<F> {
     identity: Arc<Identity>,
-    limit: Duration,
+    limits: Limits,
     handle: F,
     complaints: Complaints,
+    register: Arc<Register>,
 }
 
 impl<F: Fn(Incoming)> Greeter<F> {
     async fn greet(&self, visit: Visit) {
-        let Visit { mut stream, address, place, stranger, mut cut } = visit;
-        tune(&stream);
+        let Visit { mut stream, address, place, mut cut } = visit;
         let answered = tokio::select! {
             biased;
+            // Counted by whoever closed it.
             () = cut.cut() => return,
-            answered = handshake::answer(&mut stream, &self.identity, rand::random(), self.limit) => answered,
+            answered = self.answer(&mut stream, &place) => answered,
         };
-        drop(stranger);
         match answered {
             Ok(caller) => {
+                tune(&stream);
                 let channel = Channel::new(stream, &caller.session, cut, Some(Arc::new(place)));
                 (self.handle)(Incoming { purpose: caller.purpose, peer_name: caller.node, channel });
             }
-            Err(error) => self.complaints.log(address, &error),
+            Err(error) => {
+                self.register.count(reason(&error));
+                self.complaints.log(address, &error);
+            }
         }
+    }
+
+    async fn answer(&self, stream: &mut TcpStream, place: &Place) -> Result<Caller, HandshakeError> {
+        let Limits { first_byte, handshake } = self.limits;
+        // The system may say that a stream is readable when it is not yet.
+        let mut byte = [0];
+        let first = tokio::time::timeout(first_byte, stream.peek(&mut byte));
+        first.await.map_err(|_| HandshakeError::Silent)??;
+        let admit = |name: &str, purpose| place.admit(name, purpose);
+        handshake::answer(stream, &self.identity, rand::random(), admit, handshake).await
+    }
+}
+
+fn reason(error: &HandshakeError) -> Reason {
+    match error {
+        HandshakeError::Silent => Reason::Silent,
+        HandshakeError::TooSlow => Reason::Slow,
+        HandshakeError::NoPlace { .. } => Reason::PeerRefused,
+        _ => Reason::Handshake,
     }
 }
 

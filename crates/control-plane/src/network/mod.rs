@@ -2,14 +2,16 @@
 //!
 //! A connection begins with a mutual handshake ([`handshake`]) in which both sides prove that they know the cluster's
 //! secret and that they are the nodes the other one means; after it, every frame ([`frame`]) carries an authenticator
-//! under a key of its own direction and connection. [`links`] calls other nodes, [`listener`] lets them in. What is said
-//! in the frames is not known here. Frames are authenticated, not encrypted.
+//! under a key of its own direction and connection. [`links`] calls other nodes, [`listener`] lets them in, by the rules
+//! in [`places`]. What is said in the frames is not known here. Frames are authenticated, not encrypted.
 
 mod frame;
 mod handshake;
 mod links;
 mod listener;
+mod places;
 mod raft_client;
+mod register;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 #[cfg(feature = "fuzzing")]
@@ -27,9 +30,12 @@ pub(crate) use frame::{Channel, FrameError, FrameReceiver, FrameSender};
 #[cfg(feature = "fuzzing")]
 pub(crate) use handshake::fuzzing::{check as check_handshake, samples as sample_handshakes};
 pub(crate) use handshake::{Identity, Purpose};
-pub(crate) use links::{CallError, Links};
-pub(crate) use listener::{Incoming, Listener};
+pub(crate) use links::{CallError, Links, MAX_DIALLING_PER_PEER, MAX_IDLE_PER_PEER};
+pub(crate) use listener::{Incoming, Listener, MAX_CLOSING, Peers};
+pub(crate) use places::Rules;
 pub(crate) use raft_client::Factory;
+pub use register::PortFigures;
+pub(crate) use register::Register;
 
 /// Silence on a connection before the system asks whether the other side is still there.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
@@ -92,18 +98,30 @@ impl Pause {
 
     /// What tells whoever begins something now that a pause came since, even if that is over already.
     fn watch(&self) -> Cut {
-        Cut(self.0.subscribe())
+        Cut { pause: self.0.subscribe(), closed: None }
     }
 }
 
-/// Whether what began with it was cut by a pause.
+/// Tells what began with it that it was cut: by a pause, or because its place went to another connection.
 #[derive(Debug, Clone)]
-struct Cut(watch::Receiver<bool>);
+struct Cut {
+    pause: watch::Receiver<bool>,
+    closed: Option<CancellationToken>,
+}
 
 impl Cut {
+    /// The same, cut by this token as well.
+    fn or_closed(self, closed: CancellationToken) -> Self {
+        Self { closed: Some(closed), ..self }
+    }
+
     fn is_cut(&self) -> bool {
+        self.is_paused() || self.closed.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
+    fn is_paused(&self) -> bool {
         // The first change since is a pause. An error says that nobody is left who could pause.
-        *self.0.borrow() || self.0.has_changed().unwrap_or(false)
+        *self.pause.borrow() || self.pause.has_changed().unwrap_or(false)
     }
 
     /// Returns once it is cut. May be dropped half-way.
@@ -111,8 +129,26 @@ impl Cut {
         if self.is_cut() {
             return;
         }
-        if self.0.changed().await.is_err() {
-            std::future::pending().await
+        let Self { pause, closed } = self;
+        let closed = async {
+            match closed {
+                Some(closed) => closed.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        let paused = async {
+            if pause.changed().await.is_err() {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            () = paused => {}
+            () = closed => {}
         }
+    }
+
+    /// The error of a frame that was cut.
+    fn error(&self) -> FrameError {
+        if self.is_paused() { FrameError::Paused } else { FrameError::Displaced }
     }
 }

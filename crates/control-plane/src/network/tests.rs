@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::frame::MAX_FRAME_BYTES;
 use super::links::{Loss, Unsent};
+use super::listener::Limits;
 use super::*;
 use crate::secret::ClusterSecret;
 
@@ -34,23 +35,45 @@ struct Node {
     stop: CancellationToken,
     run: JoinHandle<io::Result<()>>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
+    register: Arc<Register>,
+}
+
+fn bind(address: SocketAddr, rules: Rules, pause: Pause) -> io::Result<Listener> {
+    let names = ["n1", "n3"].map(str::to_owned).to_vec();
+    // All are on loopback, strangers too.
+    let peers = Peers { names, has_address: Box::new(|_| false) };
+    Listener::bind(address, identity("n2", 7), peers, rules, pause)
 }
 
 impl Node {
     fn start() -> Self {
-        Self::start_with(|_| {})
+        Self::start_with(|_, _| {})
     }
 
-    fn start_with(adjust: impl FnOnce(&mut Listener)) -> Self {
+    fn start_with(adjust: impl FnOnce(&mut Rules, &mut Limits)) -> Self {
         let (pause, stop) = (Pause::new(), CancellationToken::new());
-        let mut listener =
-            Listener::bind("127.0.0.1:0".parse().unwrap(), identity("n2", 7), pause.clone()).unwrap();
-        adjust(&mut listener);
-        let address = listener.local_addr().unwrap();
+        let mut rules = Rules::new(32, 8);
+        let mut limits = Limits::default();
+        adjust(&mut rules, &mut limits);
+        let mut listener = bind("127.0.0.1:0".parse().unwrap(), rules, pause.clone()).unwrap();
+        listener.limits = limits;
+        let (address, register) = (listener.local_addr().unwrap(), listener.register());
         let (sender, incoming) = mpsc::unbounded_channel();
         let handle = move |arrived| drop(sender.send(arrived));
         let run = tokio::spawn(listener.run(handle, stop.clone()));
-        Self { address, pause, stop, run, incoming }
+        Self { address, pause, stop, run, incoming, register }
+    }
+
+    /// Waits until the connections are as many: strangers, members.
+    async fn wait_for(&self, strangers: usize, members: usize) {
+        let counts = || (self.register.figures().strangers, self.register.figures().members);
+        while counts() != (strangers, members) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn closed(&self, reason: &str) -> u64 {
+        self.register.figures().closed.iter().find(|(name, _)| *name == reason).unwrap().1
     }
 
     async fn next(&mut self) -> Channel {
@@ -73,7 +96,11 @@ impl Node {
 }
 
 fn links(secret: u8, address: SocketAddr) -> Links {
-    Links::new(identity("n1", secret), [("n2".to_owned(), address)], Pause::new())
+    links_of("n1", secret, address)
+}
+
+fn links_of(name: &str, secret: u8, address: SocketAddr) -> Links {
+    Links::new(identity(name, secret), [("n2".to_owned(), address)], Pause::new())
 }
 
 /// Answers requests with the number after.
@@ -315,48 +342,115 @@ async fn a_paused_listener_lets_nobody_in_until_it_resumes() {
     drop(call_on_a_new_connection(&links, &mut node).await);
 }
 
+/// Bytes that a stranger sends before it stops.
+fn beginnings() -> [Vec<u8>; 3] {
+    let mut hello = b"STEG\x00\x01\x01\x00\x2e\x01".to_vec();
+    hello.extend([9; 32]);
+    for name in ["phase1", "n1", "n2"] {
+        hello.push(name.len() as u8);
+        hello.extend(name.as_bytes());
+    }
+    hello[8] = (hello.len() - 9) as u8;
+    [Vec::new(), b"STEG".to_vec(), hello]
+}
+
 #[tokio::test]
-async fn strangers_hold_few_places_and_not_for_long() {
-    let strangers = Arc::new(Semaphore::new(2));
-    let mut node = Node::start_with(|listener| {
-        listener.limits.strangers = Arc::clone(&strangers);
-        listener.limits.handshake = Duration::from_millis(100);
+async fn strangers_are_closed_in_time() {
+    let mut node = Node::start_with(|_, limits| {
+        limits.first_byte = Duration::from_millis(50);
+        limits.handshake = Duration::from_millis(100);
     });
     let mut flood = Vec::new();
-    for n in 0..10 {
+    for beginning in beginnings() {
         let mut stranger = TcpStream::connect(node.address).await.unwrap();
-        if n % 2 == 0 {
-            stranger.write_all(b"STEG").await.unwrap();
-        }
+        stranger.write_all(&beginning).await.unwrap();
         flood.push(stranger);
     }
-    while strangers.available_permits() > 0 {
-        tokio::task::yield_now().await;
-    }
-    // Whoever belongs here gets in, and strangers are sent away. On a busy machine the short limit may meet a friend.
-    let links = node.links();
-    while links.dial("n2", Purpose::Probe, ample()).await.is_err() {}
-    node.next().await;
     for mut stranger in flood {
-        assert_eq!(stranger.read(&mut [0; 64]).await.unwrap_or(0), 0);
+        let mut heard = Vec::new();
+        // A challenge, at most.
+        let _ = stranger.read_to_end(&mut heard).await;
+        assert!(heard.len() < 100, "{heard:?}");
     }
+    node.wait_for(0, 0).await;
+    assert!(node.closed("silent") >= 1 && node.closed("slow") >= 1, "{:?}", node.register.figures());
+    drop(call_on_a_new_connection(&node.links(), &mut node).await);
     node.stop.cancel();
     node.run.await.unwrap().unwrap();
-    assert_eq!(strangers.available_permits(), 2);
+}
+
+#[tokio::test]
+async fn a_flood_of_strangers_displaces_itself_and_keeps_nobody_out() {
+    for beginning in beginnings() {
+        // No time limit helps: what is full stays full but for newcomers.
+        let mut node = Node::start_with(|rules, limits| {
+            rules.strangers = 4;
+            (limits.first_byte, limits.handshake) = (AMPLE, AMPLE);
+        });
+        let mut flood = Vec::new();
+        for _ in 0..40 {
+            let mut stranger = TcpStream::connect(node.address).await.unwrap();
+            stranger.write_all(&beginning).await.unwrap();
+            flood.push(stranger);
+        }
+        while node.closed("displaced") < 36 {
+            tokio::task::yield_now().await;
+        }
+        let mut far = call_on_a_new_connection(&node.links(), &mut node).await;
+        // One more made room for the friend. Whoever was displaced hears the end of it.
+        for mut stranger in flood.drain(..37) {
+            while stranger.read(&mut [0; 512]).await.unwrap_or(0) > 0 {}
+        }
+        assert_eq!((node.register.figures().strangers, node.closed("displaced")), (3, 37));
+        far.send(&0_u64).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_floods_takes_no_place_of_another() {
+    let mut node = Node::start_with(|rules, _| (rules.rpc, rules.probe) = (3, 1));
+    let (flooding, other) = (links_of("n1", 7, node.address), links_of("n3", 7, node.address));
+    // n1 leaks connections; each call is in flight for ever.
+    let (mut near, mut far) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let mut channel = flooding.dial("n2", Purpose::Rpc, ample()).await.unwrap();
+        channel.send(&1_u64).await.unwrap();
+        let mut incoming = node.next().await;
+        assert_eq!(incoming.recv::<u64>().await.unwrap(), 1);
+        near.push(channel);
+        far.push(incoming);
+    }
+    // Nothing is sent on what is refused: the caller knows that nothing was done.
+    let refused = flooding.call_once::<u64, u64>("n2", &1, ample()).await.unwrap_err();
+    assert!(matches!(&refused, CallError::NotSent { .. }), "{refused:?}");
+    assert_eq!(node.closed("peer_refused"), 1);
+    // Its probes, and the other peer, have places of their own.
+    for _ in 0..3 {
+        flooding.dial("n2", Purpose::Probe, ample()).await.unwrap();
+        node.next().await;
+    }
+    drop(call_on_a_new_connection(&other, &mut node).await);
+    // An answered call makes its connection the one to make room.
+    far[1].send(&2_u64).await.unwrap();
+    let _newer = flooding.dial("n2", Purpose::Rpc, ample()).await.unwrap();
+    node.next().await;
+    assert!(matches!(far[1].recv::<u64>().await, Err(FrameError::Displaced)));
+    assert_eq!(near[1].recv::<u64>().await.unwrap(), 2);
+    far.remove(1);
+    assert!(matches!(near[1].recv::<u64>().await, Err(FrameError::Closed)));
 }
 
 #[tokio::test]
 async fn a_place_is_free_with_the_last_half_of_a_connection() {
-    let places = Arc::new(Semaphore::new(1));
-    let mut node = Node::start_with(|listener| listener.limits.places = Arc::clone(&places));
+    let mut node = Node::start();
     let links = node.links();
     let _first = links.dial("n2", Purpose::Rpc, ample()).await.unwrap();
     let (sender, receiver) = node.next().await.split();
-    assert_eq!(places.available_permits(), 0);
+    node.wait_for(0, 1).await;
     drop(sender);
-    assert_eq!(places.available_permits(), 0);
+    assert_eq!(node.register.figures().members, 1);
     drop(receiver);
-    links.dial("n2", Purpose::Rpc, ample()).await.unwrap();
+    assert_eq!(node.register.figures().members, 0);
 }
 
 #[tokio::test]
@@ -380,13 +474,13 @@ async fn a_stopped_listener_frees_its_port_and_leaves_connections_alone() {
     node.run.await.unwrap().unwrap();
 
     call_answered_by(&links, &mut far).await;
-    Listener::bind(node.address, identity("n2", 7), Pause::new()).unwrap();
+    bind(node.address, Rules::new(32, 8), Pause::new()).unwrap();
 }
 
 #[test]
 fn a_connection_moves_to_another_runtime_with_what_has_arrived() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), identity("n2", 7), Pause::new()).unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap(), Rules::new(32, 8), Pause::new()).unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let (detached, mut moved) = mpsc::unbounded_channel();
     let run = listener.run(

@@ -22,7 +22,7 @@ pub(crate) fn check(bytes: &[u8]) {
 async fn stranger(bytes: &[u8], identity: &Identity) {
     let mut said = Vec::new();
     let mut stream = join(bytes, &mut said);
-    let outcome = answer(&mut stream, identity, NONCE, HANDSHAKE_TIME_LIMIT).await;
+    let outcome = answer(&mut stream, identity, NONCE, |_, _| true, HANDSHAKE_TIME_LIMIT).await;
     assert!(outcome.is_err(), "a stranger was let in");
     assert!(said.len() <= 2 * MAX_MESSAGE_BYTES, "{} bytes were sent", said.len());
 
@@ -44,7 +44,7 @@ async fn known(hello: &[u8], identity: &Identity) {
     let sent = [&*hello, &proof].concat();
     let mut said = Vec::new();
     let mut stream = join(sent.as_slice(), &mut said);
-    match (answer(&mut stream, identity, NONCE, HANDSHAKE_TIME_LIMIT).await, expected) {
+    match (answer(&mut stream, identity, NONCE, |_, _| true, HANDSHAKE_TIME_LIMIT).await, expected) {
         (Ok(caller), Some((node, purpose))) => {
             assert_eq!((&caller.node, caller.purpose), (&node, purpose));
             assert!(!node.chars().any(char::is_control), "{node:?} goes into logs");

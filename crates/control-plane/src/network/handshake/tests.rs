@@ -35,7 +35,7 @@ async fn dial_as(identity: &Identity, stream: &mut DuplexStream) -> Result<Sessi
 }
 
 async fn answer_as(identity: &Identity, stream: &mut DuplexStream) -> Result<Caller, HandshakeError> {
-    answer(stream, identity, LISTENER_NONCE, HANDSHAKE_TIME_LIMIT).await
+    answer(stream, identity, LISTENER_NONCE, |_, _| true, HANDSHAKE_TIME_LIMIT).await
 }
 
 /// Both parts against each other.
@@ -183,7 +183,7 @@ async fn whoever_says_nothing_is_turned_away() {
     let limit = Duration::from_millis(1);
     let (mut near, _far) = duplex(4096);
     assert_eq!(
-        text(answer(&mut near, &n2(), LISTENER_NONCE, limit).await),
+        text(answer(&mut near, &n2(), LISTENER_NONCE, |_, _| true, limit).await),
         "did not finish the handshake in time"
     );
     let (mut near, _far) = duplex(4096);
@@ -244,7 +244,7 @@ async fn a_recorded_handshake_does_not_work_again() {
     let (mut near, mut far) = duplex(4096);
     let n2 = n2();
     let (answered, last) = tokio::join!(
-        async move { answer(&mut near, &n2, [0xa3; 32], HANDSHAKE_TIME_LIMIT).await },
+        async move { answer(&mut near, &n2, [0xa3; 32], |_, _| true, HANDSHAKE_TIME_LIMIT).await },
         async move {
             say(&mut far, &hex::decode(HELLO_HEX).unwrap(), CHALLENGE_HEX.len() / 2).await;
             say(&mut far, &hex::decode(PROOF_HEX).unwrap(), usize::MAX).await

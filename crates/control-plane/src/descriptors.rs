@@ -1,0 +1,78 @@
+//! File descriptors: the number that the control plane may hold, reserved before any other connection gets one.
+//!
+//! Without a descriptor for a snapshot or a vote, Raft ends. Each part of the control plane that opens something has a
+//! bound of its own; this is their sum.
+
+use crate::network::{MAX_CLOSING, MAX_DIALLING_PER_PEER, MAX_IDLE_PER_PEER, Rules};
+
+/// Log, state, lock, snapshots, listener, event queues of the runtimes, and what is open for moments.
+const FILES: usize = 24;
+/// Connections to one peer besides kept ones and those being made: probes, a snapshot, appends and votes under way.
+const OWN_CONNECTIONS_PER_PEER: usize = 6;
+
+/// Sizes of a control plane, the largest first: reads and writes in flight, and strangers at the port for nodes.
+const SIZES: [(usize, usize); 5] = [(64, 128), (32, 96), (16, 64), (8, 48), (4, 32)];
+
+/// Size of a control plane, and the descriptors it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Descriptors {
+    calls: usize,
+    strangers: usize,
+    nodes: usize,
+}
+
+impl Descriptors {
+    /// The largest size for a cluster of `nodes` that takes at most `budget` descriptors; the smallest one where all take
+    /// more.
+    pub fn within(budget: usize, nodes: usize) -> Self {
+        let size = |(calls, strangers)| Self { calls, strangers, nodes };
+        let sizes = SIZES.map(size);
+        let smallest = sizes[sizes.len() - 1];
+        sizes.into_iter().find(|size| size.total() <= budget).unwrap_or(smallest)
+    }
+
+    /// Descriptors at a time, at most.
+    pub fn total(&self) -> usize {
+        let peers = self.nodes.saturating_sub(1);
+        let out = self.calls + peers * (MAX_IDLE_PER_PEER + MAX_DIALLING_PER_PEER + OWN_CONNECTIONS_PER_PEER);
+        FILES + out + self.rules().total(peers) + MAX_CLOSING
+    }
+
+    /// Reads and writes in flight on this node, at most. A follower forwards each on a connection of its own.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls
+    }
+
+    /// Places at the port for nodes.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules::new(self.strangers, self.calls)
+    }
+}
+
+impl Default for Descriptors {
+    /// The largest size, for three nodes.
+    fn default() -> Self {
+        Self::within(usize::MAX, 3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_size_that_fits_is_taken() {
+        let check = |budget, nodes, calls, total| {
+            let found = Descriptors::within(budget, nodes);
+            assert_eq!((found.calls, found.total()), (calls, total), "{budget} for {nodes}");
+        };
+        check(usize::MAX, 1, 64, 314);
+        check(usize::MAX, 3, 64, 514);
+        check(513, 3, 32, 354);
+        check(353, 3, 16, 258);
+        check(257, 3, 8, 210);
+        check(209, 3, 4, 178);
+        check(0, 3, 4, 178);
+        check(512, 9, 8, 474);
+    }
+}
