@@ -16,6 +16,7 @@ use crate::covers::{CoverCache, CoverError, CoverKey, MadeCover, ReadyCover};
 use crate::drills::{Isolation, Standing};
 use crate::figures::Figures;
 use crate::http::{Access, InFlight};
+use crate::listener::ConnectionFigures;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::pool::PixelPool;
@@ -52,6 +53,8 @@ pub(crate) struct App {
     pub access: Access,
     /// The log of the process.
     pub log: Log,
+    /// HTTP connections.
+    pub connections: Arc<ConnectionFigures>,
     /// Idempotency keys of requests under way here.
     pub in_flight: InFlight,
     /// Those who watch events.
@@ -88,6 +91,8 @@ pub(crate) struct Parts {
     pub access: Access,
     /// The log of the process.
     pub log: Log,
+    /// HTTP connections.
+    pub connections: Arc<ConnectionFigures>,
     /// Whether fault drills are allowed.
     pub fault_injection: bool,
 }
@@ -95,7 +100,7 @@ pub(crate) struct Parts {
 impl App {
     /// The state of node `node_id` under `config`, which was checked.
     pub(crate) fn new(config: Config, node_id: String, parts: Parts) -> anyhow::Result<Arc<Self>> {
-        let Parts { figures, control, access, log, fault_injection } = parts;
+        let Parts { figures, control, access, log, connections, fault_injection } = parts;
         let transfer_memory = Budget::new(config.limits.transfer_memory_bytes);
         Ok(Arc::new(Self {
             pool: PixelPool::new(config.limits.pixel_threads(), config.limits.pixel_queue)?,
@@ -113,6 +118,7 @@ impl App {
             control,
             access,
             log,
+            connections,
             in_flight: InFlight::default(),
             watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
             fault_injection,

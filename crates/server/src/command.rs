@@ -21,9 +21,12 @@ use crate::covers::CoverKey;
 use crate::demo::{self, Outcome};
 use crate::figures::Figures;
 use crate::http::{self, Access};
-use crate::listener;
+use crate::listener::{self, ConnectionFigures, Rules};
 use crate::log::{self, Log};
 use crate::signals::Signals;
+
+/// Connections beyond `limits.max_connections` whose first request is read.
+const LOBBY: usize = 64;
 
 /// Runs the program with the arguments and the environment of this process.
 pub fn main() -> ExitCode {
@@ -97,7 +100,9 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
     };
     let figures = Figures::start()?;
     let control = ControlPlane::start(control_options(&start, &figures, log))?;
-    let parts = Parts { figures, control, access, log: log.clone(), fault_injection: start.fault_injection };
+    let connections = ConnectionFigures::new(start.config.limits.max_connections);
+    let log = log.clone();
+    let parts = Parts { figures, control, access, log, connections, fault_injection: start.fault_injection };
     let app = {
         let _entered = runtime.enter();
         App::new(start.config, start.node.id, parts)?
@@ -178,7 +183,10 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> anyhow::Result<AfterStop
     info!(node = app.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
 
     let router = http::router(Arc::clone(&app));
-    let cut_off = listener::serve(listener, router, &app.config.limits, app.draining()).await;
+    let rules = Rules { places: app.config.limits.max_connections, lobby: LOBBY };
+    let connections = Arc::clone(&app.connections);
+    let cut_off =
+        listener::serve(listener, router, &app.config.limits, rules, connections, app.draining()).await;
     app.control.stop().await;
     if cut_off > 0 {
         warn!(cut_off, "stopped; some connections did not end in time");

@@ -14,6 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::App;
+use crate::listener::Reason;
 
 /// Upper bounds of the duration histogram's buckets, in seconds.
 const DURATION_BUCKETS_S: [f64; 13] =
@@ -40,6 +41,11 @@ pub(crate) struct Metrics {
     cover_misses: Counter,
     cover_entries: Gauge<u64, AtomicU64>,
     cover_bytes: Bytes,
+    connections: Gauge<u64, AtomicU64>,
+    connection_places: Gauge<u64, AtomicU64>,
+    connections_closed: Family<ReasonLabels, Counter>,
+    port_connections: Family<StateLabels, Gauge<u64, AtomicU64>>,
+    port_closed: Family<ReasonLabels, Counter>,
     uptime: Gauge,
     term: Gauge<u64, AtomicU64>,
     leader_known: Gauge,
@@ -77,6 +83,16 @@ struct ProblemLabels {
     code: Code,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: Code,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StateLabels {
+    state: Code,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 struct Code(&'static str);
 
@@ -107,6 +123,11 @@ impl Metrics {
             cover_misses: Counter::default(),
             cover_entries: Gauge::default(),
             cover_bytes: Bytes::default(),
+            connections: Gauge::default(),
+            connection_places: Gauge::default(),
+            connections_closed: Family::default(),
+            port_connections: Family::default(),
+            port_closed: Family::default(),
             uptime: Gauge::default(),
             term: Gauge::default(),
             leader_known: Gauge::default(),
@@ -123,6 +144,7 @@ impl Metrics {
         metrics.register();
         metrics.register_log();
         metrics.register_covers();
+        metrics.register_connections();
         metrics.register_cluster();
         metrics
     }
@@ -195,6 +217,56 @@ impl Metrics {
         self.cover_misses.inner().store(figures.misses, Ordering::Relaxed);
         self.cover_entries.set(figures.entries);
         self.cover_bytes.set(figures.bytes);
+    }
+
+    fn register_connections(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("connections", "HTTP connections", self.connections.clone());
+        registry.register(
+            "connection_places",
+            "HTTP connections at a time, as configured and as the limit on open files allows",
+            self.connection_places.clone(),
+        );
+        registry.register(
+            "connections_closed",
+            "HTTP connections closed for want of places",
+            self.connections_closed.clone(),
+        );
+        registry.register(
+            "raft_connections",
+            "Connections at the port for nodes: of strangers, of members",
+            self.port_connections.clone(),
+        );
+        registry.register(
+            "raft_connections_closed",
+            "Connections at the port for nodes that this node closed",
+            self.port_closed.clone(),
+        );
+    }
+
+    fn read_connections(&self, app: &App) {
+        self.connections.set(app.connections.open());
+        self.connection_places.set(app.connections.places as u64);
+        let count = |family: &Family<ReasonLabels, Counter>, reason, count| {
+            family
+                .get_or_create(&ReasonLabels { reason: Code(reason) })
+                .inner()
+                .store(count, Ordering::Relaxed);
+        };
+        for (reason, name) in [
+            (Reason::Displaced, "displaced"),
+            (Reason::Refused, "refused"),
+            (Reason::LobbyFull, "lobby_full"),
+        ] {
+            count(&self.connections_closed, name, app.connections.count(reason));
+        }
+        let Some(port) = app.control.port_figures() else { return };
+        for (state, number) in [("stranger", port.strangers), ("member", port.members)] {
+            self.port_connections.get_or_create(&StateLabels { state: Code(state) }).set(number as u64);
+        }
+        for (reason, number) in port.closed {
+            count(&self.port_closed, reason, number);
+        }
     }
 
     fn register_cluster(&mut self) {
@@ -279,6 +351,7 @@ impl Metrics {
         self.uptime.set(i64::try_from(app.started.elapsed().as_secs()).unwrap_or(i64::MAX));
         self.read_log(app);
         self.read_covers(app);
+        self.read_connections(app);
         self.read_cluster(app);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

@@ -279,7 +279,7 @@ impl Default for LimitsConfig {
             cover_cache_bytes: 256 << 20,
             pixel_threads: 0,
             pixel_queue: 64,
-            max_connections: 1024,
+            max_connections: 2048,
             request_timeout_ms: 30_000,
             work_timeout_ms: 60_000,
             idle_timeout_ms: 10_000,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::code::Code;
 use super::problem::Problem;
 use crate::app::App;
-use crate::listener::PeerAddress;
+use crate::listener::{NoPlace, PeerAddress};
 
 /// The header that names a request, in both directions.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,7 +38,7 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
 
     let started = Instant::now();
     async move {
-        let mut response = match refusal(&app, route.as_deref()) {
+        let mut response = match refusal(&app, &request, route.as_deref()) {
             Some(refusal) => refusal,
             None => next.run(request).await,
         };
@@ -97,7 +97,12 @@ fn is_work(route: Option<&str>) -> bool {
 }
 
 /// Why the node takes no request of this kind at the moment.
-fn refusal(app: &App, route: Option<&str>) -> Option<Response> {
+fn refusal(app: &App, request: &Request, route: Option<&str>) -> Option<Response> {
+    if request.extensions().get::<NoPlace>().is_some() {
+        let places = app.connections.places;
+        let detail = format!("all {places} places for connections are taken; ask another node");
+        return Some(Problem::new(Code::Overloaded, detail).into_response());
+    }
     if app.is_draining() && !is_health(route) {
         return Some(draining());
     }

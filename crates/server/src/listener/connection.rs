@@ -1,0 +1,206 @@
+//! One connection: hyper's, with the beginnings and ends of its requests told to its [`Guest`].
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Method, Request, Response};
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio_io_timeout::TimeoutStream;
+use tracing::debug;
+
+use super::house::{Admitted, Guest};
+
+/// Time limit for the head of a request in the lobby.
+const LOBBY_HEAD_TIME_LIMIT: Duration = Duration::from_secs(1);
+/// Body of a refused request that is read, at most, and the time limit for it.
+const MAX_DISCARDED_BYTES: usize = 1 << 20;
+const DISCARD_TIME_LIMIT: Duration = Duration::from_secs(1);
+/// Calls that are answered from memory and served without an ordinary place.
+const HEALTH_CALLS: [&str; 5] = ["/livez", "/readyz", "/healthz", "/metrics", "/cluster/status"];
+
+/// The other end of a connection, in the extensions of each of its requests. None: the system did not tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerAddress(pub Option<IpAddr>);
+
+/// In the extensions of a request that is to be refused for want of a place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NoPlace;
+
+/// A connection that is served.
+pub(super) type Connection = http1::Connection<Stream, Served>;
+
+/// Serves `stream` by `router`.
+pub(super) fn connection(
+    stream: TcpStream,
+    peer: Option<IpAddr>,
+    router: Router,
+    guest: Guest,
+    idle_timeout: Duration,
+) -> Connection {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let mut stream = TimeoutStream::new(stream);
+    // Reading has limits of its own: for the head below, for the body where it is read.
+    stream.set_write_timeout(Some(idle_timeout));
+    let head_timeout =
+        if guest.began_in_lobby() { idle_timeout.min(LOBBY_HEAD_TIME_LIMIT) } else { idle_timeout };
+    let guest = Arc::new(guest);
+    let stream = Stream { inner: TokioIo::new(Box::pin(stream)), guest: Arc::clone(&guest) };
+    let service = Served { router: TowerToHyperService::new(router), peer: PeerAddress(peer), guest };
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .serve_connection(stream, service)
+}
+
+/// The requests of a connection.
+pub(super) struct Served {
+    router: TowerToHyperService<Router>,
+    peer: PeerAddress,
+    guest: Arc<Guest>,
+}
+
+impl Service<Request<Incoming>> for Served {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let (router, guest) = (self.router.clone(), Arc::clone(&self.guest));
+        request.extensions_mut().insert(self.peer);
+        Box::pin(async move {
+            let admitted = guest.begin(is_health_call(&request)).await;
+            let mut response = match admitted {
+                Admitted::Yes | Admitted::Once => router.call(request).await?,
+                Admitted::No => router.call(without_place(request).await).await?,
+            };
+            if admitted != Admitted::Yes {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| Answer { body, guest }))
+        })
+    }
+}
+
+/// A request to be refused. Its body is read, within bounds, because the system may drop the answer to a client that is
+/// still sending.
+async fn without_place(request: Request<Incoming>) -> Request<Body> {
+    let (mut parts, mut body) = request.into_parts();
+    let discarding = async {
+        let mut discarded_bytes = 0;
+        while discarded_bytes < MAX_DISCARDED_BYTES {
+            match poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+                Some(Ok(frame)) => discarded_bytes += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) | None => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIME_LIMIT, discarding).await;
+    parts.extensions.insert(NoPlace);
+    Request::from_parts(parts, Body::empty())
+}
+
+fn is_health_call<B>(request: &Request<B>) -> bool {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    reads && HEALTH_CALLS.contains(&request.uri().path())
+}
+
+/// The body of an answer; its end is told.
+pub(super) struct Answer {
+    body: Body,
+    guest: Arc<Guest>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.guest.answered();
+    }
+}
+
+/// The bytes of a connection; that none wait to be sent is told.
+pub(super) struct Stream {
+    inner: TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>,
+    guest: Arc<Guest>,
+}
+
+impl Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    // hyper flushes once it has written all that it holds.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.inner).poll_flush(context);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            self.guest.flushed();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, pieces)
+    }
+}

@@ -1,0 +1,231 @@
+//! The connections as they are now: decides by [`admission`](super::admission), and carries it out.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::admission::{Admission, Arrival, ConnectionId, Rules, Source, Verdict};
+
+/// Longest wait of a request for a place.
+const WAIT_FOR_PLACE: Duration = Duration::from_secs(1);
+/// Between two looks for one, besides those when one may have become free: idle connections come of age.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Reason for closing a connection, or for refusing a request, for want of places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Idle, and made room for another one.
+    Displaced,
+    /// A request in the lobby that got no place.
+    Refused,
+    /// Every place of the lobby had a request in flight.
+    LobbyFull,
+}
+
+/// Figures of the listener.
+#[derive(Debug)]
+pub(crate) struct ConnectionFigures {
+    /// Places, as far as descriptors go.
+    pub(crate) places: usize,
+    open: AtomicU64,
+    counts: [AtomicU64; 3],
+}
+
+impl ConnectionFigures {
+    /// Nothing yet.
+    pub(crate) fn new(places: usize) -> Arc<Self> {
+        Arc::new(Self { places, open: AtomicU64::new(0), counts: Default::default() })
+    }
+
+    /// Open connections.
+    pub(crate) fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Number of closed connections and refused requests with this reason.
+    pub(crate) fn count(&self, reason: Reason) -> u64 {
+        self.counts[reason as usize].load(Ordering::Relaxed)
+    }
+
+    fn add(&self, reason: Reason) {
+        self.counts[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// All connections of a listener.
+#[derive(Debug)]
+pub(super) struct House {
+    held: Mutex<Held>,
+    figures: Arc<ConnectionFigures>,
+    /// Notified when a request that waits may find a place.
+    freed: Notify,
+}
+
+#[derive(Debug)]
+struct Held {
+    admission: Admission,
+    /// Dropped to close a connection.
+    open: HashMap<ConnectionId, oneshot::Sender<()>>,
+}
+
+impl House {
+    /// No connection yet.
+    pub(super) fn new(rules: Rules, figures: Arc<ConnectionFigures>) -> Arc<Self> {
+        let held = Held { admission: Admission::new(rules), open: HashMap::new() };
+        Arc::new(Self { held: Mutex::new(held), figures, freed: Notify::new() })
+    }
+
+    /// Takes a connection, maybe at the expense of another one; none where there is no place even in the lobby. The
+    /// receiver ends when the connection is to be closed.
+    pub(super) fn arrive(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+    ) -> Option<(Guest, oneshot::Receiver<()>)> {
+        let (keep, closed) = oneshot::channel();
+        let arrival = self.decide(|held| {
+            let arrival = held.admission.arrive(Source::of(address), Instant::now());
+            if let Some(id) = arrival.id {
+                held.open.insert(id, keep);
+            }
+            (arrival, arrival.closed)
+        });
+        let Arrival { id: Some(id), in_lobby, .. } = arrival else {
+            self.figures.add(Reason::LobbyFull);
+            return None;
+        };
+        let guest = Guest { house: Arc::clone(self), id, in_lobby, answered: AtomicBool::new(false) };
+        Some((guest, closed))
+    }
+
+    /// Closes an idle connection, if there is one: the system is short of descriptors.
+    pub(super) fn relieve(&self) {
+        self.decide(|held| ((), held.admission.relieve()));
+    }
+
+    /// Connections that are open.
+    pub(super) fn open(&self) -> usize {
+        self.lock().admission.count()
+    }
+
+    /// Decides, and closes the connection that has to make room.
+    fn decide<T>(&self, decide: impl FnOnce(&mut Held) -> (T, Option<ConnectionId>)) -> T {
+        let mut held = self.lock();
+        let (decision, closed) = decide(&mut held);
+        let closed = closed.and_then(|id| held.open.remove(&id));
+        self.figures.open.store(held.admission.count() as u64, Ordering::Relaxed);
+        drop(held);
+        if closed.is_some() {
+            self.figures.add(Reason::Displaced);
+        }
+        decision
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Outcome of a request's wait for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// Served, and the connection goes on.
+    Yes,
+    /// Served, and the connection ends with the answer.
+    Once,
+    /// Not served.
+    No,
+}
+
+/// One connection, which has left when this is dropped.
+#[derive(Debug)]
+pub(super) struct Guest {
+    house: Arc<House>,
+    id: ConnectionId,
+    in_lobby: bool,
+    /// The body of the latest answer is complete, and its last bytes may still be on their way.
+    answered: AtomicBool,
+}
+
+impl Guest {
+    /// True for a connection that began in the lobby.
+    pub(super) fn began_in_lobby(&self) -> bool {
+        self.in_lobby
+    }
+
+    /// The head of a request was read: waits for its place for a moment, where it has none.
+    pub(super) async fn begin(&self, is_health: bool) -> Admitted {
+        self.answered.store(false, Ordering::Relaxed);
+        let begun = self.house.decide(|held| {
+            let verdict = held.admission.begin(self.id, is_health, Instant::now());
+            let closed = if let Verdict::Serve(closed) = verdict { closed } else { None };
+            (verdict, closed)
+        });
+        match begun {
+            Verdict::Serve(_) => Admitted::Yes,
+            Verdict::ServeAndClose => Admitted::Once,
+            Verdict::Wait if self.wait().await => Admitted::Yes,
+            Verdict::Wait | Verdict::Refuse => {
+                self.house.figures.add(Reason::Refused);
+                self.house.decide(|held| (held.admission.give_up(self.id), None));
+                Admitted::No
+            }
+        }
+    }
+
+    async fn wait(&self) -> bool {
+        let waiting = async {
+            loop {
+                let freed = self.house.freed.notified();
+                if self.take_place() {
+                    return;
+                }
+                let _ = tokio::time::timeout(LOOK_AGAIN, freed).await;
+            }
+        };
+        tokio::time::timeout(WAIT_FOR_PLACE, waiting).await.is_ok()
+    }
+
+    fn take_place(&self) -> bool {
+        self.house.decide(|held| {
+            let taken = held.admission.take_place(self.id, Instant::now());
+            (taken.is_some(), taken.flatten())
+        })
+    }
+
+    /// The body of an answer is complete.
+    pub(super) fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything that was to be sent was taken by the system.
+    pub(super) fn flushed(&self) {
+        if self.answered.swap(false, Ordering::Relaxed) {
+            let waiting = self.house.decide(|held| {
+                held.admission.end(self.id, Instant::now());
+                (held.admission.waiting() > 0, None)
+            });
+            self.tell(waiting);
+        }
+    }
+
+    fn tell(&self, waiting: bool) {
+        if waiting {
+            self.house.freed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let waiting = self.house.decide(|held| {
+            held.admission.leave(self.id);
+            held.open.remove(&self.id);
+            (held.admission.waiting() > 0, None)
+        });
+        self.tell(waiting);
+    }
+}

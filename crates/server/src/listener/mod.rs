@@ -1,0 +1,164 @@
+//! The accept loop: every connection is accepted at once, a bounded number goes on, none of them may stall, and a stop has a
+//! deadline.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `admission` | rules: who gets a place, whose connection is closed for it |
+//! | `house` | the connections as they are, by these rules |
+//! | `connection` | one connection, and what it tells of its requests |
+
+mod admission;
+mod connection;
+mod house;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::server::graceful::GracefulShutdown;
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::config::LimitsConfig;
+pub(crate) use admission::Rules;
+use connection::connection;
+pub(crate) use connection::{NoPlace, PeerAddress};
+pub(crate) use house::{ConnectionFigures, Reason};
+use house::{Guest, House};
+
+/// Connections that were closed and whose descriptors are not free yet.
+pub(crate) const MAX_CLOSING: usize = 16;
+/// Pause after an accept failed, mostly for want of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Bytes of an answer that the system buffers.
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
+/// Connections that the system completes ahead of the accept loop (at most `net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
+/// Binds the address. Answers are buffered by the system in small pieces: only then does a slow reader's progress show,
+/// and one that makes none can be told from one that does.
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves `router` until `stop` is cancelled, then lets requests under way finish within the drain deadline; whoever
+/// connects meanwhile is served too, by a router that says that the node is about to stop. Returns the number of
+/// connections that were cut off.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: &LimitsConfig,
+    rules: Rules,
+    figures: Arc<ConnectionFigures>,
+    stop: CancellationToken,
+) -> usize {
+    let descriptors = Arc::new(Semaphore::new(rules.places + rules.lobby + MAX_CLOSING));
+    let door = Door { listener, descriptors, house: House::new(rules, figures) };
+    let graceful = GracefulShutdown::new();
+    while let Some(visit) = stop.run_until_cancelled(door.accept()).await {
+        let (serving, leave) = visit.begin(router.clone(), limits.idle_timeout());
+        tokio::spawn(leave.after(graceful.watch(serving)));
+    }
+    drain(door, graceful, router, limits).await
+}
+
+/// The accept loop's state.
+struct Door {
+    listener: TcpListener,
+    /// Only connections that are closed already and not gone yet can hold up the next one: the number of descriptors has
+    /// a bound that closing them late does not move.
+    descriptors: Arc<Semaphore>,
+    house: Arc<House>,
+}
+
+/// A connection that was let in.
+struct Visit {
+    stream: TcpStream,
+    address: SocketAddr,
+    guest: Guest,
+    leave: Leave,
+}
+
+/// The end of a connection: the signal to close it, and the descriptor that is free afterwards.
+struct Leave {
+    closed: oneshot::Receiver<()>,
+    _descriptor: OwnedSemaphorePermit,
+}
+
+impl Visit {
+    fn begin(self, router: Router, idle_timeout: Duration) -> (connection::Connection, Leave) {
+        let Self { stream, address, guest, leave } = self;
+        (connection(stream, Some(address.ip().to_canonical()), router, guest, idle_timeout), leave)
+    }
+}
+
+impl Leave {
+    /// Serves until the connection ends, or is closed to make room.
+    async fn after(self, serving: impl Future<Output = hyper::Result<()>>) {
+        let ended = tokio::select! {
+            ended = serving => ended,
+            _ = self.closed => Ok(()),
+        };
+        if let Err(error) = ended {
+            debug!(%error, "connection ended");
+        }
+    }
+}
+
+impl Door {
+    /// The next connection that is let in.
+    async fn accept(&self) -> Visit {
+        loop {
+            let descriptor = Arc::clone(&self.descriptors).acquire_owned().await;
+            let descriptor = descriptor.expect("the semaphore is never closed");
+            let (stream, address) = self.accept_one().await;
+            if let Some((guest, closed)) = self.house.arrive(Some(address.ip())) {
+                return Visit { stream, address, guest, leave: Leave { closed, _descriptor: descriptor } };
+            }
+        }
+    }
+
+    async fn accept_one(&self) -> (TcpStream, SocketAddr) {
+        let mut failed = false;
+        loop {
+            let error = match self.listener.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => error,
+            };
+            if failed {
+                debug!(%error, "still cannot accept a connection");
+            } else {
+                warn!(%error, "cannot accept a connection");
+            }
+            failed = true;
+            if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
+                self.house.relieve();
+            }
+            tokio::time::sleep(ACCEPT_RETRY).await;
+        }
+    }
+}
+
+async fn drain(door: Door, graceful: GracefulShutdown, router: Router, limits: &LimitsConfig) -> usize {
+    let deadline = limits.drain_timeout();
+    info!(open = graceful.count(), deadline_ms = deadline.as_millis() as u64, "draining connections");
+    let late = async {
+        loop {
+            let (serving, leave) = door.accept().await.begin(router.clone(), limits.idle_timeout());
+            tokio::spawn(leave.after(serving));
+        }
+    };
+    tokio::select! {
+        () = graceful.shutdown() => 0,
+        () = tokio::time::sleep(deadline) => door.house.open(),
+        () = late => 0,
+    }
+}
