@@ -19,14 +19,12 @@ use crate::cli::{Cli, Command, Start};
 use crate::config::{BootstrapConfig, Config, NodeConfig};
 use crate::covers::CoverKey;
 use crate::demo::{self, Outcome};
+use crate::descriptors::{self, Plan, TooFew};
 use crate::figures::Figures;
 use crate::http::{self, Access};
 use crate::listener::{self, ConnectionFigures, Rules};
 use crate::log::{self, Log};
 use crate::signals::Signals;
-
-/// Connections beyond `limits.max_connections` whose first request is read.
-const LOBBY: usize = 64;
 
 /// Runs the program with the arguments and the environment of this process.
 pub fn main() -> ExitCode {
@@ -86,7 +84,7 @@ fn run_node(start: Start) -> anyhow::Result<()> {
 }
 
 fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
-    raise_file_limit();
+    let plan = share_descriptors(&start.config)?;
     let access = Access::load(&start.config.security.admin_token_file, &start.config.nodes)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
@@ -99,8 +97,8 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
         (Signals::watch(log)?, bind(&start.node)?)
     };
     let figures = Figures::start()?;
-    let control = ControlPlane::start(control_options(&start, &figures, log))?;
-    let connections = ConnectionFigures::new(start.config.limits.max_connections);
+    let control = ControlPlane::start(control_options(&start, &figures, log, plan.control))?;
+    let connections = ConnectionFigures::new(plan.connections.places);
     let log = log.clone();
     let parts = Parts { figures, control, access, log, connections, fault_injection: start.fault_injection };
     let app = {
@@ -108,7 +106,7 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
         App::new(start.config, start.node.id, parts)?
     };
     signals.stop_in_order(&app);
-    runtime.block_on(serve(listener, app))
+    runtime.block_on(serve(listener, app, plan.connections))
 }
 
 /// Replaces this process by a new one of the same id, name, arguments and environment. Returns only if that fails.
@@ -131,7 +129,7 @@ fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
 }
 
 /// What the control plane is told of this node.
-fn control_options(start: &Start, figures: &Arc<Figures>, log: &Log) -> Options {
+fn control_options(start: &Start, figures: &Arc<Figures>, log: &Log, descriptors: Descriptors) -> Options {
     let Start { config, node, .. } = start;
     let address = |node: &NodeConfig| NodeAddress {
         name: node.id.clone(),
@@ -155,24 +153,31 @@ fn control_options(start: &Start, figures: &Arc<Figures>, log: &Log) -> Options 
         snapshot_every: config.storage.snapshot_every,
         config_hash: config.fingerprint(),
         version: env!("CARGO_PKG_VERSION"),
-        descriptors: Descriptors::default(),
+        descriptors,
         figures: Arc::new(move || figures.now()),
         clock_ms: control_plane::unix_ms,
         conditions: Arc::new(move || log.condition(&me).into_iter().collect()),
     }
 }
 
-/// Every connection takes a file descriptor, and many systems start with room for fewer than `limits.max_connections`.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!(%error, "the limit on open files stays as it is");
+/// Every connection takes a file descriptor, and many systems allow fewer than `limits.max_connections`.
+fn share_descriptors(config: &Config) -> Result<Plan, TooFew> {
+    let limit = descriptors::raise_limit();
+    let configured = config.limits.max_connections;
+    let plan = Plan::new(limit, config.nodes.len(), configured)?;
+    let places = plan.connections.places;
+    if places < configured {
+        warn!(
+            places,
+            configured,
+            open_files = limit,
+            "limits.max_connections reduced by the limit on open files"
+        );
     }
+    Ok(plan)
 }
 
-async fn serve(listener: TcpListener, app: Arc<App>) -> anyhow::Result<AfterStop> {
+async fn serve(listener: TcpListener, app: Arc<App>, rules: Rules) -> anyhow::Result<AfterStop> {
     let address = listener.local_addr().context("cannot tell the address listened on")?;
     let warm_up = Arc::clone(&app);
     tokio::spawn(async move {
@@ -183,7 +188,6 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> anyhow::Result<AfterStop
     info!(node = app.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
 
     let router = http::router(Arc::clone(&app));
-    let rules = Rules { places: app.config.limits.max_connections, lobby: LOBBY };
     let connections = Arc::clone(&app.connections);
     let cut_off =
         listener::serve(listener, router, &app.config.limits, rules, connections, app.draining()).await;

@@ -19,6 +19,7 @@ pub mod command;
 mod config;
 mod covers;
 mod demo;
+mod descriptors;
 mod drills;
 mod figures;
 #[cfg(feature = "fuzzing")]

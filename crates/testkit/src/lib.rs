@@ -66,6 +66,6 @@ pub use png_specimen::{PngChunk, PngKind, PngSpecimen, Split};
 pub use proxy::Proxy;
 pub use qoi::qoi_file;
 pub use scratch::{Frozen, ScratchFs};
-pub use stranger::{Heard, send_as_stranger};
+pub use stranger::{Flood, Heard, send_as_stranger};
 pub use wait::wait_for;
 pub use watcher::{Sighting, Watcher, agreed};

@@ -10,7 +10,9 @@ pub use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::addresses::Addresses;
-use crate::process::{LISTENING, command, peak_resident_bytes, resident_bytes, server_binary, signal};
+use crate::process::{
+    LISTENING, command, peak_resident_bytes, resident_bytes, server_binary, signal, under_limit_on_files,
+};
 use crate::wait::{DEADLINE, wait_for};
 
 /// One node, alone, on free ports of loopback.
@@ -25,6 +27,7 @@ nodes:
 pub struct NodeBuilder {
     args: Vec<String>,
     standard_error: Option<Stdio>,
+    prefix: Vec<String>,
 }
 
 /// A running node, killed when dropped.
@@ -43,7 +46,7 @@ impl NodeBuilder {
     /// A node on any free port of loopback, alone in its configuration, with a data directory of its own. The binary is
     /// the one that cargo built beside the test that runs.
     pub fn new() -> Self {
-        Self { args: Vec::new(), standard_error: None }
+        Self { args: Vec::new(), standard_error: None, prefix: Vec::new() }
     }
 
     /// Adds `--set key=value`.
@@ -64,6 +67,12 @@ impl NodeBuilder {
         self
     }
 
+    /// Limits its open files for good.
+    pub fn max_open_files(mut self, limit: usize) -> Self {
+        self.prefix = under_limit_on_files(limit);
+        self
+    }
+
     /// Starts the node and waits until it is ready.
     ///
     /// # Panics
@@ -75,7 +84,7 @@ impl NodeBuilder {
         fs::write(&config, CONFIGURATION).expect("the configuration can be written");
         // Without its log, it is found at an address that was chosen for it.
         let addresses = self.standard_error.is_some().then(|| Addresses::reserve(1));
-        let mut command = command(&[], &server_binary());
+        let mut command = command(&self.prefix, &server_binary());
         if let Some(address) = addresses.as_ref().map(|addresses| addresses.nodes()[0].http()) {
             command.args([
                 "--bind-ip",

@@ -57,6 +57,11 @@ pub(crate) fn command(prefix: &[String], program: &Path) -> Command {
     command
 }
 
+/// Prefix of a command that gets a limit on open files and cannot raise it.
+pub(crate) fn under_limit_on_files(limit: usize) -> Vec<String> {
+    ["sh".to_owned(), "-c".to_owned(), format!("ulimit -n {limit} && exec \"$0\" \"$@\"")].to_vec()
+}
+
 /// Sends a signal to a child that was not waited for, so that its id is still its own.
 pub(crate) fn signal(child: &Child, signal: Signal) {
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id is positive");

@@ -1,11 +1,71 @@
 //! Somebody who does not belong to the cluster and talks to it all the same.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Bytes that are read from the other side, at most.
 const MAX_HEARD_BYTES: usize = 16 << 20;
+
+/// Time limit for making a connection of a flood: a node that is down refuses, one that is full is silent.
+const FLOOD_CONNECT_LIMIT: Duration = Duration::from_millis(200);
+
+/// Connections that are opened one after the other and say no more than their beginning. Ends when dropped, and all of
+/// them with it.
+#[derive(Debug)]
+pub struct Flood {
+    opened: Arc<AtomicUsize>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flood {
+    /// One connection to each of `addresses` in turn, every `pace`; `beginning` is sent on each. The latest `held` of them
+    /// are kept open from this side.
+    pub fn start(addresses: Vec<SocketAddr>, beginning: Vec<u8>, pace: Duration, held: usize) -> Self {
+        let (opened, ended): (Arc<AtomicUsize>, Arc<AtomicBool>) = Default::default();
+        let (count, end) = (Arc::clone(&opened), Arc::clone(&ended));
+        let thread = std::thread::spawn(move || {
+            let mut kept = VecDeque::new();
+            let mut due = Instant::now();
+            for address in addresses.iter().cycle() {
+                if end.load(Ordering::Relaxed) {
+                    return;
+                }
+                if let Ok(mut stream) = TcpStream::connect_timeout(address, FLOOD_CONNECT_LIMIT) {
+                    // It may have been closed already.
+                    let _ = stream.write_all(&beginning);
+                    kept.push_back(stream);
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                if kept.len() > held {
+                    kept.pop_front();
+                }
+                due = (due + pace).max(Instant::now());
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+        });
+        Self { opened, ended, thread: Some(thread) }
+    }
+
+    /// Connections that were made so far.
+    pub fn opened(&self) -> usize {
+        self.opened.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
 
 /// What a stranger got to hear.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod asymmetric;
 mod crash;
 mod drills;
 mod failover;
+mod floods;
 mod formation;
 mod journal;
 mod leader;

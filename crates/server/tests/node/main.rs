@@ -13,6 +13,7 @@ mod deadlines;
 mod early;
 mod log;
 mod overload;
+mod places;
 mod request;
 mod script;
 mod signals;

@@ -10,7 +10,7 @@ use super::member::{Member, configuration, write_private};
 use super::{Cluster, Home};
 use crate::addresses::{Addresses, MAX_NODES};
 use crate::netns::Net;
-use crate::process::server_binary;
+use crate::process::{server_binary, under_limit_on_files};
 
 /// Nodes of a cluster where the test does not say.
 const NODES: usize = 3;
@@ -31,6 +31,7 @@ pub struct ClusterBuilder {
     args_of_one: BTreeMap<usize, Vec<String>>,
     program: Option<PathBuf>,
     under: Option<PathBuf>,
+    max_open_files: Option<usize>,
 }
 
 impl ClusterBuilder {
@@ -44,6 +45,7 @@ impl ClusterBuilder {
             args_of_one: BTreeMap::new(),
             program: None,
             under: None,
+            max_open_files: None,
         }
     }
 
@@ -104,6 +106,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// Limits the open files of every node for good.
+    pub fn max_open_files(mut self, limit: usize) -> Self {
+        self.max_open_files = Some(limit);
+        self
+    }
+
     /// The cluster with everything that it needs on disk, and no node started.
     ///
     /// # Panics
@@ -124,11 +132,13 @@ impl ClusterBuilder {
             let folder = folder.path().join(&id);
             let mut args = self.args.clone();
             args.extend(self.args_of_one.get(&i).into_iter().flatten().cloned());
+            let mut prefix = home.prefix(i);
+            prefix.extend(self.max_open_files.into_iter().flat_map(under_limit_on_files));
             Member {
                 address,
                 data: folder.join("data"),
                 folder,
-                prefix: home.prefix(i),
+                prefix,
                 args,
                 process: None,
                 paused: false,

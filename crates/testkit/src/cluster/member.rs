@@ -20,7 +20,7 @@ pub struct Member {
     pub address: NodeAddress,
     pub(super) folder: PathBuf,
     pub(super) data: PathBuf,
-    /// What the process runs under (a network namespace).
+    /// Prefix of the process's command: a network namespace, a limit.
     pub(super) prefix: Vec<String>,
     pub(super) args: Vec<String>,
     pub(super) process: Option<Process>,
