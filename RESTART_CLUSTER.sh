@@ -396,6 +396,7 @@ print_state() {
     leader=$(field leader_id "$cluster")
     [ "$leader" != null ] || leader='none'
     say "healthy: $node at $url, role $(field role "$entry"), leader $leader, quorum $(field quorum "$cluster")"
+    say "console: $url/; for changes, \`stegctl console\` prints its address with the admin token (admin.token in $data)"
     while IFS= read -r notice; do
         [ -z "$notice" ] || say "notice: $notice"
     done < <(notices "$status")

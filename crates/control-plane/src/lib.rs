@@ -10,6 +10,7 @@
 //! | `message`, `serve`, `calls` | what nodes say to each other; calls that come in; reads and writes that go out |
 //! | `descriptors` | how many file descriptors all of it may hold |
 //! | `identity`, `secret` | who a data directory is; what the nodes of a cluster share |
+//! | [`Host`] | where a node is: an address or a host name |
 //! | `detector`, `campaign` | whether the leader is dead, and what to do about it: rules without a clock |
 //! | `membership`, `standing` | who should vote, and who leads: rules without a clock |
 //! | `tasks` | probes, joining, the membership, handing over, events |
@@ -30,6 +31,7 @@ mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;
+mod host;
 mod identity;
 mod membership;
 mod message;
@@ -52,6 +54,7 @@ pub use events::unix_ms;
 pub use handle::{
     Bootstrap, ControlError, ControlPlane, Options, StartError, Timing, TransferError, Transferred,
 };
+pub use host::{Host, HostError};
 pub use identity::DataDirError;
 pub use network::PortFigures;
 pub use raft::OpenError;

@@ -118,6 +118,12 @@ impl ClusterSecret {
         key
     }
 
+    /// The token by which operators change the cluster where none is configured: 256 bits as hexadecimal text, the same on all
+    /// nodes. The secret cannot be computed from it.
+    pub fn admin_token(&self) -> String {
+        hex::encode(self.derive("admin token", &[]))
+    }
+
     /// What tells a request from another one under the same idempotency key: HMAC-SHA-256 of its parts, in hexadecimal.
     /// Parts are told apart, so that no two lists of parts look alike.
     pub fn fingerprint(&self, parts: &[&[u8]]) -> String {
@@ -178,6 +184,16 @@ mod tests {
         for bad in ["", "ab", &good[1..], "not hexadecimal"] {
             assert!(matches!(outcome(bad, 0o600), Err(SecretError::Malformed { .. })), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_admin_token_is_one_of_its_own() {
+        let secret = ClusterSecret::from_bytes([7; SECRET_BYTES]);
+        let token = secret.admin_token();
+        assert_eq!(token.len(), 64);
+        // A token that was written down has to stay valid: HKDF-SHA-256 of the secret, info "admin token", no salt.
+        assert_eq!(token, "85c2b90d9cca2046064575b8382606c68ea565a990cecedbb38b350196f4e9ab");
+        assert_ne!(token, ClusterSecret::from_bytes([8; SECRET_BYTES]).admin_token());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The `server` binary: reads the command line, starts a node or a demo, and ends it in order.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -16,15 +17,16 @@ use control_plane::{Bootstrap, ControlPlane, Descriptors, Options};
 
 use crate::app::{AfterStop, App, DEFAULT_COVER, Parts};
 use crate::cli::{Cli, Command, Start};
-use crate::config::{BootstrapConfig, Config, NodeConfig};
+use crate::config::{BootstrapConfig, Config, LoopbackConfig, NodeConfig};
 use crate::covers::CoverKey;
 use crate::demo::{self, Outcome};
 use crate::descriptors::{self, Plan, TooFew};
 use crate::figures::Figures;
-use crate::http::{self, Access};
+use crate::http::{self, Access, AdminToken};
 use crate::listener::{self, ConnectionFigures, Rules};
 use crate::log::{self, Log};
 use crate::signals::Signals;
+use crate::token_file;
 
 /// Runs the program with the arguments and the environment of this process.
 pub fn main() -> ExitCode {
@@ -56,7 +58,6 @@ pub fn main() -> ExitCode {
 }
 
 fn print_config(config: Config) -> anyhow::Result<()> {
-    use std::io::Write;
     let text = serde_saphyr::to_string(&config).context("cannot write the configuration as YAML")?;
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
@@ -85,7 +86,10 @@ fn run_node(start: Start) -> anyhow::Result<()> {
 
 fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
     let plan = share_descriptors(&start.config)?;
-    let access = Access::load(&start.config.security.admin_token_file, &start.config.nodes)?;
+    let configured = match start.config.security.admin_token_file.as_str() {
+        "" => None,
+        path => Some(AdminToken::configured(Path::new(path))?),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
         .enable_all()
@@ -98,6 +102,10 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
     };
     let figures = Figures::start()?;
     let control = ControlPlane::start(control_options(&start, &figures, log, plan.control))?;
+    let token = configured.unwrap_or_else(|| AdminToken::derived(control.secret()));
+    let address = listener.local_addr().context("cannot tell the address listened on")?;
+    announce(&start, address, &token)?;
+    let access = Access::new(&start.config.security, &start.node, &start.config.nodes, token);
     let connections = ConnectionFigures::new(plan.connections.places);
     let log = log.clone();
     let parts = Parts { figures, control, access, log, connections, fault_injection: start.fault_injection };
@@ -126,6 +134,32 @@ fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
     listener::bind(address).with_context(|| {
         format!("cannot listen on {address}; is another node running? --http-port takes another port")
     })
+}
+
+/// Tells who may change the cluster, and where the console is. The token goes to a terminal and into its file, never into the log.
+fn announce(start: &Start, address: SocketAddr, token: &AdminToken) -> anyhow::Result<()> {
+    token_file::keep(&start.data_dir, token)
+        .context("cannot start the thread that writes the admin token")?;
+    if start.config.security.loopback == LoopbackConfig::Trusted {
+        warn!(
+            "loopback trusted: programs on this machine, and everybody who comes through a proxy on it, may change the \
+             cluster (security.loopback)"
+        );
+    }
+    let console = http::console_address(&start.node, address.port());
+    let own_file = token_file::path_in(&start.data_dir);
+    let file = token.file().unwrap_or(&own_file).display();
+    info!(token = %file, "console at {console}; `stegctl console` prints its address with the admin token");
+    if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        let line = format!("console, with the admin token: {console}#token={}", token.text());
+        // On a thread of its own: a terminal that was stopped takes nothing, and nothing waits for it.
+        let print = move || drop(writeln!(std::io::stdout(), "{line}"));
+        std::thread::Builder::new()
+            .name("console-address".to_owned())
+            .spawn(print)
+            .context("cannot start a thread")?;
+    }
+    Ok(())
 }
 
 /// What the control plane is told of this node.

@@ -7,6 +7,7 @@
 //! | `http` | the API: handlers translate, they decide nothing about stego |
 //! | `pool`, `budget` | where pixel work runs, and how much of everything there may be |
 //! | `demo` | three nodes from one command |
+//! | `token_file` | the admin token for programs on this machine |
 //! | `drills` | what a fault drill does to this node |
 //! | `log`, `signals` | lines that cannot stop the node; signals that do, and those that do not |
 //! | `listener` | connections, and the stop with a deadline |
@@ -31,4 +32,5 @@ mod log;
 mod metrics;
 mod pool;
 mod signals;
+mod token_file;
 mod work;

@@ -20,6 +20,7 @@ const CONFIGURATION: &str = "\
 cluster_name: test
 nodes:
   - { id: n1, ip: 127.0.0.1, http_port: 0, raft_port: 0 }
+security: { loopback: trusted }
 ";
 
 /// How to start a node.
@@ -173,7 +174,7 @@ impl Node {
 
     /// The status of `GET path`, if there was an answer.
     pub fn status(&self, path: &str) -> Option<u16> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         let answer = self.raw(request.as_bytes()).ok()?;
         String::from_utf8_lossy(answer.get(..12)?).split(' ').nth(1)?.parse().ok()
     }

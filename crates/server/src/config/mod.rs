@@ -4,10 +4,12 @@
 //! holds to these structures.
 
 mod load;
+mod security;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use load::fuzzing::check as check_configuration;
 pub(crate) use load::{ConfigError, Sources, load};
+pub(crate) use security::{LoopbackConfig, SecurityConfig};
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -133,16 +135,6 @@ pub(crate) enum BootstrapConfig {
     Auto,
     /// Never: it waits to join.
     Never,
-}
-
-/// Keys and tokens.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct SecurityConfig {
-    /// The secret that all nodes share; empty: `cluster.key` beside the configuration file.
-    pub cluster_key_file: String,
-    /// The token for calls that change the cluster from elsewhere than loopback; empty: there is none.
-    pub admin_token_file: String,
 }
 
 /// What a node keeps on disk.

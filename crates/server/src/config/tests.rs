@@ -77,6 +77,9 @@ fn errors_name_the_key() {
     check("election: { probe_failures: 1 }", &["election.probe_failures", "2 to 100"]);
     check("election: { bootstrap: always }", &["election.bootstrap"]);
     check("storage: { snapshot_every: 1 }", &["storage.snapshot_every", "at least 10"]);
+    check("security: { loopback: maybe }", &["security.loopback", "trusted"]);
+    check("security: { hosts: ['a b'] }", &["security.hosts", "`a b`", "host name"]);
+    check("security: { hosts: ['https://a'] }", &["security.hosts", "`https://a`"]);
     check("gui: { status_poll_ms: 5000 }", &["gui.status_poll_ms", "50 to 2000"]);
     check("- just\n- a list", &["mapping"]);
     check("a: [1", &["YAML"]);
@@ -94,6 +97,20 @@ fn a_node_is_named_where_there_are_several() {
     assert!(config.node(None).unwrap_err().to_string().contains("a, b"));
     assert!(config.node(Some("c")).unwrap_err().to_string().contains("`c`"));
     assert_eq!(config.node(Some("b")).unwrap().id, "b");
+}
+
+#[test]
+fn hosts_are_a_list_or_a_text_with_commas() {
+    let check = |text: &str, set: &[&str], expected: &[&str]| {
+        let (_dir, mut sources) = file(text);
+        sources.set = set.iter().map(|&set| set.to_owned()).collect();
+        let hosts = load(&sources).unwrap().security.hosts;
+        assert_eq!(hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{text} {set:?}");
+    };
+    check("security: { hosts: [Stego.Example.com, '::1'] }", &[], &["stego.example.com", "::1"]);
+    check("security: { hosts: stego.example.com }", &[], &["stego.example.com"]);
+    check("", &["security.hosts=a.example, 10.0.0.1"], &["a.example", "10.0.0.1"]);
+    check("", &["security.hosts="], &[]);
 }
 
 #[test]

@@ -127,6 +127,8 @@ impl Plan {
                 "  - {{ id: {id}, ip: {ip}, http_port: {http_port}, raft_port: {raft_port} }}"
             );
         }
+        // Everything that the demo does is on this machine, and for whoever started it.
+        text += "security: { loopback: trusted }\n";
         text
     }
 
@@ -201,6 +203,7 @@ nodes:
   - { id: n1, ip: 127.0.0.1, http_port: 8081, raft_port: 5001 }
   - { id: n2, ip: 127.0.0.1, http_port: 8082, raft_port: 5002 }
   - { id: n3, ip: 127.0.0.1, http_port: 8083, raft_port: 5003 }
+security: { loopback: trusted }
 ";
         assert_eq!(Plan::new(&options(8081, 5001)).unwrap().config(), expected);
     }

@@ -73,6 +73,7 @@ codes! {
     UploadBroken = "upload_broken", BAD_REQUEST, "The upload ended early";
 
     MalformedRequest = "malformed_request", BAD_REQUEST, "The request is malformed";
+    UnknownHost = "unknown_host", MISDIRECTED_REQUEST, "Unknown host";
     NotFound = "not_found", NOT_FOUND, "There is nothing here";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This call takes another method";
     JsonExpected = "json_expected", UNSUPPORTED_MEDIA_TYPE, "This call takes JSON";
@@ -89,6 +90,7 @@ codes! {
 
     TokenRequired = "token_required", UNAUTHORIZED, "Who are you?";
     TokenWrong = "token_wrong", FORBIDDEN, "This is not allowed";
+    TooManyGuesses = "too_many_guesses", TOO_MANY_REQUESTS, "Too many wrong tokens";
     CrossOrigin = "cross_origin", FORBIDDEN, "This is not allowed";
     InvalidOperator = "invalid_operator", BAD_REQUEST, "The request is malformed";
 

@@ -46,8 +46,9 @@ use crate::app::App;
 use code::Code;
 use problem::Problem;
 
-pub(crate) use access::Access;
+pub(crate) use access::{Access, AdminToken};
 pub(crate) use idempotency::InFlight;
+pub(crate) use origins::console_address;
 #[cfg(feature = "fuzzing")]
 pub(crate) use upload::fuzzing::check as check_upload;
 
@@ -97,6 +98,7 @@ fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(dataset::dataset))
         .routes(routes!(cluster::status))
         .routes(routes!(cluster::members))
+        .routes(routes!(access::access))
         .routes(routes!(events::events))
         .routes(routes!(history::history))
         .routes(routes!(leader::transfer))

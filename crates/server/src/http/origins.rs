@@ -19,6 +19,11 @@ pub(super) fn origin(node: &NodeConfig) -> String {
     }
 }
 
+/// Where the console of a node is that listens on `http_port`.
+pub(crate) fn console_address(node: &NodeConfig, http_port: u16) -> String {
+    origin(&NodeConfig { http_port, ..node.clone() }) + "/"
+}
+
 /// What lets a page call a node (Content Security Policy, level 3, section 2.3.1). There is no way to write an address of IPv6 in a
 /// policy: for such a node it is its port on any host.
 pub(super) fn policy_source(node: &NodeConfig) -> String {

@@ -1,5 +1,7 @@
 //! Problem documents (RFC 9457): the one place that knows which error becomes which of the [`Code`]s.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +20,7 @@ use crate::pool::PoolError;
 /// The media type of a problem document.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 /// When to come back after a 503, in seconds: nothing was done, and trying again later helps.
-const RETRY_AFTER_S: u32 = 1;
+const RETRY_AFTER_S: u64 = 1;
 
 /// Why a request was not served.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub(super) struct Problem {
     detail: String,
     /// Further members, such as both figures of a 413.
     figures: Map<String, Value>,
+    /// When to come back, in seconds, where that is known.
+    retry_after_s: Option<u64>,
 }
 
 /// A problem document as sent (RFC 9457). Further members carry figures where there are some.
@@ -58,12 +62,18 @@ pub(super) struct ProblemDocument {
 impl Problem {
     /// A problem of this code; `detail` says what happened here.
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, status: code.status(), detail: detail.into(), figures: Map::new() }
+        Self { code, status: code.status(), detail: detail.into(), figures: Map::new(), retry_after_s: None }
     }
 
     /// With figures as further members.
     pub(super) fn with<const N: usize>(mut self, figures: [(&str, u64); N]) -> Self {
         self.figures.extend(figures.map(|(name, figure)| (name.to_owned(), json!(figure))));
+        self
+    }
+
+    /// The same, with the time after which another try helps, rounded up to seconds.
+    pub(super) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after_s = Some(wait.as_millis().div_ceil(1000) as u64);
         self
     }
 
@@ -127,8 +137,9 @@ impl Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        let usual = (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S);
+        if let Some(seconds) = self.retry_after_s.or(usual) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{ALLOW, CONNECTION};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -38,9 +39,12 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
 
     let started = Instant::now();
     async move {
-        let mut response = match refusal(&app, &request, route.as_deref()) {
+        let (parts, body) = request.into_parts();
+        let refusal =
+            misdirected(&app, route.as_deref(), &parts).or_else(|| refusal(&app, &parts, route.as_deref()));
+        let mut response = match refusal {
             Some(refusal) => refusal,
-            None => next.run(request).await,
+            None => next.run(Request::from_parts(parts, body)).await,
         };
         // A handler may have derived another id, from an idempotency key.
         let id = response.extensions_mut().remove().map_or(id, |RequestId(derived)| derived);
@@ -96,9 +100,18 @@ fn is_work(route: Option<&str>) -> bool {
     route.is_some_and(|route| route.starts_with("/api/") && route != "/api/openapi.json")
 }
 
+/// The refusal of a request for a host that is not this node's. Load balancers ask for the health under names of their own, and
+/// what they get tells nothing.
+fn misdirected(app: &App, route: Option<&str>, parts: &Parts) -> Option<Response> {
+    if matches!(route, Some("/livez" | "/readyz")) {
+        return None;
+    }
+    app.access.check_host(parts).err().map(IntoResponse::into_response)
+}
+
 /// Why the node takes no request of this kind at the moment.
-fn refusal(app: &App, request: &Request, route: Option<&str>) -> Option<Response> {
-    if request.extensions().get::<NoPlace>().is_some() {
+fn refusal(app: &App, parts: &Parts, route: Option<&str>) -> Option<Response> {
+    if parts.extensions.get::<NoPlace>().is_some() {
         let places = app.connections.places;
         let detail = format!("all {places} places for connections are taken; ask another node");
         return Some(Problem::new(Code::Overloaded, detail).into_response());

@@ -40,7 +40,7 @@ pub(super) enum ImageProblems {
     Busy(ProblemDocument),
 }
 
-/// Why somebody may not change the cluster.
+/// Refusals of calls that change the cluster.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes answers in the OpenAPI document")]
 pub(super) enum AccessProblems {
@@ -62,6 +62,12 @@ pub(super) enum AccessProblems {
         content_type = "application/problem+json"
     )]
     Forbidden(ProblemDocument),
+    #[response(
+        status = 429,
+        description = "Too many wrong tokens from this address; see Retry-After",
+        content_type = "application/problem+json"
+    )]
+    Guessing(ProblemDocument),
 }
 
 /// Why the cluster did not agree.

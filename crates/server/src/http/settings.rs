@@ -72,11 +72,16 @@ pub(super) enum AuthorityAnswer {
 
 impl From<Actor> for ActorAnswer {
     fn from(actor: Actor) -> Self {
-        let authority = match actor.authority {
-            Authority::Loopback => AuthorityAnswer::Loopback,
-            Authority::AdminToken => AuthorityAnswer::AdminToken,
-        };
-        Self { name: actor.name, authority, via: actor.via }
+        Self { name: actor.name, authority: actor.authority.into(), via: actor.via }
+    }
+}
+
+impl From<Authority> for AuthorityAnswer {
+    fn from(authority: Authority) -> Self {
+        match authority {
+            Authority::Loopback => Self::Loopback,
+            Authority::AdminToken => Self::AdminToken,
+        }
     }
 }
 

@@ -38,6 +38,10 @@ const HEALTH_CALLS: [&str; 5] = ["/livez", "/readyz", "/healthz", "/metrics", "/
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PeerAddress(pub Option<IpAddr>);
 
+/// This end of a connection, in the extensions of each of its requests. None: the system did not tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalAddress(pub Option<IpAddr>);
+
 /// In the extensions of a request that is to be refused for want of a place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NoPlace;
@@ -56,6 +60,7 @@ pub(super) fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
+    let local = LocalAddress(stream.local_addr().ok().map(|address| address.ip().to_canonical()));
     let mut stream = TimeoutStream::new(stream);
     // Reading has limits of its own: for the head below, for the body where it is read.
     stream.set_write_timeout(Some(idle_timeout));
@@ -63,7 +68,8 @@ pub(super) fn connection(
         if guest.began_in_lobby() { idle_timeout.min(LOBBY_HEAD_TIME_LIMIT) } else { idle_timeout };
     let guest = Arc::new(guest);
     let stream = Stream { inner: TokioIo::new(Box::pin(stream)), guest: Arc::clone(&guest) };
-    let service = Served { router: TowerToHyperService::new(router), peer: PeerAddress(peer), guest };
+    let (router, peer) = (TowerToHyperService::new(router), PeerAddress(peer));
+    let service = Served { router, peer, local, guest };
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
@@ -74,6 +80,7 @@ pub(super) fn connection(
 pub(super) struct Served {
     router: TowerToHyperService<Router>,
     peer: PeerAddress,
+    local: LocalAddress,
     guest: Arc<Guest>,
 }
 
@@ -85,6 +92,7 @@ impl Service<Request<Incoming>> for Served {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let (router, guest) = (self.router.clone(), Arc::clone(&self.guest));
         request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.local);
         Box::pin(async move {
             let admitted = guest.begin(is_health_call(&request)).await;
             let mut response = match admitted {

@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 use crate::config::LimitsConfig;
 pub(crate) use admission::Rules;
 use connection::connection;
-pub(crate) use connection::{NoPlace, PeerAddress};
+pub(crate) use connection::{LocalAddress, NoPlace, PeerAddress};
 pub(crate) use house::{ConnectionFigures, Reason};
 use house::{Guest, House};
 

@@ -179,7 +179,7 @@ async fn bodies_that_are_too_large() {
 #[tokio::test]
 async fn uploads_that_do_not_go_on() {
     let node = NodeBuilder::new().set("limits.idle_timeout_ms", 200).start();
-    let head = "POST /api/embed HTTP/1.1\r\nhost: node\r\ncontent-length: 1000\r\nconnection: close\r\n\
+    let head = "POST /api/embed HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\nconnection: close\r\n\
                 content-type: multipart/form-data; boundary=b\r\n\r\n--b\r\n";
     let answer = String::from_utf8(node.raw(head.as_bytes()).unwrap()).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("upload_too_slow"), "{answer}");

@@ -103,7 +103,7 @@ fn request(accept: &str) -> Vec<u8> {
     let body =
         "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"s\"\r\n\r\nsecret\r\n--b--\r\n";
     let head = format!(
-        "POST /api/embed HTTP/1.1\r\nhost: node\r\naccept: {accept}\r\ncontent-length: {}\r\n\
+        "POST /api/embed HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\ncontent-length: {}\r\n\
          content-type: multipart/form-data; boundary=b\r\n\r\n",
         body.len()
     );

@@ -35,7 +35,7 @@ fn request_with(cover: &[u8]) -> Vec<u8> {
     };
     let body = [&part("file")[..], b"secret\r\n", &part("cover"), cover, b"\r\n--b--\r\n"].concat();
     let head = format!(
-        "POST /api/embed HTTP/1.1\r\nhost: node\r\ncontent-length: {}\r\n\
+        "POST /api/embed HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\
          content-type: multipart/form-data; boundary=b\r\n\r\n",
         body.len()
     );

@@ -75,7 +75,7 @@ async fn a_beginning_tells_what_the_whole_file_tells() {
 
 fn head(len: usize) -> String {
     format!(
-        "POST /api/extract HTTP/1.1\r\nhost: node\r\ncontent-length: {len}\r\nconnection: close\r\n\
+        "POST /api/extract HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len}\r\nconnection: close\r\n\
          accept: application/octet-stream\r\ncontent-type: multipart/form-data; boundary=b\r\n\r\n"
     )
 }

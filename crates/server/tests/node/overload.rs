@@ -40,7 +40,7 @@ pub(crate) fn begin_upload(node: &Node) -> (TcpStream, Vec<u8>) {
     let (now, later) = body.split_at(800_000);
     let mut stream = TcpStream::connect(node.address()).unwrap();
     let request = format!(
-        "POST /api/capacity HTTP/1.1\r\nhost: node\r\ncontent-length: {}\r\nconnection: close\r\n\
+        "POST /api/capacity HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\nconnection: close\r\n\
          content-type: multipart/form-data; boundary=b\r\n\r\n",
         body.len()
     );

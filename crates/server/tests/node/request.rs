@@ -64,7 +64,7 @@ pub(crate) async fn problem(answer: Response, status: u16, code: &str) -> Value 
 
 /// A figure of `/metrics`, by its name without the prefix.
 pub(crate) fn figure(node: &Node, name: &str) -> u64 {
-    let metrics = node.raw(b"GET /metrics HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n").unwrap();
+    let metrics = node.raw(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let metrics = String::from_utf8(metrics).unwrap();
     let prefix = format!("steg_{name} ");
     let line = metrics.lines().find_map(|line| line.strip_prefix(&prefix));

@@ -94,7 +94,8 @@ pub(super) fn configuration<'a>(
     });
     let nodes: String = nodes.collect();
     let token = admin_token.display();
-    format!("cluster_name: {cluster_name}\nnodes:\n{nodes}security: {{ admin_token_file: \"{token}\" }}\n")
+    let security = format!("{{ admin_token_file: \"{token}\", loopback: trusted }}");
+    format!("cluster_name: {cluster_name}\nnodes:\n{nodes}security: {security}\n")
 }
 
 /// Writes a file that only its owner may read.

@@ -1,0 +1,53 @@
+//! Keys, tokens, and the names that the nodes answer to.
+
+use control_plane::Host;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Names in `security.hosts`, at most.
+const MAX_HOSTS: usize = 64;
+
+/// Keys and tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SecurityConfig {
+    /// The secret that all nodes share; empty: `cluster.key` beside the configuration file.
+    pub cluster_key_file: String,
+    /// The token for calls that change the cluster; empty: derived from the secret that all nodes share.
+    pub admin_token_file: String,
+    /// The right of calls that come over loopback.
+    pub loopback: LoopbackConfig,
+    /// Host names and addresses that the nodes answer to besides their own: those of proxies, and DNS names.
+    #[serde(deserialize_with = "hosts")]
+    pub hosts: Vec<Host>,
+}
+
+/// The right of calls that come over loopback without a token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LoopbackConfig {
+    /// None: they need the admin token, as all others do.
+    #[default]
+    Token,
+    /// They may change the cluster.
+    Trusted,
+}
+
+/// A list of hosts, or one text with commas, as flags and the environment give it.
+fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Host>, D::Error> {
+    use serde::de::Error as _;
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        List(Vec<String>),
+        Text(String),
+    }
+    let texts = match Given::deserialize(deserializer)? {
+        Given::List(texts) => texts,
+        Given::Text(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+    };
+    if texts.len() > MAX_HOSTS {
+        return Err(D::Error::custom(format!("{} hosts; at most {MAX_HOSTS} are possible", texts.len())));
+    }
+    let hosts = texts.iter().filter(|text| !text.is_empty()).map(|text| text.parse());
+    hosts.collect::<Result<_, _>>().map_err(D::Error::custom)
+}
