@@ -8,8 +8,8 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 /// Longest token that is taken.
 const MAX_LEN_BYTES: usize = 4096;
 
-/// The token that a node asks for when the cluster is to be changed from elsewhere than loopback. It is sent with
-/// those calls only, and never shown.
+/// The token that a node asks for when the cluster is to be changed. It is the same for every node, goes with those calls
+/// only, and is never shown unless asked for ([`expose`](Self::expose)).
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken(HeaderValue);
 
@@ -30,6 +30,11 @@ impl AdminToken {
             HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| AdminTokenError::Characters)?;
         value.set_sensitive(true);
         Ok(Self(value))
+    }
+
+    /// The token as text, for an address that a person opens.
+    pub fn expose(&self) -> &str {
+        self.0.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
     }
 
     pub(crate) fn authorize(&self, request: RequestBuilder) -> RequestBuilder {
@@ -66,6 +71,7 @@ mod tests {
         let token = AdminToken::new(" s3cret \n").unwrap();
         assert_eq!(token, AdminToken::new("s3cret").unwrap());
         assert!(!format!("{token:?}").contains("s3cret"));
+        assert_eq!(token.expose(), "s3cret");
         assert_eq!(AdminToken::new(" \n"), Err(AdminTokenError::Length { len_bytes: 0 }));
         assert!(matches!(AdminToken::new(&"x".repeat(5000)), Err(AdminTokenError::Length { .. })));
         for text in ["two words", "a\nb", "é"] {

@@ -46,6 +46,7 @@ mod retry_budget;
 mod send;
 #[cfg(test)]
 mod test_server;
+mod token_choice;
 
 pub use admin_token::{AdminToken, AdminTokenError};
 pub use answer::{
@@ -64,3 +65,4 @@ pub use error::{BadAnswer, ClientError, ErrorKind, Problem, Refusal};
 pub use events::{Event, Events, Happening};
 pub use reply::{Reply, Via};
 pub use request::{AnswerForm, CapacityRequest, EmbedRequest, ExtractRequest, Upload};
+pub use token_choice::find_admin_tokens;

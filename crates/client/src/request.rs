@@ -7,6 +7,7 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
+use crate::admin_token::AdminToken;
 use crate::choice::Need;
 
 /// A file to send.
@@ -212,6 +213,8 @@ pub(crate) struct Call {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// Whether the admin token goes with it.
     pub(crate) is_admin: bool,
+    /// A token that goes with it in place of the client's own.
+    pub(crate) token: Option<AdminToken>,
     /// Whether it stays unrepeated once it may have been carried out.
     pub(crate) not_twice: bool,
     /// `None`: a call whose time tells nothing about the next one.
@@ -258,6 +261,7 @@ impl Call {
             accept,
             headers,
             is_admin: false,
+            token: None,
             not_twice: false,
             work: None,
             need: Need::Node,
@@ -274,6 +278,10 @@ impl Call {
     pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    pub(crate) fn token(self, token: Option<AdminToken>) -> Self {
+        Self { token, ..self }
     }
 
     pub(crate) fn idempotency_key(self, key: String) -> Self {

@@ -239,9 +239,8 @@ impl Sender {
         for (name, value) in &call.headers {
             request = request.header(*name, value.as_bytes());
         }
-        if call.is_admin
-            && let Some(token) = &self.admin_token
-        {
+        let own = self.admin_token.as_ref().filter(|_| call.is_admin);
+        if let Some(token) = call.token.as_ref().or(own) {
             request = token.authorize(request);
         }
         Ok(match call.body().map_err(|source| ClientError::Request { source })? {

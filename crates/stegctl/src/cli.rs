@@ -6,13 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use stego::{BitsPerSample, FileName, Limits, MediaType, MetadataPolicy};
 
-use crate::cluster::{LeaderCommand, MemberCommand, SettingsCommand, Status};
+use crate::cluster::{Console, LeaderCommand, MemberCommand, SettingsCommand, Status};
 use crate::failure::STATUSES;
 
 /// Hide files in an image, find them again, see what an image can carry; look at a cluster and set it up.
 ///
 /// embed, extract, capacity, inspect and compare work on local files and need no server; a file given as `-` is
-/// standard input or output. status, leader, member and settings ask a cluster.
+/// standard input or output. status, leader, member, settings and console ask a cluster.
 #[derive(Debug, Parser)]
 #[command(name = "stegctl", version, about, after_help = after_help())]
 pub(crate) struct Cli {
@@ -81,6 +81,10 @@ pub(crate) enum Command {
     /// Look at the settings of a cluster and change them
     #[command(subcommand)]
     Settings(SettingsCommand),
+    /// Print the address of the web console, with the admin token in it
+    ///
+    /// Open it in a browser; the page takes the token out of the address bar. Whoever has the address may change the cluster.
+    Console(Console),
     /// Print completions for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(Completions),

@@ -285,6 +285,13 @@ fn help(code: &str) -> Option<&'static str> {
         "damaged_archive" | "unsafe_archive" => {
             "nothing was written; --no-unpack gives the archive as one file, to be looked at with care"
         }
+        "token_required" | "token_wrong" => {
+            "--admin-token-file names the token: admin.token in the data directory of any node, or the file that \
+             security.admin_token_file names"
+        }
+        "too_many_guesses" => {
+            "wait a moment, and check the token: only a few wrong ones a minute are compared"
+        }
         _ => return None,
     })
 }

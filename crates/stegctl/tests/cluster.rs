@@ -72,6 +72,7 @@ fn stegctl(args: &[&str]) -> Output {
         .args(args)
         .env_remove("STEG_SERVERS")
         .env_remove("STEG_ADMIN_TOKEN_FILE")
+        .env_remove("STEG_DATA_DIR")
         .env("USER", "alice")
         .output()
         .unwrap()

@@ -120,7 +120,7 @@ pub struct DrillArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(0..=100))]
     max_retries: Option<u32>,
 
-    /// File with the admin token, for nodes on other machines than this one
+    /// File with the admin token [default: admin.token in STEG_DATA_DIR or in a data directory below ./data]
     #[arg(long, value_name = "FILE", env = "STEG_ADMIN_TOKEN_FILE", help_heading = "Servers")]
     admin_token_file: Option<PathBuf>,
 
@@ -152,6 +152,9 @@ impl DrillArgs {
         options.after = self.after;
         options.fault_duration = self.fault_duration;
         options.admin_token = self.admin_token_file.as_deref().map(read_token).transpose()?;
+        if options.admin_token.is_none() {
+            options.found_tokens = client::find_admin_tokens(std::env::var_os("STEG_DATA_DIR").as_deref());
+        }
         self.set_load(&mut options, &file);
         Ok(options)
     }

@@ -43,6 +43,21 @@ pub(super) struct Standing {
     pub(super) term: u64,
 }
 
+impl Options {
+    /// Takes the token that the cluster accepts among those that were found, where none is named and one is needed.
+    ///
+    /// # Errors
+    /// If the client cannot be made. A cluster that does not answer is told of later.
+    pub(super) async fn choose_token(&mut self) -> anyhow::Result<()> {
+        if self.admin_token.is_some() || self.found_tokens.is_empty() {
+            return Ok(());
+        }
+        let client = Client::builder(self.settings.servers.clone()).request_timeout(ASK_WITHIN).build()?;
+        self.admin_token = client.choose_token(&self.found_tokens).await.unwrap_or_default();
+        Ok(())
+    }
+}
+
 impl Cluster {
     /// Finds the nodes at the addresses given.
     ///
@@ -84,7 +99,7 @@ impl Cluster {
                      (`server demo` does)"
                 }
                 "token_required" | "token_wrong" => {
-                    "from another machine it takes the admin token: --admin-token-file FILE"
+                    "it takes the admin token, which lies in each node's data directory: --admin-token-file FILE"
                 }
                 _ => "see the cause",
             };

@@ -92,6 +92,8 @@ pub struct Options {
     pub(super) after: Duration,
     pub(super) fault_duration: Duration,
     pub(super) admin_token: Option<AdminToken>,
+    /// Tokens that lie on this machine, tried where none is named.
+    pub(super) found_tokens: Vec<AdminToken>,
     /// Whether somebody starts a node again that crashed.
     pub(super) expects_return: bool,
     /// The load.
@@ -121,6 +123,7 @@ impl Options {
             after: AFTER,
             fault_duration: FAULT_DURATION,
             admin_token: None,
+            found_tokens: Vec::new(),
             expects_return: false,
             settings,
         }

@@ -22,7 +22,8 @@ use crate::run::{Run, connect, drive};
 ///
 /// # Errors
 /// If the nodes are not well beforehand or do not allow drills, if one does not fail as asked, and at `stop`.
-pub async fn run(options: Options, stop: impl Future<Output = ()>) -> anyhow::Result<Report> {
+pub async fn run(mut options: Options, stop: impl Future<Output = ()>) -> anyhow::Result<Report> {
+    options.choose_token().await?;
     let cluster = Cluster::find(&options).await?;
     let standing = cluster.check_well().await?;
     cluster.check_drills_allowed().await?;

@@ -3,6 +3,7 @@
 //! Any server will do: one that does not answer is passed over for the next. With `--output json` standard output is
 //! what the server answered, as it came.
 
+mod console;
 mod servers;
 mod tables;
 
@@ -11,9 +12,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use client::{Client, ClientError, ClusterStatus, PutOptions, Reply, Setting};
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use crate::commands::print;
 use crate::failure::Failure;
+pub(crate) use console::{Console, console};
 use servers::Servers;
 
 /// The sign of a setting that is text whatever it looks like.
@@ -166,7 +169,7 @@ pub(crate) fn leader(command: &LeaderCommand) -> Result<(), Failure> {
         let transferred = client.fetch_transfer_leader(to.as_deref()).await;
         transferred.map_err(|error| Failure::of_change(&error, "stegctl status"))
     };
-    show(cluster, fetch, tables::transfer).map(drop)
+    change(cluster, fetch, tables::transfer).map(drop)
 }
 
 pub(crate) fn member(command: &MemberCommand) -> Result<(), Failure> {
@@ -193,13 +196,13 @@ pub(crate) fn settings(command: &SettingsCommand) -> Result<(), Failure> {
             let fetch = async |client: Client| {
                 client.fetch_put_setting(key, &value, &options).await.map_err(not_changed)
             };
-            show(cluster, fetch, one).map(drop)
+            change(cluster, fetch, one).map(drop)
         }
         SettingsCommand::Delete(Delete { key, write, cluster }) => {
             let options = write.put_options();
             let fetch =
                 async |client: Client| client.fetch_delete_setting(key, &options).await.map_err(not_changed);
-            show(cluster, fetch, one).map(drop)
+            change(cluster, fetch, one).map(drop)
         }
     }
 }
@@ -211,11 +214,33 @@ fn show<A>(
     table: impl FnOnce(&A) -> String,
 ) -> Result<A, Failure> {
     let client = options.servers.connect(options.timeout).map_err(|error| Failure::setup(&error))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::setup(&error.into()))?;
-    let reply = runtime.block_on(fetch(client))?;
+    let reply = runtime()?.block_on(fetch(client))?;
+    print_reply(options, reply, table)
+}
+
+/// As [`show`], with the right to change the cluster.
+fn change<A>(
+    options: &ClusterOptions,
+    fetch: impl AsyncFnOnce(Client) -> Result<Reply<A>, Failure>,
+    table: impl FnOnce(&A) -> String,
+) -> Result<A, Failure> {
+    let reply = runtime()?.block_on(async {
+        let (client, _) = options.servers.connect_as_operator(options.timeout).await?;
+        fetch(client).await
+    })?;
+    print_reply(options, reply, table)
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::setup(&error.into()))
+}
+
+fn print_reply<A>(
+    options: &ClusterOptions,
+    reply: Reply<A>,
+    table: impl FnOnce(&A) -> String,
+) -> Result<A, Failure> {
     let json = String::from_utf8_lossy(reply.body()).trim_end().to_owned() + "\n";
     let answer = reply.read().map_err(|error| Failure::of_call(&error))?;
     print(&match options.output {

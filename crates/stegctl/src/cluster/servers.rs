@@ -11,10 +11,14 @@ use clap::Args;
 use client::{AdminToken, Client, Endpoint};
 use serde::Deserialize;
 
+use crate::failure::Failure;
+
 /// The three nodes of `server demo` and of config/local.yaml.
 const DEFAULT_SERVERS: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";
 /// The variable with the servers' addresses.
 const SERVERS_VARIABLE: &str = "STEG_SERVERS";
+/// The variable with the data directory of the node on this machine.
+const DATA_DIR_VARIABLE: &str = "STEG_DATA_DIR";
 /// Largest file that is read for a configuration or a token.
 const MAX_FILE_LEN_BYTES: u64 = 1024 * 1024;
 /// More than fit into any timeout: the time decides, so that an election is waited out.
@@ -30,23 +34,53 @@ pub(super) struct Servers {
     /// Ask the nodes of this configuration file (YAML) instead
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// File with the token for changes that do not come from the server's own machine
-    #[arg(long, value_name = "FILE", env = "STEG_ADMIN_TOKEN_FILE")]
+    /// File with the token for changes [default: admin.token in STEG_DATA_DIR or in a data directory below ./data]
+    #[arg(long, visible_alias = "token-file", value_name = "FILE", env = "STEG_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
 }
 
 impl Servers {
-    /// A client of these servers.
+    /// A client of these servers, with the token that was named.
     pub(super) fn connect(&self, timeout: Duration) -> anyhow::Result<Client> {
+        self.connect_with(timeout, self.named_token()?)
+    }
+
+    /// A client of these servers that may change the cluster: with the token that was named, otherwise with one that lies on
+    /// this machine where the servers ask for one. Gives the token too.
+    pub(super) async fn connect_as_operator(
+        &self,
+        timeout: Duration,
+    ) -> Result<(Client, Option<AdminToken>), Failure> {
+        let setup = |error: anyhow::Error| Failure::setup(&error);
+        let named = self.named_token().map_err(setup)?;
+        let client = self.connect_with(timeout, named.clone()).map_err(setup)?;
+        if named.is_some() {
+            return Ok((client, named));
+        }
+        let found = client::find_admin_tokens(std::env::var_os(DATA_DIR_VARIABLE).as_deref());
+        if found.is_empty() {
+            return Ok((client, None));
+        }
+        match client.choose_token(&found).await.map_err(|error| Failure::of_call(&error))? {
+            Some(token) => Ok((self.connect_with(timeout, Some(token.clone())).map_err(setup)?, Some(token))),
+            None => Ok((client, None)),
+        }
+    }
+
+    fn connect_with(&self, timeout: Duration, token: Option<AdminToken>) -> anyhow::Result<Client> {
         ensure!(!timeout.is_zero(), "the timeout must be more than zero");
         let endpoints = self.endpoints(std::env::var(SERVERS_VARIABLE).ok().as_deref())?;
         let mut builder = Client::builder(endpoints).request_timeout(timeout).max_retries(MAX_RETRIES);
-        if let Some(path) = &self.admin_token_file {
-            let read = || Ok::<_, anyhow::Error>(AdminToken::new(&read_text(path)?)?);
-            let token = read().with_context(|| format!("cannot use the token file {}", path.display()))?;
+        if let Some(token) = token {
             builder = builder.admin_token(token);
         }
         Ok(builder.build()?)
+    }
+
+    fn named_token(&self) -> anyhow::Result<Option<AdminToken>> {
+        let Some(path) = &self.admin_token_file else { return Ok(None) };
+        let read = || Ok::<_, anyhow::Error>(AdminToken::new(&read_text(path)?)?);
+        read().map(Some).with_context(|| format!("cannot use the token file {}", path.display()))
     }
 
     /// Flags beat the environment, which beats the default.

@@ -34,6 +34,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Leader(command) => exit_code(cluster::leader(&command)),
         Command::Member(command) => exit_code(cluster::member(&command)),
         Command::Settings(command) => exit_code(cluster::settings(&command)),
+        Command::Console(command) => exit_code(cluster::console(&command)),
         Command::Completions(command) => exit_code(manual::completions(&command)),
         Command::Man(command) => exit_code(manual::man(&command)),
     }
