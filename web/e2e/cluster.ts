@@ -10,7 +10,7 @@ import type { StatusAnswer } from '../src/api/types';
 import { until } from './wait';
 
 const SERVER = process.env.STEG_SERVER ?? path.resolve(import.meta.dirname, '../../target/debug/server');
-export const ADMIN_TOKEN = 'token-of-this-test';
+export const ADMIN_TOKEN = 'a-token-of-this-test-0123456789';
 
 interface Place {
   id: string;
@@ -23,22 +23,22 @@ export class Cluster {
   readonly #places: Place[];
   readonly #running = new Map<string, ChildProcess>();
 
-  private constructor(places: Place[], private readonly flags: string[]) {
+  private constructor(places: Place[], private readonly flags: string[], loopback: 'token' | 'trusted') {
     this.#places = places;
     const nodes = places.map(
       ({ id, httpPort, raftPort }) => `  - { id: ${id}, ip: 127.0.0.1, http_port: ${httpPort}, raft_port: ${raftPort} }`,
     );
     const token = path.join(this.#folder, 'admin.token');
     writeFileSync(token, `${ADMIN_TOKEN}\n`, { mode: 0o600 });
-    const security = `security: { admin_token_file: ${token} }`;
+    const security = `security: { admin_token_file: ${token}, loopback: ${loopback} }`;
     writeFileSync(this.#config, ['cluster_name: harbour', 'nodes:', ...nodes, security, ''].join('\n'));
   }
 
   /** A cluster in which one leads and all vote. */
-  static async start(flags = ['--enable-fault-injection']): Promise<Cluster> {
+  static async start(flags = ['--enable-fault-injection'], loopback: 'token' | 'trusted' = 'trusted'): Promise<Cluster> {
     const ports = await freePorts(6);
     const places = ['n1', 'n2', 'n3'].map((id, i) => ({ id, httpPort: ports[i] ?? 0, raftPort: ports[i + 3] ?? 0 }));
-    const cluster = new Cluster(places, flags);
+    const cluster = new Cluster(places, flags, loopback);
     for (const { id } of places) cluster.startNode(id);
     await cluster.settled();
     return cluster;

@@ -44,12 +44,19 @@ const ADVICE: Record<string, string> = {
   foreign_cluster: 'The node that was asked founded a cluster of its own. The page Cluster tells what to do.',
   overloaded: 'All nodes are busy. Try again in a moment.',
   no_quorum: 'Too few nodes are there to agree. Nothing was changed. Hiding and finding still work.',
-  token_required: 'Enter the admin token on the page Settings.',
+  token_required: 'Open the console by the address that `stegctl console` prints, or enter the admin token on the page Settings.',
   token_wrong: 'Check the admin token on the page Settings.',
+  too_many_guesses: 'Wait a moment, and check the admin token on the page Settings.',
+  cross_origin: 'Enter the admin token on the page Settings.',
   version_mismatch: 'Somebody changed it meanwhile. The value above is the newest one.',
   outcome_unknown: 'Look at the value again before you repeat it.',
 };
 
 export function adviceFor(problem: Problem): string | null {
   return ADVICE[problem.code] ?? null;
+}
+
+/** Whether a problem is about the right to change the cluster. */
+export function isAboutRights({ code }: Problem): boolean {
+  return ['token_required', 'token_wrong', 'too_many_guesses', 'cross_origin'].includes(code);
 }

@@ -2,8 +2,9 @@
 
 import { idempotencyKey, type Client } from './client';
 import type { Request } from './attempt';
-import type { SettingAnswer, SettingsAnswer, TransferAnswer } from './types';
-import type { Operator } from '../operator.svelte';
+import { asProblem } from './problem';
+import type { AccessAnswer, SettingAnswer, SettingsAnswer, TransferAnswer } from './types';
+import type { Operator, Right } from '../operator.svelte';
 
 const JSON_BODY = { 'content-type': 'application/json' };
 const AGREED = { needsQuorum: true };
@@ -16,6 +17,17 @@ export function transferLeadership(
   const headers = { ...JSON_BODY, ...operator };
   const body = JSON.stringify({ to });
   return client.json({ method: 'POST', path: '/cluster/leader-transfers', headers, body }, AGREED);
+}
+
+/** What the nodes say to this page's token. Null: no node said anything. */
+export async function readRight(client: Client, operator: Operator): Promise<Right | null> {
+  try {
+    const request: Request = { method: 'GET', path: '/cluster/access', headers: operator.headers() };
+    return (await client.json<AccessAnswer>(request)).authority;
+  } catch (error) {
+    const { code } = asProblem(error);
+    return code === 'token_required' || code === 'token_wrong' || code === 'too_many_guesses' ? code : null;
+  }
 }
 
 export async function readSettings(client: Client): Promise<SettingAnswer[]> {

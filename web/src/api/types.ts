@@ -1,5 +1,6 @@
 /** The shapes of the API, as the nodes' own OpenAPI document has them. */
 export type {
+  AccessAnswer,
   CapacityAnswer,
   ClusterEvent,
   HistoryAnswer,
