@@ -1,6 +1,7 @@
 //! Where the nodes are.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,6 +12,18 @@ use reqwest::Url;
 pub struct Endpoint(Arc<str>);
 
 impl Endpoint {
+    /// The node at this host, an IP address or a host name, as a configuration has it.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn of_node(host: &str, http_port: u16) -> Result<Self, EndpointError> {
+        let authority = match host.parse::<IpAddr>() {
+            Ok(ip) => SocketAddr::new(ip, http_port).to_string(),
+            Err(_) => format!("{host}:{http_port}"),
+        };
+        format!("http://{authority}").parse()
+    }
+
     /// The address as text, without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -106,6 +119,20 @@ mod tests {
         check("http://example.org", "http://example.org");
         check("http://example.org:80", "http://example.org");
         check("http://[::1]:8081", "http://[::1]:8081");
+    }
+
+    #[test]
+    fn a_node_is_at_an_address_or_a_name() {
+        let check = |host: &str, expected: Option<&str>| {
+            let endpoint = Endpoint::of_node(host, 8081).ok();
+            assert_eq!(endpoint.as_ref().map(Endpoint::as_str), expected, "{host}");
+        };
+        check("10.0.0.1", Some("http://10.0.0.1:8081"));
+        check("fd00::1", Some("http://[fd00::1]:8081"));
+        check("Node-1.lan", Some("http://node-1.lan:8081"));
+        for other in ["", "a b", "a/b", "user@a", "a:1"] {
+            check(other, None);
+        }
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Figures, members, conditions and events: the parts of a node's account of its cluster besides the status document
 //! ([`api::status`]).
 
-use std::net::IpAddr;
-
 use api::status::{NodeStatus, Role};
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterId, RaftId};
+use crate::{ClusterId, Host, RaftId};
 
 /// How a node is doing. Measured by each node of itself, carried to the others on the probes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -54,8 +52,8 @@ impl NodeFigures {
 pub struct NodeAddress {
     /// Its name, such as `n1`.
     pub name: String,
-    /// Its address.
-    pub ip: IpAddr,
+    /// Its address or host name, as configured.
+    pub ip: Host,
     /// The port of its HTTP API.
     pub http_port: u16,
     /// The port on which nodes talk to each other.

@@ -3,7 +3,6 @@
 //! Probes and accepting have one thread, which does nothing that takes long: it answers also while Raft waits for the disk.
 //! Raft and everything else have two.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use tracing::{error, warn};
 use crate::core::Core;
 use crate::handle::{Options, StartError};
 use crate::identity::DataDir;
-use crate::network::{Identity, Incoming, Links, Listener, Pause, Peers, Purpose};
+use crate::network::{Identity, Incoming, Links, Listener, Pause, Peers, Purpose, Resolve, SystemResolver};
 use crate::raft::{Node, supervise};
 use crate::secret::ClusterSecret;
 use crate::tasks::{election, handover, join, probes, pulse, reconcile, watch};
@@ -43,9 +42,10 @@ impl Threads {
         let local = Arc::new(Identity::new(&options.cluster_name, &options.me, secret.clone()));
         let pause = Pause::new();
         let others = options.nodes.iter().filter(|node| node.name != options.me);
-        let addresses = others.map(|node| (node.name.clone(), SocketAddr::new(node.ip, node.raft_port)));
-        let addresses: Vec<_> = addresses.collect();
-        let links = Links::new(Arc::clone(&local), addresses, pause.clone());
+        let peers: Vec<_> = others.map(|node| (node.name.clone(), node.ip.clone(), node.raft_port)).collect();
+        let resolver: Arc<dyn Resolve> = Arc::new(SystemResolver);
+        let links = Links::new(Arc::clone(&local), peers, pause.clone(), &resolver);
+        let links = links.map_err(StartError::Threads)?;
         let address = options.listen;
         let peers = peers(&options, &links);
         let rules = options.descriptors.rules();

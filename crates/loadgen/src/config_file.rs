@@ -4,11 +4,10 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use client::Endpoint;
+use client::{Endpoint, EndpointError};
 use serde::Deserialize;
 
 /// Largest file that is read for a configuration or a token.
@@ -23,10 +22,25 @@ pub(crate) struct ConfigFile {
     pub(crate) loadgen: LoadgenSection,
 }
 
+/// A node's endpoint, made of its `ip` and `http_port`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WrittenNode")]
 struct Node {
-    ip: IpAddr,
+    endpoint: Endpoint,
+}
+
+#[derive(Deserialize)]
+struct WrittenNode {
+    ip: String,
     http_port: u16,
+}
+
+impl TryFrom<WrittenNode> for Node {
+    type Error = EndpointError;
+
+    fn try_from(WrittenNode { ip, http_port }: WrittenNode) -> Result<Self, EndpointError> {
+        Ok(Self { endpoint: Endpoint::of_node(&ip, http_port)? })
+    }
 }
 
 /// The `loadgen` section.
@@ -49,11 +63,7 @@ impl ConfigFile {
 
     /// The nodes' addresses; `None` where the file names no nodes.
     pub(crate) fn server_list(&self) -> Option<Vec<Endpoint>> {
-        let endpoint = |node: &Node| {
-            let address = format!("http://{}", SocketAddr::new(node.ip, node.http_port));
-            address.parse().expect("an ip and a port make an endpoint")
-        };
-        (!self.nodes.is_empty()).then(|| self.nodes.iter().map(endpoint).collect())
+        (!self.nodes.is_empty()).then(|| self.nodes.iter().map(|node| node.endpoint.clone()).collect())
     }
 }
 
@@ -74,6 +84,7 @@ cluster_name: phase1
 nodes:
   - { id: n1, ip: 172.20.10.2, http_port: 8081, raft_port: 5001 }
   - { id: n2, ip: '::1', http_port: 8082, raft_port: 5002 }
+  - { id: n3, ip: n3.lan, http_port: 8083, raft_port: 5003 }
 stego:   { lsb_per_channel: 1, compress: true, max_pixels: 0 }
 gui:     { status_poll_ms: 1000 }
 loadgen: { request_timeout_ms: 4000, max_retries: 3 }
@@ -83,7 +94,7 @@ loadgen: { request_timeout_ms: 4000, max_retries: 3 }
     fn a_cluster_file_gives_servers_and_defaults() {
         let file = ConfigFile::parse(CLUSTER).unwrap();
         let servers: Vec<_> = file.server_list().unwrap().iter().map(Endpoint::to_string).collect();
-        assert_eq!(servers, ["http://172.20.10.2:8081", "http://[::1]:8082"]);
+        assert_eq!(servers, ["http://172.20.10.2:8081", "http://[::1]:8082", "http://n3.lan:8083"]);
         assert_eq!(file.loadgen.request_timeout_ms, Some(4000));
         assert_eq!(file.loadgen.max_retries, Some(3));
     }
@@ -102,7 +113,7 @@ loadgen: { request_timeout_ms: 4000, max_retries: 3 }
             assert!(error.contains(expected), "{expected:?} in {error}");
         };
         check("nodes: [{ id: n1, ip: 172.20.10.2 }]", "http_port");
-        check("nodes: [{ ip: here, http_port: 8081 }]", "IP address");
+        check("nodes: [{ ip: 'not here', http_port: 8081 }]", "not here");
         check("loadgen: { max_retrys: 2 }", "max_retrys");
     }
 }

@@ -130,7 +130,7 @@ fn execute_anew(program: &Path) -> anyhow::Error {
 }
 
 fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
-    let address = SocketAddr::new(node.bind_ip.unwrap_or(node.ip), node.http_port);
+    let address = SocketAddr::new(node.listen_ip(), node.http_port);
     listener::bind(address).with_context(|| {
         format!("cannot listen on {address}; is another node running? --http-port takes another port")
     })
@@ -167,7 +167,7 @@ fn control_options(start: &Start, figures: &Arc<Figures>, log: &Log, descriptors
     let Start { config, node, .. } = start;
     let address = |node: &NodeConfig| NodeAddress {
         name: node.id.clone(),
-        ip: node.ip,
+        ip: node.ip.clone(),
         http_port: node.http_port,
         raft_port: node.raft_port,
     };
@@ -176,7 +176,7 @@ fn control_options(start: &Start, figures: &Arc<Figures>, log: &Log, descriptors
         cluster_name: config.cluster_name.clone(),
         me: node.id.clone(),
         nodes: config.nodes.iter().map(address).collect(),
-        listen: SocketAddr::new(node.bind_ip.unwrap_or(node.ip), node.raft_port),
+        listen: SocketAddr::new(node.listen_ip(), node.raft_port),
         data_dir: start.data_dir.clone(),
         cluster_key_file: start.cluster_key_file.clone(),
         bootstrap: match config.election.bootstrap {

@@ -27,6 +27,8 @@ const HOST_BYTE: u8 = 254;
 const PREFIX: &str = "testkit";
 /// Where `ip netns` keeps the namespaces.
 const NAMESPACES: &str = "/run/netns";
+/// Files that `ip netns exec` puts in place of those in /etc.
+const OWN_FILES: &str = "/etc/netns";
 /// Where packets between hosts are dropped, in the bridge's namespace.
 const RULES: &str = "\
 table bridge testkit {
@@ -131,6 +133,23 @@ impl Net {
         })
     }
 
+    /// Has programs that are started in host `i` from now on know these names, and a name server that answers nobody. Names that
+    /// are added later are known at once.
+    ///
+    /// # Panics
+    ///
+    /// If the files cannot be written.
+    pub fn know_names(&self, i: usize, names: &[(&str, Ipv4Addr)]) {
+        let folder = Path::new(OWN_FILES).join(self.namespace(i));
+        fs::create_dir_all(&folder).expect("a folder for a namespace's own files");
+        let names: String = names.iter().map(|(name, ip)| format!("{ip} {name}\n")).collect();
+        // Written in place: a namespace that has the file mounted goes on with it.
+        fs::write(folder.join("hosts"), format!("127.0.0.1 localhost\n{names}")).expect("names");
+        let nobody = ip_in(self.slot, HOST_BYTE - 1);
+        fs::write(folder.join("resolv.conf"), format!("nameserver {nobody}\n")).expect("a name server");
+        fs::write(folder.join("nsswitch.conf"), "hosts: files dns\n").expect("the order of names");
+    }
+
     /// What a command is put behind so that it runs in host `i`.
     pub(crate) fn prefix(&self, i: usize) -> Vec<String> {
         ["ip", "netns", "exec", self.namespace(i)].map(str::to_owned).to_vec()
@@ -225,6 +244,7 @@ impl Drop for Net {
             let _ = ip(&format!("-n {bridge} link del test"));
         }
         for namespace in self.made.drain(..) {
+            let _ = fs::remove_dir_all(Path::new(OWN_FILES).join(&namespace));
             let _ = ip(&format!("netns del {namespace}"));
         }
     }

@@ -33,7 +33,7 @@ pub(crate) fn report(id: u64, role: Role, term: u64) -> Report {
 }
 
 pub(crate) fn node(i: usize, answered_ms: u64, report: Option<Report>) -> NodeView {
-    let (name, ip) = (NAMES[i].to_owned(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let (name, ip) = (NAMES[i].to_owned(), IpAddr::V4(Ipv4Addr::LOCALHOST).into());
     NodeView {
         address: NodeAddress { name, ip, http_port: 8081 + i as u16, raft_port: 5001 + i as u16 },
         answered_age: report.as_ref().map(|_| Duration::from_millis(answered_ms)),

@@ -63,7 +63,7 @@ impl Cluster {
     fn options(&self, n: usize, dir: &Path) -> Options {
         let address = |(name, ip): (&&str, &Ipv4Addr)| NodeAddress {
             name: (*name).to_owned(),
-            ip: IpAddr::V4(*ip),
+            ip: IpAddr::V4(*ip).into(),
             http_port: 8081,
             raft_port: 5001,
         };

@@ -14,9 +14,12 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Duration, Instant};
 
+use super::addresses::Addresses;
 use super::frame::{Channel, FrameError, encode};
 use super::handshake::{self, HANDSHAKE_TIME_LIMIT, HandshakeError, Identity, Purpose};
+use super::resolver::{Lookups, Resolve};
 use super::{Pause, tune};
+use crate::host::Host;
 
 /// Connections without a call that are kept for each peer.
 pub(crate) const MAX_IDLE_PER_PEER: usize = 8;
@@ -85,6 +88,12 @@ pub(crate) enum Unsent {
     /// There is no such peer.
     #[error("it is not in this node's configuration")]
     UnknownPeer,
+    /// Its host name has no known address.
+    #[error("the host name {name} has no address yet: the resolver has not answered, or knows none")]
+    Unresolved {
+        /// The name.
+        name: String,
+    },
     /// No connection.
     #[error("cannot connect to {address}")]
     Connect {
@@ -132,22 +141,48 @@ struct Inner {
 }
 
 struct Peer {
-    address: SocketAddr,
+    place: Place,
+    port: u16,
     idle: Mutex<Vec<Channel>>,
     dialling: Arc<Semaphore>,
 }
 
+/// Where a peer is found.
+enum Place {
+    Fixed(Addresses),
+    Named(Arc<Lookups>),
+}
+
+impl Place {
+    fn addresses(&self) -> &Addresses {
+        match self {
+            Self::Fixed(addresses) => addresses,
+            Self::Named(lookups) => lookups.addresses(),
+        }
+    }
+}
+
 impl Links {
-    /// To peers of these names at these addresses.
+    /// To peers of these names at these hosts and ports. Host names are looked up by `resolver`, in the background.
+    ///
+    /// # Errors
+    /// If there is no thread for a host name.
     pub(crate) fn new(
         identity: Arc<Identity>,
-        peers: impl IntoIterator<Item = (String, SocketAddr)>,
+        peers: impl IntoIterator<Item = (String, Host, u16)>,
         pause: Pause,
-    ) -> Self {
-        let dialling = || Arc::new(Semaphore::new(MAX_DIALLING_PER_PEER));
-        let peer = |address| Peer { address, idle: Mutex::default(), dialling: dialling() };
-        let peers = peers.into_iter().map(|(name, address)| (name, peer(address))).collect();
-        Self(Arc::new(Inner { identity, pause, peers }))
+        resolver: &Arc<dyn Resolve>,
+    ) -> io::Result<Self> {
+        let peer = |(name, host, port)| {
+            let place = match host {
+                Host::Address(ip) => Place::Fixed(Addresses::fixed(ip)),
+                Host::Name(name) => Place::Named(Lookups::begin(name, Arc::clone(resolver))?),
+            };
+            let dialling = Arc::new(Semaphore::new(MAX_DIALLING_PER_PEER));
+            Ok((name, Peer { place, port, idle: Mutex::default(), dialling }))
+        };
+        let peers = peers.into_iter().map(peer).collect::<io::Result<_>>()?;
+        Ok(Self(Arc::new(Inner { identity, pause, peers })))
     }
 
     /// Sends a request and waits for its answer. The request may reach the peer twice: to be used for what may be
@@ -241,21 +276,57 @@ impl Links {
         deadline: Instant,
     ) -> Result<Channel, CallError> {
         let not_sent = |source| CallError::NotSent { peer: peer.to_owned(), source };
-        let Some(Peer { address, .. }) = self.0.peers.get(peer) else {
+        let Some(Peer { place, port, .. }) = self.0.peers.get(peer) else {
             return Err(not_sent(Unsent::UnknownPeer));
         };
         if deadline <= Instant::now() {
             return Err(not_sent(Unsent::Deadline));
         }
-        tokio::time::timeout_at(deadline, self.dial_at(peer, *address, purpose))
-            .await
-            .unwrap_or_else(|_| Err(not_sent(Unsent::Deadline)))
+        let dialled = tokio::time::timeout_at(deadline, self.dial_any(peer, place, *port, purpose)).await;
+        let dialled = dialled.unwrap_or_else(|_| Err(not_sent(Unsent::Deadline)));
+        if let (Err(_), Place::Named(lookups)) = (&dialled, place) {
+            lookups.look_up_soon();
+        }
+        dialled
+    }
+
+    /// Dials the known addresses of a peer one after the other until one takes the connection. It counts as a closed
+    /// port only if every address is one: at one of several, nobody may listen while the peer is well.
+    async fn dial_any(
+        &self,
+        peer: &str,
+        place: &Place,
+        port: u16,
+        purpose: Purpose,
+    ) -> Result<Channel, CallError> {
+        let addresses = place.addresses();
+        let mut failed: Option<CallError> = None;
+        for (position, ip) in addresses.in_order() {
+            addresses.begin(position);
+            match self.dial_at(peer, SocketAddr::new(ip, port), purpose).await {
+                Err(error) if is_worth_another_address(&error) => {
+                    let open = failed.take().filter(|earlier| !earlier.is_port_closed());
+                    failed = Some(open.unwrap_or(error));
+                }
+                dialled => {
+                    addresses.worked(position);
+                    return dialled;
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| {
+            let name = match place {
+                Place::Named(lookups) => lookups.name.clone(),
+                Place::Fixed(_) => peer.to_owned(),
+            };
+            CallError::NotSent { peer: peer.to_owned(), source: Unsent::Unresolved { name } }
+        }))
     }
 
     /// True for an address at which a peer is found.
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.peers.values().any(|peer| peer.address.ip().to_canonical() == address)
+        self.0.peers.values().any(|peer| peer.place.addresses().contains(address))
     }
 
     /// Closes the kept connections and lets every call and dial wait for its deadline, until [`Self::resume`]. Shared
@@ -337,6 +408,15 @@ impl Links {
             peer.keep(channel);
         }
     }
+}
+
+/// True if another address of the same peer may do: nothing took the connection at this one, or something else did.
+fn is_worth_another_address(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::NotSent { source: Unsent::Connect { .. } | Unsent::Handshake { .. }, .. }
+            | CallError::Refused { .. }
+    )
 }
 
 async fn connect(

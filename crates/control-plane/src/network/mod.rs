@@ -5,6 +5,7 @@
 //! under a key of its own direction and connection. [`links`] calls other nodes, [`listener`] lets them in, by the rules
 //! in [`places`]. What is said in the frames is not known here. Frames are authenticated, not encrypted.
 
+mod addresses;
 mod frame;
 mod handshake;
 mod links;
@@ -12,6 +13,7 @@ mod listener;
 mod places;
 mod raft_client;
 mod register;
+mod resolver;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +38,7 @@ pub(crate) use places::Rules;
 pub(crate) use raft_client::Factory;
 pub use register::PortFigures;
 pub(crate) use register::Register;
+pub(crate) use resolver::{Resolve, SystemResolver};
 
 /// Silence on a connection before the system asks whether the other side is still there.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);

@@ -1,6 +1,6 @@
 //! Nodes on loopback.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,7 +100,50 @@ fn links(secret: u8, address: SocketAddr) -> Links {
 }
 
 fn links_of(name: &str, secret: u8, address: SocketAddr) -> Links {
-    Links::new(identity(name, secret), [("n2".to_owned(), address)], Pause::new())
+    links_between(name, "n2", secret, address)
+}
+
+fn links_to(name: &str, secret: u8, address: SocketAddr) -> Links {
+    links_between("n1", name, secret, address)
+}
+
+fn links_between(name: &str, peer: &str, secret: u8, address: SocketAddr) -> Links {
+    let peer = (peer.to_owned(), address.ip().into(), address.port());
+    let resolver: Arc<dyn Resolve> = Arc::new(SystemResolver);
+    Links::new(identity(name, secret), [peer], Pause::new(), &resolver).unwrap()
+}
+
+/// A resolver that gives the answers it is told, and hangs until there is one.
+struct Told(std::sync::Mutex<std::sync::mpsc::Receiver<io::Result<Vec<IpAddr>>>>);
+
+impl Resolve for Told {
+    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        assert_eq!(name, "n2.example");
+        let answer = self.0.lock().unwrap().recv();
+        answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// Links to n2 by its name, and what tells their resolver.
+fn links_by_name(port: u16) -> (Links, impl Fn(&[&str])) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let resolver: Arc<dyn Resolve> = Arc::new(Told(std::sync::Mutex::new(told)));
+    let peer = ("n2".to_owned(), "n2.example".parse().unwrap(), port);
+    let links = Links::new(identity("n1", 7), [peer], Pause::new(), &resolver).unwrap();
+    (links, move |ips: &[&str]| tell.send(Ok(ips.iter().map(|ip| ip.parse().unwrap()).collect())).unwrap())
+}
+
+/// Dials until it is as wanted.
+async fn dial_until(links: &Links, wanted: impl Fn(&Result<(), CallError>) -> bool) {
+    let deadline = ample();
+    loop {
+        let dialled = links.dial("n2", Purpose::Probe, ample()).await.map(drop);
+        if wanted(&dialled) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{dialled:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Answers requests with the number after.
@@ -285,11 +328,57 @@ async fn a_refusal_says_who_and_why() {
     let address = node.address;
     let refused = call(&node.links_with(8), 1).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("peer n2 at {address} does not know this cluster's key"));
-    let n3 = Links::new(identity("n1", 7), [("n3".to_owned(), address)], Pause::new());
+    let n3 = links_to("n3", 7, address);
     let refused = n3.dial("n3", Purpose::Probe, ample()).await.map(drop).unwrap_err();
     assert!(matches!(refused, CallError::Refused { .. }));
     assert_eq!(refused.to_string(), format!("peer n3 at {address} is n2, not n3"));
     assert_eq!(node.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_redial_never_waits_for_a_resolver() {
+    let node = Node::start();
+    let (links, tell) = links_by_name(node.address.port());
+    let started = Instant::now();
+    let dialled = links.dial("n2", Purpose::Probe, ample()).await.map(drop);
+    assert!(
+        matches!(&dialled, Err(CallError::NotSent { source: Unsent::Unresolved { name }, .. }) if name == "n2.example"),
+        "{dialled:?}"
+    );
+    tell(&["127.0.0.1"]);
+    dial_until(&links, Result::is_ok).await;
+    // A failure has it look the name up again, which hangs; the last known address goes on.
+    node.pause.pause();
+    let cut = links.dial("n2", Purpose::Probe, Instant::now() + Duration::from_millis(50)).await;
+    assert!(cut.is_err());
+    node.pause.resume();
+    for _ in 0..20 {
+        dial_until(&links, Result::is_ok).await;
+    }
+    assert!(started.elapsed() < AMPLE);
+}
+
+#[tokio::test]
+async fn a_peer_that_moved_is_found_under_its_name() {
+    let node = Node::start();
+    let (links, tell) = links_by_name(node.address.port());
+    tell(&["127.0.0.2"]);
+    dial_until(&links, |dialled| dialled.as_ref().is_err_and(CallError::is_port_closed)).await;
+    tell(&["127.0.0.1"]);
+    dial_until(&links, Result::is_ok).await;
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_dialled() {
+    let node = Node::start();
+    let (links, tell) = links_by_name(node.address.port());
+    // At the first one nobody listens, which is no evidence that the node is dead.
+    tell(&["127.0.0.2", "127.0.0.3", "127.0.0.1"]);
+    dial_until(&links, |dialled| {
+        assert!(!dialled.as_ref().is_err_and(CallError::is_port_closed));
+        dialled.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]

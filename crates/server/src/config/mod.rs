@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use control_plane::Timing;
+use control_plane::{Host, Timing};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stego::{BitsPerSample, Limits as StegoLimits};
@@ -68,8 +68,8 @@ pub(crate) struct Config {
 pub(crate) struct NodeConfig {
     /// The node's name, such as `n1`.
     pub id: String,
-    /// The address others reach it at.
-    pub ip: IpAddr,
+    /// The address or host name at which others reach it.
+    pub ip: Host,
     /// The address it listens on, if that is another one (`0.0.0.0`: all).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind_ip: Option<IpAddr>,
@@ -207,7 +207,7 @@ impl Default for Config {
             cluster_name: "phase1".to_owned(),
             nodes: vec![NodeConfig {
                 id: "n1".to_owned(),
-                ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                ip: Host::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 bind_ip: None,
                 http_port: 8081,
                 raft_port: 5001,
@@ -292,6 +292,15 @@ impl Default for LogConfig {
     }
 }
 
+impl NodeConfig {
+    /// The address that the node listens on: `bind_ip`, or `ip`. A host name may have no address at the start, or another one
+    /// later: the node then listens on all addresses of IPv4, for `localhost` on loopback.
+    pub(crate) fn listen_ip(&self) -> IpAddr {
+        let everywhere = if self.ip.is_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        self.bind_ip.or_else(|| self.ip.address()).unwrap_or(IpAddr::V4(everywhere))
+    }
+}
+
 impl Config {
     /// The first thing that makes this configuration unusable, with the key it concerns.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
@@ -311,7 +320,7 @@ impl Config {
                 return invalid(&format!("nodes[{i}].id"), format!("`{}` is used twice", node.id));
             }
             for (key, port) in [("http_port", node.http_port), ("raft_port", node.raft_port)] {
-                if port != 0 && !addresses.insert((node.ip, port)) {
+                if port != 0 && !addresses.insert((&node.ip, port)) {
                     let why = format!("{}:{port} is used twice", node.ip);
                     return invalid(&format!("nodes[{i}].{key}"), why);
                 }

@@ -1,6 +1,6 @@
 //! The origins (RFC 6454) of the configured nodes, under which browsers know the pages that they serve.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::NodeConfig;
 
@@ -10,12 +10,10 @@ const DEFAULT_PORT: u16 = 80;
 /// A node's origin by its address.
 pub(super) fn origin(node: &NodeConfig) -> String {
     // An IPv4 address written as one of IPv6 is another text to browsers.
-    let ip = node.ip.to_canonical();
-    // The address as such: its text has brackets and port where they belong.
+    let host = node.ip.to_canonical();
     match node.http_port {
-        DEFAULT_PORT if ip.is_ipv6() => format!("http://[{ip}]"),
-        DEFAULT_PORT => format!("http://{ip}"),
-        port => format!("http://{}", SocketAddr::new(ip, port)),
+        DEFAULT_PORT => format!("http://{}", host.in_url()),
+        port => format!("http://{}", host.with_port(port)),
     }
 }
 
@@ -27,12 +25,16 @@ pub(crate) fn console_address(node: &NodeConfig, http_port: u16) -> String {
 /// What lets a page call a node (Content Security Policy, level 3, section 2.3.1). There is no way to write an address of IPv6 in a
 /// policy: for such a node it is its port on any host.
 pub(super) fn policy_source(node: &NodeConfig) -> String {
-    if node.ip.to_canonical().is_ipv6() { format!("http://*:{}", node.http_port) } else { origin(node) }
+    if node.ip.to_canonical().address().is_some_and(|ip| ip.is_ipv6()) {
+        format!("http://*:{}", node.http_port)
+    } else {
+        origin(node)
+    }
 }
 
-/// Origins of those nodes that have a loopback address, whose pages come from this machine.
+/// Origins of those nodes that are on loopback, whose pages come from this machine.
 pub(super) fn on_loopback(nodes: &[NodeConfig]) -> Vec<String> {
-    let nodes: Vec<_> = nodes.iter().filter(|node| node.ip.to_canonical().is_loopback()).cloned().collect();
+    let nodes: Vec<_> = nodes.iter().filter(|node| node.ip.is_loopback()).cloned().collect();
     all(&nodes)
 }
 
@@ -42,7 +44,7 @@ pub(super) fn all(nodes: &[NodeConfig]) -> Vec<String> {
     for node in nodes {
         all.push(origin(node));
         let is_localhost = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        if is_localhost.contains(&node.ip.to_canonical()) {
+        if node.ip.to_canonical().address().is_some_and(|ip| is_localhost.contains(&ip)) {
             all.push(match node.http_port {
                 DEFAULT_PORT => "http://localhost".to_owned(),
                 port => format!("http://localhost:{port}"),
@@ -72,6 +74,8 @@ mod tests {
         // 443 is the default of another scheme.
         check("::1", 443, "http://[::1]:443");
         check("::ffff:10.0.0.1", 8081, "http://10.0.0.1:8081");
+        check("Node-1.lan", 8081, "http://node-1.lan:8081");
+        check("node-1.lan", 80, "http://node-1.lan");
     }
 
     #[test]
@@ -79,6 +83,7 @@ mod tests {
         let check = |ip: &str, port, want: &str| assert_eq!(policy_source(&node(ip, port)), want);
         check("172.20.10.2", 8081, "http://172.20.10.2:8081");
         check("fd00::1", 8081, "http://*:8081");
+        check("node-1.lan", 8081, "http://node-1.lan:8081");
         check("::ffff:10.0.0.1", 80, "http://10.0.0.1");
     }
 

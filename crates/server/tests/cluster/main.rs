@@ -13,6 +13,7 @@ mod formation;
 mod journal;
 mod leader;
 mod log;
+mod names;
 mod observer;
 mod partition;
 mod request;

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -112,14 +111,14 @@ fn nodes(text: &str) -> anyhow::Result<Vec<Endpoint>> {
     }
     #[derive(Deserialize)]
     struct Node {
-        ip: IpAddr,
+        ip: String,
         http_port: u16,
     }
     let file: File = serde_saphyr::from_str(text)?;
     if file.nodes.is_empty() {
         bail!("it names no nodes");
     }
-    let endpoint = |node: &Node| Ok(format!("http://{}", SocketAddr::new(node.ip, node.http_port)).parse()?);
+    let endpoint = |node: &Node| Ok(Endpoint::of_node(&node.ip, node.http_port)?);
     file.nodes.iter().map(endpoint).collect()
 }
 
@@ -154,6 +153,7 @@ mod tests {
     fn a_configuration_gives_its_nodes() {
         let text = "cluster_name: x\nnodes:\n  - { id: n1, ip: 10.0.0.1, http_port: 8081, raft_port: 1 }\n";
         assert_eq!(nodes(text).unwrap()[0].as_str(), "http://10.0.0.1:8081");
+        assert_eq!(nodes(&text.replace("10.0.0.1", "n1.lan")).unwrap()[0].as_str(), "http://n1.lan:8081");
         assert_eq!(nodes("cluster_name: x").unwrap_err().to_string(), "it names no nodes");
     }
 }

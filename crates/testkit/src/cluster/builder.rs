@@ -27,6 +27,7 @@ pub struct ClusterBuilder {
     nodes: usize,
     name: String,
     in_namespaces: bool,
+    by_name: bool,
     args: Vec<String>,
     args_of_one: BTreeMap<usize, Vec<String>>,
     program: Option<PathBuf>,
@@ -41,6 +42,7 @@ impl ClusterBuilder {
             nodes: NODES,
             name: "test".to_owned(),
             in_namespaces: false,
+            by_name: false,
             args: Vec::new(),
             args_of_one: BTreeMap::new(),
             program: None,
@@ -90,6 +92,13 @@ impl ClusterBuilder {
     /// first.
     pub fn in_namespaces(mut self) -> Self {
         self.in_namespaces = true;
+        self
+    }
+
+    /// Configures host names in place of addresses: `n1.test` and so on. What they are, hosts are told by
+    /// [`Net::know_names`].
+    pub fn by_name(mut self) -> Self {
+        self.by_name = true;
         self
     }
 
@@ -151,7 +160,15 @@ impl ClusterBuilder {
             member.write_key(&key);
         }
         write_private(&folder.path().join(TOKEN_FILE), &admin_token);
-        let cluster = Cluster { members, home, name: self.name, admin_token, program, folder: Some(folder) };
+        let cluster = Cluster {
+            members,
+            home,
+            name: self.name,
+            by_name: self.by_name,
+            admin_token,
+            program,
+            folder: Some(folder),
+        };
         cluster.write_configs();
         cluster
     }
@@ -177,7 +194,11 @@ impl Default for ClusterBuilder {
 impl Cluster {
     /// Writes every node's configuration, with the addresses as they are now.
     pub(super) fn write_configs(&self) {
-        let nodes = self.members.iter().map(|member| (member.id.as_str(), member.address));
+        let host = |member: &Member| match self.by_name {
+            true => format!("{}.test", member.id),
+            false => member.address.ip.to_string(),
+        };
+        let nodes = self.members.iter().map(|member| (member.id.as_str(), host(member), member.address));
         let text = configuration(&self.name, nodes, &self.folder().join(TOKEN_FILE));
         for member in &self.members {
             fs::write(member.config_path(), &text).expect("the configuration can be written");

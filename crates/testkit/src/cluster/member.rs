@@ -86,11 +86,11 @@ impl Member {
 /// A configuration, as YAML.
 pub(super) fn configuration<'a>(
     cluster_name: &str,
-    nodes: impl Iterator<Item = (&'a str, NodeAddress)>,
+    nodes: impl Iterator<Item = (&'a str, String, NodeAddress)>,
     admin_token: &Path,
 ) -> String {
-    let nodes = nodes.map(|(id, NodeAddress { ip, http_port, raft_port })| {
-        format!("  - {{ id: {id}, ip: {ip}, http_port: {http_port}, raft_port: {raft_port} }}\n")
+    let nodes = nodes.map(|(id, host, NodeAddress { http_port, raft_port, .. })| {
+        format!("  - {{ id: {id}, ip: {host}, http_port: {http_port}, raft_port: {raft_port} }}\n")
     });
     let nodes: String = nodes.collect();
     let token = admin_token.display();

@@ -44,6 +44,7 @@ pub struct Cluster {
     members: Vec<Member>,
     home: Home,
     name: String,
+    by_name: bool,
     admin_token: String,
     program: PathBuf,
     folder: Option<TempDir>,

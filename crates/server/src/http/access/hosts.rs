@@ -38,7 +38,8 @@ pub(super) enum HostError {
 impl Hosts {
     /// Those of `node`, and `more` that lead to it.
     pub(crate) fn new(node: &NodeConfig, more: &[Host]) -> Self {
-        let own = [Some(node.ip), node.bind_ip].into_iter().flatten().map(Host::from);
+        let bound = node.bind_ip.map(Host::from);
+        let own = std::iter::once(node.ip.clone()).chain(bound);
         Self(own.chain(more.iter().cloned()).map(|host| host.to_canonical()).collect())
     }
 
