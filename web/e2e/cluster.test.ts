@@ -181,6 +181,34 @@ test('settings are changed, with who did it, and a change that came in between i
   await visit.end();
 });
 
+test('where loopback is no right, the token in the address is', async () => {
+  const strict = await Cluster.start([], 'token');
+  try {
+    const without = await Visit.start(browser, strict, 'n1', 'settings');
+    await without.page.getByText('No admin token: this page only looks.').waitFor();
+    await without.page.getByLabel('Compress secrets').selectOption('no');
+    await without.page.getByRole('button', { name: 'Save Compress secrets' }).click();
+    await without.page.getByText('token_required').waitFor();
+    await without.end();
+
+    const visit = await Visit.start(browser, strict, 'n1', `settings?token=${ADMIN_TOKEN}`);
+    const { page } = visit;
+    await page.getByText('This page has the admin token').waitFor();
+    expect(page.url()).toBe(`${strict.origin('n1')}/#/settings`);
+    // It is still there after a reload, and works at a node that did not serve the page.
+    await page.reload();
+    await page.getByText('This page has the admin token').waitFor();
+    await strict.kill('n1');
+    await page.getByLabel('Compress secrets').selectOption('no');
+    await page.getByRole('button', { name: 'Save Compress secrets' }).click();
+    await page.getByText('compress is set.').waitFor();
+    await page.getByText(/with the admin token, through n[23]/).waitFor();
+    await visit.end();
+  } finally {
+    await strict.stop();
+  }
+});
+
 test('with two of three nodes gone, hiding goes on, and settings say why they do not', async () => {
   await cluster.settled();
   const visit = await Visit.start(browser, cluster, 'n1', 'settings');

@@ -22,5 +22,6 @@ test('a token does not stay in the address', () => {
   const at = (hash: string) => ({ pathname: '/', search: '?x=1', hash }) as Location;
   expect(takeToken(at('#token=abc'), history)).toBe('abc');
   expect(takeToken(at('#/settings'), history)).toBe(null);
-  expect(seen).toEqual(['/?x=1#/']);
+  expect(takeToken(at('#/settings?token=abc'), history)).toBe('abc');
+  expect(seen).toEqual(['/?x=1#/', '/?x=1#/settings']);
 });

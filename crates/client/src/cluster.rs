@@ -42,6 +42,9 @@ pub struct Member {
 pub struct Settings {
     /// One for each key.
     pub settings: Vec<Setting>,
+    /// The key after which the next page begins; none on the last one.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// A setting of a cluster.

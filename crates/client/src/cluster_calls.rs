@@ -14,6 +14,9 @@ use crate::request::{Call, JSON};
 /// What stays as it is in a path (RFC 3986, 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Pages of settings that are read, at most: a server that never ends is left.
+const MAX_PAGES: usize = 2000;
+
 /// How a setting is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PutOptions {
@@ -82,20 +85,34 @@ impl Client {
         self.fetch(&Call::get("/cluster/members", JSON), cluster::read).await
     }
 
-    /// Every setting that is set.
+    /// All settings that are set, as recent as the last acknowledged change before each page of them.
     ///
     /// # Errors
     /// Any [`ClientError`].
-    pub async fn settings(&self) -> Result<Settings, ClientError> {
-        self.fetch_settings().await?.read()
+    pub async fn settings(&self) -> Result<Vec<Setting>, ClientError> {
+        let mut settings = Vec::new();
+        for page in self.fetch_settings().await? {
+            settings.append(&mut page.read()?.settings);
+        }
+        Ok(settings)
     }
 
-    /// As [`settings`](Self::settings), with the answer not read yet.
+    /// As [`settings`](Self::settings), page by page.
     ///
     /// # Errors
-    /// Any [`ClientError`] but [`ClientError::BadAnswer`].
-    pub async fn fetch_settings(&self) -> Result<Reply<Settings>, ClientError> {
-        self.fetch(&Call::get("/cluster/settings", JSON).agreed(), cluster::read).await
+    /// Any [`ClientError`].
+    pub async fn fetch_settings(&self) -> Result<Vec<Reply<Settings>>, ClientError> {
+        let mut pages = Vec::new();
+        let mut path = "/cluster/settings?consistency=linearizable".to_owned();
+        while pages.len() < MAX_PAGES {
+            let page: Reply<Settings> = self.fetch(&Call::get(path, JSON).agreed(), cluster::read).await?;
+            let next = page.peek()?.next;
+            pages.push(page);
+            let Some(next) = next else { break };
+            let after = utf8_percent_encode(&next, UNRESERVED);
+            path = format!("/cluster/settings?consistency=linearizable&after={after}");
+        }
+        Ok(pages)
     }
 
     /// One setting.

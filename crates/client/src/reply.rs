@@ -64,6 +64,14 @@ impl<A> Reply<A> {
         self.raw.accept == JSON && self.raw.body.len() > WORK_LEN_BYTES
     }
 
+    /// Reads the answer and keeps it.
+    ///
+    /// # Errors
+    /// [`ClientError::BadAnswer`].
+    pub fn peek(&self) -> Result<A, ClientError> {
+        (self.read)(&self.raw).map_err(|source| ClientError::BadAnswer { via: self.raw.via.clone(), source })
+    }
+
     /// Reads the answer.
     ///
     /// # Errors

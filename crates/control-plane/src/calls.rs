@@ -83,6 +83,12 @@ pub(crate) async fn transfer_leader(
     }
 }
 
+/// The state as this node has it, of a node that belongs to a cluster.
+pub(crate) fn local(core: &Core) -> Result<Arc<Node>, ControlError> {
+    ready(core, false)?;
+    core.node.load_full().ok_or_else(|| storage_error(core))
+}
+
 /// A log index which, once applied here, makes a read linearizable; waits until it is applied.
 pub(crate) async fn linearize(core: &Arc<Core>, deadline: Instant) -> Result<Arc<Node>, ControlError> {
     let started = Instant::now();

@@ -66,8 +66,10 @@ pub(crate) struct Core {
     pub pause: Pause,
     /// Another cluster that this one's nodes were seen in, without a rule for which of them stays.
     pub stranger: Mutex<Option<String>>,
-    /// Places for reads and writes under way.
+    /// Places for writes in flight.
     pub places: Arc<Semaphore>,
+    /// Places for linearizable reads in flight.
+    pub read_places: Arc<Semaphore>,
     /// Connections that came in from other nodes.
     pub port: ArcSwapOption<Register>,
     /// A test keeps this node from changing the membership.
@@ -107,7 +109,8 @@ impl Core {
             changed: Notify::new(),
             pause,
             stranger: Mutex::new(None),
-            places: Arc::new(Semaphore::new(options.descriptors.calls())),
+            places: Arc::new(Semaphore::new(options.descriptors.writes())),
+            read_places: Arc::new(Semaphore::new(options.descriptors.reads())),
             port: ArcSwapOption::empty(),
             #[cfg(test)]
             hold_membership: AtomicBool::new(false),

@@ -10,13 +10,16 @@ const FILES: usize = 24;
 /// Connections to one peer besides kept ones and those being made: probes, a snapshot, appends and votes under way.
 const OWN_CONNECTIONS_PER_PEER: usize = 6;
 
-/// Sizes of a control plane, the largest first: reads and writes in flight, and strangers at the port for nodes.
+/// Sizes of a control plane, the largest first: writes in flight, and strangers at the port for nodes.
 const SIZES: [(usize, usize); 5] = [(64, 128), (32, 96), (16, 64), (8, 48), (4, 32)];
+
+/// Writes in flight for each linearizable read in flight.
+const WRITES_PER_READ: usize = 4;
 
 /// Size of a control plane, and the descriptors it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptors {
-    calls: usize,
+    writes: usize,
     strangers: usize,
     nodes: usize,
 }
@@ -25,7 +28,7 @@ impl Descriptors {
     /// The largest size for a cluster of `nodes` that takes at most `budget` descriptors; the smallest one where all take
     /// more.
     pub fn within(budget: usize, nodes: usize) -> Self {
-        let size = |(calls, strangers)| Self { calls, strangers, nodes };
+        let size = |(writes, strangers)| Self { writes, strangers, nodes };
         let sizes = SIZES.map(size);
         let smallest = sizes[sizes.len() - 1];
         sizes.into_iter().find(|size| size.total() <= budget).unwrap_or(smallest)
@@ -34,18 +37,28 @@ impl Descriptors {
     /// Descriptors at a time, at most.
     pub fn total(&self) -> usize {
         let peers = self.nodes.saturating_sub(1);
-        let out = self.calls + peers * (MAX_IDLE_PER_PEER + MAX_DIALLING_PER_PEER + OWN_CONNECTIONS_PER_PEER);
+        let out =
+            self.calls() + peers * (MAX_IDLE_PER_PEER + MAX_DIALLING_PER_PEER + OWN_CONNECTIONS_PER_PEER);
         FILES + out + self.rules().total(peers) + MAX_CLOSING
     }
 
-    /// Reads and writes in flight on this node, at most. A follower forwards each on a connection of its own.
-    pub(crate) fn calls(&self) -> usize {
-        self.calls
+    /// Writes in flight on this node, at most. A follower forwards each on a connection of its own.
+    pub(crate) fn writes(&self) -> usize {
+        self.writes
+    }
+
+    /// Linearizable reads in flight on this node, at most. They have places of their own: however many read, writes go on.
+    pub(crate) fn reads(&self) -> usize {
+        self.writes / WRITES_PER_READ
+    }
+
+    fn calls(&self) -> usize {
+        self.writes() + self.reads()
     }
 
     /// Places at the port for nodes.
     pub(crate) fn rules(&self) -> Rules {
-        Rules::new(self.strangers, self.calls)
+        Rules::new(self.strangers, self.calls())
     }
 }
 
@@ -62,9 +75,9 @@ mod tests {
 
     #[test]
     fn the_largest_size_that_fits_is_taken() {
-        let check = |budget, nodes, calls, total| {
+        let check = |budget, nodes, writes, total| {
             let found = Descriptors::within(budget, nodes);
-            assert_eq!((found.calls, found.total()), (calls, total), "{budget} for {nodes}");
+            assert_eq!((found.writes, found.total()), (writes, total), "{budget} for {nodes}");
         };
         check(usize::MAX, 1, 64, 314);
         check(usize::MAX, 3, 64, 514);

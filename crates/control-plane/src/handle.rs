@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use api::status::ClusterStatus;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use crate::calls;
-use crate::catalog::{Command, Outcome, Setting, SettingKey};
+use crate::catalog::{Command, Outcome, PageBounds, Setting, SettingKey, SettingsPage};
 use crate::core::Core;
 use crate::descriptors::Descriptors;
 use crate::detector::Evidence;
@@ -88,6 +88,18 @@ pub struct Timing {
     pub probe_failures: u32,
 }
 
+/// How recent a read has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// As this node has it, at once and from memory. Another node may know more.
+    Local,
+    /// Whatever was acknowledged before the call is in it, which a quorum has to confirm.
+    Linearizable {
+        /// When to give up.
+        deadline: Instant,
+    },
+}
+
 /// Why the control plane cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -146,10 +158,10 @@ pub enum ControlError {
     /// It was proposed, and the deadline came before an answer.
     #[error("it was proposed, but no answer came in time: it may or may not have been done")]
     OutcomeUnknown,
-    /// As many reads and writes as may be are under way on this node. Nothing was proposed.
-    #[error("{max} reads and writes of the control plane are under way on this node already")]
+    /// As many linearizable reads, or as many writes, are in flight on this node as there may be. Nothing was proposed.
+    #[error("too many calls of the control plane in flight on this node (limit {max})")]
     Overloaded {
-        /// How many.
+        /// The limit.
         max: usize,
     },
     /// The local storage failed. Nothing was proposed.
@@ -267,26 +279,27 @@ impl ControlPlane {
         self.core.members()
     }
 
-    /// Every setting, linearizable: whatever was acknowledged before the call is in it.
+    /// The settings after a key, or from the first one on, as many as fit into `bounds`.
     ///
     /// # Errors
-    /// [`ControlError`] if no quorum confirmed it before the deadline.
-    pub async fn settings(&self, deadline: Instant) -> Result<Vec<Setting>, ControlError> {
-        let settings = |node: &Node| node.state.catalog(|catalog| catalog.settings().cloned().collect());
-        self.read(deadline, settings).await
+    /// [`ControlError`] if this node has none, or as `read` asks for if no quorum confirmed the read before the deadline.
+    pub async fn settings(
+        &self,
+        after: Option<&SettingKey>,
+        bounds: PageBounds,
+        read: Read,
+    ) -> Result<SettingsPage, ControlError> {
+        let node = self.readable(read).await?;
+        Ok(node.state.catalog(|catalog| catalog.settings(after, bounds)))
     }
 
-    /// One setting, linearizable.
+    /// One setting.
     ///
     /// # Errors
     /// As [`Self::settings`].
-    pub async fn setting(
-        &self,
-        key: &SettingKey,
-        deadline: Instant,
-    ) -> Result<Option<Setting>, ControlError> {
-        let key = key.clone();
-        self.read(deadline, move |node| node.state.catalog(|catalog| catalog.setting(&key).cloned())).await
+    pub async fn setting(&self, key: &SettingKey, read: Read) -> Result<Option<Setting>, ControlError> {
+        let node = self.readable(read).await?;
+        Ok(node.state.catalog(|catalog| catalog.setting(key).cloned()))
     }
 
     /// One setting as this node has it, at once and without a quorum: for the data plane.
@@ -409,33 +422,33 @@ impl ControlPlane {
         self.threads.join().await;
     }
 
-    async fn read<T: Send + 'static>(
-        &self,
-        deadline: Instant,
-        read: impl FnOnce(&Node) -> T + Send + 'static,
-    ) -> Result<T, ControlError> {
+    /// This node's state, once it is as recent as `read` asks for. What is read in it costs the threads of Raft nothing.
+    async fn readable(&self, read: Read) -> Result<Arc<Node>, ControlError> {
         let core = Arc::clone(&self.core);
         // A cluster that gave way keeps its data readable, as it was.
         if core.identity().gave_way_to.is_some()
             && let Some(node) = core.node.load_full()
         {
-            return Ok(read(&node));
+            return Ok(node);
         }
-        let place = self.place()?;
+        let Read::Linearizable { deadline } = read else { return calls::local(&core) };
+        let place = place(&core.read_places, core.options.descriptors.reads())?;
         let reading = self.threads.raft.spawn(async move {
             let _place = place;
-            Ok(read(&*calls::linearize(&core, deadline).await?))
+            calls::linearize(&core, deadline).await
         });
         // A read that nobody waits for any more ends.
         AbortOnDropHandle::new(reading).await.unwrap_or(Err(ControlError::Stopped))
     }
 
-    /// A place among the reads and writes under way.
+    /// A place among the writes in flight.
     fn place(&self) -> Result<OwnedSemaphorePermit, ControlError> {
-        let places = Arc::clone(&self.core.places);
-        let max = self.core.options.descriptors.calls();
-        places.try_acquire_owned().map_err(|_| ControlError::Overloaded { max })
+        place(&self.core.places, self.core.options.descriptors.writes())
     }
+}
+
+fn place(places: &Arc<Semaphore>, max: usize) -> Result<OwnedSemaphorePermit, ControlError> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| ControlError::Overloaded { max })
 }
 
 #[cfg(test)]

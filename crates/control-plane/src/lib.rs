@@ -52,7 +52,7 @@ mod types;
 pub use descriptors::Descriptors;
 pub use events::unix_ms;
 pub use handle::{
-    Bootstrap, ControlError, ControlPlane, Options, StartError, Timing, TransferError, Transferred,
+    Bootstrap, ControlError, ControlPlane, Options, Read, StartError, Timing, TransferError, Transferred,
 };
 pub use host::{Host, HostError};
 pub use identity::DataDirError;

@@ -31,8 +31,17 @@ export async function readRight(client: Client, operator: Operator): Promise<Rig
 }
 
 export async function readSettings(client: Client): Promise<SettingAnswer[]> {
-  const answer = await client.json<SettingsAnswer>({ method: 'GET', path: '/cluster/settings' }, AGREED);
-  return answer.settings;
+  const settings: SettingAnswer[] = [];
+  let after = '';
+  for (;;) {
+    // Whoever has just changed something sees it, whichever node answers.
+    const path = `/cluster/settings?consistency=linearizable${after}`;
+    const page = await client.json<SettingsAnswer>({ method: 'GET', path }, AGREED);
+    settings.push(...page.settings);
+    const { next } = page;
+    if (next === null || next === undefined) return settings;
+    after = `&after=${encodeURIComponent(next)}`;
+  }
 }
 
 /** Sets a setting that is at `version`, or none: was not set. A change that came in between is refused, not overwritten. */

@@ -15,7 +15,8 @@ pub use command::{Action, Actor, Authority, Command, CommandError, MAX_IDEMPOTEN
 pub use requests::{KEEP_CLIENT_KEYS_MS, KEEP_MINTED_KEYS_MS};
 pub use rows::{Row, RowError, Table};
 pub use settings::{
-    MAX_NOTE_BYTES, MAX_SETTINGS, Setting, SettingKey, SettingKeyError, SettingValue, SettingValueError,
+    MAX_NOTE_BYTES, MAX_SETTINGS, PageBounds, Setting, SettingKey, SettingKeyError, SettingValue,
+    SettingValueError, SettingsPage,
 };
 
 use serde::{Deserialize, Serialize};
@@ -137,9 +138,9 @@ impl Catalog {
         self.settings.find(key)
     }
 
-    /// All settings, by key.
-    pub fn settings(&self) -> impl Iterator<Item = &Setting> {
-        self.settings.all()
+    /// The settings after this key, or from the first one on, as many as fit.
+    pub fn settings(&self, after: Option<&SettingKey>, bounds: PageBounds) -> SettingsPage {
+        self.settings.page(after, bounds)
     }
 
     /// Requests remembered for those who ask again.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ const VERSION: u32 = 1;
 pub const MAX_SETTINGS: usize = 1024;
 /// Length of a note, at most.
 pub const MAX_NOTE_BYTES: usize = 4096;
+/// What a setting takes besides its texts: key, names, time.
+const SETTING_OVERHEAD_BYTES: usize = 256;
 const NOTE_PREFIX: &str = "note.";
 const MAX_NOTE_NAME_CHARS: usize = 64;
 
@@ -162,6 +165,35 @@ pub struct Setting {
     pub previous: Option<SettingValue>,
 }
 
+impl Setting {
+    /// About as many bytes as it takes, in memory and as JSON.
+    fn len_bytes(&self) -> usize {
+        let of = |value: &SettingValue| match value {
+            SettingValue::Text(text) => text.len(),
+            SettingValue::Flag(_) | SettingValue::Number(_) => 0,
+        };
+        SETTING_OVERHEAD_BYTES + of(&self.value) + self.previous.as_ref().map_or(0, of)
+    }
+}
+
+/// Most that a page of settings may hold. One setting is always on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageBounds {
+    /// Settings.
+    pub max_settings: usize,
+    /// Their bytes together, roughly.
+    pub max_bytes: usize,
+}
+
+/// Settings that follow each other by key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsPage {
+    /// By key.
+    pub settings: Vec<Setting>,
+    /// True if there are further ones after the last of them.
+    pub has_more: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Settings(BTreeMap<SettingKey, Setting>);
 
@@ -211,8 +243,18 @@ impl Settings {
         self.0.get(key)
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Setting> {
-        self.0.values()
+    pub(super) fn page(&self, after: Option<&SettingKey>, bounds: PageBounds) -> SettingsPage {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self.0.range((from, Bound::Unbounded)).map(|(_, setting)| setting).peekable();
+        let (mut settings, mut bytes) = (Vec::new(), 0);
+        while let Some(setting) = rest.next_if(|next| {
+            let fits = bytes + next.len_bytes() <= bounds.max_bytes;
+            settings.len() < bounds.max_settings && (fits || settings.is_empty())
+        }) {
+            bytes += setting.len_bytes();
+            settings.push(setting.clone());
+        }
+        SettingsPage { settings, has_more: rest.peek().is_some() }
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = Row> + '_ {

@@ -162,7 +162,9 @@ fn write(node: &ControlPlane, command: Command) -> Outcome {
 
 fn read(node: &ControlPlane, name: &str) -> Option<SettingValue> {
     let key = format!("note.{name}").parse().unwrap();
-    block_on(node.setting(&key, Instant::now() + LIMIT)).unwrap().map(|setting| setting.value)
+    block_on(node.setting(&key, Read::Linearizable { deadline: Instant::now() + LIMIT }))
+        .unwrap()
+        .map(|setting| setting.value)
 }
 
 #[test]
@@ -290,10 +292,11 @@ fn a_minority_commits_nothing_and_says_so() {
     let deadline = Instant::now() + Duration::from_secs(5);
     let refused = block_on(cluster.node(0).submit(note("k", "a", "x"), deadline)).unwrap_err();
     assert!(
-        matches!(&refused, ControlError::NoQuorum { reason } if reason.contains("waiting for n2, n3")),
+        matches!(&refused, ControlError::NoQuorum { reason } if reason.contains("n2, n3 are missing")),
         "{refused}"
     );
-    let refused = block_on(cluster.node(0).setting(&SettingKey::Bits, deadline)).unwrap_err();
+    let refused =
+        block_on(cluster.node(0).setting(&SettingKey::Bits, Read::Linearizable { deadline })).unwrap_err();
     assert_eq!(refused.code(), "no_quorum");
     cluster.start(2);
     write(cluster.node(0), note("k", "a", "x"));

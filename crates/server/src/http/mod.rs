@@ -27,6 +27,7 @@ mod problem;
 mod request;
 mod responses;
 mod settings;
+mod settings_list;
 mod upload;
 
 use std::sync::Arc;
@@ -102,7 +103,7 @@ fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(events::events))
         .routes(routes!(history::history))
         .routes(routes!(leader::transfer))
-        .routes(routes!(settings::list))
+        .routes(routes!(settings_list::list))
         .routes(routes!(settings::get, settings::put, settings::delete))
         .routes(routes!(admin::fail))
         .routes(routes!(admin::restore))

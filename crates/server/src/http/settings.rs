@@ -1,4 +1,4 @@
-//! `/cluster/settings`: what holds for the whole cluster. Reads are linearizable, writes are agreed on before they are
+//! `/cluster/settings/{key}`: what holds for the whole cluster. Reads are linearizable, writes are agreed on before they are
 //! answered, and repeating a write is safe.
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use control_plane::Read;
 use control_plane::catalog::{
     Action, Actor, Authority, Command, Outcome, RequestKey, Setting, SettingKey, SettingValue,
 };
@@ -86,7 +87,7 @@ impl From<Authority> for AuthorityAnswer {
 }
 
 impl SettingAnswer {
-    fn new(setting: Setting, request_id: Option<String>) -> Self {
+    pub(super) fn new(setting: Setting, request_id: Option<String>) -> Self {
         Self {
             key: setting.key.to_string(),
             value: setting.value,
@@ -105,35 +106,12 @@ fn rfc3339(ms: u64) -> String {
     time.map_or_else(|| "unknown".to_owned(), |time| format!("{time:.3}"))
 }
 
-/// All settings.
-#[derive(Serialize, ToSchema)]
-pub(super) struct SettingsAnswer {
-    /// By key.
-    settings: Vec<SettingAnswer>,
-}
-
 /// A setting's new value.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutSetting {
     /// `bits`: 1 to 4; `compress`: true or false; `metadata`: "keep" or "strip"; `note.NAME`: a text.
     value: serde_json::Value,
-}
-
-/// All settings
-///
-/// Linearizable: whatever was acknowledged before is in it.
-#[utoipa::path(
-    get, path = "/cluster/settings", tag = "cluster",
-    responses(
-        (status = 200, description = "By key", body = SettingsAnswer),
-        (status = 503, description = "No quorum; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<SettingsAnswer>, Problem> {
-    let settings = app.control.settings(deadline(&app)).await?;
-    let settings = settings.into_iter().map(|setting| SettingAnswer::new(setting, None)).collect();
-    Ok(Json(SettingsAnswer { settings }))
 }
 
 /// One setting
@@ -149,7 +127,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<SettingsAns
 )]
 pub(super) async fn get(State(app): State<Arc<App>>, Path(key): Path<String>) -> Result<Response, Problem> {
     let key = parse_key(&key)?;
-    match app.control.setting(&key, deadline(&app)).await? {
+    match app.control.setting(&key, Read::Linearizable { deadline: deadline(&app) }).await? {
         Some(setting) => Ok(answer(setting, None)),
         None => Err(not_set(&key)),
     }
@@ -249,7 +227,7 @@ fn answer(setting: Setting, request_id: Option<String>) -> Response {
 }
 
 /// When an operator's call is given up.
-fn deadline(app: &App) -> Instant {
+pub(super) fn deadline(app: &App) -> Instant {
     Instant::now() + app.config.limits.request_timeout().min(AGREE_WITHIN)
 }
 
@@ -266,7 +244,7 @@ pub(super) fn deadline_of_change(app: &App, headers: &HeaderMap) -> Result<Insta
     Ok(deadline(app).min(Instant::now() + Duration::from_millis(ms)))
 }
 
-fn parse_key(text: &str) -> Result<SettingKey, Problem> {
+pub(super) fn parse_key(text: &str) -> Result<SettingKey, Problem> {
     text.parse().map_err(|error: control_plane::catalog::SettingKeyError| {
         Problem::new(Code::UnknownSetting, error.to_string())
     })

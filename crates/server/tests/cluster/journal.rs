@@ -11,7 +11,7 @@ use testkit::Cluster;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::request::{LIMIT, answer, get, put_with};
+use crate::request::{LIMIT, all_settings, answer, put_with};
 
 /// Between two writes of a client, at least: enough to have one under way at any fault, few enough to look at each later.
 const PACE: Duration = Duration::from_millis(40);
@@ -128,10 +128,8 @@ pub(crate) async fn check(cluster: &Cluster, acknowledged: &[Acknowledged]) {
 }
 
 async fn check_node(cluster: &Cluster, i: usize, acknowledged: &[Acknowledged]) {
-    let (status, all) = get(cluster, i, "/cluster/settings").await;
-    assert_eq!(status, 200, "{all}\n{}", cluster.report());
-    let settings = all["settings"].as_array().unwrap().iter();
-    let settings: BTreeMap<_, _> = settings.map(|now| (now["key"].as_str().unwrap(), now)).collect();
+    let settings = all_settings(cluster, i, "&consistency=linearizable").await;
+    let settings: BTreeMap<_, _> = settings.iter().map(|now| (now["key"].as_str().unwrap(), now)).collect();
     for Acknowledged { key, setting, body, .. } in acknowledged {
         let now = settings.get(setting.as_str()).unwrap_or_else(|| panic!("{setting} is not there"));
         assert!(now["version"].as_u64() >= body["version"].as_u64(), "{now} after {body}");

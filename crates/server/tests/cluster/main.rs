@@ -17,5 +17,6 @@ mod names;
 mod observer;
 mod partition;
 mod request;
+mod settings;
 mod status;
 mod strangers;

@@ -55,6 +55,20 @@ pub(crate) async fn value(cluster: &Cluster, i: usize, key: &str) -> Value {
     body["value"].clone()
 }
 
+/// Every setting as node `i` tells them, page by page, with `query` in each request.
+pub(crate) async fn all_settings(cluster: &Cluster, i: usize, query: &str) -> Vec<Value> {
+    let (mut settings, mut after) = (Vec::new(), String::new());
+    loop {
+        let (status, mut page) = get(cluster, i, &format!("/cluster/settings?limit=100{query}{after}")).await;
+        assert_eq!(status, 200, "{page}\n{}", cluster.report());
+        settings.append(page["settings"].as_array_mut().unwrap());
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return settings,
+        }
+    }
+}
+
 /// Embeds on node `i` and finds it again there.
 pub(crate) async fn embeds_and_extracts(cluster: &Cluster, i: usize) {
     embeds_and_extracts_at(&cluster.url(i)).await;

@@ -106,7 +106,9 @@ async fn metadata_is_what_the_request_says_then_the_cluster_then_kept() {
     };
     assert!(keeps(None).await);
     assert!(!keeps(Some("strip")).await);
-    wait_for("a cluster of one", || (node.status("/cluster/settings") == Some(200)).then_some(()));
+    wait_for("a cluster of one", || {
+        (node.status("/cluster/settings?consistency=linearizable") == Some(200)).then_some(())
+    });
     let setting = reqwest::Client::new()
         .put(format!("{}/cluster/settings/metadata", node.url()))
         .json(&serde_json::json!({"value": "strip"}));
@@ -278,6 +280,7 @@ async fn the_openapi_document_lists_every_call() {
         "/api/dataset/{index}",
         "/api/embed",
         "/api/extract",
+        "/cluster/access",
         "/cluster/events",
         "/cluster/history",
         "/cluster/leader-transfers",

@@ -28,7 +28,8 @@ fn one_of_three() -> Cluster {
     let mut cluster = ClusterBuilder::new().flags(["--enable-fault-injection"]).build();
     cluster.start(0);
     wait_for("a cluster of one", || {
-        cluster.get(0, "/cluster/settings").filter(|reply| reply.status == 200).map(|_| ())
+        let agreed = "/cluster/settings?consistency=linearizable";
+        cluster.get(0, agreed).filter(|reply| reply.status == 200).map(|_| ())
     });
     cluster
 }

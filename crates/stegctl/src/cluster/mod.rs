@@ -10,8 +10,8 @@ mod tables;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use client::{Client, ClientError, ClusterStatus, PutOptions, Reply, Setting};
-use serde_json::Value;
+use client::{Client, ClientError, ClusterStatus, PutOptions, Reply, Setting, Settings};
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::commands::print;
@@ -184,8 +184,12 @@ pub(crate) fn settings(command: &SettingsCommand) -> Result<(), Failure> {
     let not_changed = |error: ClientError| Failure::of_change(&error, "stegctl settings list");
     match command {
         SettingsCommand::List(Ask { cluster }) => {
-            let fetch = async |client: Client| client.fetch_settings().await.map_err(not_done);
-            show(cluster, fetch, |all| tables::settings(&all.settings)).map(drop)
+            let client = cluster.servers.connect(cluster.timeout).map_err(|error| Failure::setup(&error))?;
+            let pages = runtime()?.block_on(client.fetch_settings()).map_err(not_done)?;
+            print(&match cluster.output {
+                Output::Table => tables::settings(&all_of(&pages).map_err(not_done)?),
+                Output::Json => json_of(&pages),
+            })
         }
         SettingsCommand::Get(Get { key, cluster }) => {
             let fetch = async |client: Client| client.fetch_setting(key).await.map_err(not_done);
@@ -231,6 +235,28 @@ fn change<A>(
     print_reply(options, reply, table)
 }
 
+fn all_of(pages: &[Reply<Settings>]) -> Result<Vec<Setting>, ClientError> {
+    let mut settings = Vec::new();
+    for page in pages {
+        settings.append(&mut page.peek()?.settings);
+    }
+    Ok(settings)
+}
+
+/// One page as it came; several as one object with the settings of all, whatever members they have.
+fn json_of(pages: &[Reply<Settings>]) -> String {
+    let text = |page: &Reply<Settings>| String::from_utf8_lossy(page.body()).trim_end().to_owned() + "\n";
+    if let [page] = pages {
+        return text(page);
+    }
+    let mut all = Vec::new();
+    for page in pages {
+        let page: Value = serde_json::from_slice(page.body()).unwrap_or_default();
+        all.extend(page["settings"].as_array().into_iter().flatten().cloned());
+    }
+    json!({ "settings": all, "next": null }).to_string() + "\n"
+}
+
 fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::setup(&error.into()))
@@ -272,8 +298,6 @@ fn parse_value(key: &str, text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
