@@ -16,7 +16,7 @@ use crate::request::{Call, JSON};
 
 /// The file with the token, in a node's data directory.
 const FILE: &str = "admin.token";
-/// Where data directories are unless a node is told otherwise, below the folder that it was started in.
+/// Parent of the data directories by default, in the working directory of the nodes.
 const DATA: &str = "data";
 /// Different tokens that are tried, at most: a node compares only a few wrong ones a minute.
 const MAX_FOUND: usize = 4;

@@ -88,14 +88,14 @@ pub struct Timing {
     pub probe_failures: u32,
 }
 
-/// How recent a read has to be.
+/// Consistency of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     /// As this node has it, at once and from memory. Another node may know more.
     Local,
     /// Whatever was acknowledged before the call is in it, which a quorum has to confirm.
     Linearizable {
-        /// When to give up.
+        /// End of the wait for a quorum.
         deadline: Instant,
     },
 }
@@ -158,7 +158,7 @@ pub enum ControlError {
     /// It was proposed, and the deadline came before an answer.
     #[error("it was proposed, but no answer came in time: it may or may not have been done")]
     OutcomeUnknown,
-    /// As many linearizable reads, or as many writes, are in flight on this node as there may be. Nothing was proposed.
+    /// Too many linearizable reads, or too many writes, in flight on this node. Nothing was proposed.
     #[error("too many calls of the control plane in flight on this node (limit {max})")]
     Overloaded {
         /// The limit.

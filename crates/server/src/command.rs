@@ -25,6 +25,7 @@ use crate::figures::Figures;
 use crate::http::{self, Access, AdminToken};
 use crate::listener::{self, ConnectionFigures, Rules};
 use crate::log::{self, Log};
+use crate::pace::Pacing;
 use crate::signals::Signals;
 use crate::token_file;
 
@@ -222,9 +223,10 @@ async fn serve(listener: TcpListener, app: Arc<App>, rules: Rules) -> anyhow::Re
     info!(node = app.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
 
     let router = http::router(Arc::clone(&app));
-    let connections = Arc::clone(&app.connections);
+    let pacing = Pacing::new(&app.config.limits, &app.transfer_memory);
+    let (limits, connections) = (&app.config.limits, Arc::clone(&app.connections));
     let cut_off =
-        listener::serve(listener, router, &app.config.limits, rules, connections, app.draining()).await;
+        listener::serve(listener, router, limits, &pacing, rules, connections, app.draining()).await;
     app.control.stop().await;
     if cut_off > 0 {
         warn!(cut_off, "stopped; some connections did not end in time");

@@ -5,6 +5,7 @@
 //! | [`command`] | the `server` binary |
 //! | `config`, `cli` | flags over environment over file over defaults |
 //! | `http` | the API: handlers translate, they decide nothing about stego |
+//! | `pace` | the least that a peer has to send or read |
 //! | `pool`, `budget` | where pixel work runs, and how much of everything there may be |
 //! | `demo` | three nodes from one command |
 //! | `token_file` | the admin token for programs on this machine |
@@ -30,6 +31,7 @@ mod http;
 mod listener;
 mod log;
 mod metrics;
+mod pace;
 mod pool;
 mod signals;
 mod token_file;

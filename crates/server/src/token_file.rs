@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const MAX_FILE_BYTES: u64 = 4096;
 const MODE: u32 = 0o600;
 
-/// Where the token lies in the data directory `dir`.
+/// Path of the token in the data directory `dir`.
 pub(crate) fn path_in(dir: &Path) -> PathBuf {
     dir.join(NAME)
 }

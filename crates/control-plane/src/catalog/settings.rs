@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 pub const MAX_SETTINGS: usize = 1024;
 /// Length of a note, at most.
 pub const MAX_NOTE_BYTES: usize = 4096;
-/// What a setting takes besides its texts: key, names, time.
+/// Estimate of a setting's size besides its texts: key, names, time.
 const SETTING_OVERHEAD_BYTES: usize = 256;
 const NOTE_PREFIX: &str = "note.";
 const MAX_NOTE_NAME_CHARS: usize = 64;

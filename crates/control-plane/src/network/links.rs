@@ -147,7 +147,7 @@ struct Peer {
     dialling: Arc<Semaphore>,
 }
 
-/// Where a peer is found.
+/// Addresses of a peer: configured, or looked up by name.
 enum Place {
     Fixed(Addresses),
     Named(Arc<Lookups>),

@@ -171,6 +171,8 @@ pub(crate) struct LimitsConfig {
     pub work_timeout_ms: u64,
     /// How long a peer may neither send nor read while it should, in milliseconds.
     pub idle_timeout_ms: u64,
+    /// Bytes a second that a peer has to send or read while it should; 0: any will do.
+    pub min_transfer_bytes_per_s: u64,
     /// How long requests under way may go on after a stop was asked for, in milliseconds.
     pub drain_timeout_ms: u64,
 }
@@ -275,6 +277,7 @@ impl Default for LimitsConfig {
             request_timeout_ms: 30_000,
             work_timeout_ms: 60_000,
             idle_timeout_ms: 10_000,
+            min_transfer_bytes_per_s: 32 << 10,
             drain_timeout_ms: 10_000,
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn origin(node: &NodeConfig) -> String {
     }
 }
 
-/// Where the console of a node is that listens on `http_port`.
+/// Address of the console of a node that listens on `http_port`.
 pub(crate) fn console_address(node: &NodeConfig, http_port: u16) -> String {
     origin(&NodeConfig { http_port, ..node.clone() }) + "/"
 }

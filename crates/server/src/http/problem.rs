@@ -31,7 +31,7 @@ pub(super) struct Problem {
     detail: String,
     /// Further members, such as both figures of a 413.
     figures: Map<String, Value>,
-    /// When to come back, in seconds, where that is known.
+    /// Seconds until another try helps, if known.
     retry_after_s: Option<u64>,
 }
 

@@ -34,13 +34,13 @@ pub(super) struct PageQuery {
     /// Only settings after this key: `next` of the page before.
     #[param(required = false)]
     after: Option<String>,
-    /// How recent the answer is.
+    /// Consistency of the answer.
     #[serde(default)]
     #[param(required = false, inline)]
     consistency: Consistency,
 }
 
-/// How recent an answer is.
+/// Consistency of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Consistency {

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::budget::{Budget, CountedBytes, Exhausted, Share};
+use crate::pace::{Allowance, Pacing};
 
 /// Length of a text field, at most.
 const MAX_TEXT_LEN_BYTES: usize = 1024;
@@ -141,8 +142,10 @@ pub(super) enum UploadError {
     /// The memory shared by all uploads is used up.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
-    /// Nothing arrived for a while.
-    #[error("no data arrived for a while")]
+    /// Nothing, or too little, arrived for a while.
+    #[error(
+        "the body arrives too slowly (limits.min_transfer_bytes_per_s) or not at all (limits.idle_timeout_ms)"
+    )]
     Stalled,
     /// The body took longer than a request may.
     #[error("the body did not arrive in time")]
@@ -281,7 +284,7 @@ struct Bounds {
     /// Where what is kept of it is counted.
     memory: Share,
     max_bytes: u64,
-    idle_timeout: Duration,
+    pacing: Pacing,
     deadline: Instant,
 }
 
@@ -291,7 +294,7 @@ impl Bounds {
         Self {
             memory: Budget::empty_share(&app.transfer_memory),
             max_bytes: limits.max_body_bytes,
-            idle_timeout: limits.idle_timeout(),
+            pacing: Pacing::new(limits, &app.transfer_memory),
             deadline,
         }
     }
@@ -312,7 +315,8 @@ struct Receiver {
     memory: Share,
     received_bytes: u64,
     max_bytes: u64,
-    idle_timeout: Duration,
+    pacing: Pacing,
+    allowance: Allowance,
     deadline: Instant,
     /// Whether the body was asked for: then a client that waits for permission has got it.
     asked: bool,
@@ -322,13 +326,14 @@ struct Receiver {
 
 impl Receiver {
     fn new(body: Body, bounds: Bounds) -> Self {
-        let Bounds { memory, max_bytes, idle_timeout, deadline } = bounds;
+        let Bounds { memory, max_bytes, pacing, deadline } = bounds;
         Self {
             body: body.into_data_stream(),
             memory,
             received_bytes: 0,
             max_bytes,
-            idle_timeout,
+            allowance: pacing.allowance(),
+            pacing,
             deadline,
             asked: false,
             place: Arc::default(),
@@ -363,7 +368,8 @@ impl Receiver {
 
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, UploadError> {
         self.asked = true;
-        let idle_until = Instant::now() + self.idle_timeout;
+        let asked = Instant::now();
+        let idle_until = asked + self.allowance.left();
         let until = idle_until.min(self.deadline);
         let chunk = match timeout_at(until, self.body.next()).await {
             Ok(None) => return Ok(None),
@@ -371,6 +377,7 @@ impl Receiver {
             Err(_) if idle_until < self.deadline => return Err(UploadError::Stalled),
             Err(_) => return Err(UploadError::TooSlow),
         };
+        self.allowance.settle(asked.elapsed(), chunk.len() as u64, self.pacing.rate());
         self.received_bytes += chunk.len() as u64;
         if self.received_bytes > self.max_bytes {
             return Err(UploadError::BodyTooLarge {
@@ -397,7 +404,7 @@ impl Receiver {
         let until = Instant::now() + MAX_DISCARDING;
         let mut discarded_bytes = 0;
         while discarded_bytes < MAX_DISCARDED_BYTES {
-            let idle_until = Instant::now() + self.idle_timeout;
+            let idle_until = Instant::now() + self.pacing.allowance().left();
             match timeout_at(until.min(idle_until), self.body.next()).await {
                 Ok(Some(Ok(chunk))) => discarded_bytes += chunk.len() as u64,
                 Ok(Some(Err(_)) | None) | Err(_) => break,

@@ -21,10 +21,10 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
-use tokio_io_timeout::TimeoutStream;
 use tracing::debug;
 
 use super::house::{Admitted, Guest};
+use crate::pace::{PacedStream, Pacing};
 
 /// Time limit for the head of a request in the lobby.
 const LOBBY_HEAD_TIME_LIMIT: Duration = Duration::from_secs(1);
@@ -56,18 +56,18 @@ pub(super) fn connection(
     router: Router,
     guest: Guest,
     idle_timeout: Duration,
+    pacing: &Pacing,
 ) -> Connection {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
     let local = LocalAddress(stream.local_addr().ok().map(|address| address.ip().to_canonical()));
-    let mut stream = TimeoutStream::new(stream);
     // Reading has limits of its own: for the head below, for the body where it is read.
-    stream.set_write_timeout(Some(idle_timeout));
+    let stream = PacedStream::new(stream, pacing.clone());
     let head_timeout =
         if guest.began_in_lobby() { idle_timeout.min(LOBBY_HEAD_TIME_LIMIT) } else { idle_timeout };
     let guest = Arc::new(guest);
-    let stream = Stream { inner: TokioIo::new(Box::pin(stream)), guest: Arc::clone(&guest) };
+    let stream = Stream { inner: TokioIo::new(stream), guest: Arc::clone(&guest) };
     let (router, peer) = (TowerToHyperService::new(router), PeerAddress(peer));
     let service = Served { router, peer, local, guest };
     http1::Builder::new()
@@ -164,7 +164,7 @@ impl Drop for Answer {
 
 /// The bytes of a connection; that none wait to be sent is told.
 pub(super) struct Stream {
-    inner: TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>,
+    inner: TokioIo<PacedStream<TcpStream>>,
     guest: Arc<Guest>,
 }
 

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::LimitsConfig;
+use crate::pace::Pacing;
 pub(crate) use admission::Rules;
 use connection::connection;
 pub(crate) use connection::{LocalAddress, NoPlace, PeerAddress};
@@ -56,6 +57,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: &LimitsConfig,
+    pacing: &Pacing,
     rules: Rules,
     figures: Arc<ConnectionFigures>,
     stop: CancellationToken,
@@ -64,10 +66,10 @@ pub(crate) async fn serve(
     let door = Door { listener, descriptors, house: House::new(rules, figures) };
     let graceful = GracefulShutdown::new();
     while let Some(visit) = stop.run_until_cancelled(door.accept()).await {
-        let (serving, leave) = visit.begin(router.clone(), limits.idle_timeout());
+        let (serving, leave) = visit.begin(router.clone(), limits.idle_timeout(), pacing);
         tokio::spawn(leave.after(graceful.watch(serving)));
     }
-    drain(door, graceful, router, limits).await
+    drain(door, graceful, router, limits, pacing).await
 }
 
 /// The accept loop's state.
@@ -94,9 +96,15 @@ struct Leave {
 }
 
 impl Visit {
-    fn begin(self, router: Router, idle_timeout: Duration) -> (connection::Connection, Leave) {
+    fn begin(
+        self,
+        router: Router,
+        idle_timeout: Duration,
+        pacing: &Pacing,
+    ) -> (connection::Connection, Leave) {
         let Self { stream, address, guest, leave } = self;
-        (connection(stream, Some(address.ip().to_canonical()), router, guest, idle_timeout), leave)
+        let peer = Some(address.ip().to_canonical());
+        (connection(stream, peer, router, guest, idle_timeout, pacing), leave)
     }
 }
 
@@ -147,12 +155,18 @@ impl Door {
     }
 }
 
-async fn drain(door: Door, graceful: GracefulShutdown, router: Router, limits: &LimitsConfig) -> usize {
+async fn drain(
+    door: Door,
+    graceful: GracefulShutdown,
+    router: Router,
+    limits: &LimitsConfig,
+    pacing: &Pacing,
+) -> usize {
     let deadline = limits.drain_timeout();
     info!(open = graceful.count(), deadline_ms = deadline.as_millis() as u64, "draining connections");
     let late = async {
         loop {
-            let (serving, leave) = door.accept().await.begin(router.clone(), limits.idle_timeout());
+            let (serving, leave) = door.accept().await.begin(router.clone(), limits.idle_timeout(), pacing);
             tokio::spawn(leave.after(serving));
         }
     };

@@ -17,3 +17,4 @@ mod places;
 mod request;
 mod script;
 mod signals;
+mod slow;

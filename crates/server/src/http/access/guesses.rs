@@ -1,4 +1,4 @@
-//! How often a token may be guessed: rules without a clock.
+//! Rate limit of wrong admin tokens, without a clock.
 //!
 //! Each address has a few wrong tokens at once and one more every few seconds. After that nothing from it is compared until
 //! there is another one, not even the right token: an answer would tell a guesser. Other addresses do not notice. The table is
@@ -19,7 +19,7 @@ const SHARED_BURST: u32 = 100;
 /// Until they may send another one.
 const SHARED_EVERY: Duration = Duration::from_millis(100);
 
-/// What becomes of a token that was given.
+/// Outcome of comparing a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The right one.
@@ -75,7 +75,7 @@ impl Guesses {
     }
 }
 
-/// Who counts as one: an address, of IPv6 the network that a single host usually has for itself.
+/// The key of the table: an address, of IPv6 the /64 network that a single host usually has for itself.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => {
@@ -89,7 +89,7 @@ fn network(address: IpAddr) -> IpAddr {
 /// A bucket of guesses that fills with time.
 #[derive(Debug, Clone, Copy)]
 struct Allowance {
-    /// When it is full again.
+    /// Time at which the bucket is full again.
     free_at: Instant,
 }
 

@@ -32,7 +32,7 @@ const MAX_OPERATOR_CHARS: usize = 100;
 /// Headers of requests that came through a proxy.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
-/// Which requests a node serves, and which of them may change the cluster.
+/// The hosts that a node answers to, and the right to change the cluster.
 pub(crate) struct Access {
     token: AdminToken,
     loopback: LoopbackConfig,
@@ -217,7 +217,7 @@ mod tests {
         access.check(Instant::now(), peer.parse().ok(), &headers).map_err(|problem| problem.code().as_str())
     }
 
-    /// Where loopback is trusted.
+    /// As [`check_with`], with loopback trusted.
     fn check(peer: &str, headers: &[(&str, &str)]) -> Result<Authority, &'static str> {
         check_with(LoopbackConfig::Trusted, peer, headers)
     }

@@ -1,5 +1,7 @@
 //! The upload's door for fuzzing.
 
+use crate::config::LimitsConfig;
+
 use super::*;
 
 const FIELDS: Fields = &[
@@ -74,7 +76,7 @@ async fn received(content_type: &[u8], body: &[u8], piece: usize) -> Result<Form
     let bounds = || Bounds {
         memory: budget.empty_share(),
         max_bytes: MAX_BODY_BYTES,
-        idle_timeout: PLENTY,
+        pacing: Pacing::new(&LimitsConfig::default(), &budget),
         deadline: Instant::now() + PLENTY,
     };
     let chunks: Vec<_> =
