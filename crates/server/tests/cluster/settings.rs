@@ -1,7 +1,5 @@
 //! `GET /cluster/settings`: pages, how recent they are, and many who read at once.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use testkit::{Cluster, ClusterBuilder};
 
@@ -72,15 +70,16 @@ async fn a_page_is_told_without_a_quorum_unless_one_is_asked_for() {
 
 #[tokio::test]
 async fn many_who_read_hold_up_no_write() {
-    const READERS: usize = 100;
+    // More than there are places for writes.
+    const READERS: usize = 80;
     let cluster = ClusterBuilder::new().start();
     cluster.wait_all_healthy();
-    fill(&cluster).await;
+    must_put(&cluster, 0, "note.a", json!("x".repeat(NOTE_BYTES))).await;
     let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mut readers = tokio::task::JoinSet::new();
     for i in 0..READERS {
-        let consistency = if i % 2 == 0 { "" } else { "?consistency=linearizable" };
-        let url = format!("{}/cluster/settings{consistency}", cluster.url(i % 3));
+        let consistency = if i % 8 == 0 { "" } else { "?consistency=linearizable" };
+        let url = format!("{}/cluster/settings{consistency}", cluster.url(0));
         let ended = std::sync::Arc::clone(&ended);
         readers.spawn(async move {
             let client = reqwest::Client::new();
@@ -96,18 +95,14 @@ async fn many_who_read_hold_up_no_write() {
         });
     }
     let client = reqwest::Client::new();
-    let mut slowest = Duration::ZERO;
-    for i in 0..50 {
-        let started = Instant::now();
-        let (status, body) = answer(put_with(&client, &cluster, i % 3, "note.w", json!(i.to_string()))).await;
+    for i in 0..20 {
+        let (status, body) = answer(put_with(&client, &cluster, 0, "note.w", json!(i.to_string()))).await;
         assert_eq!(status, 200, "{body}\n{}", cluster.report());
-        slowest = slowest.max(started.elapsed());
     }
     ended.store(true, std::sync::atomic::Ordering::Relaxed);
     let mut served = 0;
     while let Some(reader) = readers.join_next().await {
         served += reader.unwrap();
     }
-    println!("{served} pages read, slowest write {slowest:?}");
     assert!(served > 0);
 }

@@ -16,6 +16,7 @@ fn node() -> Node {
     NodeBuilder::new()
         .set("limits.idle_timeout_ms", 4000)
         .set("limits.min_transfer_bytes_per_s", 1 << 20)
+        .set("limits.request_timeout_ms", 600_000)
         .start()
 }
 
@@ -83,6 +84,7 @@ fn a_slow_sender_is_told() {
             std::thread::sleep(Duration::from_millis(100));
         }
     });
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(answer, b"HTTP/1.1 408");

@@ -173,7 +173,7 @@ mod tests {
     fn the_derived_token_is_strong_and_the_only_one() {
         let token = AdminToken::derived(&ClusterSecret::from_bytes([7; 32]));
         assert!(strength_bits(token.text()) == 256 && token.file().is_none());
-        assert!(token.is(&token.text().to_owned()));
+        assert!(token.is(token.text()));
         for other in ["", "x", &token.text()[1..], &format!("{}x", token.text())] {
             assert!(!token.is(other));
         }
