@@ -42,9 +42,9 @@ impl Threads {
         let local = Arc::new(Identity::new(&options.cluster_name, &options.me, secret.clone()));
         let pause = Pause::new();
         let others = options.nodes.iter().filter(|node| node.name != options.me);
-        let peers: Vec<_> = others.map(|node| (node.name.clone(), node.ip.clone(), node.raft_port)).collect();
+        let hosts: Vec<_> = others.map(|node| (node.name.clone(), node.ip.clone(), node.raft_port)).collect();
         let resolver: Arc<dyn Resolve> = Arc::new(SystemResolver);
-        let links = Links::new(Arc::clone(&local), peers, pause.clone(), &resolver);
+        let links = Links::new(Arc::clone(&local), hosts, pause.clone(), &resolver);
         let links = links.map_err(StartError::Threads)?;
         let address = options.listen;
         let peers = peers(&options, &links);

@@ -1,6 +1,6 @@
 //! Nodes that know each other by host names.
 
-use testkit::{ClusterBuilder, Net};
+use testkit::{ClusterBuilder, Net, Role};
 
 use crate::request::{LIMIT, embeds_and_extracts, must_put, wait_for_status};
 
@@ -24,7 +24,7 @@ async fn a_name_that_does_not_resolve_holds_nobody_up() {
     for i in 0..3 {
         embeds_and_extracts(&cluster, i).await;
     }
-    assert_eq!(cluster.status(0).unwrap().role("n3"), "Unknown");
+    assert_eq!(cluster.status(0).unwrap().role("n3"), Role::Unknown);
 
     for i in 0..2 {
         cluster.net().know_names(i, &all);
