@@ -13,8 +13,15 @@ use crate::reply::Via;
 const MAX_CODE_LEN_BYTES: usize = 64;
 
 /// Problems of the control plane: the node that names them serves other work as ever.
-const CONTROL_PLANE_CODES: [&str; 6] =
-    ["no_quorum", "behind", "not_joined", "foreign_cluster", "storage_failed", "transfer_failed"];
+const CONTROL_PLANE_CODES: [&str; 7] = [
+    "no_quorum",
+    "behind",
+    "not_joined",
+    "foreign_cluster",
+    "storage_full",
+    "storage_failed",
+    "transfer_failed",
+];
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -91,6 +91,12 @@ impl View {
         led && self.gave_way_to.is_none() && !self.voters.is_empty() && self.missing_voters().is_none()
     }
 
+    /// True once this node can read which id it has and which cluster it belongs to.
+    pub(crate) fn is_identified(&self) -> bool {
+        let me = self.nodes.iter().find(|node| node.address.name == self.me);
+        me.and_then(|me| known(me.report.as_ref()?.raft_id)).is_some()
+    }
+
     /// Voters that are not healthy, where so few are that no quorum is left.
     pub(crate) fn missing_voters(&self) -> Option<Shortage> {
         let present = self.nodes.iter().filter(|node| self.health(node).is_healthy());
@@ -135,8 +141,8 @@ impl View {
 
     /// True for a settled voter. Known from the log, also of a node that is away.
     fn votes(&self, node: &NodeView) -> bool {
-        match &node.report {
-            Some(report) => self.voters.contains_key(&report.raft_id),
+        match node.report.as_ref().and_then(|report| known(report.raft_id)) {
+            Some(id) => self.voters.contains_key(&id),
             None => self.voters.values().any(|voter| *voter == node.address.name),
         }
     }
@@ -165,7 +171,7 @@ impl View {
             ip: ip.to_string(),
             http_port: *http_port,
             raft_port: *raft_port,
-            raft_id: node.report.as_ref().map(|report| report.raft_id.to_string()),
+            raft_id: node.report.as_ref().and_then(|report| Some(known(report.raft_id)?.to_string())),
             role: self.role(node),
             healthy: health.is_healthy(),
             health,
@@ -182,6 +188,11 @@ impl View {
         }
         row
     }
+}
+
+/// The id, unless its node cannot read it.
+fn known(id: RaftId) -> Option<RaftId> {
+    (id != RaftId::UNKNOWN).then_some(id)
 }
 
 /// Too few healthy voters for a quorum.

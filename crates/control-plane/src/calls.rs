@@ -31,6 +31,8 @@ enum Attempt<T> {
     NotYet(String),
     /// It may have been proposed.
     Unknown,
+    /// The leader refuses writes for want of disk space; nothing was proposed.
+    Full(String),
 }
 
 /// Has the command carried out by whoever leads.
@@ -52,6 +54,8 @@ pub(crate) async fn submit(
                 proposed = true;
                 last_reason = "no answer".to_owned();
             }
+            Attempt::Full(_) if proposed => return Err(ControlError::OutcomeUnknown),
+            Attempt::Full(reason) => return Err(ControlError::StorageFull { reason }),
         }
         debug!(reason = last_reason, "a write is tried again");
         if !may_retry(core, started, deadline).await {
@@ -75,7 +79,9 @@ pub(crate) async fn transfer_leader(
             Attempt::Done(Reply::Refused(refused)) => refused.to_string(),
             Attempt::NotYet(reason) => reason,
             // Leadership may have moved; the status tells.
-            Attempt::Done(_) | Attempt::Unknown => return Err(ControlError::OutcomeUnknown.into()),
+            Attempt::Done(_) | Attempt::Unknown | Attempt::Full(_) => {
+                return Err(ControlError::OutcomeUnknown.into());
+            }
         };
         if !may_retry(core, started, deadline).await {
             return Err(no_quorum(core, reason).into());
@@ -105,7 +111,7 @@ pub(crate) async fn linearize(core: &Arc<Core>, deadline: Instant) -> Result<Arc
                 }
             }
             Attempt::NotYet(reason) => reason,
-            Attempt::Unknown => "no answer from the leader".to_owned(),
+            Attempt::Unknown | Attempt::Full(_) => "no answer from the leader".to_owned(),
         };
         if !may_retry(core, started, deadline).await {
             return Err(no_quorum(core, reason));
@@ -127,11 +133,11 @@ fn ready(core: &Core, proposed: bool) -> Result<Moment, ControlError> {
             message: told.map(|told| told.message).unwrap_or_default(),
         });
     }
-    if moment.identity.cluster_id.is_none() {
-        return refuse(ControlError::NotJoined { waiting_for: crate::notices::not_joined(&view()).message });
-    }
     if moment.node.is_none() && core.failure.lock().expect("no panic while it is held").is_some() {
         return refuse(storage_error(core));
+    }
+    if moment.identity.cluster_id.is_none() {
+        return refuse(ControlError::NotJoined { waiting_for: crate::notices::not_joined(&view()).message });
     }
     Ok(moment)
 }
@@ -164,7 +170,9 @@ fn no_quorum(core: &Core, last_reason: String) -> ControlError {
 
 fn storage_error(core: &Core) -> ControlError {
     let failure = core.failure.lock().expect("no panic while it is held").clone();
-    ControlError::Storage(failure.unwrap_or_else(|| "it is being opened".to_owned()))
+    ControlError::Storage(
+        failure.map_or_else(|| "it is being opened".to_owned(), |failure| failure.to_string()),
+    )
 }
 
 async fn submit_once(
@@ -176,8 +184,10 @@ async fn submit_once(
     let command = Box::new(command.clone());
     match ask_leader(core, moment, Call::Submit { command, timeout_ms: left_ms(until) }, until).await {
         Attempt::Done(Reply::Outcome(outcome)) => Attempt::Done(*outcome),
+        Attempt::Done(Reply::Refused(Refused::StorageFull(reason))) => Attempt::Full(reason),
         Attempt::Done(Reply::Refused(refused)) => Attempt::NotYet(refused.to_string()),
         Attempt::NotYet(reason) => Attempt::NotYet(reason),
+        Attempt::Full(reason) => Attempt::Full(reason),
         Attempt::Done(_) | Attempt::Unknown => Attempt::Unknown,
     }
 }
@@ -186,7 +196,7 @@ async fn read_index_once(core: &Arc<Core>, moment: &Moment, until: Instant) -> A
     match ask_leader(core, moment, Call::ReadIndex { timeout_ms: left_ms(until) }, until).await {
         Attempt::Done(Reply::ReadIndex { index }) => Attempt::Done(index),
         Attempt::Done(Reply::Refused(refused)) => Attempt::NotYet(refused.to_string()),
-        Attempt::NotYet(reason) => Attempt::NotYet(reason),
+        Attempt::NotYet(reason) | Attempt::Full(reason) => Attempt::NotYet(reason),
         Attempt::Done(_) | Attempt::Unknown => Attempt::Unknown,
     }
 }
@@ -256,6 +266,9 @@ async fn deposed(core: &Core, node: &Node, leader: RaftId) {
 pub(crate) async fn propose_here(core: &Core, node: &Node, mut command: Command, until: Instant) -> Reply {
     if let Some(refused) = cannot_lead(core) {
         return Reply::Refused(refused);
+    }
+    if let Some(reason) = core.refuses_writes(&core.moment(), node) {
+        return Reply::Refused(Refused::StorageFull(reason));
     }
     command.proposed_at_ms = (core.options.clock_ms)();
     match tokio::time::timeout_at(until.into(), node.raft.client_write(command)).await {

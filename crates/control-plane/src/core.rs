@@ -11,6 +11,7 @@ use openraft::{Instant as _, RaftMetrics, ServerState};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Rooms;
 use crate::assess::{NodeView, View};
 use crate::campaign::Campaigns;
 use crate::detector::{Detector, Rules, STUCK_AFTER};
@@ -27,6 +28,7 @@ use crate::raft::Node;
 use crate::secret::ClusterSecret;
 use crate::standing::{Facts, Standing};
 use crate::status::{MemberInfo, Members, NodeAddress};
+use crate::storage::StorageFailure;
 use crate::types::{RaftId, StoredMembership, TypeConfig};
 
 /// A log position counts as caught up when it is at most this many entries behind the leader's.
@@ -46,8 +48,8 @@ pub(crate) struct Core {
     progress: Mutex<Progress>,
     /// The running Raft; none while its storage is being opened again.
     pub node: ArcSwapOption<Node>,
-    /// Why there is none.
-    pub failure: Mutex<Option<String>>,
+    /// Failure for which there is none; none while it runs.
+    pub failure: Mutex<Option<StorageFailure>>,
     /// Cancelled when the node stops.
     pub stopping: CancellationToken,
     /// Something changed that the background tasks should look at now.
@@ -128,6 +130,12 @@ impl Core {
         self.data.identity()
     }
 
+    /// Notes that the storage failed, or that it was opened. True if it was known to have failed before.
+    pub(crate) fn fail(&self, failure: Option<StorageFailure>) -> bool {
+        let mut known = self.failure.lock().expect("no panic while it is held");
+        std::mem::replace(&mut *known, failure).is_some()
+    }
+
     /// What the probes say. Locked for moments only.
     pub(crate) fn detector(&self) -> MutexGuard<'_, Detector> {
         self.detector.lock().expect("no panic while it is held")
@@ -200,10 +208,15 @@ impl Core {
 
     fn report_at(&self, moment: &Moment, asking: RaftId) -> Report {
         let membership = moment.membership();
+        let failure = self.storage_failure(moment);
         Report {
             raft_id: moment.identity.raft_id,
             // One that was only heard of is not told on: it may be gone, and whoever asks may found another one.
-            cluster_id: moment.identity.cluster_id.filter(|_| moment.has_log() || moment.identity.founder),
+            // Of a log that cannot be read that is not known: whoever asks must not found another one beside it.
+            cluster_id: moment
+                .identity
+                .cluster_id
+                .filter(|_| moment.node.is_none() || moment.has_log() || moment.identity.founder),
             largest_voter_set: moment.largest_voter_set(),
             role: moment.standing.role,
             voter: moment.is_voter(moment.identity.raft_id),
@@ -216,19 +229,26 @@ impl Core {
             version: self.options.version.to_owned(),
             stuck_ms: moment.stuck().as_millis() as u64,
             committed_index: moment.committed_index(),
-            storage_failure: self.storage_failure(moment),
+            storage_failure: failure.as_ref().map(|failure| failure.cause()),
+            storage_remedy: failure.map(|failure| failure.remedy),
+            storage_full: moment.node.as_ref().and_then(|node| Some(node.shortage()?.to_string())),
+            snapshot_trouble: moment
+                .node
+                .as_ref()
+                .and_then(|node| Some(node.room.snapshot_trouble()?.to_string())),
             clock_ms: (self.options.clock_ms)(),
             figures: (self.options.figures)(),
         }
     }
 
     /// Failure of this node's storage: one that ended Raft, or a write that the disk does not finish.
-    fn storage_failure(&self, moment: &Moment) -> Option<String> {
+    fn storage_failure(&self, moment: &Moment) -> Option<StorageFailure> {
         let failed = self.failure.lock().expect("no panic while it is held").clone();
         failed.or_else(|| {
             let stuck = moment.node.as_ref()?.stuck(moment.now);
             let hangs = || format!("a write to the disk has not ended for {:.1} s", stuck.as_secs_f32());
-            (stuck >= STUCK_AFTER).then(hangs)
+            let dir = self.data.path();
+            (stuck >= STUCK_AFTER).then(|| StorageFailure::other(dir, dir, hangs()))
         })
     }
 
@@ -327,6 +347,48 @@ impl Core {
         let mut waiting = membership::waiting_for(&view);
         waiting.retain(|name| !voters.iter().any(|(_, voter)| voter.as_ref() == Some(name)));
         waiting
+    }
+
+    /// Has `judge` judge the room of the voters, as the probes tell it.
+    pub(crate) fn with_rooms<T>(
+        &self,
+        moment: &Moment,
+        node: &Node,
+        judge: impl FnOnce(&Rooms<'_>) -> T,
+    ) -> T {
+        let me = moment.identity.raft_id;
+        let membership = moment.membership();
+        let configs =
+            membership.as_ref().map(|m| m.membership().get_joint_config().clone()).unwrap_or_default();
+        let peers = self.peers.all();
+        let healthy = peers.values().filter(|peer| peer.is_healthy(moment.now));
+        let reports = healthy.filter_map(|peer| peer.report.as_ref());
+        let reports: Vec<_> = reports.filter(|report| report.storage_failure.is_none()).collect();
+        let mut present: BTreeSet<RaftId> = reports.iter().map(|report| report.raft_id).collect();
+        let full = reports.iter().filter(|report| report.storage_full.is_some()).map(|report| report.raft_id);
+        let mut full: BTreeSet<RaftId> = full.collect();
+        present.insert(me);
+        if node.shortage().is_some() {
+            full.insert(me);
+        }
+        judge(&Rooms { configs: &configs, present: &present, full: &full })
+    }
+
+    /// The reason to propose nothing for want of disk space, on the leader.
+    pub(crate) fn refuses_writes(&self, moment: &Moment, node: &Node) -> Option<String> {
+        let dir = self.data.path().display();
+        if let Some(shortage) = node.shortage() {
+            return Some(format!("{} has no room for changes in {dir}: {shortage}", self.options.me));
+        }
+        if self.with_rooms(moment, node, |rooms| rooms.admit()) {
+            return None;
+        }
+        let peers = self.peers.all();
+        let full = peers.iter().filter(|(_, peer)| {
+            peer.recent_report(moment.now).is_some_and(|report| report.storage_full.is_some())
+        });
+        let names: Vec<&str> = full.map(|(name, _)| name.as_str()).collect();
+        Some(format!("too many voters have no room for changes: {}", names.join(", ")))
     }
 
     /// Names of the configured nodes.

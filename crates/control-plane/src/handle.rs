@@ -17,7 +17,7 @@ use crate::catalog::{Command, Outcome, PageBounds, Setting, SettingKey, Settings
 use crate::core::Core;
 use crate::descriptors::Descriptors;
 use crate::detector::Evidence;
-use crate::identity::{DataDir, DataDirError};
+use crate::identity::DataDir;
 use crate::network::PortFigures;
 use crate::raft::{self, Node, OpenError};
 use crate::secret::{ClusterSecret, SecretError};
@@ -49,6 +49,8 @@ pub struct Options {
     pub timing: Timing,
     /// Entries between two snapshots.
     pub snapshot_every: u64,
+    /// Bytes of entries in the log, at most, while no snapshot can be written.
+    pub max_log_bytes: u64,
     /// Hash of the configuration: nodes compare it.
     pub config_hash: String,
     /// This node's release.
@@ -106,10 +108,8 @@ pub enum StartError {
     /// The cluster's secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The data directory.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// The storage in it, or Raft.
+    /// The data directory is another node's or in use, the storage in it is another release's, or Raft cannot be set up.
+    /// Any other failure of the storage is no reason not to start.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The port for other nodes.
@@ -164,6 +164,12 @@ pub enum ControlError {
         /// The limit.
         max: usize,
     },
+    /// The disks of the leader or of too many voters are full. Nothing was proposed.
+    #[error("no disk space for changes: {reason}")]
+    StorageFull {
+        /// The nodes without room, and the figures.
+        reason: String,
+    },
     /// The local storage failed. Nothing was proposed.
     #[error("this node's storage failed: {0}")]
     Storage(String),
@@ -182,6 +188,7 @@ impl ControlError {
             Self::ForeignCluster { .. } => "foreign_cluster",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::Overloaded { .. } => "overloaded",
+            Self::StorageFull { .. } => "storage_full",
             Self::Storage(_) => "storage_failed",
             Self::Stopped => "stopped",
         }
@@ -258,13 +265,14 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// Opens the data directory, begins to listen, and joins, founds or rejoins the cluster in the background. Blocks while
-    /// it opens: not for async threads.
+    /// it opens, for a bounded time: not for async threads. A storage that cannot be opened is tried again in the background.
     ///
     /// # Errors
-    /// [`StartError`] if the secret, the directory, the storage or the port cannot be had.
+    /// [`StartError`] if the secret or the port cannot be had, or by a mistake of the operator: the directory is in use or
+    /// another node's, or was written by another release.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let secret = ClusterSecret::load_or_create(&options.cluster_key_file)?;
-        let data = DataDir::open(&options.data_dir, &options.me)?;
+        let data = DataDir::new(&options.data_dir, &options.me);
         let (core, threads) = Threads::start(options, secret, data)?;
         Ok(Self { core, threads: Arc::new(threads) })
     }

@@ -2,12 +2,14 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
+use crate::storage::StorageFailure;
 use crate::types::{ClusterId, RaftId};
 
 /// The version of the file that this release writes, and the only one it reads.
@@ -15,6 +17,7 @@ const VERSION: u32 = 1;
 const IDENTITY: &str = "identity.json";
 const LOCK: &str = "LOCK";
 const LOG: &str = "log.redb";
+const STATE: &str = "state.redb";
 const SNAPSHOTS: &str = "snapshots";
 
 /// Who this data directory is.
@@ -44,21 +47,24 @@ struct StoredV1 {
     gave_way_to: Option<ClusterId>,
 }
 
-/// An open data directory. No other process can have it open meanwhile.
+/// A data directory. Once it is open, no other process can have it open; until then this node is nobody: it has no id,
+/// belongs to no cluster, and changes nothing in the directory.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
+    name: String,
     identity: ArcSwap<Identity>,
     /// Held while the identity is being changed; reading does not wait for the disk.
     changing: Mutex<()>,
-    _lock: File,
+    /// The locked file; none until the directory was open. Held while it is being opened.
+    lock: Mutex<Option<File>>,
 }
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// The directory cannot be made, or nothing can be written to it.
-    #[error("cannot use the data directory {path}")]
+    /// The directory or a file in it cannot be made, read or written.
+    #[error("cannot use {path}")]
     Unusable {
         /// Which.
         path: PathBuf,
@@ -114,38 +120,74 @@ pub enum DataDirError {
     },
 }
 
+impl DataDirError {
+    /// True for a mistake of the operator, which no waiting mends: the node ends at its start.
+    pub(crate) fn is_mistake(&self) -> bool {
+        matches!(self, Self::InUse { .. } | Self::WrongName { .. } | Self::UnknownVersion { .. })
+    }
+
+    /// The same for operators, with file and remedy.
+    pub(crate) fn failure(&self, data_dir: &Path) -> StorageFailure {
+        let text = || crate::text_with_sources(self);
+        match self {
+            Self::Unusable { path, source } => StorageFailure::io(path, data_dir, source),
+            Self::Damaged { path, .. } => StorageFailure::damaged(path, data_dir, text()),
+            Self::Incomplete { path, missing } => {
+                StorageFailure::damaged(&path.join(missing), data_dir, text())
+            }
+            Self::UnknownVersion { path, .. } | Self::InUse { path } | Self::WrongName { path, .. } => {
+                StorageFailure::other(path, data_dir, text())
+            }
+        }
+    }
+}
+
 impl DataDir {
-    /// Opens the directory of the node `name`, making it if it is not there.
+    /// The directory of the node `name`, not open yet.
+    pub(crate) fn new(path: &Path, name: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            identity: ArcSwap::from_pointee(Identity::unknown(name)),
+            changing: Mutex::new(()),
+            lock: Mutex::new(None),
+        }
+    }
+
+    /// Opens the directory, making it if it is not there, or makes sure that it is still the one that was open: an operator
+    /// may have put another one in its place. Blocks.
     ///
     /// # Errors
-    /// [`DataDirError`] if it is in use, belongs to another name, or is not whole.
-    pub(crate) fn open(path: &Path, name: &str) -> Result<Self, DataDirError> {
-        let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
-        fs::create_dir_all(path.join(SNAPSHOTS)).map_err(unusable)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK));
-        let lock = lock.map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(DataDirError::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => return Err(unusable(source)),
-        }
-        let identity = match read(&path.join(IDENTITY))? {
-            Some(identity) if identity.name != name => {
-                let (found, expected) = (identity.name, name.to_owned());
-                return Err(DataDirError::WrongName { path: path.to_owned(), found, expected });
+    /// [`DataDirError`] if it is in use, belongs to another name, cannot be read, or is not whole. Nothing is minted then.
+    pub(crate) fn open(&self) -> Result<(), DataDirError> {
+        let mut lock = self.lock.lock().expect("no panic while it is held");
+        let unusable = |source| DataDirError::Unusable { path: self.path.clone(), source };
+        fs::create_dir_all(self.path.join(SNAPSHOTS)).map_err(unusable)?;
+        let path = self.path.join(LOCK);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|source| DataDirError::Unusable { path, source })?;
+        if !is_same_file(lock.as_ref(), &file).map_err(unusable)? {
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(DataDirError::InUse { path: self.path.clone() }),
+                Err(TryLockError::Error(source)) => return Err(unusable(source)),
             }
-            Some(identity) if log_is_lost(path, &identity) => {
-                return Err(DataDirError::Incomplete { path: path.to_owned(), missing: LOG });
+            self.identity.store(Arc::new(Identity::unknown(&self.name)));
+            *lock = Some(file);
+        }
+        let identity = match read(&self.path.join(IDENTITY))? {
+            Some(identity) if identity.name != self.name => {
+                let (found, expected) = (identity.name, self.name.clone());
+                return Err(DataDirError::WrongName { path: self.path.clone(), found, expected });
+            }
+            Some(identity) if log_is_lost(&self.path, &identity)? => {
+                return Err(DataDirError::Incomplete { path: self.path.clone(), missing: LOG });
             }
             Some(identity) => identity,
-            None => mint(path, name)?,
+            None => mint(&self.path, &self.name)?,
         };
-        Ok(Self {
-            path: path.to_owned(),
-            identity: ArcSwap::from_pointee(identity),
-            changing: Mutex::new(()),
-            _lock: lock,
-        })
+        self.identity.store(Arc::new(identity));
+        Ok(())
     }
 
     /// Who this directory is.
@@ -181,6 +223,10 @@ impl DataDir {
     fn change(&self, change: impl FnOnce(&mut Identity)) -> Result<(), DataDirError> {
         let _changing = self.changing.lock().expect("no panic while it is held");
         let mut identity = self.identity();
+        if !identity.is_known() {
+            let source = io::Error::other("it is not open");
+            return Err(DataDirError::Unusable { path: self.path.clone(), source });
+        }
         change(&mut identity);
         write(&self.path, &identity)?;
         self.identity.store(Arc::new(identity));
@@ -188,26 +234,52 @@ impl DataDir {
     }
 }
 
-/// A directory without an identity gets one, unless it holds a log: then the identity was lost, and with another id this
-/// node would vote a second time.
+impl Identity {
+    /// That of a node whose data directory was not opened yet.
+    fn unknown(name: &str) -> Self {
+        let name = name.to_owned();
+        Self { raft_id: RaftId::UNKNOWN, name, cluster_id: None, founder: false, gave_way_to: None }
+    }
+
+    /// False until the data directory was opened.
+    pub(crate) fn is_known(&self) -> bool {
+        self.raft_id != RaftId::UNKNOWN
+    }
+}
+
+/// A directory without an identity gets one, unless it holds anything else: then the identity was lost, and with another id
+/// this node would vote a second time.
 fn mint(path: &Path, name: &str) -> Result<Identity, DataDirError> {
-    if path.join(LOG).exists() {
+    if !is_fresh(path)? {
         return Err(DataDirError::Incomplete { path: path.to_owned(), missing: IDENTITY });
     }
-    let identity = Identity {
-        raft_id: RaftId::mint(),
-        name: name.to_owned(),
-        cluster_id: None,
-        founder: false,
-        gave_way_to: None,
-    };
+    let identity = Identity { raft_id: RaftId::mint(), ..Identity::unknown(name) };
     write(path, &identity)?;
     Ok(identity)
 }
 
+/// True if nothing was ever stored in the directory.
+fn is_fresh(path: &Path) -> Result<bool, DataDirError> {
+    let snapshots = path.join(SNAPSHOTS);
+    let unusable = |source| DataDirError::Unusable { path: snapshots.clone(), source };
+    let holds_snapshots = fs::read_dir(&snapshots).map_err(unusable)?.next().is_some();
+    Ok(!holds_snapshots && !exists(&path.join(LOG))? && !exists(&path.join(STATE))?)
+}
+
 /// Before a node belongs to a cluster it has promised nothing to anybody, and its log may still have to be made.
-fn log_is_lost(path: &Path, identity: &Identity) -> bool {
-    identity.cluster_id.is_some() && !path.join(LOG).exists()
+fn log_is_lost(path: &Path, identity: &Identity) -> Result<bool, DataDirError> {
+    Ok(identity.cluster_id.is_some() && !exists(&path.join(LOG))?)
+}
+
+/// A file that cannot be looked for counts as neither there nor gone.
+fn exists(path: &Path) -> Result<bool, DataDirError> {
+    path.try_exists().map_err(|source| DataDirError::Unusable { path: path.to_owned(), source })
+}
+
+fn is_same_file(held: Option<&File>, found: &File) -> io::Result<bool> {
+    let Some(held) = held else { return Ok(false) };
+    let (held, found) = (held.metadata()?, found.metadata()?);
+    Ok((held.dev(), held.ino()) == (found.dev(), found.ino()))
 }
 
 fn read(path: &Path) -> Result<Option<Identity>, DataDirError> {
@@ -215,7 +287,8 @@ fn read(path: &Path) -> Result<Option<Identity>, DataDirError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(damaged(error.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(damaged(error.to_string())),
+        Err(source) => return Err(DataDirError::Unusable { path: path.to_owned(), source }),
     };
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
     match json["v"].as_u64() {
@@ -261,27 +334,32 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn open(path: &Path, name: &str) -> Result<DataDir, DataDirError> {
+        let data = DataDir::new(path, name);
+        data.open().map(|()| data)
+    }
+
     #[test]
     fn an_identity_is_minted_once_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("n1");
-        let first = DataDir::open(&path, "n1").unwrap();
+        let first = open(&path, "n1").unwrap();
         let minted = first.identity();
         assert_eq!(minted.cluster_id, None);
-        assert!(matches!(DataDir::open(&path, "n1"), Err(DataDirError::InUse { .. })));
+        assert!(matches!(open(&path, "n1"), Err(DataDirError::InUse { .. })));
         let cluster = ClusterId::mint();
         first.adopt(cluster).unwrap();
         fs::write(path.join(LOG), "entries").unwrap();
         drop(first);
-        let again = DataDir::open(&path, "n1").unwrap().identity();
+        let again = open(&path, "n1").unwrap().identity();
         assert_eq!(again, Identity { cluster_id: Some(cluster), ..minted });
     }
 
     #[test]
     fn a_directory_of_another_name_is_refused_with_both_names() {
         let dir = tempfile::tempdir().unwrap();
-        drop(DataDir::open(dir.path(), "n1").unwrap());
-        let error = DataDir::open(dir.path(), "n2").unwrap_err().to_string();
+        drop(open(dir.path(), "n1").unwrap());
+        let error = open(dir.path(), "n2").unwrap_err().to_string();
         assert!(error.contains("belongs to node n1, not to n2"), "{error}");
     }
 
@@ -289,10 +367,10 @@ mod tests {
     fn half_a_directory_is_refused() {
         for missing in [IDENTITY, LOG] {
             let dir = tempfile::tempdir().unwrap();
-            DataDir::open(dir.path(), "n1").unwrap().adopt(ClusterId::mint()).unwrap();
+            open(dir.path(), "n1").unwrap().adopt(ClusterId::mint()).unwrap();
             fs::write(dir.path().join(LOG), "entries").unwrap();
             fs::remove_file(dir.path().join(missing)).unwrap();
-            let error = DataDir::open(dir.path(), "n1").unwrap_err();
+            let error = open(dir.path(), "n1").unwrap_err();
             assert!(
                 matches!(&error, DataDirError::Incomplete { missing: found, .. } if *found == missing),
                 "{error}"
@@ -303,13 +381,77 @@ mod tests {
     #[test]
     fn another_version_and_damage_are_told_apart() {
         let dir = tempfile::tempdir().unwrap();
-        drop(DataDir::open(dir.path(), "n1").unwrap());
+        drop(open(dir.path(), "n1").unwrap());
         let outcome = |text: &str| {
             fs::write(dir.path().join(IDENTITY), text).unwrap();
-            DataDir::open(dir.path(), "n1").unwrap_err()
+            open(dir.path(), "n1").unwrap_err()
         };
         assert!(matches!(outcome(r#"{"v": 2}"#), DataDirError::UnknownVersion { found: 2, .. }));
         assert!(matches!(outcome(r#"{"v": 1}"#), DataDirError::Damaged { .. }));
         assert!(matches!(outcome("{"), DataDirError::Damaged { .. }));
+    }
+
+    /// Nobody until it is open, and then what it was before.
+    #[test]
+    fn what_cannot_be_read_is_not_minted_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n1");
+        let minted = open(&path, "n1").unwrap().identity();
+        let identity = path.join(IDENTITY);
+        let text = fs::read(&identity).unwrap();
+        let hidden = dir.path().join("hidden");
+        let data = DataDir::new(&path, "n1");
+        let refused = |break_it: &dyn Fn(), mend: &dyn Fn()| {
+            break_it();
+            let error = data.open().unwrap_err();
+            assert!(!data.identity().is_known(), "{error}");
+            assert!(data.adopt(ClusterId::mint()).is_err());
+            assert_eq!((data.identity().raft_id, data.identity().cluster_id), (RaftId::UNKNOWN, None));
+            mend();
+        };
+        // A folder in its place: reading fails, and not because nothing is there.
+        refused(
+            &|| {
+                fs::remove_file(&identity).unwrap();
+                fs::create_dir(&identity).unwrap();
+            },
+            &|| fs::remove_dir(&identity).unwrap(),
+        );
+        // Every way to lose it beside something that was stored.
+        for beside in [LOG, STATE, "snapshots/5-1.snap"] {
+            refused(&|| fs::write(path.join(beside), "stored").unwrap(), &|| {
+                fs::remove_file(path.join(beside)).unwrap()
+            });
+        }
+        refused(&|| fs::write(&identity, &text[..text.len() / 2]).unwrap(), &|| {});
+        refused(&|| fs::write(&identity, [0xff; 100]).unwrap(), &|| fs::write(&identity, &text).unwrap());
+        refused(
+            &|| {
+                fs::rename(&path, &hidden).unwrap();
+                fs::write(&path, "a file").unwrap();
+            },
+            &|| {
+                fs::remove_file(&path).unwrap();
+                fs::rename(&hidden, &path).unwrap();
+            },
+        );
+        data.open().unwrap();
+        assert_eq!(data.identity(), minted);
+    }
+
+    /// An operator moves a damaged directory away while the node runs: another directory is another node.
+    #[test]
+    fn another_directory_in_its_place_has_another_identity() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n1");
+        let data = open(&path, "n1").unwrap();
+        let first = data.identity();
+        data.open().unwrap();
+        assert_eq!(data.identity(), first, "the same directory");
+        fs::rename(&path, dir.path().join("away")).unwrap();
+        data.open().unwrap();
+        assert_ne!(data.identity().raft_id, first.raft_id);
+        assert!(matches!(open(&path, "n1"), Err(DataDirError::InUse { .. })), "locked again");
+        assert_eq!(open(&dir.path().join("away"), "n1").unwrap().identity(), first, "and given up");
     }
 }

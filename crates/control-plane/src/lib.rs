@@ -12,6 +12,7 @@
 //! | `identity`, `secret` | who a data directory is; what the nodes of a cluster share |
 //! | [`Host`] | where a node is: an address or a host name |
 //! | `detector`, `campaign` | whether the leader is dead, and what to do about it: rules without a clock |
+//! | `admission`, `backoff` | when writes are refused for want of disk space; pauses between attempts: rules without a clock |
 //! | `membership`, `standing` | who should vote, and who leads: rules without a clock |
 //! | `tasks` | probes, joining, the membership, handing over, events |
 //! | `assess`, `progress`, `notices` | the status document and its notices, from one view: rules without a clock |
@@ -19,7 +20,9 @@
 //!
 //! openraft is named in this crate only.
 
+mod admission;
 mod assess;
+mod backoff;
 mod calls;
 mod campaign;
 pub mod catalog;
@@ -59,7 +62,7 @@ pub use identity::DataDirError;
 pub use network::PortFigures;
 pub use raft::OpenError;
 pub use secret::{ClusterSecret, SecretError};
-pub use storage::{FlushStats, OpenError as StorageError};
+pub use storage::{FlushStats, OpenError as StorageError, Shortage, StorageFailure, Unopened};
 pub use types::{ClusterId, Entry, LogId, Member, RaftId, SnapshotMeta, StoredMembership, TypeConfig, Vote};
 
 /// An error and everything that led to it, in one line for the log.

@@ -131,6 +131,9 @@ pub(crate) enum Refused {
         /// Whose configuration lacks it.
         on: String,
     },
+    /// The disks of too many voters are full.
+    #[error("{0}")]
+    StorageFull(String),
     /// It does not take calls at the moment.
     #[error("not ready: {0}")]
     NotReady(String),
@@ -186,6 +189,15 @@ pub(crate) struct Report {
     /// Its clock, in milliseconds since 1970; 0 from releases that do not tell.
     #[serde(default)]
     pub clock_ms: u64,
+    /// Remedy for that.
+    #[serde(default)]
+    pub storage_remedy: Option<String>,
+    /// Lack of room on its disk, for which it takes no writes of clients, in words.
+    #[serde(default)]
+    pub storage_full: Option<String>,
+    /// File that it cannot write snapshots to, and the cause.
+    #[serde(default)]
+    pub snapshot_trouble: Option<String>,
     /// How it is doing.
     pub figures: NodeFigures,
 }

@@ -184,7 +184,8 @@ impl Peers {
         let peers = self.0.lock().expect("no panic while it is held");
         let heard =
             peers.iter().filter_map(|(name, peer)| Some((name.clone(), peer.recent_report(now)?.raft_id)));
-        heard.collect()
+        // One that cannot read its directory may be any.
+        heard.filter(|(_, id)| *id != RaftId::UNKNOWN).collect()
     }
 }
 

@@ -94,6 +94,9 @@ async fn within(reply: impl Future<Output = Reply>) -> Reply {
 /// Whether a call is meant for this data directory and its cluster.
 fn admit(core: &Core, cluster: ClusterId, to: Option<RaftId>) -> Result<Arc<Node>, Refused> {
     let identity = core.identity();
+    if !identity.is_known() {
+        return Err(Refused::NotReady("its data directory cannot be opened".to_owned()));
+    }
     if let Some(meant) = to.filter(|meant| *meant != identity.raft_id) {
         return Err(Refused::WrongNode { meant, actual: identity.raft_id });
     }
@@ -166,6 +169,9 @@ async fn take_snapshot(
 ) -> Result<SnapshotResponse<TypeConfig>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let directory = core.data.snapshots();
+    // The file, and the state beside the one that it replaces.
+    let needed_bytes = 3u64.saturating_mul(offer.bytes);
+    node.room.has_room_for(needed_bytes).map_err(|shortage| text(&shortage))?;
     let mut receiver = blocking(move || SnapshotReceiver::create(&directory, offer.bytes)).await?;
     while receiver.received_bytes() < offer.bytes {
         let chunk = timeout(CHUNK_WITHIN, channel.recv_bytes()).await;
@@ -177,6 +183,8 @@ async fn take_snapshot(
     }
     let file = blocking(move || receiver.finish()).await?;
     info!(peer, bytes = offer.bytes, "snapshot received");
+    // Others may have filled the disk meanwhile. What cannot be installed is offered again; to try would end Raft.
+    node.room.has_room_for(needed_bytes - offer.bytes).map_err(|shortage| text(&shortage))?;
     let snapshot = SnapshotOf::<TypeConfig, SnapshotFile> { meta: offer.meta, snapshot: file };
     node.raft.install_full_snapshot(offer.vote, snapshot).await.map_err(|error| text(&error))
 }

@@ -14,11 +14,14 @@ use crate::core::Core;
 use crate::handle::{Options, StartError};
 use crate::identity::DataDir;
 use crate::network::{Identity, Incoming, Links, Listener, Pause, Peers, Purpose, Resolve, SystemResolver};
-use crate::raft::{Node, supervise};
+use crate::raft::supervise;
 use crate::secret::ClusterSecret;
-use crate::tasks::{election, handover, join, probes, pulse, reconcile, watch};
+use crate::storage::StorageFailure;
+use crate::tasks::{election, handover, join, probes, pulse, reconcile, room, watch};
 
 const RAFT_THREADS: usize = 2;
+/// Longest wait of the start for the storage: a disk that hangs must not keep a node from serving images.
+const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// How long tasks may go on after the stop.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
@@ -66,8 +69,7 @@ impl Threads {
                 .map_err(|source| StartError::Listen { address, source })?
         };
         core.port.store(Some(listener.register()));
-        let node = raft.block_on(Node::open(&core))?;
-        core.node.store(Some(Arc::new(node)));
+        open_storage(&core, &raft)?;
 
         let probe_core = Arc::clone(&core);
         let raft_handle = raft.clone();
@@ -75,13 +77,13 @@ impl Threads {
             .name("probe".to_owned())
             .spawn(move || probe_runtime.block_on(probe_thread(probe_core, listener, raft_handle)))
             .map_err(StartError::Threads)?;
-        raft.spawn(supervise(Arc::clone(&core)));
         raft.spawn(election::run(Arc::clone(&core)));
         raft.spawn(pulse::run(Arc::clone(&core)));
         raft.spawn(handover::run(Arc::clone(&core)));
         raft.spawn(join::run(Arc::clone(&core)));
         raft.spawn(reconcile::run(Arc::clone(&core)));
         raft.spawn(watch::run(Arc::clone(&core)));
+        raft.spawn(room::run(Arc::clone(&core)));
         let (raft_runtime, probe_thread) = (Mutex::new(Some(raft_runtime)), Mutex::new(Some(probe_thread)));
         Ok((core, Self { raft, stopping: tokio::sync::Mutex::new(()), raft_runtime, probe_thread }))
     }
@@ -118,6 +120,28 @@ fn peers(options: &Options, links: &Links) -> Peers {
     Peers {
         names: others.map(|node| node.name.clone()).collect(),
         has_address: Box::new(move |address| links.has_address(address)),
+    }
+}
+
+/// Has the storage opened in the background. Waits for the first attempt, which may fail: only a mistake of the operator
+/// keeps the node from starting.
+fn open_storage(core: &Arc<Core>, raft: &Handle) -> Result<(), StartError> {
+    let (first, attempted) = tokio::sync::oneshot::channel();
+    raft.spawn(supervise(Arc::clone(core), first));
+    match raft.block_on(async { tokio::time::timeout(OPEN_WITHIN, attempted).await }) {
+        Ok(Ok(attempt)) => Ok(attempt?),
+        // Not told: it stops already.
+        Ok(Err(_)) => Ok(()),
+        Err(_) => {
+            let dir = core.data.path();
+            let error = format!("not opened within {} s; the disk hangs, or is slow", OPEN_WITHIN.as_secs());
+            warn!(dir = %dir.display(), error, "starting without the storage");
+            core.failure
+                .lock()
+                .expect("no panic while it is held")
+                .get_or_insert_with(|| StorageFailure::other(dir, dir, error));
+            Ok(())
+        }
     }
 }
 

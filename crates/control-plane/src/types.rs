@@ -41,6 +41,9 @@ pub type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>
 pub struct RaftId(u64);
 
 impl RaftId {
+    /// The id of a node that cannot read its own; never minted.
+    pub(crate) const UNKNOWN: Self = Self(0);
+
     /// A new id. 64 random bits: two directories do not meet in one by chance.
     pub fn mint() -> Self {
         Self(rand::random_range(1..=u64::MAX))

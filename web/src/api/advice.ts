@@ -43,6 +43,7 @@ const ADVICE: Record<string, string> = {
   too_slow: 'The connection is slow, or the nodes have much to do. Try it again, or with less.',
   foreign_cluster: 'The node that was asked founded a cluster of its own. The page Cluster tells what to do.',
   overloaded: 'All nodes are busy. Try again in a moment.',
+  storage_full: 'A disk of the cluster is full. Nothing was changed. The page Cluster tells which one.',
   no_quorum: 'Too few nodes are there to agree. Nothing was changed. Hiding and finding still work.',
   token_required: 'Open the console by the address that `stegctl console` prints, or enter the admin token on the page Settings.',
   token_wrong: 'Check the admin token on the page Settings.',

@@ -27,6 +27,9 @@ pub(crate) fn report(id: u64, role: Role, term: u64) -> Report {
         stuck_ms: 0,
         committed_index: Some(10),
         storage_failure: None,
+        storage_remedy: None,
+        storage_full: None,
+        snapshot_trouble: None,
         clock_ms: 0,
         figures: NodeFigures::default(),
     }

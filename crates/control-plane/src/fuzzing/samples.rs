@@ -80,8 +80,11 @@ fn report() -> Report {
         config_hash: "00ff".to_owned(),
         version: "0.1.0".to_owned(),
         stuck_ms: 0,
-        committed_index: Some(7),
+        committed_index: Some(17),
         storage_failure: Some("No space left on device".to_owned()),
+        storage_remedy: None,
+        storage_full: None,
+        snapshot_trouble: None,
         clock_ms: 1_764_000_000_000,
         figures: NodeFigures {
             cpu_pct: 12.5,

@@ -83,6 +83,7 @@ impl Cluster {
                 probe_failures: self.probe_failures,
             },
             snapshot_every: 50,
+            max_log_bytes: 64 << 20,
             config_hash: "the same".to_owned(),
             version: "test",
             descriptors: Descriptors::default(),

@@ -8,6 +8,7 @@ use api::status::{Health, Role};
 
 use crate::assess::{NodeView, Shortage, View};
 use crate::core::{Core, Moment};
+use crate::peers::HEALTHY_WITHIN;
 use crate::status::Condition;
 use crate::types::RaftId;
 
@@ -44,12 +45,14 @@ impl<'a> Situation<'a> {
         let view = self.view;
         let mut conditions = Vec::new();
         conditions.extend(view.nodes.iter().filter_map(|node| storage(view, node)));
+        conditions.extend(view.nodes.iter().flat_map(|node| room(view, node)));
         match foreign(view) {
             Some(condition) => conditions.push(condition),
             None => conditions.extend(self.stranger.clone().map(stranger)),
         }
         if view.cluster_id.is_none() {
-            conditions.push(not_joined(view));
+            // A node that cannot read its directory does not know which cluster it belongs to.
+            conditions.extend(view.is_identified().then(|| not_joined(view)));
         } else if view.gave_way_to.is_none() {
             conditions.extend(self.of_the_quorum());
         }
@@ -119,7 +122,8 @@ pub(crate) fn conditions(core: &Core, moment: &Moment, view: &View) -> Vec<Condi
 /// A node whose storage failed.
 fn storage(view: &View, node: &NodeView) -> Option<Condition> {
     let name = &node.address.name;
-    let failure = node.report.as_ref()?.storage_failure.as_ref()?;
+    let report = node.report.as_ref()?;
+    let failure = report.storage_failure.as_ref()?;
     if *name != view.me && view.health(node) != Health::StorageFailed {
         return None;
     }
@@ -128,10 +132,36 @@ fn storage(view: &View, node: &NodeView) -> Option<Condition> {
         node: Some(name.clone()),
         message: format!("the storage of {name} failed: {failure}"),
         remedy: Some(format!(
-            "look at the disk of {name}: room, mount and kernel log; the node tries again by itself, and serves embed and \
-             extract meanwhile"
+            "{}; the node tries again by itself, and serves embed and extract meanwhile",
+            report.storage_remedy.as_deref().unwrap_or("check its disk")
         )),
     })
+}
+
+/// A node without room for changes, or for snapshots.
+fn room(view: &View, node: &NodeView) -> Vec<Condition> {
+    let name = &node.address.name;
+    let answers = node.answered_age.is_some_and(|age| age < HEALTHY_WITHIN) && !node.port_refused;
+    let Some(report) = node.report.as_ref().filter(|_| *name == view.me || answers) else {
+        return Vec::new();
+    };
+    let full = report.storage_full.as_ref().map(|shortage| Condition {
+        code: "storage_full",
+        node: Some(name.clone()),
+        message: format!("{name} takes no changes for want of disk space: {shortage}"),
+        remedy: Some(format!("free space on the file system with the data of {name}")),
+    });
+    let trouble = report.snapshot_trouble.as_ref().map(|trouble| Condition {
+        code: "snapshots_fail",
+        node: Some(name.clone()),
+        message: format!(
+            "{name} cannot write snapshots: {trouble}; its log grows up to storage.max_log_bytes"
+        ),
+        remedy: Some(format!(
+            "free space there, or check the disk of {name}; snapshots are tried again by themselves"
+        )),
+    });
+    full.into_iter().chain(trouble).collect()
 }
 
 /// This node's cluster gave way to another one.

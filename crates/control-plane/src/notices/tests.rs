@@ -50,13 +50,37 @@ fn storage_and_progress() {
         move |view: &mut View| {
             change_report(view, i, |report| {
                 report.storage_failure = Some("cannot write log.redb: No space left on device".to_owned());
+                report.storage_remedy = Some("free space on the file system of data/n".to_owned());
             });
         }
     };
-    let texts =
-        ["the storage of n2 failed: cannot write log.redb: No space left on device [look at the disk of n2"];
+    let texts = [
+        "the storage of n2 failed: cannot write log.redb: No space left on device [free space on the file system of data/n",
+    ];
     check(full(1), &["storage_failed"], &texts);
     check(full(2), &["storage_failed"], &["the storage of n3 failed"]);
+    let short = |i| {
+        move |view: &mut View| {
+            change_report(view, i, |report| {
+                report.storage_full = Some("7 bytes of the disk are free, 9 are needed".to_owned());
+                report.snapshot_trouble = Some("data/n/snapshots: Input/output error".to_owned());
+            });
+        }
+    };
+    let texts = [
+        "takes no changes for want of disk space: 7 bytes of the disk are free, 9 are needed [free space on",
+        "cannot write snapshots: data/n/snapshots: Input/output error; its log grows up to",
+    ];
+    check(short(0), &["storage_full", "snapshots_fail"], &texts);
+    check(short(2), &["storage_full", "snapshots_fail"], &texts);
+    let unread = |view: &mut View| {
+        view.cluster_id = None;
+        change_report(view, 1, |report| {
+            report.raft_id = RaftId::UNKNOWN;
+            report.storage_failure = Some("data/n2/identity.json: Permission denied".to_owned());
+        });
+    };
+    check(unread, &["storage_failed"], &["the storage of n2 failed: data/n2/identity.json"]);
     let lagging = |view: &mut View| (view.nodes[2].lagging, view.nodes[2].behind) = (true, 24);
     check(
         lagging,

@@ -13,7 +13,8 @@ fn timing() -> Timing {
 /// Four settings of openraft whose defaults would cost safety or availability, and two that are never used.
 #[test]
 fn openraft_is_set_up_as_measured() {
-    let config = raft_config("phase1", &timing(), 5000).expect("a legal configuration");
+    let config =
+        raft_config("phase1", &timing(), 5000, entries_kept(256 << 20)).expect("a legal configuration");
     assert_eq!(config.enable_leader_restore, Some(false), "a restarted leader would lead without a vote");
     assert_eq!(config.enable_pre_vote, Some(true), "a node that comes back would depose a live leader");
     assert_eq!(
@@ -32,5 +33,12 @@ fn openraft_is_set_up_as_measured() {
 #[test]
 fn illegal_timers_are_refused() {
     let timing = Timing { election_timeout_min: Duration::from_millis(40), ..timing() };
-    assert!(raft_config("phase1", &timing, 5000).is_err());
+    assert!(raft_config("phase1", &timing, 5000, ENTRIES_KEPT).is_err());
+}
+
+#[test]
+fn a_short_log_keeps_fewer_entries() {
+    for (max_log_bytes, kept) in [(u64::MAX, 1000), (256 << 20, 1000), (16 << 20, 256), (1 << 20, 16)] {
+        assert_eq!(entries_kept(max_log_bytes), kept, "{max_log_bytes}");
+    }
 }

@@ -3,11 +3,14 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, Durability, StorageBackend, WriteTransaction};
 
 use super::error::OpenError;
+use super::reserved::Reserved;
+use super::room::Room;
 use super::sync_dir;
 
 /// Memory in which the library keeps pages of a file.
@@ -18,8 +21,8 @@ const UNFINISHED: &str = "new";
 /// Opens and verifies the database in a file, or creates one. Blocks.
 ///
 /// A new one is created under another name, since the library does not open a file that it was about to create when
-/// the power went.
-pub(super) fn open_file(what: &'static str, path: &Path) -> Result<Database, OpenError> {
+/// the power went. Where the disk is full, writes take bytes from the reserve of `room`.
+pub(super) fn open_file(what: &'static str, path: &Path, room: &Arc<Room>) -> Result<Database, OpenError> {
     if !super::exists(path)? {
         let unfinished = path.with_extension(UNFINISHED);
         match fs::remove_file(&unfinished) {
@@ -29,7 +32,7 @@ pub(super) fn open_file(what: &'static str, path: &Path) -> Result<Database, Ope
             _ => {}
         }
         let created = File::create_new(&unfinished).map_err(OpenError::io(&unfinished))?;
-        let database = open_backend(what, file_backend(what, created)?)?;
+        let database = open_backend(what, file_backend(what, created, room)?)?;
         begin_durable(&database).and_then(|first| Ok(first.commit()?)).map_err(OpenError::database(what))?;
         database.close().map_err(OpenError::database(what))?;
         fs::rename(&unfinished, path).map_err(OpenError::io(path))?;
@@ -37,7 +40,7 @@ pub(super) fn open_file(what: &'static str, path: &Path) -> Result<Database, Ope
         sync_dir(dir).map_err(OpenError::io(dir))?;
     }
     let file = File::options().read(true).write(true).open(path).map_err(OpenError::io(path))?;
-    open_backend(what, file_backend(what, file)?)
+    open_backend(what, file_backend(what, file, room)?)
 }
 
 /// Opens and verifies the database on anything that stores bytes. Blocks.
@@ -58,6 +61,11 @@ pub(super) fn begin_durable(database: &Database) -> Result<WriteTransaction, red
     Ok(transaction)
 }
 
-fn file_backend(what: &'static str, file: File) -> Result<FileBackend, OpenError> {
-    FileBackend::new(file).map_err(OpenError::database(what))
+fn file_backend(
+    what: &'static str,
+    file: File,
+    room: &Arc<Room>,
+) -> Result<Reserved<FileBackend>, OpenError> {
+    let backend = FileBackend::new(file).map_err(OpenError::database(what))?;
+    Ok(Reserved::new(backend, Arc::clone(room)))
 }

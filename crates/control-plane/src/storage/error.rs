@@ -61,6 +61,9 @@ pub enum OpenError {
         /// The last entry known to be committed.
         committed: LogId,
     },
+    /// The disk has no room for any write.
+    #[error("the disk is full: {0}")]
+    NoRoom(super::Shortage),
     /// The snapshot cannot be read.
     #[error("cannot read the snapshot")]
     Snapshot(#[source] SnapshotError),
@@ -82,6 +85,40 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The file that the error names.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. } | Self::LogLost { path } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// True if another release wrote what cannot be read.
+    pub(crate) fn is_of_another_release(&self) -> bool {
+        match self {
+            Self::Record { source, .. } => matches!(source, RecordError::UnknownVersion { .. }),
+            Self::Row(error) => matches!(error, RowError::UnknownVersion { .. }),
+            Self::Snapshot(SnapshotError::Row(error)) => matches!(error, RowError::UnknownVersion { .. }),
+            Self::Snapshot(error) => matches!(error, SnapshotError::UnknownVersion { .. }),
+            Self::Database { source, .. } => matches!(source.as_ref(), redb::Error::UpgradeRequired(_)),
+            _ => false,
+        }
+    }
+
+    /// The answer of the operating system, if it gave one.
+    pub(super) fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Io { source, .. } => Some(source.kind()),
+            Self::Database { source, .. } => match source.as_ref() {
+                redb::Error::Io(error) => Some(error.kind()),
+                _ => None,
+            },
+            Self::Snapshot(SnapshotError::Io(error)) => Some(error.kind()),
+            Self::NoRoom(_) => Some(io::ErrorKind::StorageFull),
+            _ => None,
+        }
+    }
+
     /// For `map_err` on what the operating system does.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.into(), source }

@@ -16,6 +16,7 @@ use super::database::{begin_durable, open_file};
 use super::error::OpenError;
 use super::memory::Memory;
 use super::record;
+use super::room::Room;
 use super::writer::{
     COMMITTED, Core, Durable, ENTRIES, FlushStats, MAX_QUEUED_WRITES, META, PURGED, Queued, VOTE, Write,
     Writer,
@@ -43,19 +44,19 @@ impl LogStore {
     ///
     /// # Errors
     /// [`OpenError`] if the file cannot be opened, is damaged, or was written by another release.
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::start(open_file(WHAT, path)?)
+    pub(crate) fn open(path: &Path, room: &Arc<Room>) -> Result<Self, OpenError> {
+        Self::start(open_file(WHAT, path, room)?, Arc::clone(room))
     }
 
     /// Opens the log on anything that stores bytes.
     #[cfg(test)]
     pub(super) fn with_backend(backend: impl redb::StorageBackend) -> Result<Self, OpenError> {
-        Self::start(super::database::open_backend(WHAT, backend)?)
+        Self::start(super::database::open_backend(WHAT, backend)?, Arc::new(Room::endless()))
     }
 
-    fn start(database: Database) -> Result<Self, OpenError> {
+    fn start(database: Database, room: Arc<Room>) -> Result<Self, OpenError> {
         let memory = load(&database)?;
-        let core = Arc::new(Core::new(database, memory));
+        let core = Arc::new(Core::new(database, memory, room));
         let (queue, writes) = mpsc::channel(MAX_QUEUED_WRITES);
         Writer::start(core.clone(), writes).map_err(OpenError::io(Path::new("a thread")))?;
         Ok(Self { core, queue })
@@ -89,6 +90,16 @@ impl LogStore {
     /// A handle that tells how far the log is durable.
     pub(crate) fn mark(&self) -> LogMark {
         LogMark(self.core.durable.subscribe())
+    }
+
+    /// Bytes of the entries in the log, as they are stored. From memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.core.memory().bytes()
+    }
+
+    /// The reason why nothing can be written any more.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.core.memory().failed.as_ref().map(ToString::to_string)
     }
 
     /// The last purged entry.
@@ -319,7 +330,7 @@ fn load(database: &Database) -> Result<Memory, OpenError> {
         if memory.last > Some(entry.log_id) {
             return Err(OpenError::Order { id: entry.log_id });
         }
-        memory.last = Some(entry.log_id);
+        memory.found(entry.log_id, record.value().len());
     }
     match memory.committed.filter(|committed| committed.index >= memory.end()) {
         Some(committed) => Err(OpenError::CommittedLost { committed }),

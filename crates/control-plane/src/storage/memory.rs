@@ -30,6 +30,10 @@ pub(super) struct Memory {
     pub failed: Option<Arc<str>>,
     cache: VecDeque<Cached>,
     cached_bytes: usize,
+    /// Lengths of the records of all entries, from the first one on.
+    lengths: VecDeque<u32>,
+    /// Their sum.
+    bytes: u64,
     /// Truncations on their way to the disk: the number of the write, and the first index that is gone.
     truncations: VecDeque<(u64, u64)>,
 }
@@ -77,9 +81,27 @@ impl Memory {
                 self.first = entry.log_id.index;
             }
             self.last = Some(entry.log_id);
+            self.add_length(bytes);
             self.cached_bytes += bytes;
             self.cache.push_back(Cached { entry: Arc::new(entry), bytes, write });
         }
+    }
+
+    /// Takes in the next entry that is on the disk already, with its length as stored.
+    pub(super) fn found(&mut self, id: LogId, bytes: usize) {
+        self.last = Some(id);
+        self.add_length(bytes);
+    }
+
+    /// Bytes of all entries, as they are stored.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn add_length(&mut self, bytes: usize) {
+        let length = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.lengths.push_back(length);
+        self.bytes += u64::from(length);
     }
 
     /// Removes every entry after `last`, by the write of this number. Returns the first index that is gone.
@@ -89,6 +111,10 @@ impl Memory {
         if from < self.end() {
             self.last = if from > self.first { last } else { self.purged };
             self.removals += 1;
+            let kept = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
+            for length in self.lengths.drain(kept.min(self.lengths.len())..) {
+                self.bytes -= u64::from(length);
+            }
             while let Some(cached) = self.cache.pop_back() {
                 if cached.entry.log_id.index < from {
                     self.cache.push_back(cached);
@@ -118,6 +144,10 @@ impl Memory {
             self.last = Some(upto);
         }
         self.purged = Some(upto);
+        let gone = usize::try_from((upto.index + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        for length in self.lengths.drain(..gone.min(self.lengths.len())) {
+            self.bytes -= u64::from(length);
+        }
         self.first = self.first.max(upto.index + 1);
         self.removals += 1;
         self.forget_while(|cached| cached.entry.log_id.index <= upto.index);

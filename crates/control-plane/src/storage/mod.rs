@@ -9,15 +9,20 @@
 //! - Everything stored carries a version and a checksum. What is damaged is never skipped; what another release wrote
 //!   is refused.
 //! - After a failed write nothing works any more until the files are opened anew, which verifies them.
+//! - A write that meets a full disk takes its bytes from a reserve ([`space`]); a snapshot never does.
 
 mod database;
 mod error;
+mod failure;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod log;
 mod memory;
 mod record;
+mod reserved;
+mod room;
 mod snapshot;
+mod space;
 mod state;
 mod state_file;
 mod view;
@@ -27,17 +32,21 @@ mod writer;
 mod tests;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use error::OpenError;
+pub use failure::StorageFailure;
 pub(crate) use log::LogStore;
+pub(crate) use room::{Room, TEND_EVERY};
 pub(crate) use snapshot::{SnapshotError, SnapshotFile, SnapshotReceiver};
+pub use space::Shortage;
 pub(crate) use state::StateMachine;
 pub(crate) use view::StateView;
 pub use writer::FlushStats;
 
 /// The log and the vote.
-const LOG_FILE: &str = "log.redb";
+pub(crate) const LOG_FILE: &str = "log.redb";
 /// The applied state.
 const STATE_FILE: &str = "state.redb";
 /// The folder of snapshots.
@@ -49,25 +58,45 @@ pub(crate) struct Storage {
     pub log: LogStore,
     /// The applied state and the snapshots.
     pub state: StateMachine,
+    /// Room on the disk under both.
+    pub room: Arc<Room>,
+}
+
+/// A file that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", file.display())]
+pub struct Unopened {
+    /// The file or folder.
+    pub file: PathBuf,
+    /// The cause.
+    #[source]
+    pub error: OpenError,
 }
 
 /// Opens and verifies everything in a data directory, which exists. Blocks on the disk.
 ///
 /// # Errors
-/// [`OpenError`] if a file cannot be opened, is damaged or lost beyond what the others replace, or was written by
+/// [`Unopened`] if a file cannot be opened, is damaged or lost beyond what the others replace, or was written by
 /// another release.
-pub(crate) fn open(data_dir: &Path) -> Result<Storage, OpenError> {
-    let log = data_dir.join(LOG_FILE);
+pub(crate) fn open(data_dir: &Path, max_log_bytes: u64) -> Result<Storage, Unopened> {
+    let room = Arc::new(Room::open(data_dir, max_log_bytes));
+    let at = |file: &Path| {
+        let file = file.to_owned();
+        move |error: OpenError| Unopened { file: error.path().map_or(file, Path::to_owned), error }
+    };
+    room.may_open().map_err(OpenError::NoRoom).map_err(at(data_dir))?;
+    let (log, state) = (data_dir.join(LOG_FILE), data_dir.join(STATE_FILE));
+    let is_lost = exists(&log).and_then(|there| Ok(!there && exists(&state)?)).map_err(at(&log))?;
     // The log is created first and never removed: beside a state, a missing log means that votes were lost.
-    if !exists(&log)? && exists(&data_dir.join(STATE_FILE))? {
-        return Err(OpenError::LogLost { path: log });
+    if is_lost {
+        return Err(at(&log)(OpenError::LogLost { path: log.clone() }));
     }
-    let log = LogStore::open(&log)?;
-    let state = StateMachine::open(data_dir, log.mark())?;
-    if let Some(purged) = log.purged().filter(|purged| state.reaches() < Some(*purged)) {
-        return Err(OpenError::StateLost { purged });
+    let log = LogStore::open(&log, &room).map_err(at(&log))?;
+    let machine = StateMachine::open(data_dir, log.mark(), Arc::clone(&room)).map_err(at(&state))?;
+    if let Some(purged) = log.purged().filter(|purged| machine.reaches() < Some(*purged)) {
+        return Err(at(&state)(OpenError::StateLost { purged }));
     }
-    Ok(Storage { log, state })
+    Ok(Storage { log, state: machine, room })
 }
 
 fn exists(path: &Path) -> Result<bool, OpenError> {

@@ -11,6 +11,7 @@ use openraft::{EntryPayload, OptionalSend};
 
 use super::error::OpenError;
 use super::log::LogMark;
+use super::room::Room;
 use super::snapshot::{self, Header, SnapshotFile};
 use super::state_file::{FileView, Progress, StateFile};
 use super::view::{Applied, StateView};
@@ -39,6 +40,9 @@ struct Shared {
     current: Mutex<Option<SnapshotFile>>,
     /// Who builds or installs a snapshot, one at a time. Held while working on the disk, by threads that may block.
     publishing: Mutex<()>,
+    room: Arc<Room>,
+    /// Stands for a snapshot where none could be built.
+    nothing: SnapshotFile,
 }
 
 /// Writes a snapshot of the state as it was when the builder was made.
@@ -49,32 +53,34 @@ pub(crate) struct SnapshotBuilder {
 
 impl StateMachine {
     /// Opens state and snapshots in a data directory. Blocks while it verifies them. Entries are applied once `log`
-    /// has reached them.
+    /// has reached them. Snapshots are built while `room` has room for them.
     ///
     /// A damaged state file is set aside and an empty one begun: openraft installs the snapshot and applies the log.
     ///
     /// # Errors
     /// [`OpenError`] if a file cannot be opened or was written by another release.
-    pub(crate) fn open(data_dir: &Path, log: LogMark) -> Result<Self, OpenError> {
+    pub(crate) fn open(data_dir: &Path, log: LogMark, room: Arc<Room>) -> Result<Self, OpenError> {
         let snapshots = data_dir.join(SNAPSHOT_DIR);
         fs::create_dir_all(&snapshots).map_err(OpenError::io(&snapshots))?;
         sync_dir(data_dir).map_err(OpenError::io(data_dir))?;
         let current = snapshot::find(&snapshots).map_err(OpenError::Snapshot)?;
         let path = data_dir.join(STATE_FILE);
-        let (file, applied) = match StateFile::open(&path) {
+        let (file, applied) = match StateFile::open(&path, &room) {
             Err(error) if error.is_damage() => {
                 let aside = path.with_extension(DAMAGED);
                 tracing::error!(error = &error as &dyn std::error::Error, aside = %aside.display(),
                     "the state file is damaged; it is set aside and built again from snapshot and log");
                 fs::rename(&path, &aside).map_err(OpenError::io(&path))?;
-                StateFile::open(&path)?
+                StateFile::open(&path, &room)?
             }
             opened => opened?,
         };
         let file = Arc::new(file);
         let view = StateView::new(applied, file.clone());
         let (current, publishing) = (Mutex::new(current), Mutex::new(()));
-        Ok(Self { shared: Arc::new(Shared { view, file, snapshots, current, publishing }), log })
+        let nothing = SnapshotFile::nothing(&snapshots).map_err(OpenError::io(&snapshots))?;
+        let shared = Shared { view, file, snapshots, current, publishing, room, nothing };
+        Ok(Self { shared: Arc::new(shared), log })
     }
 
     /// The state for the rest of the node.
@@ -158,6 +164,13 @@ impl Shared {
         self.publish(&written)
     }
 
+    /// Bytes that the state takes on the disk.
+    fn state_bytes(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        let path = self.snapshots.with_file_name(STATE_FILE);
+        fs::metadata(path).map_or(0, |found| found.len().min(found.blocks() * 512))
+    }
+
     fn publish(&self, snapshot: &SnapshotFile) -> io::Result<SnapshotFile> {
         let published = snapshot::publish(&self.snapshots, snapshot)?;
         *self.current() = Some(published.clone());
@@ -178,6 +191,8 @@ impl Shared {
         }
         // The snapshot first: it is installed again if the state does not become durable.
         self.publish(snapshot)?;
+        // A newer snapshot than any that is wanted.
+        self.room.snapshot_succeeded();
         let progress = Progress {
             last_applied: header.meta.last_log_id,
             membership: header.meta.last_membership,
@@ -243,6 +258,23 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.apply_batch(batch).await
     }
 
+    /// Refuses while there is no room for a snapshot, and for a while after one that failed.
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
+        let shared = self.shared.clone();
+        let asked = blocking(move || {
+            let may = shared.room.ask_for_snapshot(shared.state_bytes(), &shared.snapshots);
+            Ok((force || may).then(|| shared.file.view()))
+        });
+        let view = asked.await.ok()??;
+        match view {
+            Err(error) if !force => {
+                self.shared.room.snapshot_failed(&self.shared.snapshots, &error);
+                None
+            }
+            view => Some(SnapshotBuilder { shared: self.shared.clone(), view: Some(view) }),
+        }
+    }
+
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         let file = self.shared.file.clone();
         let view = blocking(move || file.view()).await;
@@ -265,13 +297,23 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     type SnapshotData = SnapshotFile;
 
+    /// Builds once. A failure is noted and answered with the snapshot that was there before, or with one of nothing, which
+    /// openraft takes as no progress: an error would end Raft. The view of the state is dropped in any case.
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let shared = self.shared.clone();
-        let view = match self.view.take() {
-            Some(view) => view?,
-            None => return Err(io::Error::other("a snapshot builder builds once")),
+        let view =
+            self.view.take().unwrap_or_else(|| Err(io::Error::other("a snapshot builder builds once")));
+        let snapshot = match blocking(move || shared.build(&view?)).await {
+            Ok(snapshot) => {
+                self.shared.room.snapshot_succeeded();
+                snapshot
+            }
+            Err(error) => {
+                self.shared.room.snapshot_failed(&self.shared.snapshots, &error);
+                let current = self.shared.current().clone();
+                current.unwrap_or_else(|| self.shared.nothing.clone())
+            }
         };
-        let snapshot = blocking(move || shared.build(&view)).await?;
         Ok(Snapshot { meta: snapshot.meta().clone(), snapshot })
     }
 }

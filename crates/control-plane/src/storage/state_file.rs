@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{
     Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::database::{begin_durable, open_file};
 use super::error::OpenError;
 use super::record;
+use super::room::Room;
 use super::view::Applied;
 use crate::catalog::{Row, Table};
 use crate::{LogId, StoredMembership};
@@ -48,8 +49,8 @@ pub(super) struct FileView(ReadTransaction);
 
 impl StateFile {
     /// Opens the file, or begins one, and reads everything in it. Blocks.
-    pub(super) fn open(path: &Path) -> Result<(Self, Applied), OpenError> {
-        let database = open_file(WHAT, path)?;
+    pub(super) fn open(path: &Path, room: &Arc<Room>) -> Result<(Self, Applied), OpenError> {
+        let database = open_file(WHAT, path, room)?;
         create_tables(&database).map_err(OpenError::database(WHAT))?;
         let applied = load(&database)?;
         Ok((Self(RwLock::new(Some(database))), applied))

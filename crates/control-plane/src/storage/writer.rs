@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::database::begin_durable;
 use super::memory::{MAX_CACHED_BYTES, Memory};
 use super::record;
+use super::room::Room;
 use crate::{Entry, LogId, TypeConfig, Vote};
 
 /// Entries by index.
@@ -103,10 +104,11 @@ pub(super) struct Core {
     stall: Mutex<Duration>,
     /// How far the log is durable.
     pub durable: watch::Sender<Durable>,
+    room: Arc<Room>,
 }
 
 impl Core {
-    pub(super) fn new(database: Database, memory: Memory) -> Self {
+    pub(super) fn new(database: Database, memory: Memory, room: Arc<Room>) -> Self {
         let durable = watch::Sender::new(Durable::Until(memory.end()));
         Self {
             database: RwLock::new(Some(database)),
@@ -114,6 +116,7 @@ impl Core {
             flushes: Mutex::default(),
             stall: Mutex::default(),
             durable,
+            room,
         }
     }
 
@@ -274,6 +277,7 @@ impl Writer {
         let end = panic::catch_unwind(commit)
             .unwrap_or_else(|_| Err(io::Error::other("the database library panicked")))?;
         self.end = end;
+        self.core.room.measure();
         let mut flushes = self.core.flushes();
         flushes.commits += 1;
         flushes.writes += writes;

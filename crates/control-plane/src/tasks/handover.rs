@@ -144,6 +144,9 @@ fn fitness(
     if !caught_up.contains(&id) {
         return Err("is behind");
     }
+    if report.storage_full.is_some() {
+        return Err("has a full disk");
+    }
     let replication = moment.metrics.as_ref().and_then(|metrics| metrics.replication.as_ref());
     let matched = replication.and_then(|replication| replication.get(&id)?.as_ref().map(|id| id.index));
     Ok((matched, id))

@@ -59,6 +59,8 @@ async fn look(core: &Arc<Core>, started: Instant) -> Result<Duration, crate::ide
         } else if may_found(core)
             && asked_long_enough
             && !core.peers.all().values().any(|peer| peer.refuses(now))
+            // A peer that cannot read its directory may belong to a cluster.
+            && reports.values().all(|report| report.raft_id != RaftId::UNKNOWN)
         {
             found_cluster(core, &node).await?;
         }
@@ -241,7 +243,7 @@ fn meet_strangers(
 fn tell_what_it_waits_for(core: &Core, started: Instant, told: &mut String) {
     const QUIET_FOR: Duration = Duration::from_secs(3);
     let moment = core.moment();
-    if moment.identity.gave_way_to.is_some() || started.elapsed() < QUIET_FOR {
+    if !moment.identity.is_known() || moment.identity.gave_way_to.is_some() || started.elapsed() < QUIET_FOR {
         return;
     }
     let joined = moment.identity.cluster_id.is_some();

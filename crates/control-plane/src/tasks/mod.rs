@@ -8,6 +8,7 @@
 //! | [`reconcile`] | on the leader: brings the membership to what is configured | the Raft threads |
 //! | [`handover`] | hands leadership over: before a stop, when asked to, when the disk hangs | the Raft threads |
 //! | [`pulse`] | on the leader: whether its Raft and its disk still do something | the Raft threads |
+//! | [`room`] | measures and reserves disk space, has snapshots built that were put off, hands over where the disk is full | the Raft threads |
 //! | [`watch`] | turns changes into events and log lines | the Raft threads |
 
 pub(crate) mod election;
@@ -16,4 +17,5 @@ pub(crate) mod join;
 pub(crate) mod probes;
 pub(crate) mod pulse;
 pub(crate) mod reconcile;
+pub(crate) mod room;
 pub(crate) mod watch;

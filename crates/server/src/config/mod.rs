@@ -27,6 +27,8 @@ const MAX_PLACES: usize = 1_000_000;
 const MAX_PIXEL_THREADS: usize = 1024;
 /// Log entries between two snapshots, at least.
 const MIN_SNAPSHOT_EVERY: u64 = 10;
+/// Smallest bound of the log.
+const MIN_LOG_BYTES: u64 = 1 << 20;
 /// Between two statuses of the live stream, in milliseconds. The console takes a node that says nothing for 3 s for lost.
 const STATUS_POLL_MS: RangeInclusive<u64> = 50..=2000;
 /// Length of a log file, at least: a few lines.
@@ -143,6 +145,8 @@ pub(crate) enum BootstrapConfig {
 pub(crate) struct StorageConfig {
     /// Log entries between two snapshots.
     pub snapshot_every: u64,
+    /// Bytes of entries in the log, at most, while no snapshot can be written.
+    pub max_log_bytes: u64,
 }
 
 /// What a node may use up. Reaching a limit is a clear error for the one request, never a failing node.
@@ -259,7 +263,7 @@ impl Default for ElectionConfig {
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { snapshot_every: 5000 }
+        Self { snapshot_every: 5000, max_log_bytes: 256 << 20 }
     }
 }
 
@@ -339,6 +343,9 @@ impl Config {
         self.election.check()?;
         if self.storage.snapshot_every < MIN_SNAPSHOT_EVERY {
             return invalid("storage.snapshot_every", format!("at least {MIN_SNAPSHOT_EVERY}"));
+        }
+        if self.storage.max_log_bytes < MIN_LOG_BYTES {
+            return invalid("storage.max_log_bytes", format!("at least {MIN_LOG_BYTES}"));
         }
         self.limits.check()
     }

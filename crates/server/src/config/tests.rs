@@ -80,6 +80,7 @@ fn errors_name_the_key() {
     check("security: { loopback: maybe }", &["security.loopback", "trusted"]);
     check("security: { hosts: ['a b'] }", &["security.hosts", "`a b`", "host name"]);
     check("security: { hosts: ['https://a'] }", &["security.hosts", "`https://a`"]);
+    check("storage: { max_log_bytes: 1000 }", &["storage.max_log_bytes", "at least 1048576"]);
     check("gui: { status_poll_ms: 5000 }", &["gui.status_poll_ms", "50 to 2000"]);
     check("- just\n- a list", &["mapping"]);
     check("a: [1", &["YAML"]);

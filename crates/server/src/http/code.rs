@@ -107,6 +107,7 @@ codes! {
     Behind = "behind", SERVICE_UNAVAILABLE, "The node is behind the cluster";
     NotJoined = "not_joined", SERVICE_UNAVAILABLE, "The cluster cannot agree on this now";
     ForeignCluster = "foreign_cluster", SERVICE_UNAVAILABLE, "The cluster cannot agree on this now";
+    StorageFull = "storage_full", SERVICE_UNAVAILABLE, "The cluster cannot agree on this now";
     StorageFailed = "storage_failed", SERVICE_UNAVAILABLE, "The cluster cannot agree on this now";
     Stopped = "stopped", SERVICE_UNAVAILABLE, "The cluster cannot agree on this now";
     OutcomeUnknown = "outcome_unknown", GATEWAY_TIMEOUT, "It may or may not have been done";

@@ -433,6 +433,7 @@ mod tests {
             ControlError::ForeignCluster { message: "a".to_owned() },
             ControlError::OutcomeUnknown,
             ControlError::Overloaded { max: 1 },
+            ControlError::StorageFull { reason: "a".to_owned() },
             ControlError::Storage("a".to_owned()),
             ControlError::Stopped,
         ];
@@ -444,6 +445,7 @@ mod tests {
                 | ControlError::ForeignCluster { .. }
                 | ControlError::OutcomeUnknown
                 | ControlError::Overloaded { .. }
+                | ControlError::StorageFull { .. }
                 | ControlError::Storage(_)
                 | ControlError::Stopped => {}
             }

@@ -39,6 +39,13 @@ impl SnapshotFile {
         Ok(Self(Arc::new(Inner { file, path, len_bytes, header, temporary: AtomicBool::new(false) })))
     }
 
+    /// A snapshot of nothing, which has no bytes; `folder` is there to be held.
+    pub(in crate::storage) fn nothing(folder: &Path) -> io::Result<Self> {
+        let header = Header { meta: SnapshotMeta::default(), largest_voter_set: 0 };
+        let (file, path) = (File::open(folder)?, folder.to_owned());
+        Ok(Self(Arc::new(Inner { file, path, len_bytes: 0, header, temporary: AtomicBool::new(false) })))
+    }
+
     /// What it says of itself.
     pub(crate) fn meta(&self) -> &SnapshotMeta {
         &self.0.header.meta

@@ -72,7 +72,7 @@ async fn only_a_vote_that_adds_nothing_to_the_durable_one_is_not_waited_for() {
 async fn what_is_committed_waits_for_a_commit_that_reaches_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(LOG_FILE);
-    let mut log = LogStore::open(&path).unwrap();
+    let mut log = open_log(&path).unwrap();
     log.blocking_append(blanks(1, 0..3)).await.unwrap();
     log.save_committed(Some(log_id(1, 1))).await.unwrap();
     assert_eq!(log.flush_stats().commits, 1, "it causes no commit");
@@ -81,7 +81,7 @@ async fn what_is_committed_waits_for_a_commit_that_reaches_it() {
     log.save_committed(Some(log_id(1, 7))).await.unwrap();
     log.save_vote(&vote(3)).await.unwrap();
     log.close().await;
-    let mut log = LogStore::open(&path).unwrap();
+    let mut log = open_log(&path).unwrap();
     assert_eq!(log.read_committed().await.unwrap(), Some(log_id(1, 1)), "entry 7 is not in the log");
 }
 
@@ -112,12 +112,12 @@ async fn a_failed_write_fails_everyone_and_everything() {
 async fn the_file_opens_again_after_a_close_although_handles_are_left() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(LOG_FILE);
-    let mut log = LogStore::open(&path).unwrap();
-    assert!(matches!(LogStore::open(&path), Err(OpenError::Database { .. })), "the file is locked");
+    let mut log = open_log(&path).unwrap();
+    assert!(matches!(open_log(&path), Err(OpenError::Database { .. })), "the file is locked");
     log.save_vote(&vote(3)).await.unwrap();
     log.clone().close().await;
     assert!(log.save_vote(&vote(4)).await.is_err());
-    let mut again = LogStore::open(&path).unwrap();
+    let mut again = open_log(&path).unwrap();
     assert_eq!(again.read_vote().await.unwrap(), Some(vote(3)));
 }
 
@@ -125,21 +125,21 @@ async fn the_file_opens_again_after_a_close_although_handles_are_left() {
 async fn the_lock_goes_with_the_last_handle() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(LOG_FILE);
-    let log = LogStore::open(&path).unwrap();
+    let log = open_log(&path).unwrap();
     drop(log.clone());
     drop(log);
-    until(|| LogStore::open(&path).is_ok()).await;
+    until(|| open_log(&path).is_ok()).await;
 }
 
 #[tokio::test]
 async fn nothing_stale_is_read_after_a_truncation() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(LOG_FILE);
-    let mut log = LogStore::open(&path).unwrap();
+    let mut log = open_log(&path).unwrap();
     log.blocking_append(blanks(1, 0..10)).await.unwrap();
     log.close().await;
     // Nothing is in memory now: the entries are read from the disk, where they stay until the next commit.
-    let mut log = LogStore::open(&path).unwrap();
+    let mut log = open_log(&path).unwrap();
     log.truncate_after(Some(log_id(1, 3))).await.unwrap();
     assert_eq!(entries(&log).await, blanks(1, 0..4));
     let told = begin_append(&mut log, blanks(2, 4..6)).await;
@@ -150,7 +150,7 @@ async fn nothing_stale_is_read_after_a_truncation() {
     log.purge(log_id(1, 2)).await.unwrap();
     assert_eq!(entries(&log).await, expected[3..]);
     log.close().await;
-    let mut log = LogStore::open(&path).unwrap();
+    let mut log = open_log(&path).unwrap();
     assert_eq!(entries(&log).await, expected[3..]);
     let state = log.get_log_state().await.unwrap();
     assert_eq!((state.last_purged_log_id, state.last_log_id), (Some(log_id(1, 2)), Some(log_id(2, 5))));
@@ -171,7 +171,7 @@ async fn entries_are_applied_once_they_are_durable() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::default();
     let mut log = LogStore::with_backend(disk.clone()).unwrap();
-    let mut state = StateMachine::open(dir.path(), log.mark()).unwrap();
+    let mut state = open_state(dir.path(), log.mark()).unwrap();
     let view = state.view();
     disk.hold();
     let told = begin_append(&mut log, vec![note(1, 0, "a", "1")]).await;
@@ -208,7 +208,7 @@ async fn what_is_truncated_is_not_durable_any_more() {
 async fn damaged(change: impl FnOnce(&redb::WriteTransaction)) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(LOG_FILE);
-    let mut log = LogStore::open(&path).unwrap();
+    let mut log = open_log(&path).unwrap();
     log.save_vote(&vote(1)).await.unwrap();
     log.blocking_append(blanks(1, 0..5)).await.unwrap();
     log.close().await;
@@ -217,7 +217,7 @@ async fn damaged(change: impl FnOnce(&redb::WriteTransaction)) -> String {
     change(&transaction);
     transaction.commit().unwrap();
     drop(database);
-    in_full(&LogStore::open(&path).map(drop).unwrap_err())
+    in_full(&open_log(&path).map(drop).unwrap_err())
 }
 
 #[tokio::test]
@@ -248,7 +248,7 @@ async fn damage_is_named_and_not_skipped() {
 async fn a_damaged_page_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(LOG_FILE);
-    let mut log = LogStore::open(&path).unwrap();
+    let mut log = open_log(&path).unwrap();
     log.blocking_append([note(1, 0, "a", "find me in the file")]).await.unwrap();
     log.close().await;
     let mut bytes = fs::read(&path).unwrap();
@@ -259,6 +259,6 @@ async fn a_damaged_page_is_found() {
         bytes[at] ^= 1;
     }
     fs::write(&path, bytes).unwrap();
-    let error = LogStore::open(&path).map(drop).unwrap_err();
+    let error = open_log(&path).map(drop).unwrap_err();
     assert!(error.is_damage(), "{}", in_full(&error));
 }

@@ -6,6 +6,7 @@ mod log;
 mod memory;
 mod power;
 mod restart;
+mod room;
 mod snapshots;
 mod suite;
 
@@ -94,9 +95,22 @@ async fn entries(log: &LogStore) -> Vec<Entry> {
     log.clone().try_get_log_entries(..).await.unwrap()
 }
 
+/// Everything in a data directory, with room for all of it.
+fn open(dir: &Path) -> Result<Storage, OpenError> {
+    super::open(dir, u64::MAX).map_err(|unopened| unopened.error)
+}
+
+fn open_log(path: &Path) -> Result<LogStore, OpenError> {
+    LogStore::open(path, &Arc::new(Room::endless()))
+}
+
+fn open_state(dir: &Path, log: LogMark) -> Result<StateMachine, OpenError> {
+    StateMachine::open(dir, log, Arc::new(Room::endless()))
+}
+
 /// The state on its own, without a log to wait for.
 fn state_in(dir: &Path) -> StateMachine {
-    StateMachine::open(dir, LogMark::everything()).unwrap()
+    open_state(dir, LogMark::everything()).unwrap()
 }
 
 /// An error with everything that led to it, as operators see it.

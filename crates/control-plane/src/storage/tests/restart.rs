@@ -203,7 +203,7 @@ async fn the_state_file_opens_again_after_a_close_and_after_a_drop() {
     let state = state_in(dir.path());
     assert_eq!(note_text(&state.view(), "a").as_deref(), Some("1"));
     drop(state);
-    while StateMachine::open(dir.path(), LogMark::everything()).is_err() {
+    while open_state(dir.path(), LogMark::everything()).is_err() {
         tokio::task::yield_now().await;
     }
     assert_eq!(note_text(&view, "a").as_deref(), Some("1"), "a view outlives the file");

@@ -152,3 +152,65 @@ async fn an_older_or_another_snapshot_is_not_installed() {
     assert!(state.install_snapshot(&announced, old).await.is_err());
     assert_eq!(note_text(&state.view(), "a").as_deref(), Some("2"));
 }
+
+/// A state whose room is the test's.
+fn state_with_room(dir: &Path) -> (StateMachine, Arc<Room>) {
+    let room = Arc::new(Room::endless());
+    (StateMachine::open(dir, LogMark::everything(), room.clone()).unwrap(), room)
+}
+
+/// A folder that nothing can be written into, root or not: a file in its place.
+fn break_folder(dir: &Path) -> impl Fn() + use<> {
+    let (folder, away) = (dir.join(SNAPSHOT_DIR), dir.join("away"));
+    fs::rename(&folder, &away).unwrap();
+    fs::write(&folder, "").unwrap();
+    move || {
+        fs::remove_file(&folder).unwrap();
+        fs::rename(&away, &folder).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_written_is_no_error_to_openraft() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut state, room) = state_with_room(dir.path());
+    apply(&mut state, [note(1, 0, "a", "1")]).await;
+    let mend = break_folder(dir.path());
+    let mut builder = state.try_create_snapshot_builder(false).await.unwrap();
+    let nothing = builder.build_snapshot().await.unwrap();
+    assert_eq!((nothing.meta.last_log_id, nothing.snapshot.len_bytes()), (None, 0));
+    assert!(state.get_current_snapshot().await.unwrap().is_none(), "nothing is no snapshot to send");
+    let trouble = room.snapshot_trouble().unwrap();
+    assert!(trouble.file.ends_with("snapshots") && trouble.error.contains("Not a directory"), "{trouble:?}");
+    // Put off for a while.
+    assert!(state.try_create_snapshot_builder(false).await.is_none());
+    assert!(!room.snapshot_is_due());
+    mend();
+    // One that must be built is.
+    let first = state.try_create_snapshot_builder(true).await.unwrap().build_snapshot().await.unwrap();
+    assert_eq!((first.meta.last_log_id, room.snapshot_trouble()), (Some(log_id(1, 0)), None));
+
+    apply(&mut state, [note(1, 1, "a", "2")]).await;
+    let mend = break_folder(dir.path());
+    let mut builder = state.try_create_snapshot_builder(false).await.unwrap();
+    assert_eq!(builder.build_snapshot().await.unwrap().meta, first.meta, "no progress");
+    mend();
+    assert_eq!(state.get_current_snapshot().await.unwrap().unwrap().meta, first.meta);
+}
+
+#[tokio::test]
+async fn no_snapshot_is_begun_without_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut state, room) = state_with_room(dir.path());
+    apply(&mut state, [note(1, 0, "a", "1")]).await;
+    room.set_free_bytes(4 << 20);
+    assert!(state.try_create_snapshot_builder(false).await.is_none());
+    let trouble = room.snapshot_trouble().unwrap();
+    assert!(trouble.error.contains("bytes of the disk are free"), "{trouble:?}");
+    assert!(!room.snapshot_is_due());
+    room.set_free_bytes(1 << 30);
+    assert!(room.snapshot_is_due());
+    let built = state.try_create_snapshot_builder(false).await.unwrap().build_snapshot().await.unwrap();
+    assert_eq!((built.meta.last_log_id, room.snapshot_trouble()), (Some(log_id(1, 0)), None));
+    assert!(!room.snapshot_is_due());
+}

@@ -12,7 +12,7 @@ struct OnDisk;
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for OnDisk {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let dir = tempfile::tempdir().unwrap();
-        let log = LogStore::open(&dir.path().join(LOG_FILE)).unwrap();
+        let log = open_log(&dir.path().join(LOG_FILE)).unwrap();
         // The suite applies entries that it never appends.
         let state = state_in(dir.path());
         Ok((dir, log, state))

@@ -1,0 +1,81 @@
+//! Admission of writes by the leader: refused while the disks of too many voters are full. Pure.
+//!
+//! A voter whose disk is full goes on taking entries into its reserve, so that what was proposed before is not lost. The
+//! leader proposes nothing more once the voters with room are no quorum.
+
+use std::collections::BTreeSet;
+
+use crate::types::RaftId;
+
+/// Room of the voters, as the leader knows it.
+pub(crate) struct Rooms<'a> {
+    /// The voters of each part of the membership: two sets while it is being changed.
+    pub configs: &'a [BTreeSet<RaftId>],
+    /// Voters that answer, the leader among them.
+    pub present: &'a BTreeSet<RaftId>,
+    /// Those that said that their disks are full.
+    pub full: &'a BTreeSet<RaftId>,
+}
+
+impl Rooms<'_> {
+    /// False if a write should be refused for want of disk space: the present voters with room are no quorum, and would be
+    /// if none was full. Voters that are away are another matter.
+    pub(crate) fn admit(&self) -> bool {
+        self.configs.iter().all(|voters| {
+            let present = voters.intersection(self.present).count();
+            let with_room = voters.intersection(self.present).filter(|id| !self.full.contains(id)).count();
+            let quorum = voters.len() / 2 + 1;
+            with_room >= quorum || present < quorum
+        })
+    }
+
+    /// True if a quorum has room without `me`, whose disk is full: another voter should lead.
+    pub(crate) fn others_can_go_on(&self, me: RaftId) -> bool {
+        self.configs.iter().all(|voters| {
+            let with_room = |id: &&RaftId| **id != me && !self.full.contains(id);
+            voters.intersection(self.present).filter(with_room).count() > voters.len() / 2
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(configs: &[&[u64]], present: &[u64], full: &[u64], admitted: bool, others: bool) {
+        let set = |ids: &[u64]| -> BTreeSet<RaftId> { ids.iter().map(|id| RaftId::from(*id)).collect() };
+        let configs: Vec<_> = configs.iter().map(|ids| set(ids)).collect();
+        let rooms = Rooms { configs: &configs, present: &set(present), full: &set(full) };
+        let found = (rooms.admit(), rooms.others_can_go_on(RaftId::from(1)));
+        assert_eq!(found, (admitted, others), "{configs:?}, present {present:?}, full {full:?}");
+    }
+
+    #[test]
+    fn writes_need_room_on_a_quorum() {
+        let three: &[&[u64]] = &[&[1, 2, 3]];
+        check(three, &[1, 2, 3], &[], true, true);
+        check(three, &[1, 2, 3], &[3], true, false);
+        check(three, &[1, 2, 3], &[1], true, true);
+        check(three, &[1, 2, 3], &[2, 3], false, false);
+        check(three, &[1, 2, 3], &[1, 2, 3], false, false);
+        // One is away and one is full.
+        check(three, &[1, 2], &[2], false, false);
+        // Without a quorum, full or not, it is not for want of room.
+        check(three, &[1], &[], true, false);
+        check(three, &[1], &[1], true, false);
+        // A full disk of somebody who does not vote.
+        check(three, &[1, 2, 3, 4], &[4], true, true);
+        check(&[&[1]], &[1], &[1], false, false);
+        check(&[&[1]], &[1], &[], true, false);
+        check(&[&[1, 2, 3, 4, 5]], &[1, 2, 3, 4, 5], &[1, 2], true, true);
+        check(&[&[1, 2, 3, 4, 5]], &[1, 2, 3, 4, 5], &[1, 2, 3], false, false);
+    }
+
+    #[test]
+    fn both_halves_of_a_change_need_room() {
+        let joint: &[&[u64]] = &[&[1], &[1, 2, 3]];
+        check(joint, &[1, 2, 3], &[], true, false);
+        check(joint, &[1, 2, 3], &[2, 3], false, false);
+        check(joint, &[1, 2, 3], &[1], false, false);
+    }
+}

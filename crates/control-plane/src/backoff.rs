@@ -1,0 +1,46 @@
+//! Pauses between attempts: doubled each time, up to a longest one. Pure.
+
+use std::time::Duration;
+
+/// The pauses between attempts at one thing.
+#[derive(Debug, Clone)]
+pub(crate) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    /// From the first pause to the longest.
+    pub(crate) fn new((first, longest): (Duration, Duration)) -> Self {
+        debug_assert!(first <= longest);
+        Self { first, longest, next: first }
+    }
+
+    /// The pause after one more failure.
+    pub(crate) fn pause(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(self.longest);
+        pause
+    }
+
+    /// Begins with the first pause again.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let ms = Duration::from_millis;
+        let mut backoff = Backoff::new((ms(500), ms(3000)));
+        let pauses: Vec<_> = (0..5).map(|_| backoff.pause()).collect();
+        assert_eq!(pauses, [500, 1000, 2000, 3000, 3000].map(ms));
+        backoff.reset();
+        assert_eq!(backoff.pause(), ms(500));
+    }
+}

@@ -1,0 +1,141 @@
+//! A storage that cannot be used, as operators see it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Unopened;
+
+/// The failure of a node's storage: the file, the cause, and the remedy. The node tries again by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageFailure {
+    /// The file or folder that cannot be used.
+    pub file: PathBuf,
+    /// The cause, in one line.
+    pub error: String,
+    /// The remedy, for an operator.
+    pub remedy: String,
+}
+
+/// Cause of a failure, by remedy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Full,
+    ReadOnly,
+    Denied,
+    NotAFolder,
+    Damaged,
+    Other,
+}
+
+impl StorageFailure {
+    /// File and cause, in one line.
+    pub(crate) fn cause(&self) -> String {
+        format!("{}: {}", self.file.display(), self.error)
+    }
+
+    /// The failure behind an answer of the operating system.
+    pub(crate) fn io(file: &Path, data_dir: &Path, error: &io::Error) -> Self {
+        Self::new(file, data_dir, error.to_string(), Kind::of(Some(error.kind()), Kind::Other))
+    }
+
+    /// The failure to open a storage.
+    pub(crate) fn unopened(unopened: &Unopened, data_dir: &Path) -> Self {
+        // What no answer of the system explains is in the bytes themselves.
+        let kind = Kind::of(unopened.error.io_kind(), Kind::Damaged);
+        Self::new(&unopened.file, data_dir, crate::text_with_sources(&unopened.error), kind)
+    }
+
+    /// Stored bytes that are not those that were written, or that are not there any more.
+    pub(crate) fn damaged(file: &Path, data_dir: &Path, error: String) -> Self {
+        Self::new(file, data_dir, error, Kind::Damaged)
+    }
+
+    /// A write that failed on a full disk.
+    pub(crate) fn full(file: &Path, data_dir: &Path, error: String) -> Self {
+        Self::new(file, data_dir, error, Kind::Full)
+    }
+
+    /// A failure of which only words are known.
+    pub(crate) fn other(file: &Path, data_dir: &Path, error: String) -> Self {
+        Self::new(file, data_dir, error, Kind::Other)
+    }
+
+    fn new(file: &Path, data_dir: &Path, error: String, kind: Kind) -> Self {
+        let dir = data_dir.display();
+        let remedy = match kind {
+            Kind::Full => format!("free space on the file system of {dir}"),
+            Kind::ReadOnly => format!("make the file system of {dir} writable again (mount -o remount,rw)"),
+            Kind::Denied => format!("let the node's user read and write {dir} and all in it"),
+            Kind::NotAFolder => format!("put a folder at {dir}, or give the node another one (--data-dir)"),
+            Kind::Damaged => format!(
+                "check the disk, and while the other nodes have a quorum move the whole directory {dir} away: the node \
+                 then joins as a new one"
+            ),
+            Kind::Other => format!("check the disk and the file system of {dir}"),
+        };
+        Self { file: file.to_owned(), error, remedy }
+    }
+}
+
+impl fmt::Display for StorageFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}; the node tries again by itself", self.cause(), self.remedy)
+    }
+}
+
+impl Kind {
+    fn of(kind: Option<io::ErrorKind>, otherwise: Self) -> Self {
+        use io::ErrorKind as E;
+        match kind {
+            Some(E::StorageFull | E::QuotaExceeded) => Self::Full,
+            Some(E::ReadOnlyFilesystem) => Self::ReadOnly,
+            Some(E::PermissionDenied) => Self::Denied,
+            Some(E::NotADirectory | E::AlreadyExists) => Self::NotAFolder,
+            Some(E::InvalidData | E::UnexpectedEof) => Self::Damaged,
+            Some(_) => Self::Other,
+            None => otherwise,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::OpenError;
+
+    fn check(error: OpenError, file: &str, cause: &str, remedy: &str) {
+        let unopened = Unopened { file: PathBuf::from("/d/n1").join(file), error };
+        let failure = StorageFailure::unopened(&unopened, Path::new("/d/n1"));
+        assert_eq!(failure.file, Path::new("/d/n1").join(file));
+        assert!(failure.error.contains(cause), "{failure}");
+        assert!(failure.remedy.contains(remedy) && failure.remedy.contains("/d/n1"), "{failure}");
+        let text = failure.to_string();
+        assert!(text.contains(file) && text.contains(cause) && text.contains(remedy), "{text}");
+    }
+
+    #[test]
+    fn every_failure_names_file_cause_and_remedy() {
+        use io::ErrorKind as E;
+        let io = |kind: E| OpenError::Io { path: "/d/n1/log.redb".into(), source: kind.into() };
+        let database = |kind: E| OpenError::Database {
+            what: "the log file",
+            source: Box::new(redb::Error::Io(kind.into())),
+        };
+        check(io(E::StorageFull), "log.redb", "no storage space", "free space");
+        check(io(E::ReadOnlyFilesystem), "log.redb", "read-only", "remount,rw");
+        check(io(E::PermissionDenied), "log.redb", "permission denied", "read and write");
+        check(io(E::NotADirectory), "", "not a directory", "--data-dir");
+        check(io(E::NotFound), "log.redb", "not found", "check the disk");
+        check(database(E::StorageFull), "log.redb", "the log file", "free space");
+        check(database(E::InvalidData), "log.redb", "the log file", "move the whole directory");
+        let corrupted = Box::new(redb::Error::Corrupted("checksum".to_owned()));
+        check(
+            OpenError::Database { what: "the log file", source: corrupted },
+            "log.redb",
+            "checksum",
+            "move",
+        );
+        check(OpenError::Gap { expected: 3, found: 5 }, "log.redb", "entry 5", "joins as a new one");
+    }
+}

@@ -1,0 +1,54 @@
+//! Looks after the room on the disk: measures it, makes the reserve whole, has snapshots built that were put off, and hands
+//! leadership over while the leader's disk is full and others have room.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use crate::core::Core;
+use crate::raft::Node;
+use crate::storage::TEND_EVERY;
+use crate::tasks::handover;
+
+/// Between two attempts to hand leadership over.
+const HAND_OVER_EVERY: Duration = Duration::from_secs(5);
+
+/// Looks until the node stops.
+pub(crate) async fn run(core: Arc<Core>) {
+    let mut tried: Option<Instant> = None;
+    let mut told = None;
+    while core.stopping.run_until_cancelled(tokio::time::sleep(TEND_EVERY)).await.is_some() {
+        let Some(node) = core.node.load_full() else { continue };
+        let room = Arc::clone(&node.room);
+        // On a disk that hangs this waits, and nothing but this.
+        let _ = tokio::task::spawn_blocking(move || room.tend()).await;
+        let is_full = node.log_needs_snapshot() && node.room.snapshot_trouble().is_none();
+        if is_full || node.room.snapshot_is_due() {
+            // An error says that Raft ended.
+            let _ = node.raft.trigger().snapshot().await;
+        }
+        let shortage = node.shortage();
+        if shortage.is_some() != told.is_some() {
+            match &shortage {
+                Some(shortage) => warn!(%shortage, "writes refused for want of disk space"),
+                None => info!("disk space for writes again"),
+            }
+        }
+        told = shortage;
+        let may_try = tried.is_none_or(|at| at.elapsed() >= HAND_OVER_EVERY);
+        if told.is_some() && may_try && others_can_lead(&core, &node) {
+            tried = Some(Instant::now());
+            info!("disk full; handing leadership over");
+            if let Err(error) = handover::transfer(&core, None).await {
+                warn!(%error, "leadership was not handed over");
+            }
+        }
+    }
+}
+
+/// True if this node leads and the others are a quorum with room.
+fn others_can_lead(core: &Core, node: &Node) -> bool {
+    let moment = core.moment();
+    moment.leads() && core.with_rooms(&moment, node, |rooms| rooms.others_can_go_on(moment.identity.raft_id))
+}
