@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod asymmetric;
 mod crash;
+mod disks;
 mod drills;
 mod failover;
 mod floods;

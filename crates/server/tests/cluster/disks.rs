@@ -1,0 +1,423 @@
+//! Disks that are full, read-only, damaged or frozen: the node serves images all the while and recovers by itself.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::{Cluster, ClusterBuilder, Disk, Health, Notice};
+
+use crate::journal::{self, Writers};
+use crate::request::{LIMIT, embeds_and_extracts, get, must_put, put, value, wait_for_status};
+
+/// Small enough to be filled at once, large enough for what a node keeps.
+const DISK_BYTES: u64 = 32 << 20;
+
+/// The data plane answers, and a call that needs the storage is told what is wrong with it.
+async fn serves_images_without_storage(cluster: &Cluster, i: usize, names: &[&str]) {
+    for path in ["/livez", "/readyz"] {
+        // Once the first cover was made.
+        cluster.wait_until(path, LIMIT, |cluster| cluster.get(i, path).filter(|reply| reply.status == 200));
+    }
+    embeds_and_extracts(cluster, i).await;
+    let (status, problem) = put(cluster, i, "note.refused", json!("x")).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (503, &json!("storage_failed")), "{problem}");
+    let told = wait_for_status(cluster, i, "a notice", |status| status.has_notice("storage_failed"));
+    let own = |notice: &&Notice| notice.node.as_deref() == Some(cluster.id(i));
+    let notice = told.notices.iter().filter(own).find(|notice| notice.code == "storage_failed").unwrap();
+    let notice = format!("{} {}", notice.message, notice.remedy.as_deref().unwrap_or_default());
+    let detail = problem["detail"].as_str().unwrap().to_owned();
+    for name in names {
+        assert!(detail.contains(name), "no {name:?} in {detail:?}");
+        assert!(notice.contains(name), "no {name:?} in {notice:?}");
+        assert!(cluster.log_contains(i, name), "no {name:?} in\n{}", cluster.log(i));
+    }
+    // The same on every node that answers.
+    for other in (0..cluster.len()).filter(|other| cluster.node(*other).is_running()) {
+        wait_for_status(cluster, other, "health storage_failed", |status| {
+            status.node(cluster.id(i)).is_some_and(|row| row.health == Health::StorageFailed)
+        });
+    }
+    assert!(!cluster.status(i).unwrap().has_notice("not_joined"), "{}", cluster.report());
+}
+
+/// Breaks the storage of node 1 while it is down, has it start so, mends it, and waits until it is a healthy voter again.
+async fn starts_without_storage(
+    cluster: &mut Cluster,
+    names: &[&str],
+    break_it: impl FnOnce(&Cluster),
+    mend: impl FnOnce(&Cluster),
+) {
+    let before = cluster.status(0).unwrap();
+    cluster.kill(1);
+    break_it(cluster);
+    cluster.start(1);
+    serves_images_without_storage(cluster, 1, names).await;
+    // The other ones go on.
+    must_put(cluster, 0, "note.meanwhile", json!(names.join(", "))).await;
+    let process = cluster.process_id(1);
+    mend(cluster);
+    let mended = Instant::now();
+    cluster.wait_all_healthy();
+    eprintln!("{names:?}: healthy {} ms after the cause went away", mended.elapsed().as_millis());
+    assert_eq!(cluster.process_id(1), process, "without a restart");
+    assert_eq!(value(cluster, 1, "note.meanwhile").await, json!(names.join(", ")));
+    assert!(!cluster.status(1).unwrap().has_notice("storage_failed"));
+    assert_eq!(cluster.status(1).unwrap().cluster_id, before.cluster_id);
+}
+
+/// Flips a bit of every `text` in a file, wherever the newest version of a page is; the second time back again.
+fn flip(path: &Path, text: &str) {
+    let mut bytes = fs::read(path).unwrap();
+    let rest = &text.as_bytes()[1..];
+    let found = bytes.windows(rest.len()).enumerate().filter(|(_, window)| *window == rest);
+    let found: Vec<usize> = found.map(|(at, _)| at - 1).collect();
+    assert!(!found.is_empty(), "no {text} in {}", path.display());
+    found.into_iter().for_each(|at| bytes[at] ^= 1);
+    fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_starts_whatever_is_wrong_with_its_files() {
+    let mut cluster = ClusterBuilder::new().start();
+    cluster.wait_all_healthy();
+    must_put(&cluster, 0, "note.a", json!("kept")).await;
+    let id = |cluster: &Cluster| cluster.status(0).unwrap().node("n2").unwrap().raft_id.clone();
+    let before = id(&cluster);
+    for (name, text) in [("identity.json", "raft_id"), ("log.redb", "leader_id")] {
+        let both = |cluster: &Cluster| flip(&cluster.node(1).data_dir().join(name), text);
+        starts_without_storage(&mut cluster, &[name, "move the whole directory"], both, both).await;
+    }
+    let data = |cluster: &Cluster| cluster.node(1).data_dir().to_owned();
+    let away = |cluster: &Cluster| data(cluster).with_extension("away");
+    starts_without_storage(
+        &mut cluster,
+        &["Not a directory", "--data-dir"],
+        |cluster| {
+            fs::rename(data(cluster), away(cluster)).unwrap();
+            fs::write(data(cluster), "a file").unwrap();
+        },
+        |cluster| {
+            fs::remove_file(data(cluster)).unwrap();
+            fs::rename(away(cluster), data(cluster)).unwrap();
+        },
+    )
+    .await;
+    starts_without_storage(
+        &mut cluster,
+        &["identity.json", "is gone"],
+        |cluster| fs::rename(data(cluster).join("identity.json"), away(cluster)).unwrap(),
+        |cluster| fs::rename(away(cluster), data(cluster).join("identity.json")).unwrap(),
+    )
+    .await;
+    assert_eq!(id(&cluster), before, "nothing was minted anew");
+    // What is damaged for good is replaced by a new identity, without a restart too.
+    starts_without_storage(
+        &mut cluster,
+        &["log.redb", "move the whole directory"],
+        |cluster| flip(&data(cluster).join("log.redb"), "leader_id"),
+        |cluster| fs::rename(data(cluster), away(cluster)).unwrap(),
+    )
+    .await;
+    assert_ne!(id(&cluster), before);
+    assert_eq!(value(&cluster, 1, "note.a").await, json!("kept"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_starts_on_a_disk_that_takes_no_writes() {
+    if !Disk::available() {
+        return;
+    }
+    let (disk, fresh) = (Disk::in_memory(DISK_BYTES), Disk::in_memory(DISK_BYTES));
+    let mut cluster = ClusterBuilder::new().build();
+    cluster.set_data_dir(1, &disk.path().join("data"));
+    cluster.start_all();
+    cluster.wait_all_healthy();
+    starts_without_storage(
+        &mut cluster,
+        &["Read-only file system", "remount"],
+        |_| disk.set_read_only(true),
+        |_| disk.set_read_only(false),
+    )
+    .await;
+    // Nothing is there yet, and nothing can be made.
+    cluster.kill(1);
+    cluster.set_data_dir(1, &fresh.path().join("data"));
+    starts_without_storage(
+        &mut cluster,
+        &["No space left", "free space"],
+        |_| assert!(fresh.fill() > 0),
+        |_| fresh.empty(),
+    )
+    .await;
+}
+
+/// A first node whose peers cannot read their directories must not take that for the absence of a cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_cluster_is_founded_beside_one_that_cannot_be_read() {
+    let mut cluster = ClusterBuilder::new().start();
+    cluster.wait_all_healthy();
+    let before = cluster.status(1).unwrap().cluster_id;
+    must_put(&cluster, 0, "note.a", json!("kept")).await;
+    cluster.kill_all();
+    cluster.wipe(0);
+    let identity = |i: usize| cluster.node(i).data_dir().join("identity.json");
+    let (hide, log) = (identity(1), cluster.node(2).data_dir().join("log.redb"));
+    flip(&log, "leader_id");
+    fs::rename(&hide, hide.with_extension("away")).unwrap();
+    cluster.start(1);
+    cluster.start(2);
+    cluster.start(0);
+    serves_images_without_storage(&cluster, 1, &["identity.json"]).await;
+    serves_images_without_storage(&cluster, 2, &["log.redb"]).await;
+    wait_for_status(&cluster, 0, "three seconds", |status| {
+        status.node("n1").is_some_and(|n1| n1.uptime_s.is_some_and(|uptime| uptime >= 3))
+    });
+    let status = cluster.status(0).unwrap();
+    assert!(status.leader_id.is_none(), "{}", cluster.report());
+    fs::rename(hide.with_extension("away"), &hide).unwrap();
+    flip(&log, "leader_id");
+    cluster.wait_all_healthy();
+    assert_eq!(cluster.status(0).unwrap().cluster_id, before);
+    assert_eq!(value(&cluster, 0, "note.a").await, json!("kept"));
+}
+
+#[test]
+fn mistakes_of_the_operator_end_a_node_at_once() {
+    let mut cluster = ClusterBuilder::new().build();
+    cluster.start(0);
+    let data = cluster.node(0).data_dir().to_owned();
+    cluster.set_data_dir(1, &data);
+    cluster.spawn(1);
+    assert!(!cluster.wait_exit(1).success());
+    assert!(cluster.log_contains(1, "is in use by another process"), "{}", cluster.log(1));
+}
+
+/// Three nodes, each on a small file system of its own.
+fn on_small_disks(bytes: u64) -> (Cluster, Vec<Disk>) {
+    let disks: Vec<Disk> = (0..3).map(|_| Disk::in_memory(bytes)).collect();
+    let mut cluster = ClusterBuilder::new().set("storage.snapshot_every", 50).build();
+    for (i, disk) in disks.iter().enumerate() {
+        cluster.set_data_dir(i, &disk.path().join("data"));
+    }
+    cluster.start_all();
+    cluster.wait_all_healthy();
+    (cluster, disks)
+}
+
+/// Every write is refused with the reason, and nothing else is lost: a leader stays, reads and images go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn full_disks_of_all_nodes_cost_writes_and_nothing_else() {
+    if !Disk::available() {
+        return;
+    }
+    let (mut cluster, disks) = on_small_disks(DISK_BYTES);
+    let writers = Writers::start(&cluster);
+    for i in 0..3 {
+        writers.wait_going_on(&cluster, i);
+    }
+    for disk in &disks {
+        disk.fill();
+    }
+    let filled = Instant::now();
+    for i in 0..3 {
+        let refused = refused_writes(&cluster, i, 20).await;
+        assert!(refused.iter().all(|code| code == "storage_full"), "{refused:?}\n{}", cluster.report());
+        embeds_and_extracts(&cluster, i).await;
+    }
+    // Elections go on as well: the leader's end is survived, and its start.
+    for _ in 0..3 {
+        let leader = cluster.wait_for_leader();
+        cluster.kill(leader);
+        cluster.wait_for_leader();
+        cluster.start(leader);
+        cluster.wait_for_leader();
+        assert_eq!(refused_writes(&cluster, leader, 1).await, ["storage_full"]);
+    }
+    for i in 0..3 {
+        assert!(!cluster.log_contains(i, "raft ended"), "{}", cluster.log(i));
+        wait_for_status(&cluster, i, "a notice", |status| status.has_notice("storage_full"));
+    }
+    let full_for = filled.elapsed();
+    disks.iter().for_each(Disk::empty);
+    let emptied = Instant::now();
+    for i in 0..3 {
+        writers.wait_going_on(&cluster, i);
+    }
+    eprintln!("full for {full_for:?}; writes through all nodes {} ms after", emptied.elapsed().as_millis());
+    cluster.wait_all_healthy();
+    let acknowledged = writers.stop().await;
+    journal::check(&cluster, &acknowledged).await;
+}
+
+/// Codes of so many writes through node `i`.
+async fn refused_writes(cluster: &Cluster, i: usize, count: usize) -> Vec<String> {
+    // The first one may still find a leader that does not know.
+    cluster.wait_until("a refusal", LIMIT, |_| {
+        let refuses = |status: testkit::Status| status.has_notice("storage_full");
+        (0..3).filter_map(|i| cluster.status(i)).any(refuses).then_some(())
+    });
+    let mut codes = Vec::new();
+    while codes.len() < count {
+        let (status, problem) = put(cluster, i, "note.refused", json!("x".repeat(4000))).await;
+        assert_ne!(status, 200, "{}", cluster.report());
+        codes.push(problem["code"].as_str().unwrap_or_default().to_owned());
+    }
+    codes
+}
+
+/// The reserve is used up and the disk still full: Raft ends, and begins again once there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_without_any_room_recover_by_themselves() {
+    if !Disk::available() {
+        return;
+    }
+    let (mut cluster, disks) = on_small_disks(DISK_BYTES);
+    let writers = Writers::start(&cluster);
+    for i in 0..3 {
+        writers.wait_going_on(&cluster, i);
+    }
+    // Somebody takes the reserve too.
+    cluster.kill_all();
+    for (i, disk) in disks.iter().enumerate() {
+        fs::write(cluster.node(i).data_dir().join("reserve"), "").unwrap();
+        disk.fill();
+    }
+    for i in 0..3 {
+        cluster.start(i);
+        serves_images_without_storage(&cluster, i, &["full", "free space"]).await;
+    }
+    disks.iter().for_each(Disk::empty);
+    let emptied = Instant::now();
+    for i in 0..3 {
+        writers.wait_going_on(&cluster, i);
+    }
+    eprintln!("writes through all nodes {} ms after there was room", emptied.elapsed().as_millis());
+    cluster.wait_all_healthy();
+    let acknowledged = writers.stop().await;
+    journal::check(&cluster, &acknowledged).await;
+}
+
+/// One full disk costs nobody a write: where the leader has it, another one leads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_room_hands_over() {
+    if !Disk::available() {
+        return;
+    }
+    let (cluster, disks) = on_small_disks(DISK_BYTES);
+    let leader = cluster.wait_for_leader();
+    disks[leader].fill();
+    cluster.wait_until("another leader", LIMIT, |cluster| cluster.leader().filter(|now| *now != leader));
+    for i in 0..3 {
+        must_put(&cluster, i, "note.a", json!(i.to_string())).await;
+    }
+    assert!(!cluster.log_contains(leader, "raft ended"), "{}", cluster.log(leader));
+    disks[leader].empty();
+    cluster.wait_all_healthy();
+    wait_for_status(&cluster, leader, "room", |status| !status.has_notice("storage_full"));
+}
+
+/// Snapshots fail on all nodes: Raft goes on, the log stops growing at its limit, and is cut once they can be written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_not_cut_stops_at_its_limit() {
+    let builder = ClusterBuilder::new().set("storage.snapshot_every", 50);
+    let cluster = builder.set("storage.max_log_bytes", 1 << 20).start();
+    cluster.wait_all_healthy();
+    let snapshots = |i: usize| cluster.node(i).data_dir().join("snapshots");
+    for i in 0..3 {
+        // A file in its place: nobody may write there, root neither.
+        fs::rename(snapshots(i), snapshots(i).with_extension("away")).unwrap();
+        fs::write(snapshots(i), "").unwrap();
+    }
+    let mut written = 0;
+    let refused: Value = loop {
+        let (status, body) = put(&cluster, written % 3, "note.a", json!("x".repeat(3000))).await;
+        if status != 200 {
+            break body;
+        }
+        written += 1;
+        assert!(written < 1000, "the log has no end");
+    };
+    assert_eq!(refused["code"], "storage_full", "{refused}\n{}", cluster.report());
+    assert!(refused["detail"].as_str().unwrap().contains("storage.max_log_bytes"), "{refused}");
+    assert!(written > 200, "{written}");
+    for i in 0..3 {
+        assert!(!cluster.log_contains(i, "raft ended"), "{}", cluster.log(i));
+        let status = wait_for_status(&cluster, i, "a notice", |status| status.has_notice("snapshots_fail"));
+        let notice = status.notices.iter().find(|notice| notice.code == "snapshots_fail").unwrap();
+        assert!(notice.message.contains("snapshots"), "{notice:?}");
+    }
+    let (status, read) = get(&cluster, 1, "/cluster/settings/note.a").await;
+    assert_eq!(status, 200, "{read}");
+    for i in 0..3 {
+        fs::remove_file(snapshots(i)).unwrap();
+        fs::rename(snapshots(i).with_extension("away"), snapshots(i)).unwrap();
+    }
+    for i in 0..3 {
+        wait_for_status(&cluster, i, "snapshots", |status| !status.has_notice("snapshots_fail"));
+    }
+    for i in 0..3 {
+        wait_for_status(&cluster, i, "a shorter log", |status| !status.has_notice("storage_full"));
+    }
+    must_put(&cluster, 0, "note.a", json!("again")).await;
+}
+
+/// Long entries fill the log long before their number asks for a snapshot.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_long_entries_is_cut_before_its_limit() {
+    let builder = ClusterBuilder::new().nodes(1).set("storage.snapshot_every", 100_000);
+    let cluster = builder.set("storage.max_log_bytes", 1 << 20).start();
+    cluster.wait_for_leader();
+    for n in 0..700 {
+        must_put(&cluster, 0, "note.a", json!(format!("{n}{}", "x".repeat(3000)))).await;
+    }
+}
+
+/// A disk that answers nothing for a while: the node serves images, and a leader gives way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_disk_costs_no_image() {
+    if !Disk::available() {
+        return;
+    }
+    let mut cluster = ClusterBuilder::new().build();
+    // Dropped, and thawed, before the processes: one that waits for a frozen disk does not die.
+    let disk = Disk::in_file(64 << 20);
+    cluster.set_data_dir(0, &disk.path().join("data"));
+    // Alone at first, so that it leads.
+    cluster.start(0);
+    cluster.wait_for_leader();
+    cluster.start(1);
+    cluster.start(2);
+    let leader = cluster.wait_all_healthy();
+    if leader != 0 {
+        let (client, url) = (reqwest::Client::new(), cluster.url(leader));
+        let asked = client.post(format!("{url}/cluster/leader-transfers")).bearer_auth(cluster.admin_token());
+        assert_eq!(asked.json(&json!({ "to": "n1" })).send().await.unwrap().status(), 200);
+    }
+    embeds_and_extracts(&cluster, 0).await;
+    let writers = Writers::start(&cluster);
+    writers.wait_going_on(&cluster, 0);
+    disk.freeze();
+    let frozen = Instant::now();
+    let mut worst = Duration::ZERO;
+    while frozen.elapsed() < Duration::from_secs(12) {
+        let asked = Instant::now();
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(cluster.get(0, path).map(|reply| reply.status), Some(200), "{}", cluster.report());
+        }
+        embeds_and_extracts(&cluster, 0).await;
+        worst = worst.max(asked.elapsed());
+    }
+    let leader =
+        cluster.wait_until("another leader", LIMIT, |cluster| cluster.leader().filter(|now| *now != 0));
+    writers.wait_going_on(&cluster, leader);
+    disk.thaw();
+    eprintln!(
+        "frozen for {:?}; two probes, an embed and an extract took {worst:?} at most",
+        frozen.elapsed()
+    );
+    cluster.wait_all_healthy();
+    writers.wait_going_on(&cluster, 0);
+    let acknowledged = writers.stop().await;
+    journal::check(&cluster, &acknowledged).await;
+}
