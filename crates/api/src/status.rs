@@ -241,11 +241,11 @@ impl ClusterStatus {
 
     /// Reasons for which a configured node is not a healthy voter of this cluster, one text for each such node.
     pub fn deficiencies(&self) -> Vec<String> {
-        let faulty =
-            self.nodes.iter().filter(|node| node.health != Health::Ok || !node.healthy || !node.voter);
+        // Nodes of the first release tell no health.
+        let is_fine = |node: &NodeStatus| matches!(node.health, Health::Ok | Health::Unknown);
+        let faulty = self.nodes.iter().filter(|node| !(node.healthy && node.voter && is_fine(node)));
         faulty
             .map(|node| {
-                // Nodes of the first release tell no health.
                 let health = match node.health {
                     Health::Unknown | Health::Ok if !node.healthy => "not healthy",
                     Health::Unknown | Health::Ok => "not_voting",

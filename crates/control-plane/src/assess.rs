@@ -74,7 +74,7 @@ impl View {
             cluster_id: self.cluster_id.map(|id| id.to_string()),
             node_id: self.me.clone(),
             term: self.term,
-            leader_id: self.leader.clone(),
+            leader_id: self.leader().cloned(),
             quorum: self.quorum(),
             voters,
             learners: self.learners.clone(),
@@ -83,10 +83,27 @@ impl View {
         }
     }
 
+    /// The leader. None is told while this node reaches no majority of the voters, although the latest append or
+    /// acknowledgement may be younger than the loss.
+    pub(crate) fn leader(&self) -> Option<&String> {
+        self.leader.as_ref().filter(|_| self.reaches_a_majority())
+    }
+
+    fn reaches_a_majority(&self) -> bool {
+        let reached = |node: &&NodeView| {
+            let health = self.health(node);
+            health.is_healthy() || matches!(health, Health::Lagging | Health::StorageFailed)
+        };
+        let reached = self.nodes.iter().filter(reached);
+        let reached: BTreeSet<RaftId> =
+            reached.filter_map(|node| known(node.report.as_ref()?.raft_id)).collect();
+        self.configs.iter().all(|config| config.intersection(&reached).count() > config.len() / 2)
+    }
+
     /// True if a quorum of the voters is healthy, and a leader is known or was a moment ago: an election is not an
     /// outage.
     pub(crate) fn quorum(&self) -> bool {
-        let led = self.leader.is_some() || self.leader_age.is_some_and(|age| age < ELECTION_GRACE);
+        let led = self.leader().is_some() || self.leader_age.is_some_and(|age| age < ELECTION_GRACE);
         // Before the first membership is committed there is nothing that a quorum could be of.
         led && self.gave_way_to.is_none() && !self.voters.is_empty() && self.missing_voters().is_none()
     }
@@ -107,11 +124,9 @@ impl View {
         let name = |id: &RaftId| self.voters.get(id).cloned().unwrap_or_else(|| format!("voter {id}"));
         let (there, away): (BTreeSet<RaftId>, BTreeSet<RaftId>) =
             config.iter().partition(|id| present.contains(id));
-        Some(Shortage {
-            needed: config.len() / 2 + 1,
-            there: there.iter().map(name).collect(),
-            away: away.iter().map(name).collect(),
-        })
+        let sorted =
+            |ids: BTreeSet<RaftId>| ids.iter().map(name).collect::<BTreeSet<_>>().into_iter().collect();
+        Some(Shortage { needed: config.len() / 2 + 1, there: sorted(there), away: sorted(away) })
     }
 
     /// Health of a node, the most telling reason first.
@@ -150,7 +165,7 @@ impl View {
     /// Role of a node. The leader's row shows [`Role::Leader`], and no other row does: a claim to lead that this node
     /// cannot confirm is a candidacy.
     fn role(&self, node: &NodeView) -> Role {
-        if self.leader.as_ref() == Some(&node.address.name) {
+        if self.leader() == Some(&node.address.name) {
             return Role::Leader;
         }
         let heard = !node.port_refused && node.answered_age.is_some_and(|age| age < HEARD_WITHIN);

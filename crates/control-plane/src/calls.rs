@@ -230,9 +230,11 @@ async fn forward(core: &Core, moment: &Moment, call: Call, until: Instant) -> At
     }
     let envelope = Envelope { cluster, from: moment.identity.raft_id, to: Some(leader), body: call };
     // Not sent twice by the link itself: whether it may have been proposed must be known here.
+    // Handing over moves the vote, and is answered afterwards.
+    let hands_over = matches!(envelope.body, Call::HandOver { .. });
     let reply = tokio::select! {
         reply = core.links.call_once::<_, Reply>(&name, &envelope, until.into()) => reply,
-        () = deposed(core, node, leader) => return Attempt::Unknown,
+        () = deposed(core, node, leader), if !hands_over => return Attempt::Unknown,
     };
     match reply {
         Ok(reply) => Attempt::Done(reply),
@@ -315,8 +317,10 @@ pub(crate) async fn read_index_here(core: &Core, node: &Node, until: Instant) ->
 /// Why nothing is proposed here now: nobody acknowledges this node as the leader.
 fn cannot_lead(core: &Core) -> Option<Refused> {
     let moment = core.moment();
-    if moment.standing.leader == Some(moment.identity.raft_id) {
+    let leads = moment.standing.leader == Some(moment.identity.raft_id);
+    // Without a majority in reach nothing would be committed, and the outcome would be unknown for no reason.
+    if leads && core.view(&moment, &core.peers.all()).leader().is_some() {
         return None;
     }
-    Some(Refused::NotLeader { leader: moment.leader_name() })
+    Some(Refused::NotLeader { leader: moment.leader_name().filter(|_| !leads) })
 }

@@ -65,9 +65,9 @@ impl ClockOffset {
 }
 
 impl Peer {
-    /// Whether it answered lately.
+    /// True if it answered lately, and its port has refused no connection since.
     pub(crate) fn is_healthy(&self, now: Instant) -> bool {
-        self.heard_within(HEALTHY_WITHIN, now)
+        !self.port_closed && self.heard_within(HEALTHY_WITHIN, now)
     }
 
     /// What it said, if that is recent enough to count.
@@ -166,7 +166,7 @@ impl Peers {
         peer.failed_probes += 1;
         peer.failure = Some(failure.reason.clone());
         // A port that was closed counts as such while the latest answer would still make the peer healthy.
-        let still_closed = peer.port_closed && !failure.refused && peer.is_healthy(now);
+        let still_closed = peer.port_closed && !failure.refused && peer.heard_within(HEALTHY_WITHIN, now);
         peer.port_closed = failure.port_closed || still_closed;
         peer.refused_at = if failure.refused { Some(now) } else { peer.refused_at };
         let was_away = peer.away;

@@ -77,6 +77,7 @@ fn run_node(start: Start) -> anyhow::Result<()> {
     let outcome = outcome.map(|then| match then {
         AfterStop::End => Ok(()),
         AfterStop::Restart => {
+            info!("starting anew");
             log.finish();
             Err(execute_anew(&program))
         }
@@ -120,7 +121,6 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
 
 /// Replaces this process by a new one of the same id, name, arguments and environment. Returns only if that fails.
 fn execute_anew(program: &Path) -> anyhow::Error {
-    info!("starting anew");
     let mut words = std::env::args_os();
     let mut command = std::process::Command::new(program);
     if let Some(name) = words.next() {

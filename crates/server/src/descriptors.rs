@@ -88,11 +88,11 @@ mod tests {
         check(usize::MAX, 3, 2048, 64);
         check(1 << 20, 9, 2048, 64);
         check(4096, 3, 2048, 64);
-        check(1024, 3, 566, 64);
-        check(512, 3, 244, 18);
-        check(256, 3, 20, 18);
+        check(1024, 3, 534, 64);
+        check(512, 3, 236, 18);
+        check(256, 3, 16, 18);
         let few = |max_connections| Plan::new(236, 3, max_connections).map(|plan| plan.connections.places);
-        assert_eq!(few(1), Err(TooFew { limit: 236, needed: 237, nodes: 3 }));
-        assert_eq!(few(2048), Err(TooFew { limit: 236, needed: 252, nodes: 3 }));
+        assert_eq!(few(1), Err(TooFew { limit: 236, needed: 241, nodes: 3 }));
+        assert_eq!(few(2048), Err(TooFew { limit: 236, needed: 256, nodes: 3 }));
     }
 }

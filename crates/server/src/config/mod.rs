@@ -32,7 +32,7 @@ const MIN_LOG_BYTES: u64 = 1 << 20;
 /// Between two statuses of the live stream, in milliseconds. The console takes a node that says nothing for 3 s for lost.
 const STATUS_POLL_MS: RangeInclusive<u64> = 50..=2000;
 /// Length of a log file, at least: a few lines.
-const MIN_LOG_BYTES: u64 = 64 << 10;
+const MIN_LOG_FILE_BYTES: u64 = 64 << 10;
 /// Earlier log files kept, at most.
 const MAX_LOG_KEEP: u32 = 100;
 /// What embedding in the default cover needs, with room for a long secret.
@@ -441,8 +441,8 @@ impl LogConfig {
         if let Err(error) = self.filter.parse::<tracing_subscriber::EnvFilter>() {
             return invalid("filter", error.to_string());
         }
-        if self.max_bytes < MIN_LOG_BYTES {
-            return invalid("max_bytes", format!("at least {MIN_LOG_BYTES}"));
+        if self.max_bytes < MIN_LOG_FILE_BYTES {
+            return invalid("max_bytes", format!("at least {MIN_LOG_FILE_BYTES}"));
         }
         if self.keep > MAX_LOG_KEEP {
             return invalid("keep", format!("at most {MAX_LOG_KEEP}"));

@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use testkit::{Cluster, ClusterBuilder, Role};
 
-use crate::request::{LIMIT, answer, get, must_put, put, value, wait_for_status};
+use crate::request::{LIMIT, answer, get, must_put, put, value, wait_for_status, wait_ready};
 
 fn cluster() -> Cluster {
     ClusterBuilder::new().flags(["--enable-fault-injection"]).start()
@@ -54,7 +54,7 @@ async fn a_partition_leaves_clients_served_and_ends_by_hand_or_by_itself() {
     must_fail(&cluster, cut_off, json!({"action": "partition"})).await;
     wait_for_another_leader(&cluster, (cut_off + 1) % 3, cut_off);
     wait_for_status(&cluster, cut_off, "a node that knows it is alone", |status| !status.quorum);
-    assert_eq!(get(&cluster, cut_off, "/readyz").await.0, 200);
+    wait_ready(&cluster, cut_off);
     let (status, body) = put(&cluster, cut_off, "note.a", json!("by a minority")).await;
     assert_eq!((status.as_u16(), &body["code"]), (503, &json!("no_quorum")), "{body}");
     assert_eq!(post(&cluster, cut_off, "/admin/restore", json!({})).await.0, 200);
@@ -65,7 +65,7 @@ async fn a_partition_leaves_clients_served_and_ends_by_hand_or_by_itself() {
         cluster.log_contains(leader, "restored: the drill's time is over").then_some(())
     });
     cluster.wait_all_healthy();
-    assert_eq!(get(&cluster, leader, "/readyz").await.0, 200);
+    wait_ready(&cluster, leader);
 }
 
 #[tokio::test]
@@ -94,7 +94,8 @@ async fn a_restart_keeps_the_process_and_hands_leadership_over() {
     let log = cluster.log(leader);
     let (stop, start) = (log.find("stopped").unwrap(), log.find("starting anew").unwrap());
     assert!(stop < start, "in good order: {log}");
-    assert!(cluster.status((leader + 1) % 3).unwrap().leader_id.as_deref() != Some(cluster.id(leader)));
+    let status = wait_for_status(&cluster, (leader + 1) % 3, "a leader", |status| status.leader_id.is_some());
+    assert_ne!(status.leader_id.as_deref(), Some(cluster.id(leader)));
 }
 
 #[tokio::test]

@@ -88,6 +88,13 @@ pub(crate) async fn embeds_and_extracts_at(url: &str) {
     assert_eq!(found.bytes().await.unwrap().as_ref(), b"a secret");
 }
 
+/// Waits until node `i` takes embeds and extracts: its default cover may still be in preparation.
+pub(crate) fn wait_ready(cluster: &Cluster, i: usize) {
+    cluster.wait_until("a node that serves images", LIMIT, |cluster| {
+        (cluster.get(i, "/readyz")?.status == 200).then_some(())
+    });
+}
+
 /// Waits until node `i` says something of the kind.
 pub(crate) fn wait_for_status(
     cluster: &Cluster,

@@ -38,7 +38,7 @@ impl Upload {
     fn begin(node: &Node) -> Self {
         let mut stream = connect(node);
         let head = format!(
-            "POST /api/capacity HTTP/1.1\r\nhost: node\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\
+            "POST /api/capacity HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\
              content-type: multipart/form-data; boundary=b\r\n\r\n",
             UPLOAD.concat().len()
         );
