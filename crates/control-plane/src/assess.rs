@@ -120,7 +120,10 @@ impl View {
         let present: BTreeSet<RaftId> =
             present.filter_map(|node| Some(node.report.as_ref()?.raft_id)).collect();
         let short = |config: &&BTreeSet<RaftId>| config.intersection(&present).count() <= config.len() / 2;
-        let config = self.configs.iter().find(short)?;
+        // The settled voters count too: what replaces them is not committed yet.
+        let settled: BTreeSet<RaftId> = self.voters.keys().copied().collect();
+        let settled = Some(&settled).filter(|settled| !settled.is_empty());
+        let config = self.configs.iter().chain(settled).find(short)?;
         let name = |id: &RaftId| self.voters.get(id).cloned().unwrap_or_else(|| format!("voter {id}"));
         let (there, away): (BTreeSet<RaftId>, BTreeSet<RaftId>) =
             config.iter().partition(|id| present.contains(id));

@@ -198,6 +198,17 @@ fn a_founded_cluster_has_a_quorum_once_its_membership_is_committed() {
 }
 
 #[test]
+fn voters_that_are_not_committed_yet_are_no_quorum_without_the_settled_ones() {
+    let growing = |view: &mut View| {
+        view.voters = [(RaftId::from(1), "n1".to_owned())].into();
+        view.nodes[0].answered_age = Some(Duration::from_millis(500));
+    };
+    let silent = (Role::Leader, Health::Silent);
+    let follower = (Role::Follower, Health::NotVoting);
+    check(growing, Some("n1"), false, [silent, follower, follower]);
+}
+
+#[test]
 fn a_vote_belongs_to_a_data_directory_and_not_to_a_name() {
     let wiped = |view: &mut View| {
         for i in [0, 2] {
