@@ -1,4 +1,4 @@
-//! Small file systems of a test's own, to be filled and frozen.
+//! Small file systems of a test's own, to be filled, frozen and made read-only.
 //!
 //! It takes Linux, root, `mount` and `umount`, for those that freeze also `mkfs.ext4` and `fsfreeze`.
 
@@ -85,6 +85,16 @@ impl ScratchFs {
     /// If it was not filled.
     pub fn make_room(&self) {
         fs::remove_file(self.filler()).expect("what fills can be removed");
+    }
+
+    /// Makes it read-only, or writable again.
+    ///
+    /// # Panics
+    ///
+    /// If a process has a file open for writing, or it cannot be mounted anew.
+    pub fn set_read_only(&self, read_only: bool) {
+        let options = if read_only { "remount,ro" } else { "remount,rw" };
+        run("mount", &["-o", options, &self.mounted.to_string_lossy()]).expect("it can be mounted anew");
     }
 
     /// Holds up everything that writes to it, until the guard is dropped. A process that writes meanwhile cannot even be
@@ -176,6 +186,10 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         scratch.make_room();
         fs::write(&path, "x").unwrap();
+        scratch.set_read_only(true);
+        assert_eq!(fs::write(&path, "y").unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
+        scratch.set_read_only(false);
+        fs::write(&path, "y").unwrap();
         let mounted = scratch.path().to_owned();
         drop(scratch);
         assert!(!mounted.exists());

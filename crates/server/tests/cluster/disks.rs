@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use testkit::{Cluster, ClusterBuilder, Disk, Health, Notice};
+use testkit::{Cluster, ClusterBuilder, Health, Notice, ScratchFs};
 
 use crate::journal::{self, Writers};
 use crate::request::{LIMIT, embeds_and_extracts, get, must_put, put, value, wait_for_status};
@@ -125,10 +125,10 @@ async fn a_node_starts_whatever_is_wrong_with_its_files() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_starts_on_a_disk_that_takes_no_writes() {
-    if !Disk::available() {
+    if !ScratchFs::available() {
         return;
     }
-    let (disk, fresh) = (Disk::in_memory(DISK_BYTES), Disk::in_memory(DISK_BYTES));
+    let (disk, fresh) = (ScratchFs::in_memory(DISK_BYTES), ScratchFs::in_memory(DISK_BYTES));
     let mut cluster = ClusterBuilder::new().build();
     cluster.set_data_dir(1, &disk.path().join("data"));
     cluster.start_all();
@@ -146,8 +146,8 @@ async fn a_node_starts_on_a_disk_that_takes_no_writes() {
     starts_without_storage(
         &mut cluster,
         &["No space left", "free space"],
-        |_| assert!(fresh.fill() > 0),
-        |_| fresh.empty(),
+        |_| fresh.fill(),
+        |_| fresh.make_room(),
     )
     .await;
 }
@@ -194,8 +194,8 @@ fn mistakes_of_the_operator_end_a_node_at_once() {
 }
 
 /// Three nodes, each on a small file system of its own.
-fn on_small_disks(bytes: u64) -> (Cluster, Vec<Disk>) {
-    let disks: Vec<Disk> = (0..3).map(|_| Disk::in_memory(bytes)).collect();
+fn on_small_disks(bytes: u64) -> (Cluster, Vec<ScratchFs>) {
+    let disks: Vec<ScratchFs> = (0..3).map(|_| ScratchFs::in_memory(bytes)).collect();
     let mut cluster = ClusterBuilder::new().set("storage.snapshot_every", 50).build();
     for (i, disk) in disks.iter().enumerate() {
         cluster.set_data_dir(i, &disk.path().join("data"));
@@ -208,7 +208,7 @@ fn on_small_disks(bytes: u64) -> (Cluster, Vec<Disk>) {
 /// Every write is refused with the reason, and nothing else is lost: a leader stays, reads and images go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn full_disks_of_all_nodes_cost_writes_and_nothing_else() {
-    if !Disk::available() {
+    if !ScratchFs::available() {
         return;
     }
     let (mut cluster, disks) = on_small_disks(DISK_BYTES);
@@ -239,7 +239,7 @@ async fn full_disks_of_all_nodes_cost_writes_and_nothing_else() {
         wait_for_status(&cluster, i, "a notice", |status| status.has_notice("storage_full"));
     }
     let full_for = filled.elapsed();
-    disks.iter().for_each(Disk::empty);
+    disks.iter().for_each(ScratchFs::make_room);
     let emptied = Instant::now();
     for i in 0..3 {
         writers.wait_going_on(&cluster, i);
@@ -269,7 +269,7 @@ async fn refused_writes(cluster: &Cluster, i: usize, count: usize) -> Vec<String
 /// The reserve is used up and the disk still full: Raft ends, and begins again once there is room.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_without_any_room_recover_by_themselves() {
-    if !Disk::available() {
+    if !ScratchFs::available() {
         return;
     }
     let (mut cluster, disks) = on_small_disks(DISK_BYTES);
@@ -287,7 +287,7 @@ async fn nodes_without_any_room_recover_by_themselves() {
         cluster.start(i);
         serves_images_without_storage(&cluster, i, &["full", "free space"]).await;
     }
-    disks.iter().for_each(Disk::empty);
+    disks.iter().for_each(ScratchFs::make_room);
     let emptied = Instant::now();
     for i in 0..3 {
         writers.wait_going_on(&cluster, i);
@@ -301,7 +301,7 @@ async fn nodes_without_any_room_recover_by_themselves() {
 /// One full disk costs nobody a write: where the leader has it, another one leads.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_without_room_hands_over() {
-    if !Disk::available() {
+    if !ScratchFs::available() {
         return;
     }
     let (cluster, disks) = on_small_disks(DISK_BYTES);
@@ -312,7 +312,7 @@ async fn a_leader_without_room_hands_over() {
         must_put(&cluster, i, "note.a", json!(i.to_string())).await;
     }
     assert!(!cluster.log_contains(leader, "raft ended"), "{}", cluster.log(leader));
-    disks[leader].empty();
+    disks[leader].make_room();
     cluster.wait_all_healthy();
     wait_for_status(&cluster, leader, "room", |status| !status.has_notice("storage_full"));
 }
@@ -376,12 +376,12 @@ async fn a_log_of_long_entries_is_cut_before_its_limit() {
 /// A disk that answers nothing for a while: the node serves images, and a leader gives way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_disk_costs_no_image() {
-    if !Disk::available() {
+    if !ScratchFs::available() {
         return;
     }
     let mut cluster = ClusterBuilder::new().build();
     // Dropped, and thawed, before the processes: one that waits for a frozen disk does not die.
-    let disk = Disk::in_file(64 << 20);
+    let disk = ScratchFs::on_device(64 << 20);
     cluster.set_data_dir(0, &disk.path().join("data"));
     // Alone at first, so that it leads.
     cluster.start(0);
@@ -397,7 +397,7 @@ async fn a_frozen_disk_costs_no_image() {
     embeds_and_extracts(&cluster, 0).await;
     let writers = Writers::start(&cluster);
     writers.wait_going_on(&cluster, 0);
-    disk.freeze();
+    let frozen_disk = disk.freeze();
     let frozen = Instant::now();
     let mut worst = Duration::ZERO;
     while frozen.elapsed() < Duration::from_secs(12) {
@@ -411,7 +411,7 @@ async fn a_frozen_disk_costs_no_image() {
     let leader =
         cluster.wait_until("another leader", LIMIT, |cluster| cluster.leader().filter(|now| *now != 0));
     writers.wait_going_on(&cluster, leader);
-    disk.thaw();
+    drop(frozen_disk);
     eprintln!(
         "frozen for {:?}; two probes, an embed and an extract took {worst:?} at most",
         frozen.elapsed()
