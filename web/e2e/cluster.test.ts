@@ -97,7 +97,7 @@ test('the node that served the page dies in the middle of a drill: the page goes
   await page.getByRole('button', { name: 'Hide it', exact: true }).click();
   await page.getByRole('link', { name: /^Save/ }).waitFor();
   await page.getByRole('link', { name: 'Cluster' }).click();
-  await card(page, victim).getByText('no answer', { exact: true }).waitFor();
+  await card(page, victim).getByText('refused', { exact: true }).waitFor();
   await page.getByText(`${next} leads (term`).first().waitFor();
 
   cluster.startNode(victim);
@@ -133,7 +133,7 @@ test('a node is paused, restored and crashed by its buttons', async () => {
     return !isThere;
   });
   await page.getByRole('link', { name: 'Cluster' }).click();
-  await card(page, victim).getByText('no answer', { exact: true }).waitFor();
+  await card(page, victim).getByText('refused', { exact: true }).waitFor();
   await page.getByText(`Drill: ${victim} was crashed`).waitFor();
   await cluster.kill(victim);
   cluster.startNode(victim);
