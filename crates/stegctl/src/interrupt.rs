@@ -64,8 +64,12 @@ fn listen() {
                     _ = terminate.recv() => SignalKind::terminate(),
                 }
             });
-            with_leftovers(|all| all.iter().for_each(|path| remove(path)));
-            std::process::exit(ENDED_BY_SIGNAL + kind.as_raw_value());
+            // The lock is not given back: the thread that works fails when its files are gone, and must wait for it
+            // here instead of ending the process with an error of its own.
+            with_leftovers(|all| {
+                all.iter().for_each(|path| remove(path));
+                std::process::exit(ENDED_BY_SIGNAL + kind.as_raw_value())
+            })
         });
     });
 }
