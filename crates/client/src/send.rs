@@ -267,21 +267,21 @@ async fn wait_for_endpoint(turn: &Turn<'_>, deadline: Instant) -> Option<Choice>
 }
 
 /// A node's definite answer that nothing was done.
-fn told_by(error: &ClientError) -> Option<ClientError> {
+fn told_by(error: &ClientError) -> Option<(Box<Refusal>, Endpoint)> {
     match error {
         ClientError::Refused { refusal, via } if !refusal.is_unsettled() => {
-            Some(ClientError::Refused { refusal: refusal.clone(), via: via.clone() })
+            Some((refusal.clone(), via.endpoint.clone()))
         }
         _ => None,
     }
 }
 
-/// The error of a request whose attempts have ended with `error`: the last definite answer, unless the request may have
-/// been carried out after that.
-fn last_word(error: ClientError, definite: Option<ClientError>) -> ClientError {
+/// The error of a request whose attempts have ended with `error`: a refused connection tells less than the last definite
+/// answer of another endpoint.
+fn last_word(error: ClientError, definite: Option<(Box<Refusal>, Endpoint)>) -> ClientError {
     match (error, definite) {
-        (ClientError::Connect { via, .. }, Some(ClientError::Refused { refusal, .. })) => {
-            ClientError::Refused { refusal, via }
+        (ClientError::Connect { via, .. }, Some((refusal, endpoint))) => {
+            ClientError::Refused { refusal, via: Via { endpoint, retried: via.retried } }
         }
         (error, _) => error,
     }

@@ -237,6 +237,14 @@ fn failures_have_a_status_and_a_code_for_scripts() {
     };
     refused(&["status", "--server", REFUSING, "--timeout", "300ms"], 7, "connect");
     check(Server::problem(503, "no_quorum"), &["settings", "set", "bits", "2"], 8, "no_quorum");
+    // Whoever is asked last refuses connections: what the other one said counts, and it is named.
+    for _ in 0..4 {
+        let server = Server::problem(503, "no_quorum");
+        let servers = format!("{},{REFUSING}", server.url);
+        let args = ["settings", "set", "bits", "2", "--server", &servers, "--timeout", "700ms"];
+        let error = refused(&args, 8, "no_quorum");
+        assert!(error.contains(&format!("{} answered 503", server.url)), "{error}");
+    }
     check(Server::problem(404, "no_such_setting"), &["settings", "get", "bits"], 9, "no_such_setting");
     check(Server::problem(412, "version_mismatch"), &["settings", "delete", "bits"], 9, "version_mismatch");
     check(Server::problem(504, "outcome_unknown"), &["settings", "set", "bits", "2"], 11, "outcome_unknown");
