@@ -90,14 +90,16 @@ impl View {
     }
 
     fn reaches_a_majority(&self) -> bool {
-        let reached = |node: &&NodeView| {
-            let health = self.health(node);
-            health.is_healthy() || matches!(health, Health::Lagging | Health::StorageFailed)
-        };
-        let reached = self.nodes.iter().filter(reached);
-        let reached: BTreeSet<RaftId> =
-            reached.filter_map(|node| known(node.report.as_ref()?.raft_id)).collect();
-        self.configs.iter().all(|config| config.intersection(&reached).count() > config.len() / 2)
+        let answers =
+            |health: Health| health.is_healthy() || matches!(health, Health::Lagging | Health::StorageFailed);
+        let reached = self.ids_of(answers);
+        self.configs.iter().all(|config| has_majority(config, &reached))
+    }
+
+    /// Data directories of the nodes with such a health.
+    fn ids_of(&self, wanted: impl Fn(Health) -> bool) -> BTreeSet<RaftId> {
+        let nodes = self.nodes.iter().filter(|node| wanted(self.health(node)));
+        nodes.filter_map(|node| known(node.report.as_ref()?.raft_id)).collect()
     }
 
     /// True if a quorum of the voters is healthy, and a leader is known or was a moment ago: an election is not an
@@ -116,14 +118,11 @@ impl View {
 
     /// Voters that are not healthy, where so few are that no quorum is left.
     pub(crate) fn missing_voters(&self) -> Option<Shortage> {
-        let present = self.nodes.iter().filter(|node| self.health(node).is_healthy());
-        let present: BTreeSet<RaftId> =
-            present.filter_map(|node| Some(node.report.as_ref()?.raft_id)).collect();
-        let short = |config: &&BTreeSet<RaftId>| config.intersection(&present).count() <= config.len() / 2;
+        let present = self.ids_of(Health::is_healthy);
         // The settled voters count too: what replaces them is not committed yet.
         let settled: BTreeSet<RaftId> = self.voters.keys().copied().collect();
         let settled = Some(&settled).filter(|settled| !settled.is_empty());
-        let config = self.configs.iter().chain(settled).find(short)?;
+        let config = self.configs.iter().chain(settled).find(|config| !has_majority(config, &present))?;
         let name = |id: &RaftId| self.voters.get(id).cloned().unwrap_or_else(|| format!("voter {id}"));
         let (there, away): (BTreeSet<RaftId>, BTreeSet<RaftId>) =
             config.iter().partition(|id| present.contains(id));
@@ -211,6 +210,11 @@ impl View {
 /// The id, unless its node cannot read it.
 fn known(id: RaftId) -> Option<RaftId> {
     (id != RaftId::UNKNOWN).then_some(id)
+}
+
+/// True if more than half of the voters in `config` are among `present`.
+fn has_majority(config: &BTreeSet<RaftId>, present: &BTreeSet<RaftId>) -> bool {
+    config.intersection(present).count() > config.len() / 2
 }
 
 /// Too few healthy voters for a quorum.

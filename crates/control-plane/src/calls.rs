@@ -229,9 +229,9 @@ async fn forward(core: &Core, moment: &Moment, call: Call, until: Instant) -> At
         return Attempt::NotYet(format!("the leader {name} is suspected to have failed"));
     }
     let envelope = Envelope { cluster, from: moment.identity.raft_id, to: Some(leader), body: call };
-    // Not sent twice by the link itself: whether it may have been proposed must be known here.
     // Handing over moves the vote, and is answered afterwards.
     let hands_over = matches!(envelope.body, Call::HandOver { .. });
+    // Not sent twice by the link itself: whether it may have been proposed must be known here.
     let reply = tokio::select! {
         reply = core.links.call_once::<_, Reply>(&name, &envelope, until.into()) => reply,
         () = deposed(core, node, leader), if !hands_over => return Attempt::Unknown,
@@ -266,10 +266,11 @@ async fn deposed(core: &Core, node: &Node, leader: RaftId) {
 ///
 /// The time that counts is the leader's: one node with a wrong clock must not make all of them forget.
 pub(crate) async fn propose_here(core: &Core, node: &Node, mut command: Command, until: Instant) -> Reply {
-    if let Some(refused) = cannot_lead(core) {
+    let moment = core.moment();
+    if let Some(refused) = cannot_lead(core, &moment) {
         return Reply::Refused(refused);
     }
-    if let Some(reason) = core.refuses_writes(&core.moment(), node) {
+    if let Some(reason) = core.refuses_writes(&moment, node) {
         return Reply::Refused(Refused::StorageFull(reason));
     }
     command.proposed_at_ms = (core.options.clock_ms)();
@@ -285,7 +286,7 @@ pub(crate) async fn propose_here(core: &Core, node: &Node, mut command: Command,
 
 /// Hands leadership over if this node leads.
 pub(crate) async fn hand_over_here(core: &Arc<Core>, to: Option<&str>, until: Instant) -> Reply {
-    if let Some(refused) = cannot_lead(core) {
+    if let Some(refused) = cannot_lead(core, &core.moment()) {
         return Reply::Refused(refused);
     }
     // Not cut off half-way: until it has come to its end, the leader refuses writes.
@@ -300,7 +301,7 @@ pub(crate) async fn hand_over_here(core: &Arc<Core>, to: Option<&str>, until: In
 /// The index that the leader's state has to have reached, confirmed by a quorum (§6.4 of the Raft dissertation). Leases
 /// are not trusted: they can be given up.
 pub(crate) async fn read_index_here(core: &Core, node: &Node, until: Instant) -> Reply {
-    if let Some(refused) = cannot_lead(core) {
+    if let Some(refused) = cannot_lead(core, &core.moment()) {
         return Reply::Refused(refused);
     }
     let read = node.raft.get_read_log_id(ReadPolicy::ReadIndex);
@@ -315,11 +316,10 @@ pub(crate) async fn read_index_here(core: &Core, node: &Node, until: Instant) ->
 }
 
 /// Why nothing is proposed here now: nobody acknowledges this node as the leader.
-fn cannot_lead(core: &Core) -> Option<Refused> {
-    let moment = core.moment();
+fn cannot_lead(core: &Core, moment: &Moment) -> Option<Refused> {
     let leads = moment.standing.leader == Some(moment.identity.raft_id);
     // Without a majority in reach nothing would be committed, and the outcome would be unknown for no reason.
-    if leads && core.view(&moment, &core.peers.all()).leader().is_some() {
+    if leads && core.view(moment, &core.peers.all()).leader().is_some() {
         return None;
     }
     Some(Refused::NotLeader { leader: moment.leader_name().filter(|_| !leads) })
