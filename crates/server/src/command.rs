@@ -23,7 +23,7 @@ use crate::demo::{self, Outcome};
 use crate::descriptors::{self, Plan, TooFew};
 use crate::figures::Figures;
 use crate::http::{self, Access, AdminToken};
-use crate::listener::{self, ConnectionFigures, Rules};
+use crate::listener::{self, ConnectionFigures};
 use crate::log::{self, Log};
 use crate::pace::Pacing;
 use crate::signals::Signals;
@@ -108,7 +108,7 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
     let address = listener.local_addr().context("cannot tell the address listened on")?;
     announce(&start, address, &token)?;
     let access = Access::new(&start.config.security, &start.node, &start.config.nodes, token);
-    let connections = ConnectionFigures::new(plan.connections.places);
+    let connections = ConnectionFigures::new(plan.connections);
     let log = log.clone();
     let parts = Parts { figures, control, access, log, connections, fault_injection: start.fault_injection };
     let app = {
@@ -116,7 +116,7 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
         App::new(start.config, start.node.id, parts)?
     };
     signals.stop_in_order(&app);
-    runtime.block_on(serve(listener, app, plan.connections))
+    runtime.block_on(serve(listener, app))
 }
 
 /// Replaces this process by a new one of the same id, name, arguments and environment. Returns only if that fails.
@@ -213,7 +213,7 @@ fn share_descriptors(config: &Config) -> Result<Plan, TooFew> {
     Ok(plan)
 }
 
-async fn serve(listener: TcpListener, app: Arc<App>, rules: Rules) -> anyhow::Result<AfterStop> {
+async fn serve(listener: TcpListener, app: Arc<App>) -> anyhow::Result<AfterStop> {
     let address = listener.local_addr().context("cannot tell the address listened on")?;
     let warm_up = Arc::clone(&app);
     tokio::spawn(async move {
@@ -226,8 +226,7 @@ async fn serve(listener: TcpListener, app: Arc<App>, rules: Rules) -> anyhow::Re
     let router = http::router(Arc::clone(&app));
     let pacing = Pacing::new(&app.config.limits, &app.transfer_memory);
     let (limits, connections) = (&app.config.limits, Arc::clone(&app.connections));
-    let cut_off =
-        listener::serve(listener, router, limits, &pacing, rules, connections, app.draining()).await;
+    let cut_off = listener::serve(listener, router, limits, &pacing, connections, app.draining()).await;
     app.control.stop().await;
     if cut_off > 0 {
         warn!(cut_off, "stopped; some connections did not end in time");

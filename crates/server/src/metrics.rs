@@ -246,7 +246,7 @@ impl Metrics {
 
     fn read_connections(&self, app: &App) {
         self.connections.set(app.connections.open());
-        self.connection_places.set(app.connections.places as u64);
+        self.connection_places.set(app.connections.rules.places as u64);
         let count = |family: &Family<ReasonLabels, Counter>, reason, count| {
             family
                 .get_or_create(&ReasonLabels { reason: Code(reason) })

@@ -112,7 +112,7 @@ fn misdirected(app: &App, route: Option<&str>, parts: &Parts) -> Option<Response
 /// Why the node takes no request of this kind at the moment.
 fn refusal(app: &App, parts: &Parts, route: Option<&str>) -> Option<Response> {
     if parts.extensions.get::<NoPlace>().is_some() {
-        let places = app.connections.places;
+        let places = app.connections.rules.places;
         let detail = format!("all {places} places for connections are taken; ask another node");
         return Some(Problem::new(Code::Overloaded, detail).into_response());
     }

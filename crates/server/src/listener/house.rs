@@ -29,16 +29,16 @@ pub(crate) enum Reason {
 /// Figures of the listener.
 #[derive(Debug)]
 pub(crate) struct ConnectionFigures {
-    /// Places, as far as descriptors go.
-    pub(crate) places: usize,
+    /// Numbers of places, as far as descriptors go.
+    pub(crate) rules: Rules,
     open: AtomicU64,
     counts: [AtomicU64; 3],
 }
 
 impl ConnectionFigures {
     /// Nothing yet.
-    pub(crate) fn new(places: usize) -> Arc<Self> {
-        Arc::new(Self { places, open: AtomicU64::new(0), counts: Default::default() })
+    pub(crate) fn new(rules: Rules) -> Arc<Self> {
+        Arc::new(Self { rules, open: AtomicU64::new(0), counts: Default::default() })
     }
 
     /// Open connections.
@@ -74,8 +74,8 @@ struct Held {
 
 impl House {
     /// No connection yet.
-    pub(super) fn new(rules: Rules, figures: Arc<ConnectionFigures>) -> Arc<Self> {
-        let held = Held { admission: Admission::new(rules), open: HashMap::new() };
+    pub(super) fn new(figures: Arc<ConnectionFigures>) -> Arc<Self> {
+        let held = Held { admission: Admission::new(figures.rules), open: HashMap::new() };
         Arc::new(Self { held: Mutex::new(held), figures, freed: Notify::new() })
     }
 

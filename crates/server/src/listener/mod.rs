@@ -58,12 +58,12 @@ pub(crate) async fn serve(
     router: Router,
     limits: &LimitsConfig,
     pacing: &Pacing,
-    rules: Rules,
     figures: Arc<ConnectionFigures>,
     stop: CancellationToken,
 ) -> usize {
+    let rules = figures.rules;
     let descriptors = Arc::new(Semaphore::new(rules.places + rules.lobby + MAX_CLOSING));
-    let door = Door { listener, descriptors, house: House::new(rules, figures) };
+    let door = Door { listener, descriptors, house: House::new(figures) };
     let graceful = GracefulShutdown::new();
     while let Some(visit) = stop.run_until_cancelled(door.accept()).await {
         let (serving, leave) = visit.begin(router.clone(), limits.idle_timeout(), pacing);
