@@ -241,14 +241,18 @@ impl Core {
         }
     }
 
-    /// Failure of this node's storage: one that ended Raft, or a write that the disk does not finish.
+    /// Failure of this node's storage: one that ended Raft, or a write that the disk does not finish or refuses.
     fn storage_failure(&self, moment: &Moment) -> Option<StorageFailure> {
         let failed = self.failure.lock().expect("no panic while it is held").clone();
         failed.or_else(|| {
-            let stuck = moment.node.as_ref()?.stuck(moment.now);
-            let hangs = || format!("a write to the disk has not ended for {:.1} s", stuck.as_secs_f32());
+            let node = moment.node.as_ref()?;
+            let stuck = node.stuck(moment.now).max(node.room.unfinished_for(moment.now));
+            if stuck < STUCK_AFTER {
+                return node.room.trial_failure();
+            }
             let dir = self.data.path();
-            (stuck >= STUCK_AFTER).then(|| StorageFailure::other(dir, dir, hangs()))
+            let hangs = format!("a write to the disk has not ended for {:.1} s", stuck.as_secs_f32());
+            Some(StorageFailure::other(dir, dir, hangs))
         })
     }
 

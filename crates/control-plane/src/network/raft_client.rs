@@ -30,6 +30,9 @@ const CHUNK_WITHIN: Duration = Duration::from_secs(10);
 /// How long a peer may take to verify and install a snapshot it has whole.
 const INSTALL_WITHIN: Duration = Duration::from_secs(120);
 
+/// Pause after a snapshot that was not taken. Without it the leader sends it ten times a second to a peer without room.
+const SNAPSHOT_PAUSE: Duration = Duration::from_secs(1);
+
 /// Makes openraft's clients.
 pub(crate) struct Factory(Arc<Core>);
 
@@ -170,9 +173,16 @@ impl RaftNetworkV2<TypeConfig> for RaftClient {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let sending = async {
+            let sent = self.send_snapshot(vote, snapshot).await;
+            if sent.is_err() {
+                tokio::time::sleep(SNAPSHOT_PAUSE).await;
+            }
+            sent
+        };
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = self.send_snapshot(vote, snapshot) => sent,
+            sent = sending => sent,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,10 +11,13 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
+use super::StorageFailure;
 use super::space::{Admission, Deferred, Shortage, SnapshotRule, Space};
 
 /// Pause between two measurements while nothing is written.
 pub(crate) const TEND_EVERY: Duration = Duration::from_millis(250);
+/// After so long without a write the disk is tried with one.
+const TRIAL_EVERY: Duration = Duration::from_secs(2);
 /// Name of the file whose bytes are kept for Raft.
 const RESERVE_FILE: &str = "reserve";
 /// Bytes written at a time where a file system cannot allocate without writing.
@@ -31,6 +35,17 @@ pub(crate) struct Room {
     // Held for memory operations only.
     admission: Mutex<Admission>,
     snapshots: Mutex<Snapshots>,
+    trial: Mutex<Trial>,
+}
+
+/// State of the writes that only try the disk.
+#[derive(Debug)]
+struct Trial {
+    /// Start of the work on the disk that has not ended.
+    begun: Option<Instant>,
+    /// End of the latest write that succeeded, or of the latest trial.
+    latest: Instant,
+    failure: Option<StorageFailure>,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +104,7 @@ impl Room {
             opened: Instant::now(),
             admission: Mutex::default(),
             snapshots: Mutex::default(),
+            trial: Mutex::new(Trial { begun: None, latest: Instant::now(), failure: None }),
         }
     }
 
@@ -119,10 +135,59 @@ impl Room {
         }
     }
 
-    /// Measures, and makes the reserve whole where there is room for it. Blocks.
+    /// Measures, makes the reserve whole where there is room for it, and tries the disk if nothing was written of late.
+    /// Blocks.
     pub(crate) fn tend(&self) {
+        let now = Instant::now();
+        let is_due = {
+            let mut trial = self.trial();
+            trial.begun = Some(now);
+            now.duration_since(trial.latest) >= TRIAL_EVERY
+        };
         self.measure();
         self.refill();
+        let tried = is_due.then(|| self.try_write());
+        let mut trial = self.trial();
+        trial.begun = None;
+        if let Some(outcome) = tried {
+            trial.latest = Instant::now();
+            let failure = outcome
+                .err()
+                .map(|error| StorageFailure::io(&self.dir.join(RESERVE_FILE), &self.dir, &error));
+            if let Some(failure) = failure.as_ref().filter(|_| trial.failure.is_none()) {
+                tracing::error!(%failure, "the disk takes no write");
+            }
+            trial.failure = failure;
+        }
+    }
+
+    /// Writes a byte of the reserve anew, which takes no room, and waits until it is durable.
+    fn try_write(&self) -> io::Result<()> {
+        let reserve = self.reserve();
+        let Some(file) = reserve.as_ref().filter(|_| self.space().reserve_bytes > 0) else { return Ok(()) };
+        match file.write_all_at(&[0], 0).and_then(|()| file.sync_data()) {
+            // Where every write takes a new block. Another message tells of it.
+            Err(error) if is_full(&error) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Failure of the disk to take the latest trial. From memory.
+    pub(crate) fn trial_failure(&self) -> Option<StorageFailure> {
+        self.trial().failure.clone()
+    }
+
+    /// Time since the start of the work on the disk that has not ended. From memory.
+    pub(crate) fn unfinished_for(&self, now: Instant) -> Duration {
+        self.trial().begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun))
+    }
+
+    /// Records that the disk took a write. Blocks for a moment.
+    pub(super) fn written(&self) {
+        self.measure();
+        let mut trial = self.trial();
+        trial.latest = Instant::now();
+        trial.failure = None;
     }
 
     fn refill(&self) {
@@ -262,6 +327,11 @@ impl Room {
 
     fn snapshots(&self) -> MutexGuard<'_, Snapshots> {
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Held for memory operations only.
+    fn trial(&self) -> MutexGuard<'_, Trial> {
+        self.trial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

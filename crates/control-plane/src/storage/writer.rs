@@ -277,7 +277,7 @@ impl Writer {
         let end = panic::catch_unwind(commit)
             .unwrap_or_else(|_| Err(io::Error::other("the database library panicked")))?;
         self.end = end;
-        self.core.room.measure();
+        self.core.room.written();
         let mut flushes = self.core.flushes();
         flushes.commits += 1;
         flushes.writes += writes;

@@ -1,5 +1,5 @@
-//! Looks after the room on the disk: measures it, makes the reserve whole, has snapshots built that were put off, and hands
-//! leadership over while the leader's disk is full and others have room.
+//! Looks after the room on the disk: measures it, makes the reserve whole, tries a disk that nothing is written to, has
+//! snapshots built that were put off, and hands leadership over while the leader's disk is full and others have room.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

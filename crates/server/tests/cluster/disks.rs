@@ -194,9 +194,13 @@ fn mistakes_of_the_operator_end_a_node_at_once() {
 }
 
 /// Three nodes, each on a small file system of its own.
-fn on_small_disks(bytes: u64) -> (Cluster, Vec<ScratchFs>) {
-    let disks: Vec<ScratchFs> = (0..3).map(|_| ScratchFs::in_memory(bytes)).collect();
-    let mut cluster = ClusterBuilder::new().set("storage.snapshot_every", 50).build();
+fn on_small_disks() -> (Cluster, Vec<ScratchFs>) {
+    on_small_disks_with(ClusterBuilder::new())
+}
+
+fn on_small_disks_with(builder: ClusterBuilder) -> (Cluster, Vec<ScratchFs>) {
+    let disks: Vec<ScratchFs> = (0..3).map(|_| ScratchFs::in_memory(DISK_BYTES)).collect();
+    let mut cluster = builder.set("storage.snapshot_every", 50).build();
     for (i, disk) in disks.iter().enumerate() {
         cluster.set_data_dir(i, &disk.path().join("data"));
     }
@@ -211,7 +215,7 @@ async fn full_disks_of_all_nodes_cost_writes_and_nothing_else() {
     if !ScratchFs::available() {
         return;
     }
-    let (mut cluster, disks) = on_small_disks(DISK_BYTES);
+    let (mut cluster, disks) = on_small_disks();
     let writers = Writers::start(&cluster);
     for i in 0..3 {
         writers.wait_going_on(&cluster, i);
@@ -272,7 +276,7 @@ async fn nodes_without_any_room_recover_by_themselves() {
     if !ScratchFs::available() {
         return;
     }
-    let (mut cluster, disks) = on_small_disks(DISK_BYTES);
+    let (mut cluster, disks) = on_small_disks();
     let writers = Writers::start(&cluster);
     for i in 0..3 {
         writers.wait_going_on(&cluster, i);
@@ -304,7 +308,7 @@ async fn a_leader_without_room_hands_over() {
     if !ScratchFs::available() {
         return;
     }
-    let (cluster, disks) = on_small_disks(DISK_BYTES);
+    let (cluster, disks) = on_small_disks();
     let leader = cluster.wait_for_leader();
     disks[leader].fill();
     cluster.wait_until("another leader", LIMIT, |cluster| cluster.leader().filter(|now| *now != leader));
@@ -420,4 +424,103 @@ async fn a_frozen_disk_costs_no_image() {
     writers.wait_going_on(&cluster, 0);
     let acknowledged = writers.stop().await;
     journal::check(&cluster, &acknowledged).await;
+}
+
+/// A disk that answers nothing is told by every node, whether or not somebody writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_disk_is_told_while_nothing_is_written() {
+    if !ScratchFs::available() {
+        return;
+    }
+    let mut cluster = ClusterBuilder::new().build();
+    // Dropped, and thawed, before the processes: one that waits for a frozen disk does not die.
+    let disk = ScratchFs::on_device(64 << 20);
+    cluster.set_data_dir(2, &disk.path().join("data"));
+    cluster.start_all();
+    cluster.wait_all_healthy();
+    let before = cluster.status(0).unwrap();
+    embeds_and_extracts(&cluster, 2).await;
+    let frozen_disk = disk.freeze();
+    let frozen = Instant::now();
+    for i in 0..3 {
+        let status = wait_for_status(&cluster, i, "health storage_failed", |status| {
+            status.node("n3").is_some_and(|row| row.health == Health::StorageFailed)
+        });
+        let notice = status.notices.iter().find(|notice| notice.code == "storage_failed").unwrap();
+        assert_eq!(notice.node.as_deref(), Some("n3"));
+        assert!(notice.message.contains("has not ended for"), "{notice:?}");
+        assert!(
+            notice.remedy.as_deref().is_some_and(|remedy| remedy.contains("check the disk")),
+            "{notice:?}"
+        );
+    }
+    eprintln!("told by all after {} ms", frozen.elapsed().as_millis());
+    embeds_and_extracts(&cluster, 2).await;
+    drop(frozen_disk);
+    cluster.wait_all_healthy();
+    assert_eq!(cluster.status(0).unwrap().term, before.term, "{}", cluster.report());
+}
+
+/// A start does not wait for a disk that answers nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_starts_on_a_disk_that_hangs() {
+    if !ScratchFs::available() {
+        return;
+    }
+    let mut cluster = ClusterBuilder::new().build();
+    let disk = ScratchFs::on_device(64 << 20);
+    cluster.set_data_dir(1, &disk.path().join("data"));
+    cluster.start_all();
+    cluster.wait_all_healthy();
+    let frozen_disk = std::cell::Cell::new(None);
+    starts_without_storage(
+        &mut cluster,
+        &["the disk hangs", "check the disk"],
+        |_| frozen_disk.set(Some(disk.freeze())),
+        |_| drop(frozen_disk.take()),
+    )
+    .await;
+}
+
+/// A snapshot that does not fit is refused by the node that should take it, which stays and waits for room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_without_room_is_refused_and_taken_later() {
+    if !ScratchFs::available() {
+        return;
+    }
+    // A short log: whoever misses more than a few entries needs a snapshot.
+    let (mut cluster, disks) =
+        on_small_disks_with(ClusterBuilder::new().set("storage.max_log_bytes", 1 << 20));
+    let leader = cluster.wait_for_leader();
+    let behind = (leader + 1) % 3;
+    cluster.kill(behind);
+    for n in 0..300 {
+        must_put(&cluster, leader, &format!("note.{}", n % 100), json!(format!("{n}{}", "x".repeat(3000))))
+            .await;
+    }
+    disks[behind].fill();
+    let term = cluster.status(leader).unwrap().term;
+    let started = Instant::now();
+    cluster.start(behind);
+    cluster.wait_until("a refusal", LIMIT, |cluster| {
+        cluster.log_contains(behind, "cannot take a snapshot").then_some(())
+    });
+    embeds_and_extracts(&cluster, behind).await;
+    let notice = |status: &testkit::Status| status.has_notice("storage_full");
+    for i in 0..3 {
+        wait_for_status(&cluster, i, "a notice and lag", |status| {
+            notice(status) && status.node(cluster.id(behind)).is_some_and(|row| row.health == Health::Lagging)
+        });
+    }
+    must_put(&cluster, leader, "note.0", json!("meanwhile")).await;
+    assert!(!cluster.log_contains(behind, "raft ended"), "{}", cluster.log(behind));
+    let refused = cluster.log(behind).lines().filter(|line| line.contains("cannot take a snapshot")).count();
+    // Offered once a second, and anew by every leader.
+    let allowed = started.elapsed().as_secs() + 1 + cluster.status(leader).unwrap().term - term;
+    assert!(refused as u64 <= allowed, "{refused} refusals\n{}", cluster.log(behind));
+    disks[behind].make_room();
+    let emptied = Instant::now();
+    cluster.wait_all_healthy();
+    eprintln!("caught up {} ms after there was room", emptied.elapsed().as_millis());
+    assert_eq!(value(&cluster, behind, "note.0").await, json!("meanwhile"));
 }
