@@ -96,22 +96,24 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "hang",
         rounds: 50,
-        about: "SIGSTOP of the leader until both others name another one",
+        about: "SIGSTOP of the leader until both others name another one; first write acknowledged",
         bounds: &[
             must("new leader ms", At::Median, 200.0),
             must("new leader ms", At::Max, 300.0),
             aim("new leader ms", At::Median, 170.0),
+            must("first write ms", At::Median, 300.0),
         ],
         run: lost_leader::hang,
     },
     Case {
         name: "cut",
         rounds: 50,
-        about: "the leader's packets dropped without a word until both others name another one",
+        about: "the leader's packets dropped without a word until both others name another one; first write",
         bounds: &[
             must("new leader ms", At::Median, 200.0),
             must("new leader ms", At::Max, 300.0),
             aim("new leader ms", At::Median, 170.0),
+            must("first write ms", At::Median, 300.0),
         ],
         run: lost_leader::cut,
     },

@@ -106,21 +106,8 @@ pub(super) fn hang(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyho
     let mut slowest = Slowest::default();
     let set = || Stage::quiet(bench.cluster().start());
     repeat(report, rounds, set, |stage, report, number| {
-        let cluster = &mut stage.cluster;
-        let old = settle(cluster);
-        let watched = others(cluster, old);
-        let watcher = watcher_of(cluster, &watched, old)?;
-        let marks = LogMarks::now(cluster);
-        let hung = Instant::now();
-        cluster.pause(old);
-        let (_, took) = until_named(cluster, &watcher, &watched, old, hung)?;
-        report.add("new leader ms", ms(took));
-        let seen = watcher.changes();
-        drop(watcher);
-        cluster.resume(old);
-        settle(cluster);
-        slowest.offer(ms(took), number, || marks.since(cluster, hung, &seen));
-        Ok(())
+        let silence = Silence { begin: Cluster::pause, end: Cluster::resume };
+        silent_round(stage, report, number, &silence, &mut slowest)
     });
     slowest.write(report);
     Ok(())
@@ -131,26 +118,54 @@ pub(super) fn cut(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow
     let mut slowest = Slowest::default();
     let set = || Stage::quiet(bench.cluster().in_namespaces().start());
     repeat(report, rounds, set, |stage, report, number| {
-        let cluster = &mut stage.cluster;
-        let old = settle(cluster);
-        let watched = others(cluster, old);
-        let watcher = watcher_of(cluster, &watched, old)?;
-        let marks = LogMarks::now(cluster);
-        // From before the command that cuts: what that takes is in the figure, and told beside it.
-        let since = Instant::now();
-        cluster.net().isolate(old);
-        let cutting = since.elapsed();
-        let (_, took) = until_named(cluster, &watcher, &watched, old, since)?;
-        report.add("new leader ms", ms(took));
-        report.add("of it, cutting ms", ms(cutting));
-        let seen = watcher.changes();
-        drop(watcher);
-        cluster.net().heal();
-        settle(cluster);
-        slowest.offer(ms(took), number, || marks.since(cluster, since, &seen));
-        Ok(())
+        let silence = Silence {
+            begin: |cluster, old| cluster.net().isolate(old),
+            end: |cluster, _| cluster.net().heal(),
+        };
+        silent_round(stage, report, number, &silence, &mut slowest)
     });
     slowest.write(report);
+    Ok(())
+}
+
+/// What makes a node silent without closing its connections, and what ends that.
+struct Silence {
+    begin: fn(&mut Cluster, usize),
+    end: fn(&mut Cluster, usize),
+}
+
+fn silent_round(
+    stage: &mut Stage,
+    report: &mut CaseReport,
+    number: u32,
+    silence: &Silence,
+    slowest: &mut Slowest,
+) -> anyhow::Result<()> {
+    let cluster = &mut stage.cluster;
+    let old = settle(cluster);
+    let others = others(cluster, old);
+    let watcher = watcher_of(cluster, &others, old)?;
+    let writes_to = others[number as usize % others.len()];
+    let write = OneWrite::prepare(cluster, writes_to, &format!("note.silent-{number}"), WRITE_LIMIT)?;
+    let marks = LogMarks::now(cluster);
+
+    // From before the command: what that takes is in the figures, and told beside them.
+    let since = Instant::now();
+    (silence.begin)(cluster, old);
+    report.add("of it, command ms", ms(since.elapsed()));
+    // Sent when the leader is silent and nobody knows it: forwarded to it first.
+    write.go();
+    let (_, took) = until_named(cluster, &watcher, &others, old, since)?;
+    report.add("new leader ms", ms(took));
+    let (acknowledged, refused) = write.finish()?;
+    report.add("first write ms", ms(acknowledged.saturating_duration_since(since)));
+    report.add("refusals before it", f64::from(refused));
+
+    let seen = watcher.changes();
+    drop(watcher);
+    (silence.end)(cluster, old);
+    settle(cluster);
+    slowest.offer(ms(took), number, || marks.since(cluster, since, &seen));
     Ok(())
 }
 
