@@ -29,6 +29,17 @@ use crate::threads::Threads;
 /// How long handing over may take.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(6);
 
+/// Bytes of the disk below a data directory, and of the log in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskFigures {
+    /// Bytes that any process may take.
+    pub free_bytes: u64,
+    /// Bytes reserved for Raft.
+    pub reserve_bytes: u64,
+    /// Bytes of entries in the log.
+    pub log_bytes: u64,
+}
+
 /// Everything the control plane is told at its start.
 pub struct Options {
     /// The cluster's name: nodes of another name are strangers.
@@ -349,6 +360,13 @@ impl ControlPlane {
     /// Commits of the log to the disk so far, and how long they took.
     pub fn flush_stats(&self) -> Option<FlushStats> {
         Some(self.core.node.load().as_ref()?.log.flush_stats())
+    }
+
+    /// Bytes of the disk and of the log; none while the storage is not open.
+    pub fn disk_figures(&self) -> Option<DiskFigures> {
+        let node = self.core.node.load_full()?;
+        let (free_bytes, reserve_bytes) = node.room.bytes();
+        Some(DiskFigures { free_bytes, reserve_bytes, log_bytes: node.log.bytes() })
     }
 
     /// The connections at the port for nodes, and why others were closed.

@@ -55,7 +55,8 @@ mod types;
 pub use descriptors::Descriptors;
 pub use events::unix_ms;
 pub use handle::{
-    Bootstrap, ControlError, ControlPlane, Options, Read, StartError, Timing, TransferError, Transferred,
+    Bootstrap, ControlError, ControlPlane, DiskFigures, Options, Read, StartError, Timing, TransferError,
+    Transferred,
 };
 pub use host::{Host, HostError};
 pub use identity::DataDirError;

@@ -58,6 +58,9 @@ pub(crate) struct Metrics {
     applied_index: Gauge<u64, AtomicU64>,
     log_commits: Gauge<u64, AtomicU64>,
     log_flush: Gauge<f64, AtomicU64>,
+    log_bytes: Bytes,
+    disk_free: Bytes,
+    disk_reserve: Bytes,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -102,6 +105,14 @@ impl prometheus_client::encoding::EncodeLabelValue for Code {
     }
 }
 
+type BytesRow<'a> = (&'static str, &'static str, &'a Bytes);
+
+fn register_bytes(registry: &mut Registry, rows: &[BytesRow<'_>]) {
+    for (name, help, gauge) in rows {
+        registry.register_with_unit(*name, *help, Unit::Bytes, (*gauge).clone());
+    }
+}
+
 impl Metrics {
     /// All counters at zero.
     pub(crate) fn new() -> Self {
@@ -140,6 +151,9 @@ impl Metrics {
             applied_index: Gauge::default(),
             log_commits: Gauge::default(),
             log_flush: Gauge::default(),
+            log_bytes: Bytes::default(),
+            disk_free: Bytes::default(),
+            disk_reserve: Bytes::default(),
         };
         metrics.register();
         metrics.register_log();
@@ -176,9 +190,7 @@ impl Metrics {
             ("transfer_memory", "Uploads and answers under way", &self.transfer_memory),
             ("resident_memory", "Resident set of the process", &self.resident_memory),
         ];
-        for (name, help, gauge) in bytes {
-            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
-        }
+        register_bytes(registry, &bytes);
         registry.register_with_unit("uptime", "Since the start", Unit::Seconds, self.uptime.clone());
     }
 
@@ -295,6 +307,12 @@ impl Metrics {
             Unit::Seconds,
             self.log_flush.clone(),
         );
+        let bytes = [
+            ("log", "Entries in the log", &self.log_bytes),
+            ("disk_free", "Free on the file system of the data directory", &self.disk_free),
+            ("disk_reserve", "Reserved for Raft in the data directory", &self.disk_reserve),
+        ];
+        register_bytes(registry, &bytes);
     }
 
     fn read_cluster(&self, app: &App) {
@@ -317,6 +335,11 @@ impl Metrics {
         if let Some(flushes) = app.control.flush_stats() {
             self.log_commits.set(flushes.commits);
             self.log_flush.set(flushes.median.unwrap_or_default().as_secs_f64());
+        }
+        if let Some(disk) = app.control.disk_figures() {
+            self.log_bytes.set(disk.log_bytes);
+            self.disk_free.set(disk.free_bytes);
+            self.disk_reserve.set(disk.reserve_bytes);
         }
     }
 

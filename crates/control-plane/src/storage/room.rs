@@ -240,6 +240,12 @@ impl Room {
         true
     }
 
+    /// Free bytes of the disk, and bytes of the reserve. From memory.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let Space { free_bytes, reserve_bytes } = self.space();
+        (free_bytes, reserve_bytes)
+    }
+
     /// Bytes of entries that the log may hold.
     pub(crate) fn max_log_bytes(&self) -> u64 {
         self.max_log_bytes

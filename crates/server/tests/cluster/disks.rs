@@ -302,6 +302,14 @@ async fn nodes_without_any_room_recover_by_themselves() {
     journal::check(&cluster, &acknowledged).await;
 }
 
+/// Bytes of the disk of node `i`, as its metrics have them.
+fn disk_figure(cluster: &Cluster, i: usize, name: &str) -> u64 {
+    let metrics = String::from_utf8(cluster.get(i, "/metrics").unwrap().body).unwrap();
+    let start = format!("steg_cluster_disk_{name}_bytes ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&start));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {start}in {metrics}"))
+}
+
 /// One full disk costs nobody a write: where the leader has it, another one leads.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_without_room_hands_over() {
@@ -316,8 +324,13 @@ async fn a_leader_without_room_hands_over() {
         must_put(&cluster, i, "note.a", json!(i.to_string())).await;
     }
     assert!(!cluster.log_contains(leader, "raft ended"), "{}", cluster.log(leader));
+    let free = disk_figure(&cluster, leader, "free");
+    assert!(free < 4 << 20, "{free}");
     disks[leader].make_room();
     cluster.wait_all_healthy();
+    cluster.wait_until("a whole reserve", LIMIT, |cluster| {
+        (disk_figure(cluster, leader, "reserve") == 4 << 20).then_some(())
+    });
     wait_for_status(&cluster, leader, "room", |status| !status.has_notice("storage_full"));
 }
 
