@@ -1,12 +1,15 @@
 //! Builds the web console, which needs Node and npm as nothing else here does.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 use clap::Args;
 
 use super::{cargo_with, root};
+
+#[expect(dead_code, reason = "the build script of the crate `console` uses all of it")]
+#[path = "../../crates/console/build/sources.rs"]
+mod sources;
 
 /// What to do besides.
 #[derive(Args)]
@@ -17,6 +20,20 @@ pub(crate) struct Options {
     /// Try it in a browser too, on nodes of the debug build
     #[arg(long)]
     e2e: bool,
+}
+
+/// Builds the console unless that of the present sources is there. False: it is not there and cannot be built here.
+pub(crate) fn ensure_built() -> bool {
+    let web = root().join("web");
+    if sources::dist(&web).exists() && sources::newer_than_dist(&web).is_none() {
+        eprintln!("web/dist is up to date");
+        return true;
+    }
+    let built = check_node().and_then(|()| install()).and_then(|()| npm(&["run", "build"]));
+    if let Err(error) = &built {
+        eprintln!("going on without the web console: {error:#}");
+    }
+    built.is_ok()
 }
 
 /// Builds the console into `web/dist`, where the next build of the server finds it.
@@ -45,9 +62,8 @@ fn install() -> anyhow::Result<()> {
 
 /// The server of the debug build.
 fn server() -> anyhow::Result<String> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let server =
-        std::path::absolute(target.join("debug/server")).context("cannot tell where the server is")?;
+    let server = std::path::absolute(xtask::target().join("debug/server"));
+    let server = server.context("cannot tell where the server is")?;
     Ok(server.display().to_string())
 }
 

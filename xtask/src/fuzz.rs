@@ -106,7 +106,7 @@ fn check_tools() -> anyhow::Result<()> {
 }
 
 fn folder() -> PathBuf {
-    super::root().join("fuzz")
+    xtask::root().join("fuzz")
 }
 
 /// The targets of these names, or all.
@@ -131,9 +131,9 @@ fn cargo_fuzz(subcommand: &str) -> Command {
 }
 
 fn run_target(target: &str, seconds: u64) -> anyhow::Result<Report> {
-    let kept = super::root().join("target/fuzz/corpus").join(target);
+    let kept = xtask::target().join("fuzz/corpus").join(target);
     std::fs::create_dir_all(&kept).with_context(|| format!("cannot make {}", kept.display()))?;
-    let log_path = super::root().join("target/fuzz").join(format!("{target}.log"));
+    let log_path = xtask::target().join("fuzz").join(format!("{target}.log"));
     let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
     let mut run = cargo_fuzz("run");
     run.arg(target).arg(std::path::absolute(&kept)?);
@@ -144,7 +144,7 @@ fn run_target(target: &str, seconds: u64) -> anyhow::Result<Report> {
         }
     }
     if matches!(target, "cover_decode" | "differential") {
-        run.arg(std::path::absolute(super::root().join("crates/stego/tests/fixtures"))?);
+        run.arg(std::path::absolute(xtask::root().join("crates/stego/tests/fixtures"))?);
     }
     run.args([
         "--".to_owned(),

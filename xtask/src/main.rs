@@ -1,20 +1,19 @@
 //! The project's own commands: `cargo xtask <command>`.
+//!
+//! Small on purpose, so that it is built in seconds: what measures is in `measure`, which is built when asked for.
 
-#![expect(clippy::print_stdout, reason = "a report is what some of these commands are for")]
+#![expect(clippy::print_stdout, reason = "a report is what fuzzing is for")]
 
-mod bench;
 mod console;
-mod failover;
+mod demo;
 mod fuzz;
-mod memory;
-mod mutate;
-mod picture;
 
-use std::path::Path;
+use std::ffi::OsString;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use xtask::{cargo, cargo_with, root};
 
 /// The project's own commands.
 #[derive(Parser)]
@@ -26,6 +25,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Start three nodes with the web console on this machine: build what is needed, then run `server demo`.
+    ///
+    /// Without Node the console is left out. All arguments are passed on; `cargo xtask demo --help` lists them.
+    #[command(disable_help_flag = true)]
+    Demo(Passed),
     /// Run every test: unit, integration and documentation.
     ///
     /// Uses cargo-nextest where it is installed, `cargo test` elsewhere.
@@ -37,43 +41,52 @@ enum Task {
     /// The server builds without it too, and then shows a page that says so.
     Console(console::Options),
     /// Measure what things cost, beside what others take for the same, in one run of the release build.
-    ///
-    /// The library beside encoders and decoders of others, a node beside nginx, a node under load. BENCHMARKS.md holds a run.
-    Bench(bench::Options),
+    #[command(disable_help_flag = true)]
+    Bench(Passed),
     /// Measure what it costs to lose a leader, on real processes of the release build, case by case.
-    ///
-    /// Each case prints n, minimum, median, p95, p99 and maximum in milliseconds, beside them what a flush of 4 KiB
-    /// costs here and what the nodes say that a commit of their log takes, and whether the bounds were held. Logs of
-    /// rounds that failed and of the slowest ones stay in target/failover. A whole run takes hours; choose with --case.
-    Failover(failover::Options),
+    #[command(disable_help_flag = true)]
+    Failover(Passed),
     /// Measure what embedding into images of 100 megapixels and extracting from them takes of memory, on the release build.
-    ///
-    /// The images (a PNG, a JPEG, a progressive JPEG) are made once, in target/memory; the JPEGs need Pillow. Linux only.
-    Memory(memory::Options),
+    #[command(disable_help_flag = true)]
+    Memory(Passed),
     /// Run the fuzz targets for a while each, and print what they did and found. Needs cargo-fuzz and a nightly compiler.
     Fuzz(fuzz::Options),
     /// Change stego images in a million ways, in the release build: extraction gives what was embedded, or an error.
-    Mutate(mutate::Options),
+    #[command(disable_help_flag = true)]
+    Mutate(Passed),
     /// Make the README's picture anew: a cover and its stego image, side by side.
     Picture,
 }
 
+/// Arguments for another program.
+#[derive(Args)]
+struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Task::Demo(passed) => demo::run(&passed.args),
         Task::Test => test(),
         Task::Check => check(),
         Task::Console(options) => console::run(&options),
-        Task::Bench(options) => bench::run(&options),
-        Task::Failover(options) => failover::run(options),
-        Task::Memory(options) => memory::run(options),
+        Task::Bench(passed) => measure("bench", &passed.args),
+        Task::Failover(passed) => measure("failover", &passed.args),
+        Task::Memory(passed) => measure("memory", &passed.args),
         Task::Fuzz(options) => fuzz::run(&options),
-        Task::Mutate(options) => mutate::run(&options),
-        Task::Picture => picture::write(&root().join("docs/cover-and-stego.jpg")),
+        Task::Mutate(passed) => measure("mutate", &passed.args),
+        Task::Picture => measure("picture", &[]),
     }
 }
 
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+/// Runs a command of the package `measure`.
+fn measure(command: &str, args: &[OsString]) -> anyhow::Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--package", "measure", "--", command]).args(args).current_dir(root());
+    let status = cargo.status().context("cannot start cargo")?;
+    ensure!(status.success(), "`{command}` failed");
+    Ok(())
 }
 
 fn test() -> anyhow::Result<()> {
@@ -101,21 +114,4 @@ fn check() -> anyhow::Result<()> {
 
 fn is_installed(subcommand: &str) -> bool {
     Command::new("cargo").args([subcommand, "--version"]).output().is_ok_and(|output| output.status.success())
-}
-
-fn cargo(args: &[&str]) -> anyhow::Result<()> {
-    cargo_with(args, &[])
-}
-
-fn cargo_with(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
-    let command = format!("cargo {}", args.join(" "));
-    eprintln!("$ {command}");
-    let status = Command::new("cargo")
-        .args(args)
-        .envs(env.iter().copied())
-        .current_dir(root())
-        .status()
-        .with_context(|| format!("cannot start `{command}`"))?;
-    ensure!(status.success(), "`{command}` failed");
-    Ok(())
 }

@@ -18,7 +18,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Starts a node, puts load on it, and prints a table.
 pub(crate) fn run() -> anyhow::Result<()> {
-    crate::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
+    xtask::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
     let node = Node::start()?;
     println!("{:<44} {:>7} {:>9} {:>9} {:>9} {:>9}", "case", "n", "p50 ms", "p99 ms", "max ms", "req/s");
 
@@ -46,7 +46,7 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn start() -> anyhow::Result<Self> {
         // A directory of its own, new each time: never that of a node that is in use.
-        let data_dir = crate::root().join("target/bench-node");
+        let data_dir = xtask::target().join("bench-node");
         if data_dir.exists() {
             std::fs::remove_dir_all(&data_dir).context("cannot empty the node's directory")?;
         }
@@ -81,7 +81,7 @@ impl Drop for Node {
 }
 
 fn binary(name: &str) -> PathBuf {
-    crate::root().join("target/release").join(name)
+    xtask::target().join("release").join(name)
 }
 
 /// Asks for `/livez` again and again, each time over a connection of its own, while `work` goes on. Gives the times

@@ -17,8 +17,8 @@ const RATIOS: [(&str, &str, &str); 6] = [
 
 /// Runs the benchmarks and prints their medians, and how often ours go into theirs.
 pub(super) fn run() -> anyhow::Result<()> {
-    crate::cargo(&["bench", "-p", "stego", "--bench", "cost"])?;
-    let folder = crate::root().join("target/criterion");
+    xtask::cargo(&["bench", "-p", "stego", "--bench", "cost"])?;
+    let folder = xtask::target().join("criterion");
     println!("{:<8} {:<20} {:>12} {:>25}", "cover", "what", "median ms", "95 % of the median");
     for cover in ["1080p", "12mp"] {
         for entry in sorted(&folder.join(cover))? {

@@ -28,8 +28,8 @@ pub(super) fn run() -> anyhow::Result<()> {
             Command::new(tool[0]).arg(tool[1]).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
         ensure!(works, "this needs {0}; on Debian: apt-get install {0}", tool[0]);
     }
-    crate::cargo(&["build", "--release", "--bin", "server"])?;
-    let folder = crate::root().join("target/bench-web");
+    xtask::cargo(&["build", "--release", "--bin", "server"])?;
+    let folder = xtask::target().join("bench-web");
     std::fs::create_dir_all(&folder).context("cannot make the folder")?;
     let folder = folder.canonicalize()?;
     write_files(&folder)?;

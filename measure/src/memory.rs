@@ -49,12 +49,12 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     let bin_dir = match options.bin_dir {
         Some(folder) => folder,
         None => {
-            super::cargo(&["build", "--release", "--bin", "stegctl"])?;
-            super::root().join("target/release")
+            xtask::cargo(&["build", "--release", "--bin", "stegctl"])?;
+            xtask::target().join("release")
         }
     };
     let size = Size::of(options.megapixels);
-    let folder = super::root().join("target/memory");
+    let folder = xtask::target().join("memory");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let covers = covers(&folder, size)?;
     let secret = testkit::noise(1, SECRET_LEN_BYTES.min(size.decoded_bytes() / 16) as usize);

@@ -134,13 +134,13 @@ impl Bench {
         let binaries = match &options.bin_dir {
             Some(folder) => folder.clone(),
             None => {
-                super::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
-                super::root().join("target/release")
+                xtask::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
+                xtask::target().join("release")
             }
         };
         let binaries =
             binaries.canonicalize().with_context(|| format!("no folder {}", binaries.display()))?;
-        let folder = super::root().canonicalize()?.join("target/failover");
+        let folder = xtask::target().canonicalize()?.join("failover");
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self { binaries, folder, rounds: options.n, minutes: options.minutes, set: options.set.clone() })
     }

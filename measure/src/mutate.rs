@@ -60,13 +60,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         println!("{}", tally.to_json());
         return Ok(());
     }
-    super::cargo(&["build", "--release", "--package", "xtask"])?;
+    xtask::cargo(&["build", "--release", "--package", "measure"])?;
     let processes = options.processes.or_else(|| Some(std::thread::available_parallelism().ok()?.get()));
     let processes = processes.unwrap_or(1).max(1);
     let began = Instant::now();
     let mut running = Vec::new();
     for share in 0..processes {
-        let mut command = Command::new(super::root().join("target/release/xtask"));
+        let mut command = Command::new(xtask::target().join("release/measure"));
         command.args(["mutate", "--count", &options.count.to_string(), "--seed", &options.seed.to_string()]);
         command.args(["--processes", &processes.to_string(), "--share", &share.to_string()]);
         let child = command.stdout(Stdio::piped()).spawn().context("cannot start a share of the work")?;
@@ -162,7 +162,7 @@ impl Tally {
 }
 
 fn artifact(seed: u64) -> PathBuf {
-    super::root().join("target/mutate").join(format!("{seed:016x}.png"))
+    xtask::target().join("mutate").join(format!("{seed:016x}.png"))
 }
 
 /// The most memory that this process ever had, as Linux counts it.

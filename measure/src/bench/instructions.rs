@@ -28,7 +28,7 @@ pub(super) fn run() -> anyhow::Result<()> {
 fn build() -> anyhow::Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["bench", "-p", "stego", "--bench", "instructions", "--no-run", "--message-format", "json"]);
-    let output = command.current_dir(crate::root()).output().context("cannot start cargo")?;
+    let output = command.current_dir(xtask::root()).output().context("cannot start cargo")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let messages = output
         .stdout
