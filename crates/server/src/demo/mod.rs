@@ -1,9 +1,11 @@
 //! `server demo`: three real nodes on this machine from one command, stopped together.
 //!
 //! Each node is a process of this same binary with a data directory and a log of its own, so that whatever can be done
-//! to a node on another machine can be done to these. A node that dies is reported and not restarted, unless a drill
-//! killed it. None outlives the demo: they are stopped with it, and the system kills them when it is killed ([`stop_with_parent`]).
+//! to a node on another machine can be done to these. A node that dies is reported, and started again when somebody types
+//! so or a drill killed it; one that is started by hand is taken over. None outlives the demo: they are stopped with it,
+//! and the system kills its children when it is killed ([`stop_with_parent`]).
 
+mod keyboard;
 mod nodes;
 mod parent;
 mod plan;

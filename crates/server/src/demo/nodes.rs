@@ -1,22 +1,25 @@
 //! The nodes of a demo while they run: started, watched, stopped.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use client::{Client, ClusterStatus, Role};
 use loadgen::drill;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::log;
 
+use super::keyboard::{self, Action};
 use super::parent::STOP_WITH_PARENT;
 use super::plan::{NODE_IDS, NodePlan, Plan, quoted};
 
@@ -51,19 +54,29 @@ pub(super) struct Demo<'a> {
     plan: &'a Plan,
     client: Client,
     running: Vec<Running<'a>>,
+    /// Nodes that are started again once they have ended, and when they are killed for that.
+    restarting: BTreeMap<&'static str, Instant>,
 }
 
 struct Running<'a> {
     plan: &'a NodePlan,
-    process: Child,
+    process: Process,
     /// Where the log of this start begins.
     log_start: u64,
+}
+
+/// The process of a node.
+enum Process {
+    Child(Child),
+    /// Started by hand, and found by its process id file.
+    Adopted(Pid),
 }
 
 /// A node that is no more.
 struct Ended<'a> {
     node: &'a NodePlan,
-    status: ExitStatus,
+    /// Its exit status, or what else is known.
+    status: String,
     log_start: u64,
 }
 
@@ -71,7 +84,7 @@ impl<'a> Demo<'a> {
     pub(super) fn start(plan: &'a Plan) -> anyhow::Result<Self> {
         let endpoints = plan.nodes.iter().map(|node| node.endpoint.clone());
         let client = Client::builder(endpoints).request_timeout(STATUS_TIMEOUT).build()?;
-        let mut demo = Self { plan, client, running: Vec::new() };
+        let mut demo = Self { plan, client, running: Vec::new(), restarting: BTreeMap::new() };
         for node in &plan.nodes {
             let running = Running::start(plan, node).with_context(|| format!("cannot start {}", node.id))?;
             demo.running.push(running);
@@ -79,22 +92,100 @@ impl<'a> Demo<'a> {
         Ok(demo)
     }
 
-    /// Waits until the nodes are a cluster, says so, and then watches them until none is left.
+    /// Waits until the nodes are a cluster, says so, and then watches them and does what is typed. Without a terminal it
+    /// ends when no node is left.
     pub(super) async fn serve(&mut self) -> anyhow::Result<()> {
         let leader = self.wait_for_cluster().await?;
         self.say(&self.welcome(&leader));
+        let mut typed = keyboard::lines();
+        let mut has_terminal = true;
         loop {
-            for Ended { node, status, .. } in self.ended()? {
-                self.say(&format!(
-                    "{} ended ({status}); the others go on. To start it again:\n  {}\nStarted by hand, it does not \
-                     stop with the demo.",
-                    node.id,
-                    self.plan.command_line(node)
-                ));
+            self.look_at_nodes()?;
+            self.adopt().await;
+            if self.running.is_empty() && self.restarting.is_empty() && !has_terminal {
+                bail!("all nodes of the demo have ended");
             }
-            ensure!(!self.running.is_empty(), "all nodes of the demo have ended");
-            sleep(POLL).await;
+            match tokio::time::timeout(POLL, typed.recv()).await {
+                Ok(Some(line)) => self.obey(&line)?,
+                Ok(None) => {
+                    has_terminal = false;
+                    sleep(POLL).await;
+                }
+                Err(_) => {}
+            }
         }
+    }
+
+    /// Tells of nodes that ended, and starts those again that shall be.
+    fn look_at_nodes(&mut self) -> anyhow::Result<()> {
+        for Ended { node, status, .. } in self.ended()? {
+            if self.restarting.remove(node.id).is_some() {
+                self.start_again(node)?;
+                continue;
+            }
+            self.say(&format!(
+                "{id} ended ({status}); the others go on. To start it again, type: r {id}\nor in another terminal:\n  {}",
+                self.plan.command_line(node),
+                id = node.id,
+            ));
+        }
+        for node in &self.running {
+            if self.restarting.get(node.plan.id).is_some_and(|deadline| Instant::now() >= *deadline) {
+                node.process.signal(Signal::KILL);
+            }
+        }
+        Ok(())
+    }
+
+    fn start_again(&mut self, node: &'a NodePlan) -> anyhow::Result<()> {
+        self.say(&format!("starting {} again", node.id));
+        let running = Running::start(self.plan, node);
+        self.running.push(running.with_context(|| format!("cannot start {} again", node.id))?);
+        Ok(())
+    }
+
+    /// Takes over the nodes that were started by hand: they stop with the demo.
+    async fn adopt(&mut self) {
+        let plan: &'a Plan = self.plan;
+        for node in &plan.nodes {
+            if self.running.iter().any(|running| running.plan.id == node.id) {
+                continue;
+            }
+            let Some(pid) = read_pid(&node.pid_file) else { continue };
+            let answers = self.client.status_of(&node.endpoint).await;
+            if answers.is_ok_and(|status| status.node_id == node.id) && test_kill_process(pid).is_ok() {
+                self.running.push(Running { plan: node, process: Process::Adopted(pid), log_start: 0 });
+                self.say(&format!("{} was started by hand; it stops with the demo", node.id));
+            }
+        }
+    }
+
+    /// Does what a line says.
+    fn obey(&mut self, line: &str) -> anyhow::Result<()> {
+        let plan: &'a Plan = self.plan;
+        let (action, id) = match keyboard::parse(line) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => return Ok(()),
+            Err(help) => {
+                self.say(help);
+                return Ok(());
+            }
+        };
+        let Some(node) = plan.nodes.iter().find(|node| node.id == id) else {
+            self.say(&format!("there is no node {id:?}; there are {}", NODE_IDS.join(", ")));
+            return Ok(());
+        };
+        let running = self.running.iter().find(|running| running.plan.id == node.id);
+        match (action, running) {
+            (Action::Kill, Some(running)) => running.process.signal(Signal::KILL),
+            (Action::Kill, None) => self.say(&format!("{id} does not run")),
+            (Action::Restart, Some(running)) => {
+                running.process.signal(Signal::TERM);
+                self.restarting.insert(node.id, Instant::now() + STOP_DEADLINE);
+            }
+            (Action::Restart, None) => self.start_again(node)?,
+        }
+        Ok(())
     }
 
     /// Waits until the nodes are a cluster, and lets one or all of them fail under load. One that died is started again a
@@ -118,10 +209,8 @@ impl<'a> Demo<'a> {
                     for Ended { node, status, .. } in ended {
                         self.say(&format!("{} ended ({status})", node.id));
                         sleep(RESTART_AFTER).await;
-                        self.say(&format!("starting {} again", node.id));
-                        match Running::start(self.plan, node) {
-                            Ok(running) => self.running.push(running),
-                            Err(error) => return error.context(format!("cannot start {} again", node.id)),
+                        if let Err(error) = self.start_again(node) {
+                            return error;
                         }
                     }
                 }
@@ -182,7 +271,7 @@ impl<'a> Demo<'a> {
     fn ended(&mut self) -> anyhow::Result<Vec<Ended<'a>>> {
         let mut ended = Vec::new();
         for node in &mut self.running {
-            if let Some(status) = node.process.try_wait().context("cannot look at a node's process")? {
+            if let Some(status) = node.process.ended().context("cannot look at a node's process")? {
                 ended.push(Ended { node: node.plan, status, log_start: node.log_start });
                 // A process id without a process may become another's.
                 let _ = std::fs::remove_file(&node.plan.pid_file);
@@ -199,7 +288,7 @@ impl<'a> Demo<'a> {
         }
         self.say("stopping the nodes …");
         for node in &self.running {
-            node.signal(Signal::TERM);
+            node.process.signal(Signal::TERM);
         }
         let all_ended = async {
             while self.ended().is_ok() && !self.running.is_empty() {
@@ -254,10 +343,12 @@ impl<'a> Demo<'a> {
              Kill the leader, and see another one take over:\n  \
              kill -9 $(cat {pid_file})\n  \
              curl -s {}/cluster/status\n\n\
+             {}\n\
              Ctrl-C stops all three.",
             plan.data_dir.display(),
             other.endpoint,
             other.endpoint,
+            keyboard::HELP,
         );
         text
     }
@@ -266,8 +357,10 @@ impl<'a> Demo<'a> {
 impl Drop for Demo<'_> {
     fn drop(&mut self) {
         for node in &mut self.running {
-            let _ = node.process.kill();
-            let _ = node.process.wait();
+            node.process.signal(Signal::KILL);
+            if let Process::Child(child) = &mut node.process {
+                let _ = child.wait();
+            }
             let _ = std::fs::remove_file(&node.plan.pid_file);
         }
     }
@@ -291,17 +384,35 @@ impl<'a> Running<'a> {
             command.env_remove(name);
         }
         let process = command.spawn().context("cannot start the process")?;
-        let running = Self { plan: node, process, log_start };
-        std::fs::write(&node.pid_file, format!("{}\n", running.process.id()))
+        let id = process.id();
+        let running = Self { plan: node, process: Process::Child(process), log_start };
+        std::fs::write(&node.pid_file, format!("{id}\n"))
             .with_context(|| format!("cannot write {}", node.pid_file.display()))?;
         Ok(running)
     }
+}
 
+impl Process {
+    /// Its exit status once it has ended, or what else is known.
+    fn ended(&mut self) -> io::Result<Option<String>> {
+        match self {
+            Self::Child(child) => Ok(child.try_wait()?.map(|status| status.to_string())),
+            Self::Adopted(pid) => Ok(test_kill_process(*pid).err().map(|error| error.to_string())),
+        }
+    }
+
+    /// The end of a child has not been waited for, so its id is still its own. One that has ended needs no signal.
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-        // Its end has not been waited for, so the id is still its own; one that has ended needs no signal.
+        let pid = match self {
+            Self::Child(child) => i32::try_from(child.id()).ok().and_then(Pid::from_raw),
+            Self::Adopted(pid) => Some(*pid),
+        };
         let _ = pid.map(|pid| kill_process(pid, signal));
     }
+}
+
+fn read_pid(file: &Path) -> Option<Pid> {
+    Pid::from_raw(std::fs::read_to_string(file).ok()?.trim().parse().ok().filter(|id| *id > 0)?)
 }
 
 /// The leader that all statuses name, or what is missing for a cluster that survives the loss of a node.
@@ -331,7 +442,7 @@ fn common_leader(statuses: &[ClusterStatus]) -> Result<String, String> {
 }
 
 /// The last lines that were written to a file after `start`.
-fn read_tail(path: &Path, start: u64) -> std::io::Result<String> {
+fn read_tail(path: &Path, start: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let len = file.metadata()?.len();
     // A shorter one was rotated since.

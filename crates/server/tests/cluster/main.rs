@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod asymmetric;
 mod crash;
+mod demo;
 mod disks;
 mod drills;
 mod failover;
