@@ -12,6 +12,7 @@ mod drills;
 mod failover;
 mod floods;
 mod formation;
+mod guides;
 mod journal;
 mod leader;
 mod log;
