@@ -19,6 +19,7 @@ mod log;
 mod names;
 mod observer;
 mod partition;
+mod proxies;
 mod request;
 mod settings;
 mod status;
