@@ -1,10 +1,13 @@
-//! README and QUICK_START: every block for a shell, in its order, in a network of its own.
+//! README, QUICK_START and the guide for three devices: every block for a shell, in its order, in a network of its own. The
+//! three devices are three addresses and one clone.
 //!
-//! A comment `<!-- run: COMMAND -->` stands for something that the reader does beside the blocks, such as typing a line at
-//! the demo's terminal. What is built is there already: `cargo` is a function of [`PRELUDE`].
+//! Comments in the guides say what is special: `<!-- run: COMMAND -->` stands for something that the reader does beside the
+//! blocks, such as typing a line at the demo's terminal; a block after `<!-- not run -->` is left out, one after
+//! `<!-- unchecked -->` may fail, one after `<!-- any verdict -->` may say that a drill did not go well, one after `<!-- background -->` goes on. What is built is there already: `cargo` is a
+//! function of [`PRELUDE`].
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,8 +17,9 @@ ip link set lo up
 cargo() {
     case "$*" in
         "xtask demo") start_demo ;;
-        "xtask test" | "build --release") ;;
+        "xtask test" | "xtask console" | "build --release" | "build --release --bin "*) ;;
         "run --release --bin server -- demo "*) shift 6; target/release/server demo --log-dir "$TMP" "$@" ;;
+        "run -p loadgen --release -- drill "*) shift 5; target/release/loadgen "$@" ;;
         "run -p loadgen --release -- "*) shift 5; target/release/loadgen --no-progress "$@" ;;
         *) echo "the test knows no cargo $*" >&2; return 1 ;;
     esac
@@ -40,7 +44,16 @@ wait_for() {
     done
     echo "no '$1' in $2:" >&2; cat "$2" >&2; false
 }
-trap 'kill $DEMO' EXIT
+on_each_device() {
+    for last in 2 3 4; do ip address add 172.20.10.$last/32 dev lo; done
+}
+settle() { until target/release/stegctl status --check --config config/cluster.yaml > status.txt 2>&1; do sleep 0.2; done; }
+wait_gone() { while kill -0 "$(cat "$1")" 2> /dev/null; do sleep 0.1; done; }
+scp() { test -s "$1"; }
+watch() { bash -c "$3"; }
+export -f cargo
+# Whatever was started ends with this.
+trap 'kill $DEMO $(cat data/*.pid) $! 2> /dev/null' EXIT
 trap 'echo "failed: $BASH_COMMAND" >&2; exit 1' ERR
 "#;
 
@@ -50,16 +63,27 @@ fn root() -> PathBuf {
 
 /// The blocks for a shell, and what the reader does between them.
 fn commands(guide: &str) -> String {
-    let (mut text, mut in_block) = (String::new(), false);
+    let (mut text, mut in_block, mut comment) = (String::new(), false, "");
     for line in guide.lines() {
-        match line {
-            "```sh" => in_block = true,
-            "```" => in_block = false,
-            _ if in_block => text += &format!("{line}\n"),
-            _ => {
-                let command = line.strip_prefix("<!-- run: ").and_then(|rest| rest.strip_suffix(" -->"));
-                text += &command.map(|command| format!("{command}\n")).unwrap_or_default();
+        if let Some(found) = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) {
+            match found.strip_prefix("run: ") {
+                Some(command) => text += &format!("{command}\n"),
+                None => comment = found,
             }
+        } else if line == "```sh" {
+            in_block = true;
+        } else if line == "```" {
+            (in_block, comment) = (false, "");
+        } else if in_block {
+            text += &match comment {
+                "" => format!("{line}\n"),
+                "not run" => String::new(),
+                "unchecked" => format!("{{ {line}\n}} || true\n"),
+                // A drill may end with 1 on a machine that is busy with other tests.
+                "any verdict" => format!("{{ {line}\n}} || [ $? = 1 ]\n"),
+                "background" => format!("{line} &\n"),
+                other => panic!("an unknown comment: {other}"),
+            };
         }
     }
     text
@@ -75,11 +99,16 @@ fn run(name: &str) {
     let built = Path::new(env!("CARGO_BIN_EXE_server")).parent().unwrap();
     fs::create_dir_all(folder.path().join("target")).unwrap();
     symlink(built, folder.path().join("target/release")).unwrap();
-    for file in ["README.md", "config"] {
-        symlink(root().join(file), folder.path().join(file)).unwrap();
-    }
     let tmp = folder.path().join("tmp");
     fs::create_dir(&tmp).unwrap();
+    symlink(root().join("README.md"), folder.path().join("README.md")).unwrap();
+    fs::create_dir(folder.path().join("config")).unwrap();
+    fs::copy(root().join("config/cluster.yaml"), folder.path().join("config/cluster.yaml")).unwrap();
+    let restart = fs::read_to_string(root().join("RESTART_CLUSTER.sh")).unwrap();
+    let restart = restart.replace("log=/tmp/", &format!("log={}/", tmp.display()));
+    let script = folder.path().join("RESTART_CLUSTER.sh");
+    fs::write(&script, restart).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let commands = commands(&fs::read_to_string(root().join(name)).unwrap());
     // As many clients, but not the minutes that 4,000 requests take without optimization.
     let commands = commands.replace("--reqs-per-client 200", "--reqs-per-client 2");
@@ -89,6 +118,7 @@ fn run(name: &str) {
     let output = Command::new("unshare")
         .args(["--net", "bash", "guide.sh"])
         .current_dir(folder.path())
+        .env_remove("CARGO_TARGET_DIR")
         .output()
         .unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -109,4 +139,9 @@ fn readme_can_be_pasted() {
 #[test]
 fn quick_start_can_be_pasted() {
     run("QUICK_START.md");
+}
+
+#[test]
+fn the_guide_for_three_devices_can_be_pasted() {
+    run("DEPLOYMENT_GUIDE_v2.md");
 }
