@@ -143,9 +143,9 @@ test('what a node measures and what the page says of room is the same', async ()
     const form = new FormData();
     form.set('file', new Blob([new Uint8Array(cover.buffer)]), cover.name);
     const answer = await fetch(`${cluster.origin('n2')}/api/capacity`, { method: 'POST', body: form });
-    const { modes } = (await answer.json()) as { modes: { lsb_per_channel: number; capacity_bytes: number }[] };
+    const { modes } = (await answer.json()) as { modes: { bits: number; capacity_bytes: number }[] };
     await visit.page.getByLabel('Picture to hide it in').setInputFiles(cover);
-    for (const { lsb_per_channel: bits, capacity_bytes: room } of modes) {
+    for (const { bits, capacity_bytes: room } of modes) {
       await visit.page.locator('#bits').selectOption(String(bits));
       await visit.page.getByText(`(${room.toLocaleString('en-US')} bytes)`).waitFor();
     }

@@ -43,7 +43,7 @@ pub struct CoverInfo {
     /// Samples of a pixel, alpha included.
     pub channels: u8,
     /// Low bits of each sample that carry.
-    pub lsb_per_channel: u8,
+    pub bits: u8,
     /// The longest secret that fits at these bits if it does not compress.
     pub capacity_bytes: u64,
 }
@@ -63,7 +63,7 @@ impl EmbedAnswer {
                 width: raw.header("x-stego-width")?,
                 height: raw.header("x-stego-height")?,
                 channels: raw.header("x-stego-channels")?,
-                lsb_per_channel: raw.header("x-stego-lsb-per-channel")?,
+                bits: raw.header("x-stego-bits")?,
                 capacity_bytes: raw.header("x-stego-capacity-bytes")?,
             },
             secret_size_bytes: raw.header("x-stego-secret-size-bytes")?,
@@ -188,7 +188,7 @@ pub struct ModeCapacity {
     /// How bits ride, such as `sequential`.
     pub mode: String,
     /// Low bits of each sample that carry.
-    pub lsb_per_channel: u8,
+    pub bits: u8,
     /// The longest secret that fits if it does not compress.
     pub capacity_bytes: u64,
 }
@@ -294,14 +294,14 @@ mod tests {
 
     use super::*;
 
-    const COVER: &str = r#""cover_info": {"width": 4, "height": 2, "channels": 3, "lsb_per_channel": 1,
+    const COVER: &str = r#""cover_info": {"width": 4, "height": 2, "channels": 3, "bits": 1,
         "capacity_bytes": 9}"#;
     const EMBED_HEADERS: [(&str, &str); 9] = [
         ("x-request-id", "r1"),
         ("x-stego-width", "4"),
         ("x-stego-height", "2"),
         ("x-stego-channels", "3"),
-        ("x-stego-lsb-per-channel", "1"),
+        ("x-stego-bits", "1"),
         ("x-stego-capacity-bytes", "9"),
         ("x-stego-secret-size-bytes", "3"),
         ("x-stego-payload-size-bytes", "8"),
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn capacity_and_health_are_read() {
         let body = r#"{"request_id": "r1", "width": 4, "height": 2, "channels": 3, "format": "PNG",
-            "modes": [{"mode": "sequential", "lsb_per_channel": 1, "capacity_bytes": 9}]}"#;
+            "modes": [{"mode": "sequential", "bits": 1, "capacity_bytes": 9}]}"#;
         let capacity = CapacityAnswer::read(&raw(JSON, &[], body)).unwrap();
         assert_eq!(capacity.modes[0].capacity_bytes, 9);
         let body = r#"{"status": "ok", "node_id": "n1", "cluster_name": "phase1", "version": "0.1.0",

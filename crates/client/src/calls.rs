@@ -265,14 +265,14 @@ mod tests {
             ("x-stego-capacity-bytes", "900"),
             ("x-stego-secret-size-bytes", "3"),
             ("x-stego-payload-size-bytes", "12"),
-            ("x-stego-lsb-per-channel", "2"),
+            ("x-stego-bits", "2"),
         ];
         let node = TestServer::start(vec![response(200, "image/png", &headers, b"PNG")]).await;
         let secret = Upload::new("abc").name("plan\r\nx: \"é\".txt").media_type("text/plain");
         let request =
             EmbedRequest::new(secret).cover(Upload::new("cover")).bits(2).answer(AnswerForm::Binary);
         let answer = client([node.endpoint()]).build().unwrap().embed(&request).await.unwrap();
-        assert_eq!((answer.cover.capacity_bytes, answer.cover.lsb_per_channel), (900, 2));
+        assert_eq!((answer.cover.capacity_bytes, answer.cover.bits), (900, 2));
 
         let sent = node.last_request();
         assert!(sent.starts_with("POST /api/embed HTTP/1.1\r\n"), "{sent}");

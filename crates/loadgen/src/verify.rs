@@ -182,7 +182,7 @@ mod tests {
             via: via(),
             request_id: "r1".into(),
             stego_image: bytes::Bytes::copy_from_slice(png),
-            cover: CoverInfo { width: 40, height: 40, channels: 3, lsb_per_channel: 1, capacity_bytes: 500 },
+            cover: CoverInfo { width: 40, height: 40, channels: 3, bits: 1, capacity_bytes: 500 },
             secret_size_bytes: secret_size_bytes as u64,
             payload_size_bytes: 100,
             notes: Vec::new(),

@@ -102,6 +102,11 @@ impl MediaType {
             .then_some(Self(essence))
     }
 
+    /// The usual type of files with the extension of `name`; none if there is no usual one.
+    pub fn of_name(name: &FileName) -> Option<Self> {
+        mime_guess::from_path(name.as_str()).first_raw().and_then(Self::parse)
+    }
+
     /// The type as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -160,6 +165,21 @@ mod tests {
         assert!(name.as_str().ends_with("ü.tar"));
         let endless = FileName::from_path(&format!("a.{}", "b".repeat(400))).unwrap();
         assert_eq!(endless.as_str().len(), FileName::MAX_LEN_BYTES);
+    }
+
+    #[test]
+    fn media_types_follow_from_extensions() {
+        let check = |name: &str, want: Option<&str>| {
+            let name = FileName::from_path(name).unwrap();
+            assert_eq!(MediaType::of_name(&name).as_ref().map(MediaType::as_str), want, "{name}");
+        };
+        check("a.pdf", Some("application/pdf"));
+        check("A.JPG", Some("image/jpeg"));
+        check("notes.txt", Some("text/plain"));
+        check("a.tar.gz", Some("application/gzip"));
+        check("pdf", None);
+        check(".pdf", None);
+        check("a.unheard-of", None);
     }
 
     #[test]

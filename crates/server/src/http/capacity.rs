@@ -8,6 +8,7 @@ use serde::Serialize;
 use stego::{BitsPerSample, Capacity, Cover, Limits, probe};
 use utoipa::ToSchema;
 
+use super::choices::Mode;
 use super::code::Code;
 use super::problem::Problem;
 use super::request::RequestId;
@@ -39,7 +40,7 @@ pub(super) struct CapacityAnswer {
     /// Samples of a pixel, alpha included.
     channels: u8,
     /// Bits of a sample, after decoding: 8 or 16.
-    bits_per_sample: u8,
+    bit_depth: u8,
     /// The file's format, such as `PNG`, `JPEG` or `lossless WebP`.
     format: String,
     /// What fits in each mode.
@@ -49,11 +50,10 @@ pub(super) struct CapacityAnswer {
 /// What fits in one mode.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ModeCapacity {
-    /// How bits ride.
-    #[schema(example = "sequential")]
-    mode: &'static str,
-    /// Bits per sample.
-    lsb_per_channel: u8,
+    #[schema(inline)]
+    mode: Mode,
+    /// Bits carried per sample.
+    bits: u8,
     /// The longest secret in bytes that fits if it does not compress. A file name is kept where there is room left.
     capacity_bytes: u64,
 }
@@ -99,8 +99,8 @@ fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<Capacit
     let cover = Cover::decode(file, limits)?;
     let capacity = Capacity::of(&cover);
     let mode = |bits: BitsPerSample| ModeCapacity {
-        mode: "sequential",
-        lsb_per_channel: bits.as_u8(),
+        mode: Mode::Sequential,
+        bits: bits.as_u8(),
         capacity_bytes: capacity.secret_bytes(bits),
     };
     Ok(CapacityAnswer {
@@ -108,7 +108,7 @@ fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<Capacit
         width: cover.width(),
         height: cover.height(),
         channels: cover.channels().count() as u8,
-        bits_per_sample: cover.depth().bits(),
+        bit_depth: cover.depth().bits(),
         format: info.format.to_string(),
         modes: BitsPerSample::all().map(mode).collect(),
     })

@@ -76,6 +76,9 @@ codes! {
     UnknownHost = "unknown_host", MISDIRECTED_REQUEST, "Unknown host";
     NotFound = "not_found", NOT_FOUND, "There is nothing here";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This call takes another method";
+    EncodingNotSupported = "encoding_not_supported", UNSUPPORTED_MEDIA_TYPE, "The content encoding is not supported";
+    TlsNotSupported = "tls_not_supported", BAD_REQUEST, "TLS on a port for plain HTTP";
+    HttpVersionNotSupported = "http_version_not_supported", HTTP_VERSION_NOT_SUPPORTED, "The HTTP version is not supported";
     JsonExpected = "json_expected", UNSUPPORTED_MEDIA_TYPE, "This call takes JSON";
     MalformedJson = "malformed_json", BAD_REQUEST, "The request is malformed";
     InvalidIdempotencyKey = "invalid_idempotency_key", BAD_REQUEST, "The request is malformed";

@@ -10,6 +10,7 @@ use stego::{Cover, ImageError, ImageInfo, Limits, Quality, difference_image, pro
 use utoipa::ToSchema;
 
 use super::answer::{self, Answer};
+use super::choices::Binary;
 use super::code::Code;
 use super::negotiate::prefers;
 use super::problem::{Problem, ProblemDocument};
@@ -52,7 +53,7 @@ pub(super) struct CompareAnswer {
     /// Samples of a pixel, alpha included.
     channels: u8,
     /// Bits of a sample: 8 or 16.
-    bits_per_sample: u8,
+    bit_depth: u8,
     /// Whether every sample is the same, alpha included.
     identical: bool,
     /// Peak signal-to-noise ratio in decibels; null if no colour sample differs.
@@ -85,7 +86,7 @@ pub(super) struct CompareAnswer {
     responses(
         (status = 200, description = "How much they differ", content(
             (CompareAnswer = "application/json"),
-            (Vec<u8> = "image/png"),
+            (inline(Binary) = "image/png"),
         )),
         (status = 422, description = "They are not of the same size and kind", body = ProblemDocument, content_type = "application/problem+json"),
         ImageProblems,
@@ -166,7 +167,7 @@ impl Compared {
             width: self.a.width(),
             height: self.a.height(),
             channels: self.a.channels().count() as u8,
-            bits_per_sample: self.a.depth().bits(),
+            bit_depth: self.a.depth().bits(),
             identical: quality.differing_samples == 0 && quality.differing_alpha == 0,
             psnr_db: self.psnr_db(),
             ssim: quality.ssim,

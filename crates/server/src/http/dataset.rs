@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use stego::{Cover, DATASET_LEN};
 
 use super::answer::Answer;
+use super::choices::Binary;
 use super::code::Code;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::App;
@@ -22,9 +23,9 @@ const MAX_MEMORY_BYTES: u64 = 40 << 20;
 /// Photograph-like, made by code, the same for the same index on every node. Image 0 is the default cover.
 #[utoipa::path(
     get, path = "/api/dataset/{index}", tag = "stego",
-    params(("index" = u32, Path, description = "0 to 49")),
+    params(("index" = u32, Path, description = "0 to 49", maximum = 49)),
     responses(
-        (status = 200, description = "The image", body = Vec<u8>, content_type = "image/png"),
+        (status = 200, description = "The image", body = inline(Binary), content_type = "image/png"),
         (status = 304, description = "The client has it already"),
         (status = 404, description = "No such index", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Overload or stop; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),

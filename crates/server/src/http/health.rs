@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::code::Code;
+use super::negotiate::prefers;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::App;
 
@@ -87,13 +88,23 @@ pub(super) async fn readyz(
 
 /// Counters and gauges
 ///
-/// In the text format of OpenMetrics, for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, description = "All of them", body = String, content_type = "application/openmetrics-text")))]
-pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+/// In the text format of OpenMetrics, for Prometheus, which asks for that media type; everybody else gets the same text as
+/// `text/plain`.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "All of them", content(
+        (String = "text/plain"),
+        (String = "application/openmetrics-text"),
+    )))
+)]
+pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     let text = app.metrics.render(&app).map_err(|error| {
         tracing::error!(%error, "metrics cannot be written");
         Problem::internal()
     })?;
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let content_type = match prefers(&headers, "application/openmetrics-text") {
+        true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        false => "text/plain; version=0.0.4; charset=utf-8",
+    };
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }

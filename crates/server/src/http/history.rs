@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::ProblemDocument;
@@ -16,9 +17,18 @@ use crate::figures::{STEP_MS, Step};
 #[into_params(parameter_in = Query)]
 pub(super) struct Since {
     /// Leave out steps that ended up to this time, in milliseconds since 1970.
-    #[serde(default)]
-    #[param(required = false)]
+    #[serde(default, deserialize_with = "up_to_the_year_9999")]
+    #[param(required = false, maximum = 253_402_300_799_999_u64)]
     since: u64,
+}
+
+/// The last millisecond that RFC 3339 can write.
+const MAX_SINCE_MS: u64 = 253_402_300_799_999;
+
+fn up_to_the_year_9999<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let ms = u64::deserialize(deserializer)?;
+    let unexpected = || Error::invalid_value(Unexpected::Unsigned(ms), &"milliseconds since 1970");
+    (ms <= MAX_SINCE_MS).then_some(ms).ok_or_else(unexpected)
 }
 
 /// What a node did, step by step.
@@ -59,7 +69,7 @@ impl From<Step> for HistoryPoint {
     get, path = "/cluster/history", tag = "cluster", params(Since),
     responses(
         (status = 200, description = "Of this node", body = HistoryAnswer),
-        (status = 400, description = "`since` is not a number", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "`since` is not a time", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn history(

@@ -4,17 +4,19 @@ use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
 use super::code::Code;
+use super::encoding;
 use super::problem::Problem;
 
 /// Length of such a body, at most.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
-/// Reads a body; `shape` is what should be in it, for people. An error names the member.
+/// Reads a body, which is an object; `shape` is what should be in it, for people. An error names the member.
 pub(super) fn parse<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: &[u8],
     shape: &str,
 ) -> Result<T, Problem> {
+    encoding::check_body(headers)?;
     let media_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
@@ -34,6 +36,10 @@ pub(super) fn parse<T: DeserializeOwned>(
     }
     let malformed =
         |why: &dyn std::fmt::Display| Problem::new(Code::MalformedJson, format!("send {shape}: {why}"));
+    // serde takes an array for a struct, its members in their order.
+    if body.trim_ascii_start().first().is_some_and(|&first| first != b'{') {
+        return Err(malformed(&"the body is JSON of another kind, and an object is expected"));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| malformed(&error))?;
     json.end().map_err(|error| malformed(&error))?;

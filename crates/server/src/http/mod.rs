@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod answer;
 mod capacity;
+mod choices;
 mod cluster;
 mod code;
 mod compare;
@@ -12,6 +13,7 @@ mod cors;
 mod dataset;
 mod docs;
 mod embed;
+mod encoding;
 mod error_page;
 mod events;
 mod extract;
@@ -131,6 +133,61 @@ fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The document, for tests that look into it.
+    fn document() -> serde_json::Value {
+        serde_json::to_value(calls().1).unwrap()
+    }
+
+    #[test]
+    fn fields_that_take_a_few_words_list_them() {
+        let document = document();
+        let schemas = &document["components"]["schemas"];
+        let words = |schema: &str, field: &str| {
+            let field = &schemas[schema]["properties"][field];
+            let choices = field["oneOf"].as_array().into_iter().flatten();
+            let found = choices.chain([field]).find_map(|choice| choice["enum"].as_array());
+            found.unwrap_or_else(|| panic!("{schema}: {field}")).clone()
+        };
+        assert_eq!(words("EmbedForm", "mode"), ["sequential"]);
+        assert_eq!(words("EmbedForm", "metadata"), ["keep", "strip"]);
+        assert_eq!(words("ModeCapacity", "mode"), ["sequential"]);
+    }
+
+    /// Generators of clients, openapi-python-client among them, stumble over each of these.
+    #[test]
+    fn generators_of_clients_understand_every_schema() {
+        fn walk(value: &serde_json::Value, path: &str, schemas: &serde_json::Value) {
+            if let Some(parts) = value["allOf"].as_array() {
+                for part in parts {
+                    let name = part["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+                    let schema = name.map_or(part, |name| &schemas[name]);
+                    assert!(schema["oneOf"].is_null(), "{path}: a oneOf within an allOf");
+                }
+            }
+            if value["items"]["format"] == "int32" && value["items"]["minimum"] == 0 {
+                panic!("{path}: bytes as a list of numbers");
+            }
+            match value {
+                serde_json::Value::Object(members) => {
+                    members.iter().for_each(|(name, value)| walk(value, &format!("{path}/{name}"), schemas));
+                }
+                serde_json::Value::Array(items) => items.iter().for_each(|item| walk(item, path, schemas)),
+                _ => {}
+            }
+        }
+        let document = document();
+        walk(&document, "", &document["components"]["schemas"]);
+        let event = &document["components"]["schemas"]["ClusterEvent"]["oneOf"];
+        for kind in event.as_array().unwrap() {
+            for member in ["id", "at_ms", "node", "kind"] {
+                assert!(kind["properties"][member].is_object(), "{member}: {kind}");
+                assert!(kind["required"].as_array().unwrap().contains(&member.into()), "{member}: {kind}");
+            }
+        }
+        let metrics = &document["paths"]["/metrics"]["get"]["responses"]["200"]["content"];
+        assert!(metrics["text/plain"].is_object(), "{metrics}");
+    }
 
     /// The console's types are made from this file, so that it cannot drift from the API.
     #[test]

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use stego::{ContainerError, EmbedError, ExtractError, ImageError, Incomparable, PngEmbedError, Stopped};
 
 use super::code::Code;
+use super::encoding::Encoded;
 use super::upload::UploadError;
 use crate::budget::Exhausted;
 use crate::covers::CoverError;
@@ -136,6 +137,10 @@ impl Problem {
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.code == Code::EncodingNotSupported {
+            // RFC 9110, section 15.5.16.
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         let usual = (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S);
         if let Some(seconds) = self.retry_after_s.or(usual) {
@@ -264,6 +269,12 @@ impl From<CoverError> for Problem {
     }
 }
 
+impl From<Encoded> for Problem {
+    fn from(error: Encoded) -> Self {
+        Self::new(Code::EncodingNotSupported, error.to_string())
+    }
+}
+
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
         let code = match error {
@@ -271,6 +282,8 @@ impl From<UploadError> for Problem {
             UploadError::Malformed(_) | UploadError::CutOff | UploadError::EndlessStructure => {
                 Code::MalformedMultipart
             }
+            UploadError::Encoded(encoded) => return encoded.into(),
+            UploadError::NotYet { .. } => Code::NotSupportedYet,
             UploadError::EmptyFile { .. } => Code::FileEmpty,
             UploadError::UnknownField { .. } => Code::UnknownField,
             UploadError::RepeatedField { .. } => Code::RepeatedField,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::code::Code;
 use super::problem::Problem;
 use crate::app::App;
-use crate::listener::{NoPlace, PeerAddress};
+use crate::listener::{Foreign, NoPlace, PeerAddress};
 
 /// The header that names a request, in both directions.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -40,8 +40,9 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
     let started = Instant::now();
     async move {
         let (parts, body) = request.into_parts();
-        let refusal =
-            misdirected(&app, route.as_deref(), &parts).or_else(|| refusal(&app, &parts, route.as_deref()));
+        let refusal = foreign(&parts)
+            .or_else(|| misdirected(&app, route.as_deref(), &parts))
+            .or_else(|| refusal(&app, &parts, route.as_deref()));
         let mut response = match refusal {
             Some(refusal) => refusal,
             None => next.run(Request::from_parts(parts, body)).await,
@@ -98,6 +99,25 @@ fn is_open_in_a_pause(route: Option<&str>) -> bool {
 /// The calls that the node is there for, which its rate and its percentiles are about.
 fn is_work(route: Option<&str>) -> bool {
     route.is_some_and(|route| route.starts_with("/api/") && route != "/api/openapi.json")
+}
+
+/// The refusal of a connection in another protocol, for which a request stands that nobody sent.
+fn foreign(parts: &Parts) -> Option<Response> {
+    let problem = match parts.extensions.get::<Foreign>()? {
+        Foreign::Tls => {
+            let detail = "a TLS handshake was sent to a port for plain HTTP; use http:// in place of https://, or a proxy \
+                          in front of this node that ends TLS";
+            Problem::new(Code::TlsNotSupported, detail)
+        }
+        Foreign::Http2 => {
+            let detail = "this node speaks HTTP/1.1; HTTP/2 with prior knowledge (curl: --http2-prior-knowledge) is not \
+                          supported";
+            Problem::new(Code::HttpVersionNotSupported, detail)
+        }
+    };
+    let mut response = problem.into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Some(response)
 }
 
 /// The refusal of a request for a host that is not this node's. Load balancers ask for the health under names of their own, and

@@ -3,6 +3,8 @@
 //! A request that is refused half-way is still read to its end within bounds, so that a client which
 //! sends first and reads later gets the answer instead of a connection reset.
 
+mod disposition;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,9 +19,11 @@ use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
+use super::encoding::{self, Encoded};
 use crate::app::App;
 use crate::budget::{Budget, CountedBytes, Exhausted, Share};
 use crate::pace::{Allowance, Pacing};
+use disposition::Disposition;
 
 /// Length of a text field, at most.
 const MAX_TEXT_LEN_BYTES: usize = 1024;
@@ -51,6 +55,8 @@ pub(super) enum FieldKind {
     File,
     /// A short text.
     Text,
+    /// Part of the contract, and refused by this release: ignoring it would do something else than what was asked.
+    NotYet,
 }
 
 /// The fields that a call knows.
@@ -79,6 +85,15 @@ pub(super) struct UploadedFile {
 /// Why a form was not received.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UploadError {
+    /// A body or a part in an encoding.
+    #[error(transparent)]
+    Encoded(#[from] Encoded),
+    /// A field of the contract that this release does not serve.
+    #[error("{}", not_yet(.name))]
+    NotYet {
+        /// The field's name.
+        name: &'static str,
+    },
     /// Another kind of body.
     #[error(
         "the body should be multipart/form-data with a boundary, and Content-Type is {found}; with curl: -F \
@@ -347,6 +362,7 @@ impl Receiver {
         known: Fields,
         look: Option<&mut dyn Look>,
     ) -> Result<Received, UploadError> {
+        encoding::check_body(headers)?;
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let boundary = content_type.and_then(|kind| multer::parse_boundary(kind).ok()).ok_or_else(|| {
             UploadError::NotMultipart { found: content_type.map_or("missing".to_owned(), quoted) }
@@ -424,13 +440,16 @@ async fn collect(
     let mut received = Received::default();
     while let Some(mut field) = multipart.next_field().await.map_err(from_multer)? {
         place.in_field.store(true, Ordering::Relaxed);
-        let (name, kind) = known_field(field.name().unwrap_or_default(), known)?;
+        let disposition = disposition_of(&field);
+        let (name, kind) = known_field(disposition.name.as_deref().unwrap_or_default(), known)?;
         if received.has(name) {
             return Err(UploadError::RepeatedField { name });
         }
+        encoding::check_part(field.headers())?;
         match kind {
+            FieldKind::NotYet => return Err(UploadError::NotYet { name }),
             FieldKind::File => {
-                let file_name = field.file_name().map(unescaped);
+                let file_name = disposition.file_name;
                 let media_type = field.content_type().map(|kind| kind.essence_str().to_owned());
                 let bytes = match look.as_deref_mut() {
                     Some(look) => looked_at(&mut field, room_bytes, place, look).await?,
@@ -507,16 +526,37 @@ fn quoted(text: &str) -> String {
     format!("`{}`", text.chars().take(64).collect::<String>())
 }
 
-/// Browsers and curl write these three characters of a file name so (HTML, section 4.10.21.8).
-fn unescaped(name: &str) -> String {
-    name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
+/// The answer to a field that a later release serves, with what to do until then.
+fn not_yet(name: &str) -> String {
+    const SECRETS: [&str; 3] = ["passphrase", "password", "key_file"];
+    let instead = match SECRETS.contains(&name) {
+        true => {
+            "; nothing is encrypted: encrypt the file before it is embedded, and decrypt it after it is extracted, with \
+             `age --passphrase` (https://age-encryption.org) for example"
+        }
+        false => "",
+    };
+    format!("this release does not serve the field `{name}` yet, and nothing was done{instead}")
+}
+
+fn disposition_of(field: &Field<'_>) -> Disposition {
+    field
+        .headers()
+        .get(header::CONTENT_DISPOSITION)
+        .map(|value| Disposition::parse(value.as_bytes()))
+        .unwrap_or_default()
 }
 
 fn known_field(name: &str, known: Fields) -> Result<(&'static str, FieldKind), UploadError> {
     known.iter().copied().find(|(field, _)| *field == name).ok_or_else(|| UploadError::UnknownField {
         name: name.chars().take(64).collect(),
-        known: known.iter().map(|(field, _)| *field).collect::<Vec<_>>().join(", "),
+        known: served(known).collect::<Vec<_>>().join(", "),
     })
+}
+
+/// Names of the fields that a form may have.
+fn served(known: Fields) -> impl Iterator<Item = &'static str> {
+    known.iter().filter(|(_, kind)| *kind != FieldKind::NotYet).map(|(field, _)| *field)
 }
 
 /// What stopped the body comes back from the parser wrapped up.

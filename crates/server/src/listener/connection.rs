@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::house::{Admitted, Guest};
+use super::opening::{OpenedStream, Opening};
 use crate::pace::{PacedStream, Pacing};
 
 /// Time limit for the head of a request in the lobby.
@@ -62,6 +63,8 @@ pub(super) fn connection(
         debug!(%error, "cannot set TCP_NODELAY");
     }
     let local = LocalAddress(stream.local_addr().ok().map(|address| address.ip().to_canonical()));
+    let opening = Opening::default();
+    let stream = OpenedStream::new(stream, Arc::clone(&opening));
     // Reading has limits of its own: for the head below, for the body where it is read.
     let stream = PacedStream::new(stream, pacing.clone());
     let head_timeout =
@@ -69,7 +72,7 @@ pub(super) fn connection(
     let guest = Arc::new(guest);
     let stream = Stream { inner: TokioIo::new(stream), guest: Arc::clone(&guest) };
     let (router, peer) = (TowerToHyperService::new(router), PeerAddress(peer));
-    let service = Served { router, peer, local, guest };
+    let service = Served { router, peer, local, opening, guest };
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
@@ -81,6 +84,7 @@ pub(super) struct Served {
     router: TowerToHyperService<Router>,
     peer: PeerAddress,
     local: LocalAddress,
+    opening: Opening,
     guest: Arc<Guest>,
 }
 
@@ -93,6 +97,9 @@ impl Service<Request<Incoming>> for Served {
         let (router, guest) = (self.router.clone(), Arc::clone(&self.guest));
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.local);
+        if let Some(protocol) = self.opening.get() {
+            request.extensions_mut().insert(*protocol);
+        }
         Box::pin(async move {
             let admitted = guest.begin(is_health_call(&request)).await;
             let mut response = match admitted {
@@ -164,7 +171,7 @@ impl Drop for Answer {
 
 /// The bytes of a connection; that none wait to be sent is told.
 pub(super) struct Stream {
-    inner: TokioIo<PacedStream<TcpStream>>,
+    inner: TokioIo<PacedStream<OpenedStream<TcpStream>>>,
     guest: Arc<Guest>,
 }
 

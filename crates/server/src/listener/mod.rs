@@ -6,10 +6,12 @@
 //! | `admission` | rules: who gets a place, whose connection is closed for it |
 //! | `house` | the connections as they are, by these rules |
 //! | `connection` | one connection, and what it tells of its requests |
+//! | `opening` | first bytes of a connection, by which other protocols are told |
 
 mod admission;
 mod connection;
 mod house;
+mod opening;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use connection::connection;
 pub(crate) use connection::{LocalAddress, NoPlace, PeerAddress};
 pub(crate) use house::{ConnectionFigures, Reason};
 use house::{Guest, House};
+pub(crate) use opening::Foreign;
 
 /// Connections that were closed and whose descriptors are not free yet.
 pub(crate) const MAX_CLOSING: usize = 16;

@@ -18,7 +18,7 @@ async fn settings_are_what_embedding_uses() {
         let form = reqwest::multipart::Form::new()
             .part("file", reqwest::multipart::Part::bytes(vec![1; 100]).file_name("a"));
         let embedded = reqwest::Client::new().post(format!("{}/api/embed", cluster.url(i))).multipart(form);
-        assert_eq!(answer(embedded).await.1["cover_info"]["lsb_per_channel"], 3);
+        assert_eq!(answer(embedded).await.1["cover_info"]["bits"], 3);
     }
     let url = format!("{}/cluster/settings/bits", cluster.url(2));
     let (status, deleted) = answer(reqwest::Client::new().delete(url)).await;

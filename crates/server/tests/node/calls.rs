@@ -28,7 +28,7 @@ async fn a_file_goes_in_and_comes_out_with_its_name_and_type() {
     assert_eq!(embedded["request_id"], request_id);
     let info = &embedded["cover_info"];
     assert_eq!((&info["width"], &info["height"], &info["channels"]), (&1920.into(), &1080.into(), &3.into()));
-    assert_eq!((&info["bits_per_sample"], &info["lsb_per_channel"]), (&8.into(), &1.into()));
+    assert_eq!((&info["bit_depth"], &info["bits"]), (&8.into(), &1.into()));
     assert_eq!(info["capacity_bytes"], (1920 * 1080 * 3 - 224) / 8);
     assert_eq!(embedded["secret_size_bytes"], secret.len());
     assert!(embedded["payload_size_bytes"].as_u64().unwrap() < secret.len() as u64);
@@ -71,8 +71,8 @@ async fn a_png_answer_has_its_figures_in_headers() {
         post(&node, "/api/embed").header("accept", "image/png").multipart(form).send().await.unwrap();
     let figure = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
     assert_eq!(figure("content-type"), "image/png");
-    assert_eq!(figure("x-stego-bits-per-sample"), "8");
-    assert_eq!(figure("x-stego-lsb-per-channel"), "2");
+    assert_eq!(figure("x-stego-bit-depth"), "8");
+    assert_eq!(figure("x-stego-bits"), "2");
     assert_eq!(figure("x-stego-secret-size-bytes"), "1000");
     assert_eq!(figure("x-stego-payload-size-bytes"), (28 + 1000 + "a.bin".len()).to_string());
     assert_eq!(figure("x-stego-capacity-bytes"), ((1920 * 1080 * 3 - 224) * 2 / 8).to_string());
@@ -167,13 +167,13 @@ async fn capacity_is_what_embed_takes() {
     assert_eq!(answer.status(), 200);
     let capacity: Value = answer.json().await.unwrap();
     assert_eq!((&capacity["width"], &capacity["format"]), (&100.into(), &"PNG".into()));
-    assert_eq!(capacity["bits_per_sample"], 8);
+    assert_eq!(capacity["bit_depth"], 8);
     for mode in capacity["modes"].as_array().unwrap() {
         let fits = mode["capacity_bytes"].as_u64().unwrap() as usize;
         for (len, status) in [(fits, 200), (fits + 1, 413)] {
             let form =
                 add_file(file("file", "name.bin", testkit::noise(7, len)), "cover", "c.png", cover.clone());
-            let form = form.text("bits", mode["lsb_per_channel"].to_string());
+            let form = form.text("bits", mode["bits"].to_string());
             let answer = post(&node, "/api/embed").multipart(form).send().await.unwrap();
             assert_eq!(answer.status(), status, "{len} bytes in {mode}");
         }

@@ -81,7 +81,7 @@ async fn the_same_image_is_identical_and_16_bits_stay_16() {
         (&json!(true), &json!(null), &json!(1.0))
     );
     let stego = figures(&node, &cover, &stego_image(&cover, 100)).await;
-    assert_eq!((&stego["bits_per_sample"], &stego["largest_difference"]), (&json!(16), &json!(3)));
+    assert_eq!((&stego["bit_depth"], &stego["largest_difference"]), (&json!(16), &json!(3)));
     assert!(stego["psnr_db"].as_f64().unwrap() > 80.0, "{stego}");
 }
 

@@ -5,6 +5,7 @@
 mod bad_input;
 mod bombs;
 mod calls;
+mod clients;
 mod commands;
 mod compare;
 mod console;

@@ -23,7 +23,7 @@ fn capacity(image: &Path, limits: &Limits, findings: &mut Findings) -> Result<()
         .map(|bits| {
             json!({
                 "mode": "sequential",
-                "lsb_per_channel": bits.as_u8(),
+                "bits": bits.as_u8(),
                 "capacity_bytes": capacity.secret_bytes(bits),
             })
         })
@@ -33,7 +33,7 @@ fn capacity(image: &Path, limits: &Limits, findings: &mut Findings) -> Result<()
         "width": cover.width(),
         "height": cover.height(),
         "channels": cover.channels().count(),
-        "depth_bits": cover.depth().bits(),
+        "bit_depth": cover.depth().bits(),
         "modes": modes,
     }));
     findings.text = format!("{:>15} {:>15}\n", "bits per sample", "bytes that fit");

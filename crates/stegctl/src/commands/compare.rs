@@ -64,7 +64,7 @@ fn facts(image: &Cover, quality: &Quality) -> Value {
         "width": image.width(),
         "height": image.height(),
         "channels": image.channels().count(),
-        "depth_bits": image.depth().bits(),
+        "bit_depth": image.depth().bits(),
         "identical": quality.differing_samples == 0 && quality.differing_alpha == 0,
         "psnr_db": quality.psnr_db.is_finite().then_some(quality.psnr_db),
         "ssim": quality.ssim,

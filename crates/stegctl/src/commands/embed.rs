@@ -103,9 +103,8 @@ impl Hidden {
             files::read_secret(path, limits.max_secret_bytes).map_err(|error| Failure::file(&error))?;
         let own_name = || path.to_str().filter(|_| !is_standard_stream(path)).and_then(FileName::from_path);
         let name = command.name.clone().or_else(own_name);
-        let by_extension =
-            |name: &FileName| mime_guess::from_path(name.as_str()).first_raw().and_then(MediaType::parse);
-        let media_type = command.media_type.clone().or_else(|| name.as_ref().and_then(by_extension));
+        let by_extension = || name.as_ref().and_then(MediaType::of_name);
+        let media_type = command.media_type.clone().or_else(by_extension);
         Ok(Self { bytes, name, media_type, files: None, notes: Vec::new() })
     }
 
@@ -168,7 +167,7 @@ impl Hidden {
             "secret_size_bytes": self.bytes.len(),
             "payload_size_bytes": payload_bytes,
             "capacity_bytes": embedded.capacity_bytes,
-            "lsb_per_channel": options.bits.as_u8(),
+            "bits": options.bits.as_u8(),
             "psnr_db": embedded.psnr_db.is_finite().then_some(embedded.psnr_db),
             "notes": self.notes,
         }));

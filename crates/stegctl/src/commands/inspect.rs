@@ -70,7 +70,7 @@ fn tell_image(info: &ImageInfo, findings: &mut Findings, lines: &mut Lines) {
         "width": info.width,
         "height": info.height,
         "channels": info.channels.count(),
-        "depth_bits": info.depth.bits(),
+        "bit_depth": info.depth.bits(),
         "interlaced": info.interlaced,
         "animated": info.animated,
     }));
@@ -144,7 +144,7 @@ fn payload(found: &Extracted, contents: Option<&Contents<'_>>) -> Value {
     });
     json!({
         "container": found.container.to_string(),
-        "lsb_per_channel": found.bits.as_u8(),
+        "bits": found.bits.as_u8(),
         "payload_size_bytes": found.payload_bytes,
         "compressed": found.deflated,
         "secret_size_bytes": found.secret.len(),

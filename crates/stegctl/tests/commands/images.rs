@@ -44,7 +44,7 @@ fn capacity_is_what_embed_takes() {
     let facts: Value =
         serde_json::from_slice(&done(folder.path(), &["capacity", "cover.png", "--json"], b"")).unwrap();
     for mode in facts["modes"].as_array().unwrap() {
-        let bits = mode["lsb_per_channel"].to_string();
+        let bits = mode["bits"].to_string();
         let fits = mode["capacity_bytes"].as_u64().unwrap() as usize;
         let args = ["embed", "secret", "--cover", "cover.png", "--bits", &bits, "-o", "out.png", "--force"];
         std::fs::write(folder.path().join("secret"), testkit::noise(2, fits)).unwrap();

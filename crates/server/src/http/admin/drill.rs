@@ -17,7 +17,7 @@ const MAX_ISOLATION_MS: u64 = 3_600_000;
 
 /// What a drill does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "String")]
 pub(in crate::http) enum Fault {
     /// The process ends at once, as with kill -9.
     Crash,
@@ -36,6 +36,16 @@ pub(in crate::http) enum Fault {
 }
 
 impl Fault {
+    const ALL: [Self; 7] = [
+        Self::Crash,
+        Self::Pause,
+        Self::Partition,
+        Self::Hang,
+        Self::Restart,
+        Self::StallDisk,
+        Self::FalseAlarm,
+    ];
+
     /// Its name in requests, answers and events.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -47,6 +57,18 @@ impl Fault {
             Self::StallDisk => "stall_disk",
             Self::FalseAlarm => "false_alarm",
         }
+    }
+}
+
+// From a text only: serde takes an object for a variant too.
+impl TryFrom<String> for Fault {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|fault| fault.as_str() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str).join(", ");
+            format!("`{}` is none of {names}", name.chars().take(64).collect::<String>())
+        })
     }
 }
 

@@ -41,9 +41,9 @@ pub(in crate::http) struct CoverInfo {
     /// Samples of a pixel, alpha included.
     channels: u8,
     /// Bits of a sample: 8 or 16.
-    bits_per_sample: u8,
-    /// Bits per sample that carry.
-    lsb_per_channel: u8,
+    bit_depth: u8,
+    /// Bits carried per sample.
+    bits: u8,
     /// The longest secret in bytes that fits at these bits if it does not compress.
     capacity_bytes: u64,
 }
@@ -54,8 +54,8 @@ impl CoverInfo {
             width: cover.width,
             height: cover.height,
             channels: cover.channels.count() as u8,
-            bits_per_sample: cover.depth.bits(),
-            lsb_per_channel: bits.as_u8(),
+            bit_depth: cover.depth.bits(),
+            bits: bits.as_u8(),
             capacity_bytes,
         }
     }
@@ -125,8 +125,8 @@ impl Figures {
             ("x-stego-width", u64::from(self.cover.width)),
             ("x-stego-height", u64::from(self.cover.height)),
             ("x-stego-channels", u64::from(self.cover.channels)),
-            ("x-stego-bits-per-sample", u64::from(self.cover.bits_per_sample)),
-            ("x-stego-lsb-per-channel", u64::from(self.cover.lsb_per_channel)),
+            ("x-stego-bit-depth", u64::from(self.cover.bit_depth)),
+            ("x-stego-bits", u64::from(self.cover.bits)),
             ("x-stego-capacity-bytes", self.cover.capacity_bytes),
             ("x-stego-secret-size-bytes", self.secret_size_bytes),
             ("x-stego-payload-size-bytes", self.payload_size_bytes),

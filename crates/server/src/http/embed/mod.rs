@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::answer::Answer;
+use super::choices::{Binary, Metadata, Mode};
 use super::idempotency;
 use super::negotiate::prefers;
 use super::problem::Problem;
@@ -28,9 +29,11 @@ const PATH: &str = "/api/embed";
 const FIELDS: Fields = &[
     ("file", FieldKind::File),
     ("cover", FieldKind::File),
-    ("cover_id", FieldKind::Text),
-    ("label", FieldKind::Text),
-    ("passphrase", FieldKind::Text),
+    ("cover_id", FieldKind::NotYet),
+    ("label", FieldKind::NotYet),
+    ("passphrase", FieldKind::NotYet),
+    ("password", FieldKind::NotYet),
+    ("key_file", FieldKind::NotYet),
     ("mode", FieldKind::Text),
     ("bits", FieldKind::Text),
     ("metadata", FieldKind::Text),
@@ -39,21 +42,21 @@ const FIELDS: Fields = &[
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub(super) struct EmbedForm {
-    /// The secret: any bytes. Its file name and media type are kept and given back.
+    /// The secret: any bytes. Its file name and media type are kept and given back; a part without a media type has the usual one
+    /// of its file name.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// The cover: a PNG of any kind, a JPEG, BMP, GIF, TIFF, QOI or WebP. Of an animation, the first frame is used. Without
     /// this field it is the default cover (`dataset/0`).
     #[schema(value_type = Option<String>, format = Binary)]
     cover: Option<Vec<u8>>,
-    /// How bits ride: `sequential`.
-    mode: Option<String>,
-    /// Bits per sample, 1 to 4.
+    #[schema(inline)]
+    mode: Option<Mode>,
+    /// Bits carried per sample, 1 to 4; what the cluster's settings say where it is left out.
     #[schema(minimum = 1, maximum = 4)]
     bits: Option<u8>,
-    /// What becomes of the metadata in the cover's file: `keep` (where the cluster's settings do not say otherwise) or
-    /// `strip`. What defines the colours stays in either case.
-    metadata: Option<String>,
+    #[schema(inline)]
+    metadata: Option<Metadata>,
 }
 
 /// Hide a file in an image
@@ -63,12 +66,12 @@ pub(super) struct EmbedForm {
 /// `Idempotency-Key` has the same answer on every node of a release, `request_id` included.
 #[utoipa::path(
     post, path = "/api/embed", tag = "stego",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters", pattern = "^[!-~]{1,200}$")),
     request_body(content = EmbedForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "The stego image", content(
             (EmbedAnswer<'static> = "application/json"),
-            (Vec<u8> = "image/png"),
+            (inline(Binary) = "image/png"),
         )),
         ImageProblems,
     )

@@ -10,9 +10,6 @@ use super::super::upload::Form;
 use crate::app::App;
 use crate::budget::CountedBytes;
 
-/// Fields of the contract that this release does not serve. Ignoring one would do something else than what was asked.
-const NOT_SERVED: [&str; 3] = ["cover_id", "label", "passphrase"];
-
 /// What is to be embedded where.
 pub(super) struct Order {
     secret: CountedBytes,
@@ -36,10 +33,6 @@ impl Order {
         request_id: &Arc<str>,
         as_png: bool,
     ) -> Result<Self, Problem> {
-        if let Some(field) = NOT_SERVED.iter().find(|field| form.text(field).is_some()) {
-            let detail = format!("this release does not serve the field `{field}` yet; nothing was embedded");
-            return Err(Problem::new(Code::NotSupportedYet, detail));
-        }
         if let Some(mode) = form.text("mode").filter(|mode| *mode != "sequential") {
             let mode: String = mode.chars().take(64).collect();
             return Err(Problem::new(
@@ -56,10 +49,15 @@ impl Order {
             )
         })?;
         let cover = form.take_image("cover")?.map(|cover| cover.bytes);
+        let name = file.name.as_deref().and_then(FileName::from_path);
+        let media_type = match &file.media_type {
+            Some(sent) => MediaType::parse(sent),
+            None => name.as_ref().and_then(MediaType::of_name),
+        };
         Ok(Self {
             secret: file.bytes,
-            name: file.name.as_deref().and_then(FileName::from_path),
-            media_type: file.media_type.as_deref().and_then(MediaType::parse),
+            name,
+            media_type,
             cover,
             options: EmbedOptions { bits, compress: app.default_compress(), metadata },
             request_id: Arc::clone(request_id),

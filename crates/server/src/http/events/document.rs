@@ -2,22 +2,51 @@
 
 use control_plane::status::{Event, EventKind};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use api::status::Role;
 
 /// Something that happened, as one node saw it.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub(super) struct ClusterEvent {
+    #[serde(flatten)]
+    sighting: Sighting,
+    #[serde(flatten)]
+    what: Happening,
+}
+
+/// Members of every event.
+#[derive(Serialize, ToSchema)]
+struct Sighting {
     /// Counts up from 1 for each start of the node.
     id: u64,
     /// When, in milliseconds since 1970, by the node's clock.
     at_ms: u64,
     /// The node that saw it.
     node: String,
-    /// What.
-    #[serde(flatten)]
-    what: Happening,
+}
+
+impl ToSchema for ClusterEvent {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Happening::schemas(schemas);
+    }
+}
+
+/// One object for each kind, with all of its members: generators of clients take no `allOf` of a `oneOf`.
+impl PartialSchema for ClusterEvent {
+    fn schema() -> RefOr<Schema> {
+        let (mut schema, common) = (Happening::schema(), Sighting::schema());
+        if let (RefOr::T(Schema::OneOf(kinds)), RefOr::T(Schema::Object(common))) = (&mut schema, common) {
+            kinds.description = Some("Something that happened, as one node saw it.".to_owned());
+            for kind in &mut kinds.items {
+                let RefOr::T(Schema::Object(kind)) = kind else { continue };
+                kind.properties.extend(common.properties.clone());
+                kind.required.extend(common.required.clone());
+            }
+        }
+        schema
+    }
 }
 
 /// What happened.
@@ -25,20 +54,28 @@ pub(super) struct ClusterEvent {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Happening {
     /// The node's own role changed.
+    #[schema(title = "RoleEvent")]
     Role { role: Role, term: u64 },
     /// Somebody else leads, or nobody.
+    #[schema(title = "LeaderEvent")]
     Leader { leader_id: Option<String>, term: u64 },
     /// Another node answers again, or no longer; then so many probes failed in a row.
+    #[schema(title = "PeerEvent")]
     Peer { peer: String, healthy: bool, failed_probes: u64 },
     /// The node holds evidence that the leader is dead: `refused`, `unanswered`, `stuck` or `drill`.
+    #[schema(title = "SuspicionEvent")]
     Suspicion { peer: String, evidence: String },
     /// The membership changed.
+    #[schema(title = "MembersEvent")]
     Members { voters: Vec<String>, learners: Vec<String> },
     /// Another node's configuration differs from this node's, or no longer does.
+    #[schema(title = "ConfigEvent")]
     Config { peer: String, same: bool },
     /// A fault drill was done to the node, such as `crash`, or ended (`restore`).
+    #[schema(title = "DrillEvent")]
     Drill { action: String },
     /// Something an operator should know.
+    #[schema(title = "NoticeEvent")]
     Notice { code: String, message: String },
 }
 
@@ -61,7 +98,7 @@ impl ClusterEvent {
 impl From<&Event> for ClusterEvent {
     fn from(event: &Event) -> Self {
         let Event { id, at_ms, node, kind } = event.clone();
-        Self { id, at_ms, node, what: kind.into() }
+        Self { sighting: Sighting { id, at_ms, node }, what: kind.into() }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::answer::{self, Answer, base64_len};
+use super::choices::Binary;
 use super::code::Code;
 use super::idempotency;
 use super::negotiate::prefers;
@@ -28,7 +29,12 @@ use early::{Early, Found};
 
 const PATH: &str = "/api/extract";
 const OCTET_STREAM: &str = "application/octet-stream";
-const FIELDS: Fields = &[("file", FieldKind::File), ("passphrase", FieldKind::Text)];
+const FIELDS: Fields = &[
+    ("file", FieldKind::File),
+    ("passphrase", FieldKind::NotYet),
+    ("password", FieldKind::NotYet),
+    ("key_file", FieldKind::NotYet),
+];
 /// What a file name keeps unencoded in a header (RFC 8187, `attr-char`).
 const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
@@ -81,12 +87,12 @@ pub(super) struct ExtractAnswer<'a> {
 /// returned is exactly what was embedded.
 #[utoipa::path(
     post, path = "/api/extract", tag = "stego",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters", pattern = "^[!-~]{1,200}$")),
     request_body(content = ExtractForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "The secret", content(
             (ExtractAnswer<'static> = "application/json"),
-            (Vec<u8> = "application/octet-stream"),
+            (inline(Binary) = "application/octet-stream"),
         )),
         (status = 422, description = "No payload, a damaged one, or an image that was saved anew", body = ProblemDocument, content_type = "application/problem+json"),
         ImageProblems,
@@ -121,12 +127,6 @@ async fn extract_form(
     as_bytes: bool,
     start_by: Instant,
 ) -> Result<Response, Problem> {
-    if form.text("passphrase").is_some() {
-        return Err(Problem::new(
-            Code::NotSupportedYet,
-            "this release does not serve the field `passphrase` yet",
-        ));
-    }
     let work = Work::new(app, start_by);
     let answer = match found {
         Some(found) => {
