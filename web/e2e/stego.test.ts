@@ -229,8 +229,8 @@ test('a JPEG dropped on Find is explained, and so is a picture with nothing in i
   await page.getByText('holiday.jpg').waitFor();
   await page.getByRole('button', { name: 'Find it' }).click();
   const box = page.getByRole('alert');
-  await box.getByText('image_was_reencoded').waitFor();
-  await box.getByText(/as a file \(a document\)/).waitFor();
+  await box.getByText('no_payload').waitFor();
+  await box.getByText(/the very file that was made/).waitFor();
 
   const plain = await photographOr(cluster, '005.png', 3);
   await page.getByLabel('Picture to look into').setInputFiles(plain);

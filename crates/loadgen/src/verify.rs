@@ -82,7 +82,9 @@ fn lower_priority() {
 pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8]) -> Result<(), Failure> {
     let extracted = stego::examine(&answer.stego_image, &stego::Limits::default()).map_err(|error| {
         let kind = match &error {
-            stego::ExtractError::Image(_) | stego::ExtractError::Reencoded { .. } => "invalid_png",
+            stego::ExtractError::Image(_)
+            | stego::ExtractError::LossyFormat { .. }
+            | stego::ExtractError::Reencoded { .. } => "invalid_png",
             stego::ExtractError::Container(_) => "wrong_bytes",
         };
         Failure::new(kind, format!("the image from {}: {}", answer.via.endpoint, with_causes(&error)))

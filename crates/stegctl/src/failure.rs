@@ -74,6 +74,12 @@ impl Failure {
         Self::new(USAGE, "usage", message.into())
     }
 
+    /// A passphrase or a key file, which only a later release takes.
+    pub(crate) fn not_encrypted() -> Self {
+        let message = "this release encrypts nothing: it takes no passphrase and no key file yet".to_owned();
+        Self::new(USAGE, "not_supported_yet", message)
+    }
+
     /// A token, a configuration or a list of servers that cannot be used.
     pub(crate) fn setup(error: &anyhow::Error) -> Self {
         Self::new(FILE, "setup", format!("{error:#}"))
@@ -197,7 +203,9 @@ impl From<ExtractError> for Failure {
         match error {
             ExtractError::Image(error) => error.into(),
             ExtractError::Container(error) => error.into(),
-            ExtractError::Reencoded { .. } => Self::new(NO_PAYLOAD, code, message),
+            ExtractError::LossyFormat { .. } | ExtractError::Reencoded { .. } => {
+                Self::new(NO_PAYLOAD, code, message)
+            }
         }
     }
 }
@@ -270,6 +278,9 @@ fn help(code: &str) -> Option<&'static str> {
         }
         "too_many_pixels" => "--max-pixels raises the limit",
         "image_too_large" => "--max-image-memory-bytes raises the limit",
+        "not_supported_yet" => {
+            "encrypt before: age --passphrase -o secret.age secret.pdf; and after extract: age --decrypt -o secret.pdf secret.age"
+        }
         "no_payload" => {
             "use the very PNG that was made: an image that was edited, saved anew or sent as a photo has lost its secret"
         }

@@ -52,6 +52,14 @@ pub enum ExtractError {
     /// The image can be read, its payload cannot.
     #[error(transparent)]
     Container(#[from] ContainerError),
+    /// A format that changes samples, in which nothing is embedded.
+    #[error(
+        "the image is saved as {format}, in which nothing is embedded yet; if its source was a PNG that carried something, that is lost"
+    )]
+    LossyFormat {
+        /// The format's name.
+        format: String,
+    },
     /// The file was saved anew in a way that destroys what it carried.
     #[error("{0}; send the PNG as a file, not as a photo")]
     Reencoded(Reencoding),
@@ -60,11 +68,6 @@ pub enum ExtractError {
 /// How a file shows that it was saved anew since something could have been hidden in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reencoding {
-    /// In a format that changes samples.
-    Lossy {
-        /// The format's name.
-        format: String,
-    },
     /// In another size than the metadata tell, and without a payload.
     Resized {
         /// Width and height by its metadata.
@@ -81,9 +84,6 @@ pub enum Reencoding {
 impl fmt::Display for Reencoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lossy { format } => {
-                write!(f, "the image was saved as {format}, which destroys whatever it carried")
-            }
             Self::Resized { before, now } => write!(
                 f,
                 "the image carries no payload, and its metadata tell of {} × {} pixels where it has {} × {}: it was \
@@ -108,6 +108,7 @@ impl ExtractError {
         match self {
             Self::Image(error) => error.code(),
             Self::Container(error) => error.code(),
+            Self::LossyFormat { .. } => "no_payload",
             Self::Reencoded(_) => "image_was_reencoded",
         }
     }
@@ -152,6 +153,9 @@ fn find(
         Err(ExtractError::Container(ContainerError::NoPayload)) => {
             Err(match saved_anew(file, info, reader.into_rows())? {
                 Some(how) => ExtractError::Reencoded(how),
+                None if info.format == ImageFormat::Tiff && is_jpeg_in_tiff(file) => {
+                    ExtractError::LossyFormat { format: "a TIFF with JPEG compression".to_owned() }
+                }
                 None => ContainerError::NoPayload.into(),
             })
         }
@@ -203,7 +207,7 @@ pub(crate) fn read_back_rows(
 
 /// What the image is, if it can still carry anything.
 fn examine_header(file: &[u8], limits: &Limits) -> Result<ImageInfo, ExtractError> {
-    let lossy = |format| ExtractError::Reencoded(Reencoding::Lossy { format });
+    let lossy = |format| ExtractError::LossyFormat { format };
     match sniff(file) {
         Sniffed::Format(format) if format.is_lossy() => return Err(lossy(format.to_string())),
         Sniffed::Other { name, lossy: true } => return Err(lossy(name.to_owned())),
@@ -230,12 +234,8 @@ fn saved_anew(file: &[u8], info: &ImageInfo, mut rows: Rows<'_>) -> Result<Optio
 }
 
 fn by_metadata(file: &[u8], info: &ImageInfo) -> Option<Reencoding> {
-    match info.format {
-        ImageFormat::Png => {}
-        ImageFormat::Tiff if is_jpeg_in_tiff(file) => {
-            return Some(Reencoding::Lossy { format: "a TIFF with JPEG compression".to_owned() });
-        }
-        _ => return None,
+    if info.format != ImageFormat::Png {
+        return None;
     }
     let now = (info.width, info.height);
     // A camera that was held upright leaves the sides the other way round.

@@ -59,7 +59,7 @@ pub enum Incomparable {
         b: Channels,
     },
     /// Their samples are not of the same depth.
-    #[error("one image has {} bits per sample, the other {}", a.bits(), b.bits())]
+    #[error("one image has a bit depth of {}, the other of {}", a.bits(), b.bits())]
     Depth {
         /// That of the first.
         a: SampleDepth,

@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use stego::{
-    ContainerError, ExtractError, Extracted, ImageError, ImageFormat, Limits, Note, Reencoding, probe,
-};
+use stego::{ContainerError, ExtractError, Extracted, ImageError, ImageFormat, Limits, Note, probe};
 use tokio::time::Instant;
 
 use super::super::problem::Problem;
@@ -140,7 +138,7 @@ fn told_by(file: Vec<u8>, limits: &Limits) -> Told {
         Ok(extracted) => Told::Found(extracted),
         Err(ExtractError::Image(ImageError::Truncated { .. })) => Told::TooShort(file),
         Err(
-            error @ (ExtractError::Reencoded(Reencoding::Lossy { .. })
+            error @ (ExtractError::LossyFormat { .. }
             | ExtractError::Image(ImageError::Stopped(_))
             | ExtractError::Container(ContainerError::Stopped(_))),
         ) => Told::Refused(error.into()),

@@ -55,7 +55,7 @@ const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub(super) struct ExtractForm {
     /// The stego image: the PNG as it was made, not a photo or a screenshot of it. Lossless conversions are read too; a JPEG
-    /// is refused by name, since whatever the image carried is gone.
+    /// is refused by name, since nothing is embedded in one yet.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
 }
