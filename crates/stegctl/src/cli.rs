@@ -1,7 +1,8 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use stego::{BitsPerSample, FileName, Limits, MediaType, MetadataPolicy};
@@ -51,12 +52,18 @@ pub(crate) enum Command {
     /// One file is hidden as it is, and its name and media type are kept. Several, or a folder, are hidden as a tar
     /// archive, which extract unpacks again: names, permissions (rwx) and times of the last change are kept, owners
     /// are not. The result is a PNG that is read back before it is written.
+    ///
+    /// Nothing is encrypted: whoever has the image can extract what is in it. What has to stay confidential is encrypted
+    /// first, with age (https://age-encryption.org) for example:
+    ///
+    ///   age --passphrase -o secret.age secret.pdf && stegctl embed secret.age --cover holiday.jpg -o holiday.png
+    #[command(verbatim_doc_comment)]
     Embed(Embed),
     /// Get the hidden files out of images
     ///
     /// Without --output a file is written under its own name into the current folder, and files and folders that were
     /// hidden together are restored there. Nothing is ever written outside of that folder, whatever the image
-    /// says. Of several images each is worked on; the exit status is that of the first failure.
+    /// says, and a name that begins with a dot or a hyphen, or is a device's on Windows, gets `_` before it. Of several images each is worked on; the exit status is that of the first failure.
     Extract(Extract),
     /// Say how many bytes fit into images
     Capacity(Look),
@@ -93,13 +100,13 @@ pub(crate) enum Command {
     Man(Manual),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Embed {
     /// The files and folders to hide
     #[arg(required = true, value_name = "SECRET")]
     pub(crate) secrets: Vec<PathBuf>,
     /// Where the stego image goes
-    #[arg(short, long, value_name = "PNG")]
+    #[arg(short, long, value_name = "PNG", value_parser = output())]
     pub(crate) output: PathBuf,
     /// The image to hide it in [default: a built-in one, 1920×1080]
     #[arg(short, long, value_name = "IMAGE")]
@@ -129,7 +136,25 @@ pub(crate) struct Embed {
     #[arg(short, long)]
     pub(crate) force: bool,
     #[command(flatten)]
+    pub(crate) keys: Keys,
+    #[command(flatten)]
     pub(crate) report: Report,
+}
+
+/// Options of sealed modes, which a later release has: they are known so that they can be answered.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Keys {
+    #[arg(short, long, alias = "password", hide = true, num_args = 0..=1, value_name = "TEXT")]
+    passphrase: Option<Option<String>>,
+    #[arg(long, hide = true, num_args = 0..=1, value_name = "FILE")]
+    key_file: Option<Option<PathBuf>>,
+}
+
+impl Keys {
+    /// True if one of them is given.
+    pub(crate) fn is_given(&self) -> bool {
+        self.passphrase.is_some() || self.key_file.is_some()
+    }
 }
 
 /// What becomes of a cover's metadata.
@@ -160,7 +185,7 @@ pub(crate) struct Extract {
     /// A folder that exists takes a file under its own name; so does it with several images, for which it is made.
     /// Files and folders that were hidden together always go into a folder, which is made if it does not exist. `-` is
     /// standard output: the bytes as they were hidden, of files hidden together their tar archive.
-    #[arg(short, long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH", value_parser = output())]
     pub(crate) output: Option<PathBuf>,
     /// Unpack a tar archive that was hidden as a file, too
     #[arg(long)]
@@ -171,6 +196,8 @@ pub(crate) struct Extract {
     /// Replace files that exist, and add to folders that exist
     #[arg(short, long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
     #[command(flatten)]
     pub(crate) report: Report,
 }
@@ -191,7 +218,7 @@ pub(crate) struct Compare {
     /// The other
     pub(crate) b: PathBuf,
     /// Write a picture of the differences, amplified so that they can be seen
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", value_parser = output())]
     pub(crate) diff: Option<PathBuf>,
     /// How many times to amplify them [default: as often as keeps the largest within white]
     #[arg(long, value_name = "TIMES", requires = "diff", value_parser = clap::value_parser!(u32).range(1..=65535))]
@@ -272,6 +299,15 @@ impl LimitOptions {
             ..Limits::default()
         }
     }
+}
+
+/// A path to write to; the names that systems have for standard output are `-`.
+fn output() -> impl TypedValueParser<Value = PathBuf> {
+    const STANDARD_OUTPUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+    PathBufValueParser::new().map(|path| match STANDARD_OUTPUT.iter().any(|name| path == Path::new(name)) {
+        true => PathBuf::from("-"),
+        false => path,
+    })
 }
 
 fn file_name(text: &str) -> Result<FileName, String> {

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use stego::{ImageError, Limits};
 use tempfile::NamedTempFile;
 
 use crate::interrupt::Leftover;
@@ -37,6 +38,22 @@ pub(crate) fn is_standard_stream(path: &Path) -> bool {
 /// A path for a message.
 pub(crate) fn shown(path: &Path) -> Cow<'_, str> {
     if is_standard_stream(path) { "standard input".into() } else { path.to_string_lossy() }
+}
+
+/// True if the file begins as an image that can be a cover.
+pub(crate) fn is_image(path: &Path) -> bool {
+    /// Enough for the header of an image behind its metadata.
+    const BEGINNING_BYTES: u64 = 1 << 20;
+    if is_standard_stream(path) || !path.is_file() {
+        return false;
+    }
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(BEGINNING_BYTES).read_to_end(&mut beginning));
+    read.is_ok()
+        && match stego::probe(&beginning, &Limits::default()) {
+            Ok(_) => true,
+            Err(error) => !matches!(error, ImageError::NotAnImage | ImageError::Unsupported { .. }),
+        }
 }
 
 /// Reads all of a secret, which may be at most `max_bytes` long.
@@ -72,7 +89,7 @@ fn read(path: &Path, max_bytes: u64, help: Option<&'static str>) -> anyhow::Resu
 /// replaced only with `force`.
 pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()> {
     if is_standard_stream(path) {
-        return std::io::stdout().write_all(bytes).context("cannot write to standard output");
+        return write_to_stdout(bytes);
     }
     refuse_existing(path, force)?;
     if path.metadata().is_ok_and(|target| !target.is_file()) {
@@ -94,6 +111,18 @@ pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()
         file.persist_noclobber(path).map_err(|error| error.error).with_context(cannot)?;
     }
     Ok(())
+}
+
+/// Writes to standard output. A reader that is gone ends the process without a word, with the status of one that SIGPIPE ended:
+/// nothing temporary is there when a result is written.
+pub(crate) fn write_to_stdout(bytes: &[u8]) -> anyhow::Result<()> {
+    /// A shell's status for a process that SIGPIPE ended.
+    const ENDED_BY_SIGPIPE: i32 = 128 + 13;
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(ENDED_BY_SIGPIPE),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 /// Fails if `path` exists and may not be replaced, or if there is no folder for it; asked before long work as well.

@@ -11,6 +11,7 @@ mod failure;
 mod files;
 mod interrupt;
 mod progress;
+mod safe_names;
 
 use std::process::ExitCode;
 

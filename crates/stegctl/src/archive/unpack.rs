@@ -134,6 +134,22 @@ impl<'a> Contents<'a> {
         tops
     }
 
+    /// Gives the names at the top other ones.
+    ///
+    /// # Errors
+    /// [`UnpackError::Twice`] if two are the same then.
+    pub(crate) fn rename_tops(&mut self, mut rename: impl FnMut(&str) -> String) -> Result<(), UnpackError> {
+        let tops: HashMap<String, String> =
+            self.tops().into_iter().map(|top| (top.to_owned(), rename(top))).collect();
+        for member in &mut self.members {
+            let (top, below) =
+                member.name.split_once('/').map_or((&*member.name, None), |(top, below)| (top, Some(below)));
+            let top = &tops[top];
+            member.name = below.map_or_else(|| top.clone(), |below| format!("{top}/{below}"));
+        }
+        self.check_that_each_is_once()
+    }
+
     fn check_that_each_is_once(&self) -> Result<(), UnpackError> {
         let twice = |name: &str| UnpackError::Twice { name: shown(name.as_bytes()) };
         let mut kinds = HashMap::with_capacity(self.members.len());

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use stego::{Cover, Limits, Quality, difference_image};
 
-use super::{Findings, exit_code, in_words, read_image, table, write};
+use super::{Findings, check_is_png, exit_code, in_words, read_image, table, write};
 use crate::cli::Compare;
 use crate::failure::Failure;
 use crate::files::{self, is_standard_stream};
@@ -31,7 +31,7 @@ fn check_usage(command: &Compare) -> Result<(), Failure> {
             "the figures go to standard output: write the picture to a file with --diff FILE",
         ));
     }
-    Ok(())
+    command.diff.as_deref().map_or(Ok(()), |diff| check_is_png(diff, "--diff"))
 }
 
 fn compare(command: &Compare, limits: &Limits, findings: &mut Findings) -> Result<(), Failure> {
@@ -85,7 +85,7 @@ fn text(image: &Cover, quality: &Quality) -> String {
         format!("{differing} of {all} differ ({:.2} %)", 100.0 * differing as f64 / all as f64)
     };
     let (width, height) = (image.width(), image.height());
-    let kind = format!("{}, {} bits per sample", in_words(image.channels()), image.depth().bits());
+    let kind = format!("{}, bit depth {}", in_words(image.channels()), image.depth().bits());
     let psnr = match quality.psnr_db {
         finite if finite.is_finite() => format!("{finite:.2} dB"),
         _ => "infinite: no colour differs".to_owned(),

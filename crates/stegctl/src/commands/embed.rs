@@ -1,12 +1,14 @@
 //! `stegctl embed`.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::io::{IsTerminal, Write, stderr, stdin};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
 use stego::{Cover, EmbedOptions, Embedded, FileName, Limits, MediaType, Note, PngEmbedError, Secret};
 
-use super::{Findings, count, exit_code, read_image, write};
+use super::{Findings, check_is_png, count, exit_code, read_image, write};
 use crate::archive::{self, PackOptions};
 use crate::cli::Embed;
 use crate::failure::Failure;
@@ -15,13 +17,17 @@ use crate::progress::{Meter, Work};
 
 /// The built-in image that is used where no cover is given.
 const DEFAULT_COVER: u32 = 0;
+/// Said of every embed, until there are sealed modes.
+const NOT_ENCRYPTED: &str = "note: nothing is encrypted; what has to stay confidential is encrypted before, with `age --passphrase` for example";
 /// The name of files that have no folder in common.
 const ARCHIVE_NAME: &str = "files.tar";
 
 pub(super) fn run(command: &Embed, limits: &Limits) -> ExitCode {
-    if let Err(failure) = check_usage(command) {
-        return exit_code(Err(failure));
-    }
+    let chosen = match check_usage(command).and_then(|()| with_chosen_cover(command)) {
+        Ok(chosen) => chosen,
+        Err(failure) => return exit_code(Err(failure)),
+    };
+    let command = &*chosen;
     let mut findings = Findings::default();
     findings.add(json!({ "output": command.output.to_string_lossy() }));
     let outcome = embed(command, limits, &mut findings);
@@ -29,6 +35,10 @@ pub(super) fn run(command: &Embed, limits: &Limits) -> ExitCode {
 }
 
 fn check_usage(command: &Embed) -> Result<(), Failure> {
+    if command.keys.is_given() {
+        return Err(Failure::not_encrypted());
+    }
+    check_is_png(&command.output, "-o")?;
     let reads_secret = command.secrets.iter().any(|path| is_standard_stream(path));
     if reads_secret && command.secrets.len() > 1 {
         return Err(Failure::usage(
@@ -46,6 +56,52 @@ fn check_usage(command: &Embed) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// The command, with the image among its secrets as the cover where that is what was meant.
+fn with_chosen_cover(command: &Embed) -> Result<Cow<'_, Embed>, Failure> {
+    let has_cover = command.cover.is_some() || command.dataset.is_some();
+    let images: Vec<usize> = match command.secrets.len() {
+        0 | 1 => Vec::new(),
+        _ if has_cover => Vec::new(),
+        count => (0..count).filter(|&i| files::is_image(&command.secrets[i])).collect(),
+    };
+    let &[image] = images.as_slice() else { return Ok(Cow::Borrowed(command)) };
+    let mut chosen = command.clone();
+    let image = chosen.secrets.remove(image);
+    let name = |path: &PathBuf| quoted(&path.display().to_string());
+    let others = chosen.secrets.iter().map(name).collect::<Vec<_>>().join(" ");
+    let (image_name, output) = (name(&image), name(&command.output));
+    if !(stdin().is_terminal() && stderr().is_terminal()) {
+        return Err(Failure::usage(format!(
+            "{image_name} is the only image among the files to hide, and there is no --cover: write `stegctl embed \
+             {others} --cover {image_name} -o {output}` to hide the others in it, or add --dataset 0 to hide all of them in a \
+             built-in image"
+        )));
+    }
+    let is_cover =
+        ask(&format!("Hide {others} in {image_name}? Otherwise all are hidden in a built-in image."))?;
+    chosen.cover = Some(image);
+    Ok(if is_cover { Cow::Owned(chosen) } else { Cow::Borrowed(command) })
+}
+
+/// A word for a shell (POSIX, section 2.2.2).
+fn quoted(word: &str) -> String {
+    let is_plain = word.chars().all(|c| c.is_alphanumeric() || "._-/+=@,".contains(c));
+    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// Asks a question on the terminal; true for yes, which an empty answer is, too.
+fn ask(question: &str) -> Result<bool, Failure> {
+    let cannot = |error| Failure::file(&anyhow::Error::new(error).context("cannot ask on the terminal"));
+    write!(stderr(), "{question} [Y/n] ").map_err(cannot)?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer).map_err(cannot)?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "" | "y" | "yes" => Ok(true),
+        "n" | "no" => Ok(false),
+        _ => Err(Failure::usage("the answer is neither y nor n")),
+    }
 }
 
 fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<(), Failure> {
@@ -75,7 +131,11 @@ fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<()
     };
     drop(meter);
     write(&command.output, &embedded.png, command.force)?;
-    hidden.tell(&embedded, options, findings);
+    let cover = match &command.cover {
+        Some(path) => files::shown(path).into_owned(),
+        None => format!("the built-in image {}", command.dataset.unwrap_or(DEFAULT_COVER)),
+    };
+    hidden.tell(&embedded, (&cover, options), findings);
     Ok(())
 }
 
@@ -119,7 +179,7 @@ impl Hidden {
             [folder] => format!("{}.tar", archive::name_of(folder)?),
             _ => ARCHIVE_NAME.to_owned(),
         };
-        let left_out = |path: &std::path::PathBuf| {
+        let left_out = |path: &PathBuf| {
             let path = archive::shown(path.as_os_str().as_encoded_bytes());
             format!("left out: {path} is neither a file nor a folder")
         };
@@ -141,31 +201,33 @@ impl Hidden {
         }
     }
 
-    fn tell(mut self, embedded: &Embedded, options: EmbedOptions, findings: &mut Findings) {
+    fn tell(mut self, embedded: &Embedded, (cover, options): (&str, EmbedOptions), findings: &mut Findings) {
         self.notes.extend(embedded.notes.iter().map(ToString::to_string));
         if self.files.is_some() && embedded.notes.contains(&Note::NameLeftOut) {
             self.notes
                 .push("the files are an archive whose type was left out: extract them with --unpack".into());
         }
-        let payload_bytes = embedded.payload_bytes;
-        let room_bytes = embedded.capacity_bytes + stego::HEADER_LEN_BYTES as u64;
+        // The capacity is what fits besides the container's header.
+        let carried_bytes = embedded.payload_bytes.saturating_sub(stego::HEADER_LEN_BYTES as u64);
         let bytes = self.bytes.len();
         let what = match self.files {
             Some(files) => format!("{} (an archive of {bytes} bytes)", count(files, "file")),
             None => format!("{bytes} bytes"),
         };
         findings.remarks.push(format!(
-            "embedded {what} as {payload_bytes} of {room_bytes} bytes that fit at {} bit(s) per sample, PSNR {:.2} dB",
-            options.bits.as_u8(),
+            "embedded {what} as {carried_bytes} of {} bytes that fit into {cover} (mode sequential, {} per sample), PSNR {:.2} dB",
+            embedded.capacity_bytes,
+            count(options.bits.as_u8().into(), "bit"),
             embedded.psnr_db,
         ));
+        findings.remarks.push(NOT_ENCRYPTED.to_owned());
         findings.remarks.extend(self.notes.iter().map(|note| format!("note: {note}")));
         findings.add(json!({
             "name": self.name.as_ref().map(FileName::as_str),
             "media_type": self.media_type.as_ref().map(MediaType::as_str),
             "files": self.files,
             "secret_size_bytes": self.bytes.len(),
-            "payload_size_bytes": payload_bytes,
+            "payload_size_bytes": embedded.payload_bytes,
             "capacity_bytes": embedded.capacity_bytes,
             "bits": options.bits.as_u8(),
             "psnr_db": embedded.psnr_db.is_finite().then_some(embedded.psnr_db),

@@ -1,5 +1,6 @@
 //! `stegctl extract`.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use crate::archive::{self, Contents};
 use crate::cli::Extract;
 use crate::failure::Failure;
 use crate::files::is_standard_stream;
+use crate::safe_names::safe;
 
 /// The name of a secret that has none.
 const NAMELESS: &str = "secret.bin";
@@ -37,6 +39,9 @@ pub(super) fn run(command: &Extract, limits: &Limits) -> ExitCode {
 }
 
 fn check_usage(command: &Extract) -> Result<(), Failure> {
+    if command.keys.is_given() {
+        return Err(Failure::not_encrypted());
+    }
     if !command.output.as_deref().is_some_and(is_standard_stream) {
         return Ok(());
     }
@@ -79,7 +84,7 @@ fn save(
 ) -> Result<(), Failure> {
     let own_name = found.name.as_ref().map_or(NAMELESS, FileName::as_str);
     let output = match &command.output {
-        None => Path::new(".").join(own_name),
+        None => Path::new(".").join(&*in_current_folder(own_name, findings)),
         Some(folder) if command.images.len() > 1 => {
             make_folder(folder)?;
             folder.join(own_name)
@@ -103,6 +108,19 @@ fn save(
     Ok(())
 }
 
+/// The name under which something is written into the current folder, where only the image chose it.
+fn in_current_folder<'a>(name: &'a str, findings: &mut Findings) -> Cow<'a, str> {
+    let safe = safe(name);
+    if *safe != *name {
+        let (name, safe) = (archive::shown(name.as_bytes()), archive::shown(safe.as_bytes()));
+        findings.remarks.push(format!(
+            "note: the image names the file {name}, which means more than a name; it is written as {safe}, and -o decides \
+             otherwise"
+        ));
+    }
+    safe
+}
+
 /// Restores the files in the secret.
 fn unpack(
     command: &Extract,
@@ -110,7 +128,10 @@ fn unpack(
     written: &mut HashSet<PathBuf>,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
-    let contents = Contents::read(&found.secret)?;
+    let mut contents = Contents::read(&found.secret)?;
+    if command.output.is_none() {
+        contents.rename_tops(|top| in_current_folder(top, findings).into_owned())?;
+    }
     let folder = command.output.as_deref().unwrap_or(Path::new("."));
     for top in contents.tops() {
         once(&folder.join(top), written)?;

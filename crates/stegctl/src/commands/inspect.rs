@@ -75,7 +75,7 @@ fn tell_image(info: &ImageInfo, findings: &mut Findings, lines: &mut Lines) {
         "animated": info.animated,
     }));
     let mut kind = format!(
-        "{}, {} × {}, {}, {} bits per sample",
+        "{}, {} × {}, {}, bit depth {}",
         info.format,
         info.width,
         info.height,

@@ -7,13 +7,13 @@ mod extract;
 mod inspect;
 mod manual;
 
+use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use serde_json::{Map, Value};
-use stego::{Channels, Limits};
+use stego::{Channels, FileName, Limits, MediaType};
 
 use crate::cli::{Cli, Command, Report};
 use crate::cluster;
@@ -42,16 +42,19 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 
 /// Writes to standard output.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    written.context("cannot write to standard output").map_err(|error| Failure::file(&error))
+    files::write_to_stdout(text.as_bytes()).map_err(|error| Failure::file(&error))
+}
+
+/// Writes a line to standard error, where somebody reads it.
+fn say(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            say(&failure);
             failure.exit_code()
         }
     }
@@ -86,7 +89,7 @@ impl Findings {
             print(&self.text)?;
         }
         if !report.only_errors() {
-            self.remarks.iter().for_each(|remark| eprintln!("{remark}"));
+            self.remarks.iter().for_each(say);
         }
         outcome
     }
@@ -116,7 +119,7 @@ fn each_image(
         }
         if let Err(failure) = findings.tell(report, outcome) {
             let failure = failure.of(image);
-            eprintln!("{failure}");
+            say(&failure);
             first_failure.get_or_insert(failure.exit_code());
         }
     }
@@ -125,6 +128,21 @@ fn each_image(
 
 fn read_image(path: &Path) -> Result<Vec<u8>, Failure> {
     files::read_image(path).map_err(|error| Failure::file(&error))
+}
+
+/// Refuses the name of another image format for what will be a PNG.
+fn check_is_png(output: &Path, option: &str) -> Result<(), Failure> {
+    let kind = output.to_str().and_then(FileName::from_path).as_ref().and_then(MediaType::of_name);
+    let is_other = |kind: &MediaType| kind.as_str().starts_with("image/") && kind.as_str() != "image/png";
+    if !kind.is_some_and(|kind| is_other(&kind)) {
+        return Ok(());
+    }
+    let (given, png) = (output.display(), output.with_extension("png"));
+    Err(Failure::usage(format!(
+        "the result is a PNG, and {given} is the name of another format, in which a program would take it for damaged or \
+         save it anew: write {option} {}",
+        png.display()
+    )))
 }
 
 fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {

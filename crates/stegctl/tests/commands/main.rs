@@ -8,6 +8,7 @@ mod hostile;
 mod images;
 mod manual;
 mod several;
+mod slips;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
