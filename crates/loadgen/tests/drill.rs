@@ -43,6 +43,8 @@ fn the_leader_is_killed_and_another_one_takes_over() {
     assert_eq!(report["leader_after"], step["new_leader_id"]);
     assert_eq!((&report["requests"]["failed"], &report["writes"]["lost"]), (&0.into(), &false.into()));
     assert!(report["writes"]["acknowledged"].as_u64() > Some(0));
+    let setting = cluster.get((leader + 1) % 3, "/cluster/settings/note.drill").unwrap();
+    assert_eq!(setting.status, 404, "what the drill wrote is still there");
     assert_eq!(report["buckets"].as_array().unwrap().len(), 60);
 }
 

@@ -14,7 +14,7 @@ use super::records::Records;
 use super::report::Report;
 use super::statuses::Statuses;
 use super::watch::Watch;
-use super::writer::Writer;
+use super::writer::{self, Writer};
 use crate::request::Requester;
 use crate::run::{Run, connect, drive};
 
@@ -37,14 +37,22 @@ pub async fn run(mut options: Options, stop: impl Future<Output = ()>) -> anyhow
     let report = tokio::select! {
         report = play(&options, &cluster, standing) => report,
         () = stop => {
-            cluster.restore_all().await;
+            give_up(&options, &cluster).await;
             bail!("interrupted; the nodes were told to end the drill")
         }
     };
     if report.is_err() {
-        cluster.restore_all().await;
+        give_up(&options, &cluster).await;
     }
     report
+}
+
+/// Ends the fault of a drill that came to no end, and deletes what it wrote.
+async fn give_up(options: &Options, cluster: &Cluster) {
+    cluster.restore_all().await;
+    if let Ok(client) = writer::connect(options) {
+        writer::clean_up(&client).await;
+    }
 }
 
 /// Says on stderr what is being done.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::options::Options;
+use super::play::tell;
 use super::records::{ReadBack, Write};
 
 /// The setting that is written.
@@ -33,14 +34,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Begins to write.
     pub(super) fn begin(options: &Options) -> anyhow::Result<Self> {
-        let settings = &options.settings;
-        let mut builder = Client::builder(settings.servers.clone())
-            .request_timeout(settings.request_timeout)
-            .max_retries(MAX_RETRIES);
-        if let Some(token) = &options.admin_token {
-            builder = builder.admin_token(token.clone());
-        }
-        let client = builder.build()?;
+        let client = connect(options)?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(write_all(client.clone(), stop.clone()));
         Ok(Self { client, stop, task })
@@ -58,8 +52,35 @@ impl Writer {
             }
             Err(error) => ReadBack::Failed(error.to_string()),
         };
+        clean_up(&self.client).await;
         Ok((writes, ended, read_back))
     }
+}
+
+/// The client that writes.
+pub(super) fn connect(options: &Options) -> anyhow::Result<Client> {
+    let settings = &options.settings;
+    let mut builder = Client::builder(settings.servers.clone())
+        .request_timeout(settings.request_timeout)
+        .max_retries(MAX_RETRIES);
+    if let Some(token) = &options.admin_token {
+        builder = builder.admin_token(token.clone());
+    }
+    Ok(builder.build()?)
+}
+
+/// Deletes the setting that was written.
+pub(super) async fn clean_up(client: &Client) {
+    match client.delete_setting(KEY, &as_drill()).await {
+        Err(error) if error.kind().as_str() != "no_such_setting" => {
+            tell(&format!("the setting {KEY} stays: {error}; `stegctl settings delete {KEY}` deletes it"));
+        }
+        _ => {}
+    }
+}
+
+fn as_drill() -> PutOptions {
+    PutOptions { operator: Some("drill".to_owned()), ..PutOptions::default() }
 }
 
 impl Drop for Writer {
@@ -92,8 +113,7 @@ async fn write_all(client: Client, stop: CancellationToken) -> Vec<Write> {
 
 async fn write(client: Client, value: String) -> Write {
     let sent = Instant::now();
-    let options = PutOptions { operator: Some("drill".to_owned()), ..PutOptions::default() };
-    let written = client.put_setting(KEY, &Value::String(value.clone()), &options).await;
+    let written = client.put_setting(KEY, &Value::String(value.clone()), &as_drill()).await;
     let version = written.ok().map(|setting| setting.version);
     Write { sent, answered: Instant::now(), value, version }
 }
