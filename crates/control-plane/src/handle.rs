@@ -124,7 +124,7 @@ pub enum StartError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The port for other nodes.
-    #[error("cannot listen for other nodes on {address}; is another node running?")]
+    #[error("cannot listen for other nodes on {address}{}", help_with_listening(.source))]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -135,6 +135,17 @@ pub enum StartError {
     /// The threads.
     #[error("cannot start the threads of the control plane")]
     Threads(#[source] io::Error),
+}
+
+/// The next step after an address could not be listened on.
+fn help_with_listening(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; is another node running?",
+        io::ErrorKind::AddrNotAvailable => {
+            "; this is not an address of this machine: correct `ip` or `bind_ip` of this node"
+        }
+        _ => "",
+    }
 }
 
 /// Why the control plane did not do what was asked.

@@ -1,7 +1,7 @@
 //! The `server` binary: reads the command line, starts a node or a demo, and ends it in order.
 
-use std::io::Write as _;
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -132,9 +132,39 @@ fn execute_anew(program: &Path) -> anyhow::Error {
 
 fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(node.listen_ip(), node.http_port);
-    listener::bind(address).with_context(|| {
-        format!("cannot listen on {address}; is another node running? --http-port takes another port")
+    listener::bind(address).map_err(|error| {
+        let help = help_with_listening(address.ip(), error.kind());
+        anyhow::Error::new(error).context(format!("cannot listen on {address}; {help}"))
     })
+}
+
+/// The next step after an address could not be listened on.
+fn help_with_listening(ip: IpAddr, error: ErrorKind) -> String {
+    match error {
+        ErrorKind::AddrInUse => "is another node running? --http-port takes another port".to_owned(),
+        ErrorKind::AddrNotAvailable => {
+            let there = own_address_towards(ip)
+                .map_or_else(String::new, |own| format!(" (it has {own} towards there)"));
+            format!(
+                "{ip} is not an address of this machine{there}: correct this node's `ip` in the configuration of every node, or \
+                 listen on all addresses with `bind_ip: 0.0.0.0` (--bind-ip) if {ip} leads here by other means"
+            )
+        }
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 need a right; --http-port takes another port".to_owned()
+        }
+        _ => "check `ip`, `bind_ip` and `http_port` of this node in the configuration".to_owned(),
+    }
+}
+
+/// The address of this machine from which it would send to `ip`; nothing is sent to find it.
+fn own_address_towards(ip: IpAddr) -> Option<IpAddr> {
+    /// Any port will do: connecting a datagram socket only chooses a route (connect(2)).
+    const DISCARD: u16 = 9;
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((ip, DISCARD)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Tells who may change the cluster, and where the console is. The token goes to a terminal and into its file, never into the log.

@@ -46,3 +46,18 @@ fn a_node_of_several_must_be_named() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("--node-id") && error.contains("n1, n2, n3"), "{error}");
 }
+
+/// TEST-NET-1 (RFC 5737): no machine has one of its addresses.
+#[test]
+fn an_address_of_another_machine_is_told_from_a_port_that_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let output = server(&["--bind-ip", "192.0.2.7", "--http-port", "0", "--data-dir", data]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("192.0.2.7 is not an address of this machine"), "{error}");
+    assert!(
+        error.contains("`ip`") && error.contains("--bind-ip") && !error.contains("another node"),
+        "{error}"
+    );
+}
