@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-/// The pixel threads' priority; 0 is normal, 19 the lowest.
+/// Steps by which the pixel threads' priority is below that of the process; 19 is the lowest there is.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
@@ -102,12 +102,12 @@ impl Ticket {
     }
 }
 
-/// On Linux, who = 0 means the calling thread, not its process (setpriority(2), "C library/kernel
+/// On Linux this concerns the calling thread, not its process (setpriority(2), "C library/kernel
 /// differences"); elsewhere the whole node would get slower, so nothing is done.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "pixel threads keep the normal priority");
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::warn!(%error, "pixel threads keep the priority of the process");
     }
 }
 
@@ -185,12 +185,15 @@ mod tests {
         assert_eq!(pool.run(soon(), || 7).await, Ok(7));
     }
 
+    /// A process that was started with a lower priority stays below that.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn pixel_threads_run_at_a_lower_priority() {
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let before = nice();
         let pool = PixelPool::new(1, 0).unwrap();
-        let nice = pool.run(soon(), || rustix::process::getpriority_process(None)).await.unwrap().unwrap();
-        assert_eq!(nice, NICE);
-        assert_eq!(rustix::process::getpriority_process(None).unwrap(), 0);
+        let of_pixels = pool.run(soon(), nice).await.unwrap();
+        assert_eq!(of_pixels, (before + NICE).min(19));
+        assert_eq!(nice(), before);
     }
 }

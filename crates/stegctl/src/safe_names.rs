@@ -31,7 +31,7 @@ fn is_device(name: &str) -> bool {
         let number = stem.strip_prefix(*port);
         number.is_some_and(|number| number.chars().count() == 1 && number.contains(char::is_numeric))
     };
-    DEVICES.contains(&stem.as_str()) || PORTS.iter().any(|port| is_port(port))
+    DEVICES.contains(&stem.as_str()) || PORTS.iter().any(is_port)
 }
 
 #[cfg(test)]

@@ -12,6 +12,11 @@ use serde_json::{Value, json};
 /// Where nothing listens: port 1 is reserved, and no service uses it.
 const REFUSING: &str = "http://127.0.0.1:1";
 
+/// More than any machine needs for an answer that ends the command.
+const LONG: &str = "60s";
+/// For commands that try again as long as they may.
+const WAITED_OUT: &str = "3s";
+
 /// Gives every request the same answer, on a thread that ends with the test.
 struct Server {
     url: String,
@@ -25,7 +30,8 @@ impl Server {
         let kind = if status < 300 { "application/json" } else { "application/problem+json" };
         let body = body.to_string();
         let answer = format!(
-            "HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            "HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\nretry-after: 3600\r\ncontent-length: {}\r\nconnection: close\r\n\r\n\
+             {body}",
             body.len()
         );
         let requests = Arc::default();
@@ -232,16 +238,16 @@ fn a_token_comes_from_its_file_and_is_never_shown() {
 #[test]
 fn failures_have_a_status_and_a_code_for_scripts() {
     let check = |server: Server, args: &[&str], status: i32, code: &str| {
-        let server = ["--server", &server.url, "--timeout", "300ms"];
+        let server = ["--server", &server.url, "--timeout", LONG];
         refused(&[args, &server].concat(), status, code)
     };
-    refused(&["status", "--server", REFUSING, "--timeout", "300ms"], 7, "connect");
+    refused(&["status", "--server", REFUSING, "--timeout", WAITED_OUT], 7, "connect");
     check(Server::problem(503, "no_quorum"), &["settings", "set", "bits", "2"], 8, "no_quorum");
     // Whoever is asked last refuses connections: what the other one said counts, and it is named.
     for _ in 0..4 {
         let server = Server::problem(503, "no_quorum");
         let servers = format!("{},{REFUSING}", server.url);
-        let args = ["settings", "set", "bits", "2", "--server", &servers, "--timeout", "700ms"];
+        let args = ["settings", "set", "bits", "2", "--server", &servers, "--timeout", WAITED_OUT];
         let error = refused(&args, 8, "no_quorum");
         assert!(error.contains(&format!("{} answered 503", server.url)), "{error}");
     }
@@ -256,7 +262,7 @@ fn failures_have_a_status_and_a_code_for_scripts() {
     check(Server::problem(409, "no_successor"), &transfer[..2], 9, "no_successor");
     check(Server::problem(503, "transfer_failed"), &transfer, 9, "transfer_failed");
     check(Server::problem(504, "outcome_unknown"), &transfer, 11, "outcome_unknown");
-    refused(&[&transfer[..], &["--server", REFUSING, "--timeout", "300ms"]].concat(), 7, "connect");
+    refused(&[&transfer[..], &["--server", REFUSING, "--timeout", WAITED_OUT]].concat(), 7, "connect");
     let usage = |args: &[&str]| assert_eq!(stegctl(args).status.code(), Some(2), "{args:?}");
     usage(&["status", "--server", "localhost:8081"]);
     usage(&["status", "--server", REFUSING, "--config", "x"]);
