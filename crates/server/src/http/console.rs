@@ -1,12 +1,13 @@
-//! `GET /` and `GET /assets/{file}`: the web console, which works with every node of the cluster.
+//! `GET /` and `GET /assets/{file}`: the web console, which works with every node of the cluster. Its pages lie behind `/#/`;
+//! addresses without the `#` lead there.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Serialize;
 
 use super::code::Code;
@@ -32,8 +33,25 @@ struct Node<'a> {
     origin: String,
 }
 
+/// Pages of the console that are found without the `#` too: `PAGES` in `web/src/pages.ts`.
+const PAGES: [&str; 5] = ["hide", "find", "cluster", "drill", "settings"];
+
 /// The console's page.
 pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    render(&app)
+}
+
+/// Answer to a browser that navigates to a path without a route: a redirect to the console's page of that name, or the
+/// console with the status 404, which then tells of it.
+pub(super) fn navigation(app: &App, path: &str) -> Result<Response, Problem> {
+    let name = path.trim_matches('/');
+    if PAGES.contains(&name) {
+        return Ok(Redirect::to(&format!("/#/{name}")).into_response());
+    }
+    Ok((StatusCode::NOT_FOUND, render(app)?).into_response())
+}
+
+fn render(app: &App) -> Result<Response, Problem> {
     let nodes: Vec<_> =
         app.config.nodes.iter().map(|node| Node { id: &node.id, origin: origins::origin(node) }).collect();
     let policy = content_security_policy(&app.config.nodes);

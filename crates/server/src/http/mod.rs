@@ -35,7 +35,8 @@ mod upload;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderValue, Uri, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -47,6 +48,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use code::Code;
+use negotiate::prefers;
 use problem::Problem;
 
 pub(crate) use access::{Access, AdminToken};
@@ -116,8 +118,15 @@ fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-async fn not_found(uri: Uri) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no page or call `{}`; /docs lists the calls", uri.path()))
+/// Answers what no route does: to a browser by the console, to a program by a problem document.
+async fn not_found(State(app): State<Arc<App>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let answer = if method == Method::GET && prefers(&headers, "text/html") {
+        console::navigation(&app, uri.path()).into_response()
+    } else {
+        let detail = format!("there is no page or call `{}`; /docs lists the calls", uri.path());
+        Problem::new(Code::NotFound, detail).into_response()
+    };
+    ([(header::VARY, "accept")], answer).into_response()
 }
 
 async fn method_not_allowed() -> Problem {

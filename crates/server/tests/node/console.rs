@@ -130,6 +130,33 @@ async fn assets_that_are_not_there_are_problems() {
 }
 
 #[tokio::test]
+async fn browsers_find_pages_without_the_hash_and_programs_get_problems() {
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let node = Node::start();
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let navigate = async |path: &str| {
+        let request = client.get(format!("{}{path}", node.url())).header("accept", BROWSER);
+        request.send().await.unwrap()
+    };
+    for page in ["hide", "find", "cluster", "drill", "settings"] {
+        for path in [format!("/{page}"), format!("/{page}/")] {
+            let answer = navigate(&path).await;
+            assert_eq!(answer.status(), 303, "{path}");
+            assert_eq!(text(answer.headers(), "location"), Some(&*format!("/#/{page}")), "{path}");
+            assert!(answer.headers().get_all("vary").iter().any(|value| value == "accept"), "{path}");
+            problem(get(&node, &path).await, 404, "not_found").await;
+        }
+    }
+    let answer = navigate("/nonsense").await;
+    assert_eq!(answer.status(), 404);
+    assert_eq!(text(answer.headers(), "content-type"), Some("text/html; charset=utf-8"));
+    assert!(answer.text().await.unwrap().contains("steg-cluster"));
+    problem(get(&node, "/nonsense").await, 404, "not_found").await;
+    // Calls of the API stay calls, whoever makes them.
+    assert_eq!(text(navigate("/cluster/status").await.headers(), "content-type"), Some("application/json"));
+}
+
+#[tokio::test]
 async fn pages_of_configured_nodes_may_read_answers_and_others_may_not() {
     let cluster = one_of_three();
     let port = cluster.address(1).port();
