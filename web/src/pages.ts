@@ -11,8 +11,13 @@ export const TITLES: Record<Page, string> = {
   settings: 'Settings',
 };
 
-/** The page of an address, by its part behind `#`. */
-export function pageOf(hash: string): Page {
+/**
+ * The page of an address: by its part behind `#`, the first page where there is none. Null where there is no such page, and
+ * at a path that is not the console's: a node answers those with the console and the status 404.
+ */
+export function pageOf({ pathname, hash }: Pick<Location, 'pathname' | 'hash'>): Page | null {
+  if (pathname !== '/') return null;
   const name = hash.replace(/^#\/?/, '');
-  return PAGES.find((page) => page === name) ?? 'hide';
+  if (name === '') return PAGES[0];
+  return PAGES.find((page) => page === name) ?? null;
 }

@@ -3,12 +3,13 @@
 import { pageOf, type Page } from './pages';
 
 export class Route {
-  page = $state<Page>(pageOf(location.hash));
+  /** Null: there is no such page. */
+  page = $state<Page | null>(pageOf(location));
 
   /** Follows the address until the returned function is called. */
   follow(onChange: () => void): () => void {
     const changed = () => {
-      const page = pageOf(location.hash);
+      const page = pageOf(location);
       if (page === this.page) return;
       this.page = page;
       onChange();
