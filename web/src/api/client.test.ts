@@ -56,7 +56,7 @@ const refusal = (status: number, code: string): Deed => ({
 const write = { method: 'PUT', path: '/x', body: '{}' } as const;
 
 function client(knowledge: Partial<Knowledge> = {}): Client {
-  return new Client({ order: () => NODES, isLost: () => false, ...knowledge });
+  return new Client({ order: () => NODES, isLost: () => false, silentMs: () => 0, ...knowledge });
 }
 
 async function failure(call: Promise<unknown>): Promise<string> {
@@ -128,6 +128,36 @@ test('a call that all refuse ends, however often it was sent', async () => {
   const ended = client().call(write, { needsQuorum: true }).catch(() => performance.now() - started);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(await ended).toBeLessThan(20_000);
+});
+
+test('where every node is dead, files are not sent again and again: the call ends within seconds', async () => {
+  const endsAfter = async (knowledge: Partial<Knowledge> = {}) => {
+    const body = new FormData();
+    body.set('file', new File(['x'], 'report.pdf'));
+    const started = performance.now();
+    const ended = client(knowledge)
+      .call({ method: 'POST', path: '/x', body })
+      .then(
+        () => ['answered'],
+        (error: Problem) => [error.code, error.message, performance.now() - started] as const,
+      );
+    await vi.advanceTimersByTimeAsync(200_000);
+    return ended;
+  };
+  deeds = () => 'refuses';
+  const [code, message, ms] = await endsAfter();
+  expect(code).toBe('no_node_answers');
+  expect(message).toBe('n1, n2, n3 have not answered for 4 s');
+  expect(ms).toBeLessThan(5000);
+  // Packets that nobody answers: known by the silence of all streams.
+  deeds = () => 'hangs';
+  const hung = await endsAfter({ silentMs: () => Infinity });
+  expect(hung[0]).toBe('no_node_answers');
+  expect(hung[2]).toBeLessThan(10_000);
+  // A node that restarts meanwhile is waited for.
+  const started = performance.now();
+  deeds = () => (performance.now() - started < 3000 ? 'refuses' : { status: 200 });
+  expect(await endsAfter()).toEqual(['answered']);
 });
 
 test('what a node said counts more than that others said nothing', async () => {

@@ -11,6 +11,9 @@ import type { NodePlace } from '../cluster/place';
 /** For how long a call is tried, in milliseconds. With files it has longer, and not counted while bytes still go out. */
 const PATIENCE_MS = 15_000;
 const PATIENCE_WITH_FILES_MS = 120_000;
+/** Calls end sooner where no node says anything: refused connections for so long, or no word on any stream for so long. */
+const SILENCE_MS = 4000;
+const STREAMS_SILENCE_MS = 8000;
 /** Between two rounds over all nodes. */
 const PAUSE_MS = 150;
 /** How often a call under way asks whether its node is still there. */
@@ -22,6 +25,8 @@ export interface Knowledge {
   order: (needsQuorum: boolean) => NodePlace[];
   /** Whether a node is known not to answer any more, while another one does. */
   isLost: (id: string) => boolean;
+  /** Milliseconds since any node was heard. */
+  silentMs: () => number;
 }
 
 export interface CallOptions {
@@ -34,6 +39,8 @@ export interface CallOptions {
   onRetry?: (why: string) => void;
   signal?: AbortSignal;
   patienceMs?: number;
+  /** How long to go on while every node refuses connections. */
+  silenceMs?: number;
   /** Asked first, however the nodes are. */
   first?: string;
 }
@@ -63,6 +70,19 @@ class Patience {
   }
 }
 
+/** Time since a node last answered this call or took bytes of its body. */
+class Silence {
+  #since = performance.now();
+
+  get ms(): number {
+    return performance.now() - this.#since;
+  }
+
+  end(): void {
+    this.#since = performance.now();
+  }
+}
+
 export class Client {
   /** Calls that have not ended. */
   underWay = 0;
@@ -71,25 +91,31 @@ export class Client {
 
   /** The first answer that is one. Other statuses than 2xx are thrown as a [`Problem`]. */
   async call(request: Request, options: CallOptions = {}): Promise<Answer> {
+    const { silenceMs = SILENCE_MS } = options;
     const patience = Patience.of(request, options);
+    const silence = new Silence();
     let last: Problem | null = null;
     for (let round = 0; ; round += 1) {
       for (const node of this.#order(options)) {
-        const outcome = await this.#ask(node, request, options, patience);
+        const outcome = await this.#ask(node, request, options, { patience, silence });
         if (!(outcome instanceof Problem)) return outcome;
+        if (outcome.status !== 0) silence.end();
         if (!isWorthAnother(outcome)) throw isOfTheNodeAlone(outcome) ? weightier(last, outcome) : outcome;
         last = weightier(last, outcome);
         if (patience.isOver()) throw last;
         options.onRetry?.(outcome.message);
       }
-      await pause(Math.min(PAUSE_MS * 2 ** Math.min(round, 4), patience.leftMs), options.signal);
+      if (silence.ms >= silenceMs) throw this.#unanswered(last, silence);
+      const rest = Math.min(PAUSE_MS * 2 ** Math.min(round, 4), patience.leftMs, silenceMs - silence.ms);
+      await pause(rest, options.signal);
       if (patience.isOver() && last) throw last;
     }
   }
 
   /** A call to this one node, and no other. */
   async callNode(node: NodePlace, request: Request, options: CallOptions = {}): Promise<Answer> {
-    const outcome = await this.#ask(node, request, options, Patience.of(request, options));
+    const patience = Patience.of(request, options);
+    const outcome = await this.#ask(node, request, options, { patience, silence: new Silence() });
     if (outcome instanceof Problem) throw outcome;
     return outcome;
   }
@@ -105,7 +131,20 @@ export class Client {
     return chosen ? [chosen, ...order.filter((node) => node !== chosen)] : order;
   }
 
-  async #ask(node: NodePlace, request: Request, options: CallOptions, patience: Patience): Promise<Answer | Problem> {
+  /** The end of a call that no node answers any more. */
+  #unanswered(last: Problem | null, { ms }: Silence): Problem {
+    if (last?.code === 'outcome_unknown' || last?.code === 'file_changed') return last;
+    const ids = this.knowledge.order(false).map((node) => node.id);
+    const detail = `${ids.join(', ')} ${ids.length === 1 ? 'has' : 'have'} not answered for ${Math.round(ms / 1000)} s`;
+    return Problem.own('no_node_answers', 'No node answers', detail);
+  }
+
+  async #ask(
+    node: NodePlace,
+    request: Request,
+    options: CallOptions,
+    { patience, silence }: { patience: Patience; silence: Silence },
+  ): Promise<Answer | Problem> {
     if (options.signal?.aborted) throw stopped();
     options.onAttempt?.(node.id);
     let sentAt = performance.now();
@@ -113,10 +152,12 @@ export class Client {
       const now = performance.now();
       patience.extend(now - sentAt);
       sentAt = now;
+      silence.end();
       options.onProgress?.(progress);
     });
     const watch = setInterval(() => {
-      if (patience.isOver() || this.knowledge.isLost(node.id)) running.giveUp();
+      const isSilent = Math.min(silence.ms, this.knowledge.silentMs()) > STREAMS_SILENCE_MS;
+      if (patience.isOver() || isSilent || this.knowledge.isLost(node.id)) running.giveUp();
     }, LOOK_MS);
     options.signal?.addEventListener('abort', running.giveUp);
     this.underWay += 1;

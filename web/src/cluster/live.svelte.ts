@@ -58,6 +58,7 @@ export class Live {
     this.client = new Client({
       order: (needsQuorum) => this.#order(needsQuorum),
       isLost: (id) => this.isLost(id),
+      silentMs: () => this.#silentMs(),
     });
     this.#links = place.nodes.map((node) => new Link(node, this.#listener(node)));
   }
@@ -105,6 +106,12 @@ export class Live {
     const isMissed = this.status?.nodes.find((node) => node.id === id)?.healthy === false;
     if (isMissed && silentMs > MISSED_MS) return this.best?.status.node_id !== id;
     return !isHeard(id) && this.place.nodes.some((node) => isHeard(node.id));
+  }
+
+  /** Milliseconds since any node was heard, or since streams were opened. */
+  #silentMs(): number {
+    const heardAt = Array.from(this.views.values(), (view) => view.heardAt);
+    return Date.now() - Math.max(this.#openedAt, ...heardAt);
   }
 
   allowsDrillsOn(id: string): boolean {

@@ -130,6 +130,7 @@ export class Requester {
       onAttempt: (node) => asked.push(node),
       signal: this.signal,
       patienceMs: PATIENCE_MS,
+      silenceMs: PATIENCE_MS,
     };
     try {
       const answer = await this.client.call(request, options);
