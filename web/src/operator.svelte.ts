@@ -1,24 +1,26 @@
 /**
  * Who changes the cluster from this page, and by which right.
  *
- * The token is kept in the tab's session storage: it survives a reload, which people do when something looks odd, is seen by no
- * other tab, and ends with this one. A script that could read it there could as well read it from the page.
+ * Token and name are kept in the tab's session storage: they survive a reload, which people do when something looks odd, are seen
+ * by no other tab, and end with this one. A script that could read them there could as well read them from the page.
  */
 
-const KEY = 'admin-token';
+const TOKEN_KEY = 'admin-token';
+const NAME_KEY = 'operator-name';
 
 /** What the nodes say to this page's token, or to having none. */
 export type Right = 'unknown' | 'loopback' | 'admin_token' | 'token_required' | 'token_wrong' | 'too_many_guesses';
 
 export class Operator {
-  name = $state('');
   right = $state<Right>('unknown');
   #token = $state('');
+  #name = $state('');
 
   /** `given` is a token that came in the address: it beats one from before. */
   constructor(given: string | null = null) {
-    this.#token = given ?? storage()?.getItem(KEY) ?? '';
-    this.#keep();
+    this.#token = given ?? storage()?.getItem(TOKEN_KEY) ?? '';
+    this.#name = storage()?.getItem(NAME_KEY) ?? '';
+    keep(TOKEN_KEY, this.#token);
   }
 
   get token(): string {
@@ -28,7 +30,17 @@ export class Operator {
   set token(token: string) {
     this.#token = token.trim();
     this.right = 'unknown';
-    this.#keep();
+    keep(TOKEN_KEY, this.#token);
+  }
+
+  /** Told with each change, so that others see who made it. */
+  get name(): string {
+    return this.#name;
+  }
+
+  set name(name: string) {
+    this.#name = name;
+    keep(NAME_KEY, name.trim());
   }
 
   /** The headers of calls that change the cluster; these go to the configured nodes and to nobody else. */
@@ -38,14 +50,14 @@ export class Operator {
     if (this.name.trim() !== '') headers['x-steg-operator'] = asHeader(this.name.trim());
     return headers;
   }
+}
 
-  #keep(): void {
-    try {
-      if (this.#token === '') storage()?.removeItem(KEY);
-      else storage()?.setItem(KEY, this.#token);
-    } catch {
-      // Full or forbidden: the token is forgotten with the page.
-    }
+function keep(key: string, text: string): void {
+  try {
+    if (text === '') storage()?.removeItem(key);
+    else storage()?.setItem(key, text);
+  } catch {
+    // Full or forbidden: it is forgotten with the page.
   }
 }
 
