@@ -185,7 +185,7 @@ test('where loopback is no right, the token in the address is', async () => {
   const strict = await Cluster.start([], 'token');
   try {
     const without = await Visit.start(browser, strict, 'n1', 'settings');
-    await without.page.getByText('No admin token: this page only looks.').waitFor();
+    await without.page.getByText('No admin token yet: settings can be read, not changed.').waitFor();
     await without.page.getByLabel('Compress secrets').selectOption('no');
     await without.page.getByRole('button', { name: 'Save Compress secrets' }).click();
     await without.page.getByText('token_required').waitFor();

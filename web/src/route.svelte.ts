@@ -18,3 +18,15 @@ export class Route {
     return () => removeEventListener('hashchange', changed);
   }
 }
+
+/** The field of the admin token on Settings. Links to it put the focus there, on whichever page they are. */
+class TokenField {
+  element: HTMLInputElement | null = null;
+
+  /** After the page has changed, which takes the focus. */
+  readonly focus = (): void => {
+    setTimeout(() => this.element?.focus());
+  };
+}
+
+export const tokenField = new TokenField();

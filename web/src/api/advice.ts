@@ -45,16 +45,21 @@ const ADVICE: Record<string, string> = {
   overloaded: 'All nodes are busy. Try again in a moment.',
   storage_full: 'A disk of the cluster is full. Nothing was changed. The page Cluster tells which one.',
   no_quorum: 'Too few nodes are there to agree. Nothing was changed. Hiding and finding still work.',
-  token_required: 'Open the console by the address that `stegctl console` prints, or enter the admin token on the page Settings.',
-  token_wrong: 'Check the admin token on the page Settings.',
-  too_many_guesses: 'Wait a moment, and check the admin token on the page Settings.',
-  cross_origin: 'Enter the admin token on the page Settings.',
+  token_required: 'Open the console by the address that `stegctl console` prints, or enter the admin token.',
+  token_wrong: 'Check the admin token.',
+  too_many_guesses: 'Wait a moment, and check the admin token.',
+  cross_origin: 'Enter the admin token.',
   version_mismatch: 'Somebody changed it meanwhile. The value above is the newest one.',
   outcome_unknown: 'Look at the value again before you repeat it.',
 };
 
 export function adviceFor(problem: Problem): string | null {
   return ADVICE[problem.code] ?? null;
+}
+
+/** True if the same call may succeed a little later, or once a node is there again. */
+export function isWorthAnotherTry({ code, status }: Problem): boolean {
+  return ['no_node_answers', 'too_slow'].includes(code) || status === 429 || status === 503;
 }
 
 /** Whether a problem is about the right to change the cluster. */
