@@ -26,9 +26,10 @@ export function ms(value: number | null | undefined): string {
   return `${value >= 99.5 ? value.toFixed(0) : value.toFixed(1)} ms`;
 }
 
+/** A number of things a second, as the plots write it. */
 export function rate(value: number | null | undefined): string {
   if (value == null) return '–';
-  return value >= 99.5 ? value.toFixed(0) : value.toFixed(1);
+  return `${value.toFixed(value >= 99.5 ? 0 : 1)} /s`;
 }
 
 export function percent(value: number | null | undefined): string {

@@ -6,7 +6,7 @@ import { Client } from '../api/client';
 import type { ClusterEvent, HistoryAnswer, StatusAnswer } from '../api/types';
 import { Link } from './link';
 import type { ClusterPlace, NodePlace } from './place';
-import { addHistory, LIVE, LONG, pointOf, rateBetween, Series } from './series';
+import { addHistory, lastKnown, LIVE, LONG, pointOf, rateBetween, RECENT_STEPS, Series, totals } from './series';
 import { entryOf, withEntry, type Entry, type Weight } from './timeline';
 import { bestView, isFresh, type View } from './view';
 
@@ -44,8 +44,8 @@ export class Live {
   /** Whether drills are allowed on some node. */
   readonly allowsDrills = $derived([...this.views.values()].some((view) => view.status.fault_injection));
 
-  /** Whether something goes on that has to be told of even while nobody sees the page. */
-  isNeeded = false;
+  /** Things that go on and have to be told of even while nobody sees the page. */
+  needs = 0;
 
   readonly #links: Link[];
   readonly #totals = new Map<string, { at: number; total: number }>();
@@ -74,7 +74,7 @@ export class Live {
 
   #tick(): void {
     this.now = Date.now();
-    if (!document.hidden || this.isNeeded || this.client.underWay > 0) this.#seenAt = this.now;
+    if (!document.hidden || this.needs > 0 || this.client.underWay > 0) this.#seenAt = this.now;
     const isSeen = this.now - this.#seenAt < UNSEEN_MS;
     if (isSeen && !this.#isOpen) this.#open();
     if (!isSeen && this.#isOpen) this.#close();
@@ -112,6 +112,26 @@ export class Live {
   #silentMs(): number {
     const heardAt = Array.from(this.views.values(), (view) => view.heardAt);
     return Date.now() - Math.max(this.#openedAt, ...heardAt);
+  }
+
+  /** Requests a second of a node now; null where it did not tell. The newest value of the plots. */
+  rateOf(id: string): number | null {
+    return lastKnown(this.#ratesNow([id])[0] ?? []);
+  }
+
+  /** Requests a second of all nodes together. */
+  totalRate(): number | null {
+    return lastKnown(totals(this.#ratesNow(this.place.nodes.map((node) => node.id))));
+  }
+
+  /** The end of the newest step that every node can have told of, in milliseconds since 1970. */
+  get newestStep(): number {
+    return Math.floor(this.now / LIVE.stepMs) * LIVE.stepMs - LIVE.stepMs;
+  }
+
+  #ratesNow(ids: string[]): (number | null)[][] {
+    const until = this.newestStep;
+    return this.live.columns(ids, until - RECENT_STEPS * LIVE.stepMs, until, (point) => point.rate).columns;
   }
 
   allowsDrillsOn(id: string): boolean {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { addHistory, rateBetween, Series } from './series';
+import { addHistory, rateBetween, Series, lastKnown, totals } from './series';
 
 const point = (rate: number) => ({ rate, p50Ms: null, p95Ms: null });
 const rates = (series: Series, since: number, until: number) =>
@@ -37,4 +37,11 @@ test('a counter that began anew gives no rate', () => {
   expect(check(30, 10, 2000)).toBeNull();
   expect(check(10, 30, 0)).toBeNull();
   expect(rateBetween(undefined, { at: 1, total: 1 })).toBeNull();
+});
+
+test('the rate of now is the newest that is known, of all nodes that told of it', () => {
+  expect(totals([[1, 2, null], [4, null, null]])).toEqual([5, 2, null]);
+  expect(lastKnown([5, 2, null])).toBe(2);
+  expect(lastKnown([5, null, null, null])).toBeNull();
+  expect(lastKnown(totals([]))).toBeNull();
 });

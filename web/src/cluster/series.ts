@@ -60,6 +60,22 @@ export class Series {
   }
 }
 
+/** How many of the newest steps may be unknown before a value is no longer that of now. */
+export const RECENT_STEPS = 3;
+
+/** The value of now. */
+export function lastKnown(values: readonly (number | null)[]): number | null {
+  return values.slice(-RECENT_STEPS).findLast((value) => value !== null) ?? null;
+}
+
+/** The sum over the nodes, step by step, of what is known; null where nothing is. */
+export function totals(columns: readonly (readonly (number | null)[])[]): (number | null)[] {
+  return (columns[0] ?? []).map((_, step) => {
+    const known = columns.map((column) => column[step]).filter((value) => value != null);
+    return known.length > 0 ? known.reduce((sum, value) => sum + value, 0) : null;
+  });
+}
+
 /** Takes over what a node remembers. On a finer grid, a step of its stands for each one that lies within it and is not known. */
 export function addHistory(series: Series, { node_id: node, step_ms: stepMs, points }: HistoryAnswer): void {
   for (const { at_ms: at, requests, p50_ms: p50, p95_ms: p95 } of points) {
