@@ -10,7 +10,7 @@ interface ProblemDocument {
 }
 
 /** Codes of the console's own, where no node gave a reason. */
-export type OwnCode = 'file_changed' | 'no_node_answers' | 'outcome_unknown' | 'stopped' | 'strange_answer' | 'too_slow';
+export type OwnCode = 'file_changed' | 'no_node_answers' | 'not_well' | 'outcome_unknown' | 'stopped' | 'strange_answer' | 'too_slow';
 
 export class Problem extends Error {
   readonly code: string;

@@ -5,7 +5,7 @@ import { transferLeadership } from '../api/cluster';
 import type { NodePlace } from '../cluster/place';
 
 export interface Drill {
-  key: 'crash' | 'pause' | 'restore' | 'lead';
+  key: 'crash' | 'restart' | 'pause' | 'partition' | 'hang' | 'restore' | 'lead';
   /** On its button. */
   label: string;
   title: (node: string) => string;
@@ -19,6 +19,9 @@ export interface Drill {
   call: (client: Client, node: NodePlace, headers: Record<string, string>) => Promise<unknown>;
 }
 
+/** How long a node hangs: nothing can end it before. */
+const HANG_S = 10;
+
 export const DRILLS: readonly Drill[] = [
   {
     key: 'crash',
@@ -31,7 +34,19 @@ export const DRILLS: readonly Drill[] = [
     done: (node) => `${node} was crashed`,
     isDangerous: true,
     isFault: true,
-    call: (client, node, headers) => fault(client, node, headers, 'crash'),
+    call: (client, node, headers) => fault(client, node, headers, { action: 'crash' }),
+  },
+  {
+    key: 'restart',
+    label: 'Restart',
+    title: (node) => `Restart ${node}?`,
+    text: (node) =>
+      `${node} stops as on SIGTERM and starts again with the same data. If it leads, it hands leadership over first. It is away for ` +
+      `a few seconds.`,
+    done: (node) => `${node} was restarted`,
+    isDangerous: true,
+    isFault: true,
+    call: (client, node, headers) => fault(client, node, headers, { action: 'restart' }),
   },
   {
     key: 'pause',
@@ -43,14 +58,38 @@ export const DRILLS: readonly Drill[] = [
     done: (node) => `${node} was paused`,
     isDangerous: true,
     isFault: true,
-    call: (client, node, headers) => fault(client, node, headers, 'pause'),
+    call: (client, node, headers) => fault(client, node, headers, { action: 'pause' }),
+  },
+  {
+    key: 'partition',
+    label: 'Partition',
+    title: (node) => `Partition ${node}?`,
+    text: (node) =>
+      `${node} is cut off from the other nodes and goes on serving clients: hiding and finding work there, changes do not. If it ` +
+      `leads, the others elect another leader. It takes part again once you press Restore.`,
+    done: (node) => `${node} was partitioned`,
+    isDangerous: true,
+    isFault: true,
+    call: (client, node, headers) => fault(client, node, headers, { action: 'partition' }),
+  },
+  {
+    key: 'hang',
+    label: 'Hang',
+    title: (node) => `Hang ${node}?`,
+    text: (node) =>
+      `The whole process of ${node} stands still for ${HANG_S} s, as on a machine that hangs: connections stay open and nothing is ` +
+      `answered. If it leads, the others elect another leader. It goes on by itself.`,
+    done: (node) => `${node} hangs for ${HANG_S} s`,
+    isDangerous: true,
+    isFault: true,
+    call: (client, node, headers) => fault(client, node, headers, { action: 'hang', for_ms: HANG_S * 1000 }),
   },
   {
     key: 'restore',
     label: 'Restore',
     title: (node) => `Restore ${node}?`,
     text: (node) =>
-      `If ${node} is paused, it takes requests again and catches up with the others. Otherwise nothing changes. It does not ` +
+      `Ends a pause or a partition: ${node} takes part again and catches up with the others. Otherwise nothing changes. It does not ` +
       `start a node that crashed.`,
     done: (node) => `${node} was restored`,
     isDangerous: false,
@@ -72,9 +111,19 @@ export const DRILLS: readonly Drill[] = [
   },
 ];
 
-function fault(client: Client, node: NodePlace, headers: Record<string, string>, action: 'crash' | 'pause') {
-  const body = JSON.stringify({ action });
+interface Fault {
+  action: 'crash' | 'restart' | 'pause' | 'partition' | 'hang';
+  for_ms?: number;
+}
+
+function fault(client: Client, node: NodePlace, headers: Record<string, string>, request: Fault) {
+  const body = JSON.stringify(request);
   return client.callNode(node, { method: 'POST', path: '/admin/fail', headers: asJson(headers), body });
+}
+
+/** Restarts a node, as one of all. */
+export function restartNode(client: Client, node: NodePlace, headers: Record<string, string>) {
+  return fault(client, node, headers, { action: 'restart' });
 }
 
 function asJson(headers: Record<string, string>): Record<string, string> {
