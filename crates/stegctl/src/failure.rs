@@ -177,7 +177,9 @@ impl From<ImageError> for Failure {
             ImageError::NotAnImage
             | ImageError::Unsupported { .. }
             | ImageError::Truncated { .. }
-            | ImageError::Damaged { .. } => NO_IMAGE,
+            | ImageError::Damaged { .. }
+            | ImageError::TextMode { .. }
+            | ImageError::DecoderPanicked { .. } => NO_IMAGE,
         };
         Self::new(status, error.code(), in_one_line(&error))
     }

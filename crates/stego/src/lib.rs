@@ -49,7 +49,10 @@ pub use carrier::Capacity;
 pub use container::{ContainerError, ContainerVersion, HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES};
 pub use embed::{EmbedError, EmbedOptions, Embedded, embed};
 pub use extract::{ExtractError, Extracted, Reencoding, claimed_lengths_bytes, examine, extract};
-pub use image::{Channels, Cover, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, probe};
+pub use image::{
+    Channels, Cover, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, probe,
+    silence_decoder_panics,
+};
 pub use limits::Limits;
 pub use note::Note;
 pub use quality::{Incomparable, Quality, difference_image, mse, psnr_db, ssim};

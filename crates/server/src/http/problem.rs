@@ -367,6 +367,8 @@ mod tests {
             ImageError::Unsupported { what: "a".to_owned() },
             ImageError::Truncated { format: ImageFormat::Png },
             ImageError::Damaged { format: ImageFormat::Png, source: "b".into() },
+            ImageError::TextMode { format: ImageFormat::Png },
+            ImageError::DecoderPanicked { format: ImageFormat::Png, message: "c".to_owned() },
             ImageError::TooManyPixels { width: 1, height: 2, max_pixels: 1 },
             ImageError::TooMuchMemory { needed_bytes: 2, max_bytes: 1 },
             ImageError::Stopped(Stopped),
@@ -377,6 +379,8 @@ mod tests {
                 | ImageError::Unsupported { .. }
                 | ImageError::Truncated { .. }
                 | ImageError::Damaged { .. }
+                | ImageError::TextMode { .. }
+                | ImageError::DecoderPanicked { .. }
                 | ImageError::TooManyPixels { .. }
                 | ImageError::TooMuchMemory { .. }
                 | ImageError::Stopped(_) => {}

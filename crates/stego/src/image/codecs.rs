@@ -1,8 +1,9 @@
-//! BMP, GIF, QOI, TIFF and WebP covers, on the decoders of the `image` crate.
+//! GIF and WebP covers, and TIFFs that hold a fax or a JPEG, on the decoders of the `image` crate; BMP, QOI and other TIFFs on this
+//! library's own.
 
-use ::image::codecs::{
-    bmp::BmpDecoder, gif::GifDecoder, qoi::QoiDecoder, tiff::TiffDecoder, webp::WebPDecoder,
-};
+use std::borrow::Cow;
+
+use ::image::codecs::{gif::GifDecoder, tiff::TiffDecoder, webp::WebPDecoder};
 use ::image::error::LimitErrorKind;
 use ::image::{ColorType, ImageDecoder, ImageError as CodecError, Limits as CodecLimits};
 
@@ -10,7 +11,7 @@ use super::exif::{self, Exif};
 use super::metadata::{MAX_METADATA_BYTES, Metadata};
 use super::orientation::Oriented;
 use super::source::Source;
-use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, sniff};
+use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, bmp, gif, qoi, sniff, tiff, webp};
 use crate::limits::Limits;
 use crate::watch::Watch;
 
@@ -24,8 +25,34 @@ const CODES_GROWTH: u64 = 300;
 const MAX_CODES_BYTES: u64 = 65_536 * 5 * 4096;
 
 pub(super) fn header(file: &[u8], format: ImageFormat) -> Result<ImageInfo, ImageError> {
+    let metadata_bytes = (file.len() as u64).min(MAX_METADATA_BYTES);
+    let info = match format {
+        ImageFormat::Bmp => bmp::header(file)?,
+        ImageFormat::Qoi => qoi::header(file)?,
+        ImageFormat::Tiff => match tiff::header(file)? {
+            Some(info) => ImageInfo { metadata_bytes, ..info },
+            None => header_of_codec(file, format)?,
+        },
+        _ => header_of_codec(file, format)?,
+    };
+    Ok(info)
+}
+
+/// The file as its decoder reads it: a copy where that needs another one.
+fn for_decoder(file: &[u8], format: ImageFormat) -> Result<Cow<'_, [u8]>, ImageError> {
+    Ok(match format {
+        ImageFormat::Gif => gif::as_shown(file),
+        ImageFormat::Tiff => tiff::for_codec(file),
+        _ if webp::is_webp(format) => webp::as_shown(file)?,
+        _ => Cow::Borrowed(file),
+    })
+}
+
+fn header_of_codec(file: &[u8], format: ImageFormat) -> Result<ImageInfo, ImageError> {
     let watch = Watch::default();
-    let decoder = open(file, format, &watch, u64::MAX)?;
+    let shown = for_decoder(file, format)?;
+    let copied_bytes = if matches!(shown, Cow::Owned(_)) { file.len() as u64 } else { 0 };
+    let decoder = open(&shown, format, &watch, u64::MAX)?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err(ImageError::Damaged { format, source: "it has no pixels".into() });
@@ -36,7 +63,8 @@ pub(super) fn header(file: &[u8], format: ImageFormat) -> Result<ImageInfo, Imag
         ImageFormat::WebPLossless | ImageFormat::WebPLossy => sniff::is_animated_webp(file),
         _ => false,
     };
-    let decoder_bytes = u64::from(width) * u64::from(height) * DECODER_BYTES_PER_PIXEL + (1 << 20);
+    let decoder_bytes =
+        u64::from(width) * u64::from(height) * DECODER_BYTES_PER_PIXEL + (1 << 20) + copied_bytes;
     let metadata_bytes = (file.len() as u64).min(MAX_METADATA_BYTES);
     let doubtful_bytes = match format {
         ImageFormat::WebPLossless | ImageFormat::WebPLossy => {
@@ -68,14 +96,12 @@ fn open<'a>(
     let failed = |error| codec_error(error, format);
     let source = Source::new(file, watch);
     let mut decoder: Box<dyn ImageDecoder + 'a> = match format {
-        ImageFormat::Bmp => Box::new(BmpDecoder::new(source).map_err(failed)?),
         ImageFormat::Gif => Box::new(GifDecoder::new(source).map_err(failed)?),
-        ImageFormat::Qoi => Box::new(QoiDecoder::new(source).map_err(failed)?),
         ImageFormat::Tiff => Box::new(TiffDecoder::new(source).map_err(failed)?),
         ImageFormat::WebPLossless | ImageFormat::WebPLossy => {
             Box::new(WebPDecoder::new(source).map_err(failed)?)
         }
-        ImageFormat::Png | ImageFormat::Jpeg => {
+        ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Bmp | ImageFormat::Qoi => {
             return Err(ImageError::Unsupported { what: format!("{format} in this place") });
         }
     };
@@ -111,13 +137,43 @@ pub(super) struct Decoded {
 }
 
 pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Decoded, ImageError> {
+    let own = match info.format {
+        ImageFormat::Bmp => Some((bmp::decode(file, info, limits)?, Described::default())),
+        ImageFormat::Qoi => Some((qoi::decode(file, info, limits)?, Described::default())),
+        ImageFormat::Tiff => {
+            tiff::decode(file, info, limits)?.map(|samples| (samples, Described::of_tiff(file)))
+        }
+        _ => None,
+    };
+    let (mut samples, described) = match own {
+        Some(decoded) => decoded,
+        None => decode_by_codec(file, info, limits)?,
+    };
+    let mut channels = info.channels;
+    if info.format == ImageFormat::Gif && samples.chunks_exact(4).all(|pixel| pixel[3] == u8::MAX) {
+        // The decoder gives every GIF an alpha channel.
+        drop_alpha(&mut samples);
+        channels = Channels::Rgb;
+    }
+    let orientation = described.orientation;
+    let metadata = described.into_metadata(file, info.format, channels);
+    let image = Oriented::new(samples, &ImageInfo { channels, ..*info }, orientation);
+    Ok(Decoded { image, channels, metadata })
+}
+
+fn decode_by_codec(
+    file: &[u8],
+    info: &ImageInfo,
+    limits: &Limits,
+) -> Result<(Vec<u8>, Described), ImageError> {
     let failed = |error| codec_error(error, info.format);
     let max_bytes = (info.decoded_bytes() + info.decoder_bytes).min(limits.max_image_memory_bytes);
-    let mut decoder = open(file, info.format, &limits.watch, max_bytes)?;
+    let shown = for_decoder(file, info.format)?;
+    let mut decoder = open(&shown, info.format, &limits.watch, max_bytes)?;
     let described = if info.format == ImageFormat::Tiff {
         Described::of_tiff(file)
     } else {
-        let exif = decoder.exif_metadata().map_err(failed)?;
+        let exif = decoder.exif_metadata().map_err(failed)?.map(webp::exif_block);
         Described {
             profile: decoder.icc_profile().map_err(failed)?,
             orientation: exif.as_deref().and_then(Exif::parse).map_or(1, |exif| exif.orientation),
@@ -133,23 +189,14 @@ pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<D
     }
     let mut samples = vec![0; info.decoded_bytes() as usize];
     decoder.read_image_boxed(&mut samples).map_err(failed)?;
-
-    let mut channels = info.channels;
     if info.depth == SampleDepth::Sixteen {
         most_significant_first(&mut samples);
     }
-    if info.format == ImageFormat::Gif && samples.chunks_exact(4).all(|pixel| pixel[3] == u8::MAX) {
-        // The decoder gives every GIF an alpha channel.
-        drop_alpha(&mut samples);
-        channels = Channels::Rgb;
-    }
-    let orientation = described.orientation;
-    let metadata = described.into_metadata(file, info.format, channels);
-    let image = Oriented::new(samples, &ImageInfo { channels, ..*info }, orientation);
-    Ok(Decoded { image, channels, metadata })
+    Ok((samples, described))
 }
 
 /// What a file says besides its pixels.
+#[derive(Default)]
 struct Described {
     profile: Option<Vec<u8>>,
     exif: Option<Vec<u8>>,
@@ -184,6 +231,9 @@ impl Described {
         let has = |tag| exif::tiff_number(file, tag).is_some();
         if format == ImageFormat::Tiff && (has(exif::EXIF_DIRECTORY) || has(exif::GPS_DIRECTORY)) {
             metadata.leave_out("EXIF");
+        }
+        if format == ImageFormat::Tiff && tiff::has_more_pages(file) {
+            metadata.leave_out("further pages");
         }
         if format == ImageFormat::Bmp
             && let Some((x, y)) = bmp_pixels_per_metre(file)

@@ -2,8 +2,8 @@
 
 use super::metadata::Metadata;
 use super::{
-    Channels, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, codecs, encode_png, jpeg, png,
-    probe,
+    Channels, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, codecs, encode_png, guarded,
+    jpeg, png, probe,
 };
 use crate::limits::Limits;
 use crate::synth;
@@ -33,7 +33,7 @@ impl Cover {
 
     /// Decodes a file whose header was checked: `info` is what [`probe`] gave for it.
     pub(crate) fn decode_checked(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
-        limits.watch.or_stopped(Self::decode_as(file, info, limits))
+        limits.watch.or_stopped(guarded(info.format, || Self::decode_as(file, info, limits)))
     }
 
     fn decode_as(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {

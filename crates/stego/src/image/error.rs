@@ -30,6 +30,24 @@ pub enum ImageError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Line ends were changed on the way, as transfers in text mode do.
+    #[error(
+        "the {format} was damaged by a transfer in text mode; transfer the original again in binary mode"
+    )]
+    TextMode {
+        /// The file's format.
+        format: ImageFormat,
+    },
+    /// The decoder panicked: a defect of it that this file brings out.
+    #[error(
+        "this {format} makes its decoder fail, so it is not read here; save the image as a PNG and try again"
+    )]
+    DecoderPanicked {
+        /// The file's format.
+        format: ImageFormat,
+        /// What the decoder said, for logs.
+        message: String,
+    },
     /// More pixels than allowed, by the file's header.
     #[error("the image has {width} × {height} pixels; at most {max_pixels} in all are allowed here")]
     TooManyPixels {
@@ -60,9 +78,9 @@ impl ImageError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotAnImage => "not_an_image",
-            Self::Unsupported { .. } => "unsupported_image",
+            Self::Unsupported { .. } | Self::DecoderPanicked { .. } => "unsupported_image",
             Self::Truncated { .. } => "truncated_image",
-            Self::Damaged { .. } => "damaged_image",
+            Self::Damaged { .. } | Self::TextMode { .. } => "damaged_image",
             Self::TooManyPixels { .. } => "too_many_pixels",
             Self::TooMuchMemory { .. } => "image_too_large",
             Self::Stopped(_) => Stopped::CODE,

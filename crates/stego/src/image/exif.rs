@@ -38,7 +38,7 @@ pub(super) struct Exif {
     pub(super) tells_location: bool,
     /// Width and height of the image as it was taken.
     pub(super) pixels: Option<(u32, u32)>,
-    orientation_at: Option<usize>,
+    orientation_at: Option<Range<usize>>,
     /// Where the first directory points to the second one, which describes a thumbnail.
     link_at: usize,
     thumbnail: Option<Thumbnail>,
@@ -77,11 +77,13 @@ impl Exif {
             Self { orientation: 1, link_at: first.link_at, big_endian: tiff.big_endian, ..Self::default() };
         for entry in &first.entries {
             match entry.tag {
-                ORIENTATION if exif.orientation_at.is_none() && entry.kind == SHORT && entry.count == 1 => {
-                    let Some(value) = tiff.u16_at(entry.value_at) else { continue };
+                // A SHORT by the standard; some writers make it a LONG, and readers take it.
+                ORIENTATION if exif.orientation_at.is_none() => {
+                    let Some(value) = tiff.number(entry) else { continue };
                     exif.orientation =
                         u8::try_from(value).ok().filter(|value| (1..=8).contains(value)).unwrap_or(1);
-                    exif.orientation_at = Some(entry.value_at);
+                    let len = if entry.kind == LONG { 4 } else { 2 };
+                    exif.orientation_at = Some(entry.value_at..entry.value_at + len);
                 }
                 GPS_DIRECTORY => {
                     let gps = tiff.u32_at(entry.value_at).and_then(|at| tiff.directory(at as usize));
@@ -112,8 +114,10 @@ impl Exif {
 
     /// Says in `block`, which was parsed to this, that the image is upright.
     pub(super) fn set_upright(&self, block: &mut [u8]) {
-        if let Some(place) = self.orientation_at.and_then(|at| block.get_mut(at..at + 2)) {
-            place.copy_from_slice(&if self.big_endian { 1_u16.to_be_bytes() } else { 1_u16.to_le_bytes() });
+        if let Some(place) = self.orientation_at.clone().and_then(|at| block.get_mut(at)) {
+            place.fill(0);
+            let one = if self.big_endian { place.last_mut() } else { place.first_mut() };
+            one.into_iter().for_each(|byte| *byte = 1);
         }
     }
 
@@ -158,6 +162,57 @@ pub(super) fn tiff_number(file: &[u8], tag: u16) -> Option<u32> {
     tiff.number(directory.entries.iter().find(|entry| entry.tag == tag)?)
 }
 
+/// The numbers that a TIFF file holds under `tag` in its first directory, in BYTEs, SHORTs or LONGs; `None` without the tag, or if
+/// they are not all there.
+pub(super) fn tiff_numbers(file: &[u8], tag: u16) -> Option<Vec<u32>> {
+    let (tiff, entry) = tiff_entry(file, tag)?;
+    let size: usize = match entry.kind {
+        1 => 1,
+        SHORT => 2,
+        LONG | 13 => 4,
+        _ => return None,
+    };
+    let values = tiff.values(&entry, size)?;
+    Some(values.chunks_exact(size).map(|value| tiff.number_of(value)).collect())
+}
+
+/// As [`tiff_numbers`], of RATIONALs.
+pub(super) fn tiff_rationals(file: &[u8], tag: u16) -> Option<Vec<f64>> {
+    let (tiff, entry) = tiff_entry(file, tag)?;
+    let values = if entry.kind == 5 { tiff.values(&entry, 8)? } else { return None };
+    let ratio =
+        |value: &[u8]| f64::from(tiff.number_of(&value[..4])) / f64::from(tiff.number_of(&value[4..]));
+    Some(values.chunks_exact(8).map(ratio).collect())
+}
+
+/// Where the value under `tag` stands in the file, or its offset.
+pub(super) fn tiff_place(file: &[u8], tag: u16) -> Option<usize> {
+    tiff_entry(file, tag).map(|(_, entry)| entry.value_at)
+}
+
+/// Where the offset of the second directory stands.
+pub(super) fn tiff_link(file: &[u8]) -> Option<usize> {
+    let tiff = Tiff::open(file)?;
+    Some(tiff.directory(tiff.u32_at(4)? as usize)?.link_at)
+}
+
+/// True if the first directory names another one.
+pub(super) fn tiff_has_more_pages(file: &[u8]) -> bool {
+    let link = || Tiff::open(file)?.u32_at(tiff_link(file)?);
+    link().is_some_and(|at| at != 0)
+}
+
+pub(super) fn tiff_is_big_endian(file: &[u8]) -> bool {
+    file.starts_with(b"MM")
+}
+
+fn tiff_entry(file: &[u8], tag: u16) -> Option<(Tiff<'_>, Entry)> {
+    let tiff = Tiff::open(file)?;
+    let directory = tiff.directory(tiff.u32_at(4)? as usize)?;
+    let entry = directory.entries.into_iter().find(|entry| entry.tag == tag)?;
+    Some((tiff, entry))
+}
+
 /// The structure as numbers.
 struct Tiff<'a> {
     block: &'a [u8],
@@ -198,6 +253,18 @@ impl<'a> Tiff<'a> {
     fn u32_at(&self, at: usize) -> Option<u32> {
         let bytes = *self.block.get(at..)?.first_chunk::<4>()?;
         Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    /// The values of an entry, of `size` bytes each.
+    fn values(&self, entry: &Entry, size: usize) -> Option<&'a [u8]> {
+        let len = size.checked_mul(entry.count as usize)?;
+        let start = if len <= 4 { entry.value_at } else { self.u32_at(entry.value_at)? as usize };
+        self.block.get(start..start.checked_add(len)?)
+    }
+
+    fn number_of(&self, value: &[u8]) -> u32 {
+        let add = |number: u32, &byte: &u8| number << 8 | u32::from(byte);
+        if self.big_endian { value.iter().fold(0, add) } else { value.iter().rev().fold(0, add) }
     }
 
     /// A number in a SHORT or a LONG.

@@ -1,20 +1,28 @@
 //! Image files in, rows of 8- or 16-bit samples out; samples in, PNG out.
 
+mod bmp;
 mod codecs;
 mod cover;
 mod error;
 mod exif;
+mod gif;
+mod guard;
 mod info;
 mod jpeg;
 mod metadata;
 mod orientation;
 mod png;
+mod qoi;
 mod sniff;
 mod source;
+mod tiff;
+mod webp;
 
 pub(crate) use codecs::is_jpeg_in_tiff;
 pub use cover::Cover;
 pub use error::ImageError;
+pub(crate) use guard::guarded;
+pub use guard::silence_decoder_panics;
 pub use info::{Channels, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth};
 pub(crate) use png::{
     PngFrame, PngLayout, PngRows, encode as encode_png, exif_pixels, is_whole as is_png_whole,
@@ -29,13 +37,14 @@ pub fn probe(file: &[u8], limits: &Limits) -> Result<ImageInfo, ImageError> {
     let format = match sniff(file) {
         Sniffed::Format(format) => format,
         Sniffed::Other { name, .. } => return Err(ImageError::Unsupported { what: name.to_owned() }),
+        Sniffed::TextMode(format) => return Err(ImageError::TextMode { format }),
         Sniffed::Unknown => return Err(ImageError::NotAnImage),
     };
-    let info = match format {
-        ImageFormat::Png => png::header(file)?,
-        ImageFormat::Jpeg => jpeg::header(file)?,
-        other => codecs::header(file, other)?,
-    };
+    let info = guarded(format, || match format {
+        ImageFormat::Png => png::header(file),
+        ImageFormat::Jpeg => jpeg::header(file),
+        other => codecs::header(file, other),
+    })?;
     let info = info.check(limits, 0)?;
     if format == ImageFormat::Png {
         png::check_kind(file)?;

@@ -14,6 +14,8 @@ pub(crate) enum Sniffed {
         /// Whether saving an image in it changes the samples.
         lossy: bool,
     },
+    /// A format that is read, with its line ends changed.
+    TextMode(ImageFormat),
     /// Nothing that is known.
     Unknown,
 }
@@ -46,14 +48,28 @@ pub(crate) fn sniff(file: &[u8]) -> Sniffed {
     if let Some((_, format)) = formats {
         return Sniffed::Format(*format);
     }
+    // Fill bytes may stand before any marker (T.81, B.1.1.2).
+    if file.starts_with(&[0xFF, 0xFF]) && file.iter().find(|&&byte| byte != 0xFF) == Some(&0xD8) {
+        return Sniffed::Format(ImageFormat::Jpeg);
+    }
     match file {
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(file),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => iso_media(file),
+        _ if is_png_in_text_mode(file) => Sniffed::TextMode(ImageFormat::Png),
         _ => OTHERS
             .iter()
             .find(|(magic, ..)| file.starts_with(magic))
             .map_or(Sniffed::Unknown, |&(_, name, lossy)| Sniffed::Other { name, lossy }),
     }
+}
+
+/// PNG's signature is made to show transfers that change line ends, drop the eighth bit or take bytes for characters (PNG third
+/// edition, 5.2): what is left of it is the name, and IHDR shortly after it.
+fn is_png_in_text_mode(file: &[u8]) -> bool {
+    let start = &file[..file.len().min(40)];
+    let position = |word: &[u8]| start.windows(word.len()).position(|window| window == word);
+    let (name, header) = (position(b"PNG"), position(b"IHDR"));
+    name.zip(header).is_some_and(|(name, header)| name <= 8 && name < header)
 }
 
 /// By the brands in its file type box (ISO/IEC 14496-12, 4.3): the major one, a version, compatible ones. HEIC and AVIF share a
@@ -76,7 +92,7 @@ fn iso_media(file: &[u8]) -> Sniffed {
 }
 
 /// The chunks of a WebP file (RFC 9649, 2.3), as far as they are whole: type and data.
-fn webp_chunks(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+pub(super) fn webp_chunks(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let (kind, after) = rest.split_first_chunk::<4>()?;
         let (len, data) = after.split_first_chunk::<4>()?;

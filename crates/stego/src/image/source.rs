@@ -23,6 +23,11 @@ impl<'a> Source<'a> {
         Self { file, position: 0, granted: 0, watch }
     }
 
+    /// Bytes from the start of the file to what is read next.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
     /// What may be read now without asking again.
     fn window(&mut self) -> std::result::Result<&'a [u8], Stopped> {
         if self.position >= self.granted {

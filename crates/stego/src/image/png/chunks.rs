@@ -15,6 +15,53 @@ const BEFORE_PIXELS: [&[u8; 4]; 6] = [b"bKGD", b"oFFs", b"pCAL", b"pHYs", b"sCAL
 /// Chunks that may come more than once.
 const REPEATABLE: [&[u8; 4]; 4] = [b"sPLT", b"tEXt", b"zTXt", b"iTXt"];
 
+/// Which PLTE and tRNS chunks of a file count (11.3.1.1): those that have their place and a length that fits the samples.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Transparency {
+    colour: u8,
+    palette_colours: usize,
+    is_over: bool,
+}
+
+impl Transparency {
+    /// At the start of a file whose IHDR gives this colour type.
+    pub(super) fn new(colour: u8) -> Self {
+        Self { colour, palette_colours: 0, is_over: false }
+    }
+
+    /// True if samples are indices of a palette.
+    pub(super) fn is_palette(self) -> bool {
+        self.colour == Stored::PALETTE
+    }
+
+    /// Takes the next chunk into account. True if it is one of the two and counts.
+    pub(super) fn accept(&mut self, kind: &[u8; 4], data: &[u8]) -> bool {
+        match kind {
+            b"PLTE" => {
+                self.palette_colours = data.len() / 3;
+                !self.is_over
+            }
+            b"tRNS" => {
+                let counts = match self.colour {
+                    Stored::GREY => data.len() == 2,
+                    Stored::RGB => data.len() == 6,
+                    Stored::PALETTE => (1..=self.palette_colours).contains(&data.len()),
+                    _ => false,
+                };
+                let is_first = !self.is_over;
+                self.is_over |= counts;
+                counts && is_first
+            }
+            _ => false,
+        }
+    }
+
+    /// Pixels follow: nothing counts any more.
+    pub(super) fn end(&mut self) {
+        self.is_over = true;
+    }
+}
+
 /// The chunks of a file up to IEND, as far as they are whole: type and data. One whose checksum does not hold is passed
 /// over; the decoder does the same with those that it does not need, and fails at the others.
 pub(super) fn chunks(file: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
@@ -54,12 +101,19 @@ pub(super) fn surviving(file: &[u8], stored: Stored) -> Metadata {
     let mut place = Place::Before;
     let mut seen: Vec<[u8; 4]> = Vec::new();
     let mut palette: &[u8] = &[];
+    let mut order = Transparency::new(stored.colour);
     for (kind, data) in chunks(file) {
         if kind == *b"PLTE" {
             palette = data;
         }
+        let counts = order.accept(&kind, data);
+        if kind == *b"tRNS" && !counts && stored.colour != Stored::RGBA && stored.colour != Stored::GREY_ALPHA
+        {
+            metadata.leave_out("tRNS (out of place or of another length than the colours)");
+        }
         if kind == *b"IDAT" {
             place = Place::After;
+            order.end();
         }
         if STRUCTURE_CHUNKS.contains(&&kind) || !kind.iter().all(u8::is_ascii_alphabetic) {
             continue;
@@ -74,7 +128,39 @@ pub(super) fn surviving(file: &[u8], stored: Stored) -> Metadata {
         }
         take_over(&mut metadata, (kind, data), place, stored, palette);
     }
+    if has_data_in_end(file) {
+        metadata.leave_out("data in IEND");
+    }
     metadata
+}
+
+/// IEND is empty (11.2.5); programs read past what others put there.
+fn has_data_in_end(file: &[u8]) -> bool {
+    let mut rest = file.get(SIGNATURE.len()..).unwrap_or_default();
+    while let Some((&[l0, l1, l2, l3, ref kind @ ..], data)) = rest.split_first_chunk::<8>() {
+        let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+        if kind == b"IEND" {
+            return len > 0;
+        }
+        rest = len.checked_add(4).and_then(|len| data.get(len..)).unwrap_or_default();
+    }
+    false
+}
+
+/// The lengths of chunks that are taken over as they are (11.3); of others any will do.
+fn has_legal_form(kind: [u8; 4], data: &[u8]) -> bool {
+    match &kind {
+        b"cHRM" => data.len() == 32,
+        // RGB, and all levels: video signals with other ranges are not PNG's samples, and libpng ignores such a chunk.
+        b"cICP" => matches!(data, [_, _, 0, 1]),
+        b"gAMA" => data.len() == 4 && data != [0; 4],
+        b"sRGB" => matches!(data, [0..=3]),
+        b"pHYs" | b"oFFs" => data.len() == 9 && data[8] <= 1,
+        b"tIME" => data.len() == 7,
+        b"cLLI" => data.len() == 8,
+        b"mDCV" => data.len() == 24,
+        _ => true,
+    }
 }
 
 fn is_colour(kind: [u8; 4]) -> bool {
@@ -95,6 +181,7 @@ fn take_over(
 ) {
     let name = || String::from_utf8_lossy(&kind).into_owned();
     match &kind {
+        _ if !has_legal_form(kind, data) => metadata.leave_out(name()),
         b"sBIT" => match significant_bits(data, stored) {
             Some(data) => metadata.keep(kind, data, place, Purpose::Colour),
             None => metadata.leave_out(name()),

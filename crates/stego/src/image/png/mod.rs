@@ -4,6 +4,7 @@ mod chunks;
 mod encode;
 mod frame;
 mod layout;
+mod needed;
 mod rows;
 
 use std::io::ErrorKind;
@@ -13,7 +14,7 @@ use ::png::DecodingError;
 use super::metadata::Metadata;
 use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth};
 use crate::limits::Limits;
-use chunks::chunks_before_pixels;
+use chunks::{Transparency, chunks_before_pixels};
 pub(crate) use encode::encode;
 pub(crate) use frame::PngFrame;
 pub(crate) use layout::PngLayout;
@@ -72,6 +73,12 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
     let Some(ihdr) = file.get(..HEADER_END) else {
         return Err(ImageError::Truncated { format: ImageFormat::Png });
     };
+    if ihdr[12..16] == *b"CgBI" {
+        return Err(ImageError::Unsupported {
+            what: "a PNG in Apple's variant for its own devices (CgBI; pngcrush -revert-iphone-optimizations undoes it)"
+                .to_owned(),
+        });
+    }
     if ihdr[8..16] != *b"\0\0\0\x0dIHDR" {
         return Err(damaged("the first chunk is not IHDR"));
     }
@@ -113,6 +120,13 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
 /// Refuses what PNG does not have, by name. Comes after the limits: a bomb is one whatever its kind.
 pub(super) fn check_kind(file: &[u8]) -> Result<(), ImageError> {
     let (stored, _) = stored(file);
+    // 11.2.1: compression and filter method 0, interlace method 0 or 1.
+    let methods = [("compression", 0), ("filter", 0), ("interlace", 1)].iter().zip(&file[26..29]);
+    for ((what, max), &method) in methods {
+        if method > *max {
+            return Err(ImageError::Unsupported { what: format!("a PNG of {what} method {method}") });
+        }
+    }
     if stored.is_legal() {
         // Three bytes a colour (11.2.2). The decoder counts on it.
         let is_palette =
@@ -131,19 +145,14 @@ pub(super) fn check_kind(file: &[u8]) -> Result<(), ImageError> {
 
 /// How the samples are stored, and whether the file is an animation.
 fn stored(file: &[u8]) -> (Stored, bool) {
+    let colour = file.get(25).copied().unwrap_or(u8::MAX);
+    let mut chunk_order = Transparency::new(colour);
     let (mut transparency, mut animated) = (false, false);
-    for (kind, _) in chunks_before_pixels(file) {
-        transparency |= kind == *b"tRNS";
+    for (kind, data) in chunks_before_pixels(file) {
+        transparency |= chunk_order.accept(&kind, data) && kind == *b"tRNS";
         animated |= kind == *b"acTL";
     }
-    let colour = file.get(25).copied().unwrap_or(u8::MAX);
-    let has_alpha = matches!(colour, Stored::GREY_ALPHA | Stored::RGBA);
-    let stored = Stored {
-        colour,
-        depth: file.get(24).copied().unwrap_or(0),
-        transparency: transparency && !has_alpha,
-    };
-    (stored, animated)
+    (Stored { colour, depth: file.get(24).copied().unwrap_or(0), transparency }, animated)
 }
 
 /// The samples of the image, and what else of the file goes into a stego image.

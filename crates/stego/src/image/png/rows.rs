@@ -2,18 +2,24 @@
 
 use ::png::{BitDepth, ColorType, DecodeOptions, Decoder, Limits as PngLimits, Reader, Transformations};
 
-use super::super::source::Source;
-use super::{CHUNK_LIMIT_BYTES, damaged, decoding_error};
-use crate::image::{Channels, ImageError, ImageInfo, SampleDepth};
+use super::needed::NeededChunks;
+use super::{CHUNK_LIMIT_BYTES, damaged, decoding_error, stored};
+use crate::image::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, guarded};
 use crate::limits::Limits;
 use crate::watch::Watch;
 
-fn open<'a>(file: &'a [u8], info: &ImageInfo, watch: &'a Watch) -> Result<Reader<Source<'a>>, ImageError> {
+fn open<'a>(
+    file: &'a [u8],
+    info: &ImageInfo,
+    watch: &'a Watch,
+) -> Result<Reader<NeededChunks<'a>>, ImageError> {
     let mut options = DecodeOptions::default();
     options.set_ignore_adler32(false);
     options.set_ignore_text_chunk(true);
     options.set_ignore_iccp_chunk(true);
-    let mut decoder = Decoder::new_with_options(Source::new(file, watch), options);
+    let (stored, animated) = stored(file);
+    let chunks = NeededChunks::new(file, stored, animated, watch);
+    let mut decoder = Decoder::new_with_options(chunks, options);
     decoder.set_limits(PngLimits { bytes: CHUNK_LIMIT_BYTES + info.decoder_bytes as usize });
     decoder.set_transformations(Transformations::EXPAND);
     let reader = decoder.read_info().map_err(decoding_error)?;
@@ -33,15 +39,10 @@ fn open<'a>(file: &'a [u8], info: &ImageInfo, watch: &'a Watch) -> Result<Reader
     {
         return Err(damaged("its chunks contradict each other"));
     }
-    // The still image of an animation may be a frame of it, and frames have sizes of their own.
-    let frame = reader.info().frame_control;
-    if frame.is_some_and(|frame| (frame.width, frame.height) != (info.width, info.height)) {
-        return Err(damaged("the first frame of the animation does not have the image's size"));
-    }
     Ok(reader)
 }
 
-/// All samples. The file is read to its end, and all of its checksums are checked.
+/// All samples. The file is read to its end, and the checksums of all chunks that the pixels depend on are checked.
 pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Vec<u8>, ImageError> {
     let mut reader = open(file, info, &limits.watch)?;
     let mut samples = vec![0; info.decoded_bytes() as usize];
@@ -52,23 +53,25 @@ pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<V
 
 /// The rows of a PNG, decoded as they are asked for. Interlaced images have no whole row before their last pass: they are
 /// for [`decode`].
-pub(crate) struct PngRows<'a>(Box<Reader<Source<'a>>>);
+pub(crate) struct PngRows<'a>(Box<Reader<NeededChunks<'a>>>);
 
 impl<'a> PngRows<'a> {
     /// Opens a PNG whose header was checked and which is not interlaced: `info` is what [`crate::probe`] gave for `file`.
     pub(crate) fn open(file: &'a [u8], info: &ImageInfo, watch: &'a Watch) -> Result<Self, ImageError> {
-        open(file, info, watch).map(|reader| Self(Box::new(reader)))
+        guarded(ImageFormat::Png, || open(file, info, watch).map(|reader| Self(Box::new(reader))))
     }
 
     /// The next row's samples, `None` after the last.
     pub(crate) fn next_row(&mut self) -> Result<Option<&[u8]>, ImageError> {
-        let row = self.0.next_row().map_err(decoding_error)?;
-        Ok(row.map(|row| row.data()))
+        guarded(ImageFormat::Png, || {
+            let row = self.0.next_row().map_err(decoding_error)?;
+            Ok(row.map(|row| row.data()))
+        })
     }
 
     /// Reads on to the end of the file: every row, every checksum.
     pub(crate) fn drain(mut self) -> Result<(), ImageError> {
         while self.next_row()?.is_some() {}
-        self.0.finish().map_err(decoding_error)
+        guarded(ImageFormat::Png, || self.0.finish().map_err(decoding_error))
     }
 }
