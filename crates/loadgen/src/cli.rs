@@ -8,6 +8,7 @@ use client::Endpoint;
 
 use crate::drill::DrillArgs;
 use crate::plan::Mode;
+use crate::verify::Verify;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,8 +29,8 @@ Examples:
 
 What is counted:
   A request has succeeded when its answer came within the request timeout, retries included, and passed
-  verification: `stego::extract` decodes the whole PNG with its checksums and finds the identical secret;
-  extracted bytes are compared with what was embedded. A roundtrip is one request, an embed and an extract
+  verification: the identical secret is found in the image, and in one image of 20 every pixel is decoded
+  and every checksum compared (--verify); extracted bytes are compared with what was embedded. A roundtrip is one request, an embed and an extract
   that may meet different nodes. `mixed` is 50 % embed, 30 % extract and 20 % roundtrip. `extract` and
   `mixed` first embed a few secrets, which are not counted.
 
@@ -41,6 +42,9 @@ What is counted:
 
   Kinds of errors: `connect`, `connection_lost`, `timeout`, `http_<status>` or the node's own problem code,
   `bad_answer`, `invalid_png`, `wrong_bytes`, and `not_sent` for arrivals beyond --max-in-flight.
+
+  `limited by this client`: its requests spent more time here than on the way, so that the figures are those
+  of this machine. Take fewer clients, --verify payload, or a machine of its own for loadgen.
 
 Exit code: 0 when every request succeeded, 1 when any failed or no node could be reached, 2 for a wrong
 command line.";
@@ -116,6 +120,13 @@ pub(crate) struct LoadArgs {
     /// Form of the answers: the file itself, or JSON with the file in base64
     #[arg(long, value_enum, default_value_t = AnswerArg::Png, help_heading = "Requests")]
     pub(crate) answer: AnswerArg,
+
+    /// Depth to which stego images are verified
+    ///
+    /// Each answer is verified: its payload is found again and compared. Decoding every pixel takes more of a processor than a
+    /// node takes to embed.
+    #[arg(long, value_enum, default_value_t = Verify::Sample, help_heading = "Requests")]
+    pub(crate) verify: Verify,
 
     /// Nodes to ask in turn, separated by commas [default: http://127.0.0.1:8081]
     #[arg(long, value_name = "URLS", value_delimiter = ',', help_heading = "Servers")]

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::plan::{Mode, Model};
 use crate::settings::Settings;
 use crate::stats::{LatencyMs, NodeCount, Stats};
+use crate::verify::Verify;
 
 /// What a run came to. Its JSON form is read by programs: members are added, never renamed or removed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,7 +45,15 @@ pub(crate) struct Report {
     seed: u64,
     /// What the first error of each kind said.
     error_examples: BTreeMap<String, String>,
+    verify: Verify,
+    /// Share of the time of all requests that they spent in this process, 0 to 1.
+    client_share: f64,
+    /// True if that is most of the time: the figures are those of this machine then.
+    limited_by_client: bool,
 }
+
+/// Share of the time from which on a run is limited by this process.
+const LIMITING_SHARE: f64 = 0.5;
 
 impl Report {
     pub(crate) fn new(settings: &Settings, stats: &Stats, took: Duration, interrupted: bool) -> Self {
@@ -72,6 +81,9 @@ impl Report {
             answer_bytes: stats.answer_bytes,
             seed: settings.secrets.seed(),
             error_examples: errors().map(|(kind, error)| (kind, error.example.clone())).collect(),
+            verify: settings.verify,
+            client_share: rounded(stats.client_share()),
+            limited_by_client: stats.client_share() > LIMITING_SHARE,
         }
     }
 
@@ -115,6 +127,12 @@ impl Report {
             text.push_str(&format!("latency     {} ms\n", latency.join("  ")));
         }
         text.push_str(&format!("retries     {}\n", self.retries));
+        if self.limited_by_client {
+            text.push_str(&format!(
+                "limited     by this client: {:.0} % of the time of its requests passed here, not on the way\n",
+                self.client_share * 100.0
+            ));
+        }
         text
     }
 
@@ -217,6 +235,22 @@ errors, with the first of each kind
     }
 
     #[test]
+    fn a_run_that_waits_for_itself_says_so() {
+        let settings = settings(&[]);
+        let text = |spent_here_ms| {
+            let mut stats = Stats::new(&settings.servers);
+            let mut done = Done::not_sent(1);
+            done.result = Ok(());
+            done.latency = Duration::from_millis(10);
+            done.spent_here = Duration::from_millis(spent_here_ms);
+            stats.record(done);
+            Report::new(&settings, &stats, Duration::from_secs(1), false).to_text()
+        };
+        assert!(text(30).contains("\nlimited     by this client: 75 % of"), "{}", text(30));
+        assert!(!text(9).contains("limited"), "{}", text(9));
+    }
+
+    #[test]
     fn an_interrupted_run_says_so() {
         let check = |args: &[&str], expected: &str| {
             let text = report(args, true).to_text();
@@ -245,6 +279,7 @@ errors, with the first of each kind
                 retried: if result.is_err() { settings.servers.clone() } else { Vec::new() },
                 answer_bytes: 0,
                 latency: Duration::from_micros((number as u64 + 1) * 500),
+                spent_here: Duration::from_micros(100),
                 begun: Instant::now(),
                 answered: Instant::now(),
                 result,

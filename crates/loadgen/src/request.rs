@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::plan::{Mode, Task};
 use crate::secrets::{Purpose, Secrets};
 use crate::settings::Settings;
-use crate::verify::{Failure, Verifier, check_embedded, check_same};
+use crate::verify::{Depth, Failure, Verifier, Verify, check_embedded, check_same};
 
 /// Stego images made before a run that extracts.
 const PREPARED_IMAGES: u64 = 4;
@@ -30,6 +30,7 @@ pub(crate) struct Requester {
     cover: Option<Upload>,
     bits: Option<u8>,
     answer: AnswerForm,
+    verify: Verify,
     prepared: Vec<Prepared>,
 }
 
@@ -51,6 +52,8 @@ pub(crate) struct Done {
     pub(crate) answer_bytes: u64,
     /// Time from when the request was due to the last answer, less what was done here in between.
     pub(crate) latency: Duration,
+    /// Time that the request spent here: making its secret, waiting for a processor, verifying its answers.
+    pub(crate) spent_here: Duration,
     /// When the request was due.
     pub(crate) begun: Instant,
     /// When the last answer had arrived.
@@ -72,6 +75,7 @@ impl Done {
             retried,
             answer_bytes: 0,
             latency: Duration::ZERO,
+            spent_here: Duration::ZERO,
             begun: answered,
             answered,
             result,
@@ -112,6 +116,7 @@ impl Requester {
             cover: settings.cover.clone(),
             bits: settings.bits,
             answer: settings.answer,
+            verify: settings.verify,
             prepared: Vec::new(),
         };
         if settings.mode.needs_images() {
@@ -128,7 +133,7 @@ impl Requester {
     async fn prepare_image(&self, index: u64) -> Result<Prepared, Failure> {
         let secret = self.secret(index, Purpose::Prepared).await?;
         let reply = self.client.fetch_embed(&self.embed_request(index, &secret)).await?;
-        let image = self.read_and_check(reply, secret.clone()).await?;
+        let image = self.read_and_check(reply, secret.clone(), Depth::Whole).await?;
         Ok(Prepared { image, secret })
     }
 
@@ -146,13 +151,15 @@ impl Requester {
             }
             Task::Roundtrip => self.roundtrip(index, &mut done).await,
         };
+        let waited = done.latency.saturating_sub(now - due);
+        done.spent_here = now.elapsed().saturating_sub(waited);
         done
     }
 
     async fn embed(&self, index: u64, done: &mut Done) -> Result<(), Failure> {
         let secret = self.secret(index, Purpose::Secret).await?;
         let reply = done.call(self.client.fetch_embed(&self.embed_request(index, &secret))).await?;
-        self.read_and_check(reply, secret).await.map(drop)
+        self.read_and_check(reply, secret, self.verify.depth(index)).await.map(drop)
     }
 
     async fn extract(&self, hidden: Prepared, done: &mut Done) -> Result<(), Failure> {
@@ -188,10 +195,15 @@ impl Requester {
         request
     }
 
-    async fn read_and_check(&self, reply: Reply<EmbedAnswer>, secret: Bytes) -> Result<Bytes, Failure> {
+    async fn read_and_check(
+        &self,
+        reply: Reply<EmbedAnswer>,
+        secret: Bytes,
+        depth: Depth,
+    ) -> Result<Bytes, Failure> {
         let check = move || {
             let answer = reply.read()?;
-            check_embedded(&answer, &secret)?;
+            check_embedded(&answer, &secret, depth)?;
             Ok(answer.stego_image)
         };
         self.verifier.run(check).await

@@ -12,6 +12,7 @@ use crate::cli::{AnswerArg, LoadArgs, Output};
 use crate::config_file::ConfigFile;
 use crate::plan::{Mode, Plan};
 use crate::secrets::Secrets;
+use crate::verify::Verify;
 
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8081";
 pub(crate) const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) cover: Option<Upload>,
     pub(crate) bits: Option<u8>,
     pub(crate) answer: AnswerForm,
+    pub(crate) verify: Verify,
     pub(crate) servers: Vec<Endpoint>,
     pub(crate) request_timeout: Duration,
     pub(crate) max_retries: u32,
@@ -64,6 +66,7 @@ impl Settings {
                 AnswerArg::Png => AnswerForm::Binary,
                 AnswerArg::Json => AnswerForm::Json,
             },
+            verify: args.verify,
             servers,
             request_timeout,
             max_retries: args.max_retries.or(file.loadgen.max_retries).unwrap_or(DEFAULT_MAX_RETRIES),

@@ -25,6 +25,9 @@ pub(crate) struct Stats {
     pub(crate) failed: u64,
     pub(crate) retries: u64,
     pub(crate) answer_bytes: u64,
+    /// Time that requests were under way, and what of it they spent here.
+    spent: Duration,
+    spent_here: Duration,
     pub(crate) errors: BTreeMap<String, ErrorCount>,
     pub(crate) per_node: BTreeMap<Endpoint, NodeCount>,
 }
@@ -68,6 +71,8 @@ impl Stats {
             failed: 0,
             retries: 0,
             answer_bytes: 0,
+            spent: Duration::ZERO,
+            spent_here: Duration::ZERO,
             errors: BTreeMap::new(),
             per_node: nodes.iter().map(|node| (node.clone(), NodeCount::default())).collect(),
         }
@@ -79,6 +84,8 @@ impl Stats {
             self.per_node.entry(node).or_default().retried += 1;
         }
         self.answer_bytes += done.answer_bytes;
+        self.spent += done.latency + done.spent_here;
+        self.spent_here += done.spent_here;
         if let Some(node) = done.node {
             let count = self.per_node.entry(node).or_default();
             count.requests += 1;
@@ -95,6 +102,11 @@ impl Stats {
 
     pub(crate) fn total(&self) -> u64 {
         self.succeeded + self.failed
+    }
+
+    /// Share of the time of all requests that they spent here, 0 to 1.
+    pub(crate) fn client_share(&self) -> f64 {
+        if self.spent.is_zero() { 0.0 } else { self.spent_here.as_secs_f64() / self.spent.as_secs_f64() }
     }
 
     pub(crate) fn latency_ms(&self) -> LatencyMs {
@@ -212,6 +224,7 @@ mod tests {
             retried: Vec::new(),
             answer_bytes: 0,
             latency,
+            spent_here: Duration::ZERO,
             begun: Instant::now(),
             answered: Instant::now(),
             result,

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use std::error::Error;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use client::EmbedAnswer;
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 /// Why a request failed: a name to count by, and what happened.
@@ -78,9 +80,48 @@ fn lower_priority() {
     }
 }
 
-/// The image is a whole PNG with all its checksums right, and carries exactly this secret.
-pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8]) -> Result<(), Failure> {
-    let extracted = stego::examine(&answer.stego_image, &stego::Limits::default()).map_err(|error| {
+/// Depth to which images are verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verify {
+    /// Every pixel and every checksum of each image
+    Full,
+    /// The payload of each image, and that its file has its end
+    Payload,
+    /// The payload of each image, and every pixel of one in 20
+    Sample,
+}
+
+/// Of so many images one is verified in full by [`Verify::Sample`].
+const SAMPLE_EVERY: u64 = 20;
+
+/// Part of an image that is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// All of it.
+    Whole,
+    /// The rows with the payload, whose digest covers them, and the end of the file.
+    Payload,
+}
+
+impl Verify {
+    /// The part of the image of request `index`: the same for the same index.
+    pub(crate) fn depth(self, index: u64) -> Depth {
+        match self {
+            Self::Full => Depth::Whole,
+            Self::Sample if index.is_multiple_of(SAMPLE_EVERY) => Depth::Whole,
+            Self::Sample | Self::Payload => Depth::Payload,
+        }
+    }
+}
+
+/// The image is a PNG that is right to this depth, and carries exactly this secret.
+pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8], depth: Depth) -> Result<(), Failure> {
+    let extract = match depth {
+        Depth::Whole => stego::examine,
+        Depth::Payload => stego::extract,
+    };
+    let extracted = extract(&answer.stego_image, &stego::Limits::default()).map_err(|error| {
         let kind = match &error {
             stego::ExtractError::Image(_)
             | stego::ExtractError::LossyFormat { .. }
@@ -128,8 +169,11 @@ mod tests {
     #[test]
     fn only_the_whole_image_with_the_same_secret_passes() {
         let check = |png: &[u8], secret: &[u8], expected: Result<(), &str>| {
-            let found = check_embedded(&answer(png, secret.len()), secret);
+            let answer = answer(png, secret.len());
+            let found = check_embedded(&answer, secret, Depth::Whole);
             assert_eq!(found.as_ref().map_err(|failure| &*failure.kind).copied(), expected, "{found:?}");
+            let of_payload = check_embedded(&answer, secret, Depth::Payload);
+            assert!(of_payload.is_ok() || found.is_err(), "{of_payload:?}");
         };
         let png = stego_image();
         check(&png, SECRET, Ok(()));
@@ -143,15 +187,35 @@ mod tests {
     }
 
     #[test]
+    fn the_payload_and_the_end_of_the_file_are_verified_at_any_depth() {
+        let check = |png: &[u8], secret: &[u8], expected: Result<(), &str>| {
+            let found = check_embedded(&answer(png, secret.len()), secret, Depth::Payload);
+            assert_eq!(found.as_ref().map_err(|failure| &*failure.kind).copied(), expected, "{found:?}");
+        };
+        let png = stego_image();
+        check(&png, SECRET, Ok(()));
+        check(&png, b"meet me at nine", Err("wrong_bytes"));
+        check(&png[..png.len() - 20], SECRET, Err("invalid_png"));
+        check(b"<html>", SECRET, Err("invalid_png"));
+    }
+
+    #[test]
+    fn one_image_in_twenty_is_verified_in_full() {
+        let whole = |verify: Verify| (0..400).filter(|&index| verify.depth(index) == Depth::Whole).count();
+        assert_eq!((whole(Verify::Full), whole(Verify::Sample), whole(Verify::Payload)), (400, 20, 0));
+    }
+
+    #[test]
     fn an_image_without_a_secret_carries_the_wrong_bytes() {
         let plain = cover().to_png();
-        let failure = check_embedded(&answer(&plain, SECRET.len()), SECRET).unwrap_err();
+        let failure = check_embedded(&answer(&plain, SECRET.len()), SECRET, Depth::Payload).unwrap_err();
         assert_eq!(failure.kind, "wrong_bytes");
     }
 
     #[test]
     fn the_size_that_the_answer_names_is_checked() {
-        let failure = check_embedded(&answer(&stego_image(), SECRET.len() + 1), SECRET).unwrap_err();
+        let failure =
+            check_embedded(&answer(&stego_image(), SECRET.len() + 1), SECRET, Depth::Payload).unwrap_err();
         assert_eq!(failure.kind, "bad_answer");
     }
 

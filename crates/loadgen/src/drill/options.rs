@@ -12,6 +12,7 @@ use crate::cli::Output;
 use crate::plan::{Mode, Model, Plan};
 use crate::secrets::Secrets;
 use crate::settings::{DEFAULT_MAX_RETRIES, DEFAULT_REQUEST_TIMEOUT, Settings};
+use crate::verify::Verify;
 
 /// Where `server demo` puts its nodes.
 const DEMO_SERVERS: [&str; 3] = ["http://127.0.0.1:8081", "http://127.0.0.1:8082", "http://127.0.0.1:8083"];
@@ -110,6 +111,7 @@ impl Options {
             cover: None,
             bits: None,
             answer: AnswerForm::Binary,
+            verify: Verify::Sample,
             servers,
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
             max_retries: DEFAULT_MAX_RETRIES,
