@@ -1,5 +1,8 @@
 /** Debian's Chromium, and pages that keep an eye on what must not happen: errors, and calls to strangers. */
 
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+
 import { chromium, type Browser, type BrowserContext, type ConsoleMessage, type Page } from 'playwright-core';
 import { expect } from 'vitest';
 
@@ -16,8 +19,12 @@ const ARGS = [
   '--disable-sync',
 ];
 
+/** To a browser, a page that no node served is one of the internet, which may not call this machine. */
+const ARGS_WITH_DIST = ['--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests'];
+
 export function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath: process.env.STEG_CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
+  const args = process.env.STEG_DIST ? [...ARGS, ...ARGS_WITH_DIST] : ARGS;
+  return chromium.launch({ executablePath: process.env.STEG_CHROMIUM ?? '/usr/bin/chromium', args });
 }
 
 export interface Options {
@@ -59,6 +66,7 @@ export class Visit {
     });
     const visit = new Visit(await context.newPage(), context, cluster.origins);
     visit.page.setDefaultTimeout(60_000);
+    if (process.env.STEG_DIST) await serve(context, cluster, path.resolve(process.env.STEG_DIST));
     await visit.page.goto(`${cluster.origin(id)}/#/${hash}`);
     return visit;
   }
@@ -73,6 +81,22 @@ export class Visit {
     this.check();
     await this.context.close();
   }
+}
+
+/** Serves the console as it is built in a folder, in place of the one in the nodes: these need not be built anew for each change. */
+async function serve(context: BrowserContext, { origins }: Cluster, folder: string): Promise<void> {
+  const isNode = (url: URL) => origins.includes(url.origin);
+  const description = /(name="steg-cluster" content=")[^"]*/;
+  await context.route((url) => isNode(url) && url.pathname === '/', async (route) => {
+    // What the node says of its cluster, and its headers, stay.
+    const response = await route.fetch();
+    const [written] = description.exec(await response.text()) ?? [''];
+    const html = readFileSync(path.join(folder, 'index.html'), 'utf8').replace(description, () => written);
+    await route.fulfill({ response, body: html });
+  });
+  await context.route((url) => isNode(url) && url.pathname.startsWith('/assets/'), (route) =>
+    route.fulfill({ path: path.join(folder, new URL(route.request().url()).pathname) }),
+  );
 }
 
 /** A browser logs each call that a dead, paused or refusing node did not answer with a success; a page cannot keep it from it. */
