@@ -93,7 +93,7 @@ test('the node that served the page dies in the middle of a drill: the page goes
   expect(saved.retried).toBeGreaterThan(0);
   // The whole page still works: other pages, and other calls.
   await page.getByRole('link', { name: 'Hide' }).click();
-  await page.getByLabel('File to hide').setInputFiles(secretOf(100));
+  await page.getByLabel('Files to hide').setInputFiles(secretOf(100));
   await page.getByRole('button', { name: 'Hide it', exact: true }).click();
   await page.getByRole('link', { name: /^Save/ }).waitFor();
   await page.getByRole('link', { name: 'Cluster' }).click();
@@ -222,7 +222,7 @@ test('with two of three nodes gone, hiding goes on, and settings say why they do
   await page.getByRole('alert').getByText('no_quorum', { exact: true }).first().waitFor();
 
   await page.getByRole('link', { name: 'Hide' }).click();
-  await page.getByLabel('File to hide').setInputFiles(secretOf(100));
+  await page.getByLabel('Files to hide').setInputFiles(secretOf(100));
   await page.getByRole('button', { name: 'Hide it', exact: true }).click();
   await page.getByText(/^made by n1/).waitFor();
   cluster.startNode('n2');

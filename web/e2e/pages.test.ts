@@ -34,7 +34,7 @@ async function fill(visit: Visit, page: (typeof PAGES)[number]): Promise<void> {
   const { page: tab } = visit;
   await tab.getByRole('banner').getByText(/ leads$/).waitFor();
   if (page === 'hide') {
-    await tab.getByLabel('File to hide').setInputFiles(secretOf(40_000, 'contract.pdf'));
+    await tab.getByLabel('Files to hide').setInputFiles(secretOf(40_000, 'contract.pdf'));
     await tab.getByLabel('Picture to hide it in').setInputFiles(await photographOr(cluster, '007.png', 5));
     await tab.getByRole('button', { name: 'Hide it', exact: true }).click();
     await tab.getByText(/^\d+ of \d|^[\d,]+ of [\d,]+$/).first().waitFor();
@@ -49,7 +49,7 @@ async function fill(visit: Visit, page: (typeof PAGES)[number]): Promise<void> {
     await tab.getByText(/, up to date$/).first().waitFor();
     // Something to be seen in the plots.
     for (let i = 0; i < 60; i += 1) await fetch(`${cluster.origins[i % 3]}/api/dataset/${i % 5}`);
-    await tab.getByRole('figure', { name: 'Throughput' }).getByText(/[1-9]\d*\.\d \/s$/).waitFor();
+    await tab.getByRole('figure', { name: 'Requests', exact: true }).getByText(/[1-9]\d*\.\d \/s$/).waitFor();
   }
   if (page === 'drill') {
     await tab.getByLabel('Requests of each client').fill('5');

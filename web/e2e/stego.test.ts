@@ -35,7 +35,7 @@ async function extracted(image: Uint8Array<ArrayBuffer>): Promise<{ bytes: Uint8
 
 async function hide(visit: Visit, secret: Upload, cover: Upload | null): Promise<Buffer<ArrayBuffer>> {
   const { page } = visit;
-  await page.getByLabel('File to hide').setInputFiles(secret);
+  await page.getByLabel('Files to hide').setInputFiles(secret);
   if (cover) await page.getByLabel('Picture to hide it in').setInputFiles(cover);
   await page.getByRole('button', { name: 'Hide it', exact: true }).click();
   const save = page.getByRole('link', { name: /^Save/ });
@@ -72,7 +72,8 @@ test('a text goes into a photograph, which is shown beside its cover', async () 
     page.waitForEvent('download'),
     page.getByRole('link', { name: /^Save/ }).click(),
   ]);
-  expect(download.suggestedFilename()).toBe(cover.name.replace(/\.\w+$/, '.png'));
+  // Saved beside its cover, it does not replace it.
+  expect(download.suggestedFilename()).toBe(cover.name.replace(/\.\w+$/, '-stego.png'));
   const found = await extracted(Buffer.from(await bytesOf(download)));
   expect(Buffer.from(found.bytes).toString()).toBe('We meet at noon. שלום 🐈');
 
@@ -119,12 +120,12 @@ test('as much as fits goes in, and not one byte more', async () => {
   const { page } = visit;
   const room = capacityBytes(1920 * 1080, 3, 1);
   const full = secretOf(room);
-  await page.getByLabel('File to hide').setInputFiles(full);
+  await page.getByLabel('Files to hide').setInputFiles(full);
   await page.getByText('0 bytes left.').waitFor();
   const image = await hide(visit, full, null);
   expect(digest((await extracted(image)).bytes)).toBe(digest(full.buffer));
 
-  await page.getByLabel('File to hide').setInputFiles(secretOf(room + 1));
+  await page.getByLabel('Files to hide').setInputFiles(secretOf(room + 1));
   await page.getByText(/1 too many|too many\.$/).waitFor();
   await page.getByRole('button', { name: 'Hide it', exact: true }).click();
   const box = page.getByRole('alert');
@@ -132,7 +133,7 @@ test('as much as fits goes in, and not one byte more', async () => {
   // Both figures are told, and at the field that they concern.
   const field = page.locator('#secret-error');
   expect(await field.textContent()).toContain(String(room));
-  expect(await page.getByLabel('File to hide').getAttribute('aria-invalid')).toBe('true');
+  expect(await page.getByLabel('Files to hide').getAttribute('aria-invalid')).toBe('true');
   await visit.end();
 });
 
@@ -156,7 +157,7 @@ test('what a node measures and what the page says of room is the same', async ()
 test('a cover that is none is told at its field', async () => {
   const visit = await Visit.start(browser, cluster, 'n1', 'hide');
   const { page } = visit;
-  await page.getByLabel('File to hide').setInputFiles(secretOf(10));
+  await page.getByLabel('Files to hide').setInputFiles(secretOf(10));
   await page.getByLabel('Picture to hide it in').setInputFiles({ ...secretOf(5000), name: 'not-a-picture.png' });
   await expect.poll(() => page.locator('#cover-error').textContent()).not.toBe('');
   await page.getByRole('button', { name: 'Hide it', exact: true }).click();
