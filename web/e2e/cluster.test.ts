@@ -37,6 +37,17 @@ test('the cluster is shown as it is', async () => {
     await card(page, id).getByText(/, up to date$/).waitFor();
   }
   await page.getByText(`${leader} leads (term`).first().waitFor();
+  // The figure over the plots and the plots tell one rate.
+  for (let i = 0; i < 5; i += 1) await fetch(`${cluster.origin('n1')}/api/dataset/0`);
+  const rates = () =>
+    page.evaluate(() => {
+      const textOf = (element: Element | null | undefined) => element?.textContent?.match(/[\d.]+ \/s/)?.[0];
+      const figure = [...document.querySelectorAll('.figures div')].find((div) => div.textContent?.startsWith('Requests'));
+      return [textOf(figure), textOf(document.querySelector('figure li'))];
+    });
+  await expect.poll(async () => (await rates())[0]).toMatch(/^[1-9]/);
+  const [figure, plotted] = await rates();
+  expect(figure).toBe(plotted);
   await visit.end();
 });
 
@@ -173,6 +184,8 @@ test('settings are changed, with who did it, and a change that came in between i
   await page.getByRole('button', { name: 'Delete rota' }).click();
   await page.getByText('note.rota is not set any more.').waitFor();
 
+  await page.reload();
+  expect(await page.getByLabel('Your name').inputValue()).toBe('Zoë 🐈');
   await page.getByLabel('Admin token').fill('not-the-token');
   await page.getByLabel('Compress secrets').selectOption('no');
   await page.getByRole('button', { name: 'Save Compress secrets' }).click();
@@ -189,6 +202,9 @@ test('where loopback is no right, the token in the address is', async () => {
     await without.page.getByLabel('Compress secrets').selectOption('no');
     await without.page.getByRole('button', { name: 'Save Compress secrets' }).click();
     await without.page.getByText('token_required').waitFor();
+    // What is asked for is on this page, and led to.
+    await without.page.getByRole('link', { name: 'Enter the admin token' }).click();
+    await expect.poll(() => without.page.evaluate(() => document.activeElement?.id)).toBe('token');
     await without.end();
 
     const visit = await Visit.start(browser, strict, 'n1', `settings?token=${ADMIN_TOKEN}`);
@@ -203,6 +219,7 @@ test('where loopback is no right, the token in the address is', async () => {
     await page.getByRole('button', { name: 'Save Compress secrets' }).click();
     await page.getByText('compress is set.').waitFor();
     await page.getByText(/with the admin token, through n[23]/).waitFor();
+    expect(await page.evaluate(() => JSON.stringify(localStorage))).not.toContain(ADMIN_TOKEN);
     await visit.end();
   } finally {
     await strict.stop();
@@ -228,6 +245,59 @@ test('with two of three nodes gone, hiding goes on, and settings say why they do
   cluster.startNode('n2');
   cluster.startNode('n3');
   await cluster.settled();
+  await visit.end();
+});
+
+test('with every node dead, hiding and finding say so within seconds, and go on by a button', async () => {
+  await cluster.settled();
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  await page.getByLabel('Files to hide').setInputFiles(secretOf(100));
+  await standing(page).getByText(/leads$/).waitFor();
+  await Promise.all(cluster.ids.map((id) => cluster.kill(id)));
+  const clicked = performance.now();
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await page.getByRole('alert').getByText('no_node_answers').waitFor();
+  expect(performance.now() - clicked).toBeLessThan(10_000);
+  for (const id of cluster.ids) cluster.startNode(id);
+  await cluster.settled();
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('link', { name: /^Save/ }).waitFor();
+  await visit.end();
+});
+
+test('a rolling restart by the page leaves every node healthy, with drills told in the words of Cluster', async () => {
+  await cluster.settled();
+  const visit = await Visit.start(browser, cluster, 'n1', 'drill');
+  const { page } = visit;
+  const nodes = page.getByRole('region', { name: 'Nodes' }).getByRole('row');
+  for (const id of cluster.ids) await nodes.filter({ hasText: id }).getByText('healthy', { exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Rolling restart' }).click();
+  await page.getByRole('button', { name: 'Start the rolling restart' }).click();
+  await page.getByText('Rolling restart: 3 of 3 nodes were restarted, and all are healthy.').waitFor({ timeout: 150_000 });
+  for (const id of cluster.ids) {
+    const told = (await cluster.status(id)).nodes.find((node) => node.id === id);
+    expect(told?.uptime_s, id).toBeLessThan(150);
+  }
+  await visit.end();
+});
+
+test('a node is partitioned, restored and hangs by its buttons', async () => {
+  const leader = await cluster.settled();
+  const victim = cluster.ids.find((id) => id !== leader) ?? '';
+  const visit = await Visit.start(browser, cluster, leader, 'drill');
+  const { page } = visit;
+  const row = page.getByRole('region', { name: 'Nodes' }).getByRole('row').filter({ hasText: victim });
+  const press = async (name: string) => {
+    await page.getByRole('button', { name: `${name}: ${victim}` }).click();
+    await page.getByRole('dialog', { name: `${name} ${victim}?` }).getByRole('button', { name }).click();
+  };
+  for (const name of ['Partition', 'Restore', 'Hang']) {
+    await row.getByText('healthy', { exact: true }).waitFor();
+    await press(name);
+    if (name !== 'Restore') await row.getByText('healthy', { exact: true }).waitFor({ state: 'hidden' });
+  }
+  await row.getByText('healthy', { exact: true }).waitFor();
   await visit.end();
 });
 

@@ -140,6 +140,27 @@ test('all of the console comes at once, compressed, and is small', async () => {
   expect((await fetch(`${origin}/assets/gone-12345678.js`)).status).toBe(404);
 });
 
+test('pages have addresses without a hash too, and what is no page is told as such', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  const origin = cluster.origin('n1');
+  for (const name of PAGES) {
+    await page.goto(`${origin}/${name}`);
+    expect(page.url()).toBe(`${origin}/#/${name}`);
+    await page.getByRole('heading', { level: 1, name }).waitFor();
+  }
+  await page.goto(`${origin}/#/nonsense`);
+  await page.getByRole('heading', { name: 'Page not found' }).waitFor();
+  await page.getByRole('main').getByRole('link', { name: 'Cluster' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Cluster' }).waitFor();
+  const other = await visit.context.newPage();
+  expect((await other.goto(`${origin}/nonsense`))?.status()).toBe(404);
+  await other.getByText('/nonsense').waitFor();
+  await other.getByRole('main').getByRole('link', { name: 'Find' }).click();
+  expect(other.url()).toBe(`${origin}/#/find`);
+  await visit.end();
+});
+
 test('the policy of the page names the nodes and nobody else', async () => {
   const answer = await fetch(`${cluster.origin('n1')}/`);
   const policy = answer.headers.get('content-security-policy') ?? '';

@@ -1,6 +1,9 @@
 /** Hide and Find, as a person uses them. */
 
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 
 import type { Browser, Download } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -127,6 +130,14 @@ test('as much as fits goes in, and not one byte more', async () => {
 
   await page.getByLabel('Files to hide').setInputFiles(secretOf(room + 1));
   await page.getByText(/1 too many|too many\.$/).waitFor();
+  // Told by words and by the colour, which is that of errors.
+  const meter = page.getByRole('meter', { name: /^Room in the cover/ });
+  expect(await meter.getAttribute('aria-valuetext')).toMatch(/^Does not fit/);
+  const [bar, error] = await Promise.all([
+    meter.locator('i').evaluate((element) => getComputedStyle(element).backgroundColor),
+    page.locator('.error:visible').first().evaluate((element) => getComputedStyle(element).color),
+  ]);
+  expect(bar).toBe(error);
   await page.getByRole('button', { name: 'Hide it', exact: true }).click();
   const box = page.getByRole('alert');
   await box.getByText('capacity_exceeded').waitFor();
@@ -151,6 +162,115 @@ test('what a node measures and what the page says of room is the same', async ()
       await visit.page.getByText(`(${room.toLocaleString('en-US')} bytes)`).waitFor();
     }
   }
+  await visit.end();
+});
+
+test('files and folders that are dropped come out of one image, by the page and by name', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'dropped-'));
+  mkdirSync(path.join(folder, 'trip', 'day 1'), { recursive: true });
+  writeFileSync(path.join(folder, 'trip', 'day 1', 'notes.txt'), 'sunny');
+  writeFileSync(path.join(folder, 'a.txt'), 'first');
+  writeFileSync(path.join(folder, 'b.txt'), 'second');
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  await drop(visit, '.zone:visible >> nth=0', ['a.txt', 'b.txt', 'trip'].map((name) => path.join(folder, name)));
+  await page.getByText(/^Hidden together as files\.tar/).waitFor();
+  await page.getByText('folder, 1 file, 5 bytes').waitFor();
+  // What is chosen later comes to it.
+  await page.getByLabel('Files to hide').setInputFiles({ name: 'c.txt', mimeType: 'text/plain', buffer: Buffer.from('third') });
+  await page.getByRole('button', { name: 'Remove: b.txt' }).click();
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  const [image] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: /^Save/ }).click()]);
+  const stego = await bytesOf(image);
+
+  await page.getByRole('link', { name: 'Find' }).click();
+  await page.getByLabel('Picture to look into').setInputFiles({ name: 'p.png', mimeType: 'image/png', buffer: stego });
+  await page.getByRole('button', { name: 'Find it' }).click();
+  const result = page.getByRole('region', { name: 'Found', exact: true });
+  for (const [name, content] of [['a.txt', 'first'], ['c.txt', 'third'], ['trip/day 1/notes.txt', 'sunny']] as const) {
+    const [file] = await Promise.all([page.waitForEvent('download'), result.getByRole('button', { name: `Save: ${name}` }).click()]);
+    expect(file.suggestedFilename()).toBe(path.basename(name));
+    expect((await bytesOf(file)).toString()).toBe(content);
+  }
+  expect(await result.getByRole('button', { name: /b\.txt/ }).count()).toBe(0);
+  const [whole] = await Promise.all([
+    page.waitForEvent('download'),
+    result.getByRole('link', { name: 'Save all as a tar archive' }).click(),
+  ]);
+  expect(whole.suggestedFilename()).toBe('files.tar');
+  await restoredByStegctl(stego, ['a.txt', 'c.txt', 'trip/day 1/notes.txt']);
+  rmSync(folder, { recursive: true });
+  await visit.end();
+});
+
+/** As a person drops them: by the browser's own machinery, which knows what is a folder. */
+async function drop(visit: Visit, zone: string, files: string[]): Promise<void> {
+  const box = await visit.page.locator(zone).boundingBox();
+  if (!box) throw new Error(`there is no ${zone}`);
+  const session = await visit.context.newCDPSession(visit.page);
+  const data = { items: [], files, dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+    await session.send('Input.dispatchDragEvent', { type, x: box.x + box.width / 2, y: box.y + 15, data });
+  }
+}
+
+/** With the command line where it is built: it gives back the same files. */
+async function restoredByStegctl(image: Uint8Array, files: string[]): Promise<void> {
+  if (!process.env.STEG_STEGCTL) return;
+  const folder = mkdtempSync(path.join(tmpdir(), 'restored-'));
+  writeFileSync(path.join(folder, 'p.png'), image);
+  execFileSync(process.env.STEG_STEGCTL, ['extract', '-o', path.join(folder, 'out'), path.join(folder, 'p.png')]);
+  const found = readdirSync(path.join(folder, 'out'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  expect(found.map((entry) => path.relative(path.join(folder, 'out'), path.join(entry.parentPath, entry.name))).sort()).toEqual(files);
+  rmSync(folder, { recursive: true });
+}
+
+test('a click anywhere in a drop zone, and a key on it, opens the picker; of one picture it takes one', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  for (const [hash, zones] of [['hide', 2], ['find', 1]] as const) {
+    await page.goto(`${cluster.origin('n1')}/#/${hash}`);
+    for (let i = 0; i < zones; i += 1) {
+      const zone = page.locator('.zone:visible').nth(i);
+      const [byMouse] = await Promise.all([page.waitForEvent('filechooser'), zone.click({ position: { x: 5, y: 5 } })]);
+      expect(byMouse.isMultiple()).toBe(hash === 'hide' && i === 0);
+      await zone.locator('input').first().focus();
+      await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press('Enter')]);
+    }
+  }
+  const folder = mkdtempSync(path.join(tmpdir(), 'dropped-'));
+  const pictures = ['a.png', 'b.png'].map((name) => path.join(folder, name));
+  for (const picture of pictures) writeFileSync(picture, smallPng().buffer);
+  await drop(visit, '.zone:visible', pictures);
+  await page.getByText('This takes one file, not 2.').waitFor();
+  await drop(visit, '.zone:visible', [folder]);
+  await page.getByText('This takes one file, not a folder.').waitFor();
+  rmSync(folder, { recursive: true });
+  await visit.end();
+});
+
+test('the button of each form is above the fold, and its boxes and dots are no wider than they are high', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  await page.getByText(/^Nothing is encrypted\./).waitFor();
+  const files = Array.from({ length: 8 }, (_, i) => secretOf(1000, `file-${i}.bin`));
+  const bottomOf = async (name: string) => {
+    const box = await page.getByRole('button', { name, exact: true }).boundingBox();
+    return (box?.y ?? Infinity) + (box?.height ?? 0);
+  };
+  expect(await bottomOf('Hide it')).toBeLessThan(900);
+  await page.getByLabel('Files to hide').setInputFiles(files);
+  await page.getByText(/^Hidden together/).waitFor();
+  expect(await bottomOf('Hide it')).toBeLessThan(900);
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await page.getByLabel('Difference', { exact: true }).check();
+  const widths = await page.locator('input[type=checkbox]:visible, input[type=radio]:visible').evaluateAll((inputs) =>
+    inputs.map((input) => input.getBoundingClientRect().width),
+  );
+  expect(widths.length).toBeGreaterThan(4);
+  expect(Math.max(...widths)).toBeLessThan(32);
+  await page.getByRole('link', { name: 'Find' }).click();
+  expect(await bottomOf('Find it')).toBeLessThan(900);
   await visit.end();
 });
 
