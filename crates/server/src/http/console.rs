@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -36,6 +37,10 @@ struct Node<'a> {
 /// Pages of the console that are found without the `#` too: `PAGES` in `web/src/pages.ts`.
 const PAGES: [&str; 5] = ["hide", "find", "cluster", "drill", "settings"];
 
+/// Mark of an answer with an error status whose body is a page, which no problem document replaces.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ErrorPage;
+
 /// The console's page.
 pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     render(&app)
@@ -48,7 +53,7 @@ pub(super) fn navigation(app: &App, path: &str) -> Result<Response, Problem> {
     if PAGES.contains(&name) {
         return Ok(Redirect::to(&format!("/#/{name}")).into_response());
     }
-    Ok((StatusCode::NOT_FOUND, render(app)?).into_response())
+    Ok((StatusCode::NOT_FOUND, Extension(ErrorPage), render(app)?).into_response())
 }
 
 fn render(app: &App) -> Result<Response, Problem> {

@@ -13,6 +13,7 @@ use tracing::{Instrument, debug, field, info, info_span};
 use uuid::Uuid;
 
 use super::code::Code;
+use super::console::ErrorPage;
 use super::problem::Problem;
 use crate::app::App;
 use crate::listener::{Foreign, NoPlace, PeerAddress};
@@ -49,8 +50,9 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
         };
         // A handler may have derived another id, from an idempotency key.
         let id = response.extensions_mut().remove().map_or(id, |RequestId(derived)| derived);
-        let problem =
-            response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_bare(response.status()));
+        let is_page = response.extensions_mut().remove::<ErrorPage>().is_some();
+        let bare = if is_page { None } else { Problem::of_bare(response.status()) };
+        let problem = response.extensions_mut().remove::<Problem>().or(bare);
         if let Some(problem) = problem {
             app.metrics.count_problem(problem.code().as_str());
             info!(code = problem.code().as_str(), detail = problem.detail(), "refused");
