@@ -201,7 +201,7 @@ mod tests {
         check(both, Some("größe.pdf"));
         let both = b"form-data; name=\"file\"; filename*=UTF-8''gr%C3%B6%C3%9Fe.pdf; filename=\"gr__e.pdf\"";
         check(both, Some("größe.pdf"));
-        // What cannot be decoded leaves the plain name.
+        // A name that cannot be decoded leaves the plain one.
         check(b"form-data; name=\"file\"; filename*=UTF-8''%FF; filename=a.pdf", Some("a.pdf"));
         check(b"form-data; name=\"file\"; filename*=x-unheard-of''a; filename=a.pdf", Some("a.pdf"));
         check(b"form-data; name=\"file\"; filename*=a.pdf", None);
