@@ -26,7 +26,7 @@ struct Header {
     coding: Coding,
     /// Of red, green, blue and alpha, where pixels are numbers of 16 or 32 bits; no alpha: 0.
     masks: [u32; 4],
-    /// Three bytes each: blue, green, red.
+    /// R, G and B of each colour.
     palette: Vec<[u8; 3]>,
     pixels_at: usize,
 }
@@ -50,20 +50,7 @@ impl Header {
             (needed(u32_at(18))? as i32, needed(u32_at(22))? as i32, u16_at(28).ok_or(TRUNCATED)?)
         };
         let compression = if is_core { 0 } else { field(30)? };
-        let is_os2 = matches!(len, 12 | 16 | 64);
-        let coding = match (compression, bits) {
-            (0, 1 | 2 | 4 | 8 | 16 | 24 | 32) => Coding::Raw,
-            (1, 8) | (2, 4) => Coding::RunLength { bits },
-            (3 | 6, 16 | 32) if !is_os2 => Coding::Raw,
-            (4, _) if is_os2 => return Err(unsupported("a BMP with 24-bit run lengths (OS/2)".to_owned())),
-            (4, _) => return Err(unsupported("a BMP that holds a JPEG".to_owned())),
-            (5, _) => return Err(unsupported("a BMP that holds a PNG".to_owned())),
-            _ => {
-                return Err(unsupported(format!(
-                    "a BMP of compression {compression} with {bits} bits per pixel"
-                )));
-            }
-        };
+        let coding = coding(compression, bits, matches!(len, 12 | 16 | 64))?;
         let mut tables_at = FILE_HEADER_LEN_BYTES + len;
         let masks = match (compression, bits) {
             (3 | 6, _) => {
@@ -84,22 +71,12 @@ impl Header {
             return Err(damaged("its bit masks are impossible"));
         }
         let mut pixels_at = needed(u32_at(10))? as usize;
-        let entry = if is_core { 3 } else { 4 };
-        let palette = if bits <= 8 {
-            let said = if is_core { 0 } else { field(46)? as usize };
-            let most = 1 << bits;
-            let stored = if said == 0 { most } else { said.min(1 << 16) };
-            let room = if pixels_at > tables_at { (pixels_at - tables_at) / entry } else { usize::MAX };
-            let table = file.get(tables_at..).unwrap_or_default();
-            let colours = table.chunks_exact(entry).take(stored.min(most).min(room));
-            let colours: Vec<_> = colours.map(|colour| [colour[2], colour[1], colour[0]]).collect();
-            tables_at += entry * stored.min(room);
-            colours
-        } else {
-            Vec::new()
-        };
+        let said = if is_core || bits > 8 { 0 } else { field(46)? as usize };
+        let room = pixels_at.checked_sub(tables_at).filter(|&room| room > 0);
+        let (palette, palette_len) =
+            palette(file.get(tables_at..).unwrap_or_default(), said, room, bits, if is_core { 3 } else { 4 });
         if pixels_at < FILE_HEADER_LEN_BYTES + len {
-            pixels_at = tables_at;
+            pixels_at = tables_at + palette_len;
         }
         if width <= 0 || height == 0 || height == i32::MIN {
             return Err(damaged("it has no pixels"));
@@ -116,6 +93,31 @@ impl Header {
     fn row(&self, i: usize) -> usize {
         if self.is_top_down { i } else { self.height as usize - 1 - i }
     }
+}
+
+fn coding(compression: u32, bits: u16, is_os2: bool) -> Result<Coding, ImageError> {
+    Err(unsupported(match (compression, bits) {
+        (0, 1 | 2 | 4 | 8 | 16 | 24 | 32) => return Ok(Coding::Raw),
+        (1, 8) | (2, 4) => return Ok(Coding::RunLength { bits }),
+        (3 | 6, 16 | 32) if !is_os2 => return Ok(Coding::Raw),
+        (4, _) if is_os2 => "a BMP with 24-bit run lengths (OS/2)".to_owned(),
+        (4, _) => "a BMP that holds a JPEG".to_owned(),
+        (5, _) => "a BMP that holds a PNG".to_owned(),
+        _ => format!("a BMP of compression {compression} with {bits} bits per pixel"),
+    }))
+}
+
+/// The colours at the start of `table`, as R, G and B, and the bytes that all of them take: `said` ones, or where that is 0 as
+/// many as indices reach, of `entry` bytes each, within `room`.
+fn palette(table: &[u8], said: usize, room: Option<usize>, bits: u16, entry: usize) -> (Vec<[u8; 3]>, usize) {
+    if bits > 8 {
+        return (Vec::new(), 0);
+    }
+    let most = 1 << bits;
+    let stored = if said == 0 { most } else { said.min(1 << 16) };
+    let stored = stored.min(room.map_or(usize::MAX, |room| room / entry));
+    let colours = table.chunks_exact(entry).take(stored.min(most));
+    (colours.map(|colour| [colour[2], colour[1], colour[0]]).collect(), entry * stored)
 }
 
 /// True if the bits that are set follow one another.
@@ -216,7 +218,7 @@ fn run_lengths(
             samples[(header.row(y) * width + x) * 3..][..3].copy_from_slice(&colour(header, index.into()));
         }
     };
-    let nibble = |byte: u8, i: usize| if i % 2 == 0 { byte >> 4 } else { byte & 15 };
+    let nibble = |byte: u8, i: usize| if i.is_multiple_of(2) { byte >> 4 } else { byte & 15 };
     let (mut x, mut y, mut at, mut steps) = (0, 0, 0, 0_u32);
     while y < height {
         if steps.is_multiple_of(1 << 14) {

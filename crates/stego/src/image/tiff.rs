@@ -85,6 +85,8 @@ struct Page {
     /// Width and height of a strip or a tile.
     chunk: (usize, usize),
     is_tiled: bool,
+    /// Pixels across and down that share Cb and Cr; 1 and 1 in other colours.
+    subsampling: (usize, usize),
     /// Offset and length of each.
     chunks: Vec<(usize, usize)>,
 }
@@ -111,6 +113,7 @@ impl Page {
             return Ok(None);
         }
         let Some(colour) = colour(file, bits)? else { return Ok(None) };
+        let subsampling = if colour == Colour::YCbCr { subsampling(file) } else { (1, 1) };
         let colours = if matches!(colour, Colour::Rgb | Colour::YCbCr) { 3 } else { 1 };
         if samples < colours || samples > MAX_SAMPLES {
             return Err(damaged("it has another number of samples than its colours take"));
@@ -128,6 +131,11 @@ impl Page {
         if chunk.0 == 0 || chunk.1 == 0 {
             return Err(damaged("its strips or tiles have no pixels"));
         }
+        let is_planar = number(PLANAR, 1) == 2 && samples > 1;
+        let is_plain = !is_planar && predictor == 1 && samples == 3;
+        if !matches!(subsampling, (1 | 2 | 4, 1 | 2 | 4)) || (subsampling != (1, 1) && !is_plain) {
+            return Err(unsupported("a TIFF in YCbCr with an unusual layout"));
+        }
         let alpha = match (numbers(EXTRA_SAMPLES).first(), samples - colours) {
             (_, 0) | (Some(0), _) => Alpha::None,
             (Some(1), _) => Alpha::Associated,
@@ -144,10 +152,11 @@ impl Page {
             alpha,
             packing,
             has_differences: predictor == 2,
-            is_planar: number(PLANAR, 1) == 2 && samples > 1,
+            is_planar,
             is_big_endian: tiff_is_big_endian(file),
             chunk,
             is_tiled,
+            subsampling,
             chunks: Vec::new(),
         }))
     }
@@ -190,6 +199,14 @@ impl Page {
     fn chunk_row_bytes(&self) -> usize {
         (self.chunk.0.saturating_mul(self.samples_in_chunk() * self.bits)).div_ceil(8)
     }
+
+    /// Bytes of `height` rows of a strip or tile as the file has them.
+    fn stored_bytes(&self, height: usize) -> usize {
+        match self.subsampling {
+            (1, 1) => height * self.chunk_row_bytes(),
+            (h, v) => self.chunk.0.div_ceil(h) * height.div_ceil(v) * (h * v + 2),
+        }
+    }
 }
 
 /// What the samples are; `None` for what the codec may know.
@@ -211,17 +228,19 @@ fn colour(file: &[u8], bits: usize) -> Result<Option<Colour>, ImageError> {
                 (0..len).map(|i| [0, len, 2 * len].map(|plane| (map[plane + i] >> shift) as u8)).collect(),
             )
         }
-        Some(6) => {
-            let is_subsampled = numbers(SUBSAMPLING).first_chunk::<2>() != Some(&[1, 1]);
-            if bits != 8 || is_subsampled || !has_usual_levels(file) {
-                return Err(ImageError::Unsupported {
-                    what: "a TIFF in YCbCr whose chroma is subsampled or has levels of its own".to_owned(),
-                });
-            }
-            Colour::YCbCr
+        Some(6) if bits != 8 || !has_usual_levels(file) => {
+            return Err(unsupported("a TIFF in YCbCr with levels of its own"));
         }
+        Some(6) => Colour::YCbCr,
         _ => return Ok(None),
     }))
+}
+
+/// Pixels across and down that share Cb and Cr (section 21).
+fn subsampling(file: &[u8]) -> (usize, usize) {
+    let factors = tiff_numbers(file, SUBSAMPLING).unwrap_or_default();
+    let factor = |i: usize| factors.get(i).map_or(2, |&factor| factor as usize);
+    (factor(0), factor(1))
 }
 
 /// True if Y, Cb and Cr are those of JPEG (ITU-R BT.601, all levels), which is also the default.
@@ -248,7 +267,7 @@ pub(super) fn header(file: &[u8]) -> Result<Option<ImageInfo>, ImageError> {
         depth: page.depth(),
         interlaced: false,
         animated: false,
-        decoder_bytes: chunk_bytes.saturating_mul(2).saturating_add(file.len() as u64 / 2 + (1 << 20)),
+        decoder_bytes: chunk_bytes.saturating_mul(3).saturating_add(file.len() as u64 / 2 + (1 << 20)),
         metadata_bytes: 0,
         doubtful_bytes: 0,
     }))
@@ -276,7 +295,10 @@ pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<O
         } else {
             Cow::Borrowed(data)
         };
-        unpack(&page, &data, height * page.chunk_row_bytes(), &mut raw, &limits.watch)?;
+        unpack(&page, &data, page.stored_bytes(height), &mut raw, &limits.watch)?;
+        if page.subsampling != (1, 1) {
+            raw = scaled_up(&page, &raw, height);
+        }
         for (y, stored) in raw.chunks_exact(page.chunk_row_bytes()).enumerate() {
             values(&page, stored, &mut row);
             put(&page, &row, (x0, y0 + y), plane, &mut samples);
@@ -302,6 +324,20 @@ fn unpack(page: &Page, data: &[u8], len: usize, raw: &mut Vec<u8>, watch: &Watch
         Packing::Lzw => lzw(data, len, raw, watch)?,
     }
     if raw.len() < len { Err(TRUNCATED) } else { Ok(()) }
+}
+
+/// Y, Cb and Cr of each pixel, of units that hold Y of some pixels and Cb and Cr of all of them (section 21).
+fn scaled_up(page: &Page, stored: &[u8], height: usize) -> Vec<u8> {
+    let ((h, v), width) = (page.subsampling, page.chunk.0);
+    let (unit_len, units_across) = (h * v + 2, width.div_ceil(h));
+    let mut pixels = Vec::with_capacity(3 * width * height);
+    for y in 0..height {
+        for x in 0..width {
+            let unit = &stored[(y / v * units_across + x / h) * unit_len..][..unit_len];
+            pixels.extend_from_slice(&[unit[y % v * h + x % h], unit[h * v], unit[h * v + 1]]);
+        }
+    }
+    pixels
 }
 
 /// Section 9: a count and literal bytes, or a count and one byte to repeat.
@@ -479,4 +515,59 @@ pub(super) fn for_codec(file: &[u8]) -> Cow<'_, [u8]> {
 
 fn damaged(what: &'static str) -> ImageError {
     ImageError::Damaged { format: ImageFormat::Tiff, source: what.into() }
+}
+
+fn unsupported(what: &str) -> ImageError {
+    ImageError::Unsupported { what: what.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A TIFF with the entries given, `value` at once in each, whose bits and pixels follow the directory.
+    fn file(entries: &[(u16, u16, u32, u32)], pixels: &[u8]) -> Vec<u8> {
+        let bits_at = 8 + 2 + 12 * (entries.len() as u32 + 2) + 4;
+        let mut all = entries.to_vec();
+        all.extend([(BITS, 3, 3, bits_at), (STRIP_OFFSETS, 4, 1, bits_at + 6)]);
+        let mut file = b"II*\0\x08\0\0\0".to_vec();
+        file.extend((all.len() as u16).to_le_bytes());
+        for (tag, kind, count, value) in all {
+            file.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+            file.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+        }
+        file.extend([0; 4]);
+        file.extend([8, 0, 8, 0, 8, 0]);
+        file.extend(pixels);
+        file
+    }
+
+    /// Three by three pixels in units of two by two, by the definition in section 21.
+    #[test]
+    fn chroma_of_a_unit_is_that_of_its_pixels() {
+        let units = [
+            [10, 20, 40, 50, 128, 128],
+            [30, 0, 60, 0, 128, 228],
+            [70, 80, 0, 0, 228, 128],
+            [90, 0, 0, 0, 128, 128],
+        ];
+        let entries = [
+            (WIDTH, 4, 1, 3),
+            (HEIGHT, 4, 1, 3),
+            (COMPRESSION, 3, 1, 1),
+            (PHOTOMETRIC, 3, 1, 6),
+            (SAMPLES_PER_PIXEL, 3, 1, 3),
+            (STRIP_LENGTHS, 4, 1, 24),
+        ];
+        let file = file(&entries, &units.concat());
+        let info = header(&file).unwrap().unwrap();
+        let samples = decode(&file, &info, &Limits::default()).unwrap().unwrap();
+        let pixels: Vec<&[u8]> = samples.chunks(3).collect();
+        assert_eq!([pixels[0], pixels[1], pixels[3], pixels[4]], [[10; 3], [20; 3], [40; 3], [50; 3]]);
+        // Cr 100 above the middle: 140.2 more red, 71.4 less green.
+        assert_eq!([pixels[2], pixels[5]], [[170, 0, 30], [200, 0, 60]]);
+        // Cb 100 above the middle: 34.4 less green, 177.2 more blue.
+        assert_eq!([pixels[6], pixels[7]], [[70, 36, 247], [80, 46, 255]]);
+        assert_eq!(pixels[8], [90; 3]);
+    }
 }

@@ -50,11 +50,7 @@ fn decoder_bytes(layout: &Layout) -> u64 {
     let planes: u64 = (0..frame.components.len()).map(|i| frame.padded_samples(i)).sum();
     let coefficients = if layout.is_one_scan { 0 } else { 2 * planes + planes / 64 };
     let pixels = u64::from(frame.width) * u64::from(frame.height);
-    let is_usual = match *frame.components.as_slice() {
-        [_] => true,
-        [(_, 1 | 2, 1 | 2), (_, 1, 1), (_, 1, 1)] => true,
-        _ => false,
-    };
+    let is_usual = matches!(*frame.components.as_slice(), [_] | [(_, 1 | 2, 1 | 2), (_, 1, 1), (_, 1, 1)]);
     let expanded = if is_usual { 0 } else { frame.components.len() as u64 * pixels };
     let cmyk = if frame.components.len() == 4 { 4 * pixels } else { 0 };
     planes + coefficients + expanded + cmyk + (1 << 20)
