@@ -123,6 +123,9 @@ pub(crate) struct Embed {
     /// Whether the cover's metadata (EXIF, XMP, text, time) goes into the stego image
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Metadata::Keep)]
     pub(crate) metadata: Metadata,
+    /// Extent of the check of a PNG cover of which most stays as it is
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::File)]
+    pub(crate) verify: Verify,
     /// File name to keep [default: the name of SECRET; files.tar for several]
     #[arg(long, value_name = "NAME", value_parser = file_name)]
     pub(crate) name: Option<FileName>,
@@ -154,6 +157,24 @@ impl Keys {
     /// True if one of them is given.
     pub(crate) fn is_given(&self) -> bool {
         self.passphrase.is_some() || self.key_file.is_some()
+    }
+}
+
+/// Extent of the check of a stego image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verify {
+    /// The whole file; a cover that does not stand it is encoded anew, or refused
+    File,
+    /// The rows with the secret
+    Payload,
+}
+
+impl Verify {
+    pub(crate) fn extent(self) -> stego::Verify {
+        match self {
+            Self::File => stego::Verify::File,
+            Self::Payload => stego::Verify::Payload,
+        }
     }
 }
 

@@ -11,6 +11,17 @@ use crate::quality;
 use crate::secret::Secret;
 use crate::watch::Stopped;
 
+/// Extent of the check of a stego image before it is given out, where parts of the cover's file are kept as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Verify {
+    /// The whole file: what is kept is inflated to its end. A cover whose pixels are all there but whose file is not what libpng
+    /// expects is encoded anew.
+    #[default]
+    File,
+    /// The rows with the payload; what follows them is taken on trust.
+    Payload,
+}
+
 /// How to embed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EmbedOptions {
@@ -20,11 +31,18 @@ pub struct EmbedOptions {
     pub compress: bool,
     /// What becomes of the metadata in the cover's file.
     pub metadata: MetadataPolicy,
+    /// Extent of the check before the stego image is given out.
+    pub verify: Verify,
 }
 
 impl Default for EmbedOptions {
     fn default() -> Self {
-        Self { bits: BitsPerSample::ONE, compress: true, metadata: MetadataPolicy::Keep }
+        Self {
+            bits: BitsPerSample::ONE,
+            compress: true,
+            metadata: MetadataPolicy::Keep,
+            verify: Verify::File,
+        }
     }
 }
 

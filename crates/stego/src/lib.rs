@@ -47,7 +47,7 @@ mod words;
 pub use bits::BitsPerSample;
 pub use carrier::Capacity;
 pub use container::{ContainerError, ContainerVersion, HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES};
-pub use embed::{EmbedError, EmbedOptions, Embedded, embed};
+pub use embed::{EmbedError, EmbedOptions, Embedded, Verify, embed};
 pub use extract::{ExtractError, Extracted, Reencoding, claimed_lengths_bytes, examine, extract};
 pub use image::{
     Channels, Cover, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, probe,

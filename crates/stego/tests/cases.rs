@@ -63,8 +63,7 @@ fn check(name: &str, expected: &Expected<'_>) {
     let embedded = embed_into_file(&file, &Secret::new(b"x"), &EmbedOptions::default(), &limits);
     match *expected {
         Expected::Refused { code, words } => {
-            let decoded = decoded.err().expect("it is not decoded");
-            let embedded = embedded.err().expect("it is not embedded into");
+            let (Err(decoded), Err(embedded)) = (decoded, embedded) else { panic!("it is read") };
             assert_eq!((decoded.code(), embedded.code()), (code, code), "{decoded:?}");
             let PngEmbedError::Image(embedded) = embedded else { panic!("{embedded:?}") };
             for error in [decoded, embedded] {

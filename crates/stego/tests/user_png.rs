@@ -15,7 +15,7 @@ use png::{BitDepth, ColorType, Encoder, Filter};
 use proptest::prelude::*;
 use stego::{
     BitsPerSample, Cover, EmbedOptions, HEADER_LEN_BYTES, Limits, MetadataPolicy, Note, PngPart, Secret,
-    SplicedPng, Watch, embed, embed_into_png, extract,
+    SplicedPng, Verify, Watch, embed, embed_into_png, extract,
 };
 
 const COLOURS: [ColorType; 4] =
@@ -309,6 +309,32 @@ fn damage_that_a_checksum_shows_is_left_to_the_decoder() {
         assert!(spliced(&file[..file.len() - cut]).is_none(), "{cut}");
     }
     assert!(spliced(&[&file[..], b"something after the end"].concat()).is_some());
+}
+
+/// A stream whose checksum is wrong, in chunks whose checksums hold.
+#[test]
+fn damage_below_the_payload_is_found_unless_it_is_taken_on_trust() {
+    let style = Style {
+        colour: ColorType::Rgb,
+        depth: BitDepth::Eight,
+        filter: Filter::Up,
+        packing: Packing::Level(6, usize::MAX),
+        chunk_len: 1 << 20,
+        last_chunk_len: 4,
+    };
+    let mut file = cover(1, 400, 300, style);
+    // The last chunk with pixels ends with the stream's checksum.
+    let crc_at = file.len() - 16;
+    file[crc_at - 1] ^= 1;
+    let crc = crc32fast::hash(&file[crc_at - 8..crc_at]);
+    file[crc_at..crc_at + 4].copy_from_slice(&crc.to_be_bytes());
+    let embedded = |verify| {
+        let options = EmbedOptions { verify, ..EmbedOptions::default() };
+        embed_into_png(&file, &Secret::new(b"x"), &options, &Limits::default()).unwrap()
+    };
+    assert!(embedded(Verify::File).is_none());
+    let trusting = embedded(Verify::Payload).unwrap().to_png(&file);
+    assert_eq!(extract(&trusting, &Limits::default()).unwrap().secret, b"x");
 }
 
 #[test]

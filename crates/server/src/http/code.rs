@@ -66,6 +66,7 @@ codes! {
     BitsOutOfRange = "bits_out_of_range", BAD_REQUEST, "The request is malformed";
     UnknownMode = "unknown_mode", BAD_REQUEST, "The request is malformed";
     UnknownMetadataPolicy = "unknown_metadata_policy", BAD_REQUEST, "The request is malformed";
+    UnknownVerify = "unknown_verify", BAD_REQUEST, "The request is malformed";
     AmplifyOutOfRange = "amplify_out_of_range", BAD_REQUEST, "The request is malformed";
     NotSupportedYet = "not_supported_yet", BAD_REQUEST, "A later release will do this";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The request's body is too large";

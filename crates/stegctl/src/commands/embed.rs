@@ -113,6 +113,7 @@ fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<()
         bits: command.bits,
         compress: !command.no_compress,
         metadata: command.metadata.policy(),
+        verify: command.verify.extent(),
     };
     let embedded = match &command.cover {
         Some(path) => {

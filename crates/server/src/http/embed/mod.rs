@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::answer::Answer;
-use super::choices::{Binary, Metadata, Mode};
+use super::choices::{Binary, Metadata, Mode, Verify};
 use super::idempotency;
 use super::negotiate::prefers;
 use super::problem::Problem;
@@ -37,6 +37,7 @@ const FIELDS: Fields = &[
     ("mode", FieldKind::Text),
     ("bits", FieldKind::Text),
     ("metadata", FieldKind::Text),
+    ("verify", FieldKind::Text),
 ];
 /// The form of an embed.
 #[derive(ToSchema)]
@@ -57,6 +58,8 @@ pub(super) struct EmbedForm {
     bits: Option<u8>,
     #[schema(inline)]
     metadata: Option<Metadata>,
+    #[schema(inline)]
+    verify: Option<Verify>,
 }
 
 /// Hide a file in an image

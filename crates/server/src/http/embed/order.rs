@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stego::{BitsPerSample, EmbedOptions, FileName, MediaType, MetadataPolicy, Secret};
+use stego::{BitsPerSample, EmbedOptions, FileName, MediaType, MetadataPolicy, Secret, Verify};
 
 use super::super::code::Code;
 use super::super::problem::Problem;
@@ -42,6 +42,7 @@ impl Order {
         }
         let bits = form.text("bits").map_or_else(|| Ok(app.default_bits()), parse_bits)?;
         let metadata = form.text("metadata").map_or_else(|| Ok(app.default_metadata()), parse_metadata)?;
+        let verify = form.text("verify").map_or_else(|| Ok(Verify::default()), parse_verify)?;
         let file = form.take_file("file").ok_or_else(|| {
             Problem::new(
                 Code::FileMissing,
@@ -59,7 +60,7 @@ impl Order {
             name,
             media_type,
             cover,
-            options: EmbedOptions { bits, compress: app.default_compress(), metadata },
+            options: EmbedOptions { bits, compress: app.default_compress(), metadata, verify },
             request_id: Arc::clone(request_id),
             as_png,
         })
@@ -109,5 +110,13 @@ fn parse_metadata(text: &str) -> Result<MetadataPolicy, Problem> {
         "keep" => Ok(MetadataPolicy::Keep),
         "strip" => Ok(MetadataPolicy::Strip),
         _ => Err(Problem::new(Code::UnknownMetadataPolicy, "the field `metadata` takes keep or strip")),
+    }
+}
+
+fn parse_verify(text: &str) -> Result<Verify, Problem> {
+    match text {
+        "file" => Ok(Verify::File),
+        "payload" => Ok(Verify::Payload),
+        _ => Err(Problem::new(Code::UnknownVerify, "the field `verify` takes file or payload")),
     }
 }

@@ -7,13 +7,15 @@
 //! without content come before that, until the new bits end where the kept ones begin. The checksum over all samples follows
 //! from the old one, that of the old beginning and that of the new one, without a look at the rest (Adler-32 is linear).
 //!
-//! Checksums and structure of all chunks are checked. What is in the compressed pixels below the rows that were written is taken on
-//! trust: should it be damaged under a checksum that holds, then the stego image is damaged in the same place, which takes
-//! nothing from the secret.
+//! Checksums and structure of all chunks are checked. The compressed pixels below the rows that were written are inflated to their end
+//! as well, with [`Verify::File`]: rows, end and checksum must hold, otherwise the file is for decoding. With
+//! [`Verify::Payload`] they are taken on trust: should they be damaged under a checksum that holds, then the stego image is
+//! damaged in the same place, which takes nothing from the secret.
 
 mod bits;
 mod huffman;
 mod keep;
+mod rest;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -28,9 +30,11 @@ use super::prepared::{ZLIB_HEADER, append_idat, finish_chunk};
 use crate::bits::BitsPerSample;
 use crate::carrier::{Capacity, SampleWriter};
 use crate::container::HEADER_LEN_BYTES;
-use crate::embed::{self, EmbedError, EmbedOptions, Embedded};
+use crate::embed::{self, EmbedError, EmbedOptions, Embedded, Verify};
 use crate::extract::{ExtractError, read_back_rows};
-use crate::image::{Cover, ImageError, ImageFormat, ImageInfo, PngLayout, PngRows, Sniffed, probe, sniff};
+use crate::image::{
+    Cover, ImageError, ImageFormat, ImageInfo, PngLayout, PngRows, Sniffed, guarded, probe, sniff,
+};
 use crate::limits::Limits;
 use crate::note::Note;
 use crate::quality;
@@ -181,7 +185,8 @@ impl Lengths {
     }
 }
 
-/// Hides `secret` in a copy of the PNG `file`, at the cost of the payload and of one look at the file's checksums. `None` where
+/// Hides `secret` in a copy of the PNG `file`, at the cost of the payload, of one look at the file's checksums and, with
+/// [`Verify::File`], of inflating it once. `None` where
 /// that is not possible: the file is another image, stores its samples in another way than stego images do (palette, few bits,
 /// interlaced, transparent colours, animation), the payload covers much of it, or it is damaged. [`crate::Cover::decode`] and
 /// [`crate::embed()`] then tell, or do it. The rows with the payload are read back before anything is returned.
@@ -191,7 +196,7 @@ pub fn embed_into_png(
     options: &EmbedOptions,
     limits: &Limits,
 ) -> Result<Option<SplicedPng>, PngEmbedError> {
-    match try_embed(file, secret, options, limits) {
+    match guarded(ImageFormat::Png, || try_embed(file, secret, options, limits)) {
         Ok(spliced) => Ok(Some(spliced)),
         Err(Failed::NotPossible) => Ok(None),
         Err(Failed::Error(error)) => Err(error),
@@ -212,11 +217,14 @@ fn try_embed(
     let layout = PngLayout::of(file, &info, options.metadata).ok_or(Failed::NotPossible)?;
     // What the decoder has to say of the chunks before the pixels.
     limits.watch.or_stopped(PngRows::open(file, &info, &limits.watch))?;
-    let capacity = Capacity::of_png(file, &info, limits)?;
+    let lengths = Lengths::of(&info);
+    let capacity = match Capacity::of_png(file, &info, limits) {
+        Err(ImageError::Damaged { .. } | ImageError::Truncated { .. }) => return Err(Failed::NotPossible),
+        capacity => capacity?,
+    };
     let mut notes = vec![Note::NotHiddenFromAnalysis, Note::ShowsItsMaker];
     let packed = embed::pack_to_fit(capacity, secret, options, limits, &mut notes)?;
 
-    let lengths = Lengths::of(&info);
     let least = lengths.of_payload(&info, packed.rest.len(), options.bits);
     if least > lengths.max_head as u64 || least + WINDOW_LEN_BYTES as u64 > lengths.all {
         return Err(Failed::NotPossible);
@@ -229,6 +237,9 @@ fn try_embed(
         // Compressed pixels that do not decode, under checksums that hold.
         Err(ExtractError::Image(ImageError::Damaged { .. })) => return Err(Failed::NotPossible),
         found => embed::verify(found, secret)?,
+    }
+    if options.verify == Verify::File {
+        rest::check(file, &layout.pixel_data, lengths, &limits.watch)?;
     }
 
     let mse = writer.squared_error() as f64 / capacity.carrying_samples() as f64;
