@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use stego::ImageFormat;
 
 use crate::app::App;
 use crate::listener::Reason;
@@ -28,6 +29,7 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     problems: Family<ProblemLabels, Counter>,
+    decoder_panics: Family<FormatLabels, Counter>,
     embedded: Counter,
     extracted: Counter,
     pixel_jobs: Gauge,
@@ -87,6 +89,11 @@ struct ProblemLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FormatLabels {
+    format: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReasonLabels {
     reason: Code,
 }
@@ -121,6 +128,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS_S)),
             problems: Family::default(),
+            decoder_panics: Family::default(),
             embedded: Counter::default(),
             extracted: Counter::default(),
             pixel_jobs: Gauge::default(),
@@ -178,6 +186,11 @@ impl Metrics {
             self.durations.clone(),
         );
         registry.register("problems", "Problem documents by code", self.problems.clone());
+        registry.register(
+            "decoder_panics",
+            "Images whose decoder panicked, by their format",
+            self.decoder_panics.clone(),
+        );
         registry.register("secrets_embedded", "Stego images made and verified", self.embedded.clone());
         registry.register("secrets_extracted", "Secrets found", self.extracted.clone());
         registry.register(
@@ -353,6 +366,11 @@ impl Metrics {
     /// Counts a problem document.
     pub(crate) fn count_problem(&self, code: &'static str) {
         self.problems.get_or_create(&ProblemLabels { code: Code(code) }).inc();
+    }
+
+    /// Counts an image whose decoder panicked.
+    pub(crate) fn count_decoder_panic(&self, format: ImageFormat) {
+        self.decoder_panics.get_or_create(&FormatLabels { format: format.to_string() }).inc();
     }
 
     /// Counts a stego image.

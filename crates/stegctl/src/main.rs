@@ -18,5 +18,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    stego::silence_decoder_panics();
     commands::run(cli::Cli::parse())
 }

@@ -9,7 +9,9 @@ use control_plane::catalog::Refusal;
 use control_plane::{ControlError, TransferError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use stego::{ContainerError, EmbedError, ExtractError, ImageError, Incomparable, PngEmbedError, Stopped};
+use stego::{
+    ContainerError, EmbedError, ExtractError, ImageError, ImageFormat, Incomparable, PngEmbedError, Stopped,
+};
 
 use super::code::Code;
 use super::encoding::Encoded;
@@ -34,6 +36,8 @@ pub(super) struct Problem {
     figures: Map<String, Value>,
     /// Seconds until another try helps, if known.
     retry_after_s: Option<u64>,
+    /// The decoder that panicked, and what it said; for the log and the metrics, never for the answer.
+    decoder_panic: Option<(ImageFormat, String)>,
 }
 
 /// A problem document as sent (RFC 9457). Further members carry figures where there are some.
@@ -63,7 +67,19 @@ pub(super) struct ProblemDocument {
 impl Problem {
     /// A problem of this code; `detail` says what happened here.
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, status: code.status(), detail: detail.into(), figures: Map::new(), retry_after_s: None }
+        Self {
+            code,
+            status: code.status(),
+            detail: detail.into(),
+            figures: Map::new(),
+            retry_after_s: None,
+            decoder_panic: None,
+        }
+    }
+
+    /// The decoder whose panic ended the work, and what it said.
+    pub(super) fn decoder_panic(&self) -> Option<(ImageFormat, &str)> {
+        self.decoder_panic.as_ref().map(|(format, message)| (*format, message.as_str()))
     }
 
     /// With figures as further members.
@@ -176,6 +192,9 @@ impl From<ImageError> for Problem {
                 problem.with(needed_and_available(needed_bytes, max_bytes))
             }
             ImageError::Stopped(stopped) => stopped.into(),
+            ImageError::DecoderPanicked { format, message } => {
+                Self { decoder_panic: Some((format, message)), ..problem }
+            }
             _ => problem,
         }
     }
@@ -356,9 +375,20 @@ fn with_source(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use stego::ImageFormat;
-
     use super::*;
+
+    #[test]
+    fn a_decoder_that_panics_is_told_to_the_log_alone() {
+        let error = ImageError::DecoderPanicked { format: ImageFormat::Tiff, message: "index 9".to_owned() };
+        let problem = Problem::from(error);
+        assert_eq!(problem.code(), Code::UnsupportedImage);
+        assert_eq!(problem.decoder_panic(), Some((ImageFormat::Tiff, "index 9")));
+        assert!(
+            problem.detail().contains("TIFF") && !problem.detail().contains("index 9"),
+            "{}",
+            problem.detail()
+        );
+    }
 
     /// All errors of the libraries. A new variant does not compile here until it has its place in the lists.
     fn image_errors() -> Vec<ImageError> {

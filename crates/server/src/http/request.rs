@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tracing::{Instrument, debug, field, info, info_span};
+use tracing::{Instrument, debug, field, info, info_span, warn};
 use uuid::Uuid;
 
 use super::code::Code;
@@ -56,6 +56,10 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
         if let Some(problem) = problem {
             app.metrics.count_problem(problem.code().as_str());
             info!(code = problem.code().as_str(), detail = problem.detail(), "refused");
+            if let Some((format, message)) = problem.decoder_panic() {
+                app.metrics.count_decoder_panic(format);
+                warn!(%format, message, "decoder panicked");
+            }
             let kept = [ALLOW, CONNECTION].map(|name| (response.headers_mut().remove(&name), name));
             response = problem.render(&id);
             for (value, name) in kept {

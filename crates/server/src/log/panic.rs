@@ -15,6 +15,7 @@ use super::writer::Log;
 /// Writes a line for each panic of this process, throttled by where it comes from.
 pub(crate) fn log_panics(log: Log) {
     std::panic::set_hook(Box::new(move |panic| say(&log, panic)));
+    stego::silence_decoder_panics();
 }
 
 fn say(log: &Log, panic: &PanicHookInfo<'_>) {
