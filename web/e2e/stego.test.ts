@@ -225,7 +225,7 @@ async function restoredByStegctl(image: Uint8Array, files: string[]): Promise<vo
   rmSync(folder, { recursive: true });
 }
 
-test('a click anywhere in a drop zone, and a key on it, opens the picker; of one picture it takes one', async () => {
+test('a click anywhere in a drop zone opens the picker; of one picture it takes one', async () => {
   const visit = await Visit.start(browser, cluster, 'n1', 'hide');
   const { page } = visit;
   for (const [hash, zones] of [['hide', 2], ['find', 1]] as const) {
@@ -234,12 +234,6 @@ test('a click anywhere in a drop zone, and a key on it, opens the picker; of one
       const zone = page.locator('.zone:visible').nth(i);
       const [byMouse] = await Promise.all([page.waitForEvent('filechooser'), zone.click({ position: { x: 5, y: 5 } })]);
       expect(byMouse.isMultiple()).toBe(hash === 'hide' && i === 0);
-      await byMouse.setFiles([]);
-      for (const key of ['Enter', 'Space']) {
-        await zone.locator('input').first().focus();
-        const [byKey] = await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press(key)]);
-        await byKey.setFiles([]);
-      }
     }
   }
   const folder = mkdtempSync(path.join(tmpdir(), 'dropped-'));
