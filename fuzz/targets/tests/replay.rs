@@ -42,8 +42,11 @@ fn seeds_hold() {
 #[test]
 fn images_of_every_format_hold() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/stego/tests/fixtures");
-    for entry in std::fs::read_dir(fixtures).unwrap() {
-        let file = std::fs::read(entry.unwrap().path()).unwrap();
+    let files = [fixtures.clone(), fixtures.join("cases")].into_iter().flat_map(|folder| {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file())
+    });
+    for path in files {
+        let file = std::fs::read(path).unwrap();
         fuzz_targets::cover_decode(&file);
         fuzz_targets::differential(&file);
         for n in 0..CHANGES {

@@ -105,7 +105,7 @@ async fn a_drill_that_cannot_be_is_refused_by_its_field() {
     let malformed = "malformed_json";
     let invalid = "invalid_drill";
     for (drill, code, expected) in [
-        (json!({"action": "explode"}), malformed, "action: unknown variant `explode`"),
+        (json!({"action": "explode"}), malformed, "action: `explode` is none of crash, pause, partition"),
         (json!({"action": "crash", "force": true}), malformed, "unknown field `force`"),
         (json!({"for_ms": 5}), malformed, "missing field `action`"),
         (json!({"action": "hang", "for_ms": "long"}), malformed, "for_ms: invalid type"),
