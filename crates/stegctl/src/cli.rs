@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// are not. The result is a PNG that is read back before it is written.
     ///
     /// Nothing is encrypted: whoever has the image can extract what is in it. What has to stay confidential is encrypted
-    /// first, with age (https://age-encryption.org) for example:
+    /// first, with age (age-encryption.org) for example:
     ///
     ///   age --passphrase -o secret.age secret.pdf && stegctl embed secret.age --cover holiday.jpg -o holiday.png
     #[command(verbatim_doc_comment)]
