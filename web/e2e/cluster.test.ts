@@ -295,7 +295,8 @@ test('a node is partitioned, restored and hangs by its buttons', async () => {
     await page.getByRole('dialog', { name: `${name} ${victim}?` }).getByRole('button', { name }).click();
   };
   for (const name of ['Partition', 'Restore', 'Hang']) {
-    await row.getByText('healthy', { exact: true }).waitFor();
+    // Nothing but Restore is pressed on a node that is not healthy.
+    if (name !== 'Restore') await row.getByText('healthy', { exact: true }).waitFor();
     await press(name);
     if (name !== 'Restore') await row.getByText('healthy', { exact: true }).waitFor({ state: 'hidden' });
   }

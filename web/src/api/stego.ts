@@ -63,7 +63,7 @@ export async function hide(client: Client, form: HideForm, options: CallOptions)
     image: new Blob([answer.body], { type: 'image/png' }),
     width: figure(answer, 'width') ?? 0,
     height: figure(answer, 'height') ?? 0,
-    bits: figure(answer, 'lsb-per-channel') ?? 0,
+    bits: figure(answer, 'bits') ?? 0,
     capacityBytes: figure(answer, 'capacity-bytes') ?? 0,
     secretBytes: figure(answer, 'secret-size-bytes') ?? 0,
     payloadBytes: figure(answer, 'payload-size-bytes') ?? 0,
