@@ -22,18 +22,17 @@ pub(crate) struct Options {
     e2e: bool,
 }
 
-/// Builds the console unless that of the present sources is there. False: it is not there and cannot be built here.
-pub(crate) fn ensure_built() -> bool {
+/// Builds the console unless that of the present sources is there. Where it cannot be built, a line says so.
+pub(crate) fn build_if_possible() {
     let web = root().join("web");
     if sources::dist(&web).exists() && sources::newer_than_dist(&web).is_none() {
         eprintln!("web/dist is up to date");
-        return true;
+        return;
     }
     let built = check_node().and_then(|()| install()).and_then(|()| npm(&["run", "build"]));
-    if let Err(error) = &built {
+    if let Err(error) = built {
         eprintln!("going on without the web console: {error:#}");
     }
-    built.is_ok()
 }
 
 /// Builds the console into `web/dist`, where the next build of the server finds it.

@@ -12,7 +12,7 @@ use super::console;
 /// Builds what is needed and becomes `server demo` with these arguments.
 pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     step(1, "the web console");
-    console::ensure_built();
+    console::build_if_possible();
     step(2, "the server, in the release build (minutes the first time)");
     cargo(&["build", "--release", "--bin", "server"])?;
     step(3, "three nodes");

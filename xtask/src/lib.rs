@@ -10,9 +10,9 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// The folder that cargo builds into.
+/// The folder that [`cargo`] builds into: a relative path in `CARGO_TARGET_DIR` counts from the root, where cargo runs.
 pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// Runs cargo in the root of the repository, and prints the command first.
