@@ -29,6 +29,7 @@ mod cluster;
 mod exif;
 mod http;
 mod inputs;
+mod left_out;
 pub mod mutation;
 mod netns;
 mod node;
@@ -54,6 +55,7 @@ pub use cluster::{Cluster, ClusterBuilder, Health, Member, NodeStatus, Notice, R
 pub use exif::{ExifBlock, ExifPlan};
 pub use http::{Connection, Reply};
 pub use inputs::{covers, noise, photographs, text};
+pub use left_out::leave_out;
 pub use netns::Net;
 pub use node::{Node, NodeBuilder, Signal};
 pub use outside::{OutsideReaders, run_outside, run_pillow};

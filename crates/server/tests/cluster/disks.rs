@@ -439,18 +439,25 @@ async fn a_frozen_disk_costs_no_image() {
     journal::check(&cluster, &acknowledged).await;
 }
 
+/// Three healthy nodes, of which node `i` has its data on a disk that can be frozen.
+///
+/// The disk is dropped, and thawed, before the processes: one that waits for a frozen disk does not die.
+fn on_a_device(i: usize) -> (Cluster, ScratchFs) {
+    let mut cluster = ClusterBuilder::new().build();
+    let disk = ScratchFs::on_device(64 << 20);
+    cluster.set_data_dir(i, &disk.path().join("data"));
+    cluster.start_all();
+    cluster.wait_all_healthy();
+    (cluster, disk)
+}
+
 /// A disk that answers nothing is told by every node, whether or not somebody writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_disk_is_told_while_nothing_is_written() {
     if !ScratchFs::available() {
         return;
     }
-    let mut cluster = ClusterBuilder::new().build();
-    // Dropped, and thawed, before the processes: one that waits for a frozen disk does not die.
-    let disk = ScratchFs::on_device(64 << 20);
-    cluster.set_data_dir(2, &disk.path().join("data"));
-    cluster.start_all();
-    cluster.wait_all_healthy();
+    let (cluster, disk) = on_a_device(2);
     let before = cluster.status(0).unwrap();
     embeds_and_extracts(&cluster, 2).await;
     let frozen_disk = disk.freeze();
@@ -480,11 +487,7 @@ async fn a_node_starts_on_a_disk_that_hangs() {
     if !ScratchFs::available() {
         return;
     }
-    let mut cluster = ClusterBuilder::new().build();
-    let disk = ScratchFs::on_device(64 << 20);
-    cluster.set_data_dir(1, &disk.path().join("data"));
-    cluster.start_all();
-    cluster.wait_all_healthy();
+    let (mut cluster, disk) = on_a_device(1);
     let frozen_disk = std::cell::Cell::new(None);
     starts_without_storage(
         &mut cluster,
