@@ -13,8 +13,8 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use image::{DynamicImage, ImageFormat, RgbImage, imageops::FilterType};
 use stego::{
-    Channels, Container, Cover, EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Watch, embed,
-    embed_into_png, embed_prepared, extract, splice,
+    Channels, Container, Cover, EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Verify, Watch,
+    embed, embed_into_png, embed_prepared, extract, splice,
 };
 
 const SECRET_LEN_BYTES: usize = 10 << 10;
@@ -120,7 +120,8 @@ fn extractions(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
 
 /// A cover as a file, as a user sends it.
 fn user_cover(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
-    let (limits, options) = (Limits::default(), EmbedOptions::default());
+    let limits = Limits::default();
+    let options = EmbedOptions { verify: Verify::Payload, ..EmbedOptions::default() };
     let secret = Secret::new(&subject.secret);
     let mut cover = Vec::new();
     let picture = DynamicImage::ImageRgb8(subject.picture.clone());
