@@ -42,11 +42,16 @@ pub(super) struct LoadReport {
 }
 
 impl Load {
-    /// Embeds on all nodes by so many clients until it is stopped; they have begun on each node.
+    /// Embeds on all nodes by so many clients until it is stopped; they have begun on each node. Every sample of every answer is
+    /// compared, as it was when the bars were set: loadgen then loads the machine more than the nodes.
     pub(super) fn endless(bench: &Bench, cluster: &Cluster, clients: u32) -> anyhow::Result<Self> {
         let before: Vec<u64> = (0..cluster.len()).map(|i| embedded(cluster, i)).collect();
         let clients = clients.to_string();
-        let load = Self::start(bench, cluster, &["--num-clients", &clients, "--duration", ENDLESS])?;
+        let load = Self::start(
+            bench,
+            cluster,
+            &["--num-clients", &clients, "--duration", ENDLESS, "--verify", "full"],
+        )?;
         cluster.wait_until("embeds on every node", BEGUN_WITHIN, |cluster| {
             before.iter().enumerate().all(|(i, &before)| embedded(cluster, i) > before).then_some(())
         });
