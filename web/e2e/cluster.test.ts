@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 import { launch, Visit } from './browser';
 import { ADMIN_TOKEN, Cluster } from './cluster';
@@ -16,6 +16,8 @@ let browser: Browser;
 beforeAll(async () => {
   [cluster, browser] = await Promise.all([Cluster.start(), launch()]);
 });
+
+afterEach(() => cluster.startMissing());
 
 afterAll(async () => {
   await browser?.close();
@@ -238,7 +240,7 @@ test('with two of three nodes gone, hiding goes on, and settings say why they do
   await standing(page).getByText('no quorum').waitFor();
   await page.getByLabel('Compress secrets').selectOption('no');
   await page.getByRole('button', { name: 'Save Compress secrets' }).click();
-  await page.getByRole('alert').getByText('no_quorum', { exact: true }).first().waitFor();
+  await expect.poll(() => page.getByRole('main').innerText(), { timeout: 60_000 }).toContain('no_quorum');
 
   await page.getByRole('link', { name: 'Hide' }).click();
   await page.getByLabel('Files to hide').setInputFiles(secretOf(100));

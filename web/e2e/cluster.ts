@@ -69,6 +69,11 @@ export class Cluster {
     this.#running.set(id, spawn(SERVER, args, { stdio: ['ignore', log, log] }));
   }
 
+  /** Starts the nodes that a test left down. */
+  startMissing(): void {
+    for (const id of this.ids) if (!this.#running.has(id)) this.startNode(id);
+  }
+
   /** As kill -9 does; returns once the process is gone. */
   async kill(id: string): Promise<void> {
     const child = this.#running.get(id);

@@ -6,10 +6,12 @@ import { Problem } from './problem';
 const NODES = ['n1', 'n2', 'n3'].map((id) => ({ id, origin: `http://${id}` }));
 
 /** What a node does with a request: an answer, silence, or a connection that breaks before or after the request was sent. */
-type Deed = { status: number; body?: unknown } | 'hangs' | 'refuses' | 'breaks';
+type Deed = { status: number; body?: unknown; afterMs?: number } | 'hangs' | 'refuses' | 'breaks';
 
 let deeds: (node: string) => Deed = () => ({ status: 200 });
 let asked: string[] = [];
+/** What the nodes were told of how long they may take, in milliseconds. */
+let allowed: number[] = [];
 
 /** As much of a browser's XMLHttpRequest as the client uses. */
 class FakeCall {
@@ -20,11 +22,14 @@ class FakeCall {
   status = 0;
   response: Blob | null = null;
   #url = '';
+  #answering?: ReturnType<typeof setTimeout>;
 
   open(_method: string, url: string): void {
     this.#url = url;
   }
-  setRequestHeader(): void {}
+  setRequestHeader(name: string, value: string): void {
+    if (name === 'x-steg-timeout-ms') allowed.push(Number(value));
+  }
   getResponseHeader(): null {
     return null;
   }
@@ -39,12 +44,16 @@ class FakeCall {
         this.upload.onload?.();
       }
       if (typeof deed === 'string') return this.onerror?.();
-      this.status = deed.status;
-      this.response = new Blob([JSON.stringify(deed.body ?? {})]);
-      this.onload?.();
+      const { status, body, afterMs = 0 } = deed;
+      this.#answering = setTimeout(() => {
+        this.status = status;
+        this.response = new Blob([JSON.stringify(body ?? {})]);
+        this.onload?.();
+      }, afterMs);
     });
   }
   abort(): void {
+    clearTimeout(this.#answering);
     queueMicrotask(() => this.onabort?.());
   }
 }
@@ -72,6 +81,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   vi.stubGlobal('XMLHttpRequest', FakeCall);
   asked = [];
+  allowed = [];
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -120,6 +130,23 @@ test('a change that may have been made is never told as one that was not', async
   // Where nothing was sent, nothing was done.
   deeds = (node) => (node === 'n1' ? 'refuses' : refusal(503, 'no_quorum'));
   expect(await failure(client().call(write, { needsQuorum: true }))).toBe('no_quorum');
+});
+
+test('a node that takes its time to refuse is waited for, and told how long it may take', async () => {
+  for (let afterMs = 100; afterMs < 3000; afterMs += 100) {
+    allowed = [];
+    const refused = refusal(503, 'no_quorum') as object;
+    deeds = (node) => {
+      if (node !== 'n1') return 'refuses';
+      return { ...refused, afterMs: Math.min(afterMs, allowed.at(-1) ?? Infinity) } as Deed;
+    };
+    const started = performance.now();
+    const call = client().call(write, { needsQuorum: true });
+    const ended = call.catch(() => performance.now() - started);
+    expect(await failure(call), `each refusal takes ${afterMs} ms`).toBe('no_quorum');
+    expect(await ended).toBeLessThan(7000);
+    expect(Math.min(...allowed)).toBeGreaterThanOrEqual(500);
+  }
 });
 
 test('a call that all refuse ends, however often it was sent', async () => {

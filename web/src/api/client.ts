@@ -11,6 +11,12 @@ import type { NodePlace } from '../cluster/place';
 /** For how long a call is tried, in milliseconds. With files it has longer, and not counted while bytes still go out. */
 const PATIENCE_MS = 15_000;
 const PATIENCE_WITH_FILES_MS = 120_000;
+/** The same for calls that the nodes have to agree on: an election takes them milliseconds, and a node knows that it has no quorum. */
+const PATIENCE_AGREED_MS = 6000;
+/** A node is told how long it may take to decide. Its answer then gets this long to arrive. */
+const ANSWER_WITHIN_MS = 2000;
+/** A node is not asked again to decide within less than this. */
+const LEAST_TO_DECIDE_MS = 500;
 /** Calls end sooner where no node says anything: refused connections for so long, or no word on any stream for so long. */
 const SILENCE_MS = 4000;
 const STREAMS_SILENCE_MS = 8000;
@@ -49,12 +55,18 @@ export interface CallOptions {
 class Patience {
   #until: number;
 
-  constructor(ms: number) {
+  /** `leastMs`: what a node needs to do anything at all. */
+  constructor(
+    ms: number,
+    private readonly leastMs: number,
+  ) {
     this.#until = performance.now() + ms;
   }
 
-  static of({ body }: Request, { patienceMs }: CallOptions): Patience {
-    return new Patience(patienceMs ?? (body instanceof FormData ? PATIENCE_WITH_FILES_MS : PATIENCE_MS));
+  static of(request: Request, options: CallOptions): Patience {
+    const usual = options.needsQuorum ? PATIENCE_AGREED_MS : PATIENCE_MS;
+    const ms = options.patienceMs ?? (request.body instanceof FormData ? PATIENCE_WITH_FILES_MS : usual);
+    return new Patience(ms, isAgreedOn(request, options) ? LEAST_TO_DECIDE_MS : 0);
   }
 
   get leftMs(): number {
@@ -62,7 +74,7 @@ class Patience {
   }
 
   isOver(): boolean {
-    return this.leftMs <= 0;
+    return this.leftMs <= this.leastMs;
   }
 
   extend(ms: number): void {
@@ -148,7 +160,9 @@ export class Client {
     if (options.signal?.aborted) throw stopped();
     options.onAttempt?.(node.id);
     let sentAt = performance.now();
-    const running = attempt(node, request, (progress) => {
+    const isAgreed = isAgreedOn(request, options);
+    const sent = isAgreed ? toDecideWithin(patience.leftMs, request) : request;
+    const running = attempt(node, sent, (progress) => {
       const now = performance.now();
       patience.extend(now - sentAt);
       sentAt = now;
@@ -157,7 +171,8 @@ export class Client {
     });
     const watch = setInterval(() => {
       const isSilent = Math.min(silence.ms, this.knowledge.silentMs()) > STREAMS_SILENCE_MS;
-      if (patience.isOver() || isSilent || this.knowledge.isLost(node.id)) running.giveUp();
+      const isLate = patience.leftMs <= (isAgreed ? -ANSWER_WITHIN_MS : 0);
+      if (isLate || isSilent || this.knowledge.isLost(node.id)) running.giveUp();
     }, LOOK_MS);
     options.signal?.addEventListener('abort', running.giveUp);
     this.underWay += 1;
@@ -168,7 +183,7 @@ export class Client {
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
       if (options.signal?.aborted) throw stopped();
-      if (options.needsQuorum && request.method !== 'GET' && error.mayBeDone) {
+      if (isAgreed && error.mayBeDone) {
         const detail = `${error.message}, and may have done it before`;
         return Problem.own('outcome_unknown', 'It may or may not have been done', detail);
       }
@@ -180,6 +195,16 @@ export class Client {
       options.signal?.removeEventListener('abort', running.giveUp);
     }
   }
+}
+
+/** Whether it is a change that the nodes have to agree on. */
+function isAgreedOn({ method }: Request, { needsQuorum = false }: CallOptions): boolean {
+  return needsQuorum && method !== 'GET';
+}
+
+/** A call that was given up may have been done: a node that says within the time that it did nothing tells more. */
+function toDecideWithin(ms: number, request: Request): Request {
+  return { ...request, headers: { ...request.headers, 'x-steg-timeout-ms': String(Math.max(1, Math.round(ms))) } };
 }
 
 /** Whether another node, or the same one a little later, may do what this one did not. */

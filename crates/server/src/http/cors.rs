@@ -22,7 +22,7 @@ use crate::config::NodeConfig;
 /// How long a browser may remember what is allowed.
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// Headers that a page may send.
-const REQUEST_HEADERS: [HeaderName; 9] = [
+const REQUEST_HEADERS: [HeaderName; 10] = [
     ACCEPT,
     AUTHORIZATION,
     CONTENT_TYPE,
@@ -31,6 +31,7 @@ const REQUEST_HEADERS: [HeaderName; 9] = [
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("x-steg-operator"),
+    HeaderName::from_static(api::headers::TIMEOUT_MS),
     REQUEST_ID,
 ];
 /// Headers of answers that a page may read: what calls on images give, and what says how to go on.
