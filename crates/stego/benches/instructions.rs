@@ -7,8 +7,8 @@
 use std::hint::black_box;
 
 use stego::{
-    Channels, Container, Cover, EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Watch, embed,
-    embed_into_png, embed_prepared, extract, splice,
+    Channels, Container, Cover, EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Verify, Watch,
+    embed, embed_into_png, embed_prepared, extract, splice,
 };
 
 fn main() {
@@ -27,7 +27,9 @@ fn main() {
             repeat(times, || splice(&prepared, &container, &limits).unwrap());
         }
         "embed-prepared" => repeat(times, spliced),
-        "embed-into-png" => {
+        "embed-into-png-file" | "embed-into-png-payload" => {
+            let verify = if work.ends_with("file") { Verify::File } else { Verify::Payload };
+            let options = EmbedOptions { verify, ..options };
             let file = cover.to_png();
             repeat(times, || embed_into_png(&file, &secret, &options, &limits).unwrap().unwrap());
         }

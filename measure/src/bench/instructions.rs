@@ -6,7 +6,14 @@ use std::process::Command;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-const WORK: [&str; 5] = ["splice", "embed-prepared", "embed-into-png", "extract-spliced", "extract-whole"];
+const WORK: [&str; 6] = [
+    "splice",
+    "embed-prepared",
+    "embed-into-png-file",
+    "embed-into-png-payload",
+    "extract-spliced",
+    "extract-whole",
+];
 /// Runs of each, few and more: the difference is without what happens once.
 const RUNS: [u64; 2] = [2, 12];
 
@@ -16,10 +23,10 @@ pub(super) fn run() -> anyhow::Result<()> {
         Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
     ensure!(has_valgrind, "counting instructions needs valgrind; on Debian: apt-get install valgrind");
     let binary = build()?;
-    println!("{:<16} {:>20}", "what", "instructions");
+    println!("{:<24} {:>20}", "what", "instructions");
     for work in WORK {
         let [few, more] = RUNS.map(|runs| count(&binary, work, runs));
-        println!("{work:<16} {:>20}", (more? - few?) / (RUNS[1] - RUNS[0]));
+        println!("{work:<24} {:>20}", (more? - few?) / (RUNS[1] - RUNS[0]));
     }
     Ok(())
 }

@@ -2,14 +2,20 @@
 
 use std::ops::Range;
 
-use flate2::{Decompress, FlushDecompress, Status};
+use fdeflate::Decompressor;
 
+use super::rows::WINDOW_LEN_BYTES;
 use super::{Failed, Lengths};
 use crate::splice::filter::Filter;
 use crate::watch::{Stage, Watch};
 
-/// Bytes that are inflated between two looks at the watch; few enough to stay in the cache.
+/// Bytes that are given to the inflater between two looks at the watch.
 const STEP_LEN_BYTES: usize = 64 << 10;
+/// Bytes at the end of the stream that are given one by one. The inflater takes up to eight bytes ahead and reports them as read,
+/// so that bytes after the stream's end would go unseen in a longer step.
+const SINGLE_LEN_BYTES: usize = 16;
+/// Inflated bytes kept at a time: the window, and room that holds what one step leaves to be written when it is short.
+const OUT_LEN_BYTES: usize = 128 << 10;
 
 /// Checks a zlib stream of filtered rows, which lies at `pieces` of `file`: that it holds all rows and nothing after them, each with a
 /// filter that there is (PNG third edition, 9.2), that its checksum holds, and that nothing follows it.
@@ -24,41 +30,78 @@ pub(super) fn check(
     lengths: Lengths,
     watch: &Watch,
 ) -> Result<(), Failed> {
-    let mut inflater = Decompress::new(true);
-    let mut out = vec![0; STEP_LEN_BYTES];
-    let mut rows = Rows { row_len: lengths.row, until_filter: 0 };
-    let mut has_ended = false;
+    let mut rest = Rest::new(lengths);
+    let mut singly_in = pieces.iter().map(Range::len).sum::<usize>().saturating_sub(SINGLE_LEN_BYTES);
     for piece in pieces {
-        let mut at = piece.start;
-        while at < piece.end {
-            if has_ended {
-                return Err(Failed::NotPossible);
+        let (bulk, end) = file[piece.clone()].split_at(singly_in.min(piece.len()));
+        singly_in -= bulk.len();
+        for step in bulk.chunks(STEP_LEN_BYTES) {
+            watch.check(Stage::Decode, rest.inflated, lengths.all)?;
+            rest.add(step).ok_or(Failed::NotPossible)?;
+        }
+        for single in end.chunks(1) {
+            rest.add(single).ok_or(Failed::NotPossible)?;
+        }
+    }
+    if rest.is_whole() { Ok(()) } else { Err(Failed::NotPossible) }
+}
+
+/// A stream that is inflated as it comes.
+struct Rest {
+    inflater: Decompressor,
+    out: Vec<u8>,
+    /// Bytes of `out` that are written.
+    filled: usize,
+    rows: Rows,
+    inflated: u64,
+    expected: u64,
+}
+
+impl Rest {
+    fn new(lengths: Lengths) -> Self {
+        Self {
+            inflater: Decompressor::new(),
+            out: vec![0; OUT_LEN_BYTES],
+            filled: 0,
+            rows: Rows { row_len: lengths.row, until_filter: 0 },
+            inflated: 0,
+            expected: lengths.all,
+        }
+    }
+
+    /// `None` if the stream is damaged, says too much, or has ended before `part` does.
+    fn add(&mut self, part: &[u8]) -> Option<()> {
+        let mut left = part;
+        loop {
+            self.make_room();
+            let (read, written) = self.inflater.read(left, &mut self.out, self.filled, false).ok()?;
+            self.rows.add(&self.out[self.filled..self.filled + written])?;
+            left = &left[read..];
+            self.filled += written;
+            self.inflated += written as u64;
+            if self.inflated > self.expected {
+                return None;
             }
-            watch.check(Stage::Decode, at as u64, file.len() as u64)?;
-            let (read, written) = (inflater.total_in(), inflater.total_out());
-            let status = inflater.decompress(&file[at..piece.end], &mut out, FlushDecompress::None);
-            let status = status.map_err(|_| Failed::NotPossible)?;
-            let (read, written) = (inflater.total_in() - read, inflater.total_out() - written);
-            rows.add(&out[..written as usize]).ok_or(Failed::NotPossible)?;
-            has_ended = status == Status::StreamEnd;
-            at += read as usize;
-            if inflater.total_out() > lengths.all || (read == 0 && written == 0 && !has_ended) {
-                return Err(Failed::NotPossible);
+            // It stops short of what it could do where output is full, and after a block without content.
+            if read == 0 && written == 0 {
+                return left.is_empty().then_some(());
             }
         }
     }
-    // What is left in the inflater once all input is there.
-    while !has_ended {
-        let written = inflater.total_out();
-        let status = inflater.decompress(&[], &mut out, FlushDecompress::Finish);
-        let written = (inflater.total_out() - written) as usize;
-        rows.add(&out[..written]).ok_or(Failed::NotPossible)?;
-        has_ended = status.is_ok_and(|status| status == Status::StreamEnd);
-        if inflater.total_out() > lengths.all || (written == 0 && !has_ended) {
-            return Err(Failed::NotPossible);
+
+    /// Moves the window to the beginning, unless the bits that the inflater holds and a byte more find room for what they stand for:
+    /// 64 lengths of 258 bytes at most (RFC 1951, 3.2.5).
+    fn make_room(&mut self) {
+        const { assert!(OUT_LEN_BYTES - WINDOW_LEN_BYTES > 2 * 72 * 258) };
+        if self.out.len() - self.filled < 72 * 258 {
+            self.out.copy_within(self.filled - WINDOW_LEN_BYTES..self.filled, 0);
+            self.filled = WINDOW_LEN_BYTES;
         }
     }
-    if inflater.total_out() == lengths.all { Ok(()) } else { Err(Failed::NotPossible) }
+
+    fn is_whole(&self) -> bool {
+        self.inflater.is_done() && self.inflated == self.expected
+    }
 }
 
 /// Filtered rows that come in parts.
@@ -86,20 +129,38 @@ mod tests {
     use std::io::Write;
 
     use flate2::write::ZlibEncoder;
+    use flate2::{Compress, Compression, FlushCompress};
 
     use super::*;
 
     /// Ten rows of six bytes and a filter, with `filter` in row `at`.
     fn stream(filter: u8, at: usize, rows: usize) -> Vec<u8> {
-        let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
         for row in 0..rows {
             encoder.write_all(&[if row == at { filter } else { 2 }, 1, 2, 3, row as u8, 5, 6]).unwrap();
         }
         encoder.finish().unwrap()
     }
 
+    /// [`stream`], as an encoder writes it that flushes after every row, and once more where nothing is left to flush.
+    fn flushed() -> Vec<u8> {
+        let mut encoder = Compress::new(Compression::default(), true);
+        let mut stream = Vec::with_capacity(1 << 10);
+        for row in 0..10 {
+            let row = [0, 1, 2, 3, row, 5, 6];
+            encoder.compress_vec(&row, &mut stream, FlushCompress::Sync).unwrap();
+            encoder.compress_vec(&[], &mut stream, FlushCompress::Full).unwrap();
+        }
+        encoder.compress_vec(&[], &mut stream, FlushCompress::Finish).unwrap();
+        stream
+    }
+
     fn holds(file: &[u8], pieces: &[Range<usize>]) -> bool {
-        let lengths = Lengths { row: 7, all: 70, max_head: 70 };
+        holds_rows(10, file, pieces)
+    }
+
+    fn holds_rows(rows: u64, file: &[u8], pieces: &[Range<usize>]) -> bool {
+        let lengths = Lengths { row: 7, all: 7 * rows, max_head: 70 };
         match check(file, pieces, lengths, &Watch::default()) {
             Ok(()) => true,
             Err(Failed::NotPossible) => false,
@@ -119,8 +180,23 @@ mod tests {
         assert!(!all(&whole[..whole.len() - 4]));
         assert!(!all(&[&whole[..], b"x"].concat()));
         assert!(!holds(&[&whole[..], b"x"].concat(), &[0..whole.len(), whole.len()..whole.len() + 1]));
+        for len in 1..20 {
+            assert!(!all(&[&whole[..], &vec![0; len]].concat()), "{len} bytes after the end");
+            assert!(!all(&whole[..whole.len() - len.min(whole.len())]), "{len} bytes short");
+        }
+        assert!(all(&flushed()));
         let mut wrong_sum = whole.clone();
         *wrong_sum.last_mut().unwrap() ^= 1;
         assert!(!all(&wrong_sum));
+    }
+
+    #[test]
+    fn long_streams_do_not_wait_for_room() {
+        // Matches of 258 bytes: a few bytes of the stream fill the output.
+        let whole = stream(1, 0, 100_000);
+        let all = |file: &[u8]| holds_rows(100_000, file, std::slice::from_ref(&(0..file.len())));
+        assert!(all(&whole));
+        assert!(!all(&whole[..whole.len() - 1]));
+        assert!(!all(&stream(9, 99_999, 100_000)));
     }
 }
