@@ -84,9 +84,16 @@ impl View {
     }
 
     /// The leader. None is told while this node reaches no majority of the voters, although the latest append or
-    /// acknowledgement may be younger than the loss.
+    /// acknowledgement may be younger than the loss, nor one whose row denies it: what the probes found may be younger than
+    /// `self.leader`.
     pub(crate) fn leader(&self) -> Option<&String> {
-        self.leader.as_ref().filter(|_| self.reaches_a_majority())
+        let denied = |node: &NodeView| {
+            Some(&node.address.name) == self.leader.as_ref()
+                && matches!(self.health(node), Health::Refused | Health::ForeignCluster)
+        };
+        self.leader.as_ref().filter(|_| {
+            self.gave_way_to.is_none() && self.reaches_a_majority() && !self.nodes.iter().any(denied)
+        })
     }
 
     fn reaches_a_majority(&self) -> bool {
