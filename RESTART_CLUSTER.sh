@@ -109,8 +109,9 @@ pull_code() {
 console_is_stale() {
     local newer
     [ -f web/dist/index.html ] || return 0
-    newer=$(find web/src web/index.html web/package.json web/package-lock.json web/svelte.config.js web/tsconfig.json \
-        web/vite.config.ts -newer web/dist/index.html ! -path web/src/api ! -path web/src/api/schema.d.ts -print -quit)
+    newer=$(find web/src web/index.html web/openapi.json web/package.json web/package-lock.json web/retry.mjs \
+        web/svelte.config.js web/tsconfig.json web/vite.config.ts -newer web/dist/index.html \
+        ! -path web/src/api ! -path web/src/api/schema.d.ts ! -path web/src/api/retry.ts -print -quit)
     [ -n "$newer" ]
 }
 

@@ -39,6 +39,57 @@ pub struct ClusterStatus {
     pub nodes: Vec<NodeStatus>,
 }
 
+/// Answer of `GET /cluster/status`: the cluster as the answering node sees it, and what that node takes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StatusAnswer {
+    /// Cluster.
+    #[serde(flatten)]
+    pub cluster: ClusterStatus,
+    /// True if fault drills are enabled at the answering node.
+    pub fault_injection: bool,
+    /// Options of an embed at the answering node that the request leaves out.
+    pub embed_defaults: EmbedDefaults,
+    /// Limits of the answering node.
+    pub limits: NodeLimits,
+}
+
+/// Options of an embed that the request leaves out: the cluster's settings, otherwise the node's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EmbedDefaults {
+    /// Bits per sample.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 4))]
+    pub bits: u8,
+    /// True if secrets are deflated that get shorter by it.
+    pub compress: bool,
+    /// What becomes of the cover's metadata.
+    pub metadata: MetadataPolicy,
+}
+
+/// What becomes of the metadata in a cover's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum MetadataPolicy {
+    /// It stays.
+    Keep,
+    /// What tells of place, time and camera is left out.
+    Strip,
+}
+
+/// Limits of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeLimits {
+    /// Length of a request body, in bytes.
+    pub max_body_bytes: u64,
+    /// Length of a secret, in bytes.
+    pub max_secret_bytes: u64,
+    /// Pixels of an image.
+    pub max_pixels: u64,
+}
+
 /// Condition that an operator should know of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

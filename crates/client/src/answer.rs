@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+pub use api::images::{CoverInfo, ModeCapacity};
+use api::{headers, health, images};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 
 use crate::error::BadAnswer;
 use crate::reply::{RawReply, Via};
@@ -33,21 +32,6 @@ pub struct EmbedAnswer {
     pub mark_id: Option<String>,
 }
 
-/// The image in which a secret was hidden.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct CoverInfo {
-    /// Pixels in a row.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-    /// Samples of a pixel, alpha included.
-    pub channels: u8,
-    /// Low bits of each sample that carry.
-    pub bits: u8,
-    /// The longest secret that fits at these bits if it does not compress.
-    pub capacity_bytes: u64,
-}
-
 impl EmbedAnswer {
     pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
         raw.check_content_type()?;
@@ -57,41 +41,29 @@ impl EmbedAnswer {
     fn read_png(raw: &RawReply) -> Result<Self, BadAnswer> {
         Ok(Self {
             via: raw.via.clone(),
-            request_id: raw.header("x-request-id")?,
+            request_id: raw.header(headers::REQUEST_ID)?,
             stego_image: raw.body.clone(),
             cover: CoverInfo {
-                width: raw.header("x-stego-width")?,
-                height: raw.header("x-stego-height")?,
-                channels: raw.header("x-stego-channels")?,
-                bits: raw.header("x-stego-bits")?,
-                capacity_bytes: raw.header("x-stego-capacity-bytes")?,
+                width: raw.header(headers::WIDTH)?,
+                height: raw.header(headers::HEIGHT)?,
+                channels: raw.header(headers::CHANNELS)?,
+                bit_depth: raw.header(headers::BIT_DEPTH)?,
+                bits: raw.header(headers::BITS)?,
+                capacity_bytes: raw.header(headers::CAPACITY_BYTES)?,
             },
-            secret_size_bytes: raw.header("x-stego-secret-size-bytes")?,
-            payload_size_bytes: raw.header("x-stego-payload-size-bytes")?,
-            notes: raw.texts("x-stego-note").map(unquoted).collect(),
-            mark_id: raw.texts("x-stego-mark-id").next().map(str::to_owned),
+            secret_size_bytes: raw.header(headers::SECRET_SIZE_BYTES)?,
+            payload_size_bytes: raw.header(headers::PAYLOAD_SIZE_BYTES)?,
+            notes: raw.texts(headers::NOTE).map(unquoted).collect(),
+            mark_id: raw.texts(headers::MARK).next().map(str::to_owned),
         })
     }
 
     fn read_json(raw: &RawReply) -> Result<Self, BadAnswer> {
-        #[derive(Deserialize)]
-        struct Document<'a> {
-            request_id: String,
-            cover_info: CoverInfo,
-            secret_size_bytes: u64,
-            payload_size_bytes: u64,
-            #[serde(borrow)]
-            stego_image_b64: Cow<'a, str>,
-            #[serde(default)]
-            notes: Vec<String>,
-            #[serde(default)]
-            mark_id: Option<String>,
-        }
-        let document: Document<'_> = raw.json()?;
+        let document: images::EmbedAnswer<'_> = raw.json()?;
         Ok(Self {
             via: raw.via.clone(),
-            request_id: document.request_id,
-            stego_image: decode("stego_image_b64", &document.stego_image_b64)?,
+            request_id: document.request_id.into_owned(),
+            stego_image: document.stego_image_b64.0.into_owned().into(),
             cover: document.cover_info,
             secret_size_bytes: document.secret_size_bytes,
             payload_size_bytes: document.payload_size_bytes,
@@ -125,39 +97,27 @@ impl ExtractAnswer {
     }
 
     fn read_bytes(raw: &RawReply) -> Result<Self, BadAnswer> {
-        check_size(raw.header("x-stego-recovered-size-bytes")?, &raw.body)?;
+        check_size(raw.header(headers::RECOVERED_SIZE_BYTES)?, &raw.body)?;
         Ok(Self {
             via: raw.via.clone(),
-            request_id: raw.header("x-request-id")?,
+            request_id: raw.header(headers::REQUEST_ID)?,
             secret: raw.body.clone(),
-            media_type: raw.header("x-stego-recovered-mime")?,
+            media_type: raw.header(headers::RECOVERED_MIME)?,
             filename: raw.texts("content-disposition").find_map(filename),
-            mark: raw.texts("x-stego-mark").next().map(str::to_owned),
+            mark: raw.texts(headers::MARK).next().map(str::to_owned),
         })
     }
 
     fn read_json(raw: &RawReply) -> Result<Self, BadAnswer> {
-        #[derive(Deserialize)]
-        struct Document<'a> {
-            request_id: String,
-            recovered_size_bytes: u64,
-            recovered_mime: String,
-            #[serde(borrow)]
-            recovered_b64: Cow<'a, str>,
-            #[serde(default)]
-            filename: Option<String>,
-            #[serde(default)]
-            mark: Option<String>,
-        }
-        let document: Document<'_> = raw.json()?;
-        let secret = decode("recovered_b64", &document.recovered_b64)?;
+        let document: images::ExtractAnswer<'_> = raw.json()?;
+        let secret = document.recovered_b64.0.into_owned().into();
         check_size(document.recovered_size_bytes, &secret)?;
         Ok(Self {
             via: raw.via.clone(),
-            request_id: document.request_id,
+            request_id: document.request_id.into_owned(),
             secret,
-            media_type: document.recovered_mime,
-            filename: document.filename,
+            media_type: document.recovered_mime.into_owned(),
+            filename: document.filename.map(Cow::into_owned),
             mark: document.mark,
         })
     }
@@ -182,30 +142,11 @@ pub struct CapacityAnswer {
     pub modes: Vec<ModeCapacity>,
 }
 
-/// What fits into an image in one mode.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct ModeCapacity {
-    /// How bits ride, such as `sequential`.
-    pub mode: String,
-    /// Low bits of each sample that carry.
-    pub bits: u8,
-    /// The longest secret that fits if it does not compress.
-    pub capacity_bytes: u64,
-}
-
 impl CapacityAnswer {
     pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
-        #[derive(Deserialize)]
-        struct Document {
-            request_id: String,
-            width: u32,
-            height: u32,
-            channels: u8,
-            format: String,
-            modes: Vec<ModeCapacity>,
-        }
         raw.check_content_type()?;
-        let Document { request_id, width, height, channels, format, modes } = raw.json()?;
+        let images::CapacityAnswer { request_id, width, height, channels, bit_depth: _, format, modes } =
+            raw.json()?;
         Ok(Self { via: raw.via.clone(), request_id, width, height, channels, format, modes })
     }
 }
@@ -245,22 +186,10 @@ pub struct HealthAnswer {
 
 impl HealthAnswer {
     pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
-        #[derive(Deserialize)]
-        struct Document {
-            status: String,
-            node_id: String,
-            cluster_name: String,
-            version: String,
-            uptime_s: u64,
-        }
         raw.check_content_type()?;
-        let Document { status, node_id, cluster_name, version, uptime_s } = raw.json()?;
+        let health::HealthAnswer { status, node_id, cluster_name, version, uptime_s, .. } = raw.json()?;
         Ok(Self { via: raw.via.clone(), status, node_id, cluster_name, version, uptime_s })
     }
-}
-
-fn decode(member: &'static str, text: &str) -> Result<Bytes, BadAnswer> {
-    STANDARD.decode(text).map(Bytes::from).map_err(|source| BadAnswer::Base64 { member, source })
 }
 
 fn check_size(named: u64, secret: &Bytes) -> Result<(), BadAnswer> {
@@ -294,18 +223,19 @@ mod tests {
 
     use super::*;
 
-    const COVER: &str = r#""cover_info": {"width": 4, "height": 2, "channels": 3, "bits": 1,
+    const COVER: &str = r#""cover_info": {"width": 4, "height": 2, "channels": 3, "bit_depth": 8, "bits": 1,
         "capacity_bytes": 9}"#;
-    const EMBED_HEADERS: [(&str, &str); 9] = [
+    const EMBED_HEADERS: [(&str, &str); 10] = [
         ("x-request-id", "r1"),
-        ("x-stego-width", "4"),
-        ("x-stego-height", "2"),
-        ("x-stego-channels", "3"),
-        ("x-stego-bits", "1"),
-        ("x-stego-capacity-bytes", "9"),
-        ("x-stego-secret-size-bytes", "3"),
-        ("x-stego-payload-size-bytes", "8"),
-        ("x-stego-note", r#""a \"note\", \\""#),
+        (headers::WIDTH, "4"),
+        (headers::HEIGHT, "2"),
+        (headers::CHANNELS, "3"),
+        (headers::BIT_DEPTH, "8"),
+        (headers::BITS, "1"),
+        (headers::CAPACITY_BYTES, "9"),
+        (headers::SECRET_SIZE_BYTES, "3"),
+        (headers::PAYLOAD_SIZE_BYTES, "8"),
+        (headers::NOTE, r#""a \"note\", \\""#),
     ];
 
     #[test]
@@ -337,13 +267,13 @@ mod tests {
                 "stego_image_b64": "{image}"}}"#
             )
         };
-        check(&with_image("UE5"), "`stego_image_b64` is not base64");
-        check(&with_image("U E5H"), "`stego_image_b64` is not base64");
+        check(&with_image("UE5"), "the body is not the JSON expected");
+        check(&with_image("U E5H"), "the body is not the JSON expected");
     }
 
     #[test]
     fn each_promised_header_is_needed() {
-        for (missing, _) in &EMBED_HEADERS[..8] {
+        for (missing, _) in &EMBED_HEADERS[..9] {
             let mut answer = raw("image/png", &EMBED_HEADERS, "PNG");
             answer.headers.remove(*missing);
             let error = EmbedAnswer::read(&answer).unwrap_err();
@@ -365,8 +295,8 @@ mod tests {
             "recovered_b64": "YWJj", "filename": "café; 1.txt", "mark": null}"#;
         let headers = [
             ("x-request-id", "r1"),
-            ("x-stego-recovered-size-bytes", "3"),
-            ("x-stego-recovered-mime", "text/plain"),
+            (headers::RECOVERED_SIZE_BYTES, "3"),
+            (headers::RECOVERED_MIME, "text/plain"),
             ("content-disposition", "attachment; filename*=UTF-8''caf%C3%A9%3B%201.txt"),
         ];
         let from_json = ExtractAnswer::read(&raw(JSON, &[], body)).unwrap();
@@ -386,7 +316,7 @@ mod tests {
 
     #[test]
     fn capacity_and_health_are_read() {
-        let body = r#"{"request_id": "r1", "width": 4, "height": 2, "channels": 3, "format": "PNG",
+        let body = r#"{"request_id": "r1", "width": 4, "height": 2, "channels": 3, "bit_depth": 8, "format": "PNG",
             "modes": [{"mode": "sequential", "bits": 1, "capacity_bytes": 9}]}"#;
         let capacity = CapacityAnswer::read(&raw(JSON, &[], body)).unwrap();
         assert_eq!(capacity.modes[0].capacity_bytes, 9);

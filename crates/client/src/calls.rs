@@ -211,11 +211,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_problem_is_reported_and_not_retried() {
-        let body = r#"{"title": "too large", "status": 413, "code": "payload_too_large", "needed_bytes": 9}"#;
+        let body = r#"{"title": "too large", "status": 413, "code": "capacity_exceeded", "needed_bytes": 9}"#;
         let node =
             TestServer::start(vec![response(413, "application/problem+json", &[], body.as_bytes())]).await;
         let error = client([node.endpoint()]).build().unwrap().extract(&request()).await.unwrap_err();
-        assert_eq!(error.kind().as_str(), "payload_too_large");
+        assert_eq!(error.kind().as_str(), "capacity_exceeded");
         assert_eq!(error.via().unwrap().attempts(), 1);
         let ClientError::Refused { refusal, .. } = error else { panic!("{error}") };
         assert_eq!(refusal.status, 413);
@@ -265,6 +265,7 @@ mod tests {
             ("x-stego-capacity-bytes", "900"),
             ("x-stego-secret-size-bytes", "3"),
             ("x-stego-payload-size-bytes", "12"),
+            ("x-stego-bit-depth", "8"),
             ("x-stego-bits", "2"),
         ];
         let node = TestServer::start(vec![response(200, "image/png", &headers, b"PNG")]).await;

@@ -175,6 +175,14 @@ impl<'a> Turn<'a> {
         *rest = Rest { failures: rest.failures.saturating_add(1), until: Some(until) };
     }
 
+    /// The request was refused for all endpoints; none is asked by it again before `until`.
+    pub(crate) fn rest_all(&mut self, choice: Choice, until: Instant) {
+        self.rest(choice, until);
+        for rest in &mut self.rests {
+            rest.until = rest.until.max(Some(until));
+        }
+    }
+
     fn avoided_until(&self, index: usize, now: Instant) -> Option<Instant> {
         self.known?.lock().expect("nothing panics while it holds this")[index].avoided_until(self.need, now)
     }

@@ -1,11 +1,13 @@
 //! The calls that concern the cluster and not an image.
 
+use api::headers;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::calls::Client;
-use crate::cluster::{self, ClusterStatus, LeaderTransfer, Members, Setting, Settings};
+
+use crate::cluster::{self, ClusterStatus, LeaderTransfer, Members, Setting, SettingsPage};
 use crate::endpoints::Endpoint;
 use crate::error::ClientError;
 use crate::reply::Reply;
@@ -36,7 +38,7 @@ impl PutOptions {
             call = call.header("if-match", format!("\"{version}\""));
         }
         if let Some(operator) = &self.operator {
-            call = call.header("x-steg-operator", operator.clone());
+            call = call.header(headers::OPERATOR, operator.clone());
         }
         call
     }
@@ -101,11 +103,12 @@ impl Client {
     ///
     /// # Errors
     /// Any [`ClientError`].
-    pub async fn fetch_settings(&self) -> Result<Vec<Reply<Settings>>, ClientError> {
+    pub async fn fetch_settings(&self) -> Result<Vec<Reply<SettingsPage>>, ClientError> {
         let mut pages = Vec::new();
         let mut path = "/cluster/settings?consistency=linearizable".to_owned();
         while pages.len() < MAX_PAGES {
-            let page: Reply<Settings> = self.fetch(&Call::get(path, JSON).agreed(), cluster::read).await?;
+            let page: Reply<SettingsPage> =
+                self.fetch(&Call::get(path, JSON).agreed(), cluster::read).await?;
             let next = page.peek()?.next;
             pages.push(page);
             let Some(next) = next else { break };

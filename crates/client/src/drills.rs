@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+pub use api::drills::DrillAnswer;
+use api::drills::{FailRequest, Fault};
 use reqwest::Method;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::calls::Client;
@@ -33,16 +34,20 @@ pub enum FailAction {
 }
 
 impl FailAction {
-    /// Its name in the API.
+    /// Name in the API.
     pub fn as_str(self) -> &'static str {
+        self.fault().as_str()
+    }
+
+    fn fault(self) -> Fault {
         match self {
-            Self::Crash => "crash",
-            Self::Pause(_) => "pause",
-            Self::Partition(_) => "partition",
-            Self::Hang(_) => "hang",
-            Self::Restart => "restart",
-            Self::StallDisk(_) => "stall_disk",
-            Self::FalseAlarm => "false_alarm",
+            Self::Crash => Fault::Crash,
+            Self::Pause(_) => Fault::Pause,
+            Self::Partition(_) => Fault::Partition,
+            Self::Hang(_) => Fault::Hang,
+            Self::Restart => Fault::Restart,
+            Self::StallDisk(_) => Fault::StallDisk,
+            Self::FalseAlarm => Fault::FalseAlarm,
         }
     }
 
@@ -55,24 +60,10 @@ impl FailAction {
     }
 
     fn call(self) -> Call {
-        let mut body = json!({ "action": self.as_str() });
-        if let Some(duration) = self.duration() {
-            body["for_ms"] = json!(duration.as_millis() as u64);
-        }
-        Call::admin(Method::POST, "/admin/fail").json(body)
+        let for_ms = self.duration().map(|duration| duration.as_millis() as u64);
+        let request = FailRequest { action: self.fault(), for_ms };
+        Call::admin(Method::POST, "/admin/fail").json(json!(request))
     }
-}
-
-/// What a node says that it will do.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct DrillAnswer {
-    /// The action.
-    pub action: String,
-    /// The node's name.
-    pub node_id: String,
-    /// When it happens, in milliseconds after the answer was sent.
-    #[serde(default)]
-    pub after_ms: u64,
 }
 
 impl Client {

@@ -4,24 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use api::{Code, Plane, ProblemDocument, Retry};
 
 use crate::endpoints::Endpoint;
 use crate::reply::Via;
 
 /// Longest `code` that is taken from a problem document as the name of an error kind.
 const MAX_CODE_LEN_BYTES: usize = 64;
-
-/// Problems of the control plane: the node that names them serves other work as ever.
-const CONTROL_PLANE_CODES: [&str; 7] = [
-    "no_quorum",
-    "behind",
-    "not_joined",
-    "foreign_cluster",
-    "storage_full",
-    "storage_failed",
-    "transfer_failed",
-];
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +151,7 @@ pub enum ErrorKind {
     Timeout,
     /// An error status without a problem document.
     Http(u16),
-    /// An error status with a problem document: its `code`.
+    /// An error status with a problem document: its `code`, which a newer release may have made.
     Problem(String),
     /// An answer that is not what the API promises.
     BadAnswer,
@@ -201,29 +190,39 @@ pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
     /// The problem document, where there is one.
-    pub problem: Option<Problem>,
+    pub problem: Option<ProblemDocument>,
     /// How long the node asks to be left alone.
     pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
-    /// Whether the node says that it is only busy, paused or draining.
+    /// What helps: by the problem's code, by the status where this release does not know the code.
+    pub fn retry(&self) -> Retry {
+        self.known_code().map_or_else(|| Retry::of_status(self.status), Code::retry)
+    }
+
+    /// True if nothing was done, and another node or a later time may help.
     pub(crate) fn is_temporary(&self) -> bool {
-        matches!(self.status, 429 | 503)
+        matches!(self.retry(), Retry::Elsewhere | Retry::Later)
     }
 
-    /// Whether this holds for any work sent to the node, and not only for what needs a quorum.
+    /// True if the refusal holds for any work sent to the node, and not only for what needs a quorum.
     pub(crate) fn is_about_all_work(&self) -> bool {
-        self.is_temporary() && !self.code().is_some_and(|code| CONTROL_PLANE_CODES.contains(&code))
+        self.is_temporary() && self.known_code().is_none_or(|code| code.plane() == Plane::Data)
     }
 
-    /// Whether the outcome is open, so that the same request under the same idempotency key finds it.
-    pub(crate) fn is_unsettled(&self) -> bool {
-        matches!(self.code(), Some("outcome_unknown" | "request_in_flight"))
+    /// True if the outcome is open: the same request with the same idempotency key finds it.
+    pub fn is_unsettled(&self) -> bool {
+        self.retry() == Retry::SameKey
     }
 
-    /// The problem's code, where it is a plain name. Anything else is not used as one: kinds are counted and
-    /// printed, and what a peer sends must not make the list of them large or strange.
+    /// Code of the problem, if this release knows it.
+    pub fn known_code(&self) -> Option<Code> {
+        Code::named(self.code()?)
+    }
+
+    /// Name of the problem, if it is a plain name. Anything else is not used as one: kinds are counted and printed, and
+    /// what a peer sends must not make the list of them large or strange.
     pub fn code(&self) -> Option<&str> {
         let code = self.problem.as_ref()?.code.as_deref()?;
         let plain =
@@ -245,29 +244,6 @@ impl fmt::Display for Refusal {
             None => Ok(()),
         }
     }
-}
-
-/// A problem document (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Problem {
-    /// A URI for the type of problem.
-    #[serde(rename = "type", default)]
-    pub type_uri: Option<String>,
-    /// What kind of problem this is, for people.
-    #[serde(default)]
-    pub title: Option<String>,
-    /// What happened this time, for people.
-    #[serde(default)]
-    pub detail: Option<String>,
-    /// The stable name of the problem, for programs.
-    #[serde(default)]
-    pub code: Option<String>,
-    /// The id under which the node logged the request.
-    #[serde(default)]
-    pub request_id: Option<String>,
-    /// Every other member, such as the bytes that were needed and available.
-    #[serde(flatten)]
-    pub extensions: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What is wrong with an answer.
@@ -294,15 +270,6 @@ pub enum BadAnswer {
         #[source]
         source: serde_json::Error,
     },
-    /// A member is not base64.
-    #[error("`{member}` is not base64")]
-    Base64 {
-        /// The member.
-        member: &'static str,
-        /// Where it differs.
-        #[source]
-        source: base64::DecodeError,
-    },
     /// An event of a stream that does not end where it should.
     #[error("an event is longer than {limit_bytes} bytes")]
     EventTooLong {
@@ -323,33 +290,45 @@ pub enum BadAnswer {
 mod tests {
     use super::*;
 
+    fn refusal(status: u16, code: Option<&str>) -> Refusal {
+        let problem = ProblemDocument { code: code.map(str::to_owned), ..ProblemDocument::default() };
+        Refusal { status, problem: Some(problem), retry_after: None }
+    }
+
     #[test]
     fn a_problem_keeps_its_extension_members() {
-        let text = r#"{"type": "/problems/payload-too-large", "title": "Too large", "status": 413,
-            "detail": "no room", "code": "payload_too_large", "request_id": "r1", "needed_bytes": 9}"#;
-        let problem: Problem = serde_json::from_str(text).unwrap();
-        assert_eq!(problem.code.as_deref(), Some("payload_too_large"));
-        assert_eq!(problem.extensions["needed_bytes"], 9);
+        let text = r#"{"title": "Too large", "status": 413, "detail": "no room", "code": "capacity_exceeded",
+            "request_id": "r1", "needed_bytes": 9}"#;
+        let problem: ProblemDocument = serde_json::from_str(text).unwrap();
+        assert_eq!(problem.extensions[api::problem::NEEDED_BYTES], 9);
         let refusal = Refusal { status: 413, problem: Some(problem), retry_after: None };
-        assert_eq!(refusal.to_string(), "413 payload_too_large: no room");
+        assert_eq!(refusal.known_code(), Some(Code::CapacityExceeded));
+        assert_eq!(refusal.to_string(), "413 capacity_exceeded: no room");
+    }
+
+    #[test]
+    fn a_refusal_of_the_control_plane_says_nothing_of_other_work() {
+        for &code in Code::ALL {
+            let refusal = refusal(code.status(), Some(code.as_str()));
+            assert_eq!(refusal.retry(), code.retry(), "{code}");
+            let busy = refusal.is_temporary() && code.plane() == Plane::Data;
+            assert_eq!(refusal.is_about_all_work(), busy, "{code}");
+        }
+        assert!(!refusal(503, Some(Code::TooManyKeys.as_str())).is_about_all_work());
+        assert!(!refusal(503, Some(Code::Stopped.as_str())).is_about_all_work());
+        // A newer release, or a proxy.
+        assert!(refusal(503, Some("from_the_future")).is_about_all_work());
+        assert_eq!(refusal(429, None).retry(), Retry::Later);
+        assert_eq!(refusal(502, None).retry(), Retry::Never);
     }
 
     #[test]
     fn kinds_have_plain_names() {
         let check = |code: Option<&str>, expected: &str| {
-            let problem = Problem {
-                type_uri: None,
-                title: None,
-                detail: None,
-                code: code.map(str::to_owned),
-                request_id: None,
-                extensions: serde_json::Map::new(),
-            };
-            let refusal = Box::new(Refusal { status: 422, problem: Some(problem), retry_after: None });
-            let via = Via::direct("http://a".parse().unwrap());
+            let (via, refusal) = (Via::direct("http://a".parse().unwrap()), Box::new(refusal(422, code)));
             assert_eq!(ClientError::Refused { via, refusal }.kind().as_str(), expected);
         };
-        check(Some("no_payload"), "no_payload");
+        check(Some("from_the_future"), "from_the_future");
         check(Some("two words"), "http_422");
         check(Some("\u{1b}[31m"), "http_422");
         check(Some(&"a".repeat(65)), "http_422");

@@ -1,7 +1,7 @@
 //! What happens in the cluster, as it happens: the stream of `/cluster/events`.
 
+use api::events::Event;
 use reqwest::Response;
-use serde::Deserialize;
 
 use crate::calls::Client;
 use crate::endpoints::Endpoint;
@@ -12,62 +12,6 @@ use crate::request::Call;
 use crate::send::content_type;
 
 const EVENT_STREAM: &str = "text/event-stream";
-
-/// Something that happened, as one node saw it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Event {
-    /// Counts up from 1 with each start of the node.
-    pub id: u64,
-    /// When, by the node's clock, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// The node that saw it.
-    pub node: String,
-    /// What happened.
-    #[serde(flatten)]
-    pub what: Happening,
-}
-
-/// What happened. Kinds that are not known here are [`Happening::Other`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Happening {
-    /// The node is something else now.
-    Role {
-        /// What.
-        role: String,
-        /// The term.
-        term: u64,
-    },
-    /// Somebody else leads, or nobody.
-    Leader {
-        /// Who.
-        leader_id: Option<String>,
-        /// The term.
-        term: u64,
-    },
-    /// A node answers probes again, or no longer.
-    Peer {
-        /// Which.
-        peer: String,
-        /// Whether it answers.
-        healthy: bool,
-    },
-    /// There is evidence that the leader is dead.
-    Suspicion {
-        /// The leader.
-        peer: String,
-        /// What the evidence is.
-        evidence: String,
-    },
-    /// A fault drill began, or ended with `restore`.
-    Drill {
-        /// What is done to the node.
-        action: String,
-    },
-    /// Something else.
-    #[serde(other)]
-    Other,
-}
 
 /// A stream of events, read with [`Events::next`].
 #[derive(Debug)]
@@ -137,13 +81,15 @@ fn read(frame: &Frame) -> Result<Option<Event>, BadAnswer> {
 
 #[cfg(test)]
 mod tests {
+    use api::events::EventKind;
+
     use super::*;
     use crate::error::ErrorKind;
     use crate::test_server::{TestServer, response};
 
     const STREAM: &[u8] = b": keep-alive\n\nid: 7\nevent: leader\ndata: {\"id\": 7, \"at_ms\": 1, \"node\": \"n2\", \
         \"kind\": \"leader\", \"leader_id\": \"n3\", \"term\": 4}\n\nevent: lagged\ndata: {\"missed\": 3}\n\nid: 8\n\
-        event: members\ndata: {\"id\": 8, \"at_ms\": 2, \"node\": \"n2\", \"kind\": \"members\", \"voters\": []}\n\n";
+        event: novel\ndata: {\"id\": 8, \"at_ms\": 2, \"node\": \"n2\", \"kind\": \"novel\", \"voters\": []}\n\n";
 
     #[tokio::test]
     async fn events_come_one_by_one_and_unknown_kinds_do_no_harm() {
@@ -152,8 +98,8 @@ mod tests {
         let mut events = client.events(&node.endpoint(), Some(6)).await.unwrap();
         let first = events.next().await.unwrap().unwrap();
         assert_eq!((first.id, first.node.as_str()), (7, "n2"));
-        assert_eq!(first.what, Happening::Leader { leader_id: Some("n3".into()), term: 4 });
-        assert_eq!(events.next().await.unwrap().unwrap().what, Happening::Other);
+        assert_eq!(first.kind, EventKind::Leader { leader_id: Some("n3".into()), term: 4 });
+        assert_eq!(events.next().await.unwrap().unwrap().kind, EventKind::Other);
         assert_eq!(events.next().await.unwrap(), None);
         assert!(node.last_request().contains("last-event-id: 6\r\n"));
     }

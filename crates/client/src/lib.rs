@@ -52,17 +52,19 @@ pub use admin_token::{AdminToken, AdminTokenError};
 pub use answer::{
     CapacityAnswer, CoverInfo, DatasetAnswer, EmbedAnswer, ExtractAnswer, HealthAnswer, ModeCapacity,
 };
+pub use api::events::{Event, EventKind};
+pub use api::{Code, ProblemDocument, Retry};
 pub use builder::{BuildError, ClientBuilder};
 pub use calls::Client;
 pub use cluster::{
-    ClusterStatus, Health, LeaderTransfer, Member, Members, NodeStatus, Notice, Role, Setting, Settings,
-    UpdatedBy,
+    Actor, Authority, ClusterStatus, Health, LeaderTransfer, Member, Members, NodeStatus, Notice, Role,
+    Setting, SettingsPage,
 };
 pub use cluster_calls::PutOptions;
 pub use drills::{DrillAnswer, FailAction};
 pub use endpoints::{Endpoint, EndpointError};
-pub use error::{BadAnswer, ClientError, ErrorKind, Problem, Refusal};
-pub use events::{Event, Events, Happening};
+pub use error::{BadAnswer, ClientError, ErrorKind, Refusal};
+pub use events::Events;
 pub use reply::{Reply, Via};
 pub use request::{AnswerForm, CapacityRequest, EmbedRequest, ExtractRequest, Upload};
 pub use token_choice::find_admin_tokens;

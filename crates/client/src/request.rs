@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::fields;
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -108,19 +109,19 @@ impl EmbedRequest {
     }
 
     pub(crate) fn call(&self) -> Call {
-        let mut call =
-            Call::work(Work::Embed, "/api/embed", accept(self.form, "image/png")).file("file", &self.secret);
+        let mut call = Call::work(Work::Embed, "/api/embed", accept(self.form, "image/png"))
+            .file(fields::FILE, &self.secret);
         if let Some(key) = &self.idempotency_key {
             call = call.idempotency_key(key.clone());
         }
         if let Some(cover) = &self.cover {
-            call = call.file("cover", cover);
+            call = call.file(fields::COVER, cover);
         }
         if let Some(bits) = self.bits {
-            call = call.text("bits", bits.to_string());
+            call = call.text(fields::BITS, bits.to_string());
         }
         if let Some(mode) = &self.mode {
-            call = call.text("mode", mode.clone());
+            call = call.text(fields::MODE, mode.clone());
         }
         call
     }
@@ -147,7 +148,7 @@ impl ExtractRequest {
 
     pub(crate) fn call(&self) -> Call {
         Call::work(Work::Extract, "/api/extract", accept(self.form, "application/octet-stream"))
-            .file("file", &self.image)
+            .file(fields::FILE, &self.image)
     }
 }
 
@@ -164,13 +165,13 @@ impl CapacityRequest {
     }
 
     pub(crate) fn call(&self) -> Call {
-        Call::work(Work::Capacity, "/api/capacity", JSON).file("file", &self.image)
+        Call::work(Work::Capacity, "/api/capacity", JSON).file(fields::FILE, &self.image)
     }
 }
 
 pub(crate) const JSON: &str = "application/json";
 /// The header that names a request, so that it can be repeated safely.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY: &str = api::headers::IDEMPOTENCY_KEY;
 
 fn accept(form: AnswerForm, binary: &'static str) -> &'static str {
     match form {

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use api::{ProblemDocument, Retry};
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::admin_token::AdminToken;
 use crate::choice::{Choice, Endpoints, Need, Turn};
 use crate::endpoints::Endpoint;
-use crate::error::{ClientError, Problem, Refusal};
+use crate::error::{ClientError, Refusal};
 use crate::health::back_off;
 use crate::patience::Pace;
 use crate::reply::{RawReply, Via};
@@ -112,7 +113,13 @@ impl Sender {
                 return Err(last_word(error, definite));
             }
             // A rest beyond the deadline is as good as one up to it, and cannot overflow the clock.
-            turn.rest(choice, now + pause.min(self.request_timeout));
+            let until = now + pause.min(self.request_timeout);
+            match &error {
+                ClientError::Refused { refusal, .. } if refusal.retry() == Retry::Later => {
+                    turn.rest_all(choice, until);
+                }
+                _ => turn.rest(choice, until),
+            }
             let Some(next) = wait_for_endpoint(&turn, deadline).await else {
                 // What the node said tells more than a timeout would.
                 return Err(last_word(error, definite));
@@ -288,7 +295,7 @@ fn last_word(error: ClientError, definite: Option<(Box<Refusal>, Endpoint)>) -> 
 }
 
 /// For how long an endpoint that has failed this request `failures` times before is left alone by it now; `None`
-/// when asking again is of no use. Another endpoint is asked at once.
+/// when asking again is of no use. Another endpoint is asked at once, except after [`Retry::Later`].
 fn pause_before_retry(call: &Call, error: &ClientError, failures: u32) -> Option<Duration> {
     match error {
         ClientError::Timeout { .. } | ClientError::ConnectionLost { .. } if call.not_twice => None,
@@ -315,8 +322,8 @@ fn jittered(pause: Duration) -> Duration {
 async fn read_refusal(response: Response) -> Result<Refusal, reqwest::Error> {
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers());
-    let is_problem = content_type(response.headers()) == "application/problem+json";
-    let problem: Option<Problem> = match read_body(response, MAX_PROBLEM_LEN_BYTES).await {
+    let is_problem = content_type(response.headers()) == api::problem::MEDIA_TYPE;
+    let problem: Option<ProblemDocument> = match read_body(response, MAX_PROBLEM_LEN_BYTES).await {
         Ok(body) if is_problem => serde_json::from_slice(&body).ok(),
         Err(BodyError::Broken(error)) => return Err(error),
         _ => None,

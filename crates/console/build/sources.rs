@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Files and folders in `web` that a console is built from. RESTART_CLUSTER.sh has the same list.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 9] = [
     "src",
     "index.html",
+    "openapi.json",
     "package.json",
     "package-lock.json",
+    "retry.mjs",
     "svelte.config.js",
     "tsconfig.json",
     "vite.config.ts",
 ];
 /// Written anew from `web/openapi.json` by each of npm's scripts, also after a build.
-const GENERATED: &str = "src/api/schema.d.ts";
+const GENERATED: [&str; 2] = ["src/api/retry.ts", "src/api/schema.d.ts"];
 
 /// Where `npm run build` puts the console.
 pub(crate) fn dist(web: &Path) -> PathBuf {
@@ -43,7 +45,7 @@ pub(crate) fn newer_than_dist(web: &Path) -> Option<PathBuf> {
 
 /// The first file at or below `path` that changed after `than`.
 fn newer(path: &Path, than: SystemTime) -> Option<PathBuf> {
-    if path.ends_with(GENERATED) {
+    if GENERATED.iter().any(|generated| path.ends_with(generated)) {
         return None;
     }
     if path.is_dir() {

@@ -115,6 +115,7 @@ fn a_console_is_stale_once_a_source_is_newer() {
     };
     check(None);
     at("README.md", 300);
+    at("src/api/retry.ts", 300);
     at("src/api/schema.d.ts", 300);
     check(None);
     for name in ["src/pages/a.svelte", "index.html", "package-lock.json"] {

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::broadcast;
 
-use crate::status::{Event, EventKind};
+use api::events::{Event, EventKind};
 
 /// Events kept for those who come later, and events that a slow watcher may be behind.
 const KEPT: usize = 256;

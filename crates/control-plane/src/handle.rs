@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::Code;
+use api::events::{Event, EventKind};
 use api::status::ClusterStatus;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
@@ -21,7 +23,7 @@ use crate::identity::DataDir;
 use crate::network::PortFigures;
 use crate::raft::{self, Node, OpenError};
 use crate::secret::{ClusterSecret, SecretError};
-use crate::status::{Condition, Event, EventKind, Members, NodeAddress, NodeFigures};
+use crate::status::{Condition, Members, NodeAddress, NodeFigures};
 use crate::storage::FlushStats;
 use crate::tasks::{election, handover};
 use crate::threads::Threads;
@@ -201,18 +203,18 @@ pub enum ControlError {
 }
 
 impl ControlError {
-    /// Stable, for programs.
-    pub fn code(&self) -> &'static str {
+    /// Code of the problem document.
+    pub fn code(&self) -> Code {
         match self {
-            Self::NoQuorum { .. } => "no_quorum",
-            Self::Behind { .. } => "behind",
-            Self::NotJoined { .. } => "not_joined",
-            Self::ForeignCluster { .. } => "foreign_cluster",
-            Self::OutcomeUnknown => "outcome_unknown",
-            Self::Overloaded { .. } => "overloaded",
-            Self::StorageFull { .. } => "storage_full",
-            Self::Storage(_) => "storage_failed",
-            Self::Stopped => "stopped",
+            Self::NoQuorum { .. } => Code::NoQuorum,
+            Self::Behind { .. } => Code::Behind,
+            Self::NotJoined { .. } => Code::NotJoined,
+            Self::ForeignCluster { .. } => Code::ForeignCluster,
+            Self::OutcomeUnknown => Code::OutcomeUnknown,
+            Self::Overloaded { .. } => Code::Overloaded,
+            Self::StorageFull { .. } => Code::StorageFull,
+            Self::Storage(_) => Code::StorageFailed,
+            Self::Stopped => Code::Stopped,
         }
     }
 }
@@ -265,14 +267,14 @@ pub enum TransferError {
 }
 
 impl TransferError {
-    /// Stable, for programs.
-    pub fn code(&self) -> &'static str {
+    /// Code of the problem document.
+    pub fn code(&self) -> Code {
         match self {
             Self::Control(error) => error.code(),
-            Self::UnknownNode { .. } => "unknown_node",
-            Self::Unfit { .. } => "cannot_lead",
-            Self::NoSuccessor { .. } => "no_successor",
-            Self::NotTaken { .. } => "transfer_failed",
+            Self::UnknownNode { .. } => Code::UnknownNode,
+            Self::Unfit { .. } => Code::CannotLead,
+            Self::NoSuccessor { .. } => Code::NoSuccessor,
+            Self::NotTaken { .. } => Code::TransferFailed,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Figures, members, conditions and events: the parts of a node's account of its cluster besides the status document
 //! ([`api::status`]).
 
-use api::status::{NodeStatus, Role};
+use api::status::NodeStatus;
 use serde::{Deserialize, Serialize};
 
 use crate::{ClusterId, Host, RaftId};
@@ -95,83 +95,6 @@ pub struct MemberInfo {
     pub raft_id: RaftId,
     /// Whether it votes.
     pub voter: bool,
-}
-
-/// Something that happened, for `/cluster/events`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Event {
-    /// Counts up from 1 for each start of a node.
-    pub id: u64,
-    /// When, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// The node that saw it.
-    pub node: String,
-    /// What.
-    #[serde(flatten)]
-    pub kind: EventKind,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum EventKind {
-    /// This node's role changed.
-    Role {
-        /// What it is now.
-        role: Role,
-        /// The Raft term.
-        term: u64,
-    },
-    /// Somebody else leads, or nobody.
-    Leader {
-        /// Who.
-        leader_id: Option<String>,
-        /// The Raft term.
-        term: u64,
-    },
-    /// A node answers again, or no longer.
-    Peer {
-        /// Which.
-        peer: String,
-        /// Whether it answers.
-        healthy: bool,
-        /// Probes that failed in a row.
-        failed_probes: u64,
-    },
-    /// This node holds evidence that the leader is dead, and stands for election or helps another one to.
-    Suspicion {
-        /// The leader.
-        peer: String,
-        /// `refused`: its port is closed; `unanswered`: it answers no probes; `stuck`: it says that its disk or its
-        /// Raft hangs; `drill`.
-        evidence: String,
-    },
-    /// The membership changed.
-    Members {
-        /// Names of those who vote.
-        voters: Vec<String>,
-        /// Names of those who do not.
-        learners: Vec<String>,
-    },
-    /// A peer's configuration differs from this node's, or no longer does.
-    Config {
-        /// Which.
-        peer: String,
-        /// Whether it is the same.
-        same: bool,
-    },
-    /// A fault drill.
-    Drill {
-        /// What was done, such as `crash` or `restore`.
-        action: String,
-    },
-    /// Something an operator should know.
-    Notice {
-        /// Stable, for programs.
-        code: String,
-        /// For people.
-        message: String,
-    },
 }
 
 #[cfg(test)]

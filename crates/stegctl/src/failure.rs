@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use client::ClientError;
+use client::{ClientError, Code};
 use serde_json::{Value, json};
 use stego::{ContainerError, EmbedError, ExtractError, ImageError, Incomparable};
 
@@ -77,7 +77,7 @@ impl Failure {
     /// A passphrase or a key file, which only a later release takes.
     pub(crate) fn not_encrypted() -> Self {
         let message = "this release encrypts nothing: it takes no passphrase and no key file yet".to_owned();
-        Self::new(USAGE, "not_supported_yet", message)
+        Self::new(USAGE, Code::NotSupportedYet.as_str(), message)
     }
 
     /// A token, a configuration or a list of servers that cannot be used.
@@ -87,7 +87,7 @@ impl Failure {
 
     /// `status --check` in a cluster that cannot write.
     pub(crate) fn no_quorum(message: String) -> Self {
-        Self::new(NO_QUORUM, "no_quorum", message)
+        Self::new(NO_QUORUM, Code::NoQuorum.as_str(), message)
     }
 
     /// `status --check` in a cluster with nodes that are not well.
@@ -104,9 +104,7 @@ impl Failure {
             | ClientError::Timeout { .. }
             | ClientError::BadAnswer { .. }
             | ClientError::AnswerTooLarge { .. } => true,
-            ClientError::Refused { refusal, .. } => {
-                matches!(refusal.code(), Some("outcome_unknown" | "request_in_flight"))
-            }
+            ClientError::Refused { refusal, .. } => refusal.is_unsettled(),
             _ => false,
         };
         if !open {
@@ -125,8 +123,8 @@ impl Failure {
             ClientError::Connect { .. }
             | ClientError::ConnectionLost { .. }
             | ClientError::Timeout { .. } => NO_SERVER,
-            ClientError::Refused { refusal, .. } => match refusal.code() {
-                Some("no_quorum" | "behind" | "not_joined") => NO_QUORUM,
+            ClientError::Refused { refusal, .. } => match refusal.known_code() {
+                Some(Code::NoQuorum | Code::Behind | Code::NotJoined) => NO_QUORUM,
                 _ => REFUSED,
             },
             ClientError::BadAnswer { .. } | ClientError::AnswerTooLarge { .. } => REFUSED,
@@ -236,10 +234,12 @@ impl From<PackError> for Failure {
     fn from(error: PackError) -> Self {
         let message = in_one_line(&error);
         let help = match &error {
-            PackError::TooLarge { .. } => return Self::new(TOO_LARGE, "secret_too_large", message),
+            PackError::TooLarge { .. } => {
+                return Self::new(TOO_LARGE, Code::SecretTooLarge.as_str(), message);
+            }
             PackError::TooMany => {
                 let help = Some("embed them in several images, or pack them yourself and embed the archive");
-                return Self { help, ..Self::new(TOO_LARGE, "secret_too_large", message) };
+                return Self { help, ..Self::new(TOO_LARGE, Code::SecretTooLarge.as_str(), message) };
             }
             PackError::Read { source, .. } => help_with_io(source),
             PackError::Special { .. } => Some("leave it out with --skip-special"),
@@ -270,43 +270,50 @@ impl From<RestoreError> for Failure {
 
 /// What to do about an error with this code; `None` for those whose message says it, and for a cluster's.
 fn help(code: &str) -> Option<&'static str> {
+    let Some(code) = Code::named(code) else { return help_with_archive(code) };
     Some(match code {
-        "not_an_image" => "check that this is the file you mean; its content counts, not what it is called",
-        "unsupported_image" => {
+        Code::NotAnImage => "check that this is the file you mean; its content counts, not what it is called",
+        Code::UnsupportedImage => {
             "a cover: open it in an image program and save it as a PNG; a stego image: get the PNG as it was made"
         }
-        "truncated_image" | "damaged_image" => {
+        Code::TruncatedImage | Code::DamagedImage => {
             "copy or download the file again, as a file and not as a photo"
         }
-        "too_many_pixels" => "--max-pixels raises the limit",
-        "image_too_large" => "--max-image-memory-bytes raises the limit",
-        "not_supported_yet" => {
+        Code::TooManyPixels => "--max-pixels raises the limit",
+        Code::ImageTooLarge => "--max-image-memory-bytes raises the limit",
+        Code::NotSupportedYet => {
             "encrypt before: age --passphrase -o secret.age secret.pdf; and after extract: age --decrypt -o secret.pdf secret.age"
         }
-        "no_payload" => {
+        Code::NoPayload => {
             "use the very PNG that was made: an image that was edited, saved anew or sent as a photo has lost its secret"
         }
-        "unknown_container_version" => "update stegctl to the release that made the image, or a newer one",
-        "damaged_payload" => "get the PNG again as it was made; nothing is given out of one that was changed",
-        "secret_too_large" => "--max-secret-bytes raises the limit",
-        "capacity_exceeded" => {
+        Code::UnknownContainerVersion => "update stegctl to the release that made the image, or a newer one",
+        Code::DamagedPayload => {
+            "get the PNG again as it was made; nothing is given out of one that was changed"
+        }
+        Code::SecretTooLarge => "--max-secret-bytes raises the limit",
+        Code::CapacityExceeded => {
             "use a larger cover, more --bits (up to 4) or a smaller secret; `stegctl capacity` tells what fits"
         }
-        "internal" => "this is a defect of stegctl: please report it; another cover may do meanwhile",
-        "stopped" => "run it again",
-        "not_comparable" => "compare a cover with the stego image made from it",
-        "damaged_archive" | "unsafe_archive" => {
-            "nothing was written; --no-unpack gives the archive as one file, to be looked at with care"
-        }
-        "token_required" | "token_wrong" => {
+        Code::Internal => "this is a defect of stegctl: please report it; another cover may do meanwhile",
+        Code::Stopped => "run it again",
+        Code::NotComparable => "compare a cover with the stego image made from it",
+        Code::TokenRequired | Code::TokenWrong => {
             "--admin-token-file names the token: admin.token in the data directory of any node, or the file that \
              security.admin_token_file names"
         }
-        "too_many_guesses" => {
+        Code::TooManyGuesses => {
             "wait a moment, and check the token: only a few wrong ones a minute are compared"
         }
         _ => return None,
     })
+}
+
+/// What to do about an archive that is not unpacked.
+fn help_with_archive(code: &str) -> Option<&'static str> {
+    matches!(code, "damaged_archive" | "unsafe_archive").then_some(
+        "nothing was written; --no-unpack gives the archive as one file, to be looked at with care",
+    )
 }
 
 /// What to do about a file that the system does not let us read or write.

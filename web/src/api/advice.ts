@@ -1,6 +1,6 @@
 /** What a person can do about a problem, and which field of a form it concerns. The nodes' own words say what happened. */
 
-import type { Problem } from './problem';
+import { retryOf, type Problem } from './problem';
 
 export type HideField = 'secret' | 'cover' | 'bits' | 'metadata';
 
@@ -59,7 +59,7 @@ export function adviceFor(problem: Problem): string | null {
 
 /** True if the same call may succeed a little later, or once a node is there again. */
 export function isWorthAnotherTry({ code, status }: Problem): boolean {
-  return ['no_node_answers', 'too_slow'].includes(code) || status === 429 || status === 503;
+  return ['no_node_answers', 'too_slow'].includes(code) || ['elsewhere', 'later'].includes(retryOf(code, status));
 }
 
 /** Whether a problem is about the right to change the cluster. */

@@ -4,7 +4,7 @@
  */
 
 import { attempt, Unanswered, type Answer, type Progress, type Request } from './attempt';
-import { Problem } from './problem';
+import { Problem, retryOf } from './problem';
 import { randomHex } from './random';
 import type { NodePlace } from '../cluster/place';
 
@@ -208,12 +208,10 @@ function toDecideWithin(ms: number, request: Request): Request {
 }
 
 /** Whether another node, or the same one a little later, may do what this one did not. */
-function isWorthAnother(problem: Problem): boolean {
-  const { code, status } = problem;
-  if (['no_node_answers', 'too_slow', 'outcome_unknown', 'request_in_flight'].includes(code)) return true;
-  // A body that was cut off on its way is one that this page sent whole.
-  if (code === 'upload_broken') return true;
-  return status === 503 && code !== 'deadline_exceeded';
+function isWorthAnother({ code, status }: Problem): boolean {
+  if (status === 0) return code === 'no_node_answers' || code === 'too_slow' || code === 'outcome_unknown';
+  // Every call that does something carries an idempotency key.
+  return ['elsewhere', 'same_key'].includes(retryOf(code, status));
 }
 
 /** Whether a refusal says nothing of what became of the call at other nodes: who may do what, each one decides for itself. */

@@ -1,5 +1,7 @@
 /** Why a call failed: a problem document (RFC 9457), or that no node answered at all. */
 
+import { RETRY, type Retry } from './retry';
+
 /** Members of a problem document; the others carry figures, which `detail` names too. */
 interface ProblemDocument {
   title: string;
@@ -43,6 +45,11 @@ export class Problem extends Error {
     }
     return Problem.own('strange_answer', 'The answer cannot be understood', `the status ${status} without a problem document`);
   }
+}
+
+/** What helps against a problem that a node answered with; of codes of a newer release the status tells. */
+export function retryOf(code: string, status: number): Retry {
+  return RETRY[code] ?? (status === 503 ? 'elsewhere' : status === 429 ? 'later' : 'never');
 }
 
 /** Anything that was thrown, as a problem. */

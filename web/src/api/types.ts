@@ -1,12 +1,12 @@
 /** The shapes of the API, as the nodes' own OpenAPI document has them. */
 export type {
-  AccessAnswer,
+  Access as AccessAnswer,
   CapacityAnswer,
   ClusterEvent,
-  HistoryAnswer,
+  History as HistoryAnswer,
+  LeaderTransfer as TransferAnswer,
   NodeStatus,
-  SettingAnswer,
-  SettingsAnswer,
+  Setting as SettingAnswer,
+  SettingsPage as SettingsAnswer,
   StatusAnswer,
-  TransferAnswer,
 } from './schema';

@@ -298,7 +298,7 @@ fn a_minority_commits_nothing_and_says_so() {
     );
     let refused =
         block_on(cluster.node(0).setting(&SettingKey::Bits, Read::Linearizable { deadline })).unwrap_err();
-    assert_eq!(refused.code(), "no_quorum");
+    assert_eq!(refused.code(), Code::NoQuorum);
     cluster.start(2);
     write(cluster.node(0), note("k", "a", "x"));
 }

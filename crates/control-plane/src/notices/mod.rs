@@ -4,6 +4,7 @@
 
 mod board;
 
+use api::notices as codes;
 use api::status::{Health, Role};
 
 use crate::assess::{NodeView, Shortage, View};
@@ -71,7 +72,7 @@ impl<'a> Situation<'a> {
         }
         if self.joint {
             conditions.push(Condition {
-                code: "joint_membership",
+                code: codes::JOINT_MEMBERSHIP,
                 node: None,
                 message: "a change of the voters is half done".to_owned(),
                 remedy: Some("none needed: the leader finishes it, or the next one does".to_owned()),
@@ -97,11 +98,11 @@ impl<'a> Situation<'a> {
                 listed(&self.waiting_for)
             );
             let remedy = Some(format!("start {}", listed(&self.waiting_for)));
-            return Some(Condition { code: "waiting_for_nodes", node: None, message, remedy });
+            return Some(Condition { code: codes::WAITING_FOR_NODES, node: None, message, remedy });
         }
         // Two voters survive nothing, so they are never formed by themselves.
         (view.nodes.len() == 2 && voters.len() == 1).then(|| Condition {
-            code: "two_nodes",
+            code: codes::TWO_NODES,
             node: None,
             message: format!(
                 "{} votes alone of 2 configured nodes: two voters would not survive the loss of either",
@@ -128,7 +129,7 @@ fn storage(view: &View, node: &NodeView) -> Option<Condition> {
         return None;
     }
     Some(Condition {
-        code: "storage_failed",
+        code: codes::STORAGE_FAILED,
         node: Some(name.clone()),
         message: format!("the storage of {name} failed: {failure}"),
         remedy: Some(format!(
@@ -146,13 +147,13 @@ fn room(view: &View, node: &NodeView) -> Vec<Condition> {
         return Vec::new();
     };
     let full = report.storage_full.as_ref().map(|shortage| Condition {
-        code: "storage_full",
+        code: codes::STORAGE_FULL,
         node: Some(name.clone()),
         message: format!("{name} takes no changes for want of disk space: {shortage}"),
         remedy: Some(format!("free space on the file system with the data of {name}")),
     });
     let trouble = report.snapshot_trouble.as_ref().map(|trouble| Condition {
-        code: "snapshots_fail",
+        code: codes::SNAPSHOTS_FAIL,
         node: Some(name.clone()),
         message: format!(
             "{name} cannot write snapshots: {trouble}; its log grows up to storage.max_log_bytes"
@@ -169,7 +170,7 @@ pub(crate) fn foreign(view: &View) -> Option<Condition> {
     let stays = view.gave_way_to?;
     let own = view.cluster_id.map_or_else(|| "without an id".to_owned(), |id| id.to_string());
     Some(Condition {
-        code: "foreign_cluster",
+        code: codes::FOREIGN_CLUSTER,
         node: Some(view.me.clone()),
         message: format!(
             "{}: the cluster {own} of this node had one voter only and gave way to cluster {stays}, met later; no more \
@@ -186,7 +187,7 @@ pub(crate) fn foreign(view: &View) -> Option<Condition> {
 fn stranger(message: String) -> Condition {
     let remedy =
         "decide which cluster stays, and move the data directories of the other one's nodes away".to_owned();
-    Condition { code: "foreign_cluster_met", node: None, message, remedy: Some(remedy) }
+    Condition { code: codes::FOREIGN_CLUSTER_MET, node: None, message, remedy: Some(remedy) }
 }
 
 /// A node without a cluster.
@@ -220,7 +221,7 @@ pub(crate) fn not_joined(view: &View) -> Condition {
         first => format!("start {first}: as the first configured node, it founds a cluster or leads to one"),
     };
     let remedy = (!(away.is_empty() && fresh.is_empty())).then_some(remedy);
-    Condition { code: "not_joined", node: Some(view.me.clone()), message: parts.join("; "), remedy }
+    Condition { code: codes::NOT_JOINED, node: Some(view.me.clone()), message: parts.join("; "), remedy }
 }
 
 /// A cluster without a quorum, or without a leader.
@@ -243,7 +244,7 @@ pub(crate) fn no_quorum(view: &View) -> Condition {
             Some(format!("start {}, or mend what its notice says", listed(&away))),
         ),
     };
-    Condition { code: "no_quorum", node: None, message, remedy }
+    Condition { code: codes::NO_QUORUM, node: None, message, remedy }
 }
 
 /// So many voters came back with new data directories that no quorum of the old ones can ever be there again.
@@ -261,7 +262,7 @@ fn votes_lost(view: &View) -> Option<Condition> {
     })?;
     let lost: Vec<String> = config.iter().filter_map(|id| replaced(id).map(|(name, _)| name)).collect();
     Some(Condition {
-        code: "votes_lost",
+        code: codes::VOTES_LOST,
         node: None,
         message: format!(
             "{} came back with new data directories: {} of {} votes are lost, and no leader can be elected",
@@ -289,7 +290,7 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
     {
         let message = format!("{name} is there but does not talk to {}: {reason}", view.me);
         return condition(
-            "peer_refuses",
+            codes::PEER_REFUSES,
             message,
             "give both nodes the same cluster.key, cluster_name and release",
         );
@@ -299,7 +300,7 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
             let message =
                 format!("{name} is {} entries behind the leader and does not catch up", node.behind);
             return condition(
-                "lagging",
+                codes::LAGGING,
                 message,
                 "look at its disk and its network; restart it if it stays behind",
             );
@@ -307,7 +308,7 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
         Health::ForeignCluster if view.gave_way_to.is_none() => {
             let message = format!("{name} belongs to another cluster than {}", view.me);
             let remedy = format!("stop {name}, move its data directory away, start it again");
-            return condition("foreign_node", message, &remedy);
+            return condition(codes::FOREIGN_NODE, message, &remedy);
         }
         _ => {}
     }
@@ -316,7 +317,7 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
         let (by, way) = (seconds.abs(), if seconds < 0.0 { "behind" } else { "ahead of" });
         let message = format!("the clock of {name} is {by:.1} s {way} the one of {}", view.me);
         return condition(
-            "clocks_differ",
+            codes::CLOCKS_DIFFER,
             message,
             "synchronize the clocks, for example with chrony or systemd-timesyncd",
         );
@@ -326,7 +327,7 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
     if report.config_hash != view.config_hash {
         let message = format!("{name} runs with another configuration than {}", view.me);
         return condition(
-            "config_differs",
+            codes::CONFIG_DIFFERS,
             message,
             "give both nodes the same file and restart the one that was changed",
         );

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::events::EventKind;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{TransferLeaderRequest, VoteRequest, VoteResponse};
 use tracing::{info, warn};
@@ -14,7 +15,6 @@ use crate::campaign::{
 use crate::core::Core;
 use crate::detector::Evidence;
 use crate::raft::Node;
-use crate::status::EventKind;
 use crate::types::{RaftId, TypeConfig, Vote};
 
 /// For so long a node that is asked for a vote waits for evidence of its own.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::events::EventKind;
 use openraft::errors::{ClientWriteError, RaftError};
 use tracing::{debug, error, info, warn};
 
@@ -12,7 +13,6 @@ use crate::core::Core;
 use crate::handle::Bootstrap;
 use crate::message::{Call, Envelope, Refused, Reply, Report};
 use crate::raft::Node;
-use crate::status::EventKind;
 use crate::types::{ClusterId, Member, RaftId};
 
 /// If no peer that belongs to a cluster answers for this long, the first node founds one.
@@ -211,7 +211,8 @@ fn meet_strangers(
                 let told = crate::notices::foreign(&core.view(&moment, &core.peers.all()));
                 let message = told.map(|told| told.message).unwrap_or_default();
                 error!(peer = name, own = %own, other = %other, "{message}");
-                core.events.tell(EventKind::Notice { code: "foreign_cluster".to_owned(), message });
+                core.events
+                    .tell(EventKind::Notice { code: api::notices::FOREIGN_CLUSTER.to_owned(), message });
                 return Ok(());
             }
             (true, false) => {

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use api::events::EventKind;
 use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
@@ -16,7 +17,6 @@ use crate::core::Core;
 use crate::message::{Probe, ProbeAnswer, Report};
 use crate::network::{CallError, Channel, FrameReceiver, FrameSender, Purpose};
 use crate::peers::{ClockOffset, Failed, Failure, HEALTHY_WITHIN};
-use crate::status::EventKind;
 use crate::tasks::election;
 
 /// Connections that end before the other side has shown who it is are made anew at once, so often between two probes: a

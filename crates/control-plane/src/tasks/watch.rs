@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::events::EventKind;
 use api::status::Role;
 use openraft::async_runtime::watch::WatchReceiver;
 use tracing::{info, warn};
 
 use crate::core::Core;
-use crate::status::EventKind;
 
 /// Between two looks, at most. Some things change by time alone (an acknowledgement gets too old), so nobody can wake this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

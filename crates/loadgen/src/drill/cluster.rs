@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use client::{Client, ClientError, ClusterStatus, Endpoint};
+use client::{Client, ClientError, ClusterStatus, Code, Endpoint};
 use tokio::time::{Instant, sleep};
 
 use super::options::{Options, Target};
@@ -93,12 +93,12 @@ impl Cluster {
     pub(super) async fn check_drills_allowed(&self) -> anyhow::Result<()> {
         for Node { id, endpoint } in &self.nodes {
             let Err(error) = self.client.restore(endpoint).await else { continue };
-            let how = match error.kind().as_str().as_ref() {
-                "fault_injection_off" => {
+            let how = match Code::named(&error.kind().as_str()) {
+                Some(Code::FaultInjectionOff) => {
                     "start it with --enable-fault-injection, or with STEG_FAULT_INJECTION=1 in its environment \
                      (`server demo` does)"
                 }
-                "token_required" | "token_wrong" => {
+                Some(Code::TokenRequired | Code::TokenWrong) => {
                     "it takes the admin token, which lies in each node's data directory: --admin-token-file FILE"
                 }
                 _ => "see the cause",

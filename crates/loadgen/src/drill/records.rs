@@ -1,6 +1,6 @@
 //! What is noted during a drill. All times are of this process's clock.
 
-use client::Happening;
+use client::EventKind;
 use tokio::time::Instant;
 
 use crate::run::Sample;
@@ -39,7 +39,7 @@ pub(super) struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sign {
     /// An event.
-    Event(Happening),
+    Event(EventKind),
     /// The stream broke.
     Lost,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use client::Happening;
+use client::EventKind;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -96,10 +96,10 @@ pub(super) fn step_report(records: &Records, index: usize) -> StepReport {
 /// By what an event tells that the failed node is missed.
 fn evidence(step: &Step, seen: &Seen) -> Option<String> {
     match &seen.what {
-        Sign::Event(Happening::Suspicion { peer, evidence }) if *peer == step.node_id => {
+        Sign::Event(EventKind::Suspicion { peer, evidence }) if *peer == step.node_id => {
             Some(evidence.clone())
         }
-        Sign::Event(Happening::Peer { peer, healthy: false }) if *peer == step.node_id => {
+        Sign::Event(EventKind::Peer { peer, healthy: false, .. }) if *peer == step.node_id => {
             Some("probes".to_owned())
         }
         _ => None,
@@ -120,7 +120,7 @@ fn election(records: &Records, step: &Step, seen: &[&Seen]) -> Election {
     let mut named = BTreeMap::new();
     let mut election = Election::default();
     for seen in seen {
-        let Sign::Event(Happening::Leader { leader_id, term }) = &seen.what else { continue };
+        let Sign::Event(EventKind::Leader { leader_id, term }) = &seen.what else { continue };
         let Some(leader) = leader_id.as_ref().filter(|id| **id != step.node_id && *term > step.term) else {
             named.remove(&seen.by);
             continue;

@@ -54,7 +54,7 @@ async fn watch(client: Client, node: Node, mut events: Events, seen: Arc<Mutex<V
     loop {
         while let Ok(Some(event)) = events.next().await {
             last_id = Some(event.id);
-            note(Sign::Event(event.what));
+            note(Sign::Event(event.kind));
         }
         note(Sign::Lost);
         events = loop {

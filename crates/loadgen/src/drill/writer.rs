@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use client::{Client, PutOptions};
+use client::{Client, Code, PutOptions};
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -72,7 +72,7 @@ pub(super) fn connect(options: &Options) -> anyhow::Result<Client> {
 /// Deletes the setting that was written.
 pub(super) async fn clean_up(client: &Client) {
     match client.delete_setting(KEY, &as_drill()).await {
-        Err(error) if error.kind().as_str() != "no_such_setting" => {
+        Err(error) if error.kind().as_str() != Code::NoSuchSetting.as_str() => {
             tell(&format!("the setting {KEY} stays: {error}; `stegctl settings delete {KEY}` deletes it"));
         }
         _ => {}

@@ -1,12 +1,11 @@
 //! Answers with large bodies, counted against the shared memory until they are sent.
 
+use api::headers;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use stego::Note;
 
 use super::frames::Frames;
@@ -89,19 +88,14 @@ pub(super) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
 
 /// Adds a header for each note, in quotes (a string of RFC 9651, section 3.3.3): notes have commas in them, and a browser joins
 /// headers of one name by commas.
-pub(super) fn insert_notes(headers: &mut HeaderMap, notes: &[Note]) {
+pub(super) fn insert_notes(map: &mut HeaderMap, notes: &[Note]) {
     for note in notes {
         let escaped = note.to_string().replace('\\', "\\\\").replace('"', "\\\"");
-        insert(headers, "x-stego-note", &format!("\"{escaped}\""));
+        insert(map, headers::NOTE, &format!("\"{escaped}\""));
     }
 }
 
 /// Length of `len_bytes` in base64, rounded up.
 pub(super) fn base64_len(len_bytes: u64) -> u64 {
     len_bytes.div_ceil(3).saturating_mul(4)
-}
-
-/// Bytes as base64 (RFC 4648, section 4), written straight into the JSON.
-pub(super) fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&Base64Display::new(bytes, &STANDARD))
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use api::Code;
+use api::fields;
+use api::images::{CapacityAnswer, Mode, ModeCapacity};
 use axum::Json;
 use axum::extract::{Extension, Request, State};
-use serde::Serialize;
 use stego::{BitsPerSample, Capacity, Cover, Limits, probe};
 use utoipa::ToSchema;
 
-use super::choices::Mode;
-use super::code::Code;
 use super::problem::Problem;
 use super::request::RequestId;
 use super::responses::ImageProblems;
@@ -17,7 +17,7 @@ use super::upload::{FieldKind, Fields, Form, UploadedFile};
 use crate::app::App;
 use crate::work::Work;
 
-const FIELDS: Fields = &[("file", FieldKind::File)];
+const FIELDS: Fields = &[(fields::FILE, FieldKind::File)];
 
 /// The form of a capacity query.
 #[derive(ToSchema)]
@@ -26,36 +26,6 @@ pub(super) struct CapacityForm {
     /// The image to be used as a cover: a PNG of any kind, a JPEG, BMP, GIF, TIFF, QOI or WebP.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-}
-
-/// What an image can carry.
-#[derive(Serialize, ToSchema)]
-pub(super) struct CapacityAnswer {
-    /// The request's id.
-    request_id: String,
-    /// Pixels in a row, a JPEG's orientation applied.
-    width: u32,
-    /// Rows.
-    height: u32,
-    /// Samples of a pixel, alpha included.
-    channels: u8,
-    /// Bits of a sample, after decoding: 8 or 16.
-    bit_depth: u8,
-    /// The file's format, such as `PNG`, `JPEG` or `lossless WebP`.
-    format: String,
-    /// What fits in each mode.
-    modes: Vec<ModeCapacity>,
-}
-
-/// What fits in one mode.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ModeCapacity {
-    #[schema(inline)]
-    mode: Mode,
-    /// Bits carried per sample.
-    bits: u8,
-    /// The longest secret in bytes that fits if it does not compress. A file name is kept where there is room left.
-    capacity_bytes: u64,
 }
 
 /// Ask what fits into an image
@@ -74,7 +44,7 @@ pub(super) async fn capacity(
 ) -> Result<Json<CapacityAnswer>, Problem> {
     let start_by = app.start_by();
     let mut form = Form::receive(request, FIELDS, &app, start_by).await?;
-    let file = form.take_image("file")?.ok_or_else(|| {
+    let file = form.take_image(fields::FILE)?.ok_or_else(|| {
         Problem::new(
             Code::FileMissing,
             "the field `file` with the image is missing; with curl: -F file=@cover.png",
@@ -99,7 +69,7 @@ fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<Capacit
     let cover = Cover::decode(file, limits)?;
     let capacity = Capacity::of(&cover);
     let mode = |bits: BitsPerSample| ModeCapacity {
-        mode: Mode::Sequential,
+        mode: Mode::Sequential.as_str().to_owned(),
         bits: bits.as_u8(),
         capacity_bytes: capacity.secret_bytes(bits),
     };

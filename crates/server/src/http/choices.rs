@@ -1,15 +1,6 @@
 //! Values of the fields that take one of a few words, for answers and the OpenAPI document.
 
-use serde::Serialize;
 use utoipa::ToSchema;
-
-/// Order in which the payload's bits ride.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Mode {
-    /// One bit after the other in row order; open to everybody who has the image.
-    Sequential,
-}
 
 /// Treatment of the metadata in a cover's file: `keep` (where the cluster's settings do not say otherwise) or `strip`. What
 /// defines the colours stays in either case.

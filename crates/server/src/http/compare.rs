@@ -2,25 +2,28 @@
 
 use std::sync::Arc;
 
+use api::fields;
+use api::headers;
+use api::images::CompareAnswer;
+use api::{Code, ProblemDocument};
 use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use serde::Serialize;
 use stego::{Cover, ImageError, ImageInfo, Limits, Quality, difference_image, probe};
 use utoipa::ToSchema;
 
 use super::answer::{self, Answer};
 use super::choices::Binary;
-use super::code::Code;
 use super::negotiate::prefers;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
 use super::request::RequestId;
 use super::responses::ImageProblems;
 use super::upload::{FieldKind, Fields, Form, UploadedFile};
 use crate::app::App;
 use crate::work::Work;
 
-const FIELDS: Fields = &[("a", FieldKind::File), ("b", FieldKind::File), ("amplify", FieldKind::Text)];
+const FIELDS: Fields =
+    &[(fields::A, FieldKind::File), (fields::B, FieldKind::File), (fields::AMPLIFY, FieldKind::Text)];
 const PNG: &str = "image/png";
 /// The largest difference there can be, which is the most that it makes sense to amplify one by.
 const MAX_AMPLIFY: u32 = u16::MAX as u32;
@@ -39,41 +42,6 @@ pub(super) struct CompareForm {
     /// where nothing is said.
     #[schema(minimum = 1, maximum = 65535)]
     amplify: Option<u32>,
-}
-
-/// How much two images differ. Figures are of the colour samples (R, G, B or Y).
-#[derive(Serialize, ToSchema)]
-pub(super) struct CompareAnswer {
-    /// The request's id.
-    request_id: String,
-    /// Pixels in a row.
-    width: u32,
-    /// Rows.
-    height: u32,
-    /// Samples of a pixel, alpha included.
-    channels: u8,
-    /// Bits of a sample: 8 or 16.
-    bit_depth: u8,
-    /// Whether every sample is the same, alpha included.
-    identical: bool,
-    /// Peak signal-to-noise ratio in decibels; null if no colour sample differs.
-    psnr_db: Option<f64>,
-    /// Structural similarity (Wang et al. 2004), the mean over the channels; null for images smaller than 11 × 11.
-    ssim: Option<f64>,
-    /// Mean squared error in units of a sample.
-    mse: f64,
-    /// Colour samples of each image.
-    samples: u64,
-    /// Colour samples that are not the same.
-    differing_samples: u64,
-    /// Pixels of each image.
-    pixels: u64,
-    /// Pixels of which a colour sample is not the same.
-    differing_pixels: u64,
-    /// The largest difference between two colour samples.
-    largest_difference: u16,
-    /// Pixels whose alpha is not the same.
-    differing_alpha: u64,
 }
 
 /// Compare two images
@@ -100,9 +68,9 @@ pub(super) async fn compare(
     let start_by = app.start_by();
     let as_png = prefers(request.headers(), PNG);
     let mut form = Form::receive(request, FIELDS, &app, start_by).await?;
-    let amplify = form.text("amplify").map(parse_amplify).transpose()?;
+    let amplify = form.text(fields::AMPLIFY).map(parse_amplify).transpose()?;
     let mut image = |name| form.take_image(name)?.ok_or_else(|| missing(name));
-    let images = [image("a")?, image("b")?];
+    let images = [image(fields::A)?, image(fields::B)?];
     let measure = move |images: &[UploadedFile; 2], limits: &Limits| memory_bytes(images, limits, as_png);
     let run = move |images: [UploadedFile; 2], limits: &Limits| {
         let compared = Compared::of(images, limits)?;
@@ -127,7 +95,7 @@ fn parse_amplify(text: &str) -> Result<u32, Problem> {
 /// On a pixel thread: what the work will take in memory.
 fn memory_bytes([a, b]: &[UploadedFile; 2], limits: &Limits, as_png: bool) -> Result<u64, Problem> {
     let of_field = |file: &UploadedFile, name| probe(&file.bytes, limits).map_err(|error| named(name, error));
-    let (a, b) = (of_field(a, "a")?, of_field(b, "b")?);
+    let (a, b) = (of_field(a, fields::A)?, of_field(b, fields::B)?);
     let memory_bytes = ImageInfo::compare_memory_bytes(&a, &b, as_png);
     b.check_memory(memory_bytes, limits)?;
     Ok(memory_bytes + a.doubtful_memory_bytes() + b.doubtful_memory_bytes())
@@ -151,7 +119,7 @@ impl Compared {
         // Each file is given up once its image is there.
         let decode =
             |file: UploadedFile, name| Cover::decode(&file.bytes, limits).map_err(|error| named(name, error));
-        let (a, b) = (decode(a, "a")?, decode(b, "b")?);
+        let (a, b) = (decode(a, fields::A)?, decode(b, fields::B)?);
         let quality = Quality::between(&a, &b, &limits.watch)?;
         Ok(Self { a, b, quality })
     }
@@ -185,27 +153,27 @@ impl Compared {
     fn picture(self, amplify: Option<u32>, limits: &Limits) -> Result<Answer, Problem> {
         let quality = &self.quality;
         let amplify = amplify.unwrap_or_else(|| quality.amplification(self.a.depth()));
-        let mut headers = HeaderMap::new();
+        let mut map = HeaderMap::new();
         let counts = [
-            ("x-stego-amplify", u64::from(amplify)),
-            ("x-stego-samples", quality.samples),
-            ("x-stego-differing-samples", quality.differing_samples),
-            ("x-stego-pixels", quality.pixels),
-            ("x-stego-differing-pixels", quality.differing_pixels),
-            ("x-stego-largest-difference", u64::from(quality.largest_difference)),
-            ("x-stego-differing-alpha", quality.differing_alpha),
+            (headers::AMPLIFY, u64::from(amplify)),
+            (headers::SAMPLES, quality.samples),
+            (headers::DIFFERING_SAMPLES, quality.differing_samples),
+            (headers::PIXELS, quality.pixels),
+            (headers::DIFFERING_PIXELS, quality.differing_pixels),
+            (headers::LARGEST_DIFFERENCE, u64::from(quality.largest_difference)),
+            (headers::DIFFERING_ALPHA, quality.differing_alpha),
         ];
         for (name, count) in counts {
-            answer::insert(&mut headers, name, &count.to_string());
+            answer::insert(&mut map, name, &count.to_string());
         }
-        for (name, figure) in [("x-stego-psnr-db", self.psnr_db()), ("x-stego-ssim", quality.ssim)] {
+        for (name, figure) in [(headers::PSNR_DB, self.psnr_db()), (headers::SSIM, quality.ssim)] {
             if let Some(figure) = figure {
-                answer::insert(&mut headers, name, &format!("{figure:.8}"));
+                answer::insert(&mut map, name, &format!("{figure:.8}"));
             }
         }
         let difference = difference_image(&self.a, &self.b, amplify)?;
         drop((self.a, self.b));
         let png = difference.to_png_within(&limits.watch)?;
-        Ok(Answer { media_type: PNG, headers, body: vec![png.into()] })
+        Ok(Answer { media_type: PNG, headers: map, body: vec![png.into()] })
     }
 }

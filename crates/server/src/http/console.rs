@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use api::Code;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -11,7 +12,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Serialize;
 
-use super::code::Code;
 use super::negotiate::takes_gzip;
 use super::origins;
 use super::problem::Problem;

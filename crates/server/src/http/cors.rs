@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use api::headers;
 use axum::Router;
 use axum::http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -21,48 +22,16 @@ use crate::config::NodeConfig;
 
 /// How long a browser may remember what is allowed.
 const MAX_AGE: Duration = Duration::from_secs(600);
-/// Headers that a page may send.
-const REQUEST_HEADERS: [HeaderName; 10] = [
-    ACCEPT,
-    AUTHORIZATION,
-    CONTENT_TYPE,
-    IF_MATCH,
-    IF_NONE_MATCH,
-    HeaderName::from_static("idempotency-key"),
-    HeaderName::from_static("last-event-id"),
-    HeaderName::from_static("x-steg-operator"),
-    HeaderName::from_static(api::headers::TIMEOUT_MS),
-    REQUEST_ID,
-];
-/// Headers of answers that a page may read: what calls on images give, and what says how to go on.
-const ANSWER_HEADERS: [HeaderName; 26] = [
-    CONTENT_DISPOSITION,
-    ETAG,
-    LINK,
-    RETRY_AFTER,
-    REQUEST_ID,
-    HeaderName::from_static("x-stego-amplify"),
-    HeaderName::from_static("x-stego-bit-depth"),
-    HeaderName::from_static("x-stego-capacity-bytes"),
-    HeaderName::from_static("x-stego-channels"),
-    HeaderName::from_static("x-stego-differing-alpha"),
-    HeaderName::from_static("x-stego-differing-pixels"),
-    HeaderName::from_static("x-stego-differing-samples"),
-    HeaderName::from_static("x-stego-height"),
-    HeaderName::from_static("x-stego-largest-difference"),
-    HeaderName::from_static("x-stego-bits"),
-    HeaderName::from_static("x-stego-mark"),
-    HeaderName::from_static("x-stego-note"),
-    HeaderName::from_static("x-stego-payload-size-bytes"),
-    HeaderName::from_static("x-stego-pixels"),
-    HeaderName::from_static("x-stego-psnr-db"),
-    HeaderName::from_static("x-stego-recovered-mime"),
-    HeaderName::from_static("x-stego-recovered-size-bytes"),
-    HeaderName::from_static("x-stego-samples"),
-    HeaderName::from_static("x-stego-secret-size-bytes"),
-    HeaderName::from_static("x-stego-ssim"),
-    HeaderName::from_static("x-stego-width"),
-];
+/// Headers that a page may send, besides those of this API.
+const REQUEST_HEADERS: [HeaderName; 6] =
+    [ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, HeaderName::from_static("last-event-id")];
+/// Headers of answers that a page may read, besides those of this API: how to go on.
+const ANSWER_HEADERS: [HeaderName; 4] = [CONTENT_DISPOSITION, ETAG, LINK, RETRY_AFTER];
+
+/// Headers of HTTP and of this API.
+fn all(of_http: &[HeaderName], own: &[&'static str]) -> Vec<HeaderName> {
+    of_http.iter().cloned().chain(own.iter().map(|name| HeaderName::from_static(name))).collect()
+}
 
 /// What else is said to pages that may read an answer, and to nobody else: it is longer than most other heads.
 const FOR_ALLOWED: [HeaderName; 4] = [
@@ -97,8 +66,8 @@ fn layer(nodes: &[NodeConfig]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers(REQUEST_HEADERS)
-        .expose_headers(ANSWER_HEADERS)
+        .allow_headers(all(&REQUEST_HEADERS, &headers::OF_REQUESTS))
+        .expose_headers(all(&ANSWER_HEADERS, &headers::OF_ANSWERS))
         .max_age(MAX_AGE)
         .vary([ORIGIN])
 }

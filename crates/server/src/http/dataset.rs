@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::{Code, ProblemDocument};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -10,8 +11,7 @@ use stego::{Cover, DATASET_LEN};
 
 use super::answer::Answer;
 use super::choices::Binary;
-use super::code::Code;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
 use crate::app::App;
 use crate::covers::CoverKey;
 

@@ -51,7 +51,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::http::code::Code;
+    use api::Code;
 
     /// The line under the heading of each section about one code.
     fn sections() -> BTreeMap<&'static str, &'static str> {
@@ -69,7 +69,7 @@ mod tests {
     fn every_code_has_a_section_and_every_section_a_code() {
         let mut sections = sections();
         for code in Code::ALL {
-            let (name, status) = (code.as_str(), format!("HTTP {}", code.status().as_u16()));
+            let (name, status) = (code.as_str(), format!("HTTP {}", code.status()));
             let line =
                 sections.remove(name).unwrap_or_else(|| panic!("docs/errors.md has nothing on `{name}`"));
             assert!(line.starts_with(&status), "`{name}` is answered with {status}, not with {line}");

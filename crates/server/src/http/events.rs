@@ -1,15 +1,14 @@
 //! `GET /cluster/events`: what happens, as it happens, and how the cluster is meanwhile.
 
-mod document;
-
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::events::Event;
+use api::{Code, ProblemDocument};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
-use control_plane::status::Event;
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,11 +16,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
-use super::cluster::StatusAnswer;
-use super::code::Code;
-use super::problem::{Problem, ProblemDocument};
+use super::cluster::status_now;
+use super::problem::Problem;
 use crate::app::App;
-use document::ClusterEvent;
 
 /// How often a silent stream shows that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -49,7 +46,7 @@ pub(super) struct Watched {
     get, path = "/cluster/events", tag = "cluster",
     params(("last-event-id" = Option<u64>, Header, description = "The last one seen"), Watched),
     responses(
-        (status = 200, description = "A stream without an end; this is the data of one event", body = ClusterEvent, content_type = "text/event-stream"),
+        (status = 200, description = "A stream without an end; this is the data of one event", body = Event, content_type = "text/event-stream"),
         (status = 400, description = "`status` is neither true nor false", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "As many watch as may", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -136,12 +133,11 @@ impl Watcher {
 }
 
 fn status_of(app: &App) -> SseEvent {
-    let json = serde_json::to_string(&StatusAnswer::now(app)).expect("a status has text keys only");
+    let json = serde_json::to_string(&status_now(app)).expect("a status has text keys only");
     SseEvent::default().event("status").data(json)
 }
 
 fn written(event: &Event) -> SseEvent {
-    let (id, event) = (event.id.to_string(), ClusterEvent::from(event));
-    let json = serde_json::to_string(&event).expect("events have text keys only");
-    SseEvent::default().id(id).event(event.name()).data(json)
+    let json = serde_json::to_string(event).expect("events have text keys only");
+    SseEvent::default().id(event.id.to_string()).event(event.kind.as_str()).data(json)
 }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
+use api::health::HealthAnswer;
+use api::{Code, ProblemDocument};
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use super::code::Code;
 use super::negotiate::prefers;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
 use crate::app::App;
 
 /// Is the process alive?
@@ -20,36 +19,17 @@ pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// A node's own account of itself.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Health {
-    /// `ok`, or `draining` while it stops.
-    status: &'static str,
-    /// Its name.
-    node_id: String,
-    /// Its cluster's name.
-    cluster_name: String,
-    /// Its release.
-    version: &'static str,
-    /// Seconds since it started.
-    uptime_s: u64,
-    /// Who leads the cluster, as far as the node knows.
-    leader_id: Option<String>,
-    /// Whether the cluster can agree on changes. The data plane does not depend on it.
-    quorum: bool,
-}
-
 /// How is the node?
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Its own account", body = Health)))]
-pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Health> {
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Its own account", body = HealthAnswer)))]
+pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<HealthAnswer> {
     let cluster = app.control.status();
-    Json(Health {
+    Json(HealthAnswer {
         leader_id: cluster.leader_id,
         quorum: cluster.quorum,
-        status: if app.is_draining() { "draining" } else { "ok" },
+        status: if app.is_draining() { "draining" } else { "ok" }.to_owned(),
         node_id: app.node_id.clone(),
         cluster_name: app.config.cluster_name.clone(),
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_s: app.started.elapsed().as_secs(),
     })
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use api::ProblemDocument;
+use api::history::{History, HistoryPoint};
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::de::{Error, Unexpected};
-use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::ToSchema;
+use serde::{Deserialize, Deserializer};
 
-use super::problem::ProblemDocument;
 use crate::app::App;
 use crate::figures::{STEP_MS, Step};
 
@@ -31,35 +31,9 @@ fn up_to_the_year_9999<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64
     (ms <= MAX_SINCE_MS).then_some(ms).ok_or_else(unexpected)
 }
 
-/// What a node did, step by step.
-#[derive(Serialize, ToSchema)]
-pub(super) struct HistoryAnswer {
-    /// The node that answers, which is the one told of.
-    node_id: String,
-    /// Length of a step in milliseconds.
-    step_ms: u64,
-    /// The oldest first; the first one since the process started is not whole.
-    points: Vec<HistoryPoint>,
-}
-
-/// One step.
-#[derive(Serialize, ToSchema)]
-pub(super) struct HistoryPoint {
-    /// When it ended, in milliseconds since 1970.
-    at_ms: u64,
-    /// API requests answered in it.
-    requests: u64,
-    /// Median of their duration in milliseconds; null without requests.
-    p50_ms: Option<f32>,
-    /// 95th percentile of their duration in milliseconds; null without requests.
-    p95_ms: Option<f32>,
-}
-
-impl From<Step> for HistoryPoint {
-    fn from(Step { at_ms, requests, p50_ms, p95_ms }: Step) -> Self {
-        let rounded = |ms: f32| (ms * 100.0).round() / 100.0;
-        Self { at_ms, requests, p50_ms: p50_ms.map(rounded), p95_ms: p95_ms.map(rounded) }
-    }
+fn point(Step { at_ms, requests, p50_ms, p95_ms }: Step) -> HistoryPoint {
+    let rounded = |ms: f32| (ms * 100.0).round() / 100.0;
+    HistoryPoint { at_ms, requests, p50_ms: p50_ms.map(rounded), p95_ms: p95_ms.map(rounded) }
 }
 
 /// How did this node do?
@@ -68,14 +42,14 @@ impl From<Step> for HistoryPoint {
 #[utoipa::path(
     get, path = "/cluster/history", tag = "cluster", params(Since),
     responses(
-        (status = 200, description = "Of this node", body = HistoryAnswer),
+        (status = 200, description = "Of this node", body = History),
         (status = 400, description = "`since` is not a time", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn history(
     State(app): State<Arc<App>>,
     Query(Since { since }): Query<Since>,
-) -> Json<HistoryAnswer> {
-    let points = app.figures.history(since).into_iter().map(HistoryPoint::from).collect();
-    Json(HistoryAnswer { node_id: app.node_id.clone(), step_ms: STEP_MS, points })
+) -> Json<History> {
+    let points = app.figures.history(since).into_iter().map(point).collect();
+    Json(History { node_id: app.node_id.clone(), step_ms: STEP_MS, points })
 }

@@ -3,19 +3,19 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use api::Code;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use control_plane::catalog::MAX_IDEMPOTENCY_KEY_CHARS;
 use tokio::time::Instant;
 
-use super::code::Code;
 use super::problem::Problem;
 use super::request::RequestId;
 use super::upload::Form;
 use crate::app::App;
 
 /// The header that makes repeating a request safe.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY: &str = api::headers::IDEMPOTENCY_KEY;
 /// Writes under way on one node, at most.
 const MAX_IN_FLIGHT: usize = 1024;
 

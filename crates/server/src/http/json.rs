@@ -1,9 +1,9 @@
 //! Short JSON bodies of calls that change the cluster.
 
+use api::Code;
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
-use super::code::Code;
 use super::encoding;
 use super::problem::Problem;
 

@@ -2,46 +2,20 @@
 
 use std::sync::Arc;
 
+use api::ProblemDocument;
+use api::membership::{LeaderTransfer, TransferRequest};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use control_plane::Transferred;
-use serde::{Deserialize, Serialize};
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::access::Operator;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
 use super::responses::{AccessProblems, QuorumProblems};
 use super::{json, settings};
 use crate::app::App;
-
-/// Who is to lead.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TransferRequest {
-    /// The node's name; null or left out: the voter that is the furthest.
-    #[serde(default)]
-    to: Option<String>,
-}
-
-/// Who led and who leads.
-#[derive(Serialize, ToSchema)]
-pub(super) struct TransferAnswer {
-    /// Who led.
-    from: String,
-    /// Who leads now; the same as `from` where that node led already, and nothing was changed.
-    to: String,
-    /// The term that it leads in.
-    term: u64,
-}
-
-impl From<Transferred> for TransferAnswer {
-    fn from(Transferred { from, to, term }: Transferred) -> Self {
-        Self { from, to, term }
-    }
-}
 
 /// Hand leadership over
 ///
@@ -51,7 +25,7 @@ impl From<Transferred> for TransferAnswer {
 #[utoipa::path(
     post, path = "/cluster/leader-transfers", tag = "cluster", request_body = Option<TransferRequest>,
     responses(
-        (status = 200, description = "Who leads now", body = TransferAnswer),
+        (status = 200, description = "Who leads now", body = LeaderTransfer),
         AccessProblems,
         (status = 404, description = "No such node", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "The node, or every other one, cannot lead at the moment", body = ProblemDocument, content_type = "application/problem+json"),
@@ -63,13 +37,13 @@ pub(super) async fn transfer(
     Operator(actor): Operator,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<TransferAnswer>, Problem> {
+) -> Result<Json<LeaderTransfer>, Problem> {
     let TransferRequest { to } = match body.is_empty() {
         true => TransferRequest::default(),
         false => json::parse(&headers, &body, "{\"to\": \"NODE\"} or {\"to\": null}")?,
     };
     let transferred = app.control.transfer_leader(to, settings::deadline_of_change(&app, &headers)?).await?;
-    let Transferred { from, to, term } = &transferred;
+    let Transferred { from, to, term } = transferred;
     info!(?actor, from, to, term, "leadership transferred for an operator");
-    Ok(Json(transferred.into()))
+    Ok(Json(LeaderTransfer { from, to, term }))
 }

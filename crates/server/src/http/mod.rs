@@ -6,7 +6,6 @@ mod answer;
 mod capacity;
 mod choices;
 mod cluster;
-mod code;
 mod compare;
 mod console;
 mod cors;
@@ -34,6 +33,7 @@ mod upload;
 
 use std::sync::Arc;
 
+use api::Code;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -43,11 +43,11 @@ use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
+use utoipa::openapi::extensions::{Extensions, ExtensionsBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use code::Code;
 use negotiate::prefers;
 use problem::Problem;
 
@@ -63,7 +63,9 @@ pub(crate) use upload::fuzzing::check as check_upload;
         title = "Stego cluster",
         description = "Hides files in images and finds them again.\n\nErrors are problem documents (RFC 9457) \
                        with a stable `code`; [/docs/errors](/docs/errors) says of each what it means and what \
-                       helps. Every answer carries `x-request-id`."
+                       helps, and `x-retry` of this document for programs: `elsewhere` (the same request at another \
+                       node), `later` (after `Retry-After`), `same_key` (with the same `Idempotency-Key`), \
+                       `never`. Every answer carries `x-request-id`."
     ),
     tags(
         (name = "stego", description = "Hide, find, and what fits"),
@@ -93,9 +95,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// What helps against each problem, by its code: the member `x-retry` of the OpenAPI document.
+fn retry_classes() -> Extensions {
+    let classes: serde_json::Map<_, _> =
+        Code::ALL.iter().map(|code| (code.to_string(), code.retry().as_str().into())).collect();
+    ExtensionsBuilder::new().add("x-retry", classes).build()
+}
+
 /// The calls of the API, and the document that describes them.
 fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(ApiDoc::openapi())
+    let mut document = ApiDoc::openapi();
+    document.extensions = Some(retry_classes());
+    OpenApiRouter::with_openapi(document)
         .routes(routes!(embed::embed))
         .routes(routes!(extract::extract))
         .routes(routes!(capacity::capacity))

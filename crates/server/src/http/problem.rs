@@ -2,26 +2,24 @@
 
 use std::time::Duration;
 
+use api::problem::{AVAILABLE_BYTES, MEDIA_TYPE, NEEDED_BYTES};
+use api::{Code, ProblemDocument};
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use control_plane::catalog::Refusal;
 use control_plane::{ControlError, TransferError};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use stego::{
     ContainerError, EmbedError, ExtractError, ImageError, ImageFormat, Incomparable, PngEmbedError, Stopped,
 };
 
-use super::code::Code;
 use super::encoding::Encoded;
 use super::upload::UploadError;
 use crate::budget::Exhausted;
 use crate::covers::CoverError;
 use crate::pool::PoolError;
 
-/// The media type of a problem document.
-pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 /// When to come back after a 503, in seconds: nothing was done, and trying again later helps.
 const RETRY_AFTER_S: u64 = 1;
 
@@ -40,36 +38,12 @@ pub(super) struct Problem {
     decoder_panic: Option<(ImageFormat, String)>,
 }
 
-/// A problem document as sent (RFC 9457). Further members carry figures where there are some.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct ProblemDocument {
-    /// `urn:steg:problem:` and the code.
-    #[serde(rename = "type")]
-    #[schema(example = "urn:steg:problem:capacity_exceeded")]
-    kind: String,
-    /// The code in words, the same for every occurrence.
-    title: &'static str,
-    /// The HTTP status.
-    status: u16,
-    /// What happened here.
-    detail: String,
-    /// Stable, for programs.
-    #[schema(example = "capacity_exceeded")]
-    code: &'static str,
-    /// The request's `x-request-id`.
-    request_id: String,
-    /// Figures, where they help: `needed_bytes`, `available_bytes`, `max_bytes` …
-    #[serde(flatten)]
-    #[schema(value_type = Object)]
-    figures: Map<String, Value>,
-}
-
 impl Problem {
     /// A problem of this code; `detail` says what happened here.
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             code,
-            status: code.status(),
+            status: status_of(code),
             detail: detail.into(),
             figures: Map::new(),
             retry_after_s: None,
@@ -135,19 +109,19 @@ impl Problem {
     pub(super) fn render(self, request_id: &str) -> Response {
         let code = self.code.as_str();
         let document = ProblemDocument {
-            kind: format!("urn:steg:problem:{code}"),
-            title: self.code.title(),
-            status: self.status.as_u16(),
-            detail: self.detail,
-            code,
-            request_id: request_id.to_owned(),
-            figures: self.figures,
+            type_uri: Some(self.code.type_uri()),
+            title: Some(self.code.title().to_owned()),
+            status: Some(self.status.as_u16()),
+            detail: Some(self.detail),
+            code: Some(code.to_owned()),
+            request_id: Some(request_id.to_owned()),
+            extensions: self.figures,
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Ok(help) = HeaderValue::from_str(&format!("</docs/errors#{code}>; rel=\"help\"")) {
             headers.insert(header::LINK, help);
         }
@@ -183,7 +157,7 @@ impl From<Stopped> for Problem {
 
 impl From<ImageError> for Problem {
     fn from(error: ImageError) -> Self {
-        let problem = Self::new(Code::named(error.code()), with_source(&error));
+        let problem = Self::new(named(error.code()), with_source(&error));
         match error {
             ImageError::TooManyPixels { width, height, max_pixels } => {
                 problem.with([("width", width.into()), ("height", height.into()), ("max_pixels", max_pixels)])
@@ -211,7 +185,7 @@ impl From<Incomparable> for Problem {
 
 impl From<ContainerError> for Problem {
     fn from(error: ContainerError) -> Self {
-        let problem = Self::new(Code::named(error.code()), error.to_string());
+        let problem = Self::new(named(error.code()), error.to_string());
         match error {
             ContainerError::SecretTooLarge { needed_bytes, max_bytes } => {
                 problem.with(needed_and_available(needed_bytes, max_bytes))
@@ -227,14 +201,14 @@ impl From<ExtractError> for Problem {
         match error {
             ExtractError::Image(error) => error.into(),
             ExtractError::Container(error) => error.into(),
-            error => Self::new(Code::named(error.code()), error.to_string()),
+            error => Self::new(named(error.code()), error.to_string()),
         }
     }
 }
 
 impl From<EmbedError> for Problem {
     fn from(error: EmbedError) -> Self {
-        let problem = Self::new(Code::named(error.code()), error.to_string());
+        let problem = Self::new(named(error.code()), error.to_string());
         match error {
             EmbedError::CapacityExceeded { needed_bytes, available_bytes } => {
                 problem.with(needed_and_available(needed_bytes, available_bytes))
@@ -329,7 +303,7 @@ impl From<ControlError> for Problem {
             }
             _ => error.to_string(),
         };
-        Self::new(Code::named(error.code()), detail)
+        Self::new(error.code(), detail)
     }
 }
 
@@ -338,7 +312,7 @@ impl From<TransferError> for Problem {
         match error {
             // Here there is no key to ask with, and none is needed.
             TransferError::Control(error) if error != ControlError::OutcomeUnknown => error.into(),
-            error => Self::new(Code::named(error.code()), error.to_string()),
+            error => Self::new(error.code(), error.to_string()),
         }
     }
 }
@@ -360,8 +334,18 @@ impl From<Refusal> for Problem {
     }
 }
 
+/// HTTP status of a code.
+pub(super) fn status_of(code: Code) -> StatusCode {
+    StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Code of an error of `stego`, which says it as text. One that is not in the list is a defect, and a test has every error.
+fn named(text: &str) -> Code {
+    Code::named(text).unwrap_or(Code::Internal)
+}
+
 fn needed_and_available(needed_bytes: u64, available_bytes: u64) -> [(&'static str, u64); 2] {
-    [("needed_bytes", needed_bytes), ("available_bytes", available_bytes)]
+    [(NEEDED_BYTES, needed_bytes), (AVAILABLE_BYTES, available_bytes)]
 }
 
 /// An error and what is behind it, in one line. Image decoders speak of the file only.
@@ -475,34 +459,6 @@ mod tests {
         all.into_iter().chain(container_errors().into_iter().map(EmbedError::Container)).collect()
     }
 
-    fn control_errors() -> Vec<ControlError> {
-        let all = vec![
-            ControlError::NoQuorum { reason: "a".to_owned() },
-            ControlError::Behind { index: 1 },
-            ControlError::NotJoined { waiting_for: "a".to_owned() },
-            ControlError::ForeignCluster { message: "a".to_owned() },
-            ControlError::OutcomeUnknown,
-            ControlError::Overloaded { max: 1 },
-            ControlError::StorageFull { reason: "a".to_owned() },
-            ControlError::Storage("a".to_owned()),
-            ControlError::Stopped,
-        ];
-        for error in &all {
-            match error {
-                ControlError::NoQuorum { .. }
-                | ControlError::Behind { .. }
-                | ControlError::NotJoined { .. }
-                | ControlError::ForeignCluster { .. }
-                | ControlError::OutcomeUnknown
-                | ControlError::Overloaded { .. }
-                | ControlError::StorageFull { .. }
-                | ControlError::Storage(_)
-                | ControlError::Stopped => {}
-            }
-        }
-        all
-    }
-
     #[test]
     fn an_error_of_a_library_keeps_its_code() {
         let check = |own: &'static str, problem: Problem| assert_eq!(problem.code().as_str(), own);
@@ -512,25 +468,24 @@ mod tests {
         container_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
         extract_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
         embed_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
-        control_errors().into_iter().for_each(|error| check(error.code(), error.into()));
-        assert_eq!(Code::named("image_was_reencoded"), Code::ImageWasReencoded);
+        assert_eq!(named(Code::ImageWasReencoded.as_str()), Code::ImageWasReencoded);
     }
 
     #[test]
     fn transfers_that_fail_say_whether_to_come_back() {
-        let check = |error: TransferError, status: u16, code: &str, retry_after: bool| {
+        let check = |error: TransferError, code: Code, retry_after: bool| {
             let problem = Problem::from(error);
-            assert_eq!(problem.code().as_str(), code);
+            assert_eq!(problem.code(), code);
             let answer = problem.render("id");
-            assert_eq!(answer.status(), status, "{code}");
+            assert_eq!(answer.status(), code.status(), "{code}");
             assert_eq!(answer.headers().contains_key(header::RETRY_AFTER), retry_after, "{code}");
         };
         let (name, reason) = (|| "n2".to_owned(), || "it has no vote".to_owned());
-        check(TransferError::UnknownNode { name: name() }, 404, "unknown_node", false);
-        check(TransferError::Unfit { name: name(), reason: reason() }, 409, "cannot_lead", false);
-        check(TransferError::NoSuccessor { reason: reason() }, 409, "no_successor", false);
-        check(TransferError::NotTaken { to: name(), leader: name() }, 503, "transfer_failed", true);
-        check(ControlError::NoQuorum { reason: reason() }.into(), 503, "no_quorum", true);
-        check(ControlError::OutcomeUnknown.into(), 504, "outcome_unknown", false);
+        check(TransferError::UnknownNode { name: name() }, Code::UnknownNode, false);
+        check(TransferError::Unfit { name: name(), reason: reason() }, Code::CannotLead, false);
+        check(TransferError::NoSuccessor { reason: reason() }, Code::NoSuccessor, false);
+        check(TransferError::NotTaken { to: name(), leader: name() }, Code::TransferFailed, true);
+        check(ControlError::NoQuorum { reason: reason() }.into(), Code::NoQuorum, true);
+        check(ControlError::OutcomeUnknown.into(), Code::OutcomeUnknown, false);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use api::Code;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{ALLOW, CONNECTION};
 use axum::http::request::Parts;
@@ -12,14 +13,13 @@ use axum::response::{IntoResponse, Response};
 use tracing::{Instrument, debug, field, info, info_span, warn};
 use uuid::Uuid;
 
-use super::code::Code;
 use super::console::ErrorPage;
 use super::problem::Problem;
 use crate::app::App;
 use crate::listener::{Foreign, NoPlace, PeerAddress};
 
 /// The header that names a request, in both directions.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(api::headers::REQUEST_ID);
 /// Length of a request id that is taken over from the client, at most.
 const MAX_ID_LEN: usize = 64;
 /// The route label of requests that match no route.

@@ -2,7 +2,7 @@
 
 use utoipa::IntoResponses;
 
-use super::problem::ProblemDocument;
+use api::ProblemDocument;
 
 /// What can go wrong with an image that is sent.
 #[derive(IntoResponses)]

@@ -4,99 +4,54 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use api::settings::{Actor, Authority, PutSetting, Setting};
+use api::{Code, ProblemDocument};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use control_plane::Read;
-use control_plane::catalog::{
-    Action, Actor, Authority, Command, Outcome, RequestKey, Setting, SettingKey, SettingValue,
-};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use control_plane::catalog::{self, Action, Command, Outcome, RequestKey, SettingKey, SettingValue};
 use uuid::Uuid;
 
 use super::access::Operator;
-use super::code::Code;
 use super::idempotency::{client_key, under};
 use super::json;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
 use super::responses::{AccessProblems, QuorumProblems};
 use crate::app::App;
 
 /// How long agreeing may take, at most.
 const AGREE_WITHIN: Duration = Duration::from_secs(10);
 
-/// A setting and who changed it last.
-#[derive(Serialize, ToSchema)]
-pub(super) struct SettingAnswer {
-    /// `bits`, `compress`, `metadata`, or `note.NAME`.
-    key: String,
-    /// A number, a truth value or a text.
-    #[schema(value_type = serde_json::Value)]
-    value: SettingValue,
-    /// Grows with every change; for `If-Match`.
-    version: u64,
-    /// When, by the clock of the leader (RFC 3339).
-    updated_at: String,
-    /// Who.
-    updated_by: ActorAnswer,
-    /// What it was before; null if it was new.
-    #[schema(value_type = Option<serde_json::Value>)]
-    previous: Option<SettingValue>,
-    /// The id of the request that changed it, in answers to changes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<String>,
-}
-
-/// Who changed something.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ActorAnswer {
-    /// What they call themselves.
-    name: Option<String>,
-    /// By which right.
-    authority: AuthorityAnswer,
-    /// Through which node.
-    via: String,
-}
-
-/// By which right somebody changes the cluster.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum AuthorityAnswer {
-    /// They are on the node's own machine.
-    Loopback,
-    /// They know the admin token.
-    AdminToken,
-}
-
-impl From<Actor> for ActorAnswer {
-    fn from(actor: Actor) -> Self {
-        Self { name: actor.name, authority: actor.authority.into(), via: actor.via }
+/// Right of a change, as it is sent.
+pub(super) fn authority(authority: catalog::Authority) -> Authority {
+    match authority {
+        catalog::Authority::Loopback => Authority::Loopback,
+        catalog::Authority::AdminToken => Authority::AdminToken,
     }
 }
 
-impl From<Authority> for AuthorityAnswer {
-    fn from(authority: Authority) -> Self {
-        match authority {
-            Authority::Loopback => Self::Loopback,
-            Authority::AdminToken => Self::AdminToken,
-        }
+/// A setting, as it is sent.
+pub(super) fn answer_of(setting: catalog::Setting, request_id: Option<String>) -> Setting {
+    let catalog::Actor { name, authority: right, via } = setting.updated_by;
+    Setting {
+        key: setting.key.to_string(),
+        value: json_of(setting.value),
+        version: setting.version,
+        updated_at: rfc3339(setting.updated_at_ms),
+        updated_by: Actor { name, authority: authority(right), via },
+        previous: setting.previous.map(json_of),
+        request_id,
     }
 }
 
-impl SettingAnswer {
-    pub(super) fn new(setting: Setting, request_id: Option<String>) -> Self {
-        Self {
-            key: setting.key.to_string(),
-            value: setting.value,
-            version: setting.version,
-            updated_at: rfc3339(setting.updated_at_ms),
-            updated_by: setting.updated_by.into(),
-            previous: setting.previous,
-            request_id,
-        }
+fn json_of(value: SettingValue) -> serde_json::Value {
+    match value {
+        SettingValue::Number(number) => number.into(),
+        SettingValue::Flag(flag) => flag.into(),
+        SettingValue::Text(text) => text.into(),
     }
 }
 
@@ -106,21 +61,13 @@ fn rfc3339(ms: u64) -> String {
     time.map_or_else(|| "unknown".to_owned(), |time| format!("{time:.3}"))
 }
 
-/// A setting's new value.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PutSetting {
-    /// `bits`: 1 to 4; `compress`: true or false; `metadata`: "keep" or "strip"; `note.NAME`: a text.
-    value: serde_json::Value,
-}
-
 /// One setting
 ///
 /// Linearizable. `ETag` is the version, for `If-Match`.
 #[utoipa::path(
     get, path = "/cluster/settings/{key}", tag = "cluster", params(("key" = String, Path, description = "bits, compress, metadata or note.NAME")),
     responses(
-        (status = 200, description = "The setting", body = SettingAnswer),
+        (status = 200, description = "The setting", body = Setting),
         (status = 404, description = "Not set, or no such setting", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "No quorum; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -146,7 +93,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(key): Path<String>) ->
         ("x-steg-operator" = Option<String>, Header, description = "Who asks, to be remembered with it"),
     ),
     responses(
-        (status = 200, description = "The setting as it is now", body = SettingAnswer),
+        (status = 200, description = "The setting as it is now", body = Setting),
         AccessProblems,
         (status = 409, description = "The same key is under way on this node", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "It is at another version", body = ProblemDocument, content_type = "application/problem+json"),
@@ -176,7 +123,7 @@ pub(super) async fn put(
 #[utoipa::path(
     delete, path = "/cluster/settings/{key}", tag = "cluster", params(("key" = String, Path, description = "bits, compress, metadata or note.NAME")),
     responses(
-        (status = 200, description = "The setting as it was", body = SettingAnswer),
+        (status = 200, description = "The setting as it was", body = Setting),
         AccessProblems,
         (status = 404, description = "Not set", body = ProblemDocument, content_type = "application/problem+json"),
         QuorumProblems,
@@ -200,7 +147,7 @@ async fn change(
     app: &App,
     request: RequestKey,
     deadline: Instant,
-    actor: Actor,
+    actor: catalog::Actor,
     action: Action,
 ) -> Result<Response, Problem> {
     let _in_flight = app.in_flight.enter(&request.key)?;
@@ -219,9 +166,9 @@ async fn change(
 }
 
 /// The setting, its version as the `ETag`.
-fn answer(setting: Setting, request_id: Option<String>) -> Response {
+fn answer(setting: catalog::Setting, request_id: Option<String>) -> Response {
     let etag = HeaderValue::from_str(&format!("\"{}\"", setting.version));
-    let mut response = Json(SettingAnswer::new(setting, request_id)).into_response();
+    let mut response = Json(answer_of(setting, request_id)).into_response();
     response.headers_mut().extend(etag.ok().map(|etag| (header::ETAG, etag)));
     response
 }
@@ -245,9 +192,8 @@ pub(super) fn deadline_of_change(app: &App, headers: &HeaderMap) -> Result<Insta
 }
 
 pub(super) fn parse_key(text: &str) -> Result<SettingKey, Problem> {
-    text.parse().map_err(|error: control_plane::catalog::SettingKeyError| {
-        Problem::new(Code::UnknownSetting, error.to_string())
-    })
+    text.parse()
+        .map_err(|error: catalog::SettingKeyError| Problem::new(Code::UnknownSetting, error.to_string()))
 }
 
 fn not_set(key: &SettingKey) -> Problem {

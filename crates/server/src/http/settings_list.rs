@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
+use api::settings::{Consistency, SettingsPage};
+use api::{Code, ProblemDocument};
 use axum::extract::{Query, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use control_plane::Read;
 use control_plane::catalog::{PageBounds, SettingKey};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde::Deserialize;
 
 use super::answer::Answer;
-use super::code::Code;
-use super::problem::{Problem, ProblemDocument};
-use super::settings::{SettingAnswer, deadline, parse_key};
+use super::problem::Problem;
+use super::settings::{answer_of, deadline, parse_key};
 use crate::app::App;
 
 /// Settings on a page, at most and unless the caller says.
@@ -40,33 +40,11 @@ pub(super) struct PageQuery {
     consistency: Consistency,
 }
 
-/// Consistency of an answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Consistency {
-    /// As the node has it, from memory and without a quorum; another node may know more.
-    #[default]
-    Local,
-    /// Whatever was acknowledged before is in it.
-    Linearizable,
-}
-
-impl Consistency {
-    fn read(self, app: &App) -> Read {
-        match self {
-            Self::Local => Read::Local,
-            Self::Linearizable => Read::Linearizable { deadline: deadline(app) },
-        }
+fn read(consistency: Consistency, app: &App) -> Read {
+    match consistency {
+        Consistency::Local => Read::Local,
+        Consistency::Linearizable => Read::Linearizable { deadline: deadline(app) },
     }
-}
-
-/// Settings, by key.
-#[derive(Serialize, ToSchema)]
-pub(super) struct SettingsAnswer {
-    /// By key.
-    settings: Vec<SettingAnswer>,
-    /// The key to go on after, for `after`; null: there are no further ones.
-    next: Option<String>,
 }
 
 /// All settings
@@ -76,7 +54,7 @@ pub(super) struct SettingsAnswer {
 #[utoipa::path(
     get, path = "/cluster/settings", tag = "cluster", params(PageQuery),
     responses(
-        (status = 200, description = "By key", body = SettingsAnswer),
+        (status = 200, description = "By key", body = SettingsPage),
         (status = 400, description = "A parameter that is none", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "No quorum where one is asked for, no cluster yet, or overload; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -92,11 +70,11 @@ pub(super) async fn list(
     }
     let after: Option<SettingKey> = after.as_deref().map(parse_key).transpose()?;
     let bounds = PageBounds { max_settings, max_bytes: MAX_PAGE_BYTES };
-    let page = app.control.settings(after.as_ref(), bounds, consistency.read(&app)).await?;
+    let page = app.control.settings(after.as_ref(), bounds, read(consistency, &app)).await?;
     let next = page.settings.last().filter(|_| page.has_more).map(|setting| setting.key.to_string());
     let link = next.as_ref().map(|next| link_to(next, limit, consistency));
-    let settings = page.settings.into_iter().map(|setting| SettingAnswer::new(setting, None)).collect();
-    let mut answer = Answer::json(&SettingsAnswer { settings, next })?;
+    let settings = page.settings.into_iter().map(|setting| answer_of(setting, None)).collect();
+    let mut answer = Answer::json(&SettingsPage { settings, next })?;
     answer.headers.extend(link.map(|link| (header::LINK, link)));
     answer.into_response(&app)
 }

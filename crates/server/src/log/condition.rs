@@ -5,7 +5,7 @@ use control_plane::status::Condition;
 use super::writer::{Log, LogFailure};
 
 /// Code of the condition.
-const LOG_FAILED: &str = "log_failed";
+const LOG_FAILED: &str = api::notices::LOG_FAILED;
 
 impl Log {
     /// The condition of the log of node `node`, if it is out of order.

@@ -10,7 +10,7 @@ mod tables;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use client::{Client, ClientError, ClusterStatus, PutOptions, Reply, Setting, Settings};
+use client::{Client, ClientError, ClusterStatus, PutOptions, Reply, Setting, SettingsPage};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -235,7 +235,7 @@ fn change<A>(
     print_reply(options, reply, table)
 }
 
-fn all_of(pages: &[Reply<Settings>]) -> Result<Vec<Setting>, ClientError> {
+fn all_of(pages: &[Reply<SettingsPage>]) -> Result<Vec<Setting>, ClientError> {
     let mut settings = Vec::new();
     for page in pages {
         settings.append(&mut page.peek()?.settings);
@@ -244,8 +244,8 @@ fn all_of(pages: &[Reply<Settings>]) -> Result<Vec<Setting>, ClientError> {
 }
 
 /// One page as it came; several as one object with the settings of all, whatever members they have.
-fn json_of(pages: &[Reply<Settings>]) -> String {
-    let text = |page: &Reply<Settings>| String::from_utf8_lossy(page.body()).trim_end().to_owned() + "\n";
+fn json_of(pages: &[Reply<SettingsPage>]) -> String {
+    let text = |page: &Reply<SettingsPage>| String::from_utf8_lossy(page.body()).trim_end().to_owned() + "\n";
     if let [page] = pages {
         return text(page);
     }

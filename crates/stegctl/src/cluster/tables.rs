@@ -111,7 +111,7 @@ pub(super) fn settings(settings: &[Setting]) -> String {
             value(&setting.value),
             setting.version.to_string(),
             plain(&setting.updated_at),
-            plain(by.name.as_deref().unwrap_or(&by.authority)),
+            plain(by.name.as_deref().unwrap_or(by.authority.as_str())),
             plain(&by.via),
             setting.previous.as_ref().map_or_else(|| UNKNOWN.to_owned(), value),
         ]);

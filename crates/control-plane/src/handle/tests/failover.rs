@@ -200,7 +200,7 @@ fn who_cannot_lead_does_not() {
     cluster.kill(away);
     cluster.until("silence", |nodes| nodes.iter().all(|status| !status.nodes[away].healthy));
     let unfit = transfer(&cluster, other, Some(NAMES[away])).unwrap_err();
-    assert_eq!(unfit.code(), "cannot_lead");
+    assert_eq!(unfit.code(), Code::CannotLead);
     assert!(unfit.to_string().contains("does not answer"), "{unfit}");
     assert_eq!(cluster.leader(), leader);
     assert_eq!(transfer(&cluster, leader, None).unwrap().to, NAMES[other]);
@@ -216,7 +216,7 @@ fn a_transfer_that_fails_leaves_a_working_leader_behind() {
         cluster.node(n).stall_disk(Duration::from_secs(1));
     }
     let failed = transfer(&cluster, leader, None).unwrap_err();
-    assert_eq!(failed.code(), "transfer_failed", "{failed}");
+    assert_eq!(failed.code(), Code::TransferFailed, "{failed}");
     write(cluster.node(leader), note("k", "a", "x"));
     assert!(cluster.node(leader).status().notices.iter().all(|notice| notice.code != "storage_failed"));
 }

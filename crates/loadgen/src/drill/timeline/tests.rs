@@ -24,15 +24,15 @@ fn step(node: &str, fault: Instant) -> Step {
 }
 
 fn leader(name: Option<&str>, term: u64) -> Sign {
-    Sign::Event(Happening::Leader { leader_id: name.map(str::to_owned), term })
+    Sign::Event(EventKind::Leader { leader_id: name.map(str::to_owned), term })
 }
 
 fn peer(name: &str, healthy: bool) -> Sign {
-    Sign::Event(Happening::Peer { peer: name.into(), healthy })
+    Sign::Event(EventKind::Peer { peer: name.into(), healthy, failed_probes: 0 })
 }
 
 fn suspicion(name: &str) -> Sign {
-    Sign::Event(Happening::Suspicion { peer: name.into(), evidence: "refused".into() })
+    Sign::Event(EventKind::Suspicion { peer: name.into(), evidence: "refused".into() })
 }
 
 fn check(events: &[(u64, &str, Sign)], look: impl FnOnce(StepReport)) {

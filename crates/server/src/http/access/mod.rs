@@ -9,13 +9,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use api::{Code, headers};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use control_plane::catalog::{Actor, Authority};
 use tracing::warn;
 
-use super::code::Code;
 use super::origins;
 use super::problem::Problem;
 use crate::app::App;
@@ -170,7 +170,7 @@ impl FromRequestParts<Arc<App>> for Operator {
 }
 
 fn operator_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("x-steg-operator") else { return Ok(None) };
+    let Some(value) = headers.get(headers::OPERATOR) else { return Ok(None) };
     let bad = || {
         let detail =
             format!("X-Steg-Operator takes a name of up to {MAX_OPERATOR_CHARS} characters, in UTF-8");

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use api::Code;
+use api::drills::{FailRequest, Fault};
 use axum::http::HeaderMap;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-use crate::http::code::Code;
 use crate::http::json;
 use crate::http::problem::Problem;
 
@@ -14,76 +13,6 @@ use crate::http::problem::Problem;
 const MAX_HANG_MS: u64 = 60_000;
 /// Longest time for what can be ended at any time.
 const MAX_ISOLATION_MS: u64 = 3_600_000;
-
-/// What a drill does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case", try_from = "String")]
-pub(in crate::http) enum Fault {
-    /// The process ends at once, as with kill -9.
-    Crash,
-    /// The node answers neither clients nor other nodes, until it is restored or `for_ms` is over.
-    Pause,
-    /// The node is cut off from the other nodes and goes on serving clients, until it is restored or `for_ms` is over.
-    Partition,
-    /// The whole process stands still for `for_ms`, as a machine that hangs.
-    Hang,
-    /// The process stops as on SIGTERM and starts anew with the same id, arguments and environment.
-    Restart,
-    /// The next write of the log to the disk takes `for_ms` longer.
-    StallDisk,
-    /// The node suspects the leader that it follows, for no reason.
-    FalseAlarm,
-}
-
-impl Fault {
-    const ALL: [Self; 7] = [
-        Self::Crash,
-        Self::Pause,
-        Self::Partition,
-        Self::Hang,
-        Self::Restart,
-        Self::StallDisk,
-        Self::FalseAlarm,
-    ];
-
-    /// Its name in requests, answers and events.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Crash => "crash",
-            Self::Pause => "pause",
-            Self::Partition => "partition",
-            Self::Hang => "hang",
-            Self::Restart => "restart",
-            Self::StallDisk => "stall_disk",
-            Self::FalseAlarm => "false_alarm",
-        }
-    }
-}
-
-// From a text only: serde takes an object for a variant too.
-impl TryFrom<String> for Fault {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|fault| fault.as_str() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::as_str).join(", ");
-            format!("`{}` is none of {names}", name.chars().take(64).collect::<String>())
-        })
-    }
-}
-
-/// Which drill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct FailRequest {
-    /// What is done to the node.
-    pub(super) action: Fault,
-    /// For how long, in milliseconds. `hang` and `stall_disk` need it, 1 to 60000; `pause` and `partition` may have it, 1
-    /// to 3600000; the others take none.
-    #[serde(default)]
-    #[schema(minimum = 1, maximum = 3_600_000)]
-    pub(super) for_ms: Option<u64>,
-}
 
 /// A drill that can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,33 +5,21 @@ mod drill;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::drills::{DrillAnswer, FailRequest, RESTORE};
+use api::events::EventKind;
+use api::{Code, ProblemDocument};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use control_plane::status::EventKind;
-use serde::Serialize;
 use tracing::{info, warn};
-use utoipa::ToSchema;
 
 use super::access::Operator;
-use super::code::Code;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
 use super::responses::AccessProblems;
 use crate::app::{AfterStop, App};
 use crate::drills::{self, Isolation, LAST_WORDS};
-use drill::{Drill, FailRequest};
-
-/// What was done.
-#[derive(Serialize, ToSchema)]
-pub(super) struct DrillAnswer {
-    /// The action that was asked for, or `restore`.
-    action: &'static str,
-    /// The node that it was done to.
-    node_id: String,
-    /// When it happens, in milliseconds after this answer was sent: a node that is about to die answers first.
-    after_ms: u64,
-}
+use drill::Drill;
 
 /// Let this node fail
 ///
@@ -60,7 +48,7 @@ pub(super) async fn fail(
     let action = fault.as_str();
     app.control.tell(EventKind::Drill { action: action.to_owned() });
     let (node_id, after_ms) = (app.node_id.clone(), after.as_millis() as u64);
-    Ok((StatusCode::ACCEPTED, Json(DrillAnswer { action, node_id, after_ms })))
+    Ok((StatusCode::ACCEPTED, Json(DrillAnswer { action: action.to_owned(), node_id, after_ms })))
 }
 
 /// Does it, or has it done after the time that is given back.
@@ -122,11 +110,8 @@ pub(super) async fn restore(
     info!(?actor, "restored after a drill");
     app.restore();
     tell_restored(&app);
-    Ok(Json(DrillAnswer { action: RESTORE, node_id: app.node_id.clone(), after_ms: 0 }))
+    Ok(Json(DrillAnswer { action: RESTORE.to_owned(), node_id: app.node_id.clone(), after_ms: 0 }))
 }
-
-/// The name of what ends drills, in answers and events.
-const RESTORE: &str = "restore";
 
 fn tell_restored(app: &App) {
     app.control.tell(EventKind::Drill { action: RESTORE.to_owned() });

@@ -7,13 +7,15 @@ mod sent;
 
 use std::sync::Arc;
 
+use api::fields;
+use api::images::{EmbedAnswer, Mode};
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::answer::Answer;
-use super::choices::{Binary, Metadata, Mode, Verify};
+use super::choices::{Binary, Metadata, Verify};
 use super::idempotency;
 use super::negotiate::prefers;
 use super::problem::Problem;
@@ -22,22 +24,21 @@ use super::responses::ImageProblems;
 use super::upload::{FieldKind, Fields, Form};
 use crate::app::{App, DEFAULT_COVER};
 use crate::covers::CoverKey;
-use figures::EmbedAnswer;
 use order::Order;
 
 const PATH: &str = "/api/embed";
 const FIELDS: Fields = &[
-    ("file", FieldKind::File),
-    ("cover", FieldKind::File),
-    ("cover_id", FieldKind::NotYet),
-    ("label", FieldKind::NotYet),
-    ("passphrase", FieldKind::NotYet),
-    ("password", FieldKind::NotYet),
-    ("key_file", FieldKind::NotYet),
-    ("mode", FieldKind::Text),
-    ("bits", FieldKind::Text),
-    ("metadata", FieldKind::Text),
-    ("verify", FieldKind::Text),
+    (fields::FILE, FieldKind::File),
+    (fields::COVER, FieldKind::File),
+    (fields::COVER_ID, FieldKind::NotYet),
+    (fields::LABEL, FieldKind::NotYet),
+    (fields::PASSPHRASE, FieldKind::NotYet),
+    (fields::PASSWORD, FieldKind::NotYet),
+    (fields::KEY_FILE, FieldKind::NotYet),
+    (fields::MODE, FieldKind::Text),
+    (fields::BITS, FieldKind::Text),
+    (fields::METADATA, FieldKind::Text),
+    (fields::VERIFY, FieldKind::Text),
 ];
 /// The form of an embed.
 #[derive(ToSchema)]

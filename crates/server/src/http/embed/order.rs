@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use api::Code;
+use api::fields;
 use stego::{BitsPerSample, EmbedOptions, FileName, MediaType, MetadataPolicy, Secret, Verify};
 
-use super::super::code::Code;
 use super::super::problem::Problem;
 use super::super::upload::Form;
 use crate::app::App;
@@ -33,23 +34,24 @@ impl Order {
         request_id: &Arc<str>,
         as_png: bool,
     ) -> Result<Self, Problem> {
-        if let Some(mode) = form.text("mode").filter(|mode| *mode != "sequential") {
+        if let Some(mode) = form.text(fields::MODE).filter(|mode| *mode != "sequential") {
             let mode: String = mode.chars().take(64).collect();
             return Err(Problem::new(
                 Code::UnknownMode,
                 format!("there is no mode `{mode}`; there is sequential"),
             ));
         }
-        let bits = form.text("bits").map_or_else(|| Ok(app.default_bits()), parse_bits)?;
-        let metadata = form.text("metadata").map_or_else(|| Ok(app.default_metadata()), parse_metadata)?;
-        let verify = form.text("verify").map_or_else(|| Ok(Verify::default()), parse_verify)?;
+        let bits = form.text(fields::BITS).map_or_else(|| Ok(app.default_bits()), parse_bits)?;
+        let metadata =
+            form.text(fields::METADATA).map_or_else(|| Ok(app.default_metadata()), parse_metadata)?;
+        let verify = form.text(fields::VERIFY).map_or_else(|| Ok(Verify::default()), parse_verify)?;
         let file = form.take_file("file").ok_or_else(|| {
             Problem::new(
                 Code::FileMissing,
                 "the field `file` with the secret is missing; with curl: -F file=@secret.pdf",
             )
         })?;
-        let cover = form.take_image("cover")?.map(|cover| cover.bytes);
+        let cover = form.take_image(fields::COVER)?.map(|cover| cover.bytes);
         let name = file.name.as_deref().and_then(FileName::from_path);
         let media_type = match &file.media_type {
             Some(sent) => MediaType::parse(sent),

@@ -3,23 +3,26 @@
 mod early;
 mod png_end;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use api::fields;
+use api::headers;
+use api::images::{Base64, ExtractAnswer};
+use api::{Code, ProblemDocument};
 use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
 use stego::{Extracted, Limits, MediaType, probe};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::answer::{self, Answer, base64_len};
 use super::choices::Binary;
-use super::code::Code;
 use super::idempotency;
 use super::negotiate::prefers;
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
 use super::request::RequestId;
 use super::responses::ImageProblems;
 use super::upload::{FieldKind, Fields, Form, UploadedFile};
@@ -30,10 +33,10 @@ use early::{Early, Found};
 const PATH: &str = "/api/extract";
 const OCTET_STREAM: &str = "application/octet-stream";
 const FIELDS: Fields = &[
-    ("file", FieldKind::File),
-    ("passphrase", FieldKind::NotYet),
-    ("password", FieldKind::NotYet),
-    ("key_file", FieldKind::NotYet),
+    (fields::FILE, FieldKind::File),
+    (fields::PASSPHRASE, FieldKind::NotYet),
+    (fields::PASSWORD, FieldKind::NotYet),
+    (fields::KEY_FILE, FieldKind::NotYet),
 ];
 /// What a file name keeps unencoded in a header (RFC 8187, `attr-char`).
 const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
@@ -58,27 +61,6 @@ pub(super) struct ExtractForm {
     /// is refused by name, since nothing is embedded in one yet.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-}
-
-/// What an image carried.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ExtractAnswer<'a> {
-    /// The request's id.
-    request_id: &'a str,
-    /// Length of the secret in bytes.
-    recovered_size_bytes: u64,
-    /// Its media type.
-    recovered_mime: &'a str,
-    /// The secret in base64.
-    #[serde(serialize_with = "answer::base64")]
-    #[schema(value_type = String)]
-    recovered_b64: &'a [u8],
-    /// Its file name, safe to create in a folder; null if none was given.
-    filename: Option<&'a str>,
-    /// The mark that tells this copy of the image from others; null if it has none.
-    mark: Option<String>,
-    /// What the user should know.
-    notes: Vec<String>,
 }
 
 /// Find the file in an image
@@ -151,7 +133,7 @@ async fn extract_file(
     request_id: Arc<str>,
     as_bytes: bool,
 ) -> Result<Answer, Problem> {
-    let file = form.take_image("file")?.ok_or_else(|| {
+    let file = form.take_image(fields::FILE)?.ok_or_else(|| {
         Problem::new(
             Code::FileMissing,
             "the field `file` with the image is missing; with curl: -F file=@stego.png",
@@ -182,11 +164,11 @@ fn answer_with(found: Extracted, request_id: &str, as_bytes: bool) -> Result<Ans
         return Ok(bytes_answer(found));
     }
     Answer::json(&ExtractAnswer {
-        request_id,
+        request_id: Cow::Borrowed(request_id),
         recovered_size_bytes: found.secret.len() as u64,
-        recovered_mime: media_type(&found),
-        recovered_b64: &found.secret,
-        filename: found.name.as_ref().map(stego::FileName::as_str),
+        recovered_mime: Cow::Borrowed(media_type(&found)),
+        recovered_b64: Base64(Cow::Borrowed(&found.secret)),
+        filename: found.name.as_ref().map(|name| Cow::Borrowed(name.as_str())),
         mark: found.mark.map(|mark| mark.to_string()),
         notes: found.notes.iter().map(ToString::to_string).collect(),
     })
@@ -204,13 +186,13 @@ fn ascii(name: &str) -> String {
 }
 
 fn bytes_answer(found: Extracted) -> Answer {
-    let mut headers = HeaderMap::new();
-    answer::insert(&mut headers, "x-stego-recovered-mime", media_type(&found));
-    answer::insert(&mut headers, "x-stego-recovered-size-bytes", &found.secret.len().to_string());
+    let mut map = HeaderMap::new();
+    answer::insert(&mut map, headers::RECOVERED_MIME, media_type(&found));
+    answer::insert(&mut map, headers::RECOVERED_SIZE_BYTES, &found.secret.len().to_string());
     if let Some(mark) = found.mark {
-        answer::insert(&mut headers, "x-stego-mark", &mark.to_string());
+        answer::insert(&mut map, headers::MARK, &mark.to_string());
     }
-    answer::insert_notes(&mut headers, &found.notes);
+    answer::insert_notes(&mut map, &found.notes);
     let disposition = match &found.name {
         Some(name) => {
             let encoded = utf8_percent_encode(name.as_str(), ATTR_CHAR);
@@ -218,6 +200,6 @@ fn bytes_answer(found: Extracted) -> Answer {
         }
         None => "attachment".to_owned(),
     };
-    answer::insert(&mut headers, "content-disposition", &disposition);
-    Answer { media_type: OCTET_STREAM, headers, body: vec![found.secret.into()] }
+    answer::insert(&mut map, "content-disposition", &disposition);
+    Answer { media_type: OCTET_STREAM, headers: map, body: vec![found.secret.into()] }
 }
