@@ -18,7 +18,7 @@ const GAP: u32 = 8;
 /// Writes the default cover and a stego image made from it side by side, as a JPEG for the README.
 pub(crate) fn write(path: &Path) -> anyhow::Result<()> {
     let limits = Limits::default();
-    let cover = Cover::dataset(0).context("the dataset has an image 0")?;
+    let cover = dataset::cover(0).context("the dataset has an image 0")?;
     // Bytes that do not compress, so that all of them are carried (Knuth's MMIX generator, high bits).
     let secret: Vec<u8> = (0..SECRET_LEN_BYTES)
         .scan(1_u64, |state, _| {

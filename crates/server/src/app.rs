@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use control_plane::ControlPlane;
 use control_plane::catalog::{SettingKey, SettingValue};
-use stego::{BitsPerSample, Cover, Limits, MetadataPolicy, PreparedCover};
+use stego::{BitsPerSample, Limits, MetadataPolicy, PreparedCover};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -231,7 +231,7 @@ async fn prepare(app: Arc<App>, key: CoverKey) -> Result<MadeCover, CoverError> 
     let work = Work::new(&app, app.start_by());
     let make = move |app: Arc<App>, limits: &Limits| {
         let CoverKey::Dataset(index) = key;
-        let cover = Cover::dataset(index).expect("only images that the dataset has are asked for");
+        let cover = dataset::cover(index).expect("only images that the dataset has are asked for");
         app.warm.store(true, Ordering::Relaxed);
         Ok(MadeCover::new(PreparedCover::new(cover, MetadataPolicy::Keep, &limits.watch)?))
     };

@@ -112,7 +112,7 @@ pub(crate) struct Embed {
     #[arg(short, long, value_name = "IMAGE")]
     pub(crate) cover: Option<PathBuf>,
     /// Hide it in one of the built-in images instead, 0 to 49
-    #[arg(long, value_name = "INDEX", conflicts_with = "cover", value_parser = clap::value_parser!(u32).range(0..i64::from(stego::DATASET_LEN)))]
+    #[arg(long, value_name = "INDEX", conflicts_with = "cover", value_parser = clap::value_parser!(u32).range(0..i64::from(dataset::LEN)))]
     pub(crate) dataset: Option<u32>,
     /// Bits per sample, 1 to 4: more room, and more to be seen
     #[arg(short, long, value_name = "BITS", default_value = "1", value_parser = bits)]

@@ -9,8 +9,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use stego::Cover;
-
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/stegctl.md");
 const STEGCTL: &str = env!("CARGO_BIN_EXE_stegctl");
 
@@ -31,7 +29,7 @@ fn transcripts_are_what_a_user_sees() {
 /// Files whose archive is the same on every machine: times and permissions are given.
 fn fill(folder: &Path) {
     fs::create_dir_all(folder.join("letters/old")).unwrap();
-    fs::write(folder.join("holiday.png"), Cover::dataset(7).unwrap().to_png()).unwrap();
+    fs::write(folder.join("holiday.png"), dataset::cover(7).unwrap().to_png()).unwrap();
     let report: String = (1..=400).map(|line| format!("{line}: all is well\n")).collect();
     let files = [
         ("report.txt", report.as_str()),

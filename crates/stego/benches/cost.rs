@@ -67,7 +67,7 @@ fn photograph() -> DynamicImage {
         testkit::photographs().into_iter().find(|path| path.extension().is_some_and(|kind| kind == "jpg"));
     match large {
         Some(path) => image::open(path).unwrap(),
-        None => image::load_from_memory(&Cover::dataset(0).unwrap().to_png()).unwrap(),
+        None => image::load_from_memory(&dataset::cover(0).unwrap().to_png()).unwrap(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Hides a secret in the samples of an image and finds it again.
 //!
 //! ```
-//! use stego::{Cover, EmbedOptions, Limits, Secret};
+//! use stego::{EmbedOptions, Limits, Secret};
 //!
 //! let limits = Limits::default();
-//! let cover = Cover::dataset(7).expect("the dataset has 50 images");
+//! let cover = dataset::cover(7).expect("the dataset has 50 images");
 //! let embedded = stego::embed(&cover, &Secret::new(b"meet me at noon"), &EmbedOptions::default(), &limits)?;
 //!
 //! let found = stego::extract(&embedded.png, &limits)?;
@@ -40,7 +40,6 @@ mod quality;
 mod rows;
 mod secret;
 mod splice;
-mod synth;
 mod watch;
 mod words;
 
@@ -61,5 +60,4 @@ pub use splice::{
     Container, PngEmbedError, PngPart, PreparedCover, Spliced, SplicedPng, embed_into_file, embed_into_png,
     embed_prepared, splice,
 };
-pub use synth::DATASET_LEN;
 pub use watch::{Progress, Stage, Stopped, Watch};

@@ -231,7 +231,7 @@ fn an_image_that_was_a_jpeg_is_told_so() {
         testkit::photographs().into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "png"));
     let covers = photographs.map(|path| Cover::decode(&std::fs::read(path).unwrap(), &limits()).unwrap());
     // Without photographs the dataset stands for them.
-    let covers: Vec<Cover> = covers.chain((0..4).filter_map(Cover::dataset)).collect();
+    let covers: Vec<Cover> = covers.chain((0..4).filter_map(dataset::cover)).collect();
     for cover in &covers {
         assert_eq!(code_of_extraction(&cover.to_png()), "no_payload");
     }

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use stego::Cover;
-
 /// Where the photographs are; required where `CI` is set, elsewhere covers made by code take their place.
 const PHOTOS_VARIABLE: &str = "STEG_PHOTOS";
 
@@ -31,10 +29,10 @@ pub fn photographs() -> Vec<PathBuf> {
 pub fn covers() -> Vec<(String, Vec<u8>)> {
     let photographs = photographs();
     if photographs.is_empty() {
-        return (0..stego::DATASET_LEN)
+        return (0..dataset::LEN)
             .step_by(12)
             .map(|index| {
-                let cover = Cover::dataset(index).expect("the index is in the dataset");
+                let cover = dataset::cover(index).expect("the index is in the dataset");
                 (format!("dataset/{index}"), cover.to_png())
             })
             .collect();

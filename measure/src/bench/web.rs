@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use stego::{Cover, EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Watch, embed_prepared};
+use stego::{EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Watch, embed_prepared};
 
 use super::node::Node;
 
@@ -66,7 +66,7 @@ pub(super) fn run() -> anyhow::Result<()> {
 /// What nginx sends: as long as what a node answers; and the body of a request.
 fn write_files(folder: &Path) -> anyhow::Result<()> {
     let secret = testkit::noise(1, SECRET_LEN_BYTES);
-    let cover = Cover::dataset(0).context("there is a default cover")?;
+    let cover = dataset::cover(0).context("there is a default cover")?;
     let prepared = PreparedCover::new(cover, MetadataPolicy::Keep, &Watch::default())?;
     let spliced =
         embed_prepared(&prepared, &Secret::new(&secret), &EmbedOptions::default(), &Limits::default())?;

@@ -7,7 +7,6 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use stego::{Cover, DATASET_LEN};
 
 use super::answer::Answer;
 use super::choices::Binary;
@@ -37,8 +36,8 @@ pub(super) async fn dataset(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let index =
-        index.ok().map(|Path(index)| index).filter(|index| *index < DATASET_LEN).ok_or_else(|| {
-            Problem::new(Code::NotFound, format!("the dataset has the images 0 to {}", DATASET_LEN - 1))
+        index.ok().map(|Path(index)| index).filter(|index| *index < dataset::LEN).ok_or_else(|| {
+            Problem::new(Code::NotFound, format!("the dataset has the images 0 to {}", dataset::LEN - 1))
         })?;
     let tag = format!("\"dataset-{}-{index}\"", env!("CARGO_PKG_VERSION"));
     let mut cache_headers = HeaderMap::new();
@@ -71,6 +70,6 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 fn png(index: u32, app: &App) -> Option<Vec<u8>> {
     match app.covers().kept(CoverKey::Dataset(index)) {
         Some(cover) => Some(cover.prepared().cover().to_png()),
-        None => Some(Cover::dataset(index)?.to_png()),
+        None => Some(dataset::cover(index)?.to_png()),
     }
 }

@@ -113,7 +113,7 @@ async fn images_that_are_not_as_they_should_be() {
         "image_too_large",
     )
     .await;
-    let plain = Cover::dataset(0).unwrap().to_png();
+    let plain = dataset::cover(0).unwrap().to_png();
     refuse(&node, "/api/extract", file("file", "x.png", plain), 422, "no_payload").await;
 
     memory_is_given_back(&node, before);

@@ -188,7 +188,7 @@ async fn the_dataset_is_fifty_images() {
         assert_eq!(answer.headers()["content-type"], "image/png");
         let tag = answer.headers()["etag"].clone();
         let image = Cover::decode(&answer.bytes().await.unwrap(), &Limits::default()).unwrap();
-        let same = Cover::dataset(index).unwrap();
+        let same = dataset::cover(index).unwrap();
         assert!(image.samples() == same.samples(), "image {index}");
         let again = reqwest::Client::new()
             .get(format!("{}/api/dataset/{index}", node.url()))

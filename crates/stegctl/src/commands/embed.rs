@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
-use stego::{Cover, EmbedOptions, Embedded, FileName, Limits, MediaType, Note, PngEmbedError, Secret};
+use stego::{EmbedOptions, Embedded, FileName, Limits, MediaType, Note, PngEmbedError, Secret};
 
 use super::{Findings, check_is_png, count, exit_code, read_image, write};
 use crate::archive::{self, PackOptions};
@@ -126,7 +126,7 @@ fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<()
         }
         None => {
             let index = command.dataset.unwrap_or(DEFAULT_COVER);
-            let cover = Cover::dataset(index).expect("clap checked the index");
+            let cover = dataset::cover(index).expect("clap checked the index");
             stego::embed(&cover, &hidden.secret(), &options, &limits)?
         }
     };

@@ -6,7 +6,6 @@ use super::{
     jpeg, png, probe,
 };
 use crate::limits::Limits;
-use crate::synth;
 use crate::watch::{Stopped, Watch};
 
 /// An image to hide something in: its samples and what else of its file goes into the stego image.
@@ -86,13 +85,6 @@ impl Cover {
         };
         let info = cover.info();
         (info.pixels() > 0 && info.decoded_bytes() == cover.samples.len() as u64).then_some(cover)
-    }
-
-    /// One of the [`crate::DATASET_LEN`] images made by code, photograph-like and the same on every machine;
-    /// image 0 is the default cover, 1920 × 1080.
-    pub fn dataset(index: u32) -> Option<Self> {
-        let made = synth::dataset_image(index)?;
-        Self::from_samples(made.width, made.height, Channels::Rgb, made.pixels)
     }
 
     /// What the header of this cover as a PNG says.

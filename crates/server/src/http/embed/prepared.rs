@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_default_cover_too() {
-        let cover = ready(Cover::dataset(crate::app::DEFAULT_COVER).unwrap());
+        let cover = ready(dataset::cover(crate::app::DEFAULT_COVER).unwrap());
         for len in [0, 1, 1000, 10_000, 100_000, 600_000] {
             check(&cover, &testkit::noise(len, len as usize), BitsPerSample::ONE);
         }

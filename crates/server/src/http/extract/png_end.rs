@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_end_is_seen_however_the_file_is_cut() {
-        let file = stego::Cover::dataset(1).unwrap().to_png();
+        let file = dataset::cover(1).unwrap().to_png();
         let check = |file: &[u8], piece_len: usize, want: bool| {
             let mut end = PngEnd::new();
             file.chunks(piece_len).for_each(|piece| end.pass(piece));

@@ -177,8 +177,8 @@ impl ToneCurve {
 #[cfg(test)]
 mod tests {
     use super::{Camera, FLARE, GAIN, develop, expose};
-    use crate::synth::canvas::{Canvas, Rgb};
-    use crate::synth::noise::Seed;
+    use crate::canvas::{Canvas, Rgb};
+    use crate::noise::Seed;
 
     const CAMERA: Camera =
         Camera { seed: Seed::new(3), exposure: 1.0, photon_noise: 4e-4, read_noise: 1e-3, vignetting: 0.0 };

@@ -1,9 +1,13 @@
 //! Test covers: pictures that look and measure like photographs, made by code.
 //!
-//! **Contract.** [`dataset_image`] gives the same bytes for the same index on every machine and in
-//! every build. Nothing here has a state, and only operations that IEEE 754 rounds exactly are
-//! used (`+ - * /`, square roots, comparisons, conversions); no sine, no power, no fused
-//! multiply-add, whose last bits differ between systems.
+//! ```
+//! let default_cover = dataset::cover(0).expect("index 0 is in the dataset");
+//! assert_eq!((default_cover.width(), default_cover.height()), (1920, 1080));
+//! ```
+//!
+//! **Contract.** [`cover`] gives the same bytes for the same index on every machine and in every build. The crate has no
+//! state and uses only operations that IEEE 754 rounds exactly (`+ - * /`, square roots, comparisons, conversions): no
+//! sine, no power and no fused multiply-add, whose last bits differ between systems.
 //!
 //! A picture takes two steps. A scene paints linear light on a `Canvas`; `sensor::develop` then
 //! does what a camera does, so that the low bits carry noise as those of a camera do: photon and
@@ -27,31 +31,22 @@ mod terrain;
 use canvas::Canvas;
 use noise::Seed;
 use sensor::Camera;
+use stego::{Channels, Cover};
 
-/// How many test covers there are; their indices are `0..DATASET_LEN`.
-pub const DATASET_LEN: u32 = 50;
+/// Number of test covers; their indices are `0..LEN`.
+pub const LEN: u32 = 50;
 
-/// A test cover.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SynthImage {
-    /// Columns.
-    pub(crate) width: u32,
-    /// Rows.
-    pub(crate) height: u32,
-    /// Row-major RGB8: `width * height * 3` bytes.
-    pub(crate) pixels: Vec<u8>,
-}
-
-/// Makes the test cover with an index, or `None` from [`DATASET_LEN`] on.
+/// Makes the test cover with an index; `None` from [`LEN`] on.
 ///
-/// Index 0 is 1920×1080; the others have between 0.7 and 2.5 million pixels. While it works it
-/// needs about four times the memory of the result.
-pub(crate) fn dataset_image(index: u32) -> Option<SynthImage> {
-    if index >= DATASET_LEN {
+/// Covers are RGB at 8 bits. Index 0 is 1920×1080; the others have between 0.7 and 2.5 million pixels. The call takes
+/// about four times the memory of its result.
+pub fn cover(index: u32) -> Option<Cover> {
+    if index >= LEN {
         return None;
     }
     let (width, height) = SIZES[index as usize % SIZES.len()];
-    Some(SynthImage { width, height, pixels: picture(index, width as usize, height as usize) })
+    let samples = picture(index, width as usize, height as usize);
+    Cover::from_samples(width, height, Channels::Rgb, samples)
 }
 
 /// The sizes of cameras, screens and web pages, and an odd one. Their number and that of the
@@ -109,17 +104,17 @@ fn picture(index: u32, width: usize, height: usize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DATASET_LEN, SCENES, SIZES, dataset_image, picture};
+    use super::{LEN, SCENES, SIZES, cover, picture};
 
     /// The promise: these bytes, on every machine, for good. A change here changes covers that
     /// others may have kept marks or checksums of.
     #[test]
     fn pictures_are_the_same_everywhere() {
         let check = |index: u32, width: u32, height: u32, checksum: u32| {
-            let image = dataset_image(index).unwrap();
-            assert_eq!((image.width, image.height), (width, height), "index {index}");
-            assert_eq!(image.pixels.len(), (width * height * 3) as usize, "index {index}");
-            assert_eq!(crc32fast::hash(&image.pixels), checksum, "index {index}");
+            let image = cover(index).unwrap();
+            assert_eq!((image.width(), image.height()), (width, height), "index {index}");
+            assert_eq!(image.samples().len(), (width * height * 3) as usize, "index {index}");
+            assert_eq!(crc32fast::hash(image.samples()), checksum, "index {index}");
         };
         check(0, 1920, 1080, 0x4446_09BF);
         check(1, 1600, 1200, 0xF8A6_66C6);
@@ -139,8 +134,8 @@ mod tests {
 
     #[test]
     fn indices_end_at_the_length() {
-        for index in [DATASET_LEN, DATASET_LEN + 1, u32::MAX] {
-            assert_eq!(dataset_image(index), None);
+        for index in [LEN, LEN + 1, u32::MAX] {
+            assert!(cover(index).is_none());
         }
         for (width, height) in SIZES {
             assert!((700_000..=2_500_000).contains(&(width * height)), "{width}x{height}");
@@ -150,10 +145,10 @@ mod tests {
     #[test]
     fn no_two_pictures_are_alike() {
         let mut checksums: Vec<u32> =
-            (0..DATASET_LEN).map(|index| crc32fast::hash(&picture(index, 96, 72))).collect();
+            (0..LEN).map(|index| crc32fast::hash(&picture(index, 96, 72))).collect();
         checksums.sort_unstable();
         checksums.dedup();
-        assert_eq!(checksums.len(), DATASET_LEN as usize);
+        assert_eq!(checksums.len(), LEN as usize);
     }
 
     /// What makes a picture a bad cover: clipped samples, and flat places whose low bits say what
