@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use crate::image::{ImageInfo, SampleDepth};
+use crate::codec::{ImageInfo, SampleDepth};
 
 /// Pixels of an image that is judged: in smaller ones chance makes as much of a difference.
 const MIN_PIXELS: u64 = 250_000;

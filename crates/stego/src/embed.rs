@@ -2,9 +2,9 @@
 
 use crate::bits::BitsPerSample;
 use crate::carrier::{Capacity, SampleWriter};
+use crate::codec::{Cover, MetadataPolicy, encode_png};
 use crate::container::{self, ContainerError, Content, HEADER_LEN_BYTES, Packed};
 use crate::extract::{ExtractError, Extracted, read_back};
-use crate::image::{Cover, MetadataPolicy, encode_png};
 use crate::limits::Limits;
 use crate::note::Note;
 use crate::quality;

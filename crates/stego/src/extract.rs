@@ -5,16 +5,16 @@ use std::fmt;
 use crate::bits::BitsPerSample;
 use crate::block_grid::BlockGrid;
 use crate::carrier::{ReadError, SampleReader, Taking};
-use crate::container::{
-    self, ContainerError, ContainerVersion, HEADER_LEN_BYTES, Header, LEGACY_HEADER_LEN_BYTES, LegacyHeader,
-};
-use crate::image::{
+use crate::codec::Rows;
+use crate::codec::{
     Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, Sniffed, exif_pixels, is_jpeg_in_tiff,
     is_png_whole, probe, sniff, tells_of_screenshot,
 };
+use crate::container::{
+    self, ContainerError, ContainerVersion, HEADER_LEN_BYTES, Header, LEGACY_HEADER_LEN_BYTES, LegacyHeader,
+};
 use crate::limits::Limits;
 use crate::note::Note;
-use crate::rows::Rows;
 use crate::secret::{FileName, MarkId, MediaType};
 
 /// By how much deflate can make something shorter, rounded up: 258 bytes in two bits.

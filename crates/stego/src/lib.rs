@@ -16,7 +16,7 @@
 //!
 //! | layer | what it turns into what |
 //! |---|---|
-//! | `image` | image files into rows of 8- or 16-bit samples, samples into PNG |
+//! | `codec` | image files into rows of 8- or 16-bit samples, samples into PNG |
 //! | `carrier` | bytes into the low bits of a sequence of samples and back |
 //! | `container` | a secret with its name and type into a self-describing byte string and back |
 //! | [`embed()`], [`extract()`] | all of it together, verified |
@@ -30,34 +30,28 @@
 mod bits;
 mod block_grid;
 mod carrier;
+mod codec;
 mod container;
 mod embed;
 mod extract;
-mod image;
 mod limits;
 mod note;
 mod quality;
-mod rows;
 mod secret;
-mod splice;
 mod watch;
-mod words;
 
 pub use bits::BitsPerSample;
 pub use carrier::Capacity;
+pub use codec::{
+    Channels, Container, Cover, ImageError, ImageFormat, ImageInfo, MetadataPolicy, PngEmbedError, PngPart,
+    PreparedCover, SampleDepth, Spliced, SplicedPng, embed_into_file, embed_into_png, embed_prepared, probe,
+    silence_decoder_panics, splice,
+};
 pub use container::{ContainerError, ContainerVersion, HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES};
 pub use embed::{EmbedError, EmbedOptions, Embedded, Verify, embed};
 pub use extract::{ExtractError, Extracted, Reencoding, claimed_lengths_bytes, examine, extract};
-pub use image::{
-    Channels, Cover, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, probe,
-    silence_decoder_panics,
-};
 pub use limits::Limits;
 pub use note::Note;
 pub use quality::{Incomparable, Quality, difference_image, mse, psnr_db, ssim};
 pub use secret::{FileName, MarkId, MediaType, Secret};
-pub use splice::{
-    Container, PngEmbedError, PngPart, PreparedCover, Spliced, SplicedPng, embed_into_file, embed_into_png,
-    embed_prepared, splice,
-};
 pub use watch::{Progress, Stage, Stopped, Watch};

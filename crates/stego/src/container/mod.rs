@@ -1,15 +1,15 @@
 //! The payload container: a self-describing byte string around a secret.
 //!
 //! Version 2 is written; version 2 and the earlier system's container are read. `docs/format.md` is the
-//! definition; the golden test in [`v2`] pins this module to it.
+//! definition; the golden test in [`open`] pins this module to it.
 
 mod deflate;
 mod legacy;
 mod media_types;
-mod v2;
+mod open;
 
 pub(crate) use legacy::{LEGACY_HEADER_LEN_BYTES, LegacyHeader};
-pub(crate) use v2::{Content, Header, Packed, open, pack};
+pub(crate) use open::{Content, Header, Packed, open, pack};
 
 use crate::watch::Stopped;
 

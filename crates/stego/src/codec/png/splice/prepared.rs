@@ -3,13 +3,13 @@
 use flate2::Compression;
 use rayon::prelude::*;
 
+use super::super::filter::RowFilter;
 use super::adler::Adler;
 use super::deflate::Deflater;
-use super::filter::RowFilter;
 use crate::carrier::Capacity;
+use crate::codec::{Cover, MetadataPolicy, PngFrame, PngRows};
 use crate::embed::EmbedError;
 use crate::extract::ExtractError;
-use crate::image::{Cover, MetadataPolicy, PngFrame, PngRows};
 use crate::watch::{Stage, Stopped, Watch};
 
 /// Bytes of samples in a segment, about: the head of an embed ends with one, and each costs some hundred bytes in the file.

@@ -6,17 +6,17 @@
 //! over all samples (Adler-32, RFC 1950) is put together from those of head and rest and stands in a last IDAT chunk of
 //! four bytes, so that no byte of the rest is ever touched.
 //!
-//! A PNG that a user sends is not prepared: [`user`] keeps what it can of the data as they are.
+//! A PNG that a user sends is not prepared: [`sent`] keeps what it can of the data as they are.
 //!
 //! Such a file shows its maker. That is for the open mode, whose file hides nothing from an analyst.
 
 mod adler;
 mod deflate;
-mod filter;
+
 mod head;
 mod prepared;
-mod user;
+mod sent;
 
 pub use head::{Container, Spliced, embed_prepared, splice};
 pub use prepared::PreparedCover;
-pub use user::{PngEmbedError, PngPart, SplicedPng, embed_into_file, embed_into_png};
+pub use sent::{PngEmbedError, PngPart, SplicedPng, embed_into_file, embed_into_png};

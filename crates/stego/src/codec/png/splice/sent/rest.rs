@@ -6,7 +6,7 @@ use fdeflate::Decompressor;
 
 use super::rows::WINDOW_LEN_BYTES;
 use super::{Failed, Lengths};
-use crate::splice::filter::Filter;
+use crate::codec::png::filter::Filter;
 use crate::watch::{Stage, Watch};
 
 /// Bytes that are given to the inflater between two looks at the watch.

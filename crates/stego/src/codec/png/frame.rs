@@ -2,7 +2,7 @@
 
 use super::super::metadata::{Metadata, Place};
 use super::{SIGNATURE, Stored};
-use crate::image::{Channels, Cover, ImageInfo, MetadataPolicy};
+use crate::codec::{Channels, Cover, ImageInfo, MetadataPolicy};
 
 /// The bytes before and after the chunks with pixels.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
 //! PNG (W3C, third edition): header and chunks, rows, what survives of a file, and encoding, on the `png` crate.
 
 mod chunks;
+mod decode;
 mod encode;
+mod filter;
 mod frame;
 mod layout;
 mod needed;
-mod rows;
+mod splice;
 
 use std::io::ErrorKind;
 
@@ -15,10 +17,14 @@ use super::metadata::Metadata;
 use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth};
 use crate::limits::Limits;
 use chunks::{Transparency, chunks_before_pixels};
+pub(crate) use decode::PngRows;
 pub(crate) use encode::encode;
 pub(crate) use frame::PngFrame;
 pub(crate) use layout::PngLayout;
-pub(crate) use rows::PngRows;
+pub use splice::{
+    Container, PngEmbedError, PngPart, PreparedCover, Spliced, SplicedPng, embed_into_file, embed_into_png,
+    embed_prepared, splice,
+};
 
 pub(super) const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 /// The signature, and IHDR with its length, type and checksum.
@@ -161,7 +167,7 @@ pub(super) fn decode(
     info: &ImageInfo,
     limits: &Limits,
 ) -> Result<(Vec<u8>, Metadata), ImageError> {
-    let samples = rows::decode(file, info, limits)?;
+    let samples = decode::decode(file, info, limits)?;
     Ok((samples, chunks::surviving(file, stored(file).0)))
 }
 

@@ -2,8 +2,8 @@
 
 use super::metadata::Metadata;
 use super::{
-    Channels, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, codecs, encode_png, guarded,
-    jpeg, png, probe,
+    Channels, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, encode_png, guarded, jpeg,
+    others, png, probe,
 };
 use crate::limits::Limits;
 use crate::watch::{Stopped, Watch};
@@ -48,7 +48,7 @@ impl Cover {
                 Self { width, height, channels, depth, samples, metadata, first_frame }
             }
             _ => {
-                let codecs::Decoded { image, channels, metadata } = codecs::decode(file, info, limits)?;
+                let others::Decoded { image, channels, metadata } = others::decode(file, info, limits)?;
                 let (width, height, samples) = (image.width, image.height, image.samples);
                 Self { width, height, channels, depth, samples, metadata, first_frame }
             }

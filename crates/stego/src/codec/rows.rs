@@ -1,6 +1,6 @@
 //! The rows of an image that may carry something, from top to bottom.
 
-use crate::image::{Cover, ImageError, ImageInfo, PngRows};
+use super::{Cover, ImageError, ImageInfo, PngRows};
 use crate::limits::Limits;
 use crate::watch::{Stage, Watch};
 

@@ -3,8 +3,8 @@
 use super::walk::Walk;
 use super::{Failed, Lengths};
 use crate::carrier::SampleWriter;
-use crate::image::ImageInfo;
-use crate::splice::filter::{Filter, apply, undo};
+use crate::codec::ImageInfo;
+use crate::codec::png::filter::{Filter, apply, undo};
 
 /// How far deflate's references reach back (RFC 1951, 2).
 pub(super) const WINDOW_LEN_BYTES: usize = 32 << 10;

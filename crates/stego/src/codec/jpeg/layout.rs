@@ -8,7 +8,7 @@ use super::segments::{
     leading_fill, restarts, segments,
 };
 use super::{damaged_by, unsupported};
-use crate::image::{ImageError, ImageFormat};
+use crate::codec::{ImageError, ImageFormat};
 
 /// The structure of a file.
 #[derive(Debug)]

@@ -2,12 +2,12 @@
 //!
 //! The sequence and the order of bits are defined in `docs/format.md`, section "Carrier `sequential`".
 
+use super::words;
 use crate::bits::BitsPerSample;
+use crate::codec::Rows;
+use crate::codec::{Cover, ImageError, ImageInfo};
 use crate::container::HEADER_LEN_BYTES;
-use crate::image::{Cover, ImageError, ImageInfo};
 use crate::limits::Limits;
-use crate::rows::Rows;
-use crate::words;
 
 /// Samples that the container's header takes, at one bit each.
 const HEADER_SAMPLES: u64 = HEADER_LEN_BYTES as u64 * 8;
@@ -368,7 +368,7 @@ impl<'a> SampleReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Channels;
+    use crate::codec::Channels;
 
     fn info(channels: Channels, pixels: u32) -> ImageInfo {
         let samples = vec![0; channels.count() * pixels as usize];

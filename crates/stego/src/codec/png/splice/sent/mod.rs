@@ -29,12 +29,12 @@ use super::head::{HEAD_LEVEL, STORED_SHARE, store};
 use super::prepared::{ZLIB_HEADER, append_idat, finish_chunk};
 use crate::bits::BitsPerSample;
 use crate::carrier::{Capacity, SampleWriter};
+use crate::codec::{
+    Cover, ImageError, ImageFormat, ImageInfo, PngLayout, PngRows, Sniffed, guarded, probe, sniff,
+};
 use crate::container::HEADER_LEN_BYTES;
 use crate::embed::{self, EmbedError, EmbedOptions, Embedded, Verify};
 use crate::extract::{ExtractError, read_back_rows};
-use crate::image::{
-    Cover, ImageError, ImageFormat, ImageInfo, PngLayout, PngRows, Sniffed, guarded, probe, sniff,
-};
 use crate::limits::Limits;
 use crate::note::Note;
 use crate::quality;

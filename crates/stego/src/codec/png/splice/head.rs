@@ -2,16 +2,16 @@
 
 use flate2::Compression;
 
+use super::super::filter::{Filter, RowFilter};
 use super::adler::Adler;
 use super::deflate::Deflater;
-use super::filter::{Filter, RowFilter};
 use super::prepared::{PreparedCover, ZLIB_HEADER, append_idat, finish_chunk};
 use crate::bits::BitsPerSample;
 use crate::carrier::{Capacity, SampleWriter, carrying_rows};
+use crate::codec::Cover;
 use crate::container::{HEADER_LEN_BYTES, Packed};
 use crate::embed::{self, EmbedError, EmbedOptions};
 use crate::extract::read_back_rows;
-use crate::image::Cover;
 use crate::limits::Limits;
 use crate::note::Note;
 use crate::quality;

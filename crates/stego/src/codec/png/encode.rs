@@ -6,7 +6,7 @@ use ::png::chunk::ChunkType;
 use ::png::{BitDepth, ColorType, Encoder, EncodingError, Writer};
 
 use super::super::metadata::Place;
-use crate::image::{Channels, Cover, MetadataPolicy, SampleDepth};
+use crate::codec::{Channels, Cover, MetadataPolicy, SampleDepth};
 use crate::watch::{Stage, Stopped, Watch};
 
 /// Bytes of compressed data in an IDAT chunk that this module writes.

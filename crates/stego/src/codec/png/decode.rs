@@ -4,7 +4,7 @@ use ::png::{BitDepth, ColorType, DecodeOptions, Decoder, Limits as PngLimits, Re
 
 use super::needed::NeededChunks;
 use super::{CHUNK_LIMIT_BYTES, damaged, decoding_error, stored};
-use crate::image::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, guarded};
+use crate::codec::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, guarded};
 use crate::limits::Limits;
 use crate::watch::Watch;
 

@@ -7,7 +7,7 @@ use std::io::{BufRead, Error, Read, Result, Seek, SeekFrom};
 
 use super::chunks::Transparency;
 use super::{SIGNATURE, Stored};
-use crate::image::source::Source;
+use crate::codec::source::Source;
 use crate::watch::Watch;
 
 /// Length, type and checksum of a chunk.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::chunks::surviving;
 use super::{PngFrame, SIGNATURE, Stored, stored};
-use crate::image::{ImageInfo, MetadataPolicy};
+use crate::codec::{ImageInfo, MetadataPolicy};
 
 /// Length, type and checksum of a chunk.
 const CHUNK_FRAME_LEN: usize = 12;
