@@ -7,7 +7,8 @@
 
 use std::collections::VecDeque;
 
-use crate::codec::{ImageInfo, SampleDepth};
+use crate::codec::format::SampleDepth;
+use crate::codec::info::ImageInfo;
 
 /// Pixels of an image that is judged: in smaller ones chance makes as much of a difference.
 const MIN_PIXELS: u64 = 250_000;

@@ -1,9 +1,12 @@
 //! Embedding: a secret into a cover, verified before it is given out.
 
 use crate::bits::BitsPerSample;
-use crate::carrier::{Capacity, SampleWriter};
-use crate::codec::{Cover, MetadataPolicy, encode_png};
-use crate::container::{self, ContainerError, Content, HEADER_LEN_BYTES, Packed};
+use crate::carrier::sequential::{Capacity, SampleWriter};
+use crate::codec::cover::Cover;
+use crate::codec::format::MetadataPolicy;
+use crate::codec::png::encode::encode_png;
+use crate::container::error::ContainerError;
+use crate::container::open::{Content, HEADER_LEN_BYTES, Packed, pack};
 use crate::extract::{ExtractError, Extracted, read_back};
 use crate::limits::Limits;
 use crate::note::Note;
@@ -166,11 +169,11 @@ pub(crate) fn pack_to_fit(
     }
     let available_bytes = capacity.secret_bytes(options.bits);
     let content = Content::new(secret.bytes, options.compress, available_bytes, limits)?;
-    let packed = container::pack(&content, secret, options.bits, true);
+    let packed = pack(&content, secret, options.bits, true);
     if packed.rest.len() as u64 <= available_bytes {
         return Ok(packed);
     }
-    let nameless = container::pack(&content, secret, options.bits, false);
+    let nameless = pack(&content, secret, options.bits, false);
     if nameless.rest.len() as u64 > available_bytes {
         return Err(EmbedError::CapacityExceeded {
             needed_bytes: nameless.rest.len() as u64,

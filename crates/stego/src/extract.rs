@@ -4,15 +4,18 @@ use std::fmt;
 
 use crate::bits::BitsPerSample;
 use crate::block_grid::BlockGrid;
-use crate::carrier::{ReadError, SampleReader, Taking};
-use crate::codec::Rows;
-use crate::codec::{
-    Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, Sniffed, exif_pixels, is_jpeg_in_tiff,
-    is_png_whole, probe, sniff, tells_of_screenshot,
-};
-use crate::container::{
-    self, ContainerError, ContainerVersion, HEADER_LEN_BYTES, Header, LEGACY_HEADER_LEN_BYTES, LegacyHeader,
-};
+use crate::carrier::sequential::{ReadError, SampleReader, Taking};
+use crate::codec::decode::probe;
+use crate::codec::error::ImageError;
+use crate::codec::format::{Channels, ImageFormat, SampleDepth};
+use crate::codec::info::ImageInfo;
+use crate::codec::others::is_jpeg_in_tiff;
+use crate::codec::png::header::{exif_pixels, is_png_whole, tells_of_screenshot};
+use crate::codec::rows::Rows;
+use crate::codec::sniff::{Sniffed, sniff};
+use crate::container::error::{ContainerError, ContainerVersion};
+use crate::container::legacy::{LEGACY_HEADER_LEN_BYTES, LegacyHeader};
+use crate::container::open::{HEADER_LEN_BYTES, Header, open};
 use crate::limits::Limits;
 use crate::note::Note;
 use crate::secret::{FileName, MarkId, MediaType};
@@ -273,7 +276,7 @@ fn read_v2(reader: &mut SampleReader<'_>, limits: &Limits) -> Result<Extracted, 
     let header = Header::parse(&header, limits)?;
     let payload_bytes = HEADER_LEN_BYTES as u64 + header.rest_len_bytes();
     let rest = read_bytes(reader, header.rest_len_bytes(), header.bits)?;
-    let opened = container::open(&header, rest, &limits.watch)?;
+    let opened = open(&header, rest, &limits.watch)?;
     Ok(Extracted {
         secret: opened.secret,
         name: opened.name,

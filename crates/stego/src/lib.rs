@@ -41,13 +41,19 @@ mod secret;
 mod watch;
 
 pub use bits::BitsPerSample;
-pub use carrier::Capacity;
-pub use codec::{
-    Channels, Container, Cover, ImageError, ImageFormat, ImageInfo, MetadataPolicy, PngEmbedError, PngPart,
-    PreparedCover, SampleDepth, Spliced, SplicedPng, embed_into_file, embed_into_png, embed_prepared, probe,
-    silence_decoder_panics, splice,
+pub use carrier::sequential::Capacity;
+pub use codec::cover::Cover;
+pub use codec::decode::probe;
+pub use codec::error::ImageError;
+pub use codec::format::{Channels, ImageFormat, MetadataPolicy, SampleDepth};
+pub use codec::guard::silence_decoder_panics;
+pub use codec::info::ImageInfo;
+pub use codec::png::splice::{
+    Container, PngEmbedError, PngPart, PreparedCover, Spliced, SplicedPng, embed_into_file, embed_into_png,
+    embed_prepared, splice,
 };
-pub use container::{ContainerError, ContainerVersion, HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES};
+pub use container::error::{ContainerError, ContainerVersion};
+pub use container::open::{HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES};
 pub use embed::{EmbedError, EmbedOptions, Embedded, Verify, embed};
 pub use extract::{ExtractError, Extracted, Reencoding, claimed_lengths_bytes, examine, extract};
 pub use limits::Limits;

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::codec::{Channels, Cover, SampleDepth};
+use crate::codec::cover::Cover;
+use crate::codec::format::{Channels, SampleDepth};
 use crate::watch::{Stage, Stopped, Watch};
 
 /// The window of SSIM: 11 × 11, Gaussian with σ = 1.5 (Wang et al. 2004, section III-C).

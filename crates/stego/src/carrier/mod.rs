@@ -1,7 +1,4 @@
 //! Carriers: bytes into samples and back.
 
-mod sequential;
+pub(crate) mod sequential;
 mod words;
-
-pub use sequential::Capacity;
-pub(crate) use sequential::{ReadError, SampleReader, SampleWriter, Taking, carrying_rows};

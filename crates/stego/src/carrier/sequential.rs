@@ -4,9 +4,11 @@
 
 use super::words;
 use crate::bits::BitsPerSample;
-use crate::codec::Rows;
-use crate::codec::{Cover, ImageError, ImageInfo};
-use crate::container::HEADER_LEN_BYTES;
+use crate::codec::cover::Cover;
+use crate::codec::error::ImageError;
+use crate::codec::info::ImageInfo;
+use crate::codec::rows::Rows;
+use crate::container::open::HEADER_LEN_BYTES;
 use crate::limits::Limits;
 
 /// Samples that the container's header takes, at one bit each.
@@ -368,7 +370,7 @@ impl<'a> SampleReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::Channels;
+    use crate::codec::format::Channels;
 
     fn info(channels: Channels, pixels: u32) -> ImageInfo {
         let samples = vec![0; channels.count() * pixels as usize];

@@ -3,7 +3,9 @@
 //! Read as browsers read them: the number of planes does not count, pixels follow the headers where the file gives no place for
 //! them, a palette may be longer than indices reach, and 32 bits hold alpha only where a mask says so in a file with bit fields.
 
-use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth};
+use crate::codec::error::ImageError;
+use crate::codec::format::{Channels, ImageFormat, SampleDepth};
+use crate::codec::info::ImageInfo;
 use crate::limits::Limits;
 use crate::watch::Stage;
 

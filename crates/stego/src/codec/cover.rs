@@ -1,12 +1,8 @@
 //! A decoded cover.
 
 use super::metadata::Metadata;
-use super::{
-    Channels, ImageError, ImageFormat, ImageInfo, MetadataPolicy, SampleDepth, encode_png, guarded, jpeg,
-    others, png, probe,
-};
-use crate::limits::Limits;
-use crate::watch::{Stopped, Watch};
+use crate::codec::format::{Channels, ImageFormat, SampleDepth};
+use crate::codec::info::ImageInfo;
 
 /// An image to hide something in: its samples and what else of its file goes into the stego image.
 #[derive(Debug, Clone)]
@@ -18,43 +14,10 @@ pub struct Cover {
     /// Row-major, `width × height × channels`, each of `depth`.
     pub(super) samples: Vec<u8>,
     pub(super) metadata: Metadata,
-    first_frame: bool,
+    pub(super) first_frame: bool,
 }
 
 impl Cover {
-    /// Decodes an image file. The EXIF orientation of other files than PNGs is applied. The header is checked against
-    /// `limits` before anything is allocated.
-    pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, ImageError> {
-        let info = probe(file, limits)?;
-        info.check(limits, info.embed_memory_bytes(0))?;
-        Self::decode_checked(file, &info, limits)
-    }
-
-    /// Decodes a file whose header was checked: `info` is what [`probe`] gave for it.
-    pub(crate) fn decode_checked(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
-        limits.watch.or_stopped(guarded(info.format, || Self::decode_as(file, info, limits)))
-    }
-
-    fn decode_as(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
-        let ImageInfo { width, height, channels, depth, animated: first_frame, .. } = *info;
-        Ok(match info.format {
-            ImageFormat::Png => {
-                let (samples, metadata) = png::decode(file, info, limits)?;
-                Self { width, height, channels, depth, samples, metadata, first_frame }
-            }
-            ImageFormat::Jpeg => {
-                let (image, metadata) = jpeg::decode(file, info, limits)?;
-                let (width, height, samples) = (image.width, image.height, image.samples);
-                Self { width, height, channels, depth, samples, metadata, first_frame }
-            }
-            _ => {
-                let others::Decoded { image, channels, metadata } = others::decode(file, info, limits)?;
-                let (width, height, samples) = (image.width, image.height, image.samples);
-                Self { width, height, channels, depth, samples, metadata, first_frame }
-            }
-        })
-    }
-
     /// A cover from samples in memory: row-major, 8 bits each. `None` if their number is not
     /// `width × height × channels` or the image is empty.
     pub fn from_samples(width: u32, height: u32, channels: Channels, samples: Vec<u8>) -> Option<Self> {
@@ -146,15 +109,5 @@ impl Cover {
     /// Whether the cover is the first frame of an animation.
     pub fn is_first_frame(&self) -> bool {
         self.first_frame
-    }
-
-    /// The cover as a PNG, written as stego images are, with its metadata.
-    pub fn to_png(&self) -> Vec<u8> {
-        self.to_png_within(&Watch::default()).expect("nothing stops this")
-    }
-
-    /// The same, unless `watch` ends it.
-    pub fn to_png_within(&self, watch: &Watch) -> Result<Vec<u8>, Stopped> {
-        encode_png(self, MetadataPolicy::Keep, watch, |_| false)
     }
 }

@@ -1,6 +1,6 @@
 //! Why an image was not read.
 
-use super::ImageFormat;
+use crate::codec::format::ImageFormat;
 use crate::watch::Stopped;
 
 /// Why an image was not read.

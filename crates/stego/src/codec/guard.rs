@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
-use super::{ImageError, ImageFormat};
+use crate::codec::error::ImageError;
+use crate::codec::format::ImageFormat;
 
 thread_local! {
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };

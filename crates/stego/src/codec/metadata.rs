@@ -6,8 +6,8 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
-use super::Channels;
 use super::exif::Exif;
+use crate::codec::format::Channels;
 
 /// Metadata of one cover in all, with 64 bytes for each piece; more is left out. Pictures of pictures in maker notes take a
 /// few megabytes.

@@ -1,7 +1,8 @@
 //! Turning an image the right way up (EXIF 2.32, 4.6.4 A, tag 0x0112).
 
 use super::exif::Exif;
-use super::{ImageInfo, SampleDepth};
+use crate::codec::format::SampleDepth;
+use crate::codec::info::ImageInfo;
 
 /// Pixels in a row and rows of what is copied at once, so that both sides stay in the cache.
 const TILE: usize = 32;

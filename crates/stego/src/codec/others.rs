@@ -11,7 +11,11 @@ use super::exif::{self, Exif};
 use super::metadata::{MAX_METADATA_BYTES, Metadata};
 use super::orientation::Oriented;
 use super::source::Source;
-use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, bmp, gif, qoi, sniff, tiff, webp};
+use super::{bmp, gif, qoi, tiff, webp};
+use crate::codec::error::ImageError;
+use crate::codec::format::{Channels, ImageFormat, SampleDepth};
+use crate::codec::info::ImageInfo;
+use crate::codec::sniff::{gif_frames, is_animated_webp};
 use crate::limits::Limits;
 use crate::watch::Watch;
 
@@ -59,8 +63,8 @@ fn header_of_codec(file: &[u8], format: ImageFormat) -> Result<ImageInfo, ImageE
     }
     let (channels, depth) = kind(decoder.color_type(), format)?;
     let animated = match format {
-        ImageFormat::Gif => sniff::gif_frames(file) > 1,
-        ImageFormat::WebPLossless | ImageFormat::WebPLossy => sniff::is_animated_webp(file),
+        ImageFormat::Gif => gif_frames(file) > 1,
+        ImageFormat::WebPLossless | ImageFormat::WebPLossy => is_animated_webp(file),
         _ => false,
     };
     let decoder_bytes =

@@ -2,7 +2,9 @@
 //!
 //! What readers do not look at does not matter here: the field on the colour space, and the end marker behind the last pixel.
 
-use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth};
+use crate::codec::error::ImageError;
+use crate::codec::format::{Channels, ImageFormat, SampleDepth};
+use crate::codec::info::ImageInfo;
 use crate::limits::Limits;
 use crate::watch::Stage;
 

@@ -1,6 +1,9 @@
 //! The rows of an image that may carry something, from top to bottom.
 
-use super::{Cover, ImageError, ImageInfo, PngRows};
+use crate::codec::cover::Cover;
+use crate::codec::error::ImageError;
+use crate::codec::info::ImageInfo;
+use crate::codec::png::decode::PngRows;
 use crate::limits::Limits;
 use crate::watch::{Stage, Watch};
 

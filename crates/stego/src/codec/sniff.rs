@@ -1,6 +1,7 @@
 //! What a file is, by its content; what it is called does not matter.
 
-use super::ImageFormat;
+use crate::codec::format::ImageFormat;
+use crate::codec::png::stored::SIGNATURE;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) enum Sniffed {
 /// Looks at the first bytes of a file.
 pub(crate) fn sniff(file: &[u8]) -> Sniffed {
     const FORMATS: [(&[u8], ImageFormat); 8] = [
-        (super::png::SIGNATURE, ImageFormat::Png),
+        (SIGNATURE, ImageFormat::Png),
         (&[0xFF, 0xD8, 0xFF], ImageFormat::Jpeg),
         (b"GIF87a", ImageFormat::Gif),
         (b"GIF89a", ImageFormat::Gif),

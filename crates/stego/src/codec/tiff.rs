@@ -13,7 +13,9 @@ use super::exif::{
     COMPRESSION, tiff_has_more_pages, tiff_is_big_endian, tiff_link, tiff_numbers, tiff_place, tiff_rationals,
 };
 use super::source::Source;
-use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth};
+use crate::codec::error::ImageError;
+use crate::codec::format::{Channels, ImageFormat, SampleDepth};
+use crate::codec::info::ImageInfo;
 use crate::limits::Limits;
 use crate::watch::{Stage, Watch};
 

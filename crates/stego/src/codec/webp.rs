@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::sniff::webp_chunks;
-use super::{ImageError, ImageFormat};
+use crate::codec::error::ImageError;
+use crate::codec::format::ImageFormat;
 
 const ALPHA: u8 = 0x10;
 const EXIF: u8 = 0x08;

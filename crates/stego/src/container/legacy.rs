@@ -1,7 +1,7 @@
 //! The container of the earlier system: read, never written.
 
-use super::ContainerError;
 use super::deflate::{InflateError, inflate};
+use crate::container::error::ContainerError;
 use crate::limits::Limits;
 
 pub(crate) const LEGACY_HEADER_LEN_BYTES: usize = 12;

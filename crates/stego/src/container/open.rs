@@ -5,11 +5,18 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 
 use super::deflate::{InflateError, deflated_if_shorter, inflate};
-use super::{ContainerError, HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES, media_types};
+use super::media_types;
 use crate::bits::BitsPerSample;
+use crate::container::error::ContainerError;
 use crate::limits::Limits;
 use crate::secret::{FileName, MarkId, MediaType, Secret};
 use crate::watch::Watch;
+
+/// Length in bytes of what a container adds to a secret besides its name and its mark.
+pub const HEADER_LEN_BYTES: usize = 28;
+
+/// Length in bytes of a container's name field, at most.
+pub const MAX_NAME_FIELD_LEN_BYTES: usize = 255;
 
 const MAGIC: &[u8; 3] = b"STG";
 const VERSION: u8 = 2;

@@ -7,8 +7,9 @@ use super::segments::{
     END_OF_IMAGE, Frame, HUFFMAN_TABLES, NUMBER_OF_LINES, RESTART_INTERVAL, START_OF_IMAGE, START_OF_SCAN,
     leading_fill, restarts, segments,
 };
-use super::{damaged_by, unsupported};
-use crate::codec::{ImageError, ImageFormat};
+use crate::codec::error::ImageError;
+use crate::codec::format::ImageFormat;
+use crate::codec::jpeg::error::{damaged_by, unsupported};
 
 /// The structure of a file.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The chunks of a file, and which of them a stego image takes over.
 
-use super::super::metadata::{MAX_METADATA_BYTES, Metadata, Place, Purpose, held_bytes};
-use super::{SIGNATURE, Stored};
+use crate::codec::metadata::{MAX_METADATA_BYTES, Metadata, Place, Purpose, held_bytes};
+use crate::codec::png::stored::{SIGNATURE, Stored};
 
 /// Chunks that say what the samples' colours mean (11.3.2), but for tRNS, which becomes alpha. They may not be lost.
 const COLOUR_CHUNKS: [&[u8; 4]; 8] = [b"cHRM", b"cICP", b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"sBIT", b"sRGB"];

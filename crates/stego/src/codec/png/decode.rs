@@ -2,9 +2,15 @@
 
 use ::png::{BitDepth, ColorType, DecodeOptions, Decoder, Limits as PngLimits, Reader, Transformations};
 
+use super::chunks::surviving;
 use super::needed::NeededChunks;
-use super::{CHUNK_LIMIT_BYTES, damaged, decoding_error, stored};
-use crate::codec::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth, guarded};
+use crate::codec::error::ImageError;
+use crate::codec::format::{Channels, ImageFormat, SampleDepth};
+use crate::codec::guard::guarded;
+use crate::codec::info::ImageInfo;
+use crate::codec::metadata::Metadata;
+use crate::codec::png::error::{CHUNK_LIMIT_BYTES, damaged, decoding_error};
+use crate::codec::png::header::stored;
 use crate::limits::Limits;
 use crate::watch::Watch;
 
@@ -42,8 +48,18 @@ fn open<'a>(
     Ok(reader)
 }
 
+/// The samples of the image, and what else of the file goes into a stego image.
+pub(crate) fn decode(
+    file: &[u8],
+    info: &ImageInfo,
+    limits: &Limits,
+) -> Result<(Vec<u8>, Metadata), ImageError> {
+    let samples = samples(file, info, limits)?;
+    Ok((samples, surviving(file, stored(file).0)))
+}
+
 /// All samples. The file is read to its end, and the checksums of all chunks that the pixels depend on are checked.
-pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Vec<u8>, ImageError> {
+fn samples(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Vec<u8>, ImageError> {
     let mut reader = open(file, info, &limits.watch)?;
     let mut samples = vec![0; info.decoded_bytes() as usize];
     reader.next_frame(&mut samples).map_err(decoding_error)?;

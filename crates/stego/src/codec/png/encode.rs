@@ -5,8 +5,9 @@ use std::io::Write;
 use ::png::chunk::ChunkType;
 use ::png::{BitDepth, ColorType, Encoder, EncodingError, Writer};
 
-use super::super::metadata::Place;
-use crate::codec::{Channels, Cover, MetadataPolicy, SampleDepth};
+use crate::codec::cover::Cover;
+use crate::codec::format::{Channels, MetadataPolicy, SampleDepth};
+use crate::codec::metadata::Place;
 use crate::watch::{Stage, Stopped, Watch};
 
 /// Bytes of compressed data in an IDAT chunk that this module writes.
@@ -16,7 +17,7 @@ const BAND_LEN_BYTES: usize = 64 << 10;
 
 /// Writes `cover` as a PNG that is not interlaced. Each band of whole rows from the top goes through `alter` first, until that
 /// says that the rest stays as it is.
-pub(crate) fn encode(
+pub(crate) fn encode_png(
     cover: &Cover,
     policy: MetadataPolicy,
     watch: &Watch,
@@ -50,6 +51,18 @@ pub(crate) fn encode(
     writer.finish().expect(NEVER_FAILS);
     file.shrink_to_fit();
     Ok(file)
+}
+
+impl Cover {
+    /// The cover as a PNG, written as stego images are, with its metadata.
+    pub fn to_png(&self) -> Vec<u8> {
+        self.to_png_within(&Watch::default()).expect("nothing stops this")
+    }
+
+    /// The same, unless `watch` ends it.
+    pub fn to_png_within(&self, watch: &Watch) -> Result<Vec<u8>, Stopped> {
+        encode_png(self, MetadataPolicy::Keep, watch, |_| false)
+    }
 }
 
 const NEVER_FAILS: &str = "writing to a Vec does not fail, and a cover has as many samples as its size says";

@@ -1,8 +1,10 @@
 //! What stands around the pixels of a PNG that is written in parts.
 
-use super::super::metadata::{Metadata, Place};
-use super::{SIGNATURE, Stored};
-use crate::codec::{Channels, Cover, ImageInfo, MetadataPolicy};
+use crate::codec::cover::Cover;
+use crate::codec::format::{Channels, MetadataPolicy};
+use crate::codec::info::ImageInfo;
+use crate::codec::metadata::{Metadata, Place};
+use crate::codec::png::stored::{SIGNATURE, Stored};
 
 /// The bytes before and after the chunks with pixels.
 #[derive(Debug)]

@@ -3,8 +3,11 @@
 use std::ops::Range;
 
 use super::chunks::surviving;
-use super::{PngFrame, SIGNATURE, Stored, stored};
-use crate::codec::{ImageInfo, MetadataPolicy};
+use crate::codec::format::MetadataPolicy;
+use crate::codec::info::ImageInfo;
+use crate::codec::png::frame::PngFrame;
+use crate::codec::png::header::stored;
+use crate::codec::png::stored::{SIGNATURE, Stored};
 
 /// Length, type and checksum of a chunk.
 const CHUNK_FRAME_LEN: usize = 12;

@@ -6,7 +6,7 @@
 use std::io::{BufRead, Error, Read, Result, Seek, SeekFrom};
 
 use super::chunks::Transparency;
-use super::{SIGNATURE, Stored};
+use crate::codec::png::stored::{SIGNATURE, Stored};
 use crate::codec::source::Source;
 use crate::watch::Watch;
 
@@ -30,7 +30,7 @@ pub(super) struct NeededChunks<'a> {
 }
 
 impl<'a> NeededChunks<'a> {
-    /// Of a file that begins with the signature. `animated` as [`super::stored`] has it.
+    /// Of a file that begins with the signature. `animated` as [`super::header::stored`] has it.
     pub(super) fn new(file: &'a [u8], stored: Stored, animated: bool, watch: &'a Watch) -> Self {
         Self {
             source: Source::new(file, watch),

@@ -28,11 +28,17 @@ use super::deflate::Deflater;
 use super::head::{HEAD_LEVEL, STORED_SHARE, store};
 use super::prepared::{ZLIB_HEADER, append_idat, finish_chunk};
 use crate::bits::BitsPerSample;
-use crate::carrier::{Capacity, SampleWriter};
-use crate::codec::{
-    Cover, ImageError, ImageFormat, ImageInfo, PngLayout, PngRows, Sniffed, guarded, probe, sniff,
-};
-use crate::container::HEADER_LEN_BYTES;
+use crate::carrier::sequential::{Capacity, SampleWriter};
+use crate::codec::cover::Cover;
+use crate::codec::decode::probe;
+use crate::codec::error::ImageError;
+use crate::codec::format::ImageFormat;
+use crate::codec::guard::guarded;
+use crate::codec::info::ImageInfo;
+use crate::codec::png::decode::PngRows;
+use crate::codec::png::layout::PngLayout;
+use crate::codec::sniff::{Sniffed, sniff};
+use crate::container::open::HEADER_LEN_BYTES;
 use crate::embed::{self, EmbedError, EmbedOptions, Embedded, Verify};
 use crate::extract::{ExtractError, read_back_rows};
 use crate::limits::Limits;

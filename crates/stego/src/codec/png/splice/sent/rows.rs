@@ -2,8 +2,8 @@
 
 use super::walk::Walk;
 use super::{Failed, Lengths};
-use crate::carrier::SampleWriter;
-use crate::codec::ImageInfo;
+use crate::carrier::sequential::SampleWriter;
+use crate::codec::info::ImageInfo;
 use crate::codec::png::filter::{Filter, apply, undo};
 
 /// How far deflate's references reach back (RFC 1951, 2).

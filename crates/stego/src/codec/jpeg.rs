@@ -3,17 +3,21 @@
 //! The decoder reads a whole image in one call, which its watch cannot end: it is asked before and after. What a call takes is
 //! bounded by the limit on pixels and by [`MAX_SCANS`].
 
+mod error;
 mod layout;
 mod segments;
 
-use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 
 use super::exif::Exif;
 use super::metadata::{MAX_METADATA_BYTES, Metadata, held_bytes};
 use super::orientation::Oriented;
-use super::{Channels, ImageError, ImageFormat, ImageInfo, SampleDepth};
+use crate::codec::error::ImageError;
+use crate::codec::format::{Channels, ImageFormat, SampleDepth};
+use crate::codec::info::ImageInfo;
 use crate::limits::Limits;
 use crate::watch::Stage;
+use error::{damaged_by, failed};
 use layout::Layout;
 use segments::{START_OF_SCAN, segments};
 
@@ -178,22 +182,4 @@ fn keep_density(metadata: &mut Metadata, unit: u8, [x, y]: [u16; 2], is_turned: 
         let (x, y) = if is_turned { (y, x) } else { (x, y) };
         metadata.keep_pixel_size(per_metre(x), per_metre(y), unit > 0);
     }
-}
-
-fn failed(error: JpegError) -> ImageError {
-    match error {
-        JpegError::Unsupported(what) => unsupported(format!("this kind of JPEG ({what})")),
-        JpegError::LimitExceeded { what, .. } => {
-            unsupported(format!("a JPEG beyond the limit on its {what}"))
-        }
-        other => ImageError::Damaged { format: ImageFormat::Jpeg, source: Box::new(other) },
-    }
-}
-
-fn unsupported(what: String) -> ImageError {
-    ImageError::Unsupported { what }
-}
-
-fn damaged_by(what: &'static str) -> ImageError {
-    ImageError::Damaged { format: ImageFormat::Jpeg, source: what.into() }
 }

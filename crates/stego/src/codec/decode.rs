@@ -1,0 +1,65 @@
+//! From a file to its codec: the header of any image file, and its samples.
+
+use crate::codec::cover::Cover;
+use crate::codec::error::ImageError;
+use crate::codec::format::ImageFormat;
+use crate::codec::guard::guarded;
+use crate::codec::info::ImageInfo;
+use crate::codec::sniff::{Sniffed, sniff};
+use crate::codec::{jpeg, others, png};
+use crate::limits::Limits;
+
+/// Reads the header of an image file and checks it against `limits`, before anything is decoded.
+pub fn probe(file: &[u8], limits: &Limits) -> Result<ImageInfo, ImageError> {
+    let format = match sniff(file) {
+        Sniffed::Format(format) => format,
+        Sniffed::Other { name, .. } => return Err(ImageError::Unsupported { what: name.to_owned() }),
+        Sniffed::TextMode(format) => return Err(ImageError::TextMode { format }),
+        Sniffed::Unknown => return Err(ImageError::NotAnImage),
+    };
+    let info = guarded(format, || match format {
+        ImageFormat::Png => png::header::header(file),
+        ImageFormat::Jpeg => jpeg::header(file),
+        other => others::header(file, other),
+    })?;
+    let info = info.check(limits, 0)?;
+    if format == ImageFormat::Png {
+        png::header::check_kind(file)?;
+    }
+    Ok(info)
+}
+
+impl Cover {
+    /// Decodes an image file. The EXIF orientation of other files than PNGs is applied. The header is checked against
+    /// `limits` before anything is allocated.
+    pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, ImageError> {
+        let info = probe(file, limits)?;
+        info.check(limits, info.embed_memory_bytes(0))?;
+        Self::decode_checked(file, &info, limits)
+    }
+
+    /// Decodes a file whose header was checked: `info` is what [`probe`] gave for it.
+    pub(crate) fn decode_checked(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
+        limits.watch.or_stopped(guarded(info.format, || Self::decode_as(file, info, limits)))
+    }
+
+    fn decode_as(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
+        let ImageInfo { width, height, channels, depth, animated: first_frame, .. } = *info;
+        Ok(match info.format {
+            ImageFormat::Png => {
+                let (samples, metadata) = png::decode::decode(file, info, limits)?;
+                Self { width, height, channels, depth, samples, metadata, first_frame }
+            }
+            ImageFormat::Jpeg => {
+                let (image, metadata) = jpeg::decode(file, info, limits)?;
+                let (width, height, samples) = (image.width, image.height, image.samples);
+                Self { width, height, channels, depth, samples, metadata, first_frame }
+            }
+            _ => {
+                let others::Decoded { image, channels, metadata } = others::decode(file, info, limits)?;
+                let (width, height, samples) = (image.width, image.height, image.samples);
+                Self { width, height, channels, depth, samples, metadata, first_frame }
+            }
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! File formats, and the kinds of samples.
+
+/// The file formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ImageFormat {
+    /// Portable Network Graphics (W3C, third edition).
+    Png,
+    /// JPEG (ITU-T T.81) in a JFIF or EXIF file.
+    Jpeg,
+    /// Windows bitmap.
+    Bmp,
+    /// Graphics Interchange Format, 87a and 89a.
+    Gif,
+    /// The Quite OK Image format.
+    Qoi,
+    /// Tagged Image File Format, revision 6.0.
+    Tiff,
+    /// WebP with VP8L data, in an extended file or alone (RFC 9649).
+    WebPLossless,
+    /// WebP with VP8 data (RFC 9649).
+    WebPLossy,
+}
+
+impl ImageFormat {
+    /// Whether saving an image in this format changes its samples, so that nothing hidden in them survives.
+    pub const fn is_lossy(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Gif | Self::WebPLossy)
+    }
+}
+
+impl std::fmt::Display for ImageFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Png => "PNG",
+            Self::Jpeg => "JPEG",
+            Self::Bmp => "BMP",
+            Self::Gif => "GIF",
+            Self::Qoi => "QOI",
+            Self::Tiff => "TIFF",
+            Self::WebPLossless => "lossless WebP",
+            Self::WebPLossy => "lossy WebP",
+        })
+    }
+}
+
+/// Bits of a sample after decoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SampleDepth {
+    /// A byte.
+    Eight,
+    /// Two bytes, the most significant first, as PNG has them.
+    Sixteen,
+}
+
+impl SampleDepth {
+    /// Bytes of a sample.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Eight => 1,
+            Self::Sixteen => 2,
+        }
+    }
+
+    /// Bits of a sample.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::Eight => 8,
+            Self::Sixteen => 16,
+        }
+    }
+}
+
+/// What becomes of the metadata in a cover's file: ICC profile, EXIF, XMP, text, time, physical size. What defines the
+/// colours (a profile among it) stays in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum MetadataPolicy {
+    /// It goes into the stego image byte for byte, but for what would no longer be true.
+    #[default]
+    Keep,
+    /// It is left out.
+    Strip,
+}
+
+/// What the samples of a pixel are, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channels {
+    /// Y.
+    Grey,
+    /// Y, alpha.
+    GreyAlpha,
+    /// R, G, B.
+    Rgb,
+    /// R, G, B, alpha.
+    Rgba,
+}
+
+impl Channels {
+    /// Samples of a pixel, alpha included.
+    pub const fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::GreyAlpha => 2,
+            Self::Rgb => 3,
+            Self::Rgba => 4,
+        }
+    }
+
+    /// Samples of a pixel that may carry bits: all but alpha.
+    pub const fn colour_count(self) -> usize {
+        if self.has_alpha() { self.count() - 1 } else { self.count() }
+    }
+
+    /// Whether the last sample of a pixel is alpha.
+    pub const fn has_alpha(self) -> bool {
+        matches!(self, Self::GreyAlpha | Self::Rgba)
+    }
+}

@@ -1,0 +1,73 @@
+//! Versions of containers, and why one was not read.
+
+use crate::watch::Stopped;
+
+/// Who wrote a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ContainerVersion {
+    /// The earlier system.
+    Legacy,
+    /// Version 2, open layout.
+    V2,
+}
+
+impl std::fmt::Display for ContainerVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Legacy => "the earlier system's",
+            Self::V2 => "version 2",
+        })
+    }
+}
+
+/// Why a container was not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContainerError {
+    /// Neither magic is there.
+    #[error("the image carries no payload")]
+    NoPayload,
+    /// A newer release wrote it.
+    #[error(
+        "the payload is in container version {found}; this release reads version 2 and the earlier system's"
+    )]
+    UnknownVersion {
+        /// The version byte found.
+        found: u8,
+    },
+    /// A newer release wrote it, with something inside version 2 that this one does not know.
+    #[error("the payload uses a container layout ({layout:#04x}) that this release does not know")]
+    UnknownLayout {
+        /// The layout byte found.
+        layout: u8,
+    },
+    /// Some bits are not those that were embedded.
+    #[error("the payload is damaged: {what}")]
+    Damaged {
+        /// Which check found it.
+        what: &'static str,
+    },
+    /// The secret is, or inflates to, more than the reader's limit.
+    #[error("the secret takes {needed_bytes} bytes; at most {max_bytes} are allowed here")]
+    SecretTooLarge {
+        /// The secret's length in bytes, or as much of it as was looked at.
+        needed_bytes: u64,
+        /// The limit in bytes.
+        max_bytes: u64,
+    },
+    /// The work was ended from outside.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl ContainerError {
+    /// A stable name of the error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoPayload => "no_payload",
+            Self::UnknownVersion { .. } | Self::UnknownLayout { .. } => "unknown_container_version",
+            Self::Damaged { .. } => "damaged_payload",
+            Self::SecretTooLarge { .. } => "secret_too_large",
+            Self::Stopped(_) => Stopped::CODE,
+        }
+    }
+}
