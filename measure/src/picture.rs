@@ -27,8 +27,11 @@ pub(crate) fn write(path: &Path) -> anyhow::Result<()> {
         })
         .collect();
     let embedded = embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits)?;
-    anyhow::ensure!(extract(&embedded.png, &limits)?.secret == secret, "the stego image gave another secret");
-    let stego = Cover::decode(&embedded.png, &limits)?;
+    anyhow::ensure!(
+        extract(&embedded.to_vec(), &limits)?.secret == secret,
+        "the stego image gave another secret"
+    );
+    let stego = Cover::decode(&embedded.to_vec(), &limits)?;
 
     let half_height = cover.height() * HALF_WIDTH / cover.width();
     let mut picture = RgbImage::from_pixel(2 * HALF_WIDTH + GAP, half_height, Rgb([255; 3]));
@@ -40,6 +43,6 @@ pub(crate) fn write(path: &Path) -> anyhow::Result<()> {
     let mut file = Vec::new();
     picture.write_with_encoder(JpegEncoder::new_with_quality(&mut file, 88))?;
     std::fs::write(path, file).with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("{}: {SECRET_LEN_BYTES} bytes hidden at {:.1} dB", path.display(), embedded.psnr_db);
+    eprintln!("{}: {SECRET_LEN_BYTES} bytes hidden at {:.1} dB", path.display(), embedded.report.psnr_db);
     Ok(())
 }

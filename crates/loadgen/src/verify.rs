@@ -235,7 +235,7 @@ mod tests {
 
     fn stego_image() -> Vec<u8> {
         let options = EmbedOptions::default();
-        stego::embed(&cover(), &Secret::new(SECRET), &options, &Limits::default()).unwrap().png
+        stego::embed(&cover(), &Secret::new(SECRET), &options, &Limits::default()).unwrap().into_vec()
     }
 
     fn cover() -> Cover {

@@ -85,15 +85,15 @@ impl ReadyCover {
         &self.made.prepared
     }
 
-    /// The prepared chunks from byte `start` on, shared.
-    pub(crate) fn chunks(self: &Arc<Self>, start: usize) -> Bytes {
+    /// The prepared chunks, shared.
+    pub(crate) fn chunks(self: &Arc<Self>) -> Bytes {
         struct Chunks(Arc<ReadyCover>);
         impl AsRef<[u8]> for Chunks {
             fn as_ref(&self) -> &[u8] {
                 self.0.made.prepared.chunks()
             }
         }
-        Bytes::from_owner(Chunks(Arc::clone(self))).slice(start..)
+        Bytes::from_owner(Chunks(Arc::clone(self)))
     }
 
     /// The prepared chunks in base64, shared: from byte `start` on, which is a multiple of three, to the last whole group of
@@ -344,7 +344,7 @@ mod tests {
         let too_many = cache.get(CoverKey::Dataset(2), soon(), || async { Ok(made(64)) }).await;
         assert_eq!(too_many.err(), Some(Exhausted.into()));
         // The chunks that are on their way out hold it too.
-        let on_its_way = not_kept.chunks(0);
+        let on_its_way = not_kept.chunks();
         drop(not_kept);
         assert_eq!(elsewhere.used_bytes(), size);
         drop(on_its_way);

@@ -214,6 +214,7 @@ impl From<EmbedError> for Failure {
     fn from(error: EmbedError) -> Self {
         let (code, message) = (error.code(), in_one_line(&error));
         match error {
+            EmbedError::Image(error) => error.into(),
             EmbedError::Container(error) => error.into(),
             EmbedError::CapacityExceeded { .. } | EmbedError::CoverTooSmall => {
                 Self::new(TOO_LARGE, code, message)

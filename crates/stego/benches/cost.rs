@@ -13,8 +13,8 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use image::{DynamicImage, ImageFormat, RgbImage, imageops::FilterType};
 use stego::{
-    Channels, Container, Cover, EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Verify, Watch,
-    embed, embed_into_png, embed_prepared, extract, splice,
+    Channels, Cover, EmbedOptions, ImageFile, Limits, MetadataPolicy, PreparedCover, PreparedPayload, Secret,
+    Verify, Watch, embed, extract,
 };
 
 const SECRET_LEN_BYTES: usize = 10 << 10;
@@ -89,15 +89,14 @@ fn embeds(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
     let (limits, options) = (Limits::default(), EmbedOptions::default());
     let Subject { prepared, secret, .. } = subject;
     let secret = Secret::new(secret);
-    let container = Container::pack(&secret, &options, prepared.capacity(), &limits).unwrap();
-    let spliced = splice(prepared, &container, &limits).unwrap();
-    let spliced_len = spliced.len_bytes(prepared);
+    let payload = PreparedPayload::pack(prepared, &secret, &options, &limits).unwrap().unwrap();
+    let spliced_len = payload.splice(&limits).unwrap().len_bytes();
     let others = subject.encoded_with_image();
     println!("size {}: spliced {spliced_len}, image {}", subject.name, others.len());
 
-    group.bench_function("splice", |b| b.iter(|| splice(prepared, &container, &limits).unwrap()));
+    group.bench_function("splice", |b| b.iter(|| payload.splice(&limits).unwrap()));
     group.bench_function("embed prepared", |b| {
-        b.iter(|| embed_prepared(prepared, &secret, &options, &limits).unwrap());
+        b.iter(|| embed(prepared, &secret, &options, &limits).unwrap());
     });
     group.bench_function("embed whole", |b| {
         b.iter(|| embed(prepared.cover(), &secret, &options, &limits).unwrap());
@@ -110,9 +109,8 @@ fn embeds(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
 fn extractions(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
     let (limits, options) = (Limits::default(), EmbedOptions::default());
     let secret = Secret::new(&subject.secret);
-    let spliced =
-        embed_prepared(&subject.prepared, &secret, &options, &limits).unwrap().to_png(&subject.prepared);
-    let whole = embed(subject.prepared.cover(), &secret, &options, &limits).unwrap().png;
+    let spliced = embed(&subject.prepared, &secret, &options, &limits).unwrap().into_vec();
+    let whole = embed(subject.prepared.cover(), &secret, &options, &limits).unwrap().into_vec();
     group.bench_function("extract spliced", |b| b.iter(|| extract(&spliced, &limits).unwrap()));
     group.bench_function("extract whole", |b| b.iter(|| extract(&whole, &limits).unwrap()));
     group.bench_function("image decode", |b| b.iter(|| image::load_from_memory(&spliced).unwrap()));
@@ -126,9 +124,12 @@ fn user_cover(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
     let picture = DynamicImage::ImageRgb8(subject.picture.clone());
     picture.write_to(&mut Cursor::new(&mut cover), ImageFormat::Png).unwrap();
     for (name, verify) in [("user cover, file", Verify::File), ("user cover, payload", Verify::Payload)] {
-        let options = EmbedOptions { verify, ..EmbedOptions::default() };
+        let options = EmbedOptions::default().with_verify(verify);
         group.bench_function(name, |b| {
-            b.iter(|| embed_into_png(&cover, &secret, &options, &limits).unwrap().unwrap().to_png(&cover));
+            b.iter(|| {
+                let cover = ImageFile::open(&cover, &limits).unwrap();
+                embed(cover, &secret, &options, &limits).unwrap().into_vec()
+            });
         });
     }
     group.bench_function("user cover, image", |b| {

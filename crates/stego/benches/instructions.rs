@@ -7,8 +7,8 @@
 use std::hint::black_box;
 
 use stego::{
-    Channels, Container, Cover, EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Verify, Watch,
-    embed, embed_into_png, embed_prepared, extract, splice,
+    Channels, Cover, EmbedOptions, ImageFile, Limits, MetadataPolicy, PreparedCover, PreparedPayload, Secret,
+    Verify, Watch, embed, extract,
 };
 
 fn main() {
@@ -20,25 +20,28 @@ fn main() {
     let (secret, options, limits) = (Secret::new(&secret), EmbedOptions::default(), Limits::default());
     let cover = Cover::from_samples(1920, 1080, Channels::Rgb, gradient()).unwrap();
     let prepared = PreparedCover::new(cover.clone(), MetadataPolicy::Keep, &Watch::default()).unwrap();
-    let spliced = || embed_prepared(&prepared, &secret, &options, &limits).unwrap();
+    let spliced = || embed(&prepared, &secret, &options, &limits).unwrap();
     match work.as_str() {
         "splice" => {
-            let container = Container::pack(&secret, &options, prepared.capacity(), &limits).unwrap();
-            repeat(times, || splice(&prepared, &container, &limits).unwrap());
+            let payload = PreparedPayload::pack(&prepared, &secret, &options, &limits).unwrap().unwrap();
+            repeat(times, || payload.splice(&limits).unwrap());
         }
         "embed-prepared" => repeat(times, spliced),
         "embed-into-png-file" | "embed-into-png-payload" => {
             let verify = if work.ends_with("file") { Verify::File } else { Verify::Payload };
-            let options = EmbedOptions { verify, ..options };
+            let options = options.with_verify(verify);
             let file = cover.to_png();
-            repeat(times, || embed_into_png(&file, &secret, &options, &limits).unwrap().unwrap());
+            repeat(times, || {
+                let cover = ImageFile::open(&file, &limits).unwrap();
+                embed(cover, &secret, &options, &limits).unwrap()
+            });
         }
         "extract-spliced" => {
-            let file = spliced().to_png(&prepared);
+            let file = spliced().to_vec();
             repeat(times, || extract(&file, &limits).unwrap());
         }
         "extract-whole" => {
-            let file = embed(&cover, &secret, &options, &limits).unwrap().png;
+            let file = embed(&cover, &secret, &options, &limits).unwrap().into_vec();
             repeat(times, || extract(&file, &limits).unwrap());
         }
         other => panic!("there is no work {other}"),

@@ -1,151 +1,262 @@
 //! Embedding: a secret into a cover, verified before it is given out.
+//!
+//! The mode's container packs the secret, its carrier plans the changes, and a codec writes them by one of three ways: into the
+//! first rows of a cover that was prepared, into those of a PNG that was sent, or into an image that is encoded as a whole. What
+//! is returned was read back.
 
-use crate::bits::BitsPerSample;
-use crate::carrier::sequential::{Capacity, SampleWriter};
+pub(crate) mod error;
+pub(crate) mod options;
+pub(crate) mod stego_image;
+
+use crate::carrier::{Capacity, Carrier};
 use crate::codec::cover::Cover;
-use crate::codec::format::MetadataPolicy;
+use crate::codec::decode::probe;
+use crate::codec::error::ImageError;
+use crate::codec::format::{ImageFormat, MetadataPolicy};
+use crate::codec::guard::guarded;
+use crate::codec::info::ImageInfo;
+use crate::codec::parts::Part;
 use crate::codec::png::encode::encode_png;
-use crate::container::error::ContainerError;
-use crate::container::open::{Content, HEADER_LEN_BYTES, Packed, pack};
-use crate::extract::{ExtractError, Extracted, read_back};
+use crate::codec::png::splice::prepared::PreparedCover;
+use crate::codec::png::splice::sent::SentPng;
+use crate::container::open::Packed;
+use crate::container::packing::pack_to_fit;
+use crate::embed::error::EmbedError;
+use crate::embed::options::{EmbedOptions, OutputFormat, Verify};
+use crate::embed::stego_image::{EmbedReport, StegoImage};
+use crate::extract::error::ExtractError;
+use crate::extract::found::Extracted;
+use crate::extract::read_back;
+use crate::file::ImageFile;
 use crate::limits::Limits;
 use crate::note::Note;
 use crate::quality;
 use crate::secret::Secret;
 use crate::watch::Stopped;
 
-/// Extent of the check of a stego image before it is given out, where parts of the cover's file are kept as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Verify {
-    /// The whole file: what is kept is inflated to its end. A cover whose pixels are all there but whose file is not what libpng
-    /// expects is encoded anew.
-    #[default]
-    File,
-    /// The rows with the payload; what follows them is taken on trust.
-    Payload,
+/// A cover in the form that is at hand.
+#[derive(Debug, Clone, Copy)]
+pub enum CoverInput<'c> {
+    /// Samples in memory. The stego image is encoded as a whole.
+    Decoded(&'c Cover),
+    /// A file. What of it can stay as it is does.
+    File(ImageFile<'c>),
+    /// A cover that was filtered and deflated before. What of it does not change is kept; of the options, the treatment of
+    /// metadata is that of the preparation.
+    Prepared(&'c PreparedCover),
 }
 
-/// How to embed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EmbedOptions {
-    /// Bits per sample of everything after the container's header.
-    pub bits: BitsPerSample,
-    /// Whether to deflate secrets that get shorter by it.
-    pub compress: bool,
-    /// What becomes of the metadata in the cover's file.
-    pub metadata: MetadataPolicy,
-    /// Extent of the check before the stego image is given out.
-    pub verify: Verify,
-}
-
-impl Default for EmbedOptions {
-    fn default() -> Self {
-        Self {
-            bits: BitsPerSample::ONE,
-            compress: true,
-            metadata: MetadataPolicy::Keep,
-            verify: Verify::File,
-        }
+impl<'c> From<&'c Cover> for CoverInput<'c> {
+    fn from(cover: &'c Cover) -> Self {
+        Self::Decoded(cover)
     }
 }
 
-/// A stego image and the figures about it.
-#[derive(Debug, Clone)]
-pub struct Embedded {
-    /// The stego image, a PNG of the cover's size and kind.
-    pub png: Vec<u8>,
-    /// The longest secret in bytes that the cover carries at these bits per sample.
-    pub capacity_bytes: u64,
-    /// Length of the container in bytes: header, name, mark and content.
-    pub payload_bytes: u64,
-    /// Peak signal-to-noise ratio of the stego image against the cover over all samples that may carry, in
-    /// decibels; infinite if no sample changed.
-    pub psnr_db: f64,
-    /// What the user should know.
-    pub notes: Vec<Note>,
-}
-
-/// Why nothing was embedded.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbedError {
-    /// The secret is longer than what the cover carries.
-    #[error(
-        "the secret needs {needed_bytes} bytes of the image, after compression; it has {available_bytes}"
-    )]
-    CapacityExceeded {
-        /// Bytes that the content (and mark) take, compressed where that helps.
-        needed_bytes: u64,
-        /// Bytes that the cover has for them.
-        available_bytes: u64,
-    },
-    /// The image is too small for a container's header.
-    #[error("the image is too small to carry anything: it needs at least 224 samples that may carry")]
-    CoverTooSmall,
-    /// The secret cannot be put into a container, such as one that is longer than allowed.
-    #[error(transparent)]
-    Container(#[from] ContainerError),
-    /// What was written did not read back as what was given: a defect of this program.
-    #[error("the stego image did not give the secret back")]
-    NotVerified {
-        /// How reading it back failed, if it did not give other bytes.
-        #[source]
-        source: Option<ExtractError>,
-    },
-    /// The work was ended from outside.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-}
-
-impl EmbedError {
-    /// A stable name of the error, for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::CapacityExceeded { .. } | Self::CoverTooSmall => "capacity_exceeded",
-            Self::Container(error) => error.code(),
-            Self::NotVerified { .. } => "internal",
-            Self::Stopped(_) => Stopped::CODE,
-        }
+impl<'c> From<ImageFile<'c>> for CoverInput<'c> {
+    fn from(file: ImageFile<'c>) -> Self {
+        Self::File(file)
     }
 }
 
-/// Hides `secret` in a copy of `cover`. The image is read back before it is returned: what is returned gives
-/// `secret` again.
-pub fn embed(
-    cover: &Cover,
+impl<'c> From<&ImageFile<'c>> for CoverInput<'c> {
+    fn from(file: &ImageFile<'c>) -> Self {
+        Self::File(*file)
+    }
+}
+
+impl<'c> From<&'c PreparedCover> for CoverInput<'c> {
+    fn from(cover: &'c PreparedCover) -> Self {
+        Self::Prepared(cover)
+    }
+}
+
+/// Hides `secret` in a copy of `cover`, at the least cost that the cover allows. The rows with the payload are read back before
+/// the image is returned: it gives `secret` again.
+///
+/// # Errors
+///
+/// [`EmbedError::Image`] if the cover is a file that cannot be read; others if the secret does not fit or is too long, or if
+/// the limits' watch ends the work. [`EmbedError::NotVerified`] is a defect of this program.
+pub fn embed<'c>(
+    cover: impl Into<CoverInput<'c>>,
     secret: &Secret<'_>,
     options: &EmbedOptions,
     limits: &Limits,
-) -> Result<Embedded, EmbedError> {
-    let capacity = Capacity::of(cover);
-    let mut notes = vec![Note::NotHiddenFromAnalysis];
-    let packed = pack_to_fit(capacity, secret, options, limits, &mut notes)?;
-
-    let mut writer = SampleWriter::new(&cover.info(), &packed.header, &packed.rest, options.bits);
-    let png = encode_png(cover, options.metadata, &limits.watch, |rows| writer.write(rows))?;
-    let mse = writer.squared_error() as f64 / capacity.carrying_samples() as f64;
-    verify(read_back(&png, limits), secret)?;
-
-    notes.extend(notes_on_cover(cover, options.metadata));
-    Ok(Embedded {
-        png,
-        capacity_bytes: capacity.secret_bytes(options.bits),
-        payload_bytes: (HEADER_LEN_BYTES + packed.rest.len()) as u64,
-        psnr_db: quality::psnr_db_at(mse, cover.depth()),
-        notes,
-    })
-}
-
-pub(crate) fn notes_on_cover(cover: &Cover, policy: MetadataPolicy) -> Vec<Note> {
-    let mut notes = Vec::new();
-    if cover.is_first_frame() {
-        notes.push(Note::FirstFrameOnly);
+) -> Result<StegoImage<'c>, EmbedError> {
+    let OutputFormat::Png = options.output;
+    match cover.into() {
+        CoverInput::Decoded(cover) => encode_anew(cover, options.metadata, secret, options, limits),
+        CoverInput::File(file) => match splice_file(&file, secret, options, limits)? {
+            Some(spliced) => Ok(spliced),
+            None => encode_anew(&file.cover(limits)?, options.metadata, secret, options, limits),
+        },
+        CoverInput::Prepared(prepared) => splice_prepared(prepared, secret, options, limits),
     }
-    notes.extend(notes_on_metadata(cover.tells_location(), cover.dropped_metadata(), policy));
-    notes
 }
 
-/// What became of a cover's metadata, of which `dropped` cannot be kept.
-pub(crate) fn notes_on_metadata(
+/// All rows of `cover`, encoded as a whole.
+fn encode_anew(
+    cover: &Cover,
+    metadata: MetadataPolicy,
+    secret: &Secret<'_>,
+    options: &EmbedOptions,
+    limits: &Limits,
+) -> Result<StegoImage<'static>, EmbedError> {
+    let carrier = options.mode.carrier();
+    let capacity = carrier.capacity(cover);
+    let payload = pack_to_fit(secret, capacity, options, limits)?;
+    let mut changes = carrier.plan(cover, &payload);
+    let png = encode_png(cover, metadata, &limits.watch, &mut *changes)?;
+    let found = probe(&png, limits).map_err(ExtractError::from);
+    verify(found.and_then(|info| read_back(&png, &info, limits)), secret)?;
+
+    let notes = notes_on_cover(cover, metadata);
+    let about = (&cover.info(), capacity, carrier);
+    let report = report(about, &payload, changes.squared_error(), false, notes);
+    Ok(StegoImage { parts: vec![Part::New(png)], report })
+}
+
+/// The first rows of a prepared cover; its other rows are kept.
+fn splice_prepared<'c>(
+    prepared: &'c PreparedCover,
+    secret: &Secret<'_>,
+    options: &EmbedOptions,
+    limits: &Limits,
+) -> Result<StegoImage<'c>, EmbedError> {
+    let Some(payload) = PreparedPayload::pack(prepared, secret, options, limits)? else {
+        return encode_anew(prepared.cover(), prepared.policy(), secret, options, limits);
+    };
+    let image = payload.splice(limits)?;
+    let head = image.parts.first().map_or(&[][..], Part::as_bytes);
+    verify(read_back(head, &prepared.cover().info(), limits), secret)?;
+    Ok(image)
+}
+
+/// A payload for a prepared cover, packed and not yet carried. Only measurements take the two steps apart.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct PreparedPayload<'c> {
+    prepared: &'c PreparedCover,
+    options: EmbedOptions,
+    payload: Packed,
+}
+
+impl<'c> PreparedPayload<'c> {
+    /// Packs `secret`; `None` in a mode that changes more than the first rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`embed`] for a secret that does not fit.
+    pub fn pack(
+        prepared: &'c PreparedCover,
+        secret: &Secret<'_>,
+        options: &EmbedOptions,
+        limits: &Limits,
+    ) -> Result<Option<Self>, EmbedError> {
+        if options.mode.carrier().top_down().is_none() {
+            return Ok(None);
+        }
+        let payload = pack_to_fit(secret, prepared.capacity(options.mode), options, limits)?;
+        Ok(Some(Self { prepared, options: *options, payload }))
+    }
+
+    /// Carries the payload. Nothing is read back.
+    ///
+    /// # Errors
+    ///
+    /// [`EmbedError::Stopped`] if the limits' watch ends the work.
+    pub fn splice(&self, limits: &Limits) -> Result<StegoImage<'c>, EmbedError> {
+        let (prepared, payload) = (self.prepared, &self.payload);
+        let cover = prepared.cover();
+        let carrier = self.options.mode.carrier();
+        let rows = carrier.top_down().map_or(cover.height() as usize, |top| top.rows(cover, payload));
+        let mut changes = carrier.plan(cover, payload);
+        let parts = prepared.write(rows, &mut *changes, &limits.watch)?;
+        let notes = notes_on_cover(cover, prepared.policy());
+        let about = (&cover.info(), prepared.capacity(self.options.mode), carrier);
+        let report = report(about, payload, changes.squared_error(), true, notes);
+        Ok(StegoImage { parts, report })
+    }
+}
+
+/// The first rows of a PNG that was sent, at the cost of the payload, of one look at the file's checksums and, with
+/// [`Verify::File`], of inflating it once. `None` if that is not possible: the file is another image, stores its samples in
+/// another way than stego images do (palette, few bits, interlaced, transparent colours, animation), the payload covers much of
+/// it, or it is damaged. Decoding the file then tells, or does it.
+fn splice_file<'f>(
+    file: &ImageFile<'f>,
+    secret: &Secret<'_>,
+    options: &EmbedOptions,
+    limits: &Limits,
+) -> Result<Option<StegoImage<'f>>, EmbedError> {
+    if file.info().format != ImageFormat::Png {
+        return Ok(None);
+    }
+    guarded(ImageFormat::Png, || try_splice_file(file, secret, options, limits))
+}
+
+fn try_splice_file<'f>(
+    file: &ImageFile<'f>,
+    secret: &Secret<'_>,
+    options: &EmbedOptions,
+    limits: &Limits,
+) -> Result<Option<StegoImage<'f>>, EmbedError> {
+    let (info, watch, carrier) = (file.info(), &limits.watch, options.mode.carrier());
+    let Some(top) = carrier.top_down() else { return Ok(None) };
+    info.check_memory(info.embed_memory_bytes(0), limits)?;
+    let Some(sent) = SentPng::open(file.bytes(), info, options.metadata, watch)? else { return Ok(None) };
+    let capacity = match top.capacity_of_png(file.bytes(), info, limits) {
+        Err(ImageError::Damaged { .. } | ImageError::Truncated { .. }) => return Ok(None),
+        capacity => capacity?,
+    };
+    let payload = pack_to_fit(secret, capacity, options, limits)?;
+    if !sent.is_worth_keeping(top.min_rows(info, &payload)) {
+        return Ok(None);
+    }
+    let mut changes = top.plan_rows(info, &payload);
+    let Some(written) = sent.write(&mut *changes, watch)? else { return Ok(None) };
+    match read_back(&written.beginning(), info, limits) {
+        // Compressed pixels that do not decode, under checksums that hold.
+        Err(ExtractError::Image(ImageError::Damaged { .. })) => return Ok(None),
+        found => verify(found, secret)?,
+    }
+    if options.verify == Verify::File && !sent.is_sound(watch)? {
+        return Ok(None);
+    }
+    let notes = notes_on_metadata(sent.tells_location(), sent.dropped_metadata(), options.metadata).collect();
+    let report = report((info, capacity, carrier), &payload, changes.squared_error(), true, notes);
+    Ok(Some(StegoImage { parts: written.parts, report }))
+}
+
+/// The figures of a stego image; `notes` are those on the cover.
+fn report(
+    (info, capacity, carrier): (&ImageInfo, Capacity, &dyn Carrier),
+    payload: &Packed,
+    squared_error: u64,
+    is_spliced: bool,
+    notes: Vec<Note>,
+) -> EmbedReport {
+    let of_mode = carrier.note().into_iter().chain(is_spliced.then_some(Note::ShowsItsMaker));
+    let of_payload = payload.is_nameless.then_some(Note::NameLeftOut);
+    let mse = squared_error as f64 / capacity.carrying_samples() as f64;
+    EmbedReport {
+        info: *info,
+        bits: payload.bits,
+        capacity_bytes: capacity.secret_bytes(payload.bits),
+        payload_bytes: payload.len_bytes(),
+        psnr_db: quality::psnr_db_at(mse, info.depth),
+        notes: of_mode.chain(of_payload).chain(notes).collect(),
+    }
+}
+
+fn notes_on_cover(cover: &Cover, policy: MetadataPolicy) -> Vec<Note> {
+    let first_frame = cover.is_first_frame().then_some(Note::FirstFrameOnly);
+    let on_metadata = notes_on_metadata(cover.tells_location(), cover.dropped_metadata(), policy);
+    first_frame.into_iter().chain(on_metadata).collect()
+}
+
+/// Notes on the metadata of a cover, of which `dropped` cannot be kept.
+fn notes_on_metadata(
     tells_location: bool,
     dropped: &[String],
     policy: MetadataPolicy,
@@ -156,36 +267,8 @@ pub(crate) fn notes_on_metadata(
     location.into_iter().chain(left_out)
 }
 
-/// The container, without the secret's name where only that makes it fit.
-pub(crate) fn pack_to_fit(
-    capacity: Capacity,
-    secret: &Secret<'_>,
-    options: &EmbedOptions,
-    limits: &Limits,
-    notes: &mut Vec<Note>,
-) -> Result<Packed, EmbedError> {
-    if !capacity.holds_a_header() {
-        return Err(EmbedError::CoverTooSmall);
-    }
-    let available_bytes = capacity.secret_bytes(options.bits);
-    let content = Content::new(secret.bytes, options.compress, available_bytes, limits)?;
-    let packed = pack(&content, secret, options.bits, true);
-    if packed.rest.len() as u64 <= available_bytes {
-        return Ok(packed);
-    }
-    let nameless = pack(&content, secret, options.bits, false);
-    if nameless.rest.len() as u64 > available_bytes {
-        return Err(EmbedError::CapacityExceeded {
-            needed_bytes: nameless.rest.len() as u64,
-            available_bytes,
-        });
-    }
-    notes.push(Note::NameLeftOut);
-    Ok(nameless)
-}
-
-/// Whether what was read back is what was given.
-pub(crate) fn verify(found: Result<Extracted, ExtractError>, secret: &Secret<'_>) -> Result<(), EmbedError> {
+/// Compares what was read back with `secret`.
+fn verify(found: Result<Extracted, ExtractError>, secret: &Secret<'_>) -> Result<(), EmbedError> {
     match found {
         Ok(found) if found.secret == secret.bytes && found.mark == secret.mark => Ok(()),
         Ok(_) => Err(EmbedError::NotVerified { source: None }),

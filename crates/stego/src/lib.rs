@@ -5,21 +5,23 @@
 //!
 //! let limits = Limits::default();
 //! let cover = dataset::cover(7).expect("the dataset has 50 images");
-//! let embedded = stego::embed(&cover, &Secret::new(b"meet me at noon"), &EmbedOptions::default(), &limits)?;
+//! let image = stego::embed(&cover, &Secret::new(b"meet me at noon"), &EmbedOptions::default(), &limits)?;
 //!
-//! let found = stego::extract(&embedded.png, &limits)?;
+//! let found = stego::extract(&image.to_vec(), &limits)?;
 //! assert_eq!(found.secret, b"meet me at noon");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Four layers, each a module that knows nothing of the ones above it:
+//! Three parts that do not know one another, put together by [`embed()`] and [`extract()`]; a [`Mode`] names the first two:
 //!
-//! | layer | what it turns into what |
+//! | part | task |
 //! |---|---|
-//! | `codec` | image files into rows of 8- or 16-bit samples, samples into PNG |
-//! | `carrier` | bytes into the low bits of a sequence of samples and back |
-//! | `container` | a secret with its name and type into a self-describing byte string and back |
-//! | [`embed()`], [`extract()`] | all of it together, verified |
+//! | `container` | describe a secret with its name and type in a byte string, and read it |
+//! | `carrier` | plan the changes to samples that carry a byte string, and read it |
+//! | `codec` | image files into rows of 8- or 16-bit samples, samples with changes into PNG |
+//!
+//! A cover is a [`Cover`] in memory, an [`ImageFile`] or a [`PreparedCover`]; each embed goes the cheapest way that its cover
+//! allows.
 //!
 //! The formats are defined in `docs/format.md`.
 //!
@@ -34,29 +36,36 @@ mod codec;
 mod container;
 mod embed;
 mod extract;
+mod file;
 mod limits;
+mod mode;
 mod note;
 mod quality;
 mod secret;
 mod watch;
 
 pub use bits::BitsPerSample;
-pub use carrier::sequential::Capacity;
+pub use carrier::Capacity;
 pub use codec::cover::Cover;
 pub use codec::decode::probe;
 pub use codec::error::ImageError;
 pub use codec::format::{Channels, ImageFormat, MetadataPolicy, SampleDepth};
 pub use codec::guard::silence_decoder_panics;
 pub use codec::info::ImageInfo;
-pub use codec::png::splice::{
-    Container, PngEmbedError, PngPart, PreparedCover, Spliced, SplicedPng, embed_into_file, embed_into_png,
-    embed_prepared, splice,
-};
+pub use codec::parts::Part;
+pub use codec::png::splice::prepared::PreparedCover;
 pub use container::error::{ContainerError, ContainerVersion};
 pub use container::open::{HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES};
-pub use embed::{EmbedError, EmbedOptions, Embedded, Verify, embed};
-pub use extract::{ExtractError, Extracted, Reencoding, claimed_lengths_bytes, examine, extract};
+pub use embed::error::EmbedError;
+pub use embed::options::{EmbedOptions, OutputFormat, Verify};
+pub use embed::stego_image::{EmbedReport, StegoImage};
+pub use embed::{CoverInput, PreparedPayload, embed};
+pub use extract::error::{ExtractError, Reencoding};
+pub use extract::found::Extracted;
+pub use extract::{claimed_lengths_bytes, examine, extract};
+pub use file::ImageFile;
 pub use limits::Limits;
+pub use mode::Mode;
 pub use note::Note;
 pub use quality::{Incomparable, Quality, difference_image, mse, psnr_db, ssim};
 pub use secret::{FileName, MarkId, MediaType, Secret};

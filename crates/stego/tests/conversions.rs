@@ -18,8 +18,8 @@ fn cover(colour: u8, depth: u8) -> Cover {
 }
 
 fn stego_of(cover: &Cover, secret: &[u8], bits: u8) -> Vec<u8> {
-    let options = EmbedOptions { bits: BitsPerSample::new(bits).unwrap(), ..EmbedOptions::default() };
-    embed(cover, &Secret::new(secret), &options, &Limits::default()).unwrap().png
+    let options = EmbedOptions::default().with_bits(BitsPerSample::new(bits).unwrap());
+    embed(cover, &Secret::new(secret), &options, &Limits::default()).unwrap().into_vec()
 }
 
 #[test]

@@ -63,13 +63,18 @@ fn differences(name: &str, left: &Pixels, right: &Pixels) -> (u16, f64) {
 fn check_round_trip(name: &str, cover: &Cover, animated: bool) {
     let bits = BitsPerSample::new(1 + (name.len() % 4) as u8).unwrap();
     let secret = testkit::noise(name.len() as u64, 10);
-    let options = EmbedOptions { bits, ..EmbedOptions::default() };
+    let options = EmbedOptions::default().with_bits(bits);
     let embedded = embed(cover, &Secret::new(&secret), &options, &Limits::default())
         .unwrap_or_else(|error| panic!("{name}: {error:?}"));
-    let stego = ReadPng::of(&embedded.png);
-    Pixels::of(cover).assert_carries(name, &stego.pixels, embedded.payload_bytes, bits);
-    assert_eq!(extract(&embedded.png, &Limits::default()).unwrap().secret, secret, "{name}");
-    assert_eq!(embedded.notes.contains(&Note::FirstFrameOnly), animated, "{name}: {:?}", embedded.notes);
+    let stego = ReadPng::of(&embedded.to_vec());
+    Pixels::of(cover).assert_carries(name, &stego.pixels, embedded.report.payload_bytes, bits);
+    assert_eq!(extract(&embedded.to_vec(), &Limits::default()).unwrap().secret, secret, "{name}");
+    assert_eq!(
+        embedded.report.notes.contains(&Note::FirstFrameOnly),
+        animated,
+        "{name}: {:?}",
+        embedded.report.notes
+    );
     assert_eq!(cover.is_first_frame(), animated, "{name}");
 }
 
@@ -187,8 +192,9 @@ fn the_still_image_of_an_animated_png_is_a_cover() {
     let cover = Cover::decode(&file, &Limits::default()).unwrap();
     Pixels::of(&cover).assert_same("APNG", &specimen.promoted());
     check_round_trip("APNG", &cover, true);
-    let stego =
-        embed(&cover, &Secret::new(b"moves"), &EmbedOptions::default(), &Limits::default()).unwrap().png;
+    let stego = embed(&cover, &Secret::new(b"moves"), &EmbedOptions::default(), &Limits::default())
+        .unwrap()
+        .into_vec();
     let read = ReadPng::of(&stego);
     assert!(read.before.is_empty() && read.after.is_empty(), "the animation's chunks are left out");
 

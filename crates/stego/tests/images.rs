@@ -95,7 +95,7 @@ fn huge_headers_are_refused_before_anything_is_allocated() {
 fn cut_off_files_give_the_whole_secret_or_none() {
     let cover = Cover::from_samples(64, 64, Channels::Rgb, testkit::noise(1, 64 * 64 * 3)).unwrap();
     let secret = testkit::noise(2, 200);
-    let file = embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits()).unwrap().png;
+    let file = embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits()).unwrap().into_vec();
     let mut given = 0;
     for len in (8..file.len()).step_by(97).chain([file.len() - 12, file.len() - 1]) {
         assert_eq!(code_of_decoding(&file[..len]), "truncated_image", "{len} of {}", file.len());
@@ -117,7 +117,7 @@ fn cut_off_files_give_the_whole_secret_or_none() {
 fn flipped_bits_never_give_wrong_bytes() {
     let cover = Cover::from_samples(40, 30, Channels::Rgb, testkit::noise(1, 40 * 30 * 3)).unwrap();
     let secret = testkit::noise(2, 100);
-    let file = embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits()).unwrap().png;
+    let file = embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits()).unwrap().into_vec();
     for bit in (0..file.len() * 8).step_by(5) {
         let mut damaged = file.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
@@ -131,7 +131,7 @@ fn flipped_bits_never_give_wrong_bytes() {
 fn one_flipped_payload_bit_is_told() {
     let cover = Cover::from_samples(40, 30, Channels::Rgb, testkit::noise(1, 40 * 30 * 3)).unwrap();
     let secret = testkit::noise(2, 100);
-    let file = embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits()).unwrap().png;
+    let file = embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits()).unwrap().into_vec();
     let stego = Cover::decode(&file, &limits()).unwrap();
     for sample in [32, 200, 223, 224, 500, 224 + 799] {
         let mut samples = stego.samples().to_vec();
@@ -175,12 +175,12 @@ fn what_a_file_says_survives_byte_for_byte() {
     let cover = Cover::decode(&file, &limits()).unwrap();
     assert_eq!(cover.dropped_metadata(), ["prVT"]);
     let check = |metadata: MetadataPolicy, kept: &[&[([u8; 4], Vec<u8>)]], gone: &[&[([u8; 4], Vec<u8>)]]| {
-        let options = EmbedOptions { metadata, ..EmbedOptions::default() };
+        let options = EmbedOptions::default().with_metadata(metadata);
         let stego = embed(&cover, &Secret::new(b"x"), &options, &limits()).unwrap();
-        let is_there = |(kind, data): &([u8; 4], Vec<u8>)| holds(&stego.png, *kind, data);
+        let is_there = |(kind, data): &([u8; 4], Vec<u8>)| holds(&stego.to_vec(), *kind, data);
         assert!(kept.concat().iter().all(is_there), "{metadata:?}");
         assert!(!gone.concat().iter().any(is_there), "{metadata:?}");
-        let told = stego.notes.contains(&Note::MetadataLeftOut(vec!["prVT".to_owned()]));
+        let told = stego.report.notes.contains(&Note::MetadataLeftOut(vec!["prVT".to_owned()]));
         assert_eq!(told, metadata == MetadataPolicy::Keep);
     };
     check(MetadataPolicy::Keep, &[&colour, &description], &[&left_out]);
@@ -204,7 +204,8 @@ fn an_image_that_was_resized_is_told_so() {
         let file = PngParts { chunks: vec![(*b"eXIf", exif(width, height))], ..grey(40, 30) }.to_file();
         assert_eq!(code_of_extraction(&file), code, "{width} × {height}");
         let cover = Cover::decode(&file, &limits()).unwrap();
-        let stego = embed(&cover, &Secret::new(b"x"), &EmbedOptions::default(), &limits()).unwrap().png;
+        let stego =
+            embed(&cover, &Secret::new(b"x"), &EmbedOptions::default(), &limits()).unwrap().into_vec();
         assert_eq!(extract(&stego, &limits()).unwrap().secret, b"x");
     };
     check(40, 30, "no_payload");
@@ -253,7 +254,7 @@ fn work_ends_when_its_watch_says_so() {
     let noise = testkit::noise(1, 600 * 500 * 3);
     let cover = Cover::from_samples(600, 500, Channels::Rgb, noise).unwrap();
     let text = testkit::text(2 << 20);
-    let file = embed(&cover, &Secret::new(&text), &EmbedOptions::default(), &limits()).unwrap().png;
+    let file = embed(&cover, &Secret::new(&text), &EmbedOptions::default(), &limits()).unwrap().into_vec();
     let check = |stage: Stage, work: &dyn Fn(&Limits) -> Option<&'static str>| {
         let watch = Watch::new(move |progress| {
             let stops = progress.stage == stage && progress.done > 0;
@@ -289,7 +290,7 @@ fn a_bad_checksum_hides_nothing() {
         &limits(),
     )
     .unwrap()
-    .png;
+    .into_vec();
     assert!(stego.windows(4).any(|window| window == b"gAMA"));
 
     let chunks = vec![(*b"tEXt", b"Comment\0x".to_vec()), (*b"tRNS", vec![0, 1])];
@@ -301,7 +302,8 @@ fn a_bad_checksum_hides_nothing() {
 #[test]
 fn interlaced_images_carry_in_the_order_of_their_rows() {
     let cover = Cover::from_samples(33, 21, Channels::Grey, testkit::noise(4, 33 * 21)).unwrap();
-    let file = embed(&cover, &Secret::new(b"seven passes"), &EmbedOptions::default(), &limits()).unwrap().png;
+    let file =
+        embed(&cover, &Secret::new(b"seven passes"), &EmbedOptions::default(), &limits()).unwrap().into_vec();
     let stego = Cover::decode(&file, &limits()).unwrap();
     let interlaced = adam7(33, 21, stego.samples());
     assert!(probe(&interlaced, &limits()).unwrap().interlaced);

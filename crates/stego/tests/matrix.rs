@@ -40,21 +40,21 @@ fn check_embedding(specimen: &PngSpecimen, bits: BitsPerSample, readers: &mut Ou
     let name = format!("{} at {}", name_of(specimen), bits.as_u8());
     let (cover, expected) = (check_decoding(specimen), specimen.promoted());
     let secret = testkit::noise(7, 17 * usize::from(bits.as_u8()));
-    let options = EmbedOptions { bits, ..EmbedOptions::default() };
+    let options = EmbedOptions::default().with_bits(bits);
     let embedded = embed(&cover, &Secret::new(&secret), &options, &Limits::default())
         .unwrap_or_else(|error| panic!("{name}: {error:?}"));
-    assert_eq!(embedded.notes, [Note::NotHiddenFromAnalysis], "{name}");
+    assert_eq!(embedded.report.notes, [Note::NotHiddenFromAnalysis], "{name}");
 
-    let stego = ReadPng::of(&embedded.png);
-    expected.assert_carries(&name, &stego.pixels, embedded.payload_bytes, bits);
+    let stego = ReadPng::of(&embedded.to_vec());
+    expected.assert_carries(&name, &stego.pixels, embedded.report.payload_bytes, bits);
     assert_eq!(stego.before, specimen.before, "{name}: chunks before IDAT");
     assert_eq!(stego.after, specimen.after, "{name}: chunks after IDAT");
-    assert_eq!(extract(&embedded.png, &Limits::default()).unwrap().secret, secret, "{name}");
+    assert_eq!(extract(&embedded.to_vec(), &Limits::default()).unwrap().secret, secret, "{name}");
     let plain = extract(&specimen.to_file(), &Limits::default()).unwrap_err();
     assert_eq!(plain.code(), "no_payload", "{name}");
 
     readers.add(&format!("cover {name}"), &specimen.to_file(), expected);
-    readers.add(&format!("stego {name}"), &embedded.png, stego.pixels);
+    readers.add(&format!("stego {name}"), &embedded.to_vec(), stego.pixels);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn interlaced_stego_images_give_the_secret() {
         let cover = check_decoding(&specimen);
         let stego =
             embed(&cover, &Secret::new(b"passes"), &EmbedOptions::default(), &Limits::default()).unwrap();
-        let values = ReadPng::of(&stego.png).pixels.values();
+        let values = ReadPng::of(&stego.to_vec()).pixels.values();
         let again = PngSpecimen { kind, values, split: Split::WithEmpty, ..specimen };
         let name = name_of(&again);
         assert_eq!(extract(&again.to_file(), &Limits::default()).unwrap().secret, b"passes", "{name}");
@@ -138,7 +138,7 @@ fn stego_images_made_smaller_give_the_secret() {
         let cover = Cover::from_samples(60, 20, channels, samples).unwrap();
         let stego =
             embed(&cover, &Secret::new(b"smaller"), &EmbedOptions::default(), &Limits::default()).unwrap();
-        ReadPng::of(&stego.png).pixels
+        ReadPng::of(&stego.to_vec()).pixels
     };
     let check = |name: &str,
                  colour: u8,
@@ -169,7 +169,7 @@ fn stego_images_made_smaller_give_the_secret() {
     let cover = Cover::from_samples(60, 20, Channels::Rgba, rgba.samples).unwrap();
     let stego =
         embed(&cover, &Secret::new(b"smaller"), &EmbedOptions::default(), &Limits::default()).unwrap();
-    let rgba = ReadPng::of(&stego.png).pixels;
+    let rgba = ReadPng::of(&stego.to_vec()).pixels;
     let colours: Vec<u16> = rgba.values().chunks(4).flat_map(|pixel| pixel[..3].to_vec()).collect();
     check("RGBA with a transparent colour", 2, 8, colours, Vec::new(), &[0, 7, 0, 8, 0, 9]);
     let (palette, indices) = palette_of(&rgba);
@@ -182,7 +182,7 @@ fn stego_images_made_smaller_give_the_secret() {
     let cover = Cover::from_samples(60, 20, Channels::GreyAlpha, grey.samples).unwrap();
     let stego =
         embed(&cover, &Secret::new(b"smaller"), &EmbedOptions::default(), &Limits::default()).unwrap();
-    let values = ReadPng::of(&stego.png).pixels.values().chunks(2).map(|pixel| pixel[0]).collect();
+    let values = ReadPng::of(&stego.to_vec()).pixels.values().chunks(2).map(|pixel| pixel[0]).collect();
     check("grey with a transparent colour", 0, 8, values, Vec::new(), &[0, 3]);
 }
 

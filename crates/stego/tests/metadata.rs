@@ -10,19 +10,20 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use stego::{Cover, EmbedOptions, Embedded, Limits, MetadataPolicy, Note, Secret, embed};
+use stego::{Cover, EmbedOptions, EmbedReport, Limits, MetadataPolicy, Note, Secret, embed};
 use testkit::{ExifBlock, ExifPlan, Pixels, PngChunk, PngKind, PngSpecimen, ReadPng};
 
 const COLOUR: [&[u8; 4]; 8] = [b"cHRM", b"cICP", b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"sBIT", b"sRGB"];
 const XMP: &str = "<?xpacket begin='\u{FEFF}' id='W5M0MpCehiHzreSzNTczkc9d'?><x:xmpmeta xmlns:x='adobe:ns:meta/'>\
                    <dc:title>tide</dc:title></x:xmpmeta>\n<?xpacket end='w'?>";
 
-fn embedded(file: &[u8], metadata: MetadataPolicy) -> (Cover, Embedded, ReadPng) {
+fn embedded(file: &[u8], metadata: MetadataPolicy) -> (Cover, EmbedReport, ReadPng) {
     let cover = Cover::decode(file, &Limits::default()).unwrap();
-    let options = EmbedOptions { metadata, ..EmbedOptions::default() };
+    let options = EmbedOptions::default().with_metadata(metadata);
     let embedded = embed(&cover, &Secret::new(b"x"), &options, &Limits::default()).unwrap();
-    let read = ReadPng::of(&embedded.png);
-    (cover, embedded, read)
+    let (report, read) = (embedded.report.clone(), ReadPng::of(&embedded.to_vec()));
+    drop(embedded);
+    (cover, report, read)
 }
 
 fn kept(file: &[u8]) -> ReadPng {
@@ -399,8 +400,9 @@ fn a_profile_becomes_a_chunk_if_it_fits() {
         let (_, noted, read) = self::embedded(file, MetadataPolicy::Keep);
         assert!(profile_in(&read).as_deref() == expected, "{name}: {:?}", read.before.first());
         assert_eq!(cover.dropped_metadata().is_empty(), expected.is_some(), "{name}");
-        let is_named =
-            |embedded: &Embedded| embedded.notes.iter().any(|note| matches!(note, Note::MetadataLeftOut(_)));
+        let is_named = |embedded: &EmbedReport| {
+            embedded.notes.iter().any(|note| matches!(note, Note::MetadataLeftOut(_)))
+        };
         assert!(expected.is_some() || is_named(&noted) || is_named(&embedded), "{name}");
     };
     // In two segments, the second first: they are numbered (ICC.1, B.4).

@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 use stego::{
-    BitsPerSample, Capacity, Channels, Cover, EmbedError, EmbedOptions, FileName, HEADER_LEN_BYTES, Limits,
-    MarkId, MediaType, Note, Secret, embed, extract,
+    BitsPerSample, Channels, Cover, EmbedError, EmbedOptions, FileName, HEADER_LEN_BYTES, Limits, MarkId,
+    MediaType, Mode, Note, Secret, embed, extract,
 };
 
 const CHANNELS: [Channels; 4] = [Channels::Grey, Channels::GreyAlpha, Channels::Rgb, Channels::Rgba];
@@ -34,14 +34,14 @@ fn cover(width: u32, height: u32, channels: Channels, seed: u64) -> Cover {
 /// Embeds, extracts, and compares everything that must be the same.
 fn check(cover: &Cover, secret: &Secret<'_>, options: &EmbedOptions) {
     let embedded = embed(cover, secret, options, &limits()).unwrap();
-    let found = extract(&embedded.png, &limits()).unwrap();
+    let found = extract(&embedded.to_vec(), &limits()).unwrap();
     assert_eq!(found.secret, secret.bytes);
     assert_eq!(found.mark, secret.mark);
-    assert_eq!(found.payload_bytes, embedded.payload_bytes);
-    if !embedded.notes.contains(&Note::NameLeftOut) {
+    assert_eq!(found.payload_bytes, embedded.report.payload_bytes);
+    if !embedded.report.notes.contains(&Note::NameLeftOut) {
         assert_eq!((found.name, found.media_type), (secret.name.clone(), secret.media_type.clone()));
     }
-    check_untouched(cover, &embedded.png, options.bits, embedded.payload_bytes);
+    check_untouched(cover, &embedded.to_vec(), options.bits, embedded.report.payload_bytes);
 }
 
 /// Only the low bits of the first samples of the sequence may differ, and never those of alpha or of transparent
@@ -94,12 +94,12 @@ proptest! {
         compress in any::<bool>(),
     ) {
         let cover = cover(width, height, channels, seed);
-        let capacity = Capacity::of(&cover);
+        let capacity = cover.capacity(Mode::Sequential);
         prop_assume!(capacity.holds_a_header());
         let full = capacity.secret_bytes(bits(width_bits));
         let len = (full as f64 * fill) as usize;
         let secret = testkit::noise(seed ^ 1, len);
-        let options = EmbedOptions { bits: bits(width_bits), compress, ..EmbedOptions::default() };
+        let options = EmbedOptions::default().with_bits(bits(width_bits)).with_compress(compress);
         check(&cover, &Secret::new(&secret), &options);
     }
 
@@ -125,7 +125,8 @@ proptest! {
 fn the_smallest_image_that_carries_holds_an_empty_secret() {
     let options = EmbedOptions::default();
     check(&cover(224, 1, Channels::Grey, 1), &Secret::new(b""), &options);
-    let too_small = embed(&cover(223, 1, Channels::Grey, 1), &Secret::new(b""), &options, &limits());
+    let cover = cover(223, 1, Channels::Grey, 1);
+    let too_small = embed(&cover, &Secret::new(b""), &options, &limits());
     assert!(matches!(too_small, Err(EmbedError::CoverTooSmall)), "{too_small:?}");
 }
 
@@ -133,8 +134,8 @@ fn the_smallest_image_that_carries_holds_an_empty_secret() {
 fn one_byte_over_capacity_is_refused_with_both_figures() {
     let cover = cover(100, 100, Channels::Rgb, 3);
     for width in 1..=4 {
-        let options = EmbedOptions { bits: bits(width), ..EmbedOptions::default() };
-        let full = Capacity::of(&cover).secret_bytes(bits(width));
+        let options = EmbedOptions::default().with_bits(bits(width));
+        let full = cover.capacity(Mode::Sequential).secret_bytes(bits(width));
         let secret = testkit::noise(9, full as usize + 1);
         check(&cover, &Secret::new(&secret[1..]), &options);
         match embed(&cover, &Secret::new(&secret), &options, &limits()) {
@@ -149,11 +150,11 @@ fn one_byte_over_capacity_is_refused_with_both_figures() {
 #[test]
 fn a_secret_that_just_fits_goes_without_its_name() {
     let cover = cover(100, 100, Channels::Rgb, 3);
-    let bytes = testkit::noise(9, Capacity::of(&cover).secret_bytes(bits(1)) as usize);
+    let bytes = testkit::noise(9, cover.capacity(Mode::Sequential).secret_bytes(bits(1)) as usize);
     let secret = Secret { name: FileName::from_path("secret.bin"), ..Secret::new(&bytes) };
     let embedded = embed(&cover, &secret, &EmbedOptions::default(), &limits()).unwrap();
-    assert!(embedded.notes.contains(&Note::NameLeftOut));
-    let found = extract(&embedded.png, &limits()).unwrap();
+    assert!(embedded.report.notes.contains(&Note::NameLeftOut));
+    let found = extract(&embedded.to_vec(), &limits()).unwrap();
     assert_eq!((found.secret, found.name), (bytes, None));
 }
 
@@ -168,7 +169,8 @@ fn a_secret_of_several_megabytes_comes_back() {
 fn the_same_input_gives_the_same_image() {
     let cover = cover(200, 100, Channels::Rgba, 8);
     let secret = testkit::text(1000);
-    let make = || embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits()).unwrap().png;
+    let make =
+        || embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits()).unwrap().into_vec();
     assert_eq!(make(), make());
 }
 
@@ -178,20 +180,25 @@ fn the_same_input_gives_the_same_image() {
 fn psnr_is_what_theory_says() {
     for (name, file) in testkit::covers() {
         let cover = Cover::decode(&file, &limits()).unwrap();
-        let capacity = Capacity::of(&cover).secret_bytes(BitsPerSample::ONE);
+        let capacity = cover.capacity(Mode::Sequential).secret_bytes(BitsPerSample::ONE);
         let secret = testkit::noise(6, capacity as usize);
         let embedded = embed(&cover, &Secret::new(&secret), &EmbedOptions::default(), &limits()).unwrap();
-        let stego = Cover::decode(&embedded.png, &limits()).unwrap();
+        let stego = Cover::decode(&embedded.to_vec(), &limits()).unwrap();
         let measured = stego::psnr_db(cover.samples(), stego.samples()).unwrap();
-        assert!((measured - embedded.psnr_db).abs() < 1e-9, "{name}: {measured} {}", embedded.psnr_db);
+        assert!(
+            (measured - embedded.report.psnr_db).abs() < 1e-9,
+            "{name}: {measured} {}",
+            embedded.report.psnr_db
+        );
         assert!(measured >= 51.0, "{name}: {measured}");
-        assert_eq!(extract(&embedded.png, &limits()).unwrap().secret, secret, "{name}");
+        assert_eq!(extract(&embedded.to_vec(), &limits()).unwrap().secret, secret, "{name}");
     }
 
     let inverted: Vec<u8> = vec![0; 100 * 100 * 3];
     let worst_cover = Cover::from_samples(100, 100, Channels::Rgb, inverted).unwrap();
-    let all_ones = vec![0xFF; Capacity::of(&worst_cover).secret_bytes(BitsPerSample::ONE) as usize];
-    let options = EmbedOptions { compress: false, ..EmbedOptions::default() };
+    let all_ones =
+        vec![0xFF; worst_cover.capacity(Mode::Sequential).secret_bytes(BitsPerSample::ONE) as usize];
+    let options = EmbedOptions::default().with_compress(false);
     let embedded = embed(&worst_cover, &Secret::new(&all_ones), &options, &limits()).unwrap();
-    assert!(embedded.psnr_db >= 48.13, "{}", embedded.psnr_db);
+    assert!(embedded.report.psnr_db >= 48.13, "{}", embedded.report.psnr_db);
 }

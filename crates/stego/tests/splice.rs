@@ -6,8 +6,8 @@ use std::process::Command;
 
 use proptest::prelude::*;
 use stego::{
-    BitsPerSample, Channels, Cover, EmbedError, EmbedOptions, Limits, MetadataPolicy, Note, PreparedCover,
-    SampleDepth, Secret, Spliced, Stage, Watch, embed_prepared, examine,
+    BitsPerSample, Channels, Cover, EmbedError, EmbedOptions, Limits, MetadataPolicy, Mode, Note, Part,
+    PreparedCover, SampleDepth, Secret, Stage, StegoImage, Watch, embed, examine,
 };
 use testkit::{Pixels, PngKind, PngSpecimen, ReadPng, chunk, run_outside, run_pillow};
 use zune_core::bytestream::ZCursor;
@@ -40,24 +40,36 @@ fn cover(width: u32, height: u32, channels: Channels, depth: SampleDepth) -> Cov
     .unwrap()
 }
 
+/// The parts of a spliced file: before, among and after the prepared chunks.
+fn parts<'a>(spliced: &'a StegoImage<'_>) -> [&'a [u8]; 3] {
+    let [Part::New(head), Part::Kept(chunks), Part::New(trailer)] = spliced.parts.as_slice() else {
+        panic!("a prepared cover is kept from some row on")
+    };
+    [head, chunks, trailer]
+}
+
 /// What must hold of every spliced file.
-fn check(prepared: &PreparedCover, secret: &[u8], bits: BitsPerSample) -> Result<Spliced, EmbedError> {
-    let options = EmbedOptions { bits, ..EmbedOptions::default() };
-    let spliced = embed_prepared(prepared, &Secret::new(secret), &options, &limits())?;
-    let file = spliced.to_png(prepared);
-    assert_eq!(file.len(), spliced.len_bytes(prepared));
-    assert!(
-        spliced.tail_start == prepared.chunks().len() || spliced.head.len() % 3 == spliced.tail_start % 3
-    );
-    assert!(spliced.notes.contains(&Note::ShowsItsMaker));
+fn check<'c>(
+    prepared: &'c PreparedCover,
+    secret: &[u8],
+    bits: BitsPerSample,
+) -> Result<StegoImage<'c>, EmbedError> {
+    let options = EmbedOptions::default().with_bits(bits);
+    let spliced = embed(prepared, &Secret::new(secret), &options, &limits())?;
+    let file = spliced.to_vec();
+    assert_eq!(file.len(), spliced.len_bytes());
+    let [head, kept, _] = parts(&spliced);
+    assert!(prepared.chunks().ends_with(kept));
+    assert!(kept.is_empty() || head.len() % 3 == (prepared.chunks().len() - kept.len()) % 3);
+    assert!(spliced.report.notes.contains(&Note::ShowsItsMaker));
 
     let found = examine(&file, &limits()).unwrap();
     assert_eq!(
         (&found.secret[..], found.payload_bytes, found.notes),
-        (secret, spliced.payload_bytes, vec![])
+        (secret, spliced.report.payload_bytes, vec![])
     );
     let pixels = ReadPng::of(&file).pixels;
-    Pixels::of(prepared.cover()).assert_carries("spliced", &pixels, spliced.payload_bytes, bits);
+    Pixels::of(prepared.cover()).assert_carries("spliced", &pixels, spliced.report.payload_bytes, bits);
     check_other_readers(&file, &pixels);
     Ok(spliced)
 }
@@ -110,13 +122,13 @@ proptest! {
         let cover = cover(width, height, kind.0, kind.1);
         let prepared =
             PreparedCover::in_segments(cover, MetadataPolicy::Keep, rows_in_segment, &Watch::default()).unwrap();
-        let fits = prepared.capacity().secret_bytes(bits);
+        let fits = prepared.capacity(Mode::Sequential).secret_bytes(bits);
         let secret = testkit::noise(7, (fits as f64 * share) as usize);
         match check(&prepared, &secret, bits) {
-            Ok(_) => prop_assert!(prepared.capacity().holds_a_header()),
+            Ok(_) => prop_assert!(prepared.capacity(Mode::Sequential).holds_a_header()),
             Err(error) => {
                 prop_assert!(matches!(error, EmbedError::CoverTooSmall), "{error:?}");
-                prop_assert!(!prepared.capacity().holds_a_header());
+                prop_assert!(!prepared.capacity(Mode::Sequential).holds_a_header());
             }
         }
     }
@@ -155,9 +167,10 @@ fn the_head_is_as_long_as_the_payload_needs() {
     .unwrap();
     let spliced = check(&prepared, &testkit::noise(3, 10 << 10), BitsPerSample::ONE).unwrap();
     // 82,144 samples in 15 rows of 1920; the row below is written anew too.
-    assert!(spliced.head.len() < 17 * 1920 * 3, "{}", spliced.head.len());
-    assert!(spliced.trailer.len() < 40, "{}", spliced.trailer.len());
-    assert!((51.0..90.0).contains(&spliced.psnr_db), "{}", spliced.psnr_db);
+    let [head, _, trailer] = parts(&spliced);
+    assert!(head.len() < 17 * 1920 * 3, "{}", head.len());
+    assert!(trailer.len() < 40, "{}", trailer.len());
+    assert!((51.0..90.0).contains(&spliced.report.psnr_db), "{}", spliced.report.psnr_db);
 }
 
 /// The same input gives the same bytes, on one thread or on many.
@@ -172,7 +185,7 @@ fn the_bytes_depend_on_nothing_but_the_input() {
     let files: Vec<Vec<u8>> = [1, 4]
         .map(|threads| {
             let prepared = prepare(threads);
-            check(&prepared, &secret, BitsPerSample::ONE).unwrap().to_png(&prepared)
+            check(&prepared, &secret, BitsPerSample::ONE).unwrap().to_vec()
         })
         .to_vec();
     assert!(files[0] == files[1]);
@@ -187,7 +200,7 @@ fn what_the_cover_says_of_itself_is_there_unless_it_is_stripped() {
     let cover = Cover::decode(&specimen.to_file(), &limits()).unwrap();
     for policy in [MetadataPolicy::Keep, MetadataPolicy::Strip] {
         let prepared = PreparedCover::new(cover.clone(), policy, &Watch::default()).unwrap();
-        let file = check(&prepared, b"x", BitsPerSample::ONE).unwrap().to_png(&prepared);
+        let file = check(&prepared, b"x", BitsPerSample::ONE).unwrap().to_vec();
         let holds = |(kind, data): &([u8; 4], Vec<u8>)| {
             let whole = chunk(*kind, data);
             file.windows(whole.len()).any(|window| window == whole)
@@ -224,9 +237,9 @@ fn readers_outside_take_them_without_a_warning() {
                 &Watch::default(),
             )
             .unwrap();
-            let fits = prepared.capacity().secret_bytes(BitsPerSample::ONE);
+            let fits = prepared.capacity(Mode::Sequential).secret_bytes(BitsPerSample::ONE);
             let secret = testkit::noise(i as u64, (fits as f64 * share) as usize);
-            let file = check(&prepared, &secret, BitsPerSample::ONE).unwrap().to_png(&prepared);
+            let file = check(&prepared, &secret, BitsPerSample::ONE).unwrap().to_vec();
             let name = folder.path().join(format!("{i}-{width}-{share}.png")).to_str().unwrap().to_owned();
             std::fs::write(&name, file).unwrap();
             names.push(name);

@@ -14,8 +14,8 @@ use image::ImageDecoder;
 use png::{BitDepth, ColorType, Encoder, Filter};
 use proptest::prelude::*;
 use stego::{
-    BitsPerSample, Cover, EmbedOptions, HEADER_LEN_BYTES, Limits, MetadataPolicy, Note, PngPart, Secret,
-    SplicedPng, Verify, Watch, embed, embed_into_png, extract,
+    BitsPerSample, Cover, EmbedError, EmbedOptions, HEADER_LEN_BYTES, ImageFile, Limits, MetadataPolicy,
+    Note, Part, Secret, StegoImage, Verify, Watch, embed, extract,
 };
 
 const COLOURS: [ColorType; 4] =
@@ -161,19 +161,32 @@ fn check_untouched(before: &[u8], after: &[u8], style: Style, bits: u8, payload_
     }
 }
 
-/// Embeds where that is possible, and compares everything that must be the same. The result.
-fn check(file: &[u8], style: Style, secret: &[u8], bits: u8) -> Option<SplicedPng> {
-    let options = EmbedOptions { bits: BitsPerSample::new(bits).unwrap(), ..EmbedOptions::default() };
+/// Embeds into a file.
+fn embed_into<'f>(
+    file: &'f [u8],
+    secret: &Secret<'_>,
+    options: &EmbedOptions,
+    limits: &Limits,
+) -> Result<StegoImage<'f>, EmbedError> {
+    embed(ImageFile::open(file, limits)?, secret, options, limits)
+}
+
+/// Embeds into a file and compares everything that must be the same. The result, if compressed pixels were kept.
+fn check<'f>(file: &'f [u8], style: Style, secret: &[u8], bits: u8) -> Option<StegoImage<'f>> {
+    let options = EmbedOptions::default().with_bits(BitsPerSample::new(bits).unwrap());
     let (secret, limits) = (Secret::new(secret), Limits::default());
-    let spliced = embed_into_png(file, &secret, &options, &limits).unwrap()?;
-    let stego = spliced.to_png(file);
+    let spliced = embed_into(file, &secret, &options, &limits).unwrap();
+    if !spliced.is_spliced() {
+        return None;
+    }
+    let stego = spliced.to_vec();
     assert_eq!(stego.len(), spliced.len_bytes());
     let found = extract(&stego, &limits).unwrap();
     assert_eq!(found.secret, secret.bytes);
     assert_eq!(found.notes, []);
 
     let after = decoded(&stego);
-    check_untouched(&decoded(file), &after, style, bits, spliced.payload_bytes);
+    check_untouched(&decoded(file), &after, style, bits, spliced.report.payload_bytes);
     let other = image::codecs::png::PngDecoder::new(std::io::Cursor::new(&stego)).unwrap();
     let mut by_other = vec![0; other.total_bytes() as usize];
     other.read_image(&mut by_other).unwrap();
@@ -188,15 +201,15 @@ fn check(file: &[u8], style: Style, secret: &[u8], bits: u8) -> Option<SplicedPn
 
     let cover = Cover::decode(file, &limits).unwrap();
     let embedded = embed(&cover, &secret, &options, &limits).unwrap();
-    assert_eq!(spliced.capacity_bytes, embedded.capacity_bytes);
-    assert_eq!(spliced.payload_bytes, embedded.payload_bytes);
-    assert_eq!(spliced.psnr_db, embedded.psnr_db);
-    assert_eq!((spliced.info.width, spliced.info.height), (cover.width(), cover.height()));
-    assert_eq!((spliced.info.channels, spliced.info.depth), (cover.channels(), cover.depth()));
+    assert_eq!(spliced.report.capacity_bytes, embedded.report.capacity_bytes);
+    assert_eq!(spliced.report.payload_bytes, embedded.report.payload_bytes);
+    assert_eq!(spliced.report.psnr_db, embedded.report.psnr_db);
+    assert_eq!((spliced.report.info.width, spliced.report.info.height), (cover.width(), cover.height()));
+    assert_eq!((spliced.report.info.channels, spliced.report.info.depth), (cover.channels(), cover.depth()));
     let kept = |file: &[u8]| -> Vec<([u8; 4], Vec<u8>)> {
         chunks(file).into_iter().filter(|(kind, _)| kind != b"IDAT").collect()
     };
-    assert_eq!(kept(&stego), kept(&embedded.png));
+    assert_eq!(kept(&stego), kept(&embedded.to_vec()));
     Some(spliced)
 }
 
@@ -258,12 +271,11 @@ proptest! {
         }
         let (secret, limits) = (Secret::new(b"a secret"), Limits::default());
         let decoded = Cover::decode(&file, &limits);
-        match embed_into_png(&file, &secret, &EmbedOptions::default(), &limits) {
-            Ok(Some(spliced)) => {
+        match embed_into(&file, &secret, &EmbedOptions::default(), &limits) {
+            Ok(image) => {
                 prop_assert!(decoded.is_ok(), "one bit breaks a checksum");
-                prop_assert_eq!(extract(&spliced.to_png(&file), &limits).unwrap().secret, secret.bytes);
+                prop_assert_eq!(extract(&image.to_vec(), &limits).unwrap().secret, secret.bytes);
             }
-            Ok(None) => {}
             Err(error) => prop_assert_eq!(Some(error.code()), decoded.err().map(|error| error.code())),
         }
     }
@@ -285,12 +297,12 @@ fn most_of_the_file_is_not_copied() {
         let file = cover(5, 800, 600, style);
         let spliced = check(&file, style, b"a secret", 1).unwrap();
         let kept = spliced.parts.iter().map(|part| match part {
-            PngPart::New(_) => 0,
-            PngPart::Kept(range) => range.len(),
+            Part::New(_) => 0,
+            Part::Kept(bytes) => bytes.len(),
         });
         assert!(kept.sum::<usize>() > file.len() * 9 / 10, "{packing:?}");
         assert!(spliced.parts.len() < 10);
-        assert!(spliced.notes.contains(&Note::ShowsItsMaker));
+        assert!(spliced.report.notes.contains(&Note::ShowsItsMaker));
     }
 }
 
@@ -299,16 +311,19 @@ fn most_of_the_file_is_not_copied() {
 fn damage_that_a_checksum_shows_is_left_to_the_decoder() {
     let file = cover(6, 400, 300, PLAIN);
     let (secret, limits) = (Secret::new(b"a secret"), Limits::default());
-    let spliced = |file: &[u8]| embed_into_png(file, &secret, &EmbedOptions::default(), &limits).unwrap();
-    assert!(spliced(&file).is_some());
+    let is_spliced = |file: &[u8]| {
+        let image = embed_into(file, &secret, &EmbedOptions::default(), &limits);
+        image.map(|image| image.is_spliced()).unwrap_or_default()
+    };
+    assert!(is_spliced(&file));
     let mut damaged = file.clone();
     let place = file.len() - 200;
     damaged[place] ^= 1;
-    assert!(spliced(&damaged).is_none());
+    assert!(!is_spliced(&damaged));
     for cut in [1, 12, 13, 1000, file.len() / 2] {
-        assert!(spliced(&file[..file.len() - cut]).is_none(), "{cut}");
+        assert!(!is_spliced(&file[..file.len() - cut]), "{cut}");
     }
-    assert!(spliced(&[&file[..], b"something after the end"].concat()).is_some());
+    assert!(is_spliced(&[&file[..], b"something after the end"].concat()));
 }
 
 /// A stream whose checksum is wrong, in chunks whose checksums hold.
@@ -329,11 +344,13 @@ fn damage_below_the_payload_is_found_unless_it_is_taken_on_trust() {
     let crc = crc32fast::hash(&file[crc_at - 8..crc_at]);
     file[crc_at..crc_at + 4].copy_from_slice(&crc.to_be_bytes());
     let embedded = |verify| {
-        let options = EmbedOptions { verify, ..EmbedOptions::default() };
-        embed_into_png(&file, &Secret::new(b"x"), &options, &Limits::default()).unwrap()
+        let options = EmbedOptions::default().with_verify(verify);
+        embed_into(&file, &Secret::new(b"x"), &options, &Limits::default())
     };
-    assert!(embedded(Verify::File).is_none());
-    let trusting = embedded(Verify::Payload).unwrap().to_png(&file);
+    assert!(!embedded(Verify::File).is_ok_and(|image| image.is_spliced()));
+    let trusting = embedded(Verify::Payload).unwrap();
+    assert!(trusting.is_spliced());
+    let trusting = trusting.to_vec();
     assert_eq!(extract(&trusting, &Limits::default()).unwrap().secret, b"x");
 }
 
@@ -342,9 +359,10 @@ fn metadata_go_where_the_policy_says() {
     let file = cover(7, 300, 300, PLAIN);
     let secret = Secret::new(b"a secret");
     for (metadata, is_there) in [(MetadataPolicy::Keep, true), (MetadataPolicy::Strip, false)] {
-        let options = EmbedOptions { metadata, ..EmbedOptions::default() };
-        let spliced = embed_into_png(&file, &secret, &options, &Limits::default()).unwrap().unwrap();
-        let has_text = chunks(&spliced.to_png(&file)).iter().any(|(kind, _)| kind == b"tEXt");
+        let options = EmbedOptions::default().with_metadata(metadata);
+        let spliced = embed_into(&file, &secret, &options, &Limits::default()).unwrap();
+        assert!(spliced.is_spliced());
+        let has_text = chunks(&spliced.to_vec()).iter().any(|(kind, _)| kind == b"tEXt");
         assert_eq!(has_text, is_there);
     }
 }
@@ -365,9 +383,9 @@ fn it_stops_when_told_to() {
                 }
             });
             let limits = Limits { watch, ..Limits::default() };
-            match embed_into_png(&file, &Secret::new(b"a secret"), &EmbedOptions::default(), &limits) {
+            match embed_into(&file, &Secret::new(b"a secret"), &EmbedOptions::default(), &limits) {
                 Ok(spliced) => {
-                    assert!(spliced.is_some() && looks > 5);
+                    assert!(spliced.is_spliced() && looks > 5);
                     is_done = true;
                     break;
                 }
@@ -382,8 +400,8 @@ fn it_stops_when_told_to() {
 fn what_is_stored_otherwise_is_left_to_the_decoder() {
     let (secret, limits) = (Secret::new(b"a secret"), Limits::default());
     let check = |name: &str, file: &[u8]| {
-        let spliced = embed_into_png(file, &secret, &EmbedOptions::default(), &limits).unwrap();
-        assert!(spliced.is_none(), "{name}");
+        let image = embed_into(file, &secret, &EmbedOptions::default(), &limits);
+        assert!(!image.is_ok_and(|image| image.is_spliced()), "{name}");
     };
     let parts = testkit::PngParts {
         width: 300,

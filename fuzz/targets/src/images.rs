@@ -5,8 +5,8 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader};
 use stego::{
-    BitsPerSample, Channels, Cover, EmbedError, EmbedOptions, ImageError, MetadataPolicy, SampleDepth,
-    Secret, embed, extract, probe,
+    BitsPerSample, Channels, Cover, EmbedError, EmbedOptions, ImageError, ImageFile, MetadataPolicy,
+    SampleDepth, Secret, embed, extract, probe,
 };
 use testkit::{PngFile, Raster};
 
@@ -31,15 +31,15 @@ pub fn cover_decode(bytes: &[u8]) {
     }
     let bits = BitsPerSample::all().nth(bytes.len() % 4).expect("there are four widths");
     let metadata = if bytes.len() % 8 < 4 { MetadataPolicy::Keep } else { MetadataPolicy::Strip };
-    let options = EmbedOptions { bits, metadata, ..EmbedOptions::default() };
+    let options = EmbedOptions::default().with_bits(bits).with_metadata(metadata);
     let embedded = match embed(&cover, &Secret::new(SECRET), &options, &limits()) {
         Ok(embedded) => embedded,
         Err(EmbedError::CapacityExceeded { .. } | EmbedError::CoverTooSmall) => return,
         Err(error) => panic!("cannot embed: {error:?}"),
     };
-    let found = extract(&embedded.png, &limits()).expect("what was embedded can be extracted");
+    let found = extract(&embedded.to_vec(), &limits()).expect("what was embedded can be extracted");
     assert_eq!(found.secret, SECRET);
-    let stego = Cover::decode(&embedded.png, &limits()).expect("a stego image is a cover");
+    let stego = Cover::decode(&embedded.to_vec(), &limits()).expect("a stego image is a cover");
     let mut after = Raster::of(&stego);
     assert_eq!((after.width, after.height), (before.width, before.height));
     assert_eq!((after.channels, after.depth), (before.channels, before.depth));
@@ -55,11 +55,13 @@ pub fn cover_decode(bytes: &[u8]) {
 /// the bits that carry changes; of others the rows below are taken on trust.
 pub fn embed_into_png(bytes: &[u8]) {
     let bits = BitsPerSample::all().nth(bytes.len() % 4).expect("there are four widths");
-    let options = EmbedOptions { bits, ..EmbedOptions::default() };
-    let Ok(Some(spliced)) = stego::embed_into_png(bytes, &Secret::new(SECRET), &options, &limits()) else {
-        return;
+    let options = EmbedOptions::default().with_bits(bits);
+    let Ok(cover) = ImageFile::open(bytes, &limits()) else { return };
+    let spliced = match embed(cover, &Secret::new(SECRET), &options, &limits()) {
+        Ok(image) if image.is_spliced() => image,
+        _ => return,
     };
-    let file = spliced.to_png(bytes);
+    let file = spliced.to_vec();
     assert_eq!(file.len(), spliced.len_bytes());
     assert_eq!(extract(&file, &limits()).expect("what was embedded can be extracted").secret, SECRET);
     let Ok(cover) = Cover::decode(bytes, &limits()) else { return };

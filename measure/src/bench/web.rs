@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use stego::{EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Watch, embed_prepared};
+use stego::{EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Watch, embed};
 
 use super::node::Node;
 
@@ -68,9 +68,8 @@ fn write_files(folder: &Path) -> anyhow::Result<()> {
     let secret = testkit::noise(1, SECRET_LEN_BYTES);
     let cover = dataset::cover(0).context("there is a default cover")?;
     let prepared = PreparedCover::new(cover, MetadataPolicy::Keep, &Watch::default())?;
-    let spliced =
-        embed_prepared(&prepared, &Secret::new(&secret), &EmbedOptions::default(), &Limits::default())?;
-    let png = spliced.to_png(&prepared);
+    let image = embed(&prepared, &Secret::new(&secret), &EmbedOptions::default(), &Limits::default())?;
+    let png = image.to_vec();
     // What stands around the base64 in an answer takes about this much.
     let json = vec![b'A'; png.len().div_ceil(3) * 4 + 700];
     let mut body =

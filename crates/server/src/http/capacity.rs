@@ -7,7 +7,7 @@ use api::fields;
 use api::images::{CapacityAnswer, Mode, ModeCapacity};
 use axum::Json;
 use axum::extract::{Extension, Request, State};
-use stego::{BitsPerSample, Capacity, Cover, Limits, probe};
+use stego::{BitsPerSample, ImageFile, Limits, probe};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
@@ -65,9 +65,9 @@ fn memory_bytes(file: &[u8], limits: &Limits) -> Result<u64, Problem> {
 
 /// On a pixel thread: the image is decoded, so that what is promised to fit will be taken.
 fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<CapacityAnswer, Problem> {
-    let info = probe(file, limits)?;
-    let cover = Cover::decode(file, limits)?;
-    let capacity = Capacity::of(&cover);
+    let file = ImageFile::open(file, limits)?;
+    let cover = file.cover(limits)?;
+    let capacity = cover.capacity(stego::Mode::Sequential);
     let mode = |bits: BitsPerSample| ModeCapacity {
         mode: Mode::Sequential.as_str().to_owned(),
         bits: bits.as_u8(),
@@ -79,7 +79,7 @@ fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<Capacit
         height: cover.height(),
         channels: cover.channels().count() as u8,
         bit_depth: cover.depth().bits(),
-        format: info.format.to_string(),
+        format: file.info().format.to_string(),
         modes: BitsPerSample::all().map(mode).collect(),
     })
 }

@@ -10,9 +10,7 @@ use axum::response::{IntoResponse, Response};
 use control_plane::catalog::Refusal;
 use control_plane::{ControlError, TransferError};
 use serde_json::{Map, Value, json};
-use stego::{
-    ContainerError, EmbedError, ExtractError, ImageError, ImageFormat, Incomparable, PngEmbedError, Stopped,
-};
+use stego::{ContainerError, EmbedError, ExtractError, ImageError, ImageFormat, Incomparable, Stopped};
 
 use super::encoding::Encoded;
 use super::upload::UploadError;
@@ -210,6 +208,7 @@ impl From<EmbedError> for Problem {
     fn from(error: EmbedError) -> Self {
         let problem = Self::new(named(error.code()), error.to_string());
         match error {
+            EmbedError::Image(error) => error.into(),
             EmbedError::CapacityExceeded { needed_bytes, available_bytes } => {
                 problem.with(needed_and_available(needed_bytes, available_bytes))
             }
@@ -222,15 +221,6 @@ impl From<EmbedError> for Problem {
                 tracing::error!(?source, "a stego image did not give its secret back and was withheld");
                 Self::internal()
             }
-        }
-    }
-}
-
-impl From<PngEmbedError> for Problem {
-    fn from(error: PngEmbedError) -> Self {
-        match error {
-            PngEmbedError::Image(error) => error.into(),
-            PngEmbedError::Embed(error) => error.into(),
         }
     }
 }
@@ -449,7 +439,8 @@ mod tests {
         ];
         for error in &all {
             match error {
-                EmbedError::CapacityExceeded { .. }
+                EmbedError::Image(_)
+                | EmbedError::CapacityExceeded { .. }
                 | EmbedError::CoverTooSmall
                 | EmbedError::Container(_)
                 | EmbedError::NotVerified { .. }

@@ -137,7 +137,8 @@ async fn payloads_that_are_not_as_they_should_be() {
     let cover = Cover::from_samples(400, 300, Channels::Rgb, testkit::noise(4, 360_000)).unwrap();
     let zeros = vec![0; 8 << 20];
     let options = stego::EmbedOptions::default();
-    let bomb = stego::embed(&cover, &stego::Secret::new(&zeros), &options, &Limits::default()).unwrap().png;
+    let bomb =
+        stego::embed(&cover, &stego::Secret::new(&zeros), &options, &Limits::default()).unwrap().into_vec();
     refuse(&node, "/api/extract", file("file", "x.png", bomb), 413, "secret_too_large").await;
 
     let image = embed(&node, &testkit::noise(2, 1000), None).await;

@@ -45,7 +45,7 @@ fn honest_bomb() -> Vec<u8> {
         stego::Cover::from_samples(600, 400, stego::Channels::Rgb, testkit::noise(1, 720_000)).unwrap();
     let secret = vec![0; 64 << 20];
     let (secret, options) = (stego::Secret::new(&secret), stego::EmbedOptions::default());
-    stego::embed(&cover, &secret, &options, &stego::Limits::default()).unwrap().png
+    stego::embed(&cover, &secret, &options, &stego::Limits::default()).unwrap().into_vec()
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
-use stego::{BitsPerSample, Channels, Cover, EmbedOptions, Limits, Secret};
+use stego::{BitsPerSample, Channels, Cover, EmbedOptions, ImageFile, Limits, Secret};
 use testkit::{Node, run_pillow};
 
 use crate::request::{add_file, file, post, problem};
@@ -25,8 +25,10 @@ fn form(a: &[u8], b: &[u8]) -> Form {
 fn stego_image(cover: &[u8], len: usize) -> Vec<u8> {
     let bytes = testkit::noise(5, len);
     let secret = Secret { bytes: &bytes, name: None, media_type: None, mark: None };
-    let options = EmbedOptions { bits: BitsPerSample::new(2).unwrap(), ..EmbedOptions::default() };
-    stego::embed_into_file(cover, &secret, &options, &Limits::default()).unwrap().png
+    let options = EmbedOptions::default().with_bits(BitsPerSample::new(2).unwrap());
+    stego::embed(ImageFile::open(cover, &Limits::default()).unwrap(), &secret, &options, &Limits::default())
+        .unwrap()
+        .into_vec()
 }
 
 async fn figures(node: &Node, a: &[u8], b: &[u8]) -> Value {

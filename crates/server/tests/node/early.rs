@@ -17,8 +17,8 @@ fn noisy(channels: Channels) -> Cover {
 }
 
 fn carrying(cover: &Cover, secret: &[u8]) -> Vec<u8> {
-    let options = EmbedOptions { bits: BitsPerSample::MAX, ..EmbedOptions::default() };
-    stego::embed(cover, &Secret::new(secret), &options, &Limits::default()).unwrap().png
+    let options = EmbedOptions::default().with_bits(BitsPerSample::MAX);
+    stego::embed(cover, &Secret::new(secret), &options, &Limits::default()).unwrap().into_vec()
 }
 
 /// Every kind of upload that is longer than the first look.

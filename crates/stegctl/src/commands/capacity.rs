@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use stego::{BitsPerSample, Capacity, Cover, Limits, probe};
+use stego::{BitsPerSample, ImageFile, Limits, Mode};
 
 use super::{Findings, each_image, read_image};
 use crate::cli::Look;
@@ -16,9 +16,9 @@ pub(super) fn run(command: &Look, limits: &Limits) -> ExitCode {
 
 fn capacity(image: &Path, limits: &Limits, findings: &mut Findings) -> Result<(), Failure> {
     let file = read_image(image)?;
-    let info = probe(&file, limits)?;
-    let cover = Cover::decode(&file, limits)?;
-    let capacity = Capacity::of(&cover);
+    let file = ImageFile::open(&file, limits)?;
+    let cover = file.cover(limits)?;
+    let capacity = cover.capacity(Mode::Sequential);
     let modes: Vec<Value> = BitsPerSample::all()
         .map(|bits| {
             json!({
@@ -29,7 +29,7 @@ fn capacity(image: &Path, limits: &Limits, findings: &mut Findings) -> Result<()
         })
         .collect();
     findings.add(json!({
-        "format": info.format.to_string(),
+        "format": file.info().format.to_string(),
         "width": cover.width(),
         "height": cover.height(),
         "channels": cover.channels().count(),

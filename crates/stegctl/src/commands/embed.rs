@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
-use stego::{EmbedOptions, Embedded, FileName, Limits, MediaType, Note, PngEmbedError, Secret};
+use stego::{
+    CoverInput, EmbedError, EmbedOptions, EmbedReport, FileName, ImageFile, Limits, MediaType, Note, Secret,
+};
 
 use super::{Findings, check_is_png, count, exit_code, read_image, write};
 use crate::archive::{self, PackOptions};
@@ -109,34 +111,38 @@ fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<()
     let hidden = Hidden::read(command, limits)?;
     let meter = Meter::start(Work::Embed, command.report.only_errors());
     let limits = Limits { watch: meter.watch(), ..limits.clone() };
-    let options = EmbedOptions {
-        bits: command.bits,
-        compress: !command.no_compress,
-        metadata: command.metadata.policy(),
-        verify: command.verify.extent(),
-    };
-    let embedded = match &command.cover {
+    let options = EmbedOptions::default()
+        .with_bits(command.bits)
+        .with_compress(!command.no_compress)
+        .with_metadata(command.metadata.policy())
+        .with_verify(command.verify.extent());
+    let (file, built_in);
+    let cover: CoverInput<'_> = match &command.cover {
         Some(path) => {
-            let file = read_image(path)?;
-            let of_cover = |error| match error {
-                PngEmbedError::Image(error) => Failure::from(error).of(path),
-                PngEmbedError::Embed(error) => error.into(),
-            };
-            stego::embed_into_file(&file, &hidden.secret(), &options, &limits).map_err(of_cover)?
+            file = read_image(path)?;
+            ImageFile::open(&file, &limits).map_err(|error| Failure::from(error).of(path))?.into()
         }
         None => {
             let index = command.dataset.unwrap_or(DEFAULT_COVER);
-            let cover = dataset::cover(index).expect("clap checked the index");
-            stego::embed(&cover, &hidden.secret(), &options, &limits)?
+            built_in = dataset::cover(index).expect("clap checked the index");
+            (&built_in).into()
         }
     };
+    let image = stego::embed(cover, &hidden.secret(), &options, &limits).map_err(|error| {
+        let of_file = command.cover.as_deref().filter(|_| matches!(error, EmbedError::Image(_)));
+        let failure = Failure::from(error);
+        match of_file {
+            Some(path) => failure.of(path),
+            None => failure,
+        }
+    })?;
     drop(meter);
-    write(&command.output, &embedded.png, command.force)?;
+    write(&command.output, &image.to_vec(), command.force)?;
     let cover = match &command.cover {
         Some(path) => files::shown(path).into_owned(),
         None => format!("the built-in image {}", command.dataset.unwrap_or(DEFAULT_COVER)),
     };
-    hidden.tell(&embedded, (&cover, options), findings);
+    hidden.tell(&image.report, (&cover, options), findings);
     Ok(())
 }
 
@@ -202,14 +208,14 @@ impl Hidden {
         }
     }
 
-    fn tell(mut self, embedded: &Embedded, (cover, options): (&str, EmbedOptions), findings: &mut Findings) {
-        self.notes.extend(embedded.notes.iter().map(ToString::to_string));
-        if self.files.is_some() && embedded.notes.contains(&Note::NameLeftOut) {
+    fn tell(mut self, report: &EmbedReport, (cover, options): (&str, EmbedOptions), findings: &mut Findings) {
+        self.notes.extend(report.notes.iter().map(ToString::to_string));
+        if self.files.is_some() && report.notes.contains(&Note::NameLeftOut) {
             self.notes
                 .push("the files are an archive whose type was left out: extract them with --unpack".into());
         }
         // The capacity is what fits besides the container's header.
-        let carried_bytes = embedded.payload_bytes.saturating_sub(stego::HEADER_LEN_BYTES as u64);
+        let carried_bytes = report.payload_bytes.saturating_sub(stego::HEADER_LEN_BYTES as u64);
         let bytes = self.bytes.len();
         let what = match self.files {
             Some(files) => format!("{} (an archive of {bytes} bytes)", count(files, "file")),
@@ -217,9 +223,9 @@ impl Hidden {
         };
         findings.remarks.push(format!(
             "embedded {what} as {carried_bytes} of {} bytes that fit into {cover} (mode sequential, {} per sample), PSNR {:.2} dB",
-            embedded.capacity_bytes,
+            report.capacity_bytes,
             count(options.bits.as_u8().into(), "bit"),
-            embedded.psnr_db,
+            report.psnr_db,
         ));
         findings.remarks.push(NOT_ENCRYPTED.to_owned());
         findings.remarks.extend(self.notes.iter().map(|note| format!("note: {note}")));
@@ -228,10 +234,10 @@ impl Hidden {
             "media_type": self.media_type.as_ref().map(MediaType::as_str),
             "files": self.files,
             "secret_size_bytes": self.bytes.len(),
-            "payload_size_bytes": embedded.payload_bytes,
-            "capacity_bytes": embedded.capacity_bytes,
+            "payload_size_bytes": report.payload_bytes,
+            "capacity_bytes": report.capacity_bytes,
             "bits": options.bits.as_u8(),
-            "psnr_db": embedded.psnr_db.is_finite().then_some(embedded.psnr_db),
+            "psnr_db": report.psnr_db.is_finite().then_some(report.psnr_db),
             "notes": self.notes,
         }));
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use stego::{Cover, Extracted, FileName, ImageError, ImageInfo, Limits, MediaType, probe};
+use stego::{Cover, Extracted, FileName, ImageError, ImageFile, ImageInfo, Limits, MediaType};
 
 use super::{Findings, count, each_image, in_words, read_image, table};
 use crate::archive::{self, Contents};
@@ -33,10 +33,10 @@ fn inspect(image: &Path, limits: &Limits, findings: &mut Findings) -> Result<(),
 type Lines = Vec<(&'static str, String)>;
 
 fn look(file: &[u8], limits: &Limits, findings: &mut Findings, lines: &mut Lines) -> Result<(), Failure> {
-    let info = probe(file, limits).inspect_err(|error| tell_unread(error, findings, lines))?;
-    tell_image(&info, findings, lines);
-    tell_metadata(Cover::decode(file, limits).ok().as_ref(), findings, lines);
-    let found = stego::examine(file, limits)?;
+    let file = ImageFile::open(file, limits).inspect_err(|error| tell_unread(error, findings, lines))?;
+    tell_image(file.info(), findings, lines);
+    tell_metadata(file.cover(limits).ok().as_ref(), findings, lines);
+    let found = file.examine(limits)?;
     tell_payload(&found, findings, lines);
     Ok(())
 }

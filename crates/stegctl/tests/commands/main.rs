@@ -73,10 +73,9 @@ pub(crate) fn hide(secret: &[u8], name: &str, media_type: &str, image: &Path) {
         media_type: stego::MediaType::parse(media_type),
         mark: None,
     };
-    let options =
-        stego::EmbedOptions { bits: stego::BitsPerSample::new(4).unwrap(), ..stego::EmbedOptions::default() };
+    let options = stego::EmbedOptions::default().with_bits(stego::BitsPerSample::new(4).unwrap());
     let embedded = stego::embed(&cover, &secret, &options, &stego::Limits::default()).unwrap();
-    std::fs::write(image, embedded.png).unwrap();
+    std::fs::write(image, embedded.to_vec()).unwrap();
 }
 
 /// Everything below a folder, sorted, with what files hold.

@@ -2,41 +2,58 @@
 //!
 //! The sequence and the order of bits are defined in `docs/format.md`, section "Carrier `sequential`".
 
-use super::words;
+use super::{Capacity, Carrier, Changes, HEADER_SAMPLES, TopDown, words};
 use crate::bits::BitsPerSample;
 use crate::codec::cover::Cover;
 use crate::codec::error::ImageError;
 use crate::codec::info::ImageInfo;
 use crate::codec::rows::Rows;
-use crate::container::open::HEADER_LEN_BYTES;
+use crate::container::open::{HEADER_LEN_BYTES, Packed};
 use crate::limits::Limits;
+use crate::note::Note;
 
-/// Samples that the container's header takes, at one bit each.
-const HEADER_SAMPLES: u64 = HEADER_LEN_BYTES as u64 * 8;
 /// Room made at once for bytes being read; more is made as rows with more of them arrive.
 const FIRST_ROOM_BYTES: usize = 1 << 20;
 
-/// What an image can carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capacity {
-    carrying_samples: u64,
-}
+/// The carrier: the payload lies in the first samples, in row order.
+pub(crate) struct Sequential;
 
-impl Capacity {
-    /// The capacity of `cover`. Images with alpha are looked at pixel by pixel.
-    pub fn of(cover: &Cover) -> Self {
+impl Carrier for Sequential {
+    /// Images with alpha are looked at pixel by pixel.
+    fn capacity(&self, cover: &Cover) -> Capacity {
         let layout = Layout::of(&cover.info());
         let visible_pixels = if layout.has_alpha() {
             cover.samples().chunks_exact(layout.pixel_len).filter(|pixel| layout.is_visible(pixel)).count()
         } else {
             cover.samples().len() / layout.pixel_len
         };
-        Self { carrying_samples: visible_pixels as u64 * cover.channels().colour_count() as u64 }
+        Capacity::of_samples(visible_pixels as u64 * cover.channels().colour_count() as u64)
     }
 
-    /// The capacity of a PNG that is not interlaced: `info` is what [`crate::probe`] gave for `file`. Reads it only where it has
-    /// alpha, and then to its end.
-    pub(crate) fn of_png(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
+    fn memory_bytes(&self, _: &ImageInfo) -> u64 {
+        0
+    }
+
+    fn plan<'a>(&self, cover: &Cover, payload: &'a Packed) -> Box<dyn Changes + 'a> {
+        self.plan_rows(&cover.info(), payload)
+    }
+
+    fn top_down(&self) -> Option<&dyn TopDown> {
+        Some(self)
+    }
+
+    fn note(&self) -> Option<Note> {
+        Some(Note::NotHiddenFromAnalysis)
+    }
+}
+
+impl TopDown for Sequential {
+    fn capacity_of_png(
+        &self,
+        file: &[u8],
+        info: &ImageInfo,
+        limits: &Limits,
+    ) -> Result<Capacity, ImageError> {
         let layout = Layout::of(info);
         let mut visible_pixels = info.pixels();
         if layout.has_alpha() {
@@ -48,23 +65,35 @@ impl Capacity {
             }
             rows.drain()?;
         }
-        Ok(Self { carrying_samples: visible_pixels * info.channels.colour_count() as u64 })
+        Ok(Capacity::of_samples(visible_pixels * info.channels.colour_count() as u64))
     }
 
-    /// Samples that may carry bits.
-    pub(crate) fn carrying_samples(self) -> u64 {
-        self.carrying_samples
+    fn rows(&self, cover: &Cover, payload: &Packed) -> usize {
+        let bits = usize::from(payload.bits.as_u8());
+        let needed = HEADER_SAMPLES as usize + (payload.rest.len() * 8).div_ceil(bits);
+        let layout = Layout::of(&cover.info());
+        let in_pixel = cover.channels().colour_count();
+        if !layout.has_alpha() {
+            return needed.div_ceil(cover.width() as usize * in_pixel).min(cover.height() as usize);
+        }
+        let mut carried = 0;
+        let rows = cover.samples().chunks_exact(cover.info().row_len_bytes());
+        rows.take_while(|row| {
+            let is_needed = carried < needed;
+            carried += row.chunks_exact(layout.pixel_len).filter(|pixel| layout.is_visible(pixel)).count()
+                * in_pixel;
+            is_needed
+        })
+        .count()
     }
 
-    /// Whether even an empty secret fits.
-    pub fn holds_a_header(self) -> bool {
-        self.carrying_samples >= HEADER_SAMPLES
+    fn min_rows(&self, info: &ImageInfo, payload: &Packed) -> u64 {
+        let bytes = HEADER_LEN_BYTES as u64 + payload.rest.len() as u64 / u64::from(payload.bits.as_u8());
+        bytes * 8 / (u64::from(info.width) * info.channels.colour_count() as u64)
     }
 
-    /// The longest secret in bytes that fits at `bits` per sample if it does not compress and goes without
-    /// a name; the container's header is accounted for. A name and a mark take their length from it.
-    pub fn secret_bytes(self, bits: BitsPerSample) -> u64 {
-        self.carrying_samples.saturating_sub(HEADER_SAMPLES) * u64::from(bits.as_u8()) / 8
+    fn plan_rows<'a>(&self, info: &ImageInfo, payload: &'a Packed) -> Box<dyn Changes + 'a> {
+        Box::new(SampleWriter::new(info, &payload.header, &payload.rest, payload.bits))
     }
 }
 
@@ -111,28 +140,8 @@ impl Layout {
     }
 }
 
-/// Rows from the top that carry `header` at one bit per sample and `rest_len_bytes` at `bits`, or all rows if
-/// they do not suffice.
-pub(crate) fn carrying_rows(cover: &Cover, rest_len_bytes: usize, bits: BitsPerSample) -> usize {
-    let needed = HEADER_SAMPLES as usize + (rest_len_bytes * 8).div_ceil(usize::from(bits.as_u8()));
-    let layout = Layout::of(&cover.info());
-    let in_pixel = cover.channels().colour_count();
-    if !layout.has_alpha() {
-        return needed.div_ceil(cover.width() as usize * in_pixel).min(cover.height() as usize);
-    }
-    let mut carried = 0;
-    let rows = cover.samples().chunks_exact(cover.info().row_len_bytes());
-    rows.take_while(|row| {
-        let is_needed = carried < needed;
-        carried +=
-            row.chunks_exact(layout.pixel_len).filter(|pixel| layout.is_visible(pixel)).count() * in_pixel;
-        is_needed
-    })
-    .count()
-}
-
 /// Writes a container into the rows of an image, from the top, as they come.
-pub(crate) struct SampleWriter<'a> {
+struct SampleWriter<'a> {
     layout: Layout,
     header: Feed<'a>,
     rest: Feed<'a>,
@@ -141,7 +150,7 @@ pub(crate) struct SampleWriter<'a> {
 
 impl<'a> SampleWriter<'a> {
     /// Is to write `header` at one bit per sample and `rest` at `bits`, into rows of an image as `info` has them.
-    pub(crate) fn new(info: &ImageInfo, header: &'a [u8], rest: &'a [u8], bits: BitsPerSample) -> Self {
+    fn new(info: &ImageInfo, header: &'a [u8], rest: &'a [u8], bits: BitsPerSample) -> Self {
         Self {
             layout: Layout::of(info),
             header: Feed::new(header, BitsPerSample::ONE),
@@ -149,9 +158,10 @@ impl<'a> SampleWriter<'a> {
             squared_error: 0,
         }
     }
+}
 
-    /// Writes on into whole rows. Whether there is more to write.
-    pub(crate) fn write(&mut self, rows: &mut [u8]) -> bool {
+impl Changes for SampleWriter<'_> {
+    fn apply(&mut self, rows: &mut [u8]) -> bool {
         if self.layout.has_alpha() || self.layout.sample_len > 1 {
             let mut carrying = self.layout.carrying_mut(rows);
             self.squared_error += self.header.put(&mut carrying) + self.rest.put(&mut carrying);
@@ -163,8 +173,7 @@ impl<'a> SampleWriter<'a> {
         !(self.header.is_empty() && self.rest.is_empty())
     }
 
-    /// The squares of all changes so far, added up.
-    pub(crate) fn squared_error(&self) -> u64 {
+    fn squared_error(&self) -> u64 {
         self.squared_error
     }
 }
@@ -401,7 +410,7 @@ mod tests {
     fn the_sequence_passes_over_what_cannot_be_seen() {
         let mut samples = [0, 0, 0, 9, 4, 4, 4, 0, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9];
         let mut writer = SampleWriter::new(&info(Channels::Rgba, 5), &[0xFF], &[0xA0], BitsPerSample::MAX);
-        assert!(!writer.write(&mut samples));
+        assert!(!writer.apply(&mut samples));
         assert_eq!(samples, [1, 1, 1, 9, 4, 4, 4, 0, 1, 1, 1, 9, 1, 1, 0xA, 9, 0, 0, 0, 9]);
     }
 
@@ -412,7 +421,7 @@ mod tests {
             Cover::from_deep_samples(3, 1, Channels::GreyAlpha, &[0x100, 0x100, 0x200, 0, 0x300, 1]).unwrap();
         let mut samples = cover.samples().to_vec();
         let mut writer = SampleWriter::new(&cover.info(), &[], &[0xF0], BitsPerSample::MAX);
-        assert!(!writer.write(&mut samples));
+        assert!(!writer.apply(&mut samples));
         assert_eq!(samples, [1, 0xF, 1, 0, 2, 0, 0, 0, 3, 0, 0, 1]);
     }
 
@@ -441,10 +450,10 @@ mod tests {
         let (header, rest) = ([0xA5; 2], [0x3C; 7]);
         let mut at_once = vec![0x80; 60];
         let three = BitsPerSample::new(3).unwrap();
-        SampleWriter::new(&info(Channels::Grey, 60), &header, &rest, three).write(&mut at_once);
+        SampleWriter::new(&info(Channels::Grey, 60), &header, &rest, three).apply(&mut at_once);
         let mut one_by_one = vec![0x80; 60];
         let mut writer = SampleWriter::new(&info(Channels::Grey, 5), &header, &rest, three);
-        let more: Vec<bool> = one_by_one.chunks_exact_mut(5).map(|row| writer.write(row)).collect();
+        let more: Vec<bool> = one_by_one.chunks_exact_mut(5).map(|row| writer.apply(row)).collect();
         assert_eq!(one_by_one, at_once);
         // 16 samples of the header and 19 of the rest lie in seven rows.
         assert_eq!(more.iter().filter(|&&more| more).count(), 6);

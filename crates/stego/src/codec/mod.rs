@@ -15,6 +15,7 @@ mod jpeg;
 mod metadata;
 mod orientation;
 pub(crate) mod others;
+pub(crate) mod parts;
 pub(crate) mod png;
 mod qoi;
 pub(crate) mod rows;

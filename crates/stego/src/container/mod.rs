@@ -5,6 +5,8 @@
 
 mod deflate;
 pub(crate) mod error;
+pub(crate) mod find;
 pub(crate) mod legacy;
 mod media_types;
 pub(crate) mod open;
+pub(crate) mod packing;

@@ -51,8 +51,18 @@ pub(crate) struct Header {
 pub(crate) struct Packed {
     /// Carried at one bit per sample.
     pub(crate) header: [u8; HEADER_LEN_BYTES],
-    /// Name field, mark and content, carried at the width that the header names.
+    /// Name field, mark and content, carried at `bits` per sample, which the header names.
     pub(crate) rest: Vec<u8>,
+    pub(crate) bits: BitsPerSample,
+    /// True if the container goes without the name of the secret.
+    pub(crate) is_nameless: bool,
+}
+
+impl Packed {
+    /// Length of the container in bytes.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        (self.header.len() + self.rest.len()) as u64
+    }
 }
 
 /// What a container held.
@@ -128,7 +138,7 @@ pub(crate) fn pack(
     header[DIGESTED_LEN_BYTES..CRC_OFFSET].copy_from_slice(&digest);
     let crc = crc32fast::hash(&header[..CRC_OFFSET]);
     header[CRC_OFFSET..].copy_from_slice(&crc.to_be_bytes());
-    Packed { header, rest }
+    Packed { header, rest, bits, is_nameless: !with_name }
 }
 
 /// The media type's code, and the name field: the name, then the type where the table does not have it.

@@ -4,7 +4,7 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use std::io::Write as _;
 use stego::{
-    BitsPerSample, Capacity, Channels, Cover, EmbedOptions, FileName, Limits, MarkId, MediaType, SampleDepth,
+    BitsPerSample, Channels, Cover, EmbedOptions, FileName, Limits, MarkId, MediaType, Mode, SampleDepth,
     Secret, embed,
 };
 
@@ -76,7 +76,7 @@ fn stego_image(n: usize, cover: &Raster) -> Option<StegoImage> {
     let limits = Limits::default();
     let cover = Cover::decode(&cover.to_png(Compression::fast()), &limits).ok()?;
     let bits = BitsPerSample::new((n % 4) as u8 + 1)?;
-    let room = Capacity::of(&cover).secret_bytes(bits) as usize;
+    let room = cover.capacity(Mode::Sequential).secret_bytes(bits) as usize;
     let mark = (room > 64 && n.is_multiple_of(3)).then_some(MarkId([n as u8; 16]));
     let name = (!n.is_multiple_of(4)).then(|| FileName::from_path(NAMES[n % NAMES.len()])).flatten();
     let media_type = (n % 5 < 3).then(|| MediaType::parse(MEDIA_TYPES[n % 2])).flatten();
@@ -89,8 +89,8 @@ fn stego_image(n: usize, cover: &Raster) -> Option<StegoImage> {
         _ => Vec::new(),
     };
     let secret = Secret { bytes: &bytes, name, media_type, mark };
-    let options = EmbedOptions { bits, compress: !n.is_multiple_of(7), ..EmbedOptions::default() };
-    let file = embed(&cover, &secret, &options, &limits).expect("the secret fits").png;
+    let options = EmbedOptions::default().with_bits(bits).with_compress(!n.is_multiple_of(7));
+    let file = embed(&cover, &secret, &options, &limits).expect("the secret fits").into_vec();
     let raster = Raster::of(&Cover::decode(&file, &limits).expect("a stego image is a cover"));
     let carried = raster.carried().expect("the container follows the definition");
     assert_eq!((&carried.secret, carried.mark), (&bytes, mark), "image {n}");

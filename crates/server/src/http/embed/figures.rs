@@ -5,21 +5,22 @@ use std::borrow::Cow;
 use api::headers;
 use api::images::{Base64, CoverInfo, EmbedAnswer};
 use axum::http::HeaderMap;
-use stego::{BitsPerSample, Cover, Embedded, ImageInfo, Note, Spliced, SplicedPng};
+use stego::{EmbedReport, Note};
 
 use super::super::answer;
 use super::order::Order;
 
 pub(super) const PNG: &str = "image/png";
 
-fn cover_info(cover: &ImageInfo, bits: BitsPerSample, capacity_bytes: u64) -> CoverInfo {
+fn cover_info(report: &EmbedReport) -> CoverInfo {
+    let cover = &report.info;
     CoverInfo {
         width: cover.width,
         height: cover.height,
         channels: cover.channels.count() as u8,
         bit_depth: cover.depth.bits(),
-        bits: bits.as_u8(),
-        capacity_bytes,
+        bits: report.bits.as_u8(),
+        capacity_bytes: report.capacity_bytes,
     }
 }
 
@@ -33,36 +34,14 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Of an image that was made in one piece.
-    pub(super) fn of_embedded(embedded: &Embedded, cover: &Cover, order: &Order) -> Self {
+    /// Of the image that `report` is about.
+    pub(super) fn of(report: &EmbedReport, order: &Order) -> Self {
         Self {
-            cover: cover_info(&cover.info(), order.options.bits, embedded.capacity_bytes),
+            cover: cover_info(report),
             secret_size_bytes: order.secret_len_bytes(),
-            payload_size_bytes: embedded.payload_bytes,
-            psnr_db: embedded.psnr_db.is_finite().then_some(embedded.psnr_db),
-            notes: embedded.notes.clone(),
-        }
-    }
-
-    /// Of an image in parts.
-    pub(super) fn of_spliced(spliced: &Spliced, cover: &Cover, order: &Order) -> Self {
-        Self {
-            cover: cover_info(&cover.info(), order.options.bits, spliced.capacity_bytes),
-            secret_size_bytes: order.secret_len_bytes(),
-            payload_size_bytes: spliced.payload_bytes,
-            psnr_db: spliced.psnr_db.is_finite().then_some(spliced.psnr_db),
-            notes: spliced.notes.clone(),
-        }
-    }
-
-    /// Of an image that keeps parts of its cover's file.
-    pub(super) fn of_spliced_png(spliced: &SplicedPng, order: &Order) -> Self {
-        Self {
-            cover: cover_info(&spliced.info, order.options.bits, spliced.capacity_bytes),
-            secret_size_bytes: order.secret_len_bytes(),
-            payload_size_bytes: spliced.payload_bytes,
-            psnr_db: spliced.psnr_db.is_finite().then_some(spliced.psnr_db),
-            notes: spliced.notes.clone(),
+            payload_size_bytes: report.payload_bytes,
+            psnr_db: report.psnr_db.is_finite().then_some(report.psnr_db),
+            notes: report.notes.clone(),
         }
     }
 

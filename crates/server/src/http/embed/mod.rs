@@ -11,10 +11,12 @@ use api::fields;
 use api::images::{EmbedAnswer, Mode};
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
+use bytes::Bytes;
+use stego::Part;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::answer::Answer;
+use super::answer::{Answer, Piece};
 use super::choices::{Binary, Metadata, Verify};
 use super::idempotency;
 use super::negotiate::prefers;
@@ -116,4 +118,13 @@ async fn embed_order(app: &Arc<App>, mut order: Order, start_by: Instant) -> Res
             prepared::embed(app, order, cover, start_by).await
         }
     }
+}
+
+/// The parts of a stego image as they are sent: those kept lie in `source` and are not copied.
+fn pieces(parts: Vec<Part<'_>>, source: &Bytes) -> Vec<Piece> {
+    let piece = |part| match part {
+        Part::New(bytes) => Piece::Own(bytes),
+        Part::Kept(bytes) => Piece::Shared(source.slice_ref(bytes)),
+    };
+    parts.into_iter().map(piece).collect()
 }

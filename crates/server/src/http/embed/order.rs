@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::Code;
 use api::fields;
-use stego::{BitsPerSample, EmbedOptions, FileName, MediaType, MetadataPolicy, Secret, Verify};
+use stego::{BitsPerSample, EmbedOptions, FileName, MediaType, MetadataPolicy, Mode, Secret, Verify};
 
 use super::super::problem::Problem;
 use super::super::upload::Form;
@@ -34,13 +34,7 @@ impl Order {
         request_id: &Arc<str>,
         as_png: bool,
     ) -> Result<Self, Problem> {
-        if let Some(mode) = form.text(fields::MODE).filter(|mode| *mode != "sequential") {
-            let mode: String = mode.chars().take(64).collect();
-            return Err(Problem::new(
-                Code::UnknownMode,
-                format!("there is no mode `{mode}`; there is sequential"),
-            ));
-        }
+        let mode = form.text(fields::MODE).map_or_else(|| Ok(Mode::default()), parse_mode)?;
         let bits = form.text(fields::BITS).map_or_else(|| Ok(app.default_bits()), parse_bits)?;
         let metadata =
             form.text(fields::METADATA).map_or_else(|| Ok(app.default_metadata()), parse_metadata)?;
@@ -62,7 +56,12 @@ impl Order {
             name,
             media_type,
             cover,
-            options: EmbedOptions { bits, compress: app.default_compress(), metadata, verify },
+            options: EmbedOptions::default()
+                .with_mode(mode)
+                .with_bits(bits)
+                .with_compress(app.default_compress())
+                .with_metadata(metadata)
+                .with_verify(verify),
             request_id: Arc::clone(request_id),
             as_png,
         })
@@ -94,11 +93,19 @@ impl Order {
             name: None,
             media_type: None,
             cover: None,
-            options: EmbedOptions { bits, ..EmbedOptions::default() },
+            options: EmbedOptions::default().with_bits(bits),
             request_id: "r-1".into(),
             as_png,
         }
     }
+}
+
+fn parse_mode(text: &str) -> Result<Mode, Problem> {
+    Mode::named(text).ok_or_else(|| {
+        let mode: String = text.chars().take(64).collect();
+        let modes = Mode::ALL.map(Mode::as_str).join(", ");
+        Problem::new(Code::UnknownMode, format!("there is no mode `{mode}`; there is {modes}"))
+    })
 }
 
 fn parse_bits(text: &str) -> Result<BitsPerSample, Problem> {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use stego::{Limits, Spliced, embed_prepared};
+use stego::{Limits, Part};
 use tokio::time::Instant;
 
 use super::super::answer::{self, Answer, Piece, base64_len};
 use super::super::problem::Problem;
 use super::figures::{Figures, PNG};
 use super::order::Order;
+use super::pieces;
 use crate::app::App;
 use crate::covers::ReadyCover;
 use crate::work::Work;
@@ -32,24 +33,23 @@ pub(super) async fn embed(
     }
     let info = cover.prepared().cover().info();
     let json_bytes = if order.as_png { 0 } else { base64_len(info.decoded_bytes()) };
-    let memory_bytes = info.embed_memory_bytes(order.secret_len_bytes()) + json_bytes;
+    let memory_bytes =
+        cover.prepared().embed_memory_bytes(order.secret_len_bytes(), &order.options) + json_bytes;
     info.check_memory(memory_bytes, &app.limits)?;
     let run = |(order, cover), limits: &Limits| embed_now(&order, &cover, limits);
     Work::new(app, start_by).run((order, cover), memory_bytes, run).await
 }
 
 fn embed_now(order: &Order, cover: &Arc<ReadyCover>, limits: &Limits) -> Result<Answer, Problem> {
-    let spliced = embed_prepared(cover.prepared(), &order.secret(), &order.options, limits)?;
-    let figures = Figures::of_spliced(&spliced, cover.prepared().cover(), order);
+    let image = stego::embed(cover.prepared(), &order.secret(), &order.options, limits)?;
+    let figures = Figures::of(&image.report, order);
     if order.as_png {
         let headers = figures.headers();
-        let rest = cover.chunks(spliced.tail_start);
-        let body = vec![Piece::Own(spliced.head), Piece::Shared(rest), Piece::Own(spliced.trailer)];
-        return Ok(Answer { media_type: PNG, headers, body });
+        return Ok(Answer { media_type: PNG, headers, body: pieces(image.parts, &cover.chunks()) });
     }
     let document = answer::to_json(&figures.answer(&order.request_id, &[]))?;
     let (mut before, after) = split_at_image(document).ok_or_else(Problem::internal)?;
-    let image = Base64Parts::of(spliced, cover);
+    let image = Base64Parts::of(image.parts, cover);
     before.push_str(&image.head);
     let end = image.end + &after;
     Ok(Answer::of_json([
@@ -79,26 +79,32 @@ struct Base64Parts {
 impl Base64Parts {
     /// The chunks in base64 are there in groups of three bytes. Heads are made so long that these groups begin at the same
     /// bytes in the image; where they do not, as behind a head that is the whole image, all of it is encoded.
-    fn of(spliced: Spliced, cover: &Arc<ReadyCover>) -> Self {
+    fn of(parts: Vec<Part<'_>>, cover: &Arc<ReadyCover>) -> Self {
         let chunks = cover.prepared().chunks();
-        let Spliced { mut head, tail_start, trailer, .. } = spliced;
+        let [Part::New(head), Part::Kept(rest), Part::New(trailer)] = parts.as_slice() else {
+            return Self::whole(&parts);
+        };
+        let tail_start = chunks.len() - rest.len();
         let (begin, end) = (tail_start.next_multiple_of(3), chunks.len() / 3 * 3);
         if begin > end || head.len() % 3 != tail_start % 3 {
-            head.extend_from_slice(&chunks[tail_start..]);
-            head.extend_from_slice(&trailer);
-            return Self { head: STANDARD.encode(head), rest: Bytes::new(), end: String::new() };
+            return Self::whole(&parts);
         }
-        head.extend_from_slice(&chunks[tail_start..begin]);
-        let trailer = [&chunks[end..], &trailer].concat();
+        let head = [head, &chunks[tail_start..begin]].concat();
+        let trailer = [&chunks[end..], trailer].concat();
         let rest = cover.chunks_base64(begin);
         Self { head: STANDARD.encode(head), rest, end: STANDARD.encode(trailer) }
+    }
+
+    fn whole(parts: &[Part<'_>]) -> Self {
+        let image: Vec<u8> = parts.iter().flat_map(Part::as_bytes).copied().collect();
+        Self { head: STANDARD.encode(image), rest: Bytes::new(), end: String::new() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stego::{BitsPerSample, Channels, Cover, MetadataPolicy, PreparedCover, Watch};
+    use stego::{BitsPerSample, Channels, Cover, MetadataPolicy, Mode, PreparedCover, Watch};
 
     use super::*;
     use crate::budget::Budget;
@@ -129,13 +135,13 @@ mod tests {
     fn check(cover: &Arc<ReadyCover>, secret: &[u8], bits: BitsPerSample) {
         let limits = Limits::default();
         let order = Order::of_secret(secret, bits, true);
-        let spliced = embed_prepared(cover.prepared(), &order.secret(), &order.options, &limits).unwrap();
-        let want = spliced.to_png(cover.prepared());
+        let image = stego::embed(cover.prepared(), &order.secret(), &order.options, &limits).unwrap();
+        let want = image.to_vec();
         assert!(body(embed_now(&order, cover, &limits).unwrap()) == want);
 
         let order = Order::of_secret(secret, bits, false);
         let document = body(embed_now(&order, cover, &limits).unwrap());
-        let figures = Figures::of_spliced(&spliced, cover.prepared().cover(), &order);
+        let figures = Figures::of(&image.report, &order);
         assert!(document == answer::to_json(&figures.answer("r-1", &want)).unwrap());
     }
 
@@ -152,7 +158,7 @@ mod tests {
             let cover = Cover::from_samples(width, height, channels, testkit::noise(len as u64, len)).unwrap();
             let cover = ready(cover);
             let bits = BitsPerSample::new(bits).unwrap();
-            let capacity = cover.prepared().capacity().secret_bytes(bits);
+            let capacity = cover.prepared().capacity(Mode::Sequential).secret_bytes(bits);
             prop_assume!(capacity > 0);
             for share in [share, share / 64.0, 1.0] {
                 check(&cover, &testkit::noise(7, (capacity as f64 * share) as usize), bits);

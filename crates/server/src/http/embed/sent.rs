@@ -1,16 +1,16 @@
-//! Embedding into a cover that was sent: in a PNG that allows it all but the first rows is kept as it came; anything else is
-//! decoded, and all of it is encoded anew.
+//! Embedding into a cover that was sent.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stego::{Cover, Limits, PngPart, SplicedPng, probe};
+use stego::{ImageFile, Limits};
 use tokio::time::Instant;
 
-use super::super::answer::{Answer, Piece, base64_len};
+use super::super::answer::{Answer, base64_len};
 use super::super::problem::Problem;
 use super::figures::{Figures, PNG};
 use super::order::Order;
+use super::pieces;
 use crate::app::App;
 use crate::budget::CountedBytes;
 use crate::work::Work;
@@ -33,52 +33,32 @@ struct Job {
 impl Job {
     /// What the work will take in memory, by the cover's header; what can never fit is refused.
     fn memory_bytes(&self, limits: &Limits) -> Result<u64, Problem> {
-        let info = probe(&self.file, limits)?;
+        let cover = ImageFile::open(&self.file, limits)?;
+        let info = cover.info();
         // The image may be as long as the cover's file, whose compressed pixels have no set relation to its samples.
         let image_len_bytes = info.decoded_bytes().max(self.file.len() as u64);
         let json_bytes =
             if self.order.as_png { 0 } else { self.file.len() as u64 + base64_len(image_len_bytes) };
-        let memory_bytes = info.embed_memory_bytes(self.order.secret_len_bytes()) + json_bytes;
+        let memory_bytes =
+            cover.embed_memory_bytes(self.order.secret_len_bytes(), &self.order.options) + json_bytes;
         info.check_memory(memory_bytes, limits)?;
         Ok(memory_bytes + info.doubtful_memory_bytes())
     }
 
-    /// Each file that was sent is dropped as soon as it is not needed any more.
+    /// What is kept of the file is sent as it lies in memory.
     fn run(self, limits: &Limits) -> Result<Answer, Problem> {
         let Self { order, file } = self;
-        if let Some(spliced) = stego::embed_into_png(&file, &order.secret(), &order.options, limits)? {
-            return spliced_answer(spliced, &order, file);
-        }
-        let cover = Cover::decode(&file, limits)?;
-        drop(file);
-        let embedded = stego::embed(&cover, &order.secret(), &order.options, limits)?;
-        let figures = Figures::of_embedded(&embedded, &cover, &order);
-        let (request_id, as_png) = (Arc::clone(&order.request_id), order.as_png);
-        drop((cover, order));
-        if as_png {
-            let body = vec![embedded.png.into()];
+        let file = Bytes::from_owner(file);
+        let cover = ImageFile::open(&file, limits)?;
+        let image = stego::embed(cover, &order.secret(), &order.options, limits)?;
+        let figures = Figures::of(&image.report, &order);
+        if order.as_png {
+            let body = pieces(image.parts, &file);
             return Ok(Answer { media_type: PNG, headers: figures.headers(), body });
         }
-        Answer::json(&figures.answer(&request_id, &embedded.png))
+        let image = image.into_vec();
+        let request_id = Arc::clone(&order.request_id);
+        drop((file, order));
+        Answer::json(&figures.answer(&request_id, &image))
     }
-}
-
-/// The answer with parts of the cover's file, which are sent as they lie in memory.
-fn spliced_answer(spliced: SplicedPng, order: &Order, file: CountedBytes) -> Result<Answer, Problem> {
-    let figures = Figures::of_spliced_png(&spliced, order);
-    if !order.as_png {
-        let image = spliced.to_png(&file);
-        drop(file);
-        return Answer::json(&figures.answer(&order.request_id, &image));
-    }
-    let file = Bytes::from_owner(file);
-    let piece = |part| match part {
-        PngPart::New(bytes) => Piece::Own(bytes),
-        PngPart::Kept(range) => Piece::Shared(file.slice(range)),
-    };
-    Ok(Answer {
-        media_type: PNG,
-        headers: figures.headers(),
-        body: spliced.parts.into_iter().map(piece).collect(),
-    })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use stego::{ContainerError, ExtractError, Extracted, ImageError, ImageFormat, Limits, Note, probe};
+use stego::{ContainerError, ExtractError, Extracted, ImageError, ImageFile, ImageFormat, Limits, Note};
 use tokio::time::Instant;
 
 use super::super::problem::Problem;
@@ -122,8 +122,9 @@ impl Look for Early {
 /// Whether the beginning of a file can tell what it carries: its rows come one after the other, and the first ones claim
 /// something.
 fn may_tell(file: &[u8], limits: &Limits) -> Result<bool, ExtractError> {
-    let info = probe(file, limits)?;
-    let claimed = stego::claimed_lengths_bytes(file, limits)?;
+    let file = ImageFile::open(file, limits)?;
+    let claimed = file.claimed_lengths_bytes(limits)?;
+    let info = file.info();
     Ok(info.format == ImageFormat::Png && !info.interlaced && claimed != (0, 0))
 }
 

@@ -14,7 +14,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use stego::{Extracted, Limits, MediaType, probe};
+use stego::{Extracted, ImageFile, Limits, MediaType};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -150,12 +150,12 @@ async fn extract_file(
 
 /// On a pixel thread: what the work will take in memory, by the headers of the image and of the container in it.
 fn memory_bytes(file: &[u8], limits: &Limits, as_bytes: bool) -> Result<u64, Problem> {
-    let info = probe(file, limits)?;
-    info.check_memory(info.extract_memory_bytes(), limits)?;
-    let (carried_bytes, secret_bytes) = stego::claimed_lengths_bytes(file, limits)?;
+    let file = ImageFile::open(file, limits)?;
+    file.info().check_memory(file.extract_memory_bytes(), limits)?;
+    let (carried_bytes, secret_bytes) = file.claimed_lengths_bytes(limits)?;
     let json_bytes = if as_bytes { 0 } else { base64_len(secret_bytes) };
-    let memory_bytes = info.extract_memory_bytes() + 2 * carried_bytes + secret_bytes + json_bytes;
-    Ok(memory_bytes + info.doubtful_memory_bytes())
+    let memory_bytes = file.extract_memory_bytes() + 2 * carried_bytes + secret_bytes + json_bytes;
+    Ok(memory_bytes + file.info().doubtful_memory_bytes())
 }
 
 /// On a pixel thread.

@@ -49,7 +49,7 @@ fn open<'a>(
 }
 
 /// The samples of the image, and what else of the file goes into a stego image.
-pub(crate) fn decode(
+pub(in crate::codec) fn decode(
     file: &[u8],
     info: &ImageInfo,
     limits: &Limits,

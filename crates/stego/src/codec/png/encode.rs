@@ -5,6 +5,7 @@ use std::io::Write;
 use ::png::chunk::ChunkType;
 use ::png::{BitDepth, ColorType, Encoder, EncodingError, Writer};
 
+use crate::carrier::{Changes, Unchanged};
 use crate::codec::cover::Cover;
 use crate::codec::format::{Channels, MetadataPolicy, SampleDepth};
 use crate::codec::metadata::Place;
@@ -15,13 +16,16 @@ const IDAT_LEN_BYTES: usize = 256 << 10;
 /// Bytes of samples that are changed and written at once, or one row.
 const BAND_LEN_BYTES: usize = 64 << 10;
 
-/// Writes `cover` as a PNG that is not interlaced. Each band of whole rows from the top goes through `alter` first, until that
-/// says that the rest stays as it is.
+/// Writes `cover` with `changes` as a PNG that is not interlaced.
+///
+/// # Errors
+///
+/// [`Stopped`] if `watch` ends the work.
 pub(crate) fn encode_png(
     cover: &Cover,
     policy: MetadataPolicy,
     watch: &Watch,
-    mut alter: impl FnMut(&mut [u8]) -> bool,
+    changes: &mut dyn Changes,
 ) -> Result<Vec<u8>, Stopped> {
     // Room for samples that do not compress. Pages that are not written to cost nothing.
     let samples_len = cover.samples.len();
@@ -39,7 +43,7 @@ pub(crate) fn encode_png(
             if altering {
                 altered.clear();
                 altered.extend_from_slice(band);
-                altering = alter(&mut altered);
+                altering = changes.apply(&mut altered);
                 rows.write_all(&altered).expect(NEVER_FAILS);
             } else {
                 rows.write_all(band).expect(NEVER_FAILS);
@@ -61,7 +65,7 @@ impl Cover {
 
     /// The same, unless `watch` ends it.
     pub fn to_png_within(&self, watch: &Watch) -> Result<Vec<u8>, Stopped> {
-        encode_png(self, MetadataPolicy::Keep, watch, |_| false)
+        encode_png(self, MetadataPolicy::Keep, watch, &mut Unchanged)
     }
 }
 
@@ -99,4 +103,45 @@ fn write_chunks(
         writer.write_chunk(ChunkType(*kind), data)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    /// A plan as a carrier makes it that scatters its payload: a map over the whole cover.
+    struct Map {
+        /// Places of samples, in ascending order.
+        places: Vec<usize>,
+        passed: usize,
+    }
+
+    impl Changes for Map {
+        fn apply(&mut self, rows: &mut [u8]) -> bool {
+            let start = self.passed;
+            self.passed += rows.len();
+            let here = self.places.iter().filter(|&&place| place >= start && place < self.passed);
+            here.for_each(|place| rows[place - start] ^= 1);
+            self.places.last().is_some_and(|&last| last >= self.passed)
+        }
+
+        fn squared_error(&self) -> u64 {
+            self.places.iter().filter(|&&place| place < self.passed).count() as u64
+        }
+    }
+
+    #[test]
+    fn changes_may_lie_anywhere() {
+        let samples = testkit::noise(1, 400 * 300 * 3);
+        let cover = Cover::from_samples(400, 300, Channels::Rgb, samples.clone()).unwrap();
+        for places in [vec![], vec![0], vec![7, 100_000, 359_999], (0..360_000).step_by(977).collect()] {
+            let mut map = Map { places, passed: 0 };
+            let png = encode_png(&cover, MetadataPolicy::Keep, &Watch::default(), &mut map).unwrap();
+            let written = Cover::decode(&png, &Limits::default()).unwrap();
+            let differs = |&place: &usize| written.samples()[place] != samples[place];
+            assert_eq!((0..samples.len()).filter(differs).collect::<Vec<_>>(), map.places);
+            assert_eq!(map.squared_error(), map.places.len() as u64);
+        }
+    }
 }

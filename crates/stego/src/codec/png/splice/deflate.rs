@@ -2,6 +2,22 @@
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
+/// A zlib header without a preset dictionary: 32 KiB window, fastest (RFC 1950, 2.2).
+pub(super) const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
+/// Deflate's longest stored block.
+const MAX_STORED_LEN: usize = 65_535;
+
+/// Stored blocks with `bytes`, none of them the last one of a stream.
+pub(super) fn store(bytes: &[u8], file: &mut Vec<u8>) {
+    for block in bytes.chunks(MAX_STORED_LEN) {
+        let len = block.len() as u16;
+        file.push(0);
+        file.extend_from_slice(&len.to_le_bytes());
+        file.extend_from_slice(&(!len).to_le_bytes());
+        file.extend_from_slice(block);
+    }
+}
+
 /// Deflates what comes bit by bit.
 pub(super) struct Deflater(Compress);
 

@@ -12,11 +12,6 @@
 
 mod adler;
 mod deflate;
-
-mod head;
-mod prepared;
-mod sent;
-
-pub use head::{Container, Spliced, embed_prepared, splice};
-pub use prepared::PreparedCover;
-pub use sent::{PngEmbedError, PngPart, SplicedPng, embed_into_file, embed_into_png};
+mod idat;
+pub(crate) mod prepared;
+pub(crate) mod sent;

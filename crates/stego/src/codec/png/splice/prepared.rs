@@ -3,31 +3,40 @@
 use flate2::Compression;
 use rayon::prelude::*;
 
-use super::super::filter::RowFilter;
 use super::adler::Adler;
-use super::deflate::Deflater;
-use crate::carrier::sequential::Capacity;
+use super::deflate::{Deflater, ZLIB_HEADER, store};
+use super::idat::{append_idat, finish_chunk};
+use crate::carrier::{Capacity, Changes};
 use crate::codec::cover::Cover;
 use crate::codec::format::MetadataPolicy;
+use crate::codec::parts::Part;
 use crate::codec::png::decode::PngRows;
+use crate::codec::png::filter::{Filter, RowFilter};
 use crate::codec::png::frame::PngFrame;
-use crate::embed::EmbedError;
-use crate::extract::ExtractError;
+use crate::embed::error::EmbedError;
+use crate::embed::options::EmbedOptions;
+use crate::extract::error::ExtractError;
+use crate::mode::Mode;
 use crate::watch::{Stage, Stopped, Watch};
 
 /// Bytes of samples in a segment, about: the head of an embed ends with one, and each costs some hundred bytes in the file.
 const SEGMENT_LEN_BYTES: usize = 48 << 10;
+/// A head is stored as it is up to this share of all samples: that costs the file a few percent, and deflating it would cost
+/// more than all the rest of the embed.
+pub(super) const STORED_SHARE: usize = 16;
+/// A head that is not stored: for speed.
+pub(super) const HEAD_LEVEL: Compression = Compression::new(1);
+/// A stored block without content, not the last one: it changes nothing but the length of the file.
+const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xFF, 0xFF];
 /// For size: it is done once.
 const LEVEL: Compression = Compression::new(7);
-
-/// A zlib header without a preset dictionary: 32 KiB window, fastest (RFC 1950, 2.2).
-pub(super) const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
 
 /// A cover as a PNG in segments, ready for embeds that cost what the payload costs.
 #[derive(Debug)]
 pub struct PreparedCover {
     cover: Cover,
-    capacity: Capacity,
+    /// In the order of [`Mode::ALL`].
+    capacities: [Capacity; Mode::ALL.len()],
     policy: MetadataPolicy,
     frame: PngFrame,
     rows_in_segment: usize,
@@ -80,8 +89,8 @@ impl PreparedCover {
             segment.rest = rest;
         }
         let frame = PngFrame::of(&cover, policy);
-        let prepared =
-            Self { capacity: Capacity::of(&cover), policy, frame, rows_in_segment, chunks, segments, cover };
+        let capacities = Mode::ALL.map(|mode| cover.capacity(mode));
+        let prepared = Self { capacities, policy, frame, rows_in_segment, chunks, segments, cover };
         prepared.verify(watch)?;
         Ok(prepared)
     }
@@ -110,9 +119,14 @@ impl PreparedCover {
         &self.cover
     }
 
-    /// What it carries.
-    pub fn capacity(&self) -> Capacity {
-        self.capacity
+    /// Room of the cover in `mode`.
+    pub fn capacity(&self, mode: Mode) -> Capacity {
+        self.capacities[mode as usize]
+    }
+
+    /// Upper estimate of the memory, in bytes, that [`crate::embed()`] with a secret of this length takes, besides the cover.
+    pub fn embed_memory_bytes(&self, secret_len_bytes: u64, options: &EmbedOptions) -> u64 {
+        options.memory_bytes(&self.cover.info(), secret_len_bytes)
     }
 
     /// The IDAT chunks of the whole cover. A stego image ends with a part of them and a trailer.
@@ -126,17 +140,56 @@ impl PreparedCover {
             + (self.segments.len() * size_of::<Segment>()) as u64
     }
 
-    pub(super) fn policy(&self) -> MetadataPolicy {
+    pub(crate) fn policy(&self) -> MetadataPolicy {
         self.policy
     }
 
-    pub(super) fn frame(&self) -> &PngFrame {
-        &self.frame
+    /// The cover with `changes`, which end with row `changed_rows`, as a PNG: the rows that change, written anew, the chunks of
+    /// the rows after them, and the checksum over all samples with what follows the pixels. The first part is as long as
+    /// base64 of the chunks needs it. Nothing is read back.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if `watch` ends the work.
+    pub(crate) fn write(
+        &self,
+        changed_rows: usize,
+        changes: &mut dyn Changes,
+        watch: &Watch,
+    ) -> Result<Vec<Part<'_>>, Stopped> {
+        let cover = &self.cover;
+        let info = cover.info();
+        let head_rows = self.head_rows(changed_rows);
+        debug_assert!(changed_rows == 0 || changed_rows < head_rows || head_rows == cover.height() as usize);
+        let (tail_start, rest) = self.rest(head_rows);
+        let is_whole = tail_start == self.chunks.len();
+
+        let prefix = &self.frame.prefix;
+        let mut head =
+            Vec::with_capacity(head_rows * (info.row_len_bytes() + 1) * 33 / 32 + prefix.len() + 1024);
+        head.extend_from_slice(prefix);
+        let chunk_start = head.len();
+        head.extend_from_slice(b"\0\0\0\0IDAT");
+        head.extend_from_slice(&ZLIB_HEADER);
+        let adler = if head_rows * STORED_SHARE <= info.height as usize {
+            store_rows(cover, head_rows, changes, &mut head)
+        } else {
+            deflate_rows(cover, head_rows, changes, is_whole, watch, &mut head)?
+        };
+        if !is_whole {
+            align(&mut head, tail_start);
+        }
+        finish_chunk(&mut head, chunk_start);
+
+        let mut trailer = Vec::with_capacity(16 + self.frame.suffix.len());
+        append_idat(&mut trailer, &adler.followed_by(rest).to_bytes());
+        trailer.extend_from_slice(&self.frame.suffix);
+        Ok(vec![Part::New(head), Part::Kept(&self.chunks[tail_start..]), Part::New(trailer)])
     }
 
     /// The rows that must be written anew where the first `changed` ones change: with the row after them, whose filter may look
     /// at the last of them, up to the end of a segment.
-    pub(super) fn head_rows(&self, changed: usize) -> usize {
+    fn head_rows(&self, changed: usize) -> usize {
         let height = self.cover.height() as usize;
         if changed == 0 {
             0
@@ -146,7 +199,7 @@ impl PreparedCover {
     }
 
     /// Where the chunks of the rows after a head of `head_rows` begin, and the checksum over those rows.
-    pub(super) fn rest(&self, head_rows: usize) -> (usize, Adler) {
+    fn rest(&self, head_rows: usize) -> (usize, Adler) {
         match self.segments.get(head_rows.div_ceil(self.rows_in_segment)) {
             Some(segment) => (segment.start, segment.rest),
             None => (self.chunks.len(), Adler::EMPTY),
@@ -176,18 +229,57 @@ fn segment(cover: &Cover, first: usize, rows: usize, is_last: bool) -> (Vec<u8>,
     (chunk, Adler::of(&filtered))
 }
 
-/// Appends an IDAT chunk.
-pub(super) fn append_idat(file: &mut Vec<u8>, data: &[u8]) {
-    let start = file.len();
-    file.extend_from_slice(b"\0\0\0\0IDAT");
-    file.extend_from_slice(data);
-    finish_chunk(file, start);
+/// The first rows as stored blocks (RFC 1951, 3.2.4), without a filter. The checksum over them.
+fn store_rows(cover: &Cover, head_rows: usize, changes: &mut dyn Changes, file: &mut Vec<u8>) -> Adler {
+    let row_len = cover.info().row_len_bytes();
+    let mut rows = Vec::with_capacity(head_rows * (row_len + 1));
+    let mut writing = true;
+    for row in cover.samples().chunks_exact(row_len).take(head_rows) {
+        rows.push(Filter::None as u8);
+        let start = rows.len();
+        rows.extend_from_slice(row);
+        writing = writing && changes.apply(&mut rows[start..]);
+    }
+    store(&rows, file);
+    Adler::of(&rows)
 }
 
-/// Fills in the length of the chunk that begins at `start` and ends with `file`, and adds its checksum.
-pub(super) fn finish_chunk(file: &mut Vec<u8>, start: usize) {
-    let len = (file.len() - start - 8) as u32;
-    file[start..start + 4].copy_from_slice(&len.to_be_bytes());
-    let crc = crc32fast::hash(&file[start + 4..]);
-    file.extend_from_slice(&crc.to_be_bytes());
+/// The first rows filtered and deflated, in the bands that prepared segments are. The checksum over them.
+fn deflate_rows(
+    cover: &Cover,
+    head_rows: usize,
+    changes: &mut dyn Changes,
+    is_whole: bool,
+    watch: &Watch,
+    file: &mut Vec<u8>,
+) -> Result<Adler, Stopped> {
+    let info = cover.info();
+    let row_len = info.row_len_bytes();
+    let mut filter = RowFilter::new(info.pixel_len_bytes());
+    let mut encoder = Deflater::new(HEAD_LEVEL);
+    let (mut row, mut above, mut filtered) = (Vec::new(), Vec::new(), Vec::new());
+    let mut adler = Adler::EMPTY;
+    let mut writing = true;
+    for (y, samples) in cover.samples().chunks_exact(row_len).take(head_rows).enumerate() {
+        watch.check(Stage::Encode, y as u64, head_rows as u64)?;
+        std::mem::swap(&mut row, &mut above);
+        row.clear();
+        row.extend_from_slice(samples);
+        writing = writing && changes.apply(&mut row);
+        filtered.clear();
+        filter.append(&row, &above, &mut filtered);
+        adler = adler.followed_by(Adler::of(&filtered));
+        encoder.add(&filtered, file);
+    }
+    encoder.finish(is_whole, file);
+    Ok(adler)
+}
+
+/// Makes the head as long as base64 needs it: so that the rest, of which base64 is there already, begins at the same place in a
+/// group of three.
+fn align(file: &mut Vec<u8>, tail_start: usize) {
+    const CRC_LEN: usize = 4;
+    while (file.len() + CRC_LEN) % 3 != tail_start % 3 {
+        file.extend_from_slice(&EMPTY_BLOCK);
+    }
 }

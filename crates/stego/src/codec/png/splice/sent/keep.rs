@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crc32fast::Hasher;
 
-use super::{Failed, PngPart};
+use super::lengths::Failed;
+use crate::codec::parts::Part;
 use crate::watch::{Stage, Watch};
 
 /// Bytes that go through a checksum between two looks at the watch.
@@ -12,25 +13,36 @@ const STEP_LEN_BYTES: usize = 1 << 20;
 
 /// A file being put together from new bytes and parts of another one.
 #[derive(Default)]
-pub(super) struct Assembly(Vec<PngPart>);
+pub(super) struct Assembly(Vec<Piece>);
+
+enum Piece {
+    New(Vec<u8>),
+    /// A place in the other file.
+    Kept(Range<usize>),
+}
 
 impl Assembly {
     pub(super) fn add(&mut self, bytes: Vec<u8>) {
         match self.0.last_mut() {
-            Some(PngPart::New(last)) => last.extend_from_slice(&bytes),
-            _ => self.0.push(PngPart::New(bytes)),
+            Some(Piece::New(last)) => last.extend_from_slice(&bytes),
+            _ => self.0.push(Piece::New(bytes)),
         }
     }
 
     fn keep(&mut self, range: Range<usize>) {
         match self.0.last_mut() {
-            Some(PngPart::Kept(last)) if last.end == range.start => last.end = range.end,
-            _ => self.0.push(PngPart::Kept(range)),
+            Some(Piece::Kept(last)) if last.end == range.start => last.end = range.end,
+            _ => self.0.push(Piece::Kept(range)),
         }
     }
 
-    pub(super) fn into_parts(self) -> Vec<PngPart> {
-        self.0
+    /// The parts; `file` is the one whose bytes are kept.
+    pub(super) fn into_parts(self, file: &[u8]) -> Vec<Part<'_>> {
+        let part = |piece| match piece {
+            Piece::New(bytes) => Part::New(bytes),
+            Piece::Kept(range) => Part::Kept(&file[range]),
+        };
+        self.0.into_iter().map(part).collect()
     }
 
     /// Adds what lies at `kept` in the stream that the IDAT chunks with their data at `pieces` of `file` hold. Chunks that

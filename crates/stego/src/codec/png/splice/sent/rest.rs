@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use fdeflate::Decompressor;
 
+use super::lengths::{Failed, Lengths};
 use super::rows::WINDOW_LEN_BYTES;
-use super::{Failed, Lengths};
 use crate::codec::png::filter::Filter;
 use crate::watch::{Stage, Watch};
 
@@ -22,7 +22,7 @@ const OUT_LEN_BYTES: usize = 128 << 10;
 ///
 /// # Errors
 ///
-/// [`Failed::NotPossible`] if one of these is not so: libpng would warn of it or refuse the file. [`Failed::Error`] if `watch`
+/// [`Failed::NotPossible`] if one of these is not so: libpng would warn of it or refuse the file. [`Failed::Stopped`] if `watch`
 /// ends the work.
 pub(super) fn check(
     file: &[u8],
@@ -164,7 +164,7 @@ mod tests {
         match check(file, pieces, lengths, &Watch::default()) {
             Ok(()) => true,
             Err(Failed::NotPossible) => false,
-            Err(Failed::Error(error)) => panic!("{error}"),
+            Err(Failed::Stopped(error)) => panic!("{error}"),
         }
     }
 

@@ -1,19 +1,19 @@
 //! The rows that carry, written anew among those that stay.
 
+use super::lengths::{Failed, Lengths};
 use super::walk::Walk;
-use super::{Failed, Lengths};
-use crate::carrier::sequential::SampleWriter;
+use crate::carrier::Changes;
 use crate::codec::info::ImageInfo;
 use crate::codec::png::filter::{Filter, apply, undo};
 
 /// How far deflate's references reach back (RFC 1951, 2).
 pub(super) const WINDOW_LEN_BYTES: usize = 32 << 10;
 
-/// Writes into the rows at the beginning of a stream of filtered rows what `writer` has. The new beginning, filtered as it was,
+/// Writes into the rows at the beginning of a stream of filtered rows what `changes` has. The new beginning, filtered as it was,
 /// up to where `walk` stands then: nothing after that refers to a byte that changed.
 pub(super) fn rewrite(
     walk: &mut Walk<'_>,
-    writer: &mut SampleWriter<'_>,
+    changes: &mut dyn Changes,
     info: &ImageInfo,
     lengths: Lengths,
 ) -> Result<Vec<u8>, Failed> {
@@ -42,7 +42,7 @@ pub(super) fn rewrite(
 
         std::mem::swap(&mut new_row, &mut new_above);
         new_row.clone_from(&row);
-        is_writing = is_writing && writer.write(&mut new_row);
+        is_writing = is_writing && changes.apply(&mut new_row);
         new.push(filter as u8);
         new.resize(start + lengths.row, 0);
         apply(filter, &new_row, &new_above, pixel_len, &mut new[start + 1..]);

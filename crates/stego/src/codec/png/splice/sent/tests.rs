@@ -1,13 +1,17 @@
 //! The walker against flate2, and cuts at every kind of place.
 
 use std::io::Read;
+use std::ops::Range;
 
 use flate2::read::ZlibDecoder;
 use flate2::{Compress, Compression, FlushCompress};
 use proptest::prelude::*;
 
 use super::bits::BitWriter;
-use super::*;
+use super::walk::Walk;
+use crate::codec::png::splice::adler::Adler;
+use crate::codec::png::splice::deflate::{ZLIB_HEADER, store};
+use crate::watch::Watch;
 
 /// Bytes with runs, repetitions near and far, and noise.
 fn bytes(seed: u64, len: usize) -> Vec<u8> {

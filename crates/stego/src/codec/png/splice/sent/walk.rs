@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use super::Failed;
 use super::bits::{BitReader, BitWriter};
 use super::huffman::Code;
+use super::lengths::Failed;
 use crate::watch::{Stage, Watch};
 
 /// Bytes inflated between two looks at the watch, about.

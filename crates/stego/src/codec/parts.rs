@@ -1,0 +1,31 @@
+//! A file in parts.
+
+/// A part of a file that keeps bytes of another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part<'k> {
+    /// Bytes that were written.
+    New(Vec<u8>),
+    /// Bytes that are kept.
+    Kept(&'k [u8]),
+}
+
+impl Part<'_> {
+    /// The bytes of the part.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::New(bytes) => bytes,
+            Self::Kept(bytes) => bytes,
+        }
+    }
+}
+
+/// The first `len` bytes of a file in parts, or all of them.
+pub(crate) fn beginning(parts: &[Part<'_>], len: usize) -> Vec<u8> {
+    let mut file = Vec::with_capacity(len);
+    for part in parts {
+        let bytes = part.as_bytes();
+        file.extend_from_slice(&bytes[..bytes.len().min(len - file.len())]);
+    }
+    debug_assert!(file.len() <= len, "no more is copied than was asked for");
+    file
+}

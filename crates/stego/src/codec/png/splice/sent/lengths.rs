@@ -1,0 +1,51 @@
+//! Lengths that bound what is written anew, and why that ends.
+
+use crate::codec::info::ImageInfo;
+use crate::watch::Stopped;
+
+/// The end of an attempt to keep the compressed pixels of a file.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The file is not for this; decoding it will tell whether anything is wrong with it.
+    NotPossible,
+    /// The work was ended from outside.
+    Stopped(Stopped),
+}
+
+impl From<Stopped> for Failed {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
+
+impl Failed {
+    /// Separates the two: `None` if the file is not for this.
+    pub(super) fn or_stopped<T>(outcome: Result<T, Self>) -> Result<Option<T>, Stopped> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(Self::NotPossible) => Ok(None),
+            Err(Self::Stopped(stopped)) => Err(stopped),
+        }
+    }
+}
+
+/// Bytes of filtered rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lengths {
+    /// A row and its filter's type.
+    pub(super) row: usize,
+    pub(super) all: u64,
+    /// What may be written anew: of more than that, as a rule, all is better made anew.
+    pub(super) max_head: usize,
+}
+
+impl Lengths {
+    pub(super) fn of(info: &ImageInfo) -> Self {
+        let row = info.row_len_bytes() + 1;
+        let all = row as u64 * u64::from(info.height);
+        // Beginnings, old and new, the new one deflated, and four rows at a time take less than what an embed may
+        // take that decodes: twice the samples.
+        let max_head = (2 * all).saturating_sub(4 * row as u64) / 4;
+        Self { row, all, max_head: usize::try_from(max_head).unwrap_or(usize::MAX) }
+    }
+}

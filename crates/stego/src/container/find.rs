@@ -1,0 +1,145 @@
+//! Containers in the rows of an image: read as each of the ways to carry one has it, and opened.
+
+use crate::bits::BitsPerSample;
+use crate::carrier::sequential::{ReadError, SampleReader, Taking};
+use crate::codec::format::{Channels, SampleDepth};
+use crate::codec::info::ImageInfo;
+use crate::codec::rows::Rows;
+use crate::container::error::{ContainerError, ContainerVersion};
+use crate::container::legacy::{LEGACY_HEADER_LEN_BYTES, LegacyHeader};
+use crate::container::open::{HEADER_LEN_BYTES, Header, open};
+use crate::extract::error::ExtractError;
+use crate::extract::found::Extracted;
+use crate::limits::Limits;
+
+/// By how much deflate can make something shorter, rounded up: 258 bytes in two bits.
+const MAX_INFLATION: u64 = 1032;
+
+/// Finds and opens the container in `rows`. Of a PNG no more rows are read than carry something; they come back where reading
+/// ended.
+///
+/// # Errors
+///
+/// [`ContainerError::NoPayload`] if there is none; others if there is one that cannot be read.
+pub(crate) fn find_container<'a>(
+    rows: Rows<'a>,
+    limits: &Limits,
+) -> (Result<Extracted, ExtractError>, Rows<'a>) {
+    let mut reader = SampleReader::new(rows);
+    let found = read_payload(&mut reader, limits);
+    (found, reader.into_rows())
+}
+
+/// Lengths in bytes of what the image with `rows` claims to carry, and of the secret in it: by the container's header, which is
+/// believed. 0 and 0 if there is none.
+///
+/// # Errors
+///
+/// Those of beginning with the first row.
+pub(crate) fn claimed_lengths(rows: Rows<'_>, limits: &Limits) -> Result<(u64, u64), ExtractError> {
+    let mut reader = SampleReader::new(rows);
+    for taking in [Taking::Visible, Taking::VisibleGrey] {
+        reader.restart(taking)?;
+        if let Ok(header) = reader.read_header()
+            && let Ok(header) = Header::parse(&header, limits)
+        {
+            return Ok(header.claimed_lengths_bytes());
+        }
+    }
+    reader.restart(Taking::All)?;
+    let legacy = reader.read_header().ok();
+    Ok(match legacy.as_ref().and_then(LegacyHeader::parse) {
+        Some(header) => (u64::from(header.payload_len_bytes), limits.max_secret_bytes),
+        None => (0, 0),
+    })
+}
+
+/// Upper bounds of [`claimed_lengths`] by the header of an image.
+pub(crate) fn max_lengths(info: &ImageInfo, limits: &Limits) -> (u64, u64) {
+    let carried = limits.max_secret_bytes.min(carried_bits(info, BitsPerSample::MAX) / 8);
+    (carried, limits.max_secret_bytes.min(carried.saturating_mul(MAX_INFLATION)))
+}
+
+fn read_payload(reader: &mut SampleReader<'_>, limits: &Limits) -> Result<Extracted, ExtractError> {
+    let mut outcome = read_v2(reader, limits);
+    if is_no_payload(&outcome) && reader.info().channels.colour_count() > 1 {
+        reader.restart(Taking::VisibleGrey)?;
+        outcome = read_v2(reader, limits);
+    }
+    if is_no_payload(&outcome) && may_be_legacy(reader.info()) {
+        reader.restart(Taking::All)?;
+        outcome = read_legacy(reader, limits);
+    }
+    outcome
+}
+
+fn is_no_payload(outcome: &Result<Extracted, ExtractError>) -> bool {
+    matches!(outcome, Err(ExtractError::Container(ContainerError::NoPayload)))
+}
+
+/// Whether the earlier system wrote images of this kind.
+fn may_be_legacy(info: &ImageInfo) -> bool {
+    matches!(info.channels, Channels::Rgb | Channels::Rgba) && info.depth == SampleDepth::Eight
+}
+
+fn read_v2(reader: &mut SampleReader<'_>, limits: &Limits) -> Result<Extracted, ExtractError> {
+    let header = reader.read_header().map_err(|error| ended(error, ContainerError::NoPayload))?;
+    let header = Header::parse(&header, limits)?;
+    let payload_bytes = HEADER_LEN_BYTES as u64 + header.rest_len_bytes();
+    let rest = read_bytes(reader, header.rest_len_bytes(), header.bits)?;
+    let opened = open(&header, rest, &limits.watch)?;
+    Ok(Extracted {
+        secret: opened.secret,
+        name: opened.name,
+        media_type: opened.media_type,
+        mark: opened.mark,
+        container: ContainerVersion::V2,
+        bits: header.bits,
+        deflated: header.deflated,
+        payload_bytes,
+        notes: Vec::new(),
+    })
+}
+
+fn read_legacy(reader: &mut SampleReader<'_>, limits: &Limits) -> Result<Extracted, ExtractError> {
+    let header = reader.read_header().map_err(|error| ended(error, ContainerError::NoPayload))?;
+    let header = LegacyHeader::parse(&header).ok_or(ContainerError::NoPayload)?;
+    let payload_len_bytes = u64::from(header.payload_len_bytes);
+    let payload = read_bytes(reader, payload_len_bytes, BitsPerSample::ONE)?;
+    Ok(Extracted {
+        secret: header.open(&payload, limits)?,
+        name: None,
+        media_type: None,
+        mark: None,
+        container: ContainerVersion::Legacy,
+        bits: BitsPerSample::ONE,
+        deflated: true,
+        payload_bytes: LEGACY_HEADER_LEN_BYTES as u64 + payload_len_bytes,
+        notes: Vec::new(),
+    })
+}
+
+/// Reads `len_bytes`, unless the image is smaller than that.
+fn read_bytes(
+    reader: &mut SampleReader<'_>,
+    len_bytes: u64,
+    bits: BitsPerSample,
+) -> Result<Vec<u8>, ExtractError> {
+    const BEYOND: ContainerError = ContainerError::Damaged { what: "it is longer than the image can hold" };
+    if len_bytes.saturating_mul(8) > carried_bits(reader.info(), bits) {
+        return Err(BEYOND.into());
+    }
+    reader.read(len_bytes as usize, bits).map_err(|error| ended(error, BEYOND))
+}
+
+/// Bits that an image carries at most.
+fn carried_bits(info: &ImageInfo, bits: BitsPerSample) -> u64 {
+    (info.pixels() * info.channels.colour_count() as u64).saturating_mul(u64::from(bits.as_u8()))
+}
+
+fn ended(error: ReadError, exhausted: ContainerError) -> ExtractError {
+    match error {
+        ReadError::Exhausted => exhausted.into(),
+        ReadError::Image(image) => image.into(),
+    }
+}

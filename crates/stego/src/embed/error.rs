@@ -1,0 +1,53 @@
+//! Errors of an embed.
+
+use crate::codec::error::ImageError;
+use crate::container::error::ContainerError;
+use crate::extract::error::ExtractError;
+use crate::watch::Stopped;
+
+/// Why nothing was embedded.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// The cover's file cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The secret is longer than what the cover carries.
+    #[error(
+        "the secret needs {needed_bytes} bytes of the image, after compression; it has {available_bytes}"
+    )]
+    CapacityExceeded {
+        /// Bytes that the content (and mark) take, compressed where that helps.
+        needed_bytes: u64,
+        /// Bytes that the cover has for them.
+        available_bytes: u64,
+    },
+    /// The image is too small for a container's header.
+    #[error("the image is too small to carry anything: it needs at least 224 samples that may carry")]
+    CoverTooSmall,
+    /// The secret cannot be put into a container, such as one that is longer than allowed.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// What was written did not read back as what was given: a defect of this program.
+    #[error("the stego image did not give the secret back")]
+    NotVerified {
+        /// How reading it back failed, if it did not give other bytes.
+        #[source]
+        source: Option<ExtractError>,
+    },
+    /// The work was ended from outside.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl EmbedError {
+    /// A stable name of the error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Image(error) => error.code(),
+            Self::CapacityExceeded { .. } | Self::CoverTooSmall => "capacity_exceeded",
+            Self::Container(error) => error.code(),
+            Self::NotVerified { .. } => "internal",
+            Self::Stopped(_) => Stopped::CODE,
+        }
+    }
+}

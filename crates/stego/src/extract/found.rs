@@ -1,0 +1,29 @@
+//! The result of an extraction.
+
+use crate::bits::BitsPerSample;
+use crate::container::error::ContainerVersion;
+use crate::note::Note;
+use crate::secret::{FileName, MarkId, MediaType};
+
+/// What an image carried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extracted {
+    /// The secret, bit for bit.
+    pub secret: Vec<u8>,
+    /// Its file name, safe to create in a folder.
+    pub name: Option<FileName>,
+    /// Its media type.
+    pub media_type: Option<MediaType>,
+    /// The mark that tells this copy from others.
+    pub mark: Option<MarkId>,
+    /// Who wrote the container.
+    pub container: ContainerVersion,
+    /// Bits per sample of everything after the container's header.
+    pub bits: BitsPerSample,
+    /// Whether the secret was carried deflated.
+    pub deflated: bool,
+    /// Length of the container in bytes.
+    pub payload_bytes: u64,
+    /// What the user should know.
+    pub notes: Vec<Note>,
+}
