@@ -170,6 +170,7 @@ impl<'c> PreparedPayload<'c> {
         let cover = prepared.cover();
         let carrier = self.options.mode.carrier();
         let rows = carrier.top_down().map_or(cover.height() as usize, |top| top.rows(cover, payload));
+        debug_assert!(rows <= cover.height() as usize, "no more rows change than there are");
         let mut changes = carrier.plan(cover, payload);
         let parts = prepared.write(rows, &mut *changes, &limits.watch)?;
         let notes = notes_on_cover(cover, prepared.policy());
@@ -237,6 +238,10 @@ fn report(
     notes: Vec<Note>,
 ) -> EmbedReport {
     let of_mode = carrier.note().into_iter().chain(is_spliced.then_some(Note::ShowsItsMaker));
+    debug_assert!(
+        payload.rest.len() as u64 <= capacity.secret_bytes(payload.bits),
+        "only what fits is carried"
+    );
     let of_payload = payload.is_nameless.then_some(Note::NameLeftOut);
     let mse = squared_error as f64 / capacity.carrying_samples() as f64;
     EmbedReport {

@@ -1,9 +1,12 @@
 //! Carriers: payloads into samples and back.
 //!
-//! A carrier decides and a codec writes. The carrier of a mode tells the capacity of a cover and the memory that it needs, and
-//! plans the [`Changes`] that carry a payload; a codec gives every row of the cover to that plan, from the top, and writes the
-//! result. A plan may follow the rows as they stream or be a map over the whole cover; the codec does not know which.
-//! A carrier that changes the first rows only says so by [`TopDown`], which lets a codec keep the rest of a file as it is.
+//! A carrier decides and a codec writes. The carrier of a mode tells the capacity of a cover and the memory
+//! that it needs, and plans the [`Changes`] that carry a payload; a codec gives every row of the cover to
+//! that plan, from the top, and writes the result. A plan may follow the rows as they stream or be a map over
+//! the whole cover; the codec does not know which. A carrier that changes the first rows only says so by
+//! [`TopDown`], which lets a codec keep the rest of a file as it is.
+
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub(crate) mod sequential;
 mod words;
@@ -17,7 +20,7 @@ use crate::limits::Limits;
 use crate::note::Note;
 
 /// Samples that the container's header takes, at one bit each.
-pub(crate) const HEADER_SAMPLES: u64 = HEADER_LEN_BYTES as u64 * 8;
+pub(crate) const HEADER_SAMPLES: usize = HEADER_LEN_BYTES * 8;
 
 /// A way to carry payloads.
 pub(crate) trait Carrier: Sync {
@@ -104,12 +107,12 @@ impl Capacity {
 
     /// True if an empty secret fits.
     pub fn holds_a_header(self) -> bool {
-        self.carrying_samples >= HEADER_SAMPLES
+        self.carrying_samples >= HEADER_SAMPLES as u64
     }
 
     /// Length in bytes of the longest secret that fits at `bits` per sample if it does not compress and goes without a name;
     /// the container's header is accounted for. A name and a mark take their length from it.
     pub fn secret_bytes(self, bits: BitsPerSample) -> u64 {
-        self.carrying_samples.saturating_sub(HEADER_SAMPLES) * u64::from(bits.as_u8()) / 8
+        self.carrying_samples.saturating_sub(HEADER_SAMPLES as u64) * u64::from(bits.as_u8()) / 8
     }
 }

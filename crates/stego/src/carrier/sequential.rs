@@ -70,7 +70,7 @@ impl TopDown for Sequential {
 
     fn rows(&self, cover: &Cover, payload: &Packed) -> usize {
         let bits = usize::from(payload.bits.as_u8());
-        let needed = HEADER_SAMPLES as usize + (payload.rest.len() * 8).div_ceil(bits);
+        let needed = HEADER_SAMPLES + (payload.rest.len() * 8).div_ceil(bits);
         let layout = Layout::of(&cover.info());
         let in_pixel = cover.channels().colour_count();
         if !layout.has_alpha() {
@@ -206,13 +206,13 @@ impl<'a> Feed<'a> {
             } else if self.held > 0 {
                 let below = self.width - self.held;
                 self.held = 0;
-                return Some(((self.waiting << below) as u8 & mask, mask >> below << below));
+                return Some((((self.waiting << below) & 0xFF) as u8 & mask, mask >> below << below));
             } else {
                 return None;
             }
         }
         self.held -= self.width;
-        Some(((self.waiting >> self.held) as u8 & mask, mask))
+        Some((((self.waiting >> self.held) & 0xFF) as u8 & mask, mask))
     }
 
     /// As [`Feed::put`] into all of `samples`, whole words where it can be. How many samples were written, and the squares of the
@@ -332,7 +332,7 @@ impl<'a> SampleReader<'a> {
                 held += width;
                 if held >= 8 {
                     held -= 8;
-                    bytes.push((waiting >> held) as u8);
+                    bytes.push(((waiting >> held) & 0xFF) as u8);
                     if bytes.len() == len {
                         break;
                     }

@@ -75,7 +75,7 @@ fn gather<const W: usize>(word: u64, group: &mut [u8]) {
     let mask = (1_u64 << W) - 1;
     let number = (0..SAMPLES).fold(0, |number, i| number << W | word >> (8 * i) & mask);
     for (i, byte) in group.iter_mut().enumerate() {
-        *byte = (number >> (8 * (W - 1 - i))) as u8;
+        *byte = (number >> (8 * (W - 1 - i)) & 0xFF) as u8;
     }
 }
 

@@ -129,7 +129,8 @@ fn read_bytes(
     if len_bytes.saturating_mul(8) > carried_bits(reader.info(), bits) {
         return Err(BEYOND.into());
     }
-    reader.read(len_bytes as usize, bits).map_err(|error| ended(error, BEYOND))
+    let len = usize::try_from(len_bytes).map_err(|_| BEYOND)?;
+    reader.read(len, bits).map_err(|error| ended(error, BEYOND))
 }
 
 /// Bits that an image carries at most.

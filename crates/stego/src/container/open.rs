@@ -115,7 +115,7 @@ pub(crate) fn pack(
     with_name: bool,
 ) -> Packed {
     let (media_type_code, mut rest) = name_field(secret, with_name);
-    let name_field_len_bytes = rest.len() as u8;
+    let name_field_len_bytes = u8::try_from(rest.len()).expect("names and media types are cut to 255 bytes");
     rest.extend(secret.mark.iter().flat_map(|mark| mark.0));
     rest.extend_from_slice(&content.bytes);
 
@@ -132,7 +132,9 @@ pub(crate) fn pack(
     header[4] = layout;
     header[5] = media_type_code;
     header[6] = name_field_len_bytes;
-    header[8..12].copy_from_slice(&(content.bytes.len() as u32).to_be_bytes());
+    let content_len_bytes = u32::try_from(content.bytes.len()).expect("no longer than the secret");
+    debug_assert!(content_len_bytes <= content.secret_len_bytes, "only what gets shorter by it is deflated");
+    header[8..12].copy_from_slice(&content_len_bytes.to_be_bytes());
     header[12..16].copy_from_slice(&content.secret_len_bytes.to_be_bytes());
     let digest = digest(&header[..DIGESTED_LEN_BYTES], &rest);
     header[DIGESTED_LEN_BYTES..CRC_OFFSET].copy_from_slice(&digest);
