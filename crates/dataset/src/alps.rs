@@ -58,7 +58,7 @@ fn morning(seed: Seed, side: f32) -> Light {
 struct Alps {
     seed: Seed,
     snow_line: f32,
-    /// Where the valley leads, as a tangent.
+    /// Direction of the valley, as a tangent.
     lean: f32,
 }
 

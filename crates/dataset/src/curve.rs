@@ -9,7 +9,7 @@ pub(super) fn mix(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
-/// What follows the point of a number that is not negative.
+/// Fractional part of a number that is not negative.
 pub(super) fn fraction(x: f32) -> f32 {
     // By a cast, because without SSE4.1 `trunc` is a call.
     x - x as u32 as f32

@@ -75,7 +75,7 @@ impl Ground<'_> {
         }
     }
 
-    /// What shows between the leaves.
+    /// Background between the leaves.
     fn paint_soil(&mut self, seed: Seed) {
         let mut noise = Noise::default();
         let mut row = vec![0.0; self.canvas.width()];
@@ -116,13 +116,13 @@ struct Leaf {
     along: (f32, f32),
     tint: Rgb,
     spots: Rgb,
-    /// How it lies: the light of its two halves.
+    /// Attitude of the leaf: the light of its two halves.
     halves: (f32, f32),
     offset: usize,
 }
 
 impl Leaf {
-    /// How much the view from the side flattens the leaves.
+    /// Flattening of the leaves by the view from the side.
     const FLAT: f32 = 1.5;
 
     fn new(seed: Seed, at: (f32, f32), length: f32, season: f32) -> Self {
@@ -210,7 +210,7 @@ impl Leaf {
         ground.lay(x, y, light, cover, 0.62 * shade);
     }
 
-    /// Where a pixel lies on the leaf: along the midrib (-1 at the stalk, 1 at the tip), and
+    /// Position of a pixel on the leaf: along the midrib (-1 at the stalk, 1 at the tip), and
     /// across it in half widths.
     fn leaf_place(&self, dx: f32, dy: f32) -> (f32, f32) {
         let (c, s) = self.along;

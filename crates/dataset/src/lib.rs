@@ -5,9 +5,10 @@
 //! assert_eq!((default_cover.width(), default_cover.height()), (1920, 1080));
 //! ```
 //!
-//! **Contract.** [`cover`] gives the same bytes for the same index on every machine and in every build. The crate has no
-//! state and uses only operations that IEEE 754 rounds exactly (`+ - * /`, square roots, comparisons, conversions): no
-//! sine, no power and no fused multiply-add, whose last bits differ between systems.
+//! **Contract.** [`cover`] gives the same bytes for the same index on every machine and in every build. The
+//! crate has no state and uses only operations that IEEE 754 rounds exactly (`+ - * /`, square roots,
+//! comparisons, conversions): no sine, no power and no fused multiply-add, whose last bits differ between
+//! systems.
 //!
 //! A picture takes two steps. A scene paints linear light on a `Canvas`; `sensor::develop` then
 //! does what a camera does, so that the low bits carry noise as those of a camera do: photon and
@@ -38,8 +39,8 @@ pub const LEN: u32 = 50;
 
 /// Makes the test cover with an index; `None` from [`LEN`] on.
 ///
-/// Covers are RGB at 8 bits. Index 0 is 1920×1080; the others have between 0.7 and 2.5 million pixels. The call takes
-/// about four times the memory of its result.
+/// Covers are RGB at 8 bits. Index 0 is 1920×1080; the others have between 0.7 and 2.5 million pixels. The
+/// call takes about four times the memory of its result.
 pub fn cover(index: u32) -> Option<Cover> {
     if index >= LEN {
         return None;
@@ -151,7 +152,7 @@ mod tests {
         assert_eq!(checksums.len(), LEN as usize);
     }
 
-    /// What makes a picture a bad cover: clipped samples, and flat places whose low bits say what
+    /// Properties of a bad cover: clipped samples, and flat places whose low bits say what
     /// the picture shows.
     #[test]
     fn low_bits_look_like_noise() {

@@ -161,7 +161,7 @@ struct Drop {
     x: f32,
     y: f32,
     radius: f32,
-    /// How uneven its outline is.
+    /// Unevenness of the outline.
     bulge: (f32, f32),
 }
 

@@ -76,7 +76,7 @@ impl Line {
     }
 }
 
-/// How octaves of noise add up. `gain` of 0.5 with `lacunarity` of 2 gives the 1/f amplitude
+/// Sum of octaves of noise. `gain` of 0.5 with `lacunarity` of 2 gives the 1/f amplitude
 /// spectrum of natural scenes (Field 1987, J. Opt. Soc. Am. A 4(12)).
 #[derive(Clone, Copy)]
 pub(super) struct Octaves {
@@ -266,7 +266,7 @@ impl Noise {
     }
 }
 
-/// What the two lattice points of one column contribute to a line between them: at the distance
+/// Contribution of the two lattice points of one column to a line between them: at the distance
 /// `f` from the column, the value is `base + tilt * f`, its derivative across the line
 /// `across + twist * f`.
 #[derive(Clone, Copy)]

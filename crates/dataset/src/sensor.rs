@@ -8,7 +8,7 @@ use super::canvas::Canvas;
 use super::curve::{mix, smoothstep, srgb_signal};
 use super::noise::Seed;
 
-/// How the camera is set for one picture.
+/// Settings of the camera for one picture.
 #[derive(Clone, Copy)]
 pub(super) struct Camera {
     /// Names the noise of this exposure.
@@ -26,7 +26,7 @@ pub(super) struct Camera {
 /// White balance gains of red and blue against green: the sensor sees that much less of them.
 const GAIN: [f32; 3] = [1.9, 1.0, 1.6];
 
-/// How the camera strengthens colours.
+/// Matrix by which the camera strengthens colours.
 const SATURATION: f32 = 1.2;
 
 /// Light scattered inside the lens: no shadow is blacker than this.
@@ -159,7 +159,7 @@ impl ToneCurve {
     fn signal(light: f64) -> f32 {
         /// The light that the shoulder maps to white (Reinhard et al. 2002, SIGGRAPH, eq. 4).
         const WHITE: f64 = 3.2;
-        /// How much of an S-curve joins the straight one.
+        /// Share of an S-curve in the tone curve.
         const CONTRAST: f32 = 0.35;
         let scaled = light * 1.4;
         let rolled = scaled * (1.0 + scaled / (WHITE * WHITE)) / (1.0 + scaled);

@@ -4,7 +4,7 @@ use super::canvas::Rgb;
 use super::curve::{decay, mix, smoothstep};
 use super::noise::{Line, Noise, Octaves, Seed};
 
-/// Where the camera stands and looks. Pixel coordinates have their origin at the top left.
+/// Position and direction of the camera. Pixel coordinates have their origin at the top left.
 #[derive(Clone, Copy)]
 pub(super) struct View {
     pub(super) width: usize,
@@ -37,7 +37,7 @@ impl View {
 pub(super) struct Air {
     pub(super) zenith: Rgb,
     pub(super) horizon: Rgb,
-    /// How high the colour of the horizon reaches.
+    /// Height to which the colour of the horizon reaches.
     pub(super) haze_height: f32,
     /// The colour of the light around the sun.
     pub(super) glow: Rgb,
@@ -69,11 +69,11 @@ impl Air {
 #[derive(Clone, Copy)]
 pub(super) struct Clouds {
     pub(super) seed: Seed,
-    /// How much of the sky is clear: 0 for none of it, 1 for all.
+    /// Share of the sky that is clear: 0 for none of it, 1 for all.
     pub(super) clear: f32,
     /// The width of a cloud against its height above the camera.
     pub(super) width: f32,
-    /// How much longer than deep the clouds are.
+    /// Ratio of the length of the clouds to their depth.
     pub(super) stretch: f64,
     pub(super) lit: Rgb,
     pub(super) shaded: Rgb,

@@ -18,7 +18,7 @@ pub(super) trait Relief {
     /// The share of light that the ground reflects.
     fn albedo(&self, ground: &Ground) -> Rgb;
 
-    /// How densely trees stand, 0..=1; nowhere, unless a relief says otherwise.
+    /// Density of trees, 0..=1; 0 unless a relief overrides it.
     fn tree_cover(&self, _: &Ground) -> f32 {
         0.0
     }
@@ -57,11 +57,11 @@ pub(super) struct Range {
     pub(super) farthest: f32,
     pub(super) slices: usize,
     pub(super) camera_height: f32,
-    /// How rough the ground looks, 0..=1.
+    /// Roughness of the ground, 0..=1.
     pub(super) roughness: f32,
     /// The height of a grown tree; 0 where none grow.
     pub(super) tree_height: f32,
-    /// Whether water covers the foreground where the ground lies below the datum.
+    /// True if water covers the foreground where the ground lies below the datum.
     pub(super) lake: bool,
 }
 

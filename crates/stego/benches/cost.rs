@@ -1,7 +1,8 @@
-//! What an embed and an extraction cost, beside what others do: `cargo bench -p stego`. `cargo xtask bench` prints ratios.
+//! Costs of an embed and of an extraction, beside those of other programs: `cargo bench -p stego`. `cargo
+//! xtask bench` prints ratios.
 //!
-//! A photograph, scaled to 1920 × 1080 and 4000 × 3000, and a secret of 10 KiB that does not compress. `STEG_PHOTOS` names the
-//! folder with the photograph; without it one of the built-in pictures stands for it.
+//! A photograph, scaled to 1920 × 1080 and 4000 × 3000, and a secret of 10 KiB that does not compress.
+//! `STEG_PHOTOS` names the folder with the photograph; without it one of the built-in pictures stands for it.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "figures are for people")]
@@ -41,7 +42,7 @@ impl Subject {
             .into()
     }
 
-    /// What services do: change the samples, write the whole image.
+    /// The work of other services: change the samples, write the whole image.
     fn encoded_with_image(&self) -> Vec<u8> {
         let mut changed = self.picture.clone();
         for (sample, i) in changed.iter_mut().zip(0..SECRET_LEN_BYTES * 8) {

@@ -1,4 +1,5 @@
-//! Does one piece of work some times, for `cargo xtask bench instructions` to count: `instructions WORK TIMES`.
+//! Does one piece of work some times, for `cargo xtask bench instructions` to count: `instructions WORK
+//! TIMES`.
 //!
 //! A cover made by code of 1920 × 1080 and a secret of 10 KiB that does not compress.
 

@@ -1,4 +1,4 @@
-//! How many low bits of a sample carry payload.
+//! Number of low bits of a sample that carry payload.
 
 /// Bits per sample, 1 to 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,9 +1,11 @@
-//! Whether an image was a JPEG once: its 8 × 8 blocks leave steps at their borders that outlast a conversion to PNG.
+//! Traces of an earlier JPEG in an image: its 8 × 8 blocks leave steps at their borders that outlast a
+//! conversion to PNG.
 //!
-//! For each place between two neighbouring pixels the step is what a cubic through the two pixels on either side does not
-//! explain, as deblocking filters and blind quality measures have it (Wang, Bovik and Evans, "Blind measurement of blocking
-//! artifacts in images", ICIP 2000, look at the same differences in the frequency domain). The mean step at every eighth place
-//! stands out against the others in a JPEG, and does not in a photograph that never was one or was resized since.
+//! For each place between two neighbouring pixels the step is what a cubic through the two pixels on either
+//! side does not explain, as deblocking filters and blind quality measures have it (Wang, Bovik and Evans,
+//! "Blind measurement of blocking artifacts in images", ICIP 2000, look at the same differences in the
+//! frequency domain). The mean step at every eighth place stands out against the others in a JPEG, and does
+//! not in a photograph that never was one or was resized since.
 
 use std::collections::VecDeque;
 
@@ -12,8 +14,9 @@ use crate::codec::info::ImageInfo;
 
 /// Pixels of an image that is judged: in smaller ones chance makes as much of a difference.
 const MIN_PIXELS: u64 = 250_000;
-/// By how much the strongest of the eight phases must stand out from the mean of the others. Of 24 photographs that were
-/// scaled down, the strongest reaches 1.03, and 1.08 in parts of half a megapixel by a half; JPEGs of quality 75 reach 1.1 to 2.2.
+/// By how much the strongest of the eight phases must stand out from the mean of the others. Of 24
+/// photographs that were scaled down, the strongest reaches 1.03, and 1.08 in parts of half a megapixel by a
+/// half; JPEGs of quality 75 reach 1.1 to 2.2.
 const STANDS_OUT: f64 = 1.12;
 /// Steps are counted up to this: edges of things are larger and say nothing of blocks.
 const MAX_STEP: u16 = 60;
@@ -21,7 +24,7 @@ const MAX_STEP: u16 = 60;
 /// Collects steps row by row.
 pub(crate) struct BlockGrid {
     pixel_len: usize,
-    /// Which sample of a pixel is looked at: green, or grey.
+    /// Place in a pixel of the sample that is looked at: green, or grey.
     sample: usize,
     /// The last rows of that sample.
     rows: VecDeque<Vec<u8>>,
@@ -67,7 +70,7 @@ impl BlockGrid {
         self.seen += 1;
     }
 
-    /// Whether the blocks can be seen.
+    /// True if the blocks can be seen.
     pub(crate) fn stands_out(&self) -> bool {
         self.across.prominence().max(self.down.prominence()) > STANDS_OUT
     }

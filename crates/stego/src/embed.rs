@@ -1,8 +1,8 @@
 //! Embedding: a secret into a cover, verified before it is given out.
 //!
-//! The mode's container packs the secret, its carrier plans the changes, and a codec writes them by one of three ways: into the
-//! first rows of a cover that was prepared, into those of a PNG that was sent, or into an image that is encoded as a whole. What
-//! is returned was read back.
+//! The mode's container packs the secret, its carrier plans the changes, and a codec writes them by one of
+//! three ways: into the first rows of a cover that was prepared, into those of a PNG that was sent, or into
+//! an image that is encoded as a whole. What is returned was read back.
 
 pub(crate) mod error;
 pub(crate) mod options;
@@ -41,8 +41,8 @@ pub enum CoverInput<'c> {
     Decoded(&'c Cover),
     /// A file. What of it can stay as it is does.
     File(ImageFile<'c>),
-    /// A cover that was filtered and deflated before. What of it does not change is kept; of the options, the treatment of
-    /// metadata is that of the preparation.
+    /// A cover that was filtered and deflated before. What of it does not change is kept; of the options, the
+    /// treatment of metadata is that of the preparation.
     Prepared(&'c PreparedCover),
 }
 
@@ -70,13 +70,13 @@ impl<'c> From<&'c PreparedCover> for CoverInput<'c> {
     }
 }
 
-/// Hides `secret` in a copy of `cover`, at the least cost that the cover allows. The rows with the payload are read back before
-/// the image is returned: it gives `secret` again.
+/// Hides `secret` in a copy of `cover`, at the least cost that the cover allows. The rows with the payload
+/// are read back before the image is returned: it gives `secret` again.
 ///
 /// # Errors
 ///
-/// [`EmbedError::Image`] if the cover is a file that cannot be read; others if the secret does not fit or is too long, or if
-/// the limits' watch ends the work. [`EmbedError::NotVerified`] is a defect of this program.
+/// [`EmbedError::Image`] if the cover is a file that cannot be read; others if the secret does not fit or is
+/// too long, or if the limits' watch ends the work. [`EmbedError::NotVerified`] is a defect of this program.
 pub fn embed<'c>(
     cover: impl Into<CoverInput<'c>>,
     secret: &Secret<'_>,
@@ -180,10 +180,11 @@ impl<'c> PreparedPayload<'c> {
     }
 }
 
-/// The first rows of a PNG that was sent, at the cost of the payload, of one look at the file's checksums and, with
-/// [`Verify::File`], of inflating it once. `None` if that is not possible: the file is another image, stores its samples in
-/// another way than stego images do (palette, few bits, interlaced, transparent colours, animation), the payload covers much of
-/// it, or it is damaged. Decoding the file then tells, or does it.
+/// The first rows of a PNG that was sent, at the cost of the payload, of one look at the file's checksums
+/// and, with [`Verify::File`], of inflating it once. `None` if that is not possible: the file is another
+/// image, stores its samples in another way than stego images do (palette, few bits, interlaced, transparent
+/// colours, animation), the payload covers much of it, or it is damaged. Decoding the file then tells, or
+/// does it.
 fn splice_file<'f>(
     file: &ImageFile<'f>,
     secret: &Secret<'_>,
@@ -237,11 +238,11 @@ fn report(
     is_spliced: bool,
     notes: Vec<Note>,
 ) -> EmbedReport {
-    let of_mode = carrier.note().into_iter().chain(is_spliced.then_some(Note::ShowsItsMaker));
     debug_assert!(
         payload.rest.len() as u64 <= capacity.secret_bytes(payload.bits),
         "only what fits is carried"
     );
+    let of_mode = carrier.note().into_iter().chain(is_spliced.then_some(Note::ShowsItsMaker));
     let of_payload = payload.is_nameless.then_some(Note::NameLeftOut);
     let mse = squared_error as f64 / capacity.carrying_samples() as f64;
     EmbedReport {

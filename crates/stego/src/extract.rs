@@ -20,20 +20,20 @@ use crate::limits::Limits;
 use crate::mode::Mode;
 use crate::note::Note;
 
-/// Extracts the secret from an image in an open mode: from a PNG, or from a file of another format that keeps samples as they
-/// are. Of a PNG no more rows are read than carry something, so the cost is that of the payload, whose digest is checked; of
-/// the rest only the end is looked at.
+/// Extracts the secret from an image in an open mode: from a PNG, or from a file of another format that keeps
+/// samples as they are. Of a PNG no more rows are read than carry something, so the cost is that of the
+/// payload, whose digest is checked; of the rest only the end is looked at.
 ///
 /// # Errors
 ///
-/// [`ExtractError::LossyFormat`] by the first bytes of the file, [`ExtractError::Image`] if it cannot be read,
-/// [`ExtractError::Container`] or [`ExtractError::Reencoded`] if no secret is found in it.
+/// [`ExtractError::LossyFormat`] by the first bytes of the file, [`ExtractError::Image`] if it cannot be
+/// read, [`ExtractError::Container`] or [`ExtractError::Reencoded`] if no secret is found in it.
 pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
     extract_from(file, &lossless_header(file, limits)?, limits)
 }
 
-/// As [`extract`], but the whole file is read and all of its checksums are checked. A note tells of damage below the rows with
-/// the payload.
+/// As [`extract`], but the whole file is read and all of its checksums are checked. A note tells of damage
+/// below the rows with the payload.
 ///
 /// # Errors
 ///
@@ -42,14 +42,15 @@ pub fn examine(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> 
     examine_all(file, &lossless_header(file, limits)?, limits)
 }
 
-/// Lengths in bytes of what an image claims to carry, and of the secret in it, by the container's header, which is believed;
-/// nothing after it is read. 0 and 0 if there is none. The earlier system's container does not tell the length of the secret:
-/// it counts as the most that `limits` allow. If the first row of an image can only be had with all of it, both are the most
-/// that is possible.
+/// Lengths in bytes of what an image claims to carry, and of the secret in it, by the container's header,
+/// which is believed; nothing after it is read. 0 and 0 if there is none. The earlier system's container does
+/// not tell the length of the secret: it counts as the most that `limits` allow. If the first row of an image
+/// can only be had with all of it, both are the most that is possible.
 ///
 /// # Errors
 ///
-/// [`ExtractError::LossyFormat`] by the first bytes of the file, [`ExtractError::Image`] if it cannot be read.
+/// [`ExtractError::LossyFormat`] by the first bytes of the file, [`ExtractError::Image`] if it cannot be
+/// read.
 pub fn claimed_lengths_bytes(file: &[u8], limits: &Limits) -> Result<(u64, u64), ExtractError> {
     claimed_by(file, &lossless_header(file, limits)?, limits)
 }
@@ -116,8 +117,8 @@ fn find(
     }
 }
 
-/// The header of an image that may carry something. A format that changes samples is refused by its first bytes, before the
-/// rest of a header is read.
+/// The header of an image that may carry something. A format that changes samples is refused by its first
+/// bytes, before the rest of a header is read.
 fn lossless_header(file: &[u8], limits: &Limits) -> Result<ImageInfo, ExtractError> {
     let lossy = |format| ExtractError::LossyFormat { format };
     match sniff(file) {
@@ -140,7 +141,7 @@ pub(crate) fn extract_memory_bytes(info: &ImageInfo) -> u64 {
     info.extract_memory_bytes().saturating_add(Mode::max_memory_bytes(info))
 }
 
-/// How an image without a payload shows that it is not as it was made: by what its metadata tell, or by its pixels. All of the
+/// Signs in an image without a payload that it was saved anew: in its metadata, or in its pixels. All of the
 /// file is read: that it is cut off or damaged further down says more than that nothing was found.
 fn saved_anew(file: &[u8], info: &ImageInfo, mut rows: Rows<'_>) -> Result<Option<Reencoding>, ImageError> {
     let mut grid = BlockGrid::new(rows.info());

@@ -24,7 +24,8 @@ impl<'f> ImageFile<'f> {
     ///
     /// # Errors
     ///
-    /// An [`ImageError`] if the file is none that is read here, its header is damaged, or its pixels are too many.
+    /// An [`ImageError`] if the file is none that is read here, its header is damaged, or its pixels are too
+    /// many.
     pub fn open(bytes: &'f [u8], limits: &Limits) -> Result<Self, ImageError> {
         Ok(Self { bytes, info: probe(bytes, limits)? })
     }
@@ -39,13 +40,14 @@ impl<'f> ImageFile<'f> {
         &self.info
     }
 
-    /// Upper estimate of the memory, in bytes, that [`crate::embed()`] with a secret of this length takes, besides the file.
+    /// Upper estimate of the memory, in bytes, that [`crate::embed()`] with a secret of this length takes,
+    /// besides the file.
     pub fn embed_memory_bytes(&self, secret_len_bytes: u64, options: &EmbedOptions) -> u64 {
         options.memory_bytes(&self.info, secret_len_bytes)
     }
 
-    /// Upper estimate of the memory, in bytes, that [`ImageFile::extract`] takes, besides the file and the payload: a few rows
-    /// of a PNG, or the whole image if it is interlaced or in another format.
+    /// Upper estimate of the memory, in bytes, that [`ImageFile::extract`] takes, besides the file and the
+    /// payload: a few rows of a PNG, or the whole image if it is interlaced or in another format.
     pub fn extract_memory_bytes(&self) -> u64 {
         extract_memory_bytes(&self.info)
     }
@@ -54,7 +56,8 @@ impl<'f> ImageFile<'f> {
     ///
     /// # Errors
     ///
-    /// An [`ImageError`] if the file is damaged, of a kind that is not read, or takes more memory than `limits` allow.
+    /// An [`ImageError`] if the file is damaged, of a kind that is not read, or takes more memory than
+    /// `limits` allow.
     pub fn cover(&self, limits: &Limits) -> Result<Cover, ImageError> {
         self.info.check_memory(self.info.embed_memory_bytes(0), limits)?;
         Cover::decode_checked(self.bytes, &self.info, limits)

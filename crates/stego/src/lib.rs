@@ -12,7 +12,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Three parts that do not know one another, put together by [`embed()`] and [`extract()`]; a [`Mode`] names the first two:
+//! Three parts that do not know one another, put together by [`embed()`] and [`extract()`]; a [`Mode`] names
+//! the first two:
 //!
 //! | part | task |
 //! |---|---|
@@ -20,14 +21,16 @@
 //! | `carrier` | plan the changes to samples that carry a byte string, and read it |
 //! | `codec` | image files into rows of 8- or 16-bit samples, samples with changes into PNG |
 //!
-//! A cover is a [`Cover`] in memory, an [`ImageFile`] or a [`PreparedCover`]; each embed goes the cheapest way that its cover
-//! allows.
+//! A cover is a [`Cover`] in memory, an [`ImageFile`] or a [`PreparedCover`]; each embed goes the cheapest
+//! way that its cover allows.
 //!
 //! The formats are defined in `docs/format.md`.
 //!
 //! **Contract.** Bytes in, bytes out: no I/O, no clock, no randomness, no async. The same input gives the same
 //! output on every machine. What [`extract()`] returns is what was embedded, or it is an error; no input makes
 //! anything here panic or take more memory than [`Limits`] allows.
+
+#![warn(clippy::missing_errors_doc)]
 
 mod bits;
 mod block_grid;

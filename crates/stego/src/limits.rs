@@ -1,4 +1,4 @@
-//! What one call may cost.
+//! Limits of one call.
 
 use crate::watch::Watch;
 

@@ -11,7 +11,8 @@ use crate::codec::info::ImageInfo;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Mode {
-    /// Open: in the low bits of the first samples, in row order. Anyone with the image can extract the secret.
+    /// Open: in the low bits of the first samples, in row order. Anyone with the image can extract the
+    /// secret.
     #[default]
     Sequential,
 }
@@ -39,8 +40,8 @@ impl Mode {
         }
     }
 
-    /// Upper estimate of the memory, in bytes, that any mode takes to read an image as `info` has it, besides samples and
-    /// payload.
+    /// Upper estimate of the memory, in bytes, that any mode takes to read an image as `info` has it, besides
+    /// samples and payload.
     pub(crate) fn max_memory_bytes(info: &ImageInfo) -> u64 {
         Self::ALL.iter().map(|mode| mode.carrier().memory_bytes(info)).max().unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! What the user should know besides the result.
+//! Advice to the user besides the result.
 
 use std::fmt;
 

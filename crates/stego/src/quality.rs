@@ -1,4 +1,4 @@
-//! How much an image changed: MSE, PSNR and SSIM of samples, and all that differs between two images.
+//! Measures of a change to an image: MSE, PSNR and SSIM of samples, and all that differs between two images.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,17 +12,19 @@ const WINDOW: usize = 11;
 const SIGMA: f64 = 1.5;
 /// Windows beside each other that are worked on together.
 const STRIP: usize = 4096;
-/// K₁ and K₂ of SSIM's constants (K₁ L)² and (K₂ L)², where L is the largest value of a sample (the same source).
+/// K₁ and K₂ of SSIM's constants (K₁ L)² and (K₂ L)², where L is the largest value of a sample (the same
+/// source).
 const K1: f64 = 0.01;
 const K2: f64 = 0.03;
 
-/// How much two images of the same size and kind differ. The figures are of the colour samples (R, G, B or Y), of visible
-/// and invisible pixels alike; alpha is counted on its own.
+/// Differences between two images of the same size and kind. The figures are of the colour samples (R, G, B
+/// or Y), of visible and invisible pixels alike; alpha is counted on its own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quality {
     /// Mean squared error, in units of a sample of the images' depth.
     pub mse: f64,
-    /// Peak signal-to-noise ratio in decibels, 10 log₁₀(L² / MSE) with L = 255 or 65535; infinite if no sample differs.
+    /// Peak signal-to-noise ratio in decibels, 10 log₁₀(L² / MSE) with L = 255 or 65535; infinite if no
+    /// sample differs.
     pub psnr_db: f64,
     /// Structural similarity as [`ssim`] gives it; `None` for images smaller than its window.
     pub ssim: Option<f64>,
@@ -40,7 +42,7 @@ pub struct Quality {
     pub differing_alpha: u64,
 }
 
-/// Why two images cannot be compared sample by sample.
+/// Reasons for which two images cannot be compared sample by sample.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Incomparable {
     /// They are not of the same size.
@@ -93,6 +95,10 @@ fn in_words(channels: Channels) -> &'static str {
 
 impl Quality {
     /// Compares two images. Rows that are the same cost little.
+    ///
+    /// # Errors
+    ///
+    /// [`Incomparable`] if the images differ in size or kind, or if `watch` ends the work.
     pub fn between(a: &Cover, b: &Cover, watch: &Watch) -> Result<Self, Incomparable> {
         let layout = Layout::shared(a, b)?;
         let mut quality = Self {
@@ -135,15 +141,19 @@ impl Quality {
         squares
     }
 
-    /// The most by which the differences of images of this depth can be multiplied so that the largest one still is not
-    /// brighter than white, for [`difference_image`].
+    /// The most by which the differences of images of this depth can be multiplied so that the largest one
+    /// still is not brighter than white, for [`difference_image`].
     pub fn amplification(&self, depth: SampleDepth) -> u32 {
         peak(depth) as u32 / u32::from(self.largest_difference.max(1))
     }
 }
 
-/// The picture of what differs between two images: of each colour sample the difference times `amplify`, as bright as
-/// can be where that is more; 8 bits per sample and without alpha, whatever the images have.
+/// The picture of what differs between two images: of each colour sample the difference times `amplify`, as
+/// bright as can be where that is more; 8 bits per sample and without alpha, whatever the images have.
+///
+/// # Errors
+///
+/// [`Incomparable`] if the images differ in size or kind.
 pub fn difference_image(a: &Cover, b: &Cover, amplify: u32) -> Result<Cover, Incomparable> {
     let layout = Layout::shared(a, b)?;
     let brightest = peak(layout.depth) as u64;
@@ -159,8 +169,8 @@ pub fn difference_image(a: &Cover, b: &Cover, amplify: u32) -> Result<Cover, Inc
         .expect("there is a sample for each of the cover's, which is not empty"))
 }
 
-/// Mean squared error of two equally long sequences of 8-bit samples; `None` if their lengths differ or they are
-/// empty.
+/// Mean squared error of two equally long sequences of 8-bit samples; `None` if their lengths differ or they
+/// are empty.
 pub fn mse(a: &[u8], b: &[u8]) -> Option<f64> {
     if a.len() != b.len() || a.is_empty() {
         return None;
@@ -169,8 +179,8 @@ pub fn mse(a: &[u8], b: &[u8]) -> Option<f64> {
     Some(squares as f64 / a.len() as f64)
 }
 
-/// Peak signal-to-noise ratio in decibels, 10 log₁₀(255² / MSE), of two equally long sequences of 8-bit samples;
-/// infinite if they are the same, `None` if their lengths differ or they are empty.
+/// Peak signal-to-noise ratio in decibels, 10 log₁₀(255² / MSE), of two equally long sequences of 8-bit
+/// samples; infinite if they are the same, `None` if their lengths differ or they are empty.
 pub fn psnr_db(a: &[u8], b: &[u8]) -> Option<f64> {
     mse(a, b).map(psnr_db_of_mse)
 }
@@ -193,12 +203,12 @@ fn peak(depth: SampleDepth) -> f64 {
     }
 }
 
-/// Structural similarity of two images of the same size: row-major, 8 bits a sample, `channels` samples a pixel,
-/// each channel on its own, averaged over channels and pixels. 1 for the same image.
+/// Structural similarity of two images of the same size: row-major, 8 bits a sample, `channels` samples a
+/// pixel, each channel on its own, averaged over channels and pixels. 1 for the same image.
 ///
 /// Source: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural
-/// similarity", IEEE Transactions on Image Processing 13(4), 2004, with the authors' constants and window. Windows
-/// lie wholly within the image, so a border of five pixels only takes part as their neighbourhood.
+/// similarity", IEEE Transactions on Image Processing 13(4), 2004, with the authors' constants and window.
+/// Windows lie wholly within the image, so a border of five pixels only takes part as their neighbourhood.
 ///
 /// `None` if the lengths do not fit the size, or if the image is smaller than one window (11 × 11).
 pub fn ssim(a: &[u8], b: &[u8], width: usize, height: usize, channels: usize) -> Option<f64> {
@@ -211,7 +221,7 @@ pub fn ssim(a: &[u8], b: &[u8], width: usize, height: usize, channels: usize) ->
         .expect("nobody stops it")
 }
 
-/// How the samples of an image lie in memory.
+/// Layout of the samples of an image in memory.
 struct Layout {
     width: usize,
     height: usize,
@@ -268,8 +278,9 @@ fn value(sample: &[u8]) -> u16 {
     sample.iter().fold(0, |value, &byte| value << 8 | u16::from(byte))
 }
 
-/// [`ssim`] over the colours of images whose samples are as `layout` says; `None` if they are smaller than a window. Goes through
-/// them in upright strips, so that the sums of a few rows need little memory however wide the images are.
+/// [`ssim`] over the colours of images whose samples are as `layout` says; `None` if they are smaller than a
+/// window. Goes through them in upright strips, so that the sums of a few rows need little memory however
+/// wide the images are.
 fn ssim_of(a: &[u8], b: &[u8], layout: &Layout, watch: &Watch) -> Result<Option<f64>, Stopped> {
     let &Layout { width, height, colours, .. } = layout;
     if width < WINDOW || height < WINDOW {
@@ -314,8 +325,8 @@ impl<'a> Strip<'a> {
         Self { a, b, layout, channel, columns, kernel: gaussian(), constants, rows, last_differing: None }
     }
 
-    /// The sum over the windows whose uppermost row is `top`, which comes after the one before. Where nothing differs in any of
-    /// them, each has a similarity of 1, which needs no sums.
+    /// The sum over the windows whose uppermost row is `top`, which comes after the one before. Where nothing
+    /// differs in any of them, each has a similarity of 1, which needs no sums.
     fn similarity_of_windows(&mut self, top: usize) -> f64 {
         let windows = self.columns.len() - WINDOW + 1;
         let new = if top == 0 { 0..WINDOW } else { top + WINDOW - 1..top + WINDOW };
@@ -417,8 +428,8 @@ mod tests {
     }
 
     /// The figures are those of scikit-image 0.26: `peak_signal_noise_ratio(data_range=255)`, and
-    /// `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255)` with
-    /// `channel_axis=2` for three channels.
+    /// `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255)`
+    /// with `channel_axis=2` for three channels.
     #[test]
     fn figures_are_those_of_an_independent_implementation() {
         let check = |(width, height, channels): (usize, usize, usize), want_psnr: f64, want_ssim: f64| {
@@ -433,8 +444,8 @@ mod tests {
         check((40, 33, 3), 34.349_670_535_680_19, 0.998_740_665_556_596_8);
     }
 
-    /// Windows in which nothing differs are counted without looking at them, and wide images are worked on in strips: here are
-    /// pictures of which some rows differ, against the formula window by window.
+    /// Windows in which nothing differs are counted without looking at them, and wide images are worked on in
+    /// strips: here are pictures of which some rows differ, against the formula window by window.
     #[test]
     fn rows_that_are_the_same_and_strips_change_nothing_in_the_figure() {
         let check = |width: usize, height: usize, channels: usize, differing: &[usize]| {
@@ -498,7 +509,8 @@ mod tests {
         assert_eq!(ssim(&[], &[], usize::MAX, 2, 1), None);
     }
 
-    /// Every sample times 257 is the same picture in 16 bits: both PSNR and SSIM are made not to change with the scale.
+    /// Every sample times 257 is the same picture in 16 bits: both PSNR and SSIM are made not to change with
+    /// the scale.
     #[test]
     fn sixteen_bits_are_measured_on_their_own_scale() {
         let (before, after) = pictures(40, 33, 3);

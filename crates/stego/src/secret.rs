@@ -1,4 +1,4 @@
-//! What is hidden: bytes, and what describes them.
+//! The secret: bytes, and a description of them.
 
 use std::fmt;
 

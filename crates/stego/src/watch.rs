@@ -1,13 +1,13 @@
 //! Looking in on work under way: how far it is, and whether it shall go on.
 //!
-//! The library has no clock; whoever calls it may have one. All work that can take long asks its [`Watch`] every few
-//! milliseconds.
+//! The library has no clock; whoever calls it may have one. All work that can take long asks its [`Watch`]
+//! every few milliseconds.
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// What is being done.
+/// Kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// An image file becomes samples; counted in bytes of the file.
@@ -22,14 +22,14 @@ pub enum Stage {
     Compare,
 }
 
-/// How far work is.
+/// Progress of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being done.
+    /// Kind of work.
     pub stage: Stage,
-    /// How much of it is done.
+    /// Part of the work that is done.
     pub done: u64,
-    /// How much there is to do; 0 if that is not known.
+    /// All of the work; 0 if not known.
     pub total: u64,
 }
 
@@ -51,8 +51,8 @@ impl Stopped {
 }
 
 impl Watch {
-    /// A watch that calls `look`, which is quick: it is called often, on the thread that works. Once it breaks it goes on
-    /// breaking.
+    /// A watch that calls `look`, which is quick: it is called often, on the thread that works. Once it
+    /// breaks it goes on breaking.
     pub fn new(look: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(look)))
     }
@@ -65,7 +65,7 @@ impl Watch {
         }
     }
 
-    /// What a decoder came to. They hide a stop in errors of their own: here it is told as one.
+    /// Result of a decoder. Decoders hide a stop in errors of their own: here it is told as one.
     pub(crate) fn or_stopped<T, E: From<Stopped>>(&self, outcome: Result<T, E>) -> Result<T, E> {
         if outcome.is_err() {
             self.check(Stage::Decode, 1, 0)?;

@@ -1,7 +1,9 @@
-//! Small files that were once decoded wrongly, refused wrongly, or made a decoder panic: one sample of each kind.
+//! Small files that were once decoded wrongly, refused wrongly, or made a decoder panic: one sample of each
+//! kind.
 //!
-//! `fixtures/cases/list` has a line for each: the file; the PNG with the pixels that the reference decoders see in it and how far
-//! a sample may be off, or the error's code; words of the note or of the error. `fixtures/reference.py` made the PNGs.
+//! `fixtures/cases/list` has a line for each: the file; the PNG with the pixels that the reference decoders
+//! see in it and how far a sample may be off, or the error's code; words of the note or of the error.
+//! `fixtures/reference.py` made the PNGs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

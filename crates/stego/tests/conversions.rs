@@ -110,8 +110,8 @@ fn rows_within(file: &[u8], row_len_bytes: usize) -> usize {
 /// Bytes that a decoder may want to see beyond those that it needs: its bit buffer, and the chunk's checksum.
 const LOOKAHEAD: usize = 32;
 
-/// Cuts a stego image everywhere and checks that it gives the secret, with a note, from there on where its rows are whole.
-/// `carrying_rows`: rows with payload; none for a file that has to be whole.
+/// Cuts a stego image everywhere and checks that it gives the secret, with a note, from there on where its
+/// rows are whole. `carrying_rows`: rows with payload; none for a file that has to be whole.
 fn check_cuts(name: &str, file: &[u8], secret: &[u8], row_len_bytes: usize, carrying_rows: Option<usize>) {
     let mut given = 0;
     for len in (97..file.len()).step_by(97).chain([file.len() - 1, file.len() - 12, file.len() - 13]) {
@@ -193,8 +193,8 @@ fn a_cut_off_image_without_a_secret_is_told() {
     }
 }
 
-/// A wrong checksum below the payload is told and harms nothing; one where the payload lies hides the secret or is harmless
-/// itself. Other bytes than the secret never come out.
+/// A wrong checksum below the payload is told and harms nothing; one where the payload lies hides the secret
+/// or is harmless itself. Other bytes than the secret never come out.
 #[test]
 fn damage_is_told_and_never_gives_other_bytes() {
     let secret = testkit::noise(8, 200);

@@ -1,7 +1,8 @@
 //! Covers of every format besides PNG: BMP, GIF, QOI, TIFF, WebP, JPEG in their varieties.
 //!
-//! `fixtures/make.py` makes files and, beside each, a PNG of what it stands for. Its output at 23 × 15 is kept with the
-//! tests, so that each format is tested everywhere; where Pillow and ImageMagick are, larger ones are made anew.
+//! `fixtures/make.py` makes files and, beside each, a PNG of what it stands for. Its output at 23 × 15 is
+//! kept with the tests, so that each format is tested everywhere; where Pillow and ImageMagick are, larger
+//! ones are made anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -11,8 +12,8 @@ use std::path::Path;
 use stego::{BitsPerSample, Cover, EmbedOptions, ImageFormat, Limits, Note, Secret, embed, extract, probe};
 use testkit::{Pixels, PngKind, PngSpecimen, ReadPng, qoi_file, run_pillow};
 
-/// How far decoders of a lossy format may be apart in a sample: JPEG leaves the rounding of the inverse transform and of
-/// colours to them, and how chroma is scaled up.
+/// How far decoders of a lossy format may be apart in a sample: JPEG leaves the rounding of the inverse
+/// transform and of colours to them, and how chroma is scaled up.
 const LOSSY_MAX: u16 = 8;
 /// The same on average over an image.
 const LOSSY_MEAN: f64 = 0.6;

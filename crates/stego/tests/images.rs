@@ -90,7 +90,8 @@ fn huge_headers_are_refused_before_anything_is_allocated() {
     assert!(matches!(error, ImageError::TooMuchMemory { needed_bytes: 720_000_000.., .. }), "{error:?}");
 }
 
-/// As a cover a file that is cut off is refused. Its secret is given as long as all rows that carry it are there.
+/// As a cover a file that is cut off is refused. Its secret is given as long as all rows that carry it are
+/// there.
 #[test]
 fn cut_off_files_give_the_whole_secret_or_none() {
     let cover = Cover::from_samples(64, 64, Channels::Rgb, testkit::noise(1, 64 * 64 * 3)).unwrap();
@@ -225,7 +226,8 @@ fn a_screenshot_is_told_so() {
     check(b"Comment\0a shot", "no_payload");
 }
 
-/// The photographs were scaled down from large ones and have no blocks; a JPEG made of one has, whatever became of it since.
+/// The photographs were scaled down from large ones and have no blocks; a JPEG made of one has, whatever
+/// became of it since.
 #[test]
 fn an_image_that_was_a_jpeg_is_told_so() {
     let photographs =
@@ -277,7 +279,8 @@ fn work_ends_when_its_watch_says_so() {
     check(Stage::Compress, &extraction);
 }
 
-/// A decoder passes over a chunk that it does not need and whose checksum is wrong; what follows it still counts.
+/// A decoder passes over a chunk that it does not need and whose checksum is wrong; what follows it still
+/// counts.
 #[test]
 fn a_bad_checksum_hides_nothing() {
     let chunks = vec![(*b"tEXt", b"Comment\0x".to_vec()), (*b"gAMA", 45_455_u32.to_be_bytes().to_vec())];

@@ -36,7 +36,8 @@ fn orientation(value: u8) -> Vec<u8> {
     segment(0xE1, &data)
 }
 
-/// EXIF 2.32, tag 0x0112: where the stored row 0 and column 0 belong. The corners are listed as they must appear.
+/// EXIF 2.32, tag 0x0112: where the stored row 0 and column 0 belong. The corners are listed as they must
+/// appear.
 #[test]
 fn every_orientation_is_applied() {
     let check = |value: u8, (width, height): (u32, u32), corners: [usize; 4]| {

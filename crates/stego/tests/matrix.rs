@@ -1,8 +1,9 @@
-//! PNG covers of every legal kind: colour type × depth × transparent colours × interlacing, with every filter and with
-//! IDAT cut in every odd way.
+//! PNG covers of every legal kind: colour type × depth × transparent colours × interlacing, with every filter
+//! and with IDAT cut in every odd way.
 //!
-//! The files and the samples that they stand for come from testkit's own generator; stego images are read with testkit's
-//! own reader, and by Pillow, ImageMagick and pngcheck. So the library's `png` crate is never compared with itself.
+//! The files and the samples that they stand for come from testkit's own generator; stego images are read
+//! with testkit's own reader, and by Pillow, ImageMagick and pngcheck. So the library's `png` crate is never
+//! compared with itself.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -34,8 +35,8 @@ fn check_decoding(specimen: &PngSpecimen) -> Cover {
     cover
 }
 
-/// Embeds and extracts; the stego image is the cover but for the bits carried, and gives the secret. So does the cover with
-/// nothing embedded say that it carries nothing.
+/// Embeds and extracts; the stego image is the cover but for the bits carried, and gives the secret. So does
+/// the cover with nothing embedded say that it carries nothing.
 fn check_embedding(specimen: &PngSpecimen, bits: BitsPerSample, readers: &mut OutsideReaders) {
     let name = format!("{} at {}", name_of(specimen), bits.as_u8());
     let (cover, expected) = (check_decoding(specimen), specimen.promoted());
@@ -114,7 +115,8 @@ fn illegal_kinds_are_refused() {
     }
 }
 
-/// What an interlaced cover carries can be stored interlaced again by other programs, in every kind of stego image.
+/// What an interlaced cover carries can be stored interlaced again by other programs, in every kind of stego
+/// image.
 #[test]
 fn interlaced_stego_images_give_the_secret() {
     for kind in PngKind::all().filter(|kind| kind.depth >= 8 && kind.colour != 3 && !kind.transparent) {
@@ -129,8 +131,8 @@ fn interlaced_stego_images_give_the_secret() {
     }
 }
 
-/// Programs that make PNG files smaller store the same samples in fewer bits: with a palette, and alpha as a transparent
-/// colour.
+/// Programs that make PNG files smaller store the same samples in fewer bits: with a palette, and alpha as a
+/// transparent colour.
 #[test]
 fn stego_images_made_smaller_give_the_secret() {
     let stego_of = |channels, pixels: &[u8]| {

@@ -138,7 +138,8 @@ fn stripping_leaves_what_defines_colours() {
     }
 }
 
-/// A chunk whose fourth letter is a capital depends on the pixels in a way that only its inventor knows (5.4).
+/// A chunk whose fourth letter is a capital depends on the pixels in a way that only its inventor knows
+/// (5.4).
 #[test]
 fn unknown_chunks_that_are_unsafe_to_copy_are_named() {
     let unsafe_chunk = (*b"teST", b"checksum of the pixels".to_vec());
@@ -278,8 +279,8 @@ fn tiff(samples: &[u8], more: &[(u16, u16, Vec<u8>)]) -> Vec<u8> {
     [file, vec![0; 4], values].concat()
 }
 
-/// Nothing of the block changes but what has to: `orientation` is what it says now, the thumbnail's directory is not to be
-/// found, its picture is gone.
+/// Nothing of the block changes but what has to: `orientation` is what it says now, the thumbnail's directory
+/// is not to be found, its picture is gone.
 fn check_exif(name: &str, block: &ExifBlock, big_endian: bool, seen: &[u8], orientation: u16) {
     let mut expected = block.bytes.clone();
     let value = if big_endian { orientation.to_be_bytes() } else { orientation.to_le_bytes() };
@@ -513,8 +514,8 @@ fn a_location_in_xmp_is_told() {
     assert!(!embedded(&png(xmp_chunk(XMP)), MetadataPolicy::Keep).0.tells_location());
 }
 
-/// A TIFF's EXIF directory is a part of the file's own (TIFF 6.0 supplement, tags 34665 and 34853): what is not taken over
-/// is named.
+/// A TIFF's EXIF directory is a part of the file's own (TIFF 6.0 supplement, tags 34665 and 34853): what is
+/// not taken over is named.
 #[test]
 fn the_exif_of_a_tiff_is_kept_or_named() {
     let samples = testkit::noise(12, 2400);

@@ -8,8 +8,8 @@ use std::process::Command;
 use stego::{BitsPerSample, Channels, Cover, EmbedOptions, ImageFile, Limits, Mode, Secret, embed};
 use testkit::{run_outside, run_pillow};
 
-/// Compares two images in Pillow: the same size and mode, no sample apart by more than the low bits given, and no
-/// sample of alpha apart at all. Prints the number of samples that differ.
+/// Compares two images in Pillow: the same size and mode, no sample apart by more than the low bits given,
+/// and no sample of alpha apart at all. Prints the number of samples that differ.
 const COMPARE: &str = r"
 import sys
 import numpy

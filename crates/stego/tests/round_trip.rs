@@ -44,8 +44,8 @@ fn check(cover: &Cover, secret: &Secret<'_>, options: &EmbedOptions) {
     check_untouched(cover, &embedded.to_vec(), options.bits, embedded.report.payload_bytes);
 }
 
-/// Only the low bits of the first samples of the sequence may differ, and never those of alpha or of transparent
-/// pixels. The sequence is worked out here anew from `docs/format.md`.
+/// Only the low bits of the first samples of the sequence may differ, and never those of alpha or of
+/// transparent pixels. The sequence is worked out here anew from `docs/format.md`.
 fn check_untouched(cover: &Cover, png: &[u8], bits: BitsPerSample, payload_bytes: u64) {
     let stego = Cover::decode(png, &limits()).unwrap();
     assert_eq!(
@@ -174,8 +174,8 @@ fn the_same_input_gives_the_same_image() {
     assert_eq!(make(), make());
 }
 
-/// Bounds for one bit per sample: if all samples changed, MSE = 1 and PSNR = 10 log10(255²) = 48.13 dB; a random
-/// full load changes half of them, 51.14 dB.
+/// Bounds for one bit per sample: if all samples changed, MSE = 1 and PSNR = 10 log10(255²) = 48.13 dB; a
+/// random full load changes half of them, 51.14 dB.
 #[test]
 fn psnr_is_what_theory_says() {
     for (name, file) in testkit::covers() {

@@ -48,7 +48,7 @@ fn parts<'a>(spliced: &'a StegoImage<'_>) -> [&'a [u8]; 3] {
     [head, chunks, trailer]
 }
 
-/// What must hold of every spliced file.
+/// Checks the properties of every spliced file.
 fn check<'c>(
     prepared: &'c PreparedCover,
     secret: &[u8],

@@ -1,4 +1,5 @@
-//! Embedding into PNGs as users send them, whoever wrote them: what comes out differs in the carried bits only.
+//! Embedding into PNGs as users send them, whoever wrote them: what comes out differs in the carried bits
+//! only.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -135,8 +136,8 @@ fn decoded(file: &[u8]) -> Vec<u8> {
     samples
 }
 
-/// Only the low bits of the first samples of the sequence may differ, and never those of alpha or of transparent
-/// pixels. The sequence is worked out here anew from `docs/format.md`.
+/// Only the low bits of the first samples of the sequence may differ, and never those of alpha or of
+/// transparent pixels. The sequence is worked out here anew from `docs/format.md`.
 fn check_untouched(before: &[u8], after: &[u8], style: Style, bits: u8, payload_bytes: u64) {
     let sample_len = if style.depth == BitDepth::Sixteen { 2 } else { 1 };
     let pixel_len = style.colour.samples() * sample_len;
@@ -171,7 +172,8 @@ fn embed_into<'f>(
     embed(ImageFile::open(file, limits)?, secret, options, limits)
 }
 
-/// Embeds into a file and compares everything that must be the same. The result, if compressed pixels were kept.
+/// Embeds into a file and compares everything that must be the same. The result, if compressed pixels were
+/// kept.
 fn check<'f>(file: &'f [u8], style: Style, secret: &[u8], bits: u8) -> Option<StegoImage<'f>> {
     let options = EmbedOptions::default().with_bits(BitsPerSample::new(bits).unwrap());
     let (secret, limits) = (Secret::new(secret), Limits::default());
@@ -257,7 +259,8 @@ proptest! {
         prop_assert!(is_spliced || !must);
     }
 
-    /// Bytes that were changed anywhere make no panic and no wrong secret. What is spliced in spite of them gives its secret back.
+    /// Bytes that were changed anywhere make no panic and no wrong secret. What is spliced in spite of them
+    /// gives its secret back.
     #[test]
     fn broken_files_are_left_to_the_decoder(style in style(), seed in any::<u64>(), cut in any::<bool>()) {
         let mut file = cover(seed, 100, 700, style);
@@ -306,7 +309,8 @@ fn most_of_the_file_is_not_copied() {
     }
 }
 
-/// A decoder has to say whether what follows the head is whole, so a file with a wrong checksum is not for splicing.
+/// A decoder has to say whether what follows the head is whole, so a file with a wrong checksum is not for
+/// splicing.
 #[test]
 fn damage_that_a_checksum_shows_is_left_to_the_decoder() {
     let file = cover(6, 400, 300, PLAIN);

@@ -27,8 +27,8 @@ pub(crate) trait Carrier: Sync {
     /// Room of `cover`.
     fn capacity(&self, cover: &Cover) -> Capacity;
 
-    /// Upper estimate of the memory, in bytes, that planning or reading takes besides samples and payload, in an image as
-    /// `info` has it: maps, orders, and the derivation of a key.
+    /// Upper estimate of the memory, in bytes, that planning or reading takes besides samples and payload, in
+    /// an image as `info` has it: maps, orders, and the derivation of a key.
     fn memory_bytes(&self, info: &ImageInfo) -> u64;
 
     /// Plan of the changes that carry `payload`, which fits, in `cover`.
@@ -47,8 +47,8 @@ pub(crate) trait Carrier: Sync {
 
 /// A carrier that changes the first rows of an image and needs no look at the others.
 pub(crate) trait TopDown {
-    /// Room of a PNG that is not interlaced; `info` is the header of `file`, which is read only if it has alpha, then to its
-    /// end.
+    /// Room of a PNG that is not interlaced; `info` is the header of `file`, which is read only if it has
+    /// alpha, then to its end.
     ///
     /// # Errors
     ///
@@ -110,8 +110,8 @@ impl Capacity {
         self.carrying_samples >= HEADER_SAMPLES as u64
     }
 
-    /// Length in bytes of the longest secret that fits at `bits` per sample if it does not compress and goes without a name;
-    /// the container's header is accounted for. A name and a mark take their length from it.
+    /// Length in bytes of the longest secret that fits at `bits` per sample if it does not compress and goes
+    /// without a name; the container's header is accounted for. A name and a mark take their length from it.
     pub fn secret_bytes(self, bits: BitsPerSample) -> u64 {
         self.carrying_samples.saturating_sub(HEADER_SAMPLES as u64) * u64::from(bits.as_u8()) / 8
     }

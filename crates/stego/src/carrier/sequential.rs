@@ -97,7 +97,7 @@ impl TopDown for Sequential {
     }
 }
 
-/// Where in the bytes of a pixel the samples lie.
+/// Places of the samples in the bytes of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Layout {
     pixel_len: usize,
@@ -124,13 +124,13 @@ impl Layout {
         self.colour_len < self.pixel_len
     }
 
-    /// Whether a pixel of an image with alpha takes part: its alpha is not 0.
+    /// True if a pixel of an image with alpha takes part: its alpha is not 0.
     fn is_visible(self, pixel: &[u8]) -> bool {
         pixel[self.colour_len..].iter().any(|&byte| byte != 0)
     }
 
-    /// The bytes of whole rows whose low bits carry, in the order of the sequence: of each colour sample the least
-    /// significant one.
+    /// The bytes of whole rows whose low bits carry, in the order of the sequence: of each colour sample the
+    /// least significant one.
     fn carrying_mut(self, rows: &mut [u8]) -> impl Iterator<Item = &mut u8> {
         rows.chunks_exact_mut(self.pixel_len)
             .filter(move |pixel| !self.has_alpha() || self.is_visible(pixel))
@@ -149,7 +149,8 @@ struct SampleWriter<'a> {
 }
 
 impl<'a> SampleWriter<'a> {
-    /// Is to write `header` at one bit per sample and `rest` at `bits`, into rows of an image as `info` has them.
+    /// Is to write `header` at one bit per sample and `rest` at `bits`, into rows of an image as `info` has
+    /// them.
     fn new(info: &ImageInfo, header: &'a [u8], rest: &'a [u8], bits: BitsPerSample) -> Self {
         Self {
             layout: Layout::of(info),
@@ -196,7 +197,8 @@ impl<'a> Feed<'a> {
         self.held == 0 && self.bytes.as_slice().is_empty()
     }
 
-    /// The bits for the next sample and the mask of where they go; the last ones fill their sample from the top.
+    /// The bits for the next sample and the mask of where they go; the last ones fill their sample from the
+    /// top.
     fn next(&mut self) -> Option<(u8, u8)> {
         let mask = (1_u8 << self.width) - 1;
         if self.held < self.width {
@@ -215,8 +217,8 @@ impl<'a> Feed<'a> {
         Some((((self.waiting >> self.held) & 0xFF) as u8 & mask, mask))
     }
 
-    /// As [`Feed::put`] into all of `samples`, whole words where it can be. How many samples were written, and the squares of the
-    /// changes, added up.
+    /// As [`Feed::put`] into all of `samples`, whole words where it can be. How many samples were written,
+    /// and the squares of the changes, added up.
     fn put_in_row(&mut self, samples: &mut [u8]) -> (usize, u64) {
         let (mut written, mut squared_error) = (0, 0);
         // Until a sample begins with the first bit of a byte.
@@ -251,19 +253,19 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// Which pixels of an image with alpha take part in the sequence.
+/// The pixels of an image with alpha that take part in the sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taking {
     /// Those whose alpha is not 0.
     Visible,
-    /// Those whose alpha is not 0, but of each only the first sample: that is where the samples of a grey image are once it was
-    /// saved in colour.
+    /// Those whose alpha is not 0, but of each only the first sample: that is where the samples of a grey
+    /// image are once it was saved in colour.
     VisibleGrey,
     /// All of them, as the earlier system did.
     All,
 }
 
-/// Why bytes could not be read from a carrier.
+/// Reasons for which bytes cannot be read from a carrier.
 #[derive(Debug)]
 pub(crate) enum ReadError {
     /// The image has no more samples.
@@ -279,7 +281,7 @@ pub(crate) struct SampleReader<'a> {
     taking: Taking,
     /// The carrying samples of the current row.
     row: Vec<u8>,
-    /// How many of them have been read.
+    /// Number of these samples that have been read.
     read: usize,
 }
 
@@ -301,7 +303,7 @@ impl<'a> SampleReader<'a> {
         self.rows.restart()
     }
 
-    /// What the image is.
+    /// The kind of image.
     pub(crate) fn info(&self) -> &ImageInfo {
         self.rows.info()
     }
@@ -386,8 +388,8 @@ mod tests {
         Cover::from_samples(pixels, 1, channels, samples).unwrap().info()
     }
 
-    /// Worked out by hand from `docs/format.md`: 0xB5 is 10110101. The last sample of three bits takes the two bits that
-    /// are left at its top and keeps its lowest one.
+    /// Worked out by hand from `docs/format.md`: 0xB5 is 10110101. The last sample of three bits takes the
+    /// two bits that are left at its top and keeps its lowest one.
     #[test]
     fn bits_lie_where_the_format_says() {
         let check = |width: u8, want: &[u8]| {

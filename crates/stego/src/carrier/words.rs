@@ -1,13 +1,14 @@
 //! Bits into samples and back, eight samples at a time.
 //!
-//! `W` bytes, as one number with the first byte on top, fill `W` low bits of each of eight samples, the first sample taking the
-//! topmost bits: the order of `docs/format.md`. [`crate::carrier`] does the same sample by sample and is what this is tested
-//! against.
+//! `W` bytes, as one number with the first byte on top, fill `W` low bits of each of eight samples, the first
+//! sample taking the topmost bits: the order of `docs/format.md`. [`crate::carrier`] does the same sample by
+//! sample and is what this is tested against.
 
 /// Samples that are worked on at once.
 pub(crate) const SAMPLES: usize = 8;
 
-/// Writes as many whole groups as there are bytes and samples for. How many groups, and the squares of all changes, added up.
+/// Writes as many whole groups as there are bytes and samples for. How many groups, and the squares of all
+/// changes, added up.
 pub(crate) fn write(width: usize, bytes: &[u8], samples: &mut [u8]) -> (usize, u64) {
     match width {
         1 => write_groups::<1>(bytes, samples),
@@ -54,8 +55,8 @@ fn read_groups<const W: usize>(samples: &[u8], bytes: &mut [u8]) -> usize {
 #[inline(always)]
 fn spread<const W: usize>(group: &[u8]) -> u64 {
     if W == 1 {
-        // The byte eight times; of each copy one bit stays, the topmost in the lowest copy; a carry moves it to the top of its
-        // copy, from where it goes to the bottom.
+        // The byte eight times; of each copy one bit stays, the topmost in the lowest copy; a carry moves it
+        // to the top of its copy, from where it goes to the bottom.
         let bits = u64::from(group[0]).wrapping_mul(ONES) & DIAGONAL;
         return (bits + ONES * 0x7F) >> 7 & ONES;
     }

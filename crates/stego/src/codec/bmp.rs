@@ -1,7 +1,8 @@
 //! Windows bitmaps and those of OS/2: headers of every version, palettes, bit fields and run lengths.
 //!
-//! Read as browsers read them: the number of planes does not count, pixels follow the headers where the file gives no place for
-//! them, a palette may be longer than indices reach, and 32 bits hold alpha only where a mask says so in a file with bit fields.
+//! Read as browsers read them: the number of planes does not count, pixels follow the headers where the file
+//! gives no place for them, a palette may be longer than indices reach, and 32 bits hold alpha only where a
+//! mask says so in a file with bit fields.
 
 use crate::codec::error::ImageError;
 use crate::codec::format::{Channels, ImageFormat, SampleDepth};
@@ -12,14 +13,14 @@ use crate::watch::Stage;
 const FILE_HEADER_LEN_BYTES: usize = 14;
 const TRUNCATED: ImageError = ImageError::Truncated { format: ImageFormat::Bmp };
 
-/// How the pixels are compressed, by the number in the header.
+/// Compression of the pixels, by the number in the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Raw,
     RunLength { bits: u16 },
 }
 
-/// What the headers say.
+/// Content of the headers.
 struct Header {
     width: u32,
     height: u32,
@@ -109,8 +110,8 @@ fn coding(compression: u32, bits: u16, is_os2: bool) -> Result<Coding, ImageErro
     }))
 }
 
-/// The colours at the start of `table`, as R, G and B, and the bytes that all of them take: `said` ones, or where that is 0 as
-/// many as indices reach, of `entry` bytes each, within `room`.
+/// The colours at the start of `table`, as R, G and B, and the bytes that all of them take: `said` ones, or
+/// where that is 0 as many as indices reach, of `entry` bytes each, within `room`.
 fn palette(table: &[u8], said: usize, room: Option<usize>, bits: u16, entry: usize) -> (Vec<[u8; 3]>, usize) {
     if bits > 8 {
         return (Vec::new(), 0);

@@ -50,7 +50,7 @@ impl Cover {
         (info.pixels() > 0 && info.decoded_bytes() == cover.samples.len() as u64).then_some(cover)
     }
 
-    /// What the header of this cover as a PNG says.
+    /// Header of this cover as a PNG.
     pub fn info(&self) -> ImageInfo {
         ImageInfo {
             format: ImageFormat::Png,
@@ -91,7 +91,8 @@ impl Cover {
         &self.samples
     }
 
-    /// Names of the metadata in the cover's file that a stego image made from it has, unless it is to be stripped.
+    /// Names of the metadata in the cover's file that a stego image made from it has, unless it is to be
+    /// stripped.
     pub fn kept_metadata(&self) -> Vec<String> {
         self.metadata.kept_names()
     }
@@ -101,12 +102,12 @@ impl Cover {
         self.metadata.left_out()
     }
 
-    /// Whether the metadata that can be kept tells where the picture was taken.
+    /// True if the metadata that can be kept tells where the picture was taken.
     pub fn tells_location(&self) -> bool {
         self.metadata.tells_location()
     }
 
-    /// Whether the cover is the first frame of an animation.
+    /// True if the cover is the first frame of an animation.
     pub fn is_first_frame(&self) -> bool {
         self.first_frame
     }

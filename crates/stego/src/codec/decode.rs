@@ -10,6 +10,11 @@ use crate::codec::{jpeg, others, png};
 use crate::limits::Limits;
 
 /// Reads the header of an image file and checks it against `limits`, before anything is decoded.
+///
+/// # Errors
+///
+/// An [`ImageError`] if the file is none that is read here, its header is damaged, or its pixels are too
+/// many.
 pub fn probe(file: &[u8], limits: &Limits) -> Result<ImageInfo, ImageError> {
     let format = match sniff(file) {
         Sniffed::Format(format) => format,
@@ -30,8 +35,12 @@ pub fn probe(file: &[u8], limits: &Limits) -> Result<ImageInfo, ImageError> {
 }
 
 impl Cover {
-    /// Decodes an image file. The EXIF orientation of other files than PNGs is applied. The header is checked against
-    /// `limits` before anything is allocated.
+    /// Decodes an image file. The EXIF orientation of other files than PNGs is applied. The header is checked
+    /// against `limits` before anything is allocated.
+    ///
+    /// # Errors
+    ///
+    /// An [`ImageError`] if the file is damaged, of a kind that is not read, or beyond `limits`.
     pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, ImageError> {
         let info = probe(file, limits)?;
         info.check(limits, info.embed_memory_bytes(0))?;

@@ -1,9 +1,9 @@
-//! Why an image was not read.
+//! Errors of reading an image.
 
 use crate::codec::format::ImageFormat;
 use crate::watch::Stopped;
 
-/// Why an image was not read.
+/// Reasons for which an image is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// Not one of the formats that are read.
@@ -12,7 +12,7 @@ pub enum ImageError {
     /// A format or a variety that is not read.
     #[error("{what} is not read here; save the image as a PNG and try again")]
     Unsupported {
-        /// What was found, such as `AVIF`.
+        /// Name of the format, such as `AVIF`.
         what: String,
     },
     /// The file ends before its image does.
@@ -26,7 +26,7 @@ pub enum ImageError {
     Damaged {
         /// The file's format.
         format: ImageFormat,
-        /// What the decoder found.
+        /// Finding of the decoder.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -45,7 +45,7 @@ pub enum ImageError {
     DecoderPanicked {
         /// The file's format.
         format: ImageFormat,
-        /// What the decoder said, for logs.
+        /// Message of the panic, for logs.
         message: String,
     },
     /// More pixels than allowed, by the file's header.

@@ -1,7 +1,8 @@
-//! EXIF, a TIFF structure (CIPA DC-008, EXIF 2.32): what it says of the image, and the two changes that keep it true.
+//! EXIF, a TIFF structure (CIPA DC-008, EXIF 2.32): what it says of the image, and the two changes that keep
+//! it true.
 //!
-//! Nothing is moved: maker notes hold offsets from the structure's start, and so does everything else. A structure that
-//! cannot be followed says nothing and stays as it is.
+//! Nothing is moved: maker notes hold offsets from the structure's start, and so does everything else. A
+//! structure that cannot be followed says nothing and stays as it is.
 
 use std::ops::Range;
 
@@ -29,17 +30,17 @@ const INTEROPERABILITY_DIRECTORY: u16 = 0xA005;
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 
-/// What an EXIF block says of the image it lies in.
+/// Content of an EXIF block, as far as it concerns the image.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Exif {
-    /// Where row 0 and column 0 belong, 1 to 8; 1 where it is not said.
+    /// Sides to which row 0 and column 0 belong, 1 to 8; 1 if not given.
     pub(super) orientation: u8,
-    /// Whether there is a directory of GPS data.
+    /// True if there is a directory of GPS data.
     pub(super) tells_location: bool,
     /// Width and height of the image as it was taken.
     pub(super) pixels: Option<(u32, u32)>,
     orientation_at: Option<Range<usize>>,
-    /// Where the first directory points to the second one, which describes a thumbnail.
+    /// Place of the pointer from the first directory to the second one, which describes a thumbnail.
     link_at: usize,
     thumbnail: Option<Thumbnail>,
     /// Everything that is known not to belong to the thumbnail.
@@ -55,7 +56,7 @@ struct Thumbnail {
 }
 
 impl Thumbnail {
-    /// Whether nothing else can lie between its parts.
+    /// True if nothing else can lie between its parts.
     fn leaves_no_gap(&self) -> bool {
         let mut ranges: Vec<_> = self.ranges().collect();
         ranges.sort_by_key(|range| range.start);
@@ -121,8 +122,9 @@ impl Exif {
         }
     }
 
-    /// Takes the thumbnail out of `block`, which was parsed to this: it shows the image as it was. It is unlinked and blanked, as
-    /// far as nothing else lies there, and cut off where it stands at the end, as cameras have it.
+    /// Takes the thumbnail out of `block`, which was parsed to this: it shows the image as it was. It is
+    /// unlinked and blanked, as far as nothing else lies there, and cut off where it stands at the end, as
+    /// cameras have it.
     pub(super) fn drop_thumbnail(&self, block: &mut Vec<u8>) {
         let Some(thumbnail) = &self.thumbnail else { return };
         let is_free = |range: &Range<usize>| {
@@ -145,7 +147,7 @@ impl Exif {
     }
 }
 
-/// What a TIFF file, which is such a structure, holds under `tag` in its first directory as bytes.
+/// Bytes under `tag` in the first directory of a TIFF file, which has the same structure.
 pub(super) fn tiff_bytes(file: &[u8], tag: u16) -> Option<&[u8]> {
     let tiff = Tiff::open(file)?;
     let directory = tiff.directory(tiff.u32_at(4)? as usize)?;
@@ -162,8 +164,8 @@ pub(super) fn tiff_number(file: &[u8], tag: u16) -> Option<u32> {
     tiff.number(directory.entries.iter().find(|entry| entry.tag == tag)?)
 }
 
-/// The numbers that a TIFF file holds under `tag` in its first directory, in BYTEs, SHORTs or LONGs; `None` without the tag, or if
-/// they are not all there.
+/// The numbers that a TIFF file holds under `tag` in its first directory, in BYTEs, SHORTs or LONGs; `None`
+/// without the tag, or if they are not all there.
 pub(super) fn tiff_numbers(file: &[u8], tag: u16) -> Option<Vec<u32>> {
     let (tiff, entry) = tiff_entry(file, tag)?;
     let size: usize = match entry.kind {
@@ -185,12 +187,12 @@ pub(super) fn tiff_rationals(file: &[u8], tag: u16) -> Option<Vec<f64>> {
     Some(values.chunks_exact(8).map(ratio).collect())
 }
 
-/// Where the value under `tag` stands in the file, or its offset.
+/// Place in the file of the value under `tag`, or of its offset.
 pub(super) fn tiff_place(file: &[u8], tag: u16) -> Option<usize> {
     tiff_entry(file, tag).map(|(_, entry)| entry.value_at)
 }
 
-/// Where the offset of the second directory stands.
+/// Place of the offset of the second directory.
 pub(super) fn tiff_link(file: &[u8]) -> Option<usize> {
     let tiff = Tiff::open(file)?;
     Some(tiff.directory(tiff.u32_at(4)? as usize)?.link_at)
@@ -221,9 +223,9 @@ struct Tiff<'a> {
 
 struct Directory {
     entries: Vec<Entry>,
-    /// Where the offset of the next directory stands.
+    /// Place of the offset of the next directory.
     link_at: usize,
-    /// Where the directory and the values that it points to lie.
+    /// Places of the directory and of the values that it points to.
     ranges: Vec<Range<usize>>,
 }
 
@@ -231,7 +233,7 @@ struct Entry {
     tag: u16,
     kind: u16,
     count: u32,
-    /// Where the value stands, or its offset if it takes more than four bytes.
+    /// Place of the value, or of its offset if it takes more than four bytes.
     value_at: usize,
 }
 
@@ -276,8 +278,8 @@ impl<'a> Tiff<'a> {
         }
     }
 
-    /// The directory at `at` (TIFF 6.0, section 2): a count, entries of twelve bytes, the offset of the next one. Of one that is
-    /// longer than its block, or than is looked at, as many entries as are there.
+    /// The directory at `at` (TIFF 6.0, section 2): a count, entries of twelve bytes, the offset of the next
+    /// one. Of one that is longer than its block, or than is looked at, as many entries as are there.
     fn directory(&self, at: usize) -> Option<Directory> {
         let count = self.u16_at(at)?;
         if at < 8 {
@@ -304,7 +306,7 @@ impl<'a> Tiff<'a> {
         Some(Directory { entries, link_at, ranges })
     }
 
-    /// Where the value of `entry` lies, if it is not in the entry itself; within the block.
+    /// Place of the value of `entry` in the block, if it is not in the entry itself.
     fn value_range(&self, entry: &Entry) -> Option<Range<usize>> {
         let size: u64 = match entry.kind {
             3 | 8 => 2,
@@ -350,7 +352,8 @@ mod tests {
             entry
         };
         let mut block = b"II*\0\x08\0\0\0".to_vec();
-        // Directory 0 at 8 with three entries ends at 50; EXIF at 50 with two ends at 80; GPS at 80 with one ends at 98.
+        // Directory 0 at 8 with three entries ends at 50; EXIF at 50 with two ends at 80; GPS at 80 with one
+        // ends at 98.
         let (exif_at, gps_at, second_at) = (50, 80, 98);
         block.extend(3_u16.to_le_bytes());
         block.extend(entry(ORIENTATION, SHORT, 6));

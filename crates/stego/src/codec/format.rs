@@ -22,7 +22,7 @@ pub enum ImageFormat {
 }
 
 impl ImageFormat {
-    /// Whether saving an image in this format changes its samples, so that nothing hidden in them survives.
+    /// True if saving an image in this format changes its samples, so that nothing hidden in them survives.
     pub const fn is_lossy(self) -> bool {
         matches!(self, Self::Jpeg | Self::Gif | Self::WebPLossy)
     }
@@ -70,8 +70,8 @@ impl SampleDepth {
     }
 }
 
-/// What becomes of the metadata in a cover's file: ICC profile, EXIF, XMP, text, time, physical size. What defines the
-/// colours (a profile among it) stays in either case.
+/// Treatment of the metadata in a cover's file: ICC profile, EXIF, XMP, text, time, physical size. What
+/// defines the colours (a profile among it) stays in either case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum MetadataPolicy {
     /// It goes into the stego image byte for byte, but for what would no longer be true.
@@ -81,7 +81,7 @@ pub enum MetadataPolicy {
     Strip,
 }
 
-/// What the samples of a pixel are, in this order.
+/// The samples of a pixel, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Channels {
     /// Y.
@@ -110,7 +110,7 @@ impl Channels {
         if self.has_alpha() { self.count() - 1 } else { self.count() }
     }
 
-    /// Whether the last sample of a pixel is alpha.
+    /// True if the last sample of a pixel is alpha.
     pub const fn has_alpha(self) -> bool {
         matches!(self, Self::GreyAlpha | Self::Rgba)
     }

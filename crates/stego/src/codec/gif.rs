@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Where the logical screen's width, height and flags stand (GIF89a, section 18), and what follows.
+/// Places of the logical screen's width, height and flags (GIF89a, section 18), and what follows.
 const WIDTH_AT: usize = 6;
 const HEIGHT_AT: usize = 8;
 const FLAGS_AT: usize = 10;
@@ -11,8 +11,8 @@ const TABLE_AT: usize = 13;
 const HAS_TABLE: u8 = 0x80;
 const ALL_COLOURS: u8 = 0x07;
 
-/// `file` as the decoder should read it: a screen that is smaller than the first frame grows to it, and where no colour table is there
-/// indices are levels of grey. Anything else stays as it is.
+/// `file` as the decoder should read it: a screen that is smaller than the first frame grows to it, and where
+/// no colour table is there indices are levels of grey. Anything else stays as it is.
 pub(super) fn as_shown(file: &[u8]) -> Cow<'_, [u8]> {
     let u16_at = |at: usize| Some(u16::from_le_bytes(*file.get(at..)?.first_chunk()?));
     let dimensions = || {
@@ -39,7 +39,7 @@ pub(super) fn as_shown(file: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(shown)
 }
 
-/// Where the descriptor of the first frame stands.
+/// Place of the descriptor of the first frame.
 fn first_frame(file: &[u8]) -> Option<usize> {
     let flags = *file.get(FLAGS_AT)?;
     let mut at = TABLE_AT + if flags & HAS_TABLE != 0 { 3 << ((flags & 7) + 1) } else { 0 };

@@ -20,7 +20,8 @@ pub(crate) fn guarded<T, E: From<ImageError>>(
     call: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
     let was_guarded = IS_GUARDED.replace(true);
-    // What a panic leaves behind half done is dropped with the call: nothing that outlives it is changed by decoders.
+    // What a panic leaves behind half done is dropped with the call: nothing that outlives it is changed by
+    // decoders.
     let outcome = catch_unwind(AssertUnwindSafe(call));
     IS_GUARDED.set(was_guarded);
     outcome.unwrap_or_else(|panic| {
@@ -30,8 +31,8 @@ pub(crate) fn guarded<T, E: From<ImageError>>(
     })
 }
 
-/// Keeps the panic hook of this process silent about decoders that panic: [`ImageError::DecoderPanicked`] tells of them. For
-/// programs, which call this once, at their start and after setting a hook of their own.
+/// Keeps the panic hook of this process silent about decoders that panic: [`ImageError::DecoderPanicked`]
+/// tells of them. For programs, which call this once, at their start and after setting a hook of their own.
 pub fn silence_decoder_panics() {
     let hook = take_hook();
     set_hook(Box::new(move |panic| {

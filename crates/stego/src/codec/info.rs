@@ -1,4 +1,4 @@
-//! What a file's header says of its image.
+//! Header of an image file.
 
 use crate::codec::error::ImageError;
 use crate::codec::format::{Channels, ImageFormat, SampleDepth};
@@ -7,7 +7,7 @@ use crate::limits::Limits;
 /// Buffers whose size does not depend on the image.
 const WORKING_BYTES: u64 = 1 << 20;
 
-/// What a file's header says of its image.
+/// Header of an image file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageInfo {
     /// The file's format, by its content.
@@ -20,15 +20,15 @@ pub struct ImageInfo {
     pub channels: Channels,
     /// The samples' depth after decoding.
     pub depth: SampleDepth,
-    /// Whether the file stores the image interlaced.
+    /// True if the file stores the image interlaced.
     pub interlaced: bool,
-    /// Whether the file is an animation, of which the first frame is read.
+    /// True if the file is an animation, of which the first frame is read.
     pub animated: bool,
-    /// What its decoder takes in memory besides the samples, at most.
+    /// Memory of the decoder besides the samples, at most.
     pub(crate) decoder_bytes: u64,
-    /// What else of the file may go into a stego image, at most.
+    /// Metadata of the file that may go into a stego image, at most.
     pub(crate) metadata_bytes: u64,
-    /// What a file that was made for the purpose could make its decoder take beyond all estimates.
+    /// Memory beyond all estimates that an adversarial file could make its decoder take.
     pub(crate) doubtful_bytes: u64,
 }
 
@@ -53,10 +53,10 @@ impl ImageInfo {
         self.pixels().saturating_mul(self.pixel_len_bytes() as u64)
     }
 
-    /// An upper estimate of the memory, in bytes, that decoding this image as a cover, hiding a secret of this length in it
-    /// and writing the result takes, besides the file: the samples, and then either what their decoder needs, or a copy of
-    /// them that is upright, or the PNG written, which is at most about as large. Metadata are there twice. The secret is there
-    /// packed, read back and once more in between.
+    /// An upper estimate of the memory, in bytes, that decoding this image as a cover, hiding a secret of
+    /// this length in it and writing the result takes, besides the file: the samples, and then either what
+    /// their decoder needs, or a copy of them that is upright, or the PNG written, which is at most about as
+    /// large. Metadata are there twice. The secret is there packed, read back and once more in between.
     pub fn embed_memory_bytes(&self, secret_len_bytes: u64) -> u64 {
         let decoded = self.decoded_bytes();
         let written = decoded + decoded / 64;
@@ -65,8 +65,9 @@ impl ImageInfo {
             .saturating_add(secret_len_bytes.saturating_mul(4))
     }
 
-    /// An upper estimate of the memory, in bytes, that comparing two images takes, besides their files: the samples of both and what the
-    /// decoder of either needs, and with a picture of what differs its samples, and then the PNG in place of the two images.
+    /// An upper estimate of the memory, in bytes, that comparing two images takes, besides their files: the
+    /// samples of both and what the decoder of either needs, and with a picture of what differs its samples,
+    /// and then the PNG in place of the two images.
     pub fn compare_memory_bytes(a: &Self, b: &Self, with_picture: bool) -> u64 {
         let decoded = a.decoded_bytes().saturating_add(b.decoded_bytes());
         let besides = a.decoder_bytes.max(b.decoder_bytes);
@@ -76,25 +77,30 @@ impl ImageInfo {
             .saturating_add(WORKING_BYTES + 2 * (a.metadata_bytes + b.metadata_bytes))
     }
 
-    /// What a file that was made for the purpose could make its decoder take beyond the estimates. No honest one does, so nothing is
-    /// refused for it; but whoever shares memory among many does well to let such files in one at a time.
+    /// Memory in bytes beyond the estimates that an adversarial file could make its decoder take. No honest
+    /// one does, so nothing is refused for it; but whoever shares memory among many does well to let such
+    /// files in one at a time.
     pub fn doubtful_memory_bytes(&self) -> u64 {
         self.doubtful_bytes
     }
 
-    /// An upper estimate of the memory, in bytes, that reading rows for a payload takes, besides the file and the payload: a
-    /// few rows of a PNG, or the whole image where it is interlaced or in another format.
+    /// An upper estimate of the memory, in bytes, that reading rows for a payload takes, besides the file and
+    /// the payload: a few rows of a PNG, or the whole image where it is interlaced or in another format.
     pub fn extract_memory_bytes(&self) -> u64 {
         let samples = if self.is_streamed() { 0 } else { self.decoded_bytes() };
         samples.saturating_add(self.decoder_bytes).saturating_add(WORKING_BYTES + 2 * self.metadata_bytes)
     }
 
-    /// Whether rows can be had one after the other, without the whole image in memory.
+    /// True if rows can be had one after the other, without the whole image in memory.
     pub(crate) fn is_streamed(&self) -> bool {
         self.format == ImageFormat::Png && !self.interlaced
     }
 
-    /// Fails if `memory_bytes`, one of the estimates above, is more than one image may take.
+    /// Compares `memory_bytes`, one of the estimates above, with the limit for one image.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::TooMuchMemory`] if it is more, [`ImageError::TooManyPixels`] if the image has too many.
     pub fn check_memory(&self, memory_bytes: u64, limits: &Limits) -> Result<(), ImageError> {
         self.check(limits, memory_bytes).map(|_| ())
     }

@@ -1,4 +1,4 @@
-//! What a file says besides its pixels, as the PNG chunks that a stego image carries it in.
+//! Metadata of a file, as the PNG chunks that a stego image carries it in.
 
 use std::io::{Read, Write};
 
@@ -9,8 +9,8 @@ use flate2::write::ZlibEncoder;
 use super::exif::Exif;
 use crate::codec::format::Channels;
 
-/// Metadata of one cover in all, with 64 bytes for each piece; more is left out. Pictures of pictures in maker notes take a
-/// few megabytes.
+/// Metadata of one cover in all, with 64 bytes for each piece; more is left out. Pictures of pictures in
+/// maker notes take a few megabytes.
 pub(super) const MAX_METADATA_BYTES: u64 = 32 << 20;
 const PIECE_OVERHEAD_BYTES: u64 = 64;
 /// Length of a colour profile; large ones for printers take two megabytes.
@@ -25,14 +25,14 @@ const XMP_KEYWORD: &[u8] = b"XML:com.adobe.xmp";
 /// A PNG chunk: type and data.
 pub(super) type Chunk = ([u8; 4], Vec<u8>);
 
-/// Where a chunk stands, as seen from the pixels.
+/// Place of a chunk, as seen from the pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Before,
     After,
 }
 
-/// What chunks of a kind are for.
+/// Purpose of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Says what the samples' colours mean; may not be lost.
@@ -77,13 +77,13 @@ impl Metadata {
         }
     }
 
-    /// Whether there is a chunk of this type.
+    /// True if there is a chunk of this type.
     pub(super) fn has(&self, kind: &[u8; 4]) -> bool {
         self.pieces.iter().any(|piece| piece.chunk.0 == *kind)
     }
 
-    /// Takes over a colour profile, if it describes the samples there are: a CMYK file's profile says nothing of the RGB
-    /// that it was decoded to (ICC.1, 7.2.6: data colour space).
+    /// Takes over a colour profile, if it describes the samples there are: a CMYK file's profile says nothing
+    /// of the RGB that it was decoded to (ICC.1, 7.2.6: data colour space).
     pub(super) fn keep_profile(&mut self, profile: &[u8], channels: Channels) {
         let space: &[u8] = match channels {
             Channels::Grey | Channels::GreyAlpha => b"GRAY",
@@ -111,8 +111,8 @@ impl Metadata {
         }
     }
 
-    /// Takes over the eXIf chunk of a PNG, whose orientation was not applied: viewers do not agree on whether it counts in
-    /// a PNG, so pixels and orientation stay as they are, and so does what each viewer shows.
+    /// Takes over the eXIf chunk of a PNG, whose orientation was not applied: viewers do not agree on whether
+    /// it counts in a PNG, so pixels and orientation stay as they are, and so does what each viewer shows.
     pub(super) fn keep_exif_chunk(&mut self, block: Vec<u8>, place: Place) {
         match Exif::parse(&block) {
             Some(exif) => self.keep_parsed_exif(&exif, block, place),
@@ -152,7 +152,8 @@ impl Metadata {
         }
     }
 
-    /// Takes over how large a pixel is: pixels per unit along x and y, the unit a metre or unknown (11.3.4.3).
+    /// Takes over how large a pixel is: pixels per unit along x and y, the unit a metre or unknown
+    /// (11.3.4.3).
     pub(super) fn keep_pixel_size(&mut self, x: u32, y: u32, in_metres: bool) {
         let data = [&x.to_be_bytes()[..], &y.to_be_bytes(), &[u8::from(in_metres)]].concat();
         self.keep(*b"pHYs", data, Place::Before, Purpose::Description);
@@ -204,14 +205,14 @@ impl Metadata {
         &self.left_out
     }
 
-    /// Whether what is taken over tells where the picture was taken.
+    /// True if what is taken over tells where the picture was taken.
     pub(super) fn tells_location(&self) -> bool {
         self.tells_location
     }
 }
 
-/// The text of an international text chunk, if it is compressed (11.3.3.4): keyword, flag, method, language, translated keyword,
-/// zlib. No more of it than is looked at.
+/// The text of an international text chunk, if it is compressed (11.3.3.4): keyword, flag, method, language,
+/// translated keyword, zlib. No more of it than is looked at.
 fn compressed_text(data: &[u8]) -> Option<Vec<u8>> {
     let after_keyword = split_at_nul(data)?;
     let (&[1, 0], described) = after_keyword.split_first_chunk()? else { return None };
@@ -222,18 +223,18 @@ fn compressed_text(data: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// What follows the first zero byte.
+/// Bytes after the first zero byte.
 fn split_at_nul(data: &[u8]) -> Option<&[u8]> {
     let at = data.iter().position(|&byte| byte == 0)?;
     data.get(at + 1..)
 }
 
-/// What holding a piece of metadata takes.
+/// Memory of a piece of metadata, in bytes.
 pub(super) fn held_bytes(data: &[u8]) -> u64 {
     data.len() as u64 + PIECE_OVERHEAD_BYTES
 }
 
-/// What people call a chunk.
+/// Name of a chunk for people.
 fn name_of(kind: &[u8; 4], data: &[u8]) -> String {
     match kind {
         b"iCCP" => "ICC profile".to_owned(),

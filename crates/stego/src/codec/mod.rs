@@ -1,6 +1,7 @@
 //! Codecs: image files into rows of 8- or 16-bit samples, samples into PNG.
 //!
-//! [`decode`] says which codec reads a file; [`rows`] gives what every carrier reads from, [`cover`] what it writes into.
+//! [`decode`] says which codec reads a file; [`rows`] gives what every carrier reads from, [`cover`] what it
+//! writes into.
 
 mod bmp;
 pub(crate) mod cover;

@@ -1,5 +1,5 @@
-//! GIF and WebP covers, and TIFFs that hold a fax or a JPEG, on the decoders of the `image` crate; BMP, QOI and other TIFFs on this
-//! library's own.
+//! GIF and WebP covers, and TIFFs that hold a fax or a JPEG, on the decoders of the `image` crate; BMP, QOI
+//! and other TIFFs on this library's own.
 
 use std::borrow::Cow;
 
@@ -19,12 +19,13 @@ use crate::codec::sniff::{gif_frames, is_animated_webp};
 use crate::limits::Limits;
 use crate::watch::Watch;
 
-/// What decoders may take besides the samples, for each pixel: a canvas and a frame of four bytes each, or a strip of 16-bit
-/// samples as it was inflated.
+/// Memory of a decoder for each pixel besides the samples: a canvas and a frame of four bytes each, or a
+/// strip of 16-bit samples as it was inflated.
 const DECODER_BYTES_PER_PIXEL: u64 = 8;
 
-/// The decoder of lossless WebP, and of the alpha of a lossy one, makes tables for every group of prefix codes that a file names (RFC 9649, 3.7.2.3), in use or not: up
-/// to 65,536 groups of five tables of 4 KiB, and by this much for each byte of a file made for the purpose.
+/// The decoder of lossless WebP, and of the alpha of a lossy one, makes tables for every group of prefix
+/// codes that a file names (RFC 9649, 3.7.2.3), in use or not: up to 65,536 groups of five tables of 4 KiB,
+/// and by this much for each byte of a file made for the purpose.
 const CODES_GROWTH: u64 = 300;
 const MAX_CODES_BYTES: u64 = 65_536 * 5 * 4096;
 
@@ -133,7 +134,8 @@ fn kind(colour: ColorType, format: ImageFormat) -> Result<(Channels, SampleDepth
     })
 }
 
-/// An image as its file has it: samples that are upright, what they are, and what else of the file goes into a stego image.
+/// An image as its file has it: samples that are upright, what they are, and what else of the file goes into
+/// a stego image.
 pub(super) struct Decoded {
     pub(super) image: Oriented,
     pub(super) channels: Channels,
@@ -199,7 +201,7 @@ fn decode_by_codec(
     Ok((samples, described))
 }
 
-/// What a file says besides its pixels.
+/// Metadata of a file.
 #[derive(Default)]
 struct Described {
     profile: Option<Vec<u8>>,
@@ -209,7 +211,8 @@ struct Described {
 }
 
 impl Described {
-    /// Read from the file's own structure: the decoder reads lists of bytes at many times their size, and refuses long ones.
+    /// Read from the file's own structure: the decoder reads lists of bytes at many times their size, and
+    /// refuses long ones.
     fn of_tiff(file: &[u8]) -> Self {
         let is_bearable = |bytes: &&[u8]| bytes.len() as u64 <= MAX_METADATA_BYTES;
         Self {
@@ -248,7 +251,7 @@ impl Described {
     }
 }
 
-/// Whether the samples of a TIFF file went through JPEG (TIFF 6.0, section 22, and its technical note 2).
+/// True if the samples of a TIFF file went through JPEG (TIFF 6.0, section 22, and its technical note 2).
 pub(crate) fn is_jpeg_in_tiff(file: &[u8]) -> bool {
     matches!(exif::tiff_number(file, exif::COMPRESSION), Some(6 | 7))
 }
@@ -296,7 +299,7 @@ fn codec_error(error: CodecError, format: ImageFormat) -> ImageError {
     }
 }
 
-/// Whether a decoder ran out of file. Some wrap the error that says so.
+/// True if a decoder ran out of file. Some wrap the error that says so.
 fn ends_early(error: &CodecError) -> bool {
     let mut error: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(here) = error {

@@ -1,6 +1,7 @@
 //! QOI (the Quite OK Image format, version 1.0): header and pixels.
 //!
-//! What readers do not look at does not matter here: the field on the colour space, and the end marker behind the last pixel.
+//! What readers do not look at does not matter here: the field on the colour space, and the end marker behind
+//! the last pixel.
 
 use crate::codec::error::ImageError;
 use crate::codec::format::{Channels, ImageFormat, SampleDepth};

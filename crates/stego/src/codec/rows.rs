@@ -36,7 +36,7 @@ impl<'a> Rows<'a> {
         Ok(Self { file, info, source, watch: &limits.watch, next: 0 })
     }
 
-    /// What the rows are.
+    /// Size and kind of the rows.
     pub(crate) fn info(&self) -> &ImageInfo {
         &self.info
     }

@@ -1,9 +1,9 @@
-//! What a file is, by its content; what it is called does not matter.
+//! Formats of files by their content; the name of a file does not matter.
 
 use crate::codec::format::ImageFormat;
 use crate::codec::png::stored::SIGNATURE;
 
-/// What a file is.
+/// Format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sniffed {
     /// A format that is read.
@@ -12,7 +12,7 @@ pub(crate) enum Sniffed {
     Other {
         /// Its name.
         name: &'static str,
-        /// Whether saving an image in it changes the samples.
+        /// True if saving an image in it changes the samples.
         lossy: bool,
     },
     /// A format that is read, with its line ends changed.
@@ -64,8 +64,8 @@ pub(crate) fn sniff(file: &[u8]) -> Sniffed {
     }
 }
 
-/// PNG's signature is made to show transfers that change line ends, drop the eighth bit or take bytes for characters (PNG third
-/// edition, 5.2): what is left of it is the name, and IHDR shortly after it.
+/// PNG's signature is made to show transfers that change line ends, drop the eighth bit or take bytes for
+/// characters (PNG third edition, 5.2): what is left of it is the name, and IHDR shortly after it.
 fn is_png_in_text_mode(file: &[u8]) -> bool {
     let start = &file[..file.len().min(40)];
     let position = |word: &[u8]| start.windows(word.len()).position(|window| window == word);
@@ -73,8 +73,8 @@ fn is_png_in_text_mode(file: &[u8]) -> bool {
     name.zip(header).is_some_and(|(name, header)| name <= 8 && name < header)
 }
 
-/// By the brands in its file type box (ISO/IEC 14496-12, 4.3): the major one, a version, compatible ones. HEIC and AVIF share a
-/// structure, and some writers name only that one first.
+/// By the brands in its file type box (ISO/IEC 14496-12, 4.3): the major one, a version, compatible ones.
+/// HEIC and AVIF share a structure, and some writers name only that one first.
 fn iso_media(file: &[u8]) -> Sniffed {
     const HEIC: [&[u8; 4]; 8] = [b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"];
     let box_len = file.first_chunk::<4>().map_or(0, |len| u32::from_be_bytes(*len) as usize);
@@ -119,7 +119,7 @@ fn webp(file: &[u8]) -> Sniffed {
     Sniffed::Format(found.unwrap_or(ImageFormat::WebPLossy))
 }
 
-/// Whether a WebP file has frames.
+/// True if a WebP file has frames.
 pub(super) fn is_animated_webp(file: &[u8]) -> bool {
     webp_chunks(file.get(12..).unwrap_or_default()).any(|(kind, _)| kind == *b"ANMF")
 }

@@ -4,8 +4,8 @@ use std::io::{BufRead, Error, Read, Result, Seek, SeekFrom};
 
 use crate::watch::{Stage, Stopped, Watch};
 
-/// What is handed out at once. Compressed data grows a thousandfold at most, so a decoder comes back for more within
-/// milliseconds even from a bomb.
+/// Bytes handed out at once. Compressed data grows a thousandfold at most, so a decoder comes back for more
+/// within milliseconds even from a bomb.
 const WINDOW_LEN_BYTES: usize = 16 << 10;
 
 /// Reads from a slice and asks the watch at each window.
@@ -28,7 +28,7 @@ impl<'a> Source<'a> {
         self.position
     }
 
-    /// What may be read now without asking again.
+    /// Bytes that may be read now without asking again.
     fn window(&mut self) -> std::result::Result<&'a [u8], Stopped> {
         if self.position >= self.granted {
             self.watch.check(Stage::Decode, self.position as u64, self.file.len() as u64)?;

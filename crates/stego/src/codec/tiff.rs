@@ -1,7 +1,8 @@
-//! TIFF (revision 6.0): strips and tiles of whole numbers, plain or in one of the lossless compressions, interleaved or in planes.
+//! TIFF (revision 6.0): strips and tiles of whole numbers, plain or in one of the lossless compressions,
+//! interleaved or in planes.
 //!
-//! Grey, RGB, palette and YCbCr of 1 to 16 bits, as libtiff reads them. What is compressed as fax or JPEG goes to the decoder of the
-//! `image` crate, as [`for_codec`] gives it.
+//! Grey, RGB, palette and YCbCr of 1 to 16 bits, as libtiff reads them. What is compressed as fax or JPEG
+//! goes to the decoder of the `image` crate, as [`for_codec`] gives it.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -47,7 +48,7 @@ const TRUNCATED: ImageError = ImageError::Truncated { format: ImageFormat::Tiff 
 /// Bytes that are decompressed between two looks at the watch.
 const STEP_LEN_BYTES: usize = 64 << 10;
 
-/// What the numbers in the file stand for.
+/// Meaning of the numbers in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Colour {
     Grey { white_is_zero: bool },
@@ -211,7 +212,7 @@ impl Page {
     }
 }
 
-/// What the samples are; `None` for what the codec may know.
+/// Kind of the samples; `None` for one that the codec may know.
 fn colour(file: &[u8], bits: usize) -> Result<Option<Colour>, ImageError> {
     let numbers = |tag| tiff_numbers(file, tag).unwrap_or_default();
     Ok(Some(match numbers(PHOTOMETRIC).first() {
@@ -257,7 +258,7 @@ fn has_usual_levels(file: &[u8]) -> bool {
         && is_close(REFERENCE, &[0.0, 255.0, 128.0, 255.0, 128.0, 255.0])
 }
 
-/// What the header says; `None` for an image that is for the codec.
+/// Content of the header; `None` for an image that is for the codec.
 pub(super) fn header(file: &[u8]) -> Result<Option<ImageInfo>, ImageError> {
     let Some(page) = Page::of(file)? else { return Ok(None) };
     let chunk_bytes = (page.chunk_row_bytes() as u64).saturating_mul(page.chunk.1 as u64);
@@ -275,7 +276,8 @@ pub(super) fn header(file: &[u8]) -> Result<Option<ImageInfo>, ImageError> {
     }))
 }
 
-/// The samples, row-major, those of 16 bits the most significant byte first; `None` for an image that is for the codec.
+/// The samples, row-major, those of 16 bits the most significant byte first; `None` for an image that is for
+/// the codec.
 pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Option<Vec<u8>>, ImageError> {
     let Some(page) = Page::of(file)? else { return Ok(None) };
     let page = page.with_chunks(file)?;
@@ -483,7 +485,8 @@ pub(super) fn has_more_pages(file: &[u8]) -> bool {
     tiff_has_more_pages(file)
 }
 
-/// `file` as the codec reads it: without further pages, and with the bits of its strips in their usual order (section 8, FillOrder).
+/// `file` as the codec reads it: without further pages, and with the bits of its strips in their usual order
+/// (section 8, FillOrder).
 pub(super) fn for_codec(file: &[u8]) -> Cow<'_, [u8]> {
     let number = |tag| tiff_numbers(file, tag).and_then(|numbers| numbers.first().copied());
     let reversed = number(FILL_ORDER) == Some(2) && !matches!(number(COMPRESSION), Some(6 | 7));

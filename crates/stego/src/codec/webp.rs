@@ -10,11 +10,12 @@ const ALPHA: u8 = 0x10;
 const EXIF: u8 = 0x08;
 const XMP: u8 = 0x04;
 const ANIMATION: u8 = 0x02;
-/// Where the flags stand in a file with an extended header, and the canvas's width and height less one, three bytes each.
+/// Place of the flags in a file with an extended header, and the canvas's width and height less one, three
+/// bytes each.
 const FLAGS_AT: usize = 20;
 const CANVAS_AT: usize = 24;
 
-/// What the header of the pixels says.
+/// Header of the pixels.
 struct Stream {
     width: u32,
     height: u32,
@@ -42,8 +43,8 @@ impl Stream {
     }
 }
 
-/// `file` as the decoder should read it. An extended header's flags follow the chunks that are there, and the longest sides, which the
-/// decoder takes for 0 in a plain lossless file, stand in an extended header.
+/// `file` as the decoder should read it. An extended header's flags follow the chunks that are there, and the
+/// longest sides, which the decoder takes for 0 in a plain lossless file, stand in an extended header.
 ///
 /// # Errors
 ///

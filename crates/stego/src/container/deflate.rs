@@ -14,13 +14,14 @@ const JUDGED_FROM_LEN_BYTES: usize = 1 << 10;
 const SAMPLE_FROM_LEN_BYTES: usize = 32 << 10;
 const SAMPLE_SLICES: usize = 4;
 const SAMPLE_SLICE_LEN_BYTES: usize = 8 << 10;
-/// What is deflated or inflated between two looks at the watch.
+/// Bytes deflated or inflated between two looks at the watch.
 const SLICE_LEN_BYTES: usize = 256 << 10;
-/// What would not lose a fiftieth is not compressed (media files, archives, ciphertext).
+/// Least saving: a secret that would not lose a fiftieth is not compressed (media files, archives,
+/// ciphertext).
 const WORTHWHILE: f64 = 1.0 / 50.0;
 
-/// `secret` deflated, or `None` where that would not make it shorter. It is judged first, which costs a tenth; one that is
-/// longer than `fits_bytes` is not, since then every byte counts.
+/// `secret` deflated, or `None` where that would not make it shorter. It is judged first, which costs a
+/// tenth; one that is longer than `fits_bytes` is not, since then every byte counts.
 pub(super) fn deflated_if_shorter(
     secret: &[u8],
     fits_bytes: u64,
@@ -40,19 +41,21 @@ fn is_worthwhile(secret: &[u8]) -> bool {
     if secret.len() <= SAMPLE_FROM_LEN_BYTES {
         return may_compress(secret);
     }
-    // Slices spread evenly over the inside. The ends do not count: files often start or end with a little text and are
-    // compressed data in between.
+    // Slices spread evenly over the inside. The ends do not count: files often start or end with a little
+    // text and are compressed data in between.
     let step = (secret.len() - SAMPLE_SLICE_LEN_BYTES) / (SAMPLE_SLICES + 1);
     (1..=SAMPLE_SLICES).any(|i| may_compress(&secret[i * step..i * step + SAMPLE_SLICE_LEN_BYTES]))
 }
 
-/// Whether either of the two things that deflate makes use of is there: bytes of different frequency, and strings that come again.
+/// True if either of the two things that deflate makes use of is there: bytes of different frequency, and
+/// strings that come again.
 fn may_compress(bytes: &[u8]) -> bool {
     let saved_by_frequency = 1.0 - entropy_bits(bytes) / 8.0;
     saved_by_frequency > WORTHWHILE || repeated(bytes) as f64 > bytes.len() as f64 * WORTHWHILE
 }
 
-/// The entropy of a byte by the frequencies in `bytes`, with the correction for few samples of Miller and Madow (1955).
+/// The entropy of a byte by the frequencies in `bytes`, with the correction for few samples of Miller and
+/// Madow (1955).
 fn entropy_bits(bytes: &[u8]) -> f64 {
     // Four tables, so that equal bytes in a row do not wait for each other.
     let mut counts = [[0_u32; 256]; 4];
@@ -77,8 +80,8 @@ fn entropy_bits(bytes: &[u8]) -> f64 {
     total.log2() - sum / total + (seen - 1.0) / (2.0 * total * std::f64::consts::LN_2)
 }
 
-/// Bytes that lie in strings of four and more that came before, counted roughly: strings are entered at every fourth place and
-/// looked for at every place.
+/// Bytes that lie in strings of four and more that came before, counted roughly: strings are entered at every
+/// fourth place and looked for at every place.
 fn repeated(bytes: &[u8]) -> usize {
     const SLOTS_LOG2: u32 = 12;
     let mut slots = [0_u32; 1 << SLOTS_LOG2];
@@ -105,7 +108,7 @@ fn deflate(bytes: &[u8], level: Compression, watch: &Watch) -> Result<Vec<u8>, S
     Ok(encoder.finish().expect(NEVER_FAILS))
 }
 
-/// What stopped an inflation.
+/// Reasons for which an inflation ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum InflateError {
     /// Not deflate, or cut off.
@@ -180,7 +183,7 @@ mod tests {
         assert!(is_worthwhile(&b"plain text ".repeat(100_000)));
     }
 
-    /// What the judgement says is what deflate does.
+    /// The judgement agrees with deflate.
     #[test]
     fn secrets_are_judged_as_deflate_would() {
         let check = |name: &str, secret: &[u8]| {

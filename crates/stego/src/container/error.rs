@@ -2,7 +2,7 @@
 
 use crate::watch::Stopped;
 
-/// Who wrote a container.
+/// Version of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ContainerVersion {
     /// The earlier system.
@@ -20,7 +20,7 @@ impl std::fmt::Display for ContainerVersion {
     }
 }
 
-/// Why a container was not read.
+/// Reasons for which a container is not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerError {
     /// Neither magic is there.
@@ -43,7 +43,7 @@ pub enum ContainerError {
     /// Some bits are not those that were embedded.
     #[error("the payload is damaged: {what}")]
     Damaged {
-        /// Which check found it.
+        /// The check that found it.
         what: &'static str,
     },
     /// The secret is, or inflates to, more than the reader's limit.

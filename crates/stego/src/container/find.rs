@@ -15,8 +15,8 @@ use crate::limits::Limits;
 /// By how much deflate can make something shorter, rounded up: 258 bytes in two bits.
 const MAX_INFLATION: u64 = 1032;
 
-/// Finds and opens the container in `rows`. Of a PNG no more rows are read than carry something; they come back where reading
-/// ended.
+/// Finds and opens the container in `rows`. Of a PNG no more rows are read than carry something; they come
+/// back where reading ended.
 ///
 /// # Errors
 ///
@@ -30,8 +30,8 @@ pub(crate) fn find_container<'a>(
     (found, reader.into_rows())
 }
 
-/// Lengths in bytes of what the image with `rows` claims to carry, and of the secret in it: by the container's header, which is
-/// believed. 0 and 0 if there is none.
+/// Lengths in bytes of what the image with `rows` claims to carry, and of the secret in it: by the
+/// container's header, which is believed. 0 and 0 if there is none.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ fn is_no_payload(outcome: &Result<Extracted, ExtractError>) -> bool {
     matches!(outcome, Err(ExtractError::Container(ContainerError::NoPayload)))
 }
 
-/// Whether the earlier system wrote images of this kind.
+/// True if the earlier system wrote images of this kind.
 fn may_be_legacy(info: &ImageInfo) -> bool {
     matches!(info.channels, Channels::Rgb | Channels::Rgba) && info.depth == SampleDepth::Eight
 }

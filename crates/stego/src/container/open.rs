@@ -65,7 +65,7 @@ impl Packed {
     }
 }
 
-/// What a container held.
+/// Content of a container.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Opened {
     pub(crate) secret: Vec<u8>,
@@ -81,8 +81,8 @@ pub(crate) struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// Takes `secret` as it is or, if `compress` says so and it gets shorter by it, deflated. `fits_bytes` is what
-    /// the carrier has room for.
+    /// Takes `secret` as it is or, if `compress` says so and it gets shorter by it, deflated. `fits_bytes` is
+    /// what the carrier has room for.
     pub(crate) fn new(
         secret: &'a [u8],
         compress: bool,
@@ -106,8 +106,8 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Packs `content` with what describes it in `secret`, for a carrier of `bits` per sample. With `with_name` false the
-/// name field stays empty, and a media type outside the table is left out as well.
+/// Packs `content` with what describes it in `secret`, for a carrier of `bits` per sample. With `with_name`
+/// false the name field stays empty, and a media type outside the table is left out as well.
 pub(crate) fn pack(
     content: &Content<'_>,
     secret: &Secret<'_>,

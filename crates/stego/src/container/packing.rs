@@ -11,8 +11,8 @@ use crate::secret::Secret;
 ///
 /// # Errors
 ///
-/// [`EmbedError::CoverTooSmall`] and [`EmbedError::CapacityExceeded`] if it does not fit; [`EmbedError::Container`] if it is
-/// longer than `limits` allow.
+/// [`EmbedError::CoverTooSmall`] and [`EmbedError::CapacityExceeded`] if it does not fit;
+/// [`EmbedError::Container`] if it is longer than `limits` allow.
 pub(crate) fn pack_to_fit(
     secret: &Secret<'_>,
     capacity: Capacity,

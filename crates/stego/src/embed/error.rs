@@ -5,7 +5,7 @@ use crate::container::error::ContainerError;
 use crate::extract::error::ExtractError;
 use crate::watch::Stopped;
 
-/// Why nothing was embedded.
+/// Reasons for which nothing is embedded.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     /// The cover's file cannot be read.
@@ -27,10 +27,10 @@ pub enum EmbedError {
     /// The secret cannot be put into a container, such as one that is longer than allowed.
     #[error(transparent)]
     Container(#[from] ContainerError),
-    /// What was written did not read back as what was given: a defect of this program.
+    /// The stego image does not give the secret back: a defect of this program.
     #[error("the stego image did not give the secret back")]
     NotVerified {
-        /// How reading it back failed, if it did not give other bytes.
+        /// Error of reading back; none if it gave other bytes.
         #[source]
         source: Option<ExtractError>,
     },

@@ -5,11 +5,12 @@ use crate::codec::format::MetadataPolicy;
 use crate::codec::info::ImageInfo;
 use crate::mode::Mode;
 
-/// Extent of the check of a stego image before it is given out, where parts of the cover's file are kept as they are.
+/// Extent of the check of a stego image before it is given out, where parts of the cover's file are kept as
+/// they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Verify {
-    /// The whole file: what is kept is inflated to its end. A cover whose pixels are all there but whose file is not what
-    /// libpng expects is encoded anew.
+    /// The whole file: what is kept is inflated to its end. A cover whose pixels are all there but whose file
+    /// is not what libpng expects is encoded anew.
     #[default]
     File,
     /// The rows with the payload; the rest is taken on trust.
@@ -25,7 +26,8 @@ pub enum OutputFormat {
     Png,
 }
 
-/// Options of an embed. They hold nothing confidential: a key, like a source of randomness, is an argument of its own.
+/// Options of an embed. They hold nothing confidential: a key, like a source of randomness, is an argument of
+/// its own.
 ///
 /// ```
 /// use stego::{BitsPerSample, EmbedOptions};
@@ -94,8 +96,8 @@ impl EmbedOptions {
         Self { verify, ..self }
     }
 
-    /// Upper estimate of the memory, in bytes, of an embed into an image as `info` has it: that of the codec, and that of the
-    /// mode.
+    /// Upper estimate of the memory, in bytes, of an embed into an image as `info` has it: that of the codec,
+    /// and that of the mode.
     pub(crate) fn memory_bytes(&self, info: &ImageInfo, secret_len_bytes: u64) -> u64 {
         info.embed_memory_bytes(secret_len_bytes).saturating_add(self.mode.carrier().memory_bytes(info))
     }

@@ -25,8 +25,8 @@ pub struct EmbedReport {
     pub capacity_bytes: u64,
     /// Length of the container in bytes: header, name, mark and content.
     pub payload_bytes: u64,
-    /// Peak signal-to-noise ratio of the stego image against the cover over all samples that may carry, in decibels; infinite
-    /// if no sample changed.
+    /// Peak signal-to-noise ratio of the stego image against the cover over all samples that may carry, in
+    /// decibels; infinite if no sample changed.
     pub psnr_db: f64,
     /// Advice to the user.
     pub notes: Vec<Note>,

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::codec::error::ImageError;
 use crate::container::error::ContainerError;
 
-/// Why nothing was extracted.
+/// Reasons for which nothing is extracted.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
     /// The image cannot be read.
@@ -27,7 +27,7 @@ pub enum ExtractError {
     Reencoded(Reencoding),
 }
 
-/// How a file shows that it was saved anew since something could have been hidden in it.
+/// Sign in a file that it was saved anew since something could have been hidden in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reencoding {
     /// In another size than the metadata tell, and without a payload.

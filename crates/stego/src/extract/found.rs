@@ -5,7 +5,7 @@ use crate::container::error::ContainerVersion;
 use crate::note::Note;
 use crate::secret::{FileName, MarkId, MediaType};
 
-/// What an image carried.
+/// Secret and description that an image carried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extracted {
     /// The secret, bit for bit.
@@ -16,14 +16,14 @@ pub struct Extracted {
     pub media_type: Option<MediaType>,
     /// The mark that tells this copy from others.
     pub mark: Option<MarkId>,
-    /// Who wrote the container.
+    /// Version of the container.
     pub container: ContainerVersion,
     /// Bits per sample of everything after the container's header.
     pub bits: BitsPerSample,
-    /// Whether the secret was carried deflated.
+    /// True if the secret was carried deflated.
     pub deflated: bool,
     /// Length of the container in bytes.
     pub payload_bytes: u64,
-    /// What the user should know.
+    /// Advice to the user.
     pub notes: Vec<Note>,
 }

@@ -1,4 +1,4 @@
-//! What a JPEG file is before it is decoded, and the file as the decoder reads it.
+//! The structure of a JPEG file, and the file as the decoder reads it.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -19,7 +19,7 @@ pub(super) struct Layout {
     /// True if all components come in one scan, so that no coefficients are kept.
     pub(super) is_one_scan: bool,
     is_height_patched: bool,
-    /// What the decoder does not read, in the order of the file.
+    /// Places that the decoder does not read, in the order of the file.
     cuts: Vec<Range<usize>>,
     /// From the start-of-image marker to the end-of-image marker; `None` without the latter.
     image: Option<Range<usize>>,
@@ -30,8 +30,8 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`ImageError::Truncated`] without a frame header; [`ImageError::Unsupported`] for what the decoder does not read as
-    /// libjpeg does.
+    /// [`ImageError::Truncated`] without a frame header; [`ImageError::Unsupported`] for what the decoder
+    /// does not read as libjpeg does.
     pub(super) fn of(file: &[u8]) -> Result<Self, ImageError> {
         let start = leading_fill(file);
         let mut frame: Option<Frame> = None;
@@ -73,8 +73,8 @@ impl Layout {
         Ok(Self { frame, is_one_scan, is_height_patched, cuts, image })
     }
 
-    /// The image as the decoder reads it: a part of `file` or, where that has what the decoder refuses and libjpeg does not, a copy
-    /// without it.
+    /// The image as the decoder reads it: a part of `file` or, where that has what the decoder refuses and
+    /// libjpeg does not, a copy without it.
     ///
     /// # Errors
     ///
@@ -106,7 +106,8 @@ impl Layout {
         if self.cuts.is_empty() { 0 } else { len as u64 }
     }
 
-    /// Refuses a file in which restart markers are missing. libjpeg goes on at the next one and shows a grey stripe.
+    /// Refuses a file in which restart markers are missing. libjpeg goes on at the next one and shows a grey
+    /// stripe.
     ///
     /// # Errors
     ///
@@ -158,7 +159,8 @@ fn check_kind(frame: &Frame, has_huffman: bool) -> Result<(), ImageError> {
     Err(unsupported(refused))
 }
 
-/// True if a component has more samples than the first one in a direction. The decoder does not scale luma up.
+/// True if a component has more samples than the first one in a direction. The decoder does not scale luma
+/// up.
 fn is_chroma_finer(frame: &Frame) -> bool {
     let (_, h, v) = frame.components[0];
     frame.components.iter().any(|each| each.1 > h || each.2 > v)

@@ -4,16 +4,16 @@
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Segment<'a> {
     pub(super) marker: u8,
-    /// Where its marker stands in the file.
+    /// Place of the marker in the file.
     pub(super) at: usize,
-    /// What follows its length.
+    /// Data after the length.
     pub(super) data: &'a [u8],
     /// Its length as the file has it, of which two bytes are the length itself; 0 for a marker alone.
     pub(super) len: usize,
 }
 
 impl Segment<'_> {
-    /// Where it ends in the file; for the header of a scan that is where the entropy-coded data begins.
+    /// End of the segment in the file; for the header of a scan, the begin of the entropy-coded data.
     pub(super) fn end(&self) -> usize {
         self.at + 2 + if is_alone(self.marker) { 0 } else { self.len.max(2) }
     }
@@ -41,9 +41,10 @@ pub(super) fn leading_fill(file: &[u8]) -> usize {
     file.iter().take_while(|&&byte| byte == 0xFF).count().saturating_sub(1)
 }
 
-/// The segments behind the start-of-image marker: by their lengths, and what lies between them, fill bytes and entropy-coded
-/// data, up to the next marker that is neither a stuffed byte (FF00) nor a restart. The last one is the end-of-image marker, if
-/// it is there; what comes after it does not matter: phones put films and further images there.
+/// The segments behind the start-of-image marker: by their lengths, and what lies between them, fill bytes
+/// and entropy-coded data, up to the next marker that is neither a stuffed byte (FF00) nor a restart. The
+/// last one is the end-of-image marker, if it is there; what comes after it does not matter: phones put films
+/// and further images there.
 pub(super) fn segments(file: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     let mut at = leading_fill(file) + 2;
     let mut is_over = false;
@@ -95,7 +96,7 @@ pub(super) fn restarts(file: &[u8], from: usize) -> impl Iterator<Item = u8> {
     })
 }
 
-/// What the frame header says (B.2.2).
+/// Content of the frame header (B.2.2).
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) marker: u8,
@@ -103,7 +104,7 @@ pub(super) struct Frame {
     pub(super) width: u16,
     /// 0: a DNL segment behind the first scan has it.
     pub(super) height: u16,
-    /// Where the height stands in the file.
+    /// Place of the height in the file.
     pub(super) height_at: usize,
     /// Identifier, horizontal and vertical sampling factor of each component.
     pub(super) components: Vec<(u8, u8, u8)>,

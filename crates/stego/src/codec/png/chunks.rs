@@ -3,7 +3,8 @@
 use crate::codec::metadata::{MAX_METADATA_BYTES, Metadata, Place, Purpose, held_bytes};
 use crate::codec::png::stored::{SIGNATURE, Stored};
 
-/// Chunks that say what the samples' colours mean (11.3.2), but for tRNS, which becomes alpha. They may not be lost.
+/// Chunks that say what the samples' colours mean (11.3.2), but for tRNS, which becomes alpha. They may not
+/// be lost.
 const COLOUR_CHUNKS: [&[u8; 4]; 8] = [b"cHRM", b"cICP", b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"sBIT", b"sRGB"];
 /// Chunks that are written anew, or resolved.
 const STRUCTURE_CHUNKS: [&[u8; 4]; 8] =
@@ -15,7 +16,8 @@ const BEFORE_PIXELS: [&[u8; 4]; 6] = [b"bKGD", b"oFFs", b"pCAL", b"pHYs", b"sCAL
 /// Chunks that may come more than once.
 const REPEATABLE: [&[u8; 4]; 4] = [b"sPLT", b"tEXt", b"zTXt", b"iTXt"];
 
-/// Which PLTE and tRNS chunks of a file count (11.3.1.1): those that have their place and a length that fits the samples.
+/// The PLTE and tRNS chunks of a file that count (11.3.1.1): those in their place and a length that fits the
+/// samples.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transparency {
     colour: u8,
@@ -62,8 +64,8 @@ impl Transparency {
     }
 }
 
-/// The chunks of a file up to IEND, as far as they are whole: type and data. One whose checksum does not hold is passed
-/// over; the decoder does the same with those that it does not need, and fails at the others.
+/// The chunks of a file up to IEND, as far as they are whole: type and data. One whose checksum does not hold
+/// is passed over; the decoder does the same with those that it does not need, and fails at the others.
 pub(super) fn chunks(file: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut rest = file.get(SIGNATURE.len()..).unwrap_or_default();
     let all = std::iter::from_fn(move || {
@@ -95,7 +97,7 @@ pub(super) fn metadata_bytes(file: &[u8]) -> u64 {
         .min(MAX_METADATA_BYTES)
 }
 
-/// What a stego image takes over from `file`, whose samples are `stored` so.
+/// Metadata that a stego image takes over from `file`, whose samples are `stored` so.
 pub(super) fn surviving(file: &[u8], stored: Stored) -> Metadata {
     let mut metadata = Metadata::default();
     let mut place = Place::Before;
@@ -151,7 +153,8 @@ fn has_data_in_end(file: &[u8]) -> bool {
 fn has_legal_form(kind: [u8; 4], data: &[u8]) -> bool {
     match &kind {
         b"cHRM" => data.len() == 32,
-        // RGB, and all levels: video signals with other ranges are not PNG's samples, and libpng ignores such a chunk.
+        // RGB, and all levels: video signals with other ranges are not PNG's samples, and libpng ignores such
+        // a chunk.
         b"cICP" => matches!(data, [_, _, 0, 1]),
         b"gAMA" => data.len() == 4 && data != [0; 4],
         b"sRGB" => matches!(data, [0..=3]),
@@ -167,7 +170,7 @@ fn is_colour(kind: [u8; 4]) -> bool {
     COLOUR_CHUNKS.contains(&&kind)
 }
 
-/// Whether the chunk's meaning is known here, so that it comes at most once unless it is repeatable.
+/// True if the chunk's meaning is known here, so that it comes at most once unless it is repeatable.
 fn is_known(kind: [u8; 4]) -> bool {
     is_colour(kind) || BEFORE_PIXELS.contains(&&kind) || STILL_TRUE.contains(&&kind) || kind == *b"eXIf"
 }
@@ -205,8 +208,8 @@ fn is_safe_to_copy(kind: [u8; 4]) -> bool {
     kind[3].is_ascii_lowercase()
 }
 
-/// How many bits of each sample are significant (11.3.2.7), for the samples as they are after decoding: one number more
-/// where they got an alpha channel.
+/// Number of significant bits of each sample (11.3.2.7), for the samples as they are after decoding: one
+/// number more where they got an alpha channel.
 fn significant_bits(data: &[u8], stored: Stored) -> Option<Vec<u8>> {
     let (count, max) = match stored.colour {
         Stored::GREY => (1, stored.depth),
@@ -225,8 +228,8 @@ fn significant_bits(data: &[u8], stored: Stored) -> Option<Vec<u8>> {
     Some(bits)
 }
 
-/// A background colour (11.3.4.1) for the samples as they are after decoding: a level of grey or one of R, G and B, in two
-/// bytes each.
+/// A background colour (11.3.4.1) for the samples as they are after decoding: a level of grey or one of R, G
+/// and B, in two bytes each.
 fn background(data: &[u8], stored: Stored, palette: &[u8]) -> Option<Vec<u8>> {
     match (stored.colour, data) {
         (Stored::PALETTE, &[index]) => {

@@ -1,4 +1,5 @@
-//! The rows of a PNG from top to bottom, as 8- or 16-bit samples: palettes, low depths and transparent colours are resolved.
+//! The rows of a PNG from top to bottom, as 8- or 16-bit samples: palettes, low depths and transparent
+//! colours are resolved.
 
 use ::png::{BitDepth, ColorType, DecodeOptions, Decoder, Limits as PngLimits, Reader, Transformations};
 
@@ -39,7 +40,8 @@ fn open<'a>(
         SampleDepth::Eight => BitDepth::Eight,
         SampleDepth::Sixteen => BitDepth::Sixteen,
     };
-    // Both read the same chunks; should they ever disagree, on a damaged one say, nobody counts on wrong row lengths.
+    // Both read the same chunks; should they ever disagree, on a damaged one say, nobody counts on wrong row
+    // lengths.
     if reader.output_color_type() != (colour, depth)
         || reader.output_line_size(reader.info().width) != Some(info.row_len_bytes())
     {
@@ -58,7 +60,8 @@ pub(in crate::codec) fn decode(
     Ok((samples, surviving(file, stored(file).0)))
 }
 
-/// All samples. The file is read to its end, and the checksums of all chunks that the pixels depend on are checked.
+/// All samples. The file is read to its end, and the checksums of all chunks that the pixels depend on are
+/// checked.
 fn samples(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Vec<u8>, ImageError> {
     let mut reader = open(file, info, &limits.watch)?;
     let mut samples = vec![0; info.decoded_bytes() as usize];
@@ -67,12 +70,13 @@ fn samples(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Vec<u8>, Im
     Ok(samples)
 }
 
-/// The rows of a PNG, decoded as they are asked for. Interlaced images have no whole row before their last pass: they are
-/// for [`decode`].
+/// The rows of a PNG, decoded as they are asked for. Interlaced images have no whole row before their last
+/// pass: they are for [`decode`].
 pub(crate) struct PngRows<'a>(Box<Reader<NeededChunks<'a>>>);
 
 impl<'a> PngRows<'a> {
-    /// Opens a PNG whose header was checked and which is not interlaced: `info` is what [`crate::probe`] gave for `file`.
+    /// Opens a PNG whose header was checked and which is not interlaced: `info` is what [`crate::probe`] gave
+    /// for `file`.
     pub(crate) fn open(file: &'a [u8], info: &ImageInfo, watch: &'a Watch) -> Result<Self, ImageError> {
         guarded(ImageFormat::Png, || open(file, info, watch).map(|reader| Self(Box::new(reader))))
     }

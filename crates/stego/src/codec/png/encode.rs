@@ -63,7 +63,11 @@ impl Cover {
         self.to_png_within(&Watch::default()).expect("nothing stops this")
     }
 
-    /// The same, unless `watch` ends it.
+    /// As [`Cover::to_png`].
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if `watch` ends the work.
     pub fn to_png_within(&self, watch: &Watch) -> Result<Vec<u8>, Stopped> {
         encode_png(self, MetadataPolicy::Keep, watch, &mut Unchanged)
     }

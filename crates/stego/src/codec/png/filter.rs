@@ -19,8 +19,8 @@ impl Filter {
 
 const ALL: [Filter; 5] = [Filter::None, Filter::Sub, Filter::Up, Filter::Average, Filter::Paeth];
 
-/// Filters rows one after the other, choosing for each the filter that makes the sum of absolute differences smallest (12.7),
-/// which is close to what makes the file smallest.
+/// Filters rows one after the other, choosing for each the filter that makes the sum of absolute differences
+/// smallest (12.7), which is close to what makes the file smallest.
 pub(super) struct RowFilter {
     pixel_len: usize,
     tried: Vec<u8>,
@@ -33,7 +33,8 @@ impl RowFilter {
         Self { pixel_len, tried: Vec::new(), best: Vec::new() }
     }
 
-    /// Appends the filter's type and the filtered `row` to `out`; `above` is the row before it, as long, empty for the first.
+    /// Appends the filter's type and the filtered `row` to `out`; `above` is the row before it, as long,
+    /// empty for the first.
     pub(super) fn append(&mut self, row: &[u8], above: &[u8], out: &mut Vec<u8>) {
         let (mut chosen, mut least) = (Filter::None, u64::MAX);
         for filter in ALL {
@@ -123,8 +124,8 @@ fn zip(out: &mut [u8], a: &[u8], b: &[u8], f: impl Fn(u8, u8) -> u8) {
     }
 }
 
-/// The neighbour that is closest to left + up − corner; left before up before corner where they are equally close (9.4). In the form
-/// with distances only, which needs no branches.
+/// The neighbour that is closest to left + up − corner; left before up before corner where they are equally
+/// close (9.4). In the form with distances only, which needs no branches.
 fn paeth(left: u8, up: u8, corner: u8) -> u8 {
     let (a, b, c) = (i16::from(left), i16::from(up), i16::from(corner));
     let (to_left, to_up, to_corner) = ((b - c).abs(), (a - c).abs(), (a + b - 2 * c).abs());
@@ -137,7 +138,7 @@ fn paeth(left: u8, up: u8, corner: u8) -> u8 {
 mod tests {
     use super::*;
 
-    /// What a reader does (table 9.1), byte by byte.
+    /// The work of a reader (table 9.1), byte by byte.
     fn undone(filter: u8, filtered: &[u8], above: &[u8], pixel_len: usize) -> Vec<u8> {
         let mut row: Vec<u8> = Vec::new();
         for (x, &byte) in filtered.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What stands around the pixels of a PNG that is written in parts.
+//! The chunks around the pixels of a PNG that is written in parts.
 
 use crate::codec::cover::Cover;
 use crate::codec::format::{Channels, MetadataPolicy};

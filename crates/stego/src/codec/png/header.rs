@@ -10,8 +10,8 @@ use crate::codec::png::stored::{SIGNATURE, Stored};
 
 /// The signature, and IHDR with its length, type and checksum.
 const HEADER_END: usize = 33;
-/// Reads what the file says of its image before the pixels. An image of a kind that PNG does not have is taken for the
-/// largest one: [`check_kind`] refuses it, after the limits.
+/// Reads what the file says of its image before the pixels. An image of a kind that PNG does not have is
+/// taken for the largest one: [`check_kind`] refuses it, after the limits.
 pub(crate) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
     let Some(ihdr) = file.get(..HEADER_END) else {
         return Err(ImageError::Truncated { format: ImageFormat::Png });
@@ -86,7 +86,7 @@ pub(crate) fn check_kind(file: &[u8]) -> Result<(), ImageError> {
     })
 }
 
-/// How the samples are stored, and whether the file is an animation.
+/// Storage of the samples; true if the file is an animation.
 pub(super) fn stored(file: &[u8]) -> (Stored, bool) {
     let colour = file.get(25).copied().unwrap_or(u8::MAX);
     let mut chunk_order = Transparency::new(colour);
@@ -98,7 +98,7 @@ pub(super) fn stored(file: &[u8]) -> (Stored, bool) {
     (Stored { colour, depth: file.get(24).copied().unwrap_or(0), transparency }, animated)
 }
 
-/// Whether the chunks of a file lead to its end. Their checksums do not count here.
+/// True if the chunks of a file lead to its end. Their checksums do not count here.
 pub(crate) fn is_png_whole(file: &[u8]) -> bool {
     let mut rest = file.get(SIGNATURE.len()..).unwrap_or_default();
     while let Some((header, data)) = rest.split_first_chunk::<8>() {
@@ -119,7 +119,7 @@ pub(crate) fn exif_pixels(file: &[u8]) -> Option<(u32, u32)> {
     Exif::parse(block)?.pixels
 }
 
-/// Whether the file's texts or its EXIF block tell of a screenshot, as those of several systems do.
+/// True if the file's texts or its EXIF block tell of a screenshot, as those of several systems do.
 pub(crate) fn tells_of_screenshot(file: &[u8]) -> bool {
     const WORD: &[u8] = b"screenshot";
     chunks(file)

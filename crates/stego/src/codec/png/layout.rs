@@ -1,4 +1,4 @@
-//! Where the pixels of a PNG lie in its file, for those who leave most of them there.
+//! Places of the pixels of a PNG in its file, for a codec that leaves most of them there.
 
 use std::ops::Range;
 
@@ -15,19 +15,20 @@ const CHUNK_FRAME_LEN: usize = 12;
 /// A PNG taken apart.
 #[derive(Debug)]
 pub(crate) struct PngLayout {
-    /// The data of each IDAT chunk, without its frame, as a place in the file. Their checksums were not looked at.
+    /// The data of each IDAT chunk, without its frame, as a place in the file. Their checksums were not
+    /// looked at.
     pub(crate) pixel_data: Vec<Range<usize>>,
-    /// What stands around the pixels of a stego image made from it.
+    /// The chunks around the pixels of a stego image made from it.
     pub(crate) frame: PngFrame,
     /// Names of metadata that such an image does not have.
     pub(crate) dropped_metadata: Vec<String>,
-    /// Whether the metadata that can be kept tells where the picture was taken.
+    /// True if the metadata that can be kept tells where the picture was taken.
     pub(crate) tells_location: bool,
 }
 
 impl PngLayout {
-    /// Of a PNG whose header was checked: `info` is what [`crate::probe`] gave for `file`. `None` unless the file stores rows as they
-    /// are after decoding, and its chunks stand as they should up to IEND.
+    /// Of a PNG whose header was checked: `info` is what [`crate::probe`] gave for `file`. `None` unless the
+    /// file stores rows as they are after decoding, and its chunks stand as they should up to IEND.
     pub(crate) fn of(file: &[u8], info: &ImageInfo, policy: MetadataPolicy) -> Option<Self> {
         let (stored, _) = stored(file);
         let is_plain = stored.colour != Stored::PALETTE && stored.depth >= 8 && !stored.transparency;
@@ -45,11 +46,12 @@ impl PngLayout {
     }
 }
 
-/// Chunks with pixels that are kept, at most: programs write some thousands for the largest images. Empty ones are twelve bytes
-/// in a file and more in memory.
+/// Chunks with pixels that are kept, at most: programs write some thousands for the largest images. Empty
+/// ones are twelve bytes in a file and more in memory.
 const MAX_IDAT_CHUNKS: usize = 1 << 16;
 
-/// The IDAT chunks, if they follow one another and all chunks up to IEND are whole and of a kind that may be there.
+/// The IDAT chunks, if they follow one another and all chunks up to IEND are whole and of a kind that may be
+/// there.
 fn pixel_data(file: &[u8]) -> Option<Vec<Range<usize>>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut at = SIGNATURE.len();

@@ -1,7 +1,7 @@
-//! What the decoder of a PNG gets to see: the chunks that make the pixels, in a file whose other chunks may be wrong.
+//! A PNG as its decoder sees it: the chunks that make the pixels, in a file whose other chunks may be wrong.
 //!
-//! libpng ignores ancillary chunks that are damaged, out of place or repeated, and so do browsers; a decoder that reads all of
-//! them refuses files for what does not matter to the pixels.
+//! libpng ignores ancillary chunks that are damaged, out of place or repeated, and so do browsers; a decoder
+//! that reads all of them refuses files for what does not matter to the pixels.
 
 use std::io::{BufRead, Error, Read, Result, Seek, SeekFrom};
 
@@ -43,7 +43,8 @@ impl<'a> NeededChunks<'a> {
         }
     }
 
-    /// Goes on to the next chunk that is needed. Of one that is cut off, what is there is needed: the decoder then tells.
+    /// Goes on to the next chunk that is needed. Of one that is cut off, what is there is needed: the decoder
+    /// then tells.
     fn advance(&mut self) -> Result<()> {
         let mut at = self.passed_to;
         loop {

@@ -1,15 +1,15 @@
-//! How a PNG stores its samples, and the signature of every PNG.
+//! Storage of the samples in a PNG, and the signature of every PNG.
 
 use crate::codec::format::{Channels, SampleDepth};
 
 pub(crate) const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 
-/// How a file stores its samples.
+/// Storage of the samples in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) colour: u8,
     pub(super) depth: u8,
-    /// Whether tRNS gives some colours an alpha of their own.
+    /// True if tRNS gives some colours an alpha of their own.
     pub(super) transparency: bool,
 }
 
@@ -20,7 +20,7 @@ impl Stored {
     pub(super) const GREY_ALPHA: u8 = 4;
     pub(super) const RGBA: u8 = 6;
 
-    /// Whether PNG has this combination (11.2.1, table 11).
+    /// True if PNG has this combination (11.2.1, table 11).
     pub(super) fn is_legal(self) -> bool {
         match self.colour {
             Self::GREY => matches!(self.depth, 1 | 2 | 4 | 8 | 16),

@@ -20,8 +20,8 @@ impl Adler {
         Self { sum: adler.finish(), len: bytes.len() as u64 }
     }
 
-    /// That of these bytes followed by those of `next`. The second sum adds up the first one after every byte, so each of the
-    /// bytes of `next` adds this first sum less the one it begins with.
+    /// That of these bytes followed by those of `next`. The second sum adds up the first one after every
+    /// byte, so each of the bytes of `next` adds this first sum less the one it begins with.
     pub(super) fn followed_by(self, next: Self) -> Self {
         let (a1, b1) = (u64::from(self.sum & 0xFFFF), u64::from(self.sum >> 16));
         let (a2, b2) = (u64::from(next.sum & 0xFFFF), u64::from(next.sum >> 16));
@@ -36,7 +36,8 @@ impl Adler {
         Self { sum: u32::from_be_bytes(sum), len }
     }
 
-    /// That of the bytes that follow `head` in these: the inverse of [`Adler::followed_by`]. `None` if `head` is longer.
+    /// That of the bytes that follow `head` in these: the inverse of [`Adler::followed_by`]. `None` if `head`
+    /// is longer.
     pub(super) fn after(self, head: Self) -> Option<Self> {
         let (a, b) = (u64::from(self.sum & 0xFFFF), u64::from(self.sum >> 16));
         let (a1, b1) = (u64::from(head.sum & 0xFFFF), u64::from(head.sum >> 16));

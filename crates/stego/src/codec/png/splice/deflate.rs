@@ -31,7 +31,8 @@ impl Deflater {
         self.run(bytes, FlushCompress::None, out);
     }
 
-    /// Ends with all that was taken: the last block, or a full flush (on a byte, nothing later refers to what came before).
+    /// Ends with all that was taken: the last block, or a full flush (on a byte, nothing later refers to what
+    /// came before).
     pub(super) fn finish(&mut self, is_last: bool, out: &mut Vec<u8>) {
         self.run(&[], if is_last { FlushCompress::Finish } else { FlushCompress::Full }, out);
     }

@@ -19,10 +19,11 @@ use crate::extract::error::ExtractError;
 use crate::mode::Mode;
 use crate::watch::{Stage, Stopped, Watch};
 
-/// Bytes of samples in a segment, about: the head of an embed ends with one, and each costs some hundred bytes in the file.
+/// Bytes of samples in a segment, about: the head of an embed ends with one, and each costs some hundred
+/// bytes in the file.
 const SEGMENT_LEN_BYTES: usize = 48 << 10;
-/// A head is stored as it is up to this share of all samples: that costs the file a few percent, and deflating it would cost
-/// more than all the rest of the embed.
+/// A head is stored as it is up to this share of all samples: that costs the file a few percent, and
+/// deflating it would cost more than all the rest of the embed.
 pub(super) const STORED_SHARE: usize = 16;
 /// A head that is not stored: for speed.
 pub(super) const HEAD_LEVEL: Compression = Compression::new(1);
@@ -47,21 +48,31 @@ pub struct PreparedCover {
 
 #[derive(Debug, Clone, Copy)]
 struct Segment {
-    /// Where its chunk begins in `chunks`.
+    /// Begin of its chunk in `chunks`.
     start: usize,
     /// The checksum of this segment and all after it.
     rest: Adler,
 }
 
 impl PreparedCover {
-    /// Filters and deflates `cover`, on all threads of the current thread pool. `policy` says what becomes of its metadata in every
-    /// stego image made with it. What was written is read back.
+    /// Filters and deflates `cover`, on all threads of the current thread pool. `policy` is the treatment of
+    /// its metadata in every stego image made with it. The result is read back.
+    ///
+    /// # Errors
+    ///
+    /// [`EmbedError::Stopped`] if `watch` ends the work; [`EmbedError::NotVerified`] is a defect of this
+    /// program.
     pub fn new(cover: Cover, policy: MetadataPolicy, watch: &Watch) -> Result<Self, EmbedError> {
         let rows_in_segment = SEGMENT_LEN_BYTES / cover.info().row_len_bytes();
         Self::in_segments(cover, policy, rows_in_segment, watch)
     }
 
-    /// As [`PreparedCover::new`], in segments of this many rows, at least one. Short ones make embeds cheaper and the file larger.
+    /// As [`PreparedCover::new`], in segments of this many rows, at least one. Short segments make embeds
+    /// cheaper and the file larger.
+    ///
+    /// # Errors
+    ///
+    /// As [`PreparedCover::new`].
     pub fn in_segments(
         cover: Cover,
         policy: MetadataPolicy,
@@ -95,7 +106,7 @@ impl PreparedCover {
         Ok(prepared)
     }
 
-    /// Whether the chunks, as a file, are the cover.
+    /// Compares the chunks, as a file, with the cover.
     fn verify(&self, watch: &Watch) -> Result<(), EmbedError> {
         let mut file = Vec::with_capacity(self.frame.len_bytes() + self.chunks.len() + 64);
         file.extend_from_slice(&self.frame.prefix);
@@ -124,7 +135,8 @@ impl PreparedCover {
         self.capacities[mode as usize]
     }
 
-    /// Upper estimate of the memory, in bytes, that [`crate::embed()`] with a secret of this length takes, besides the cover.
+    /// Upper estimate of the memory, in bytes, that [`crate::embed()`] with a secret of this length takes,
+    /// besides the cover.
     pub fn embed_memory_bytes(&self, secret_len_bytes: u64, options: &EmbedOptions) -> u64 {
         options.memory_bytes(&self.cover.info(), secret_len_bytes)
     }
@@ -144,9 +156,9 @@ impl PreparedCover {
         self.policy
     }
 
-    /// The cover with `changes`, which end with row `changed_rows`, as a PNG: the rows that change, written anew, the chunks of
-    /// the rows after them, and the checksum over all samples with what follows the pixels. The first part is as long as
-    /// base64 of the chunks needs it. Nothing is read back.
+    /// The cover with `changes`, which end with row `changed_rows`, as a PNG: the rows that change, written
+    /// anew, the chunks of the rows after them, and the checksum over all samples with what follows the
+    /// pixels. The first part is as long as base64 of the chunks needs it. Nothing is read back.
     ///
     /// # Errors
     ///
@@ -187,8 +199,8 @@ impl PreparedCover {
         Ok(vec![Part::New(head), Part::Kept(&self.chunks[tail_start..]), Part::New(trailer)])
     }
 
-    /// The rows that must be written anew where the first `changed` ones change: with the row after them, whose filter may look
-    /// at the last of them, up to the end of a segment.
+    /// The rows that must be written anew where the first `changed` ones change: with the row after them,
+    /// whose filter may look at the last of them, up to the end of a segment.
     fn head_rows(&self, changed: usize) -> usize {
         let height = self.cover.height() as usize;
         if changed == 0 {
@@ -198,7 +210,7 @@ impl PreparedCover {
         }
     }
 
-    /// Where the chunks of the rows after a head of `head_rows` begin, and the checksum over those rows.
+    /// Begin of the chunks of the rows after a head of `head_rows`, and the checksum over those rows.
     fn rest(&self, head_rows: usize) -> (usize, Adler) {
         match self.segments.get(head_rows.div_ceil(self.rows_in_segment)) {
             Some(segment) => (segment.start, segment.rest),
@@ -275,8 +287,8 @@ fn deflate_rows(
     Ok(adler)
 }
 
-/// Makes the head as long as base64 needs it: so that the rest, of which base64 is there already, begins at the same place in a
-/// group of three.
+/// Makes the head as long as base64 needs it: so that the rest, of which base64 is there already, begins at
+/// the same place in a group of three.
 fn align(file: &mut Vec<u8>, tail_start: usize) {
     const CRC_LEN: usize = 4;
     while (file.len() + CRC_LEN) % 3 != tail_start % 3 {

@@ -1,4 +1,5 @@
-//! Bits of a deflate stream (RFC 1951, 3.1.1: from the lowest of each byte up): read from where chunks have them, and written.
+//! Bits of a deflate stream (RFC 1951, 3.1.1: from the lowest of each byte up): read from where chunks have
+//! them, and written.
 
 use std::ops::Range;
 
@@ -7,7 +8,8 @@ pub(super) struct BitReader<'a> {
     file: &'a [u8],
     later: &'a [Range<usize>],
     now: &'a [u8],
-    /// The next `count` bits, from the lowest up. Bits above them are those of the bytes that follow, or zero.
+    /// The next `count` bits, from the lowest up. Bits above them are those of the bytes that follow, or
+    /// zero.
     held: u64,
     count: u32,
     /// Bytes that went into `held` so far, of the whole stream.
@@ -75,7 +77,7 @@ impl<'a> BitReader<'a> {
         Some(())
     }
 
-    /// What is held, the next bit lowest.
+    /// The bits that are held, the next one lowest.
     #[inline]
     pub(super) fn held(&self) -> u64 {
         self.held
@@ -110,7 +112,8 @@ impl<'a> BitReader<'a> {
         self.held >>= begun;
     }
 
-    /// Appends whole bytes, `count` of them or as many as the current piece has, at least one. From a byte's border only.
+    /// Appends whole bytes, `count` of them or as many as the current piece has, at least one. From a byte's
+    /// border only.
     pub(super) fn copy_bytes(&mut self, count: usize, out: &mut Vec<u8>) -> Option<usize> {
         if self.count > 0 {
             out.push(self.take_held(8)? as u8);

@@ -20,7 +20,8 @@ use crate::codec::png::splice::idat::{append_idat, finish_chunk};
 use crate::codec::png::splice::prepared::{HEAD_LEVEL, STORED_SHARE};
 use crate::watch::{Stage, Stopped, Watch};
 
-/// Bytes behind the row that a decoder is asked for that it looks at, at most: damage there may keep it from giving that row.
+/// Bytes behind the row that a decoder is asked for that it looks at, at most: damage there may keep it from
+/// giving that row.
 const READ_AHEAD_LEN_BYTES: usize = 256 << 10;
 /// Bytes of a zlib stream's checksum, at its end.
 const ADLER_LEN: u64 = 4;
@@ -51,8 +52,8 @@ impl Written<'_> {
 }
 
 impl<'f> SentPng<'f> {
-    /// Takes a PNG apart whose header is `info`. `None` unless it stores rows as they are after decoding, and its chunks stand as
-    /// they should up to IEND.
+    /// Takes a PNG apart whose header is `info`. `None` unless it stores rows as they are after decoding, and
+    /// its chunks stand as they should up to IEND.
     ///
     /// # Errors
     ///
@@ -120,7 +121,7 @@ impl<'f> SentPng<'f> {
 struct Beginning {
     /// From the signature to the end of a chunk with pixels.
     made: Vec<u8>,
-    /// What is kept of the old stream.
+    /// The part of the old stream that is kept.
     kept: Range<u64>,
     /// The checksum over all samples.
     adler: Adler,
@@ -162,7 +163,7 @@ fn beginning(
     Ok(Beginning { made, kept: kept_start..kept_end, adler })
 }
 
-/// Where in the stream that lies at `pieces` of `file` its checksum is, and the checksum.
+/// Place of the checksum in the stream that lies at `pieces` of `file`, and the checksum.
 fn stream_end(file: &[u8], pieces: &[Range<usize>]) -> Option<(u64, [u8; 4])> {
     let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
     let start = len.checked_sub(ADLER_LEN)?;

@@ -9,17 +9,18 @@ const FAST_BITS: u32 = 10;
 
 /// A prefix code.
 pub(super) struct Code {
-    /// By the next bits: the symbol, and the length of its code in the four low bits; 0 where the code is longer.
+    /// By the next bits: the symbol, and the length of its code in the four low bits; 0 where the code is
+    /// longer.
     fast: Vec<u16>,
-    /// How many codes there are of each length.
+    /// Number of codes of each length.
     counts: [u16; MAX_LEN + 1],
     /// The symbols in the order of their codes.
     symbols: Vec<u16>,
 }
 
 impl Code {
-    /// From the length of each symbol's code, 0 for those without one. `None` unless the code is complete, or has at most one
-    /// code, of one bit: 3.2.7 allows that for distances, and inflaters allow it for all.
+    /// From the length of each symbol's code, 0 for those without one. `None` unless the code is complete, or
+    /// has at most one code, of one bit: 3.2.7 allows that for distances, and inflaters allow it for all.
     pub(super) fn new(lengths: &[u8]) -> Option<Self> {
         let mut counts = [0; MAX_LEN + 1];
         for &len in lengths {
@@ -64,7 +65,8 @@ impl Code {
         }
     }
 
-    /// The symbol whose code comes next in what `bits` holds. `None` if none does, or the stream ends within it.
+    /// The symbol whose code comes next in what `bits` holds. `None` if none does, or the stream ends within
+    /// it.
     #[inline]
     pub(super) fn next(&self, bits: &mut BitReader<'_>) -> Option<usize> {
         let entry = self.fast[bits.held() as usize & ((1 << FAST_BITS) - 1)];
@@ -75,7 +77,8 @@ impl Code {
         Some(usize::from(entry >> 4))
     }
 
-    /// Bit by bit: the codes of a length are numbers that follow one another, and so are those of the next longer ones.
+    /// Bit by bit: the codes of a length are numbers that follow one another, and so are those of the next
+    /// longer ones.
     fn next_long(&self, bits: &mut BitReader<'_>) -> Option<usize> {
         let mut held = bits.held();
         let (mut code, mut first, mut place) = (0_usize, 0, 0);

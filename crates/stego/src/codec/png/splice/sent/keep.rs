@@ -45,8 +45,9 @@ impl Assembly {
         self.0.into_iter().map(part).collect()
     }
 
-    /// Adds what lies at `kept` in the stream that the IDAT chunks with their data at `pieces` of `file` hold. Chunks that
-    /// are kept whole stay as they are, others get a new length and checksum. The checksums of all of them are checked, in one pass.
+    /// Adds what lies at `kept` in the stream that the IDAT chunks with their data at `pieces` of `file`
+    /// hold. Chunks that are kept whole stay as they are, others get a new length and checksum. The checksums
+    /// of all of them are checked, in one pass.
     pub(super) fn keep_stream(
         &mut self,
         file: &[u8],

@@ -35,7 +35,7 @@ pub(super) struct Lengths {
     /// A row and its filter's type.
     pub(super) row: usize,
     pub(super) all: u64,
-    /// What may be written anew: of more than that, as a rule, all is better made anew.
+    /// Most bytes that are written anew; if more change, the whole file is better encoded anew.
     pub(super) max_head: usize,
 }
 
@@ -43,8 +43,8 @@ impl Lengths {
     pub(super) fn of(info: &ImageInfo) -> Self {
         let row = info.row_len_bytes() + 1;
         let all = row as u64 * u64::from(info.height);
-        // Beginnings, old and new, the new one deflated, and four rows at a time take less than what an embed may
-        // take that decodes: twice the samples.
+        // Beginnings, old and new, the new one deflated, and four rows at a time take less than what an embed
+        // may take that decodes: twice the samples.
         let max_head = (2 * all).saturating_sub(4 * row as u64) / 4;
         Self { row, all, max_head: usize::try_from(max_head).unwrap_or(usize::MAX) }
     }

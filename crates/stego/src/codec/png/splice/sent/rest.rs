@@ -11,19 +11,21 @@ use crate::watch::{Stage, Watch};
 
 /// Bytes that are given to the inflater between two looks at the watch.
 const STEP_LEN_BYTES: usize = 64 << 10;
-/// Bytes at the end of the stream that are given one by one. The inflater takes up to eight bytes ahead and reports them as read,
-/// so that bytes after the stream's end would go unseen in a longer step.
+/// Bytes at the end of the stream that are given one by one. The inflater takes up to eight bytes ahead and
+/// reports them as read, so that bytes after the stream's end would go unseen in a longer step.
 const SINGLE_LEN_BYTES: usize = 16;
-/// Inflated bytes kept at a time: the window, and room that holds what one step leaves to be written when it is short.
+/// Inflated bytes kept at a time: the window, and room that holds what one step leaves to be written when it
+/// is short.
 const OUT_LEN_BYTES: usize = 128 << 10;
 
-/// Checks a zlib stream of filtered rows, which lies at `pieces` of `file`: that it holds all rows and nothing after them, each with a
-/// filter that there is (PNG third edition, 9.2), that its checksum holds, and that nothing follows it.
+/// Checks a zlib stream of filtered rows, which lies at `pieces` of `file`: that it holds all rows and
+/// nothing after them, each with a filter that there is (PNG third edition, 9.2), that its checksum holds,
+/// and that nothing follows it.
 ///
 /// # Errors
 ///
-/// [`Failed::NotPossible`] if one of these is not so: libpng would warn of it or refuse the file. [`Failed::Stopped`] if `watch`
-/// ends the work.
+/// [`Failed::NotPossible`] if one of these is not so: libpng would warn of it or refuse the file.
+/// [`Failed::Stopped`] if `watch` ends the work.
 pub(super) fn check(
     file: &[u8],
     pieces: &[Range<usize>],
@@ -89,8 +91,8 @@ impl Rest {
         }
     }
 
-    /// Moves the window to the beginning, unless the bits that the inflater holds and a byte more find room for what they stand for:
-    /// 64 lengths of 258 bytes at most (RFC 1951, 3.2.5).
+    /// Moves the window to the beginning, unless the bits that the inflater holds and a byte more find room
+    /// for what they stand for: 64 lengths of 258 bytes at most (RFC 1951, 3.2.5).
     fn make_room(&mut self) {
         const { assert!(OUT_LEN_BYTES - WINDOW_LEN_BYTES > 2 * 72 * 258) };
         if self.out.len() - self.filled < 72 * 258 {
@@ -142,7 +144,8 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// [`stream`], as an encoder writes it that flushes after every row, and once more where nothing is left to flush.
+    /// [`stream`], as an encoder writes it that flushes after every row, and once more where nothing is left
+    /// to flush.
     fn flushed() -> Vec<u8> {
         let mut encoder = Compress::new(Compression::default(), true);
         let mut stream = Vec::with_capacity(1 << 10);

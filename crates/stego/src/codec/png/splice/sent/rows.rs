@@ -6,11 +6,11 @@ use crate::carrier::Changes;
 use crate::codec::info::ImageInfo;
 use crate::codec::png::filter::{Filter, apply, undo};
 
-/// How far deflate's references reach back (RFC 1951, 2).
+/// Reach of deflate's references (RFC 1951, 2).
 pub(super) const WINDOW_LEN_BYTES: usize = 32 << 10;
 
-/// Writes into the rows at the beginning of a stream of filtered rows what `changes` has. The new beginning, filtered as it was,
-/// up to where `walk` stands then: nothing after that refers to a byte that changed.
+/// Writes into the rows at the beginning of a stream of filtered rows what `changes` has. The new beginning,
+/// filtered as it was, up to where `walk` stands then: nothing after that refers to a byte that changed.
 pub(super) fn rewrite(
     walk: &mut Walk<'_>,
     changes: &mut dyn Changes,

@@ -34,7 +34,8 @@ fn bytes(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A zlib stream: flate2's at `level`, flushed after every `flush` bytes; or, for level 10, blocks with fixed codes.
+/// A zlib stream: flate2's at `level`, flushed after every `flush` bytes; or, for level 10, blocks with fixed
+/// codes.
 fn zlib(bytes: &[u8], level: u32, flush: usize) -> Vec<u8> {
     let mut out = ZLIB_HEADER.to_vec();
     if level > 9 {

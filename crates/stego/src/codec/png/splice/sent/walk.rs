@@ -1,5 +1,5 @@
-//! Inflating the beginning of a zlib stream, with an eye on where its bits are: a stream can be cut after any symbol, if what follows
-//! gets the header of its block once more.
+//! Inflating the beginning of a zlib stream, with an eye on where its bits are: a stream can be cut after any
+//! symbol, if what follows gets the header of its block once more.
 
 use std::ops::Range;
 
@@ -48,7 +48,7 @@ enum Block {
     Coded {
         literals: Code,
         distances: Code,
-        /// Where its header is, in bits.
+        /// Place of the header, in bits.
         header: Range<u64>,
     },
 }
@@ -66,7 +66,7 @@ impl<'a> Walk<'a> {
         Ok(Self { file, pieces, bits, watch, inflated: Vec::new(), is_last: false, block: Block::None })
     }
 
-    /// What was inflated so far.
+    /// The bytes inflated so far.
     pub(super) fn inflated(&self) -> &[u8] {
         &self.inflated
     }
@@ -135,9 +135,9 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    /// Makes bits that end at a byte's border continue into what follows what was inflated so far: appends to `out` the
-    /// header of the block once more, and what is left of the byte that was begun. The first byte of the stream that is to
-    /// follow, or nothing if the stream is not to be cut here.
+    /// Makes bits that end at a byte's border continue into what follows what was inflated so far: appends to
+    /// `out` the header of the block once more, and what is left of the byte that was begun. The first byte
+    /// of the stream that is to follow, or nothing if the stream is not to be cut here.
     pub(super) fn cut(&self, out: &mut Vec<u8>) -> Option<u64> {
         let mut out = BitWriter::new(out);
         match &self.block {
@@ -239,8 +239,9 @@ fn read_codes(bits: &mut BitReader<'_>) -> Option<(Code, Code)> {
     Some((Code::new(&lengths[..literals])?, Code::new(&lengths[literals..])?))
 }
 
-/// Appends blocks without content whose bits are `by` more than a multiple of 8. Each empty block with fixed codes has 10 bits, so some of
-/// them make every even number, and with the one of 95 before them every odd one.
+/// Appends blocks without content whose bits are `by` more than a multiple of 8. Each empty block with fixed
+/// codes has 10 bits, so some of them make every even number, and with the one of 95 before them every odd
+/// one.
 fn shift(out: &mut BitWriter<'_>, by: u32) {
     if by % 2 == 1 {
         put_odd_block(out);
@@ -251,8 +252,8 @@ fn shift(out: &mut BitWriter<'_>, by: u32) {
     }
 }
 
-/// A block of 95 bits without content. Its codes are complete ones, since some inflaters ask for that: two literals and two
-/// distances of one bit each, and two of one bit for their lengths.
+/// A block of 95 bits without content. Its codes are complete ones, since some inflaters ask for that: two
+/// literals and two distances of one bit each, and two of one bit for their lengths.
 fn put_odd_block(out: &mut BitWriter<'_>) {
     out.put(0b100, 3);
     // 257 literals, 2 distances, 19 lengths of codes for lengths.
@@ -263,7 +264,8 @@ fn put_odd_block(out: &mut BitWriter<'_>) {
     for symbol in LENGTH_ORDER {
         out.put(usize::from(symbol == 1 || symbol == 18), 3);
     }
-    // Literal 0 has one bit, 255 have none (138 and 117), and the end of the block and both distances have one.
+    // Literal 0 has one bit, 255 have none (138 and 117), and the end of the block and both distances have
+    // one.
     out.put(0, 1);
     out.put(1 | (138 - 11) << 1, 8);
     out.put(1 | (117 - 11) << 1, 8);
