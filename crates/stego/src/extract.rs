@@ -86,12 +86,6 @@ pub(crate) fn claimed_by(file: &[u8], info: &ImageInfo, limits: &Limits) -> Resu
     claimed_lengths(Rows::open(file, info, limits)?, limits)
 }
 
-/// The payload in `file`, or in its beginning, up to the last row that carries.
-pub(crate) fn read_back(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Extracted, ExtractError> {
-    check_header(info, limits)?;
-    find_container(Rows::open(file, info, limits)?, limits).0
-}
-
 /// Finds the payload; `look_on` sees to what follows it.
 fn find(
     file: &[u8],

@@ -30,6 +30,16 @@ pub(crate) fn find_container<'a>(
     (found, reader.into_rows())
 }
 
+/// Finds and opens the container in an image that was written here, or in its beginning up to the last row that
+/// carries.
+///
+/// # Errors
+///
+/// As [`find_container`], and those of opening the image.
+pub(crate) fn read_back(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Extracted, ExtractError> {
+    find_container(Rows::open(file, info, limits)?, limits).0
+}
+
 /// Lengths in bytes of what the image with `rows` claims to carry, and of the secret in it: by the
 /// container's header, which is believed. 0 and 0 if there is none.
 ///
