@@ -8,7 +8,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use tracing::debug;
 
-use crate::catalog::{Command, Outcome};
+use crate::catalog::{Command, Outcome, StoredCommand};
 use crate::core::{Core, Moment};
 use crate::handle::{ControlError, TransferError, Transferred};
 use crate::message::{Call, Envelope, Refused, Reply};
@@ -274,6 +274,7 @@ pub(crate) async fn propose_here(core: &Core, node: &Node, mut command: Command,
         return Reply::Refused(Refused::StorageFull(reason));
     }
     command.proposed_at_ms = (core.options.clock_ms)();
+    let command = StoredCommand::new(command, node.state.activated_version());
     match tokio::time::timeout_at(until.into(), node.raft.client_write(command)).await {
         Ok(Ok(written)) => Reply::Outcome(Box::new(written.data)),
         Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => {

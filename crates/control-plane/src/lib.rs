@@ -8,6 +8,7 @@
 //! | `storage` | log and vote, the state machine, snapshots: durable before they are promised |
 //! | `network` | authenticated, bounded frames between nodes; openraft's calls on top |
 //! | `message`, `serve`, `calls` | what nodes say to each other; calls that come in; reads and writes that go out |
+//! | `format` | versions of what is stored and sent, and when the next one is activated: rules without a clock |
 //! | `descriptors` | how many file descriptors all of it may hold |
 //! | `identity`, `secret` | who a data directory is; what the nodes of a cluster share |
 //! | [`Host`] | where a node is: an address or a host name |
@@ -30,6 +31,7 @@ mod core;
 mod descriptors;
 mod detector;
 mod events;
+mod format;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -54,6 +56,7 @@ mod types;
 
 pub use descriptors::Descriptors;
 pub use events::unix_ms;
+pub use format::{Activated, Announcement, FormatVersion, NeedsRelease};
 pub use handle::{
     Bootstrap, ControlError, ControlPlane, DiskFigures, Options, Read, StartError, Timing, TransferError,
     Transferred,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::catalog::{Command, Outcome};
+use crate::catalog::{Outcome, StoredCommand};
 
 openraft::declare_raft_types!(
     /// What openraft works with here.
@@ -14,7 +14,7 @@ openraft::declare_raft_types!(
     /// The leader id is the one of the Raft paper: at most one leader in a term. openraft's own default lets a second,
     /// higher candidate win the same term.
     pub TypeConfig:
-        D = Command,
+        D = StoredCommand,
         R = Outcome,
         NodeId = RaftId,
         Node = Member,

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Refusal, RequestKey, Row, RowError, Table};
+use crate::format::{Format, FormatVersion, NoForm};
 
-/// The version of rows that this release writes and reads.
-const VERSION: u32 = 1;
 /// How long the outcome under a client's key is kept.
 pub const KEEP_CLIENT_KEYS_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long the outcome under a minted key is kept: only the node that minted it can repeat it, within its deadline.
@@ -27,6 +26,15 @@ struct Remembered {
     fingerprint: String,
     forget_at_ms: u64,
     outcome: Outcome,
+}
+
+impl Format for Remembered {
+    const SINCE: FormatVersion = FormatVersion::FIRST;
+    type Previous = NoForm;
+
+    fn upgrade(previous: NoForm) -> Self {
+        match previous {}
+    }
 }
 
 impl Requests {
@@ -68,7 +76,7 @@ impl Requests {
             forget_at_ms: now_ms.saturating_add(keep_ms),
             outcome,
         };
-        let row = Row::put(Table::Requests, request.key.clone(), VERSION, &remembered);
+        let row = Row::put(Table::Requests, request.key.clone(), &remembered);
         self.insert(request.key.clone(), remembered);
         row
     }
@@ -87,13 +95,11 @@ impl Requests {
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = Row> + '_ {
-        self.by_key
-            .iter()
-            .map(|(key, remembered)| Row::put(Table::Requests, key.clone(), VERSION, remembered))
+        self.by_key.iter().map(|(key, remembered)| Row::put(Table::Requests, key.clone(), remembered))
     }
 
     pub(super) fn restore(&mut self, row: &Row) -> Result<(), RowError> {
-        if let Some(remembered) = row.read::<Remembered>(VERSION)? {
+        if let Some(remembered) = row.read::<Remembered>()? {
             self.insert(row.key.clone(), remembered);
         }
         Ok(())

@@ -1,7 +1,8 @@
-//! How the catalogue's state is cut into rows: one for each setting and each remembered request.
+//! Rows of the catalogue's state: one for each setting, each remembered request and each announcement.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::format::{Format, FormatError, FormatVersion};
 
 /// Which part of the catalogue a row belongs to. The order is the order in snapshots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -11,17 +12,20 @@ pub enum Table {
     Settings,
     /// Outcomes of requests by idempotency key.
     Requests,
+    /// Announcements of nodes by Raft id. Empty below version 2.
+    Announcements,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 2] = [Self::Settings, Self::Requests];
+    pub const ALL: [Self; 3] = [Self::Settings, Self::Requests, Self::Announcements];
 
     /// Its name in the storage.
     pub fn name(self) -> &'static str {
         match self {
             Self::Settings => "settings",
             Self::Requests => "requests",
+            Self::Announcements => "announcements",
         }
     }
 }
@@ -42,16 +46,16 @@ pub struct Row {
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
     /// Written by a newer release.
-    #[error("row `{key}` of table {table} has version {found}; this release knows version {known}")]
+    #[error("row `{key}` of table {table} has version {found}; this release reads versions up to {known}")]
     UnknownVersion {
         /// The table.
         table: &'static str,
         /// The row.
         key: String,
         /// What it says.
-        found: u32,
-        /// What this release reads.
-        known: u32,
+        found: FormatVersion,
+        /// Newest version of such rows that this release reads.
+        known: FormatVersion,
     },
     /// Not what such a row looks like.
     #[error("row `{key}` of table {table} is damaged")]
@@ -68,14 +72,20 @@ pub enum RowError {
 
 #[derive(Serialize, Deserialize)]
 struct Versioned<T> {
-    v: u32,
+    v: FormatVersion,
     row: T,
+}
+
+/// The version alone.
+#[derive(Deserialize)]
+struct VersionOnly {
+    v: FormatVersion,
 }
 
 impl Row {
     /// A row that is there.
-    pub(super) fn put<T: Serialize>(table: Table, key: impl Into<String>, version: u32, row: &T) -> Self {
-        let value = serde_json::to_string(&Versioned { v: version, row }).expect("rows have text keys only");
+    pub(super) fn put<T: Format + Serialize>(table: Table, key: impl Into<String>, row: &T) -> Self {
+        let value = serde_json::to_string(&Versioned { v: T::SINCE, row }).expect("rows have text keys only");
         Self { table, key: key.into(), value: Some(value) }
     }
 
@@ -84,16 +94,23 @@ impl Row {
         Self { table, key: key.into(), value: None }
     }
 
-    /// The row's value, or none for a deleted one.
-    pub(super) fn read<T: DeserializeOwned>(&self, known: u32) -> Result<Option<T>, RowError> {
+    /// Version of the row's form; that of the first one where the row is deleted or names none.
+    pub(crate) fn version(&self) -> FormatVersion {
+        let named = self.value.as_deref().and_then(|text| serde_json::from_str::<VersionOnly>(text).ok());
+        named.map_or(FormatVersion::FIRST, |named| named.v)
+    }
+
+    /// The row's value in its newest form, or none for a deleted one.
+    pub(super) fn read<T: Format>(&self) -> Result<Option<T>, RowError> {
         let Some(text) = &self.value else { return Ok(None) };
-        let table = self.table.name();
-        let malformed = |source| RowError::Malformed { table, key: self.key.clone(), source };
+        let (table, key) = (self.table.name(), || self.key.clone());
+        let malformed = |source| RowError::Malformed { table, key: key(), source };
         let versioned: Versioned<serde_json::Value> = serde_json::from_str(text).map_err(malformed)?;
-        if versioned.v != known {
-            let key = self.key.clone();
-            return Err(RowError::UnknownVersion { table, key, found: versioned.v, known });
-        }
-        serde_json::from_value(versioned.row).map(Some).map_err(malformed)
+        T::read(versioned.v, versioned.row).map(Some).map_err(|error| match error {
+            FormatError::UnknownVersion { found, known } => {
+                RowError::UnknownVersion { table, key: key(), found, known }
+            }
+            FormatError::Malformed(source) => malformed(source),
+        })
     }
 }

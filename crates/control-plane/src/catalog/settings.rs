@@ -8,9 +8,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{Actor, Refusal, Row, RowError, Table};
+use crate::format::{Format, FormatVersion, NoForm};
 
-/// The version of rows that this release writes and reads.
-const VERSION: u32 = 1;
 /// Settings at a time, at most.
 pub const MAX_SETTINGS: usize = 1024;
 /// Length of a note, at most.
@@ -165,6 +164,15 @@ pub struct Setting {
     pub previous: Option<SettingValue>,
 }
 
+impl Format for Setting {
+    const SINCE: FormatVersion = FormatVersion::FIRST;
+    type Previous = NoForm;
+
+    fn upgrade(previous: NoForm) -> Self {
+        match previous {}
+    }
+}
+
 impl Setting {
     /// About as many bytes as it takes, in memory and as JSON.
     fn len_bytes(&self) -> usize {
@@ -262,7 +270,7 @@ impl Settings {
     }
 
     pub(super) fn restore(&mut self, row: &Row) -> Result<(), RowError> {
-        if let Some(setting) = row.read::<Setting>(VERSION)? {
+        if let Some(setting) = row.read::<Setting>()? {
             self.0.insert(setting.key.clone(), setting);
         }
         Ok(())
@@ -278,5 +286,5 @@ fn check_version(setting: Option<&Setting>, if_version: Option<u64>) -> Result<(
 }
 
 fn row(setting: &Setting) -> Row {
-    Row::put(Table::Settings, setting.key.to_string(), VERSION, setting)
+    Row::put(Table::Settings, setting.key.to_string(), setting)
 }

@@ -42,9 +42,21 @@ fn refusal(outcome: &Outcome) -> Option<&Refusal> {
     }
 }
 
+trait ApplyAt {
+    fn apply_at(&mut self, command: &Command, index: u64) -> (Outcome, Vec<Row>);
+}
+
+impl ApplyAt for Catalog {
+    /// Applies a command in a cluster that has activated nothing.
+    fn apply_at(&mut self, command: &Command, index: u64) -> (Outcome, Vec<Row>) {
+        let (members, mut activated) = (BTreeSet::new(), Activated::default());
+        self.apply(command, Context { index, members: &members, activated: &mut activated })
+    }
+}
+
 /// Applies rows as the storage does: the latest of each key stays.
 fn stored(rows: impl IntoIterator<Item = Row>) -> Catalog {
-    let mut latest = std::collections::BTreeMap::new();
+    let mut latest = BTreeMap::new();
     for row in rows {
         latest.insert((row.table, row.key.clone()), row);
     }
@@ -67,28 +79,28 @@ fn golden(name: &str, actual: &str) -> String {
 #[test]
 fn a_setting_remembers_who_when_and_what_it_was() {
     let mut catalog = Catalog::default();
-    catalog.apply(&command("a", "1", 10, put("bits", json!(2))), 5);
-    let (outcome, _) = catalog.apply(&command("b", "2", 20, put("bits", json!(3))), 9);
+    catalog.apply_at(&command("a", "1", 10, put("bits", json!(2))), 5);
+    let (outcome, _) = catalog.apply_at(&command("b", "2", 20, put("bits", json!(3))), 9);
     let Outcome::SettingPut { setting, request_id } = outcome else { panic!("{outcome:?}") };
     assert_eq!((setting.version, setting.updated_at_ms, request_id.as_str()), (9, 20, "id of b"));
     assert_eq!((setting.value, setting.previous), (SettingValue::Number(3), Some(SettingValue::Number(2))));
     assert_eq!(setting.updated_by.name.as_deref(), Some("alice"));
-    let (outcome, _) = catalog.apply(&command("c", "3", 30, delete("bits")), 10);
+    let (outcome, _) = catalog.apply_at(&command("c", "3", 30, delete("bits")), 10);
     assert!(matches!(outcome, Outcome::SettingDeleted { setting, .. } if setting.version == 9));
     assert_eq!(catalog.setting(&SettingKey::Bits), None);
-    let (outcome, _) = catalog.apply(&command("d", "4", 40, delete("bits")), 11);
+    let (outcome, _) = catalog.apply_at(&command("d", "4", 40, delete("bits")), 11);
     assert!(matches!(refusal(&outcome), Some(Refusal::NoSuchSetting { .. })));
 }
 
 #[test]
 fn a_repeated_command_does_nothing_and_has_the_first_outcome() {
     let mut catalog = Catalog::default();
-    let (first, _) = catalog.apply(&command("a", "1", 10, put("bits", json!(2))), 5);
-    catalog.apply(&command("b", "2", 20, put("bits", json!(3))), 6);
+    let (first, _) = catalog.apply_at(&command("a", "1", 10, put("bits", json!(2))), 5);
+    catalog.apply_at(&command("b", "2", 20, put("bits", json!(3))), 6);
     let before = catalog.clone();
-    let (again, rows) = catalog.apply(&command("a", "1", 30, put("bits", json!(2))), 7);
+    let (again, rows) = catalog.apply_at(&command("a", "1", 30, put("bits", json!(2))), 7);
     assert_eq!((again, rows, &catalog), (first, Vec::new(), &before));
-    let (other, _) = catalog.apply(&command("a", "another", 30, put("bits", json!(1))), 8);
+    let (other, _) = catalog.apply_at(&command("a", "another", 30, put("bits", json!(1))), 8);
     assert_eq!((refusal(&other), catalog), (Some(&Refusal::KeyReused), before));
 }
 
@@ -97,10 +109,10 @@ fn keys_are_forgotten_after_a_day_and_minted_ones_after_minutes() {
     let mut catalog = Catalog::default();
     let mut minted = command("minted", "1", 0, put("note.a", json!("x")));
     minted.request.minted = true;
-    catalog.apply(&minted, 1);
-    catalog.apply(&command("client", "2", 0, put("note.b", json!("x"))), 2);
+    catalog.apply_at(&minted, 1);
+    catalog.apply_at(&command("client", "2", 0, put("note.b", json!("x"))), 2);
     let mut left_at = |at_ms: u64| {
-        let (_, rows) = catalog.apply(&command(&format!("at {at_ms}"), "3", at_ms, delete("note.c")), 3);
+        let (_, rows) = catalog.apply_at(&command(&format!("at {at_ms}"), "3", at_ms, delete("note.c")), 3);
         assert_eq!(stored(catalog.rows()), catalog);
         rows.iter().filter(|row| row.value.is_none()).count()
     };
@@ -118,13 +130,13 @@ fn a_version_guards_against_changes_that_the_caller_has_not_seen() {
         value: SettingValue::Flag(true),
         if_version: Some(if_version),
     };
-    let (outcome, _) = catalog.apply(&command("a", "1", 0, guarded(3)), 4);
+    let (outcome, _) = catalog.apply_at(&command("a", "1", 0, guarded(3)), 4);
     assert_eq!(refusal(&outcome), Some(&Refusal::VersionMismatch { expected: 3, actual: 0 }));
-    let (outcome, _) = catalog.apply(&command("b", "1", 0, guarded(0)), 5);
+    let (outcome, _) = catalog.apply_at(&command("b", "1", 0, guarded(0)), 5);
     assert_eq!(refusal(&outcome), None);
-    let (outcome, _) = catalog.apply(&command("c", "1", 0, guarded(0)), 6);
+    let (outcome, _) = catalog.apply_at(&command("c", "1", 0, guarded(0)), 6);
     assert_eq!(refusal(&outcome), Some(&Refusal::VersionMismatch { expected: 0, actual: 5 }));
-    let (outcome, _) = catalog.apply(&command("d", "1", 0, guarded(5)), 7);
+    let (outcome, _) = catalog.apply_at(&command("d", "1", 0, guarded(5)), 7);
     assert_eq!(refusal(&outcome), None);
 }
 
@@ -133,7 +145,7 @@ fn settings_have_a_bound() {
     let mut catalog = Catalog::default();
     for n in 0..=MAX_SETTINGS {
         let (outcome, _) =
-            catalog.apply(&command(&n.to_string(), "1", 0, put(&format!("note.{n}"), json!(""))), 1);
+            catalog.apply_at(&command(&n.to_string(), "1", 0, put(&format!("note.{n}"), json!(""))), 1);
         let full = Refusal::TooManySettings { max: MAX_SETTINGS as u64 };
         assert_eq!(refusal(&outcome), (n == MAX_SETTINGS).then_some(&full), "{n}");
     }
@@ -184,9 +196,9 @@ fn commands_look_as_they_always_did() {
 #[test]
 fn rows_look_as_they_always_did() {
     let mut catalog = Catalog::default();
-    catalog.apply(&command("a", "f1", 1_700_000_000_000, put("compress", json!(false))), 3);
-    catalog.apply(&command("b", "f2", 1_700_000_000_001, put("note.on-call", json!("Zoë, 24h"))), 4);
-    catalog.apply(&command("c", "f3", 1_700_000_000_002, delete("bits")), 5);
+    catalog.apply_at(&command("a", "f1", 1_700_000_000_000, put("compress", json!(false))), 3);
+    catalog.apply_at(&command("b", "f2", 1_700_000_000_001, put("note.on-call", json!("Zoë, 24h"))), 4);
+    catalog.apply_at(&command("c", "f3", 1_700_000_000_002, delete("bits")), 5);
     let rows: Vec<Row> = catalog.rows().collect();
     let text = serde_json::to_string_pretty(&rows).unwrap() + "\n";
     let golden = golden("rows-v1.json", &text);
@@ -195,20 +207,188 @@ fn rows_look_as_they_always_did() {
 }
 
 #[test]
+fn commands_and_rows_of_version_2_look_as_they_always_did() {
+    let announce = Action::Announce { announcement: announcement(3, 2) };
+    let commands = [put("metadata", json!("strip")), announce.clone(), activate(2, &[(1, 2), (2, 2)])];
+    let commands = commands.map(|action| {
+        StoredCommand::new(command("a", "f1", 1_700_000_000_000, action), FormatVersion::SECOND)
+    });
+    let text = serde_json::to_string_pretty(&commands).unwrap() + "\n";
+    let golden_text = golden("commands-v2.json", &text);
+    assert_eq!(text, golden_text);
+    assert_eq!(serde_json::from_str::<Vec<StoredCommand>>(&golden_text).unwrap(), commands);
+
+    let (mut catalog, members) = (Catalog::default(), BTreeSet::from([RaftId::from(3)]));
+    let mut activated = Activated::of(FormatVersion::SECOND);
+    let context = Context { index: 7, members: &members, activated: &mut activated };
+    catalog.apply(&command("a", "f1", 1_700_000_000_000, announce), context);
+    let rows: Vec<Row> = catalog.rows().collect();
+    let text = serde_json::to_string_pretty(&rows).unwrap() + "\n";
+    let golden_text = golden("rows-v2.json", &text);
+    assert_eq!(text, golden_text);
+    assert_eq!(stored(serde_json::from_str::<Vec<Row>>(&golden_text).unwrap()), catalog);
+}
+
+#[test]
 fn unknown_versions_are_refused_with_both_versions() {
-    let newer = json!({"v": 2, "body": {}});
-    let error = serde_json::from_value::<Command>(newer).unwrap_err().to_string();
-    assert!(error.contains("version 2") && error.contains("version 1"), "{error}");
+    for version in [0, 3] {
+        let newer = json!({"v": version, "body": {}});
+        let error = serde_json::from_value::<StoredCommand>(newer).unwrap_err().to_string();
+        let versions = format!("a command of version {version}; this release reads versions 1 to 2");
+        assert_eq!(error, versions);
+    }
     let row = Row {
         table: Table::Settings,
         key: "bits".to_owned(),
         value: Some(json!({"v": 9, "row": {}}).to_string()),
     };
     let error = Catalog::default().restore(&row).unwrap_err().to_string();
-    assert!(error.contains("version 9") && error.contains("version 1"), "{error}");
+    assert!(error.contains("version 9") && error.contains("versions up to 1"), "{error}");
     let unknown = json!({"v": 1, "body": {"request": {"key": "a", "minted": false, "fingerprint": "", "request_id": ""},
         "proposed_at_ms": 0, "actor": {"authority": "loopback", "via": "n1"}, "action": {"action": "explode"}}});
-    assert!(serde_json::from_value::<Command>(unknown).is_err());
+    assert!(serde_json::from_value::<StoredCommand>(unknown).is_err());
+}
+
+fn announcement(id: u64, max: u32) -> Announcement {
+    let (min, max) = (FormatVersion::FIRST, FormatVersion::new(max));
+    Announcement { raft_id: RaftId::from(id), min, max, release: format!("0.{max}") }
+}
+
+fn activate(version: u32, announced: &[(u64, u32)]) -> Action {
+    let announced = announced.iter().map(|(id, max)| announcement(*id, *max)).collect();
+    Action::Activate { version: FormatVersion::new(version), release: format!("0.{version}"), announced }
+}
+
+/// Applies actions one after the other, each with the members at that time. Gives the outcomes in words, the
+/// version that is activated then, and the announcements that are left.
+fn with_members(steps: &[(Action, &[u64])]) -> (Vec<String>, Activated, Vec<u64>) {
+    let (mut catalog, mut activated) = (Catalog::default(), Activated::default());
+    let mut written = Vec::new();
+    let mut outcomes = Vec::new();
+    for (index, (action, members)) in (1..).zip(steps) {
+        let members = members.iter().copied().map(RaftId::from).collect();
+        let command = command(&index.to_string(), "1", 0, action.clone());
+        let context = Context { index, members: &members, activated: &mut activated };
+        let (outcome, rows) = catalog.apply(&command, context);
+        outcomes.push(match outcome {
+            Outcome::Refused { refusal, .. } => refusal.to_string(),
+            Outcome::Activated { version } => format!("version {version}"),
+            outcome => format!("{outcome:?}"),
+        });
+        written.extend(rows);
+    }
+    assert_eq!(stored(written), catalog, "the rows are the whole state");
+    assert_eq!(stored(catalog.rows()), catalog);
+    let left = (0..20).filter(|id| catalog.announcements().contains_key(&RaftId::from(*id))).collect();
+    (outcomes, activated, left)
+}
+
+#[test]
+fn a_version_is_activated_only_if_the_announcements_of_all_members_cover_it() {
+    let check = |steps: &[(Action, &[u64])], outcomes: &[&str], version: u32, left: &[u64]| {
+        let (told, activated, announced) = with_members(steps);
+        assert_eq!(told, outcomes, "{steps:?}");
+        assert_eq!((activated.version.number(), activated.release), (version, format!("0.{version}")));
+        assert_eq!(announced, left, "{steps:?}");
+    };
+    let all = [(1, 2), (2, 2), (3, 2)];
+    check(&[(activate(2, &all), &[1, 2, 3])], &["version 2"], 2, &[1, 2, 3]);
+    let missing = "format version 2 is not covered by the announcements of [0000000000000003]";
+    check(&[(activate(2, &all[..2]), &[1, 2, 3])], &[missing], 1, &[]);
+    check(&[(activate(2, &[(1, 2), (2, 2), (3, 1)]), &[1, 2, 3])], &[missing], 1, &[]);
+    check(
+        &[(activate(2, &[]), &[])],
+        &["format version 2 is not covered by the announcements of []"],
+        1,
+        &[],
+    );
+    // From version 2 on, the rows count; an announcement replaces the one before it.
+    let announce = |id, max| Action::Announce { announcement: announcement(id, max) };
+    check(
+        &[
+            (activate(2, &all), &[1, 2, 3]),
+            (announce(1, 3), &[1, 2, 3]),
+            (announce(2, 3), &[1, 2, 3]),
+            (activate(3, &[]), &[1, 2, 3]),
+            (announce(3, 3), &[1, 2, 3]),
+            (announce(1, 2), &[1, 2, 3]),
+            (activate(3, &[]), &[1, 2, 3]),
+            (announce(1, 3), &[1, 2, 3]),
+            (activate(3, &[]), &[1, 2, 3]),
+            (activate(2, &[]), &[1, 2, 3]),
+        ],
+        &[
+            "version 2",
+            "Announced",
+            "Announced",
+            "format version 3 is not covered by the announcements of [0000000000000003]",
+            "Announced",
+            "Announced",
+            "format version 3 is not covered by the announcements of [0000000000000001]",
+            "Announced",
+            "version 3",
+            "version 3",
+        ],
+        3,
+        &[1, 2, 3],
+    );
+    // A learner is a member; one that joins announces itself first, and takes the place of who is no member
+    // any more.
+    check(
+        &[(activate(2, &all), &[1, 2, 3]), (announce(4, 2), &[1, 2]), (activate(3, &[]), &[1, 2, 4])],
+        &[
+            "version 2",
+            "Announced",
+            "format version 3 is not covered by the announcements of [0000000000000001, 0000000000000002, \
+             0000000000000004]",
+        ],
+        2,
+        &[1, 2, 4],
+    );
+}
+
+#[test]
+fn an_action_above_the_activated_version_is_refused() {
+    let announce = Action::Announce { announcement: announcement(1, 2) };
+    let (outcomes, activated, left) =
+        with_members(&[(announce.clone(), &[1]), (activate(2, &[(1, 2)]), &[1]), (announce, &[1])]);
+    let refused = "this takes format version 2, and the cluster has activated version 1";
+    assert_eq!(outcomes, [refused, "version 2", "Announced"]);
+    assert_eq!((activated, left), (Activated::of(FormatVersion::SECOND), vec![1]));
+}
+
+#[test]
+fn a_command_of_a_newer_release_is_kept_as_it_came_and_names_the_release() {
+    let newer = json!({"v": 7, "needs": "1.4", "body": {"request": "of another kind", "n": [1, 2]}});
+    let command: StoredCommand = serde_json::from_value(newer.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&command).unwrap(), newer);
+    assert_eq!(
+        command.command().unwrap_err().to_string(),
+        "a command in the log has version 7, and this release reads versions 1 to 2; release 1.4 or a newer one is needed"
+    );
+    assert!(serde_json::from_value::<Command>(newer).is_err(), "nothing of the kind is proposed");
+    let long = json!({"v": 7, "needs": "x".repeat(65), "body": {}});
+    assert!(serde_json::from_value::<StoredCommand>(long).is_err());
+}
+
+#[test]
+fn a_command_is_written_in_the_newest_form_that_is_activated() {
+    let check = |action: Action, activated, version, needs: Option<&str>| {
+        let command = command("a", "1", 0, action);
+        let stored = StoredCommand::new(command.clone(), FormatVersion::new(activated));
+        let json = serde_json::to_value(&stored).unwrap();
+        assert_eq!((&json["v"], json["needs"].as_str()), (&json!(version), needs));
+        let read: StoredCommand = serde_json::from_value(json).unwrap();
+        assert_eq!((read.command().unwrap(), &read), (&command, &stored));
+    };
+    check(put("bits", json!(2)), 1, 1, None);
+    check(put("bits", json!(2)), 2, 2, Some("0.2"));
+    check(put("bits", json!(2)), 9, 2, Some("0.2"));
+    check(activate(2, &[(1, 2)]), 1, 2, Some("0.2"));
+    // The form of release 0.1 does not know the newer actions.
+    let mut forged = serde_json::to_value(command("a", "1", 0, activate(2, &[]))).unwrap();
+    forged["v"] = json!(1);
+    assert!(serde_json::from_value::<StoredCommand>(forged).is_err());
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
@@ -243,9 +423,9 @@ proptest! {
                 restarted = Some(stored(written.clone()));
             }
             let command = command(&key.to_string(), &format!("{action:?}"), at_ms, action);
-            let (outcome, rows) = catalog.apply(&command, index as u64 + 1);
+            let (outcome, rows) = catalog.apply_at(&command, index as u64 + 1);
             if let Some(restarted) = &mut restarted {
-                prop_assert_eq!((&outcome, &rows), (&restarted.apply(&command, index as u64 + 1).0, &rows));
+                prop_assert_eq!((&outcome, &rows), (&restarted.apply_at(&command, index as u64 + 1).0, &rows));
             }
             written.extend(rows);
         }

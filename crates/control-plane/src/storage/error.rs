@@ -7,6 +7,7 @@ use super::record::RecordError;
 use super::snapshot::SnapshotError;
 use crate::LogId;
 use crate::catalog::RowError;
+use crate::format::NeedsRelease;
 
 /// Why the storage cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,10 @@ pub enum OpenError {
     /// A row of the state is damaged or of another release.
     #[error("cannot read the state")]
     Row(#[source] RowError),
+    /// The cluster has activated a version, or the log holds a committed entry, that this release does not
+    /// read.
+    #[error(transparent)]
+    NeedsRelease(#[from] NeedsRelease),
     /// An entry is missing from the log.
     #[error("the log has entry {found} where entry {expected} belongs")]
     Gap {
@@ -96,12 +101,25 @@ impl OpenError {
     /// True if another release wrote what cannot be read.
     pub(crate) fn is_of_another_release(&self) -> bool {
         match self {
-            Self::Record { source, .. } => matches!(source, RecordError::UnknownVersion { .. }),
+            Self::NeedsRelease(_) => true,
+            Self::Record { source, .. } => source.is_of_another_release(),
             Self::Row(error) => matches!(error, RowError::UnknownVersion { .. }),
             Self::Snapshot(SnapshotError::Row(error)) => matches!(error, RowError::UnknownVersion { .. }),
-            Self::Snapshot(error) => matches!(error, SnapshotError::UnknownVersion { .. }),
+            Self::Snapshot(error) => {
+                matches!(error, SnapshotError::UnknownVersion { .. } | SnapshotError::NeedsRelease(_))
+            }
             Self::Database { source, .. } => matches!(source.as_ref(), redb::Error::UpgradeRequired(_)),
             _ => false,
+        }
+    }
+
+    /// The release that is needed, where the newer one that wrote the unreadable thing is named in it.
+    pub(crate) fn needs_release(&self) -> Option<&NeedsRelease> {
+        match self {
+            Self::NeedsRelease(needed)
+            | Self::Record { source: RecordError::NeedsRelease(needed), .. }
+            | Self::Snapshot(SnapshotError::NeedsRelease(needed)) => Some(needed),
+            _ => None,
         }
     }
 
@@ -144,7 +162,7 @@ impl OpenError {
                 redb::Error::Corrupted(_) | redb::Error::TableTypeMismatch { .. } => true,
                 _ => false,
             },
-            Self::Record { source, .. } => !matches!(source, RecordError::UnknownVersion { .. }),
+            Self::Record { source, .. } => !source.is_of_another_release(),
             Self::Row(error) => matches!(error, RowError::Malformed { .. }),
             _ => false,
         }

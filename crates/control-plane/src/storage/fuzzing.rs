@@ -1,13 +1,13 @@
 //! The storage's doors for fuzzing.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::record;
+use super::log::record_of;
+use super::record::{self, RecordError};
 use super::snapshot::{self, Header, SnapshotError};
 use super::state_file::Progress;
 use crate::catalog::Catalog;
+use crate::format::FormatVersion;
 use crate::{Entry, LogId, Vote};
 
 /// Bytes of a snapshot's checksum, at its end.
@@ -35,16 +35,21 @@ fn restored(bytes: &[u8]) -> Result<(Header, Catalog), SnapshotError> {
 
 /// Reads `bytes` as a record of each kind, as they are and as the body of one.
 pub(crate) fn check_record(bytes: &[u8]) {
-    comes_back::<Entry>(bytes);
-    comes_back::<LogId>(bytes);
-    comes_back::<Progress>(bytes);
-    comes_back::<Vote>(bytes);
+    comes_back(bytes, record::decode, record_of);
+    comes_back(bytes, record::decode::<LogId>, record::encode);
+    comes_back(bytes, Progress::of, Progress::record);
+    comes_back(bytes, record::decode::<Vote>, record::encode);
 }
 
-fn comes_back<T: Serialize + DeserializeOwned + PartialEq>(bytes: &[u8]) {
-    for record in [bytes, &record::encode_text(bytes)] {
-        let Ok(value) = record::decode::<T>(record) else { continue };
-        let again = record::decode::<T>(&record::encode(&value)).expect("what was written can be read");
+fn comes_back<T: PartialEq>(
+    bytes: &[u8],
+    decode: impl Fn(&[u8]) -> Result<T, RecordError>,
+    encode: impl Fn(&T) -> Vec<u8>,
+) {
+    let forms = [FormatVersion::FIRST, FormatVersion::LATEST].map(|form| record::encode_text(form, bytes));
+    for record in [bytes, &forms[0], &forms[1]] {
+        let Ok(value) = decode(record) else { continue };
+        let again = decode(&encode(&value)).expect("what was written can be read");
         assert!(again == value, "a record reads as something else once it is written again");
     }
 }

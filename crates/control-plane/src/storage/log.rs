@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
-use openraft::{OptionalSend, RaftTypeConfig};
+use openraft::{EntryPayload, OptionalSend, RaftTypeConfig};
 use redb::{Database, ReadableDatabase, ReadableTable};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -21,6 +21,7 @@ use super::writer::{
     COMMITTED, Core, Durable, ENTRIES, FlushStats, MAX_QUEUED_WRITES, META, PURGED, Queued, VOTE, Write,
     Writer,
 };
+use crate::format::FormatVersion;
 use crate::{Entry, LogId, TypeConfig, Vote};
 
 const WHAT: &str = "the log file";
@@ -262,7 +263,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut sized = Vec::new();
         let mut records = Vec::new();
         for entry in entries {
-            let record = record::encode(&entry);
+            let record = record_of(&entry);
             let (index, bytes) = (entry.log_id.index, record.len());
             records.push((index, record));
             sized.push((entry, bytes));
@@ -298,6 +299,17 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         })
         .await
     }
+}
+
+/// The record of an entry, in the form of the command in it.
+pub(super) fn record_of(entry: &Entry) -> Vec<u8> {
+    let version = match &entry.payload {
+        // A command that this release cannot read is in a form that it can: the bytes of the command are kept
+        // as they are.
+        EntryPayload::Normal(command) => command.version().min(FormatVersion::LATEST),
+        EntryPayload::Blank | EntryPayload::Membership(_) => FormatVersion::FIRST,
+    };
+    record::encode_in(version, entry)
 }
 
 /// Reads and verifies everything in the file.

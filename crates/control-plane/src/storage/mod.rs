@@ -6,8 +6,8 @@
 //! - The state file never holds an entry that the log file may lose: an entry is applied once it is durable here. It
 //!   may be behind, and it may be lost: openraft installs the snapshot and applies the log again.
 //! - The log is purged only up to a durable snapshot.
-//! - Everything stored carries a version and a checksum. What is damaged is never skipped; what another release wrote
-//!   is refused.
+//! - Everything stored carries a version and a checksum. What is damaged is never skipped; what a newer
+//!   release wrote is refused by the name of the release that reads it.
 //! - After a failed write nothing works any more until the files are opened anew, which verifies them.
 //! - A write that meets a full disk takes its bytes from a reserve ([`space`]); a snapshot never does.
 
@@ -29,7 +29,7 @@ mod view;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

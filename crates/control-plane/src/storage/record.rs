@@ -1,26 +1,37 @@
-//! What a value in a database file looks like: a version byte, the CRC-32 (IEEE) of version and body as four bytes
-//! with the most significant first, and the body as JSON text.
+//! Values in a database file. Numbers have the most significant byte first.
 //!
-//! The version is looked at first: what a newer release wrote is called so, and not damage.
+//! | what | bytes |
+//! |---|---|
+//! | version | 1 |
+//! | CRC-32 (IEEE) of everything but these four bytes | 4 |
+//! | from version 2 on: length of a release's name, the name in UTF-8 | 1 + length |
+//! | body: JSON text | rest |
+//!
+//! The version is that of the body's form. The name is that of the first release that reads it: this much is
+//! the same in every version from 2 on, so that a record of a newer release says which release it needs, and
+//! is not taken for damage.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The version of records that this release writes, and the only one it reads.
-pub(super) const VERSION: u8 = 1;
+use crate::format::{Format, FormatError, FormatVersion, MAX_RELEASE_BYTES, NeedsRelease};
+
 const CRC_BYTES: usize = 4;
 const PREFIX_BYTES: usize = 1 + CRC_BYTES;
 
-/// Why bytes are not a record of this release.
+/// Failure to read a record.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// Written by another release.
-    #[error("record version {found}; this release knows version {VERSION}")]
+    /// Written by another release, which it does not name.
+    #[error("record version {found}; this release reads versions 1 to {}", FormatVersion::LATEST)]
     UnknownVersion {
         /// What it says.
         found: u8,
     },
-    /// Too short for a version and a checksum.
+    /// Written by a newer release.
+    #[error(transparent)]
+    NeedsRelease(#[from] NeedsRelease),
+    /// Too short for a version, a checksum and a release.
     #[error("a record of {len} bytes, which is too short")]
     TooShort {
         /// How many bytes there are.
@@ -39,46 +50,105 @@ pub enum RecordError {
     Malformed(#[source] serde_json::Error),
 }
 
-/// The record of `value`.
+impl RecordError {
+    /// True if another release wrote the record.
+    pub(super) fn is_of_another_release(&self) -> bool {
+        matches!(self, Self::UnknownVersion { .. } | Self::NeedsRelease(_))
+    }
+}
+
+/// The record of `value`, whose form every release reads.
 pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    encode_in(FormatVersion::FIRST, value)
+}
+
+/// The record of `value`, whose form is that of `version`.
+pub(super) fn encode_in<T: Serialize>(version: FormatVersion, value: &T) -> Vec<u8> {
     let body = serde_json::to_vec(value).expect("maps with text keys and no failing parts");
-    encode_text(&body)
+    encode_text(version, &body)
 }
 
 /// The record of a body that is JSON already.
-pub(super) fn encode_text(body: &[u8]) -> Vec<u8> {
-    let mut record = Vec::with_capacity(PREFIX_BYTES + body.len());
-    record.push(VERSION);
-    record.extend_from_slice(&checksum(VERSION, body).to_be_bytes());
+pub(super) fn encode_text(version: FormatVersion, body: &[u8]) -> Vec<u8> {
+    encode_for(version, version.release().unwrap_or_default(), body)
+}
+
+/// The record of a body that the release `needs` reads first.
+pub(super) fn encode_for(version: FormatVersion, needs: &str, body: &[u8]) -> Vec<u8> {
+    let number = u8::try_from(version.number()).expect("versions of records have one byte");
+    let mut named = Vec::new();
+    if version > FormatVersion::FIRST {
+        named.push(u8::try_from(needs.len()).expect("names of releases are short"));
+        named.extend_from_slice(needs.as_bytes());
+    }
+    let mut record = Vec::with_capacity(PREFIX_BYTES + named.len() + body.len());
+    record.push(number);
+    record.extend_from_slice(&checksum(number, &[&named, body]).to_be_bytes());
+    record.extend_from_slice(&named);
     record.extend_from_slice(body);
     record
 }
 
-/// The value of a record.
+/// The value of a record whose JSON is the same in every version that this release reads.
 pub(super) fn decode<T: DeserializeOwned>(record: &[u8]) -> Result<T, RecordError> {
-    serde_json::from_slice(body(record)?).map_err(RecordError::Malformed)
+    serde_json::from_slice(body(record)?.1).map_err(RecordError::Malformed)
 }
 
-/// The body of a record, with its version and checksum checked.
-pub(super) fn body(record: &[u8]) -> Result<&[u8], RecordError> {
-    match record.first() {
-        Some(&version) if version != VERSION => return Err(RecordError::UnknownVersion { found: version }),
-        _ => {}
-    }
-    let Some((prefix, body)) = record.split_first_chunk::<PREFIX_BYTES>() else {
-        return Err(RecordError::TooShort { len: record.len() });
+/// The value of a record in its newest form.
+pub(super) fn decode_newest<T: Format>(record: &[u8]) -> Result<T, RecordError> {
+    let (version, body) = body(record)?;
+    let body = serde_json::from_slice(body).map_err(RecordError::Malformed)?;
+    T::read(version, body).map_err(|error| match error {
+        FormatError::UnknownVersion { .. } => RecordError::UnknownVersion { found: record[0] },
+        FormatError::Malformed(error) => RecordError::Malformed(error),
+    })
+}
+
+/// Version and body of a record, with its checksum checked.
+pub(super) fn body(record: &[u8]) -> Result<(FormatVersion, &[u8]), RecordError> {
+    let too_short = || RecordError::TooShort { len: record.len() };
+    let number = *record.first().ok_or_else(too_short)?;
+    let version = FormatVersion::new(number.into());
+    let content = match record.split_first_chunk::<PREFIX_BYTES>() {
+        Some(([_, crc @ ..], content)) => verified(number, u32::from_be_bytes(*crc), content),
+        None => Err(too_short()),
     };
-    let [version, crc @ ..] = *prefix;
-    let (expected, found) = (u32::from_be_bytes(crc), checksum(version, body));
+    if version == FormatVersion::FIRST {
+        return Ok((version, content?));
+    }
+    // Of a version that was never written, nothing else is known.
+    let named = content.and_then(|content| release_and_rest(content).ok_or_else(too_short));
+    match named {
+        _ if version < FormatVersion::FIRST => Err(RecordError::UnknownVersion { found: number }),
+        Ok((_, body)) if version.is_known() => Ok((version, body)),
+        Ok((release, _)) => {
+            let (what, release) = ("a record".to_owned(), release.to_owned());
+            Err(NeedsRelease { what, version, release }.into())
+        }
+        Err(error) if version.is_known() => Err(error),
+        Err(_) => Err(RecordError::UnknownVersion { found: number }),
+    }
+}
+
+/// The bytes after the checksum, if they have it.
+fn verified(number: u8, expected: u32, content: &[u8]) -> Result<&[u8], RecordError> {
+    let found = checksum(number, &[content]);
     if expected != found {
         return Err(RecordError::Checksum { expected, found });
     }
-    Ok(body)
+    Ok(content)
 }
 
-fn checksum(version: u8, body: &[u8]) -> u32 {
+fn release_and_rest(content: &[u8]) -> Option<(&str, &[u8])> {
+    let (&len, rest) = content.split_first()?;
+    let (release, rest) = rest.split_at_checked(len.into())?;
+    let release = std::str::from_utf8(release).ok().filter(|release| release.len() <= MAX_RELEASE_BYTES)?;
+    Some((release, rest))
+}
+
+fn checksum(number: u8, content: &[&[u8]]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
-    crc.update(&[version]);
-    crc.update(body);
+    crc.update(&[number]);
+    content.iter().for_each(|bytes| crc.update(bytes));
     crc.finalize()
 }

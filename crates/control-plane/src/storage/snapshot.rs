@@ -6,11 +6,14 @@
 //! |---|---|
 //! | magic `STEGSNAP` | 8 |
 //! | version | 4 |
-//! | length of the header, the header as JSON ([`Header`]) | 4 + length |
+//! | length of the header, the header as JSON ([`Header`]) in the form of the version | 4 + length |
 //! | for each row: its length, the row as JSON | 4 + length |
 //! | 0, where the next row's length would be | 4 |
 //! | the number of rows | 8 |
 //! | SHA-256 of everything before | 32 |
+//!
+//! From version 2 on, every header has `activated`: a snapshot of a newer release says which release it
+//! needs.
 
 mod transfer;
 
@@ -27,12 +30,11 @@ use sha2::{Digest, Sha256};
 use super::sync_dir;
 use crate::SnapshotMeta;
 use crate::catalog::{Row, RowError};
+use crate::format::{Activated, Format, FormatError, FormatVersion, NeedsRelease, NoForm};
 
 /// Length of a snapshot that is received or read, at most.
 pub(crate) const MAX_SNAPSHOT_BYTES: u64 = 4 << 30;
 const MAGIC: &[u8; 8] = b"STEGSNAP";
-/// The version of snapshots that this release writes, and the only one it reads.
-pub(super) const VERSION: u32 = 1;
 /// Length of the header and of a row, at most.
 const MAX_PART_BYTES: u32 = 4 << 20;
 const SUM_BYTES: usize = 32;
@@ -51,6 +53,67 @@ pub(super) struct Header {
     pub meta: SnapshotMeta,
     /// The greatest number of voters that any applied uniform membership ever had.
     pub largest_voter_set: usize,
+    /// The activated version of the formats.
+    pub activated: Activated,
+}
+
+/// Form of release 0.1, which is written below version 2.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeaderV1 {
+    meta: SnapshotMeta,
+    largest_voter_set: usize,
+}
+
+/// The part of a header that is the same in every version from 2 on.
+#[derive(Deserialize)]
+struct ActivatedOnly {
+    activated: Activated,
+}
+
+impl Format for HeaderV1 {
+    const SINCE: FormatVersion = FormatVersion::FIRST;
+    type Previous = NoForm;
+
+    fn upgrade(previous: NoForm) -> Self {
+        match previous {}
+    }
+}
+
+impl Format for Header {
+    const SINCE: FormatVersion = FormatVersion::SECOND;
+    type Previous = HeaderV1;
+
+    fn upgrade(HeaderV1 { meta, largest_voter_set }: HeaderV1) -> Self {
+        Self { meta, largest_voter_set, activated: Activated::default() }
+    }
+}
+
+impl Header {
+    /// Reads the form of `version`.
+    fn of(version: FormatVersion, json: &[u8]) -> Result<Self, SnapshotError> {
+        if version > FormatVersion::LATEST
+            && let Ok(ActivatedOnly { activated }) = serde_json::from_slice(json)
+        {
+            activated.check()?;
+        }
+        Self::read(version, serde_json::from_slice(json)?).map_err(|error| match error {
+            FormatError::UnknownVersion { found, .. } => {
+                SnapshotError::UnknownVersion { found: found.number() }
+            }
+            FormatError::Malformed(error) => SnapshotError::Malformed(error),
+        })
+    }
+
+    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self { meta, largest_voter_set, activated } = self;
+        if !activated.is_first() {
+            out.write_all(&Self::SINCE.number().to_be_bytes())?;
+            return write_part(out, self);
+        }
+        out.write_all(&HeaderV1::SINCE.number().to_be_bytes())?;
+        write_part(out, &HeaderV1 { meta: meta.clone(), largest_voter_set: *largest_voter_set })
+    }
 }
 
 /// Why a file is not a snapshot that this release can use.
@@ -62,12 +125,15 @@ pub enum SnapshotError {
     /// Not a snapshot at all.
     #[error("not a snapshot")]
     NotASnapshot,
-    /// Written by another release.
-    #[error("a snapshot of version {found}; this release knows version {VERSION}")]
+    /// Written by another release, which it does not name.
+    #[error("a snapshot of version {found}; this release reads versions 1 to {}", FormatVersion::LATEST)]
     UnknownVersion {
         /// What it says.
         found: u32,
     },
+    /// Written by a newer release.
+    #[error(transparent)]
+    NeedsRelease(#[from] NeedsRelease),
     /// The bytes are not those that were written.
     #[error("a damaged snapshot: {what}")]
     Damaged {
@@ -102,7 +168,7 @@ impl SnapshotError {
         match self {
             Self::Io(error) => error.kind() == io::ErrorKind::UnexpectedEof,
             Self::Row(error) => matches!(error, RowError::Malformed { .. }),
-            Self::UnknownVersion { .. } | Self::TooLong { .. } => false,
+            Self::UnknownVersion { .. } | Self::NeedsRelease(_) | Self::TooLong { .. } => false,
             Self::NotASnapshot | Self::Damaged { .. } | Self::Malformed(_) | Self::Incomplete { .. } => true,
         }
     }
@@ -139,8 +205,7 @@ pub(super) fn write_to<E: From<io::Error>>(
 ) -> Result<(), E> {
     let mut out = Summed { inner: BufWriter::new(file), sum: Sha256::new() };
     out.write_all(MAGIC)?;
-    out.write_all(&VERSION.to_be_bytes())?;
-    write_part(&mut out, header)?;
+    header.write_to(&mut out)?;
     let mut count = 0u64;
     for row in rows {
         write_part(&mut out, &row?)?;
@@ -170,15 +235,28 @@ pub(super) fn read_from(
     if input.array()? != *MAGIC {
         return Err(SnapshotError::NotASnapshot);
     }
-    let version = u32::from_be_bytes(input.array()?);
-    if version != VERSION {
-        return Err(SnapshotError::UnknownVersion { found: version });
+    let version = FormatVersion::new(u32::from_be_bytes(input.array()?));
+    if version < FormatVersion::FIRST {
+        return Err(SnapshotError::UnknownVersion { found: version.number() });
     }
-    let header = input.part()?.ok_or(SnapshotError::Damaged { what: "it has no header" })?;
+    let unknown = |error| match version.is_known() {
+        true => error,
+        // The rest is of another release.
+        false => SnapshotError::UnknownVersion { found: version.number() },
+    };
+    let header = input.part().map_err(unknown)?;
+    let header = header.ok_or(SnapshotError::Damaged { what: "it has no header" }).map_err(unknown)?;
+    let header = Header::of(version, &header).map_err(|error| match error {
+        needed @ SnapshotError::NeedsRelease(_) => needed,
+        error => unknown(error),
+    })?;
+    let readable = header.activated.check();
     // The rows are parsed before the checksum is known to be right, which is why they are not used yet.
     let mut count = 0u64;
     while let Some(part) = input.part()? {
-        row(&serde_json::from_slice(&part)?)?;
+        if readable.is_ok() {
+            row(&serde_json::from_slice(&part)?)?;
+        }
         count += 1;
     }
     if u64::from_be_bytes(input.array()?) != count {
@@ -191,7 +269,8 @@ pub(super) fn read_from(
     if input.inner.read(&mut [0])? != 0 {
         return Err(SnapshotError::Damaged { what: "it does not end where it should" });
     }
-    Ok(serde_json::from_slice(&header)?)
+    readable?;
+    Ok(header)
 }
 
 /// Gives a snapshot its name, durably, and removes every other one. Blocks.

@@ -16,7 +16,8 @@ use super::snapshot::{self, Header, SnapshotFile};
 use super::state_file::{FileView, Progress, StateFile};
 use super::view::{Applied, StateView};
 use super::{SNAPSHOT_DIR, STATE_FILE, sync_dir};
-use crate::catalog::{Outcome, Row};
+use crate::catalog::{Context, Outcome, Row};
+use crate::format::NeedsRelease;
 use crate::{Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 
 /// Entries in one transaction, at most.
@@ -137,22 +138,36 @@ impl Shared {
         self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies entries and writes what they changed. Blocks.
+    /// Applies entries and writes what they changed. Blocks. Ends at the first entry that this release cannot
+    /// read: what comes before it is applied and written.
     fn apply(&self, entries: &[Entry]) -> io::Result<Vec<Outcome>> {
         let mut rows = Vec::new();
         let mut outcomes = Vec::with_capacity(entries.len());
+        let mut unreadable = Ok(());
         for entry in entries {
-            outcomes.push(self.view.change(|applied| step(applied, entry, &mut rows))?);
+            match self.view.change(|applied| step(applied, entry, &mut rows)) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(StepError::NeedsRelease(needed)) => {
+                    unreadable = Err(needed);
+                    break;
+                }
+                Err(StepError::Io(error)) => return Err(error),
+            }
         }
         let progress = self.view.look(|applied| applied.progress.clone());
         self.file.write(&rows, &progress)?;
+        let readable = unreadable.and_then(|()| progress.activated.check());
+        readable.map_err(|needed| {
+            self.view.note_needed(&needed);
+            io::Error::other(needed)
+        })?;
         Ok(outcomes)
     }
 
     /// Writes and publishes a snapshot, unless there is one as new. Blocks.
     fn build(&self, view: &FileView) -> io::Result<SnapshotFile> {
         let _publishing = self.publishing();
-        let Progress { last_applied, membership, largest_voter_set } = view.progress()?;
+        let Progress { last_applied, membership, largest_voter_set, activated } = view.progress()?;
         if let Some(current) =
             self.current().clone().filter(|current| current.meta().last_log_id > last_applied)
         {
@@ -160,7 +175,8 @@ impl Shared {
         }
         let meta = SnapshotMeta { last_log_id: last_applied, last_membership: membership };
         self.file.make_durable()?;
-        let written = snapshot::write(&self.snapshots, &Header { meta, largest_voter_set }, view.rows()?)?;
+        let header = Header { meta, largest_voter_set, activated };
+        let written = snapshot::write(&self.snapshots, &header, view.rows()?)?;
         self.publish(&written)
     }
 
@@ -197,6 +213,7 @@ impl Shared {
             last_applied: header.meta.last_log_id,
             membership: header.meta.last_membership,
             largest_voter_set: header.largest_voter_set.max(applied.largest_voter_set),
+            activated: header.activated,
         };
         let installed = Applied { catalog, progress };
         self.file.replace(&installed)?;
@@ -205,29 +222,41 @@ impl Shared {
     }
 }
 
+/// Failure to apply an entry.
+enum StepError {
+    /// This release cannot read the entry.
+    NeedsRelease(NeedsRelease),
+    Io(io::Error),
+}
+
 /// Applies one entry in memory and notes the rows to write.
-fn step(applied: &mut Applied, entry: &Entry, rows: &mut Vec<Row>) -> io::Result<Outcome> {
+fn step(applied: &mut Applied, entry: &Entry, rows: &mut Vec<Row>) -> Result<Outcome, StepError> {
     let id = entry.log_id;
-    let progress = &mut applied.progress;
+    let Applied { catalog, progress } = applied;
     if progress.last_applied.as_ref().is_some_and(|last| id.index <= last.index) {
-        return Err(io::Error::other(format!("entry {id} was applied already")));
+        return Err(StepError::Io(io::Error::other(format!("entry {id} was applied already"))));
     }
-    progress.last_applied = Some(id);
-    match &entry.payload {
-        EntryPayload::Blank => Ok(Outcome::Nothing),
+    let outcome = match &entry.payload {
+        EntryPayload::Blank => Outcome::Nothing,
         EntryPayload::Membership(membership) => {
             if let [voters] = membership.get_joint_config().as_slice() {
                 progress.largest_voter_set = progress.largest_voter_set.max(voters.len());
             }
             progress.membership = StoredMembership::new(Some(id), membership.clone());
-            Ok(Outcome::Nothing)
+            Outcome::Nothing
         }
         EntryPayload::Normal(command) => {
-            let (outcome, changed) = applied.catalog.apply(command, id.index);
+            let command = command.command().map_err(StepError::NeedsRelease)?;
+            let members = progress.membership.membership().nodes().map(|(id, _)| *id).collect();
+            let activated = &mut progress.activated;
+            let context = Context { index: id.index, members: &members, activated };
+            let (outcome, changed) = catalog.apply(command, context);
             rows.extend(changed);
-            Ok(outcome)
+            outcome
         }
-    }
+    };
+    progress.last_applied = Some(id);
+    Ok(outcome)
 }
 
 /// Runs what waits for the disk on a thread that may.

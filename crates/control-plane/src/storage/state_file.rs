@@ -19,6 +19,7 @@ use super::record;
 use super::room::Room;
 use super::view::Applied;
 use crate::catalog::{Row, Table};
+use crate::format::{Activated, Format, FormatVersion, NoForm};
 use crate::{LogId, StoredMembership};
 
 const WHAT: &str = "the state file";
@@ -39,6 +40,52 @@ pub(super) struct Progress {
     pub membership: StoredMembership,
     /// The greatest number of voters that any applied uniform membership ever had.
     pub largest_voter_set: usize,
+    /// The activated version of the formats.
+    pub activated: Activated,
+}
+
+/// Form of release 0.1, which is written below version 2.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProgressV1 {
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+    largest_voter_set: usize,
+}
+
+impl Format for ProgressV1 {
+    const SINCE: FormatVersion = FormatVersion::FIRST;
+    type Previous = NoForm;
+
+    fn upgrade(previous: NoForm) -> Self {
+        match previous {}
+    }
+}
+
+impl Format for Progress {
+    const SINCE: FormatVersion = FormatVersion::SECOND;
+    type Previous = ProgressV1;
+
+    fn upgrade(previous: ProgressV1) -> Self {
+        let ProgressV1 { last_applied, membership, largest_voter_set } = previous;
+        Self { last_applied, membership, largest_voter_set, activated: Activated::default() }
+    }
+}
+
+impl Progress {
+    /// The record, in the newest form that is not above the activated version.
+    pub(super) fn record(&self) -> Vec<u8> {
+        if !self.activated.is_first() {
+            return record::encode_in(Self::SINCE, self);
+        }
+        let Self { last_applied, membership, largest_voter_set, .. } = self.clone();
+        record::encode_in(ProgressV1::SINCE, &ProgressV1 { last_applied, membership, largest_voter_set })
+    }
+
+    /// The progress in a record.
+    pub(super) fn of(record: &[u8]) -> Result<Self, record::RecordError> {
+        record::decode_newest(record)
+    }
 }
 
 /// The file, open until it is closed.
@@ -125,7 +172,7 @@ impl FileView {
     pub(super) fn progress(&self) -> io::Result<Progress> {
         let meta = self.0.open_table(META).map_err(io::Error::other)?;
         match meta.get(PROGRESS).map_err(io::Error::other)? {
-            Some(progress) => record::decode(progress.value()).map_err(io::Error::other),
+            Some(progress) => Progress::of(progress.value()).map_err(io::Error::other),
             None => Ok(Progress::default()),
         }
     }
@@ -159,6 +206,12 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
 fn load(database: &Database) -> Result<Applied, OpenError> {
     let mut applied = Applied::default();
     let read = database.begin_read().map_err(OpenError::database(WHAT))?;
+    let meta = read.open_table(META).map_err(OpenError::database(WHAT))?;
+    if let Some(progress) = meta.get(PROGRESS).map_err(OpenError::database(WHAT))? {
+        applied.progress = Progress::of(progress.value()).map_err(OpenError::record("what is applied"))?;
+    }
+    // Before the rows: of what a newer release wrote, this names it.
+    applied.progress.activated.check()?;
     for table in Table::ALL {
         let rows = read.open_table(rows_of(table)).map_err(OpenError::database(WHAT))?;
         for row in rows.iter().map_err(OpenError::database(WHAT))? {
@@ -171,10 +224,6 @@ fn load(database: &Database) -> Result<Applied, OpenError> {
             applied.catalog.restore(&row).map_err(OpenError::Row)?;
         }
     }
-    let meta = read.open_table(META).map_err(OpenError::database(WHAT))?;
-    if let Some(progress) = meta.get(PROGRESS).map_err(OpenError::database(WHAT))? {
-        applied.progress = record::decode(progress.value()).map_err(OpenError::record("what is applied"))?;
-    }
     Ok(applied)
 }
 
@@ -183,20 +232,23 @@ fn rows_of(table: Table) -> Rows {
 }
 
 fn read_row(table: Table, key: &str, row: &[u8]) -> Result<Row, record::RecordError> {
-    let text = String::from_utf8_lossy(record::body(row)?).into_owned();
+    let text = String::from_utf8_lossy(record::body(row)?.1).into_owned();
     Ok(Row { table, key: key.to_owned(), value: Some(text) })
 }
 
 fn write_row(transaction: &WriteTransaction, row: &Row) -> Result<(), redb::Error> {
     let mut rows = transaction.open_table(rows_of(row.table))?;
     match &row.value {
-        Some(text) => rows.insert(row.key.as_str(), record::encode_text(text.as_bytes()).as_slice())?,
+        Some(text) => {
+            let record = record::encode_text(row.version(), text.as_bytes());
+            rows.insert(row.key.as_str(), record.as_slice())?
+        }
         None => rows.remove(row.key.as_str())?,
     };
     Ok(())
 }
 
 fn write_progress(transaction: &WriteTransaction, progress: &Progress) -> Result<(), redb::Error> {
-    transaction.open_table(META)?.insert(PROGRESS, record::encode(progress).as_slice())?;
+    transaction.open_table(META)?.insert(PROGRESS, progress.record().as_slice())?;
     Ok(())
 }

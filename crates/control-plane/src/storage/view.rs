@@ -1,12 +1,13 @@
 //! The applied state as the rest of the node sees it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
 use super::state_file::{Progress, StateFile};
 use crate::LogId;
 use crate::catalog::Catalog;
+use crate::format::{Activated, FormatVersion, NeedsRelease};
 
 /// Everything that applying entries makes.
 #[derive(Default)]
@@ -26,12 +27,15 @@ struct Shared {
     applied: RwLock<Applied>,
     reached: watch::Sender<Option<u64>>,
     file: Arc<StateFile>,
+    /// The release that reads what was committed and cannot be read here.
+    needed: OnceLock<NeedsRelease>,
 }
 
 impl StateView {
     pub(super) fn new(applied: Applied, file: Arc<StateFile>) -> Self {
         let reached = watch::Sender::new(applied.progress.last_applied.as_ref().map(|id| id.index));
-        Self(Arc::new(Shared { applied: RwLock::new(applied), reached, file }))
+        let (applied, needed) = (RwLock::new(applied), OnceLock::new());
+        Self(Arc::new(Shared { applied, reached, file, needed }))
     }
 
     /// Has `look` look at the catalogue. No entry is applied meanwhile: it must not take long.
@@ -53,6 +57,27 @@ impl StateView {
     /// The greatest number of voters that any applied uniform membership ever had.
     pub(crate) fn largest_voter_set(&self) -> usize {
         self.look(|applied| applied.progress.largest_voter_set)
+    }
+
+    /// The activated version of the formats.
+    pub(crate) fn activated(&self) -> Activated {
+        self.look(|applied| applied.progress.activated.clone())
+    }
+
+    /// The same without its release.
+    pub(crate) fn activated_version(&self) -> FormatVersion {
+        self.look(|applied| applied.progress.activated.version)
+    }
+
+    /// Notes that something was committed that this release cannot read.
+    pub(crate) fn note_needed(&self, needed: &NeedsRelease) {
+        // The first one says enough.
+        let _ = self.0.needed.set(needed.clone());
+    }
+
+    /// The release that reads what was committed and cannot be read here.
+    pub(crate) fn needed(&self) -> Option<&NeedsRelease> {
+        self.0.needed.get()
     }
 
     /// Waits until the entry at `index` is applied. For ever, if the state machine is closed before.

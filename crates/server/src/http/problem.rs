@@ -315,6 +315,8 @@ impl From<Refusal> for Problem {
             Refusal::TooManyKeys { .. } => Code::TooManyKeys,
             Refusal::NoSuchSetting { .. } => Code::NoSuchSetting,
             Refusal::TooManySettings { .. } => Code::TooManySettings,
+            // Every action of a client is of the first version, and clients activate nothing.
+            Refusal::NotActivated { .. } | Refusal::NotCovered { .. } => return Self::internal(),
             Refusal::VersionMismatch { expected, actual } => {
                 return Self::new(Code::VersionMismatch, detail)
                     .with([("expected", expected), ("actual", actual)]);

@@ -159,7 +159,7 @@ async fn change(
             Ok(answer(setting, Some(request_id)))
         }
         Ok(Outcome::Refused { refusal, .. }) => Err(refusal.into()),
-        Ok(Outcome::Nothing) => Err(Problem::internal()),
+        Ok(Outcome::Nothing | Outcome::Announced | Outcome::Activated { .. }) => Err(Problem::internal()),
         Err(error) => Err(error.into()),
     };
     Ok(under(request_id, answered))

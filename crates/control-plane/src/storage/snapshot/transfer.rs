@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{Header, MAX_SNAPSHOT_BYTES, SnapshotError, UNFINISHED, read};
 use crate::SnapshotMeta;
 use crate::catalog::Row;
+use crate::format::Activated;
 
 /// A complete, verified snapshot. Cheap to clone; it stays readable while newer ones take its place. One that was
 /// received is removed with its last handle, unless it was installed.
@@ -41,7 +42,8 @@ impl SnapshotFile {
 
     /// A snapshot of nothing, which has no bytes; `folder` is there to be held.
     pub(in crate::storage) fn nothing(folder: &Path) -> io::Result<Self> {
-        let header = Header { meta: SnapshotMeta::default(), largest_voter_set: 0 };
+        let header =
+            Header { meta: SnapshotMeta::default(), largest_voter_set: 0, activated: Activated::default() };
         let (file, path) = (File::open(folder)?, folder.to_owned());
         Ok(Self(Arc::new(Inner { file, path, len_bytes: 0, header, temporary: AtomicBool::new(false) })))
     }

@@ -1,7 +1,8 @@
 //! Tests of the storage, and what they share.
 
 mod disk;
-mod formats;
+pub(crate) mod first_release;
+pub(crate) mod formats;
 mod log;
 mod memory;
 mod power;
@@ -20,7 +21,10 @@ use openraft::{EntryPayload, Membership};
 
 use super::log::LogMark;
 use super::*;
-use crate::catalog::{Action, Actor, Authority, Command, RequestKey, Setting, SettingKey, SettingValue};
+use crate::catalog::{
+    Action, Actor, Authority, Command, RequestKey, Setting, SettingKey, SettingValue, StoredCommand,
+};
+use crate::format::{Announcement, FormatVersion};
 use crate::{Entry, LogId, Member, RaftId, Vote};
 
 fn log_id(term: u64, index: u64) -> LogId {
@@ -71,6 +75,31 @@ fn note(term: u64, index: u64, name: &str, text: &str) -> Entry {
             if_version: None,
         },
     };
+    let command = StoredCommand::new(command, FormatVersion::FIRST);
+    Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(command) }
+}
+
+/// Activates a version that n1 alone announces.
+fn activate(term: u64, index: u64, version: u32) -> Entry {
+    activate_for(RaftId::from(1), term, index, version)
+}
+
+/// Activates a version that one node alone announces.
+fn activate_for(raft_id: RaftId, term: u64, index: u64, version: u32) -> Entry {
+    let EntryPayload::Normal(command) = note(term, index, "a", "").payload else { unreachable!() };
+    let version = FormatVersion::new(version);
+    let (min, release) = (FormatVersion::FIRST, format!("0.{version}"));
+    let announced = vec![Announcement { raft_id, min, max: version, release: release.clone() }];
+    let action = Action::Activate { version, release, announced };
+    let command = Command { action, ..command.command().unwrap().clone() };
+    let command = StoredCommand::new(command, FormatVersion::FIRST);
+    Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(command) }
+}
+
+/// A command of release 1.7.
+fn newer(term: u64, index: u64) -> Entry {
+    let command = serde_json::json!({"v": 9, "needs": "1.7", "body": {"of": "another kind"}});
+    let command = serde_json::from_value(command).unwrap();
     Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(command) }
 }
 

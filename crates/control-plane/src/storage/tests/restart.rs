@@ -8,6 +8,7 @@ use super::super::database::begin_durable;
 use super::super::record;
 use super::*;
 use crate::catalog::Catalog;
+use crate::format::Activated;
 
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 const SETTINGS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("settings");
@@ -175,13 +176,13 @@ async fn files_that_were_not_completed_are_begun_again() {
 async fn a_state_of_another_release_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     lived_in(dir.path()).await;
-    let row = record::encode_text(br#"{"v":2,"row":{}}"#);
+    let row = record::encode_text(FormatVersion::FIRST, br#"{"v":2,"row":{}}"#);
     change_state(dir.path(), |transaction| {
         transaction.open_table(SETTINGS).unwrap().insert("note.n1", row.as_slice()).unwrap();
     });
     assert_eq!(
         refusal(dir.path()),
-        "cannot read the state: row `note.n1` of table settings has version 2; this release knows version 1"
+        "cannot read the state: row `note.n1` of table settings has version 2; this release reads versions up to 1"
     );
     change_state(dir.path(), |transaction| {
         transaction.open_table(META).unwrap().insert("progress", [9u8, 0, 0, 0, 0].as_slice()).unwrap();
@@ -189,8 +190,68 @@ async fn a_state_of_another_release_is_refused() {
     });
     assert_eq!(
         refusal(dir.path()),
-        "cannot read what is applied: record version 9; this release knows version 1"
+        "cannot read what is applied: record version 9; this release reads versions 1 to 2"
     );
+}
+
+/// What comes before it is applied and durable, and it is not skipped.
+#[tokio::test]
+async fn an_entry_of_a_newer_release_ends_applying_and_names_the_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let needs = "a command in the log has version 9, and this release reads versions 1 to 2; release 1.7 or a newer one is \
+                 needed";
+    for _ in 0..2 {
+        let mut state = state_in(dir.path());
+        let entries = [note(1, 0, "a", "1"), newer(1, 1), note(1, 2, "a", "2")];
+        let left = entries.into_iter().filter(|entry| state.view().last_applied() < Some(entry.log_id));
+        let left: Vec<_> = left.map(|entry| Ok((entry, None))).collect();
+        let error = state.apply(stream::iter(left)).await.unwrap_err();
+        assert_eq!(error.to_string(), needs);
+        assert_eq!(state.view().needed().map(ToString::to_string).as_deref(), Some(needs));
+        assert_eq!(state.view().last_applied(), Some(log_id(1, 0)));
+        assert_eq!(note_text(&state.view(), "a").as_deref(), Some("1"));
+        state.view().close().await;
+    }
+}
+
+/// A node whose binary went back: its row covers the version, and its release does not.
+#[tokio::test]
+async fn a_version_beyond_this_release_ends_applying_and_every_later_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut state = state_in(dir.path());
+    apply(&mut state, [membership(1, 0, [1])]).await;
+    let entries = [activate(1, 1, 3), note(1, 2, "a", "1")].map(|entry| Ok((entry, None)));
+    let error = state.apply(stream::iter(entries)).await.unwrap_err();
+    let needs = "the format that the cluster has activated has version 3, and this release reads versions 1 to 2; release \
+                 0.3 or a newer one is needed";
+    assert_eq!(error.to_string(), needs);
+    state.view().close().await;
+    let error = open_state(dir.path(), LogMark::everything()).err().unwrap();
+    assert!(error.is_of_another_release());
+    assert_eq!(
+        (error.to_string(), error.needs_release().unwrap().release.as_str()),
+        (needs.to_owned(), "0.3")
+    );
+}
+
+#[tokio::test]
+async fn an_activated_version_survives_restarts_and_snapshots() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut state = state_in(dir.path());
+    apply(&mut state, [membership(1, 0, [1]), note(1, 1, "a", "1")]).await;
+    assert_eq!(state.view().activated(), Activated::default());
+    apply(&mut state, [activate(1, 2, 2)]).await;
+    assert_eq!(state.view().activated(), Activated::of(FormatVersion::SECOND));
+    let snapshot = build(&mut state).await;
+    state.view().close().await;
+    let state = state_in(dir.path());
+    assert_eq!(state.view().activated(), Activated::of(FormatVersion::SECOND));
+    assert_eq!(state.view().catalog(|catalog| catalog.announcements().len()), 1);
+    let other = tempfile::tempdir().unwrap();
+    let mut installed = state_in(other.path());
+    installed.install_snapshot(&snapshot.meta().clone(), snapshot).await.unwrap();
+    assert_eq!(installed.view().activated(), Activated::of(FormatVersion::SECOND));
+    assert_eq!(note_text(&installed.view(), "a").as_deref(), Some("1"));
 }
 
 #[tokio::test]

@@ -1,0 +1,59 @@
+//! Announcements of the nodes: the versions that each one reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Row, RowError, Table};
+use crate::RaftId;
+use crate::format::{self, Announcement, FormatVersion};
+
+/// Announcements by node. One for each member, and one for a node that is about to join.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Announcements(BTreeMap<RaftId, Announcement>);
+
+impl Announcements {
+    /// Replaces the announcement of a node, and removes those of other nodes that are no members.
+    pub(super) fn announce(&mut self, announcement: &Announcement, members: &BTreeSet<RaftId>) -> Vec<Row> {
+        let id = announcement.raft_id;
+        let gone: Vec<RaftId> =
+            self.0.keys().filter(|known| **known != id && !members.contains(known)).copied().collect();
+        let mut rows: Vec<Row> =
+            gone.iter().map(|id| Row::deleted(Table::Announcements, id.to_string())).collect();
+        self.0.retain(|known, _| !gone.contains(known));
+        self.0.insert(id, announcement.clone());
+        rows.push(row(announcement));
+        rows
+    }
+
+    /// Members that these announcements, and `added` before them, do not show to read `version`.
+    pub(super) fn uncovered(
+        &self,
+        added: &[Announcement],
+        members: &BTreeSet<RaftId>,
+        version: FormatVersion,
+    ) -> Vec<RaftId> {
+        let announced = |id: &RaftId| {
+            let added = added.iter().rev().find(|announcement| announcement.raft_id == *id);
+            added.or_else(|| self.0.get(id))
+        };
+        format::uncovered(members, announced, version)
+    }
+
+    pub(super) fn all(&self) -> &BTreeMap<RaftId, Announcement> {
+        &self.0
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        self.0.values().map(row)
+    }
+
+    pub(super) fn restore(&mut self, row: &Row) -> Result<(), RowError> {
+        if let Some(announcement) = row.read::<Announcement>()? {
+            self.0.insert(announcement.raft_id, announcement);
+        }
+        Ok(())
+    }
+}
+
+fn row(announcement: &Announcement) -> Row {
+    Row::put(Table::Announcements, announcement.raft_id.to_string(), announcement)
+}
