@@ -14,6 +14,7 @@ use tracing::{error, info};
 
 use crate::backoff::Backoff;
 use crate::core::Core;
+use crate::format::NeedsRelease;
 use crate::handle::Timing;
 use crate::identity::DataDirError;
 use crate::network::Factory;
@@ -128,7 +129,13 @@ impl Node {
         let factory = Factory::new(Arc::clone(core));
         let id = core.identity().raft_id;
         let raft = Raft::new(id, Arc::new(config), factory, log.clone(), machine).await;
-        let raft = raft.map_err(|error| OpenError::Raft(error.to_string()))?;
+        let raft = raft.map_err(|error| match state.needed() {
+            Some(needed) => {
+                let (file, error) = (core.data.path().join(LOG_FILE), needed.clone().into());
+                OpenError::Storage(Unopened { file, error })
+            }
+            None => OpenError::Raft(error.to_string()),
+        })?;
         let (appended, heard, asked) = Default::default();
         Ok(Self { raft, state, log, room, opened: Instant::now(), appended, heard, asked })
     }
@@ -136,6 +143,14 @@ impl Node {
     /// Raft's own view of itself, as a copy: to hold it would stop Raft.
     pub(crate) fn metrics(&self) -> RaftMetrics<TypeConfig> {
         self.raft.metrics().borrow_watched().clone()
+    }
+
+    /// Ends Raft, since only another release reads what the cluster has committed.
+    pub(crate) fn stop_for(&self, needed: &NeedsRelease) {
+        self.state.note_needed(needed);
+        let raft = self.raft.clone();
+        // The supervisor sees the end and does the rest.
+        tokio::spawn(async move { raft.shutdown().await });
     }
 
     /// An append of the leader was taken, if only a heartbeat.
@@ -193,6 +208,11 @@ impl Node {
 
     fn age(&self, mark: &Mark, now: Instant) -> Option<Duration> {
         mark.since_opened().map(|at| now.saturating_duration_since(self.opened + at))
+    }
+
+    /// True once an entry of this term is applied: then everything that earlier leaders committed is.
+    pub(crate) fn has_applied_term(&self, term: u64) -> bool {
+        self.state.last_applied().is_some_and(|id| id.leader_id.term == term)
     }
 
     /// The last log entry.
@@ -262,6 +282,14 @@ pub(crate) async fn supervise(core: Arc<Core>, first: oneshot::Sender<Result<(),
     while open(&core, &mut backoff, &mut first).await {
         let running_since = Instant::now();
         let Some(ended) = core.stopping.run_until_cancelled(until_fatal(&core)).await else { return };
+        if let Some(failure) = needs_release(&core) {
+            let StorageFailure { file, error, remedy, .. } = &failure;
+            error!(file = %file.display(), error, remedy, "raft ended: the cluster needs a newer release here");
+            core.fail(Some(failure));
+            close(&core).await;
+            // Nothing but another binary mends this.
+            return core.stopping.cancelled().await;
+        }
         let wanted = core.restart_wanted.swap(false, Ordering::Relaxed);
         if !wanted {
             let failure = ended_failure(&core, ended);
@@ -311,7 +339,7 @@ async fn open(
             return false;
         }
         let pause = backoff.pause();
-        let StorageFailure { file, error, remedy } = &failure;
+        let StorageFailure { file, error, remedy, .. } = &failure;
         error!(file = %file.display(), error, remedy, retry_ms = pause.as_millis() as u64, "cannot open the storage");
         core.fail(Some(failure));
         let _ = first.take().map(|first| first.send(Ok(())));
@@ -324,6 +352,14 @@ async fn open(
 /// False: the node stops.
 async fn wait_to_reopen(core: &Core, pause: Duration) -> bool {
     core.stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
+}
+
+/// Failure that ended Raft where something was committed that only a newer release reads.
+fn needs_release(core: &Core) -> Option<StorageFailure> {
+    let node = core.node.load_full()?;
+    let needed = node.state.needed()?;
+    let dir = core.data.path();
+    Some(StorageFailure::needs(&dir.join(LOG_FILE), dir, needed.to_string(), &needed.release))
 }
 
 /// Failure that ended Raft, with the file as far as that is known.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Unopened;
 
-/// The failure of a node's storage: the file, the cause, and the remedy. The node tries again by itself.
+/// The failure of a node's storage: the file, the cause, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageFailure {
     /// The file or folder that cannot be used.
@@ -15,6 +15,8 @@ pub struct StorageFailure {
     pub error: String,
     /// The remedy, for an operator.
     pub remedy: String,
+    /// The release that is needed, where a newer one wrote what cannot be read. The node does not try again.
+    pub needs_release: Option<String>,
 }
 
 /// Cause of a failure, by remedy.
@@ -41,6 +43,10 @@ impl StorageFailure {
 
     /// The failure to open a storage.
     pub(crate) fn unopened(unopened: &Unopened, data_dir: &Path) -> Self {
+        if let Some(needed) = unopened.error.needs_release() {
+            let error = crate::text_with_sources(&unopened.error);
+            return Self::needs(&unopened.file, data_dir, error, &needed.release);
+        }
         // What no answer of the system explains is in the bytes themselves.
         let kind = Kind::of(unopened.error.io_kind(), Kind::Damaged);
         Self::new(&unopened.file, data_dir, crate::text_with_sources(&unopened.error), kind)
@@ -61,6 +67,13 @@ impl StorageFailure {
         Self::new(file, data_dir, error, Kind::Other)
     }
 
+    /// Something that only `release` and newer ones read.
+    pub(crate) fn needs(file: &Path, data_dir: &Path, error: String, release: &str) -> Self {
+        let remedy = format!("start release {release} or a newer one on {}", data_dir.display());
+        let needs_release = Some(release.to_owned());
+        Self { file: file.to_owned(), error, remedy, needs_release }
+    }
+
     fn new(file: &Path, data_dir: &Path, error: String, kind: Kind) -> Self {
         let dir = data_dir.display();
         let remedy = match kind {
@@ -74,13 +87,17 @@ impl StorageFailure {
             ),
             Kind::Other => format!("check the disk and the file system of {dir}"),
         };
-        Self { file: file.to_owned(), error, remedy }
+        Self { file: file.to_owned(), error, remedy, needs_release: None }
     }
 }
 
 impl fmt::Display for StorageFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}; the node tries again by itself", self.cause(), self.remedy)
+        write!(f, "{}; {}", self.cause(), self.remedy)?;
+        match self.needs_release {
+            Some(_) => Ok(()),
+            None => f.write_str("; the node tries again by itself"),
+        }
     }
 }
 
