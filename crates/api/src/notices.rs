@@ -2,6 +2,8 @@
 
 /// Raft ended because its storage failed, or a write to the disk does not end.
 pub const STORAGE_FAILED: &str = "storage_failed";
+/// A node's release does not read what the cluster has stored.
+pub const NEEDS_RELEASE: &str = "needs_release";
 /// A node has no disk space for changes.
 pub const STORAGE_FULL: &str = "storage_full";
 /// Snapshots cannot be written; the log grows.

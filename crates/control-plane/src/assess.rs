@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use api::status::{ClusterStatus, Health, NodeStatus, Role};
 
+use crate::format::Activated;
 use crate::message::Report;
 use crate::peers::{ClockOffset, HEALTHY_WITHIN, HEARD_WITHIN};
 use crate::standing::ELECTION_GRACE;
@@ -39,6 +40,8 @@ pub(crate) struct View {
     pub learners: Vec<String>,
     /// Hash of the node's configuration.
     pub config_hash: String,
+    /// Activated version of the formats.
+    pub activated: Activated,
     /// Every configured node, in the configuration's order.
     pub nodes: Vec<NodeView>,
 }

@@ -228,7 +228,8 @@ async fn forward(core: &Core, moment: &Moment, call: Call, until: Instant) -> At
     if is_deposed(core, node, leader) {
         return Attempt::NotYet(format!("the leader {name} is suspected to have failed"));
     }
-    let envelope = Envelope { cluster, from: moment.identity.raft_id, to: Some(leader), body: call };
+    let (version, from) = (core.activated(), moment.identity.raft_id);
+    let envelope = Envelope { version, cluster, from, to: Some(leader), body: call };
     // Handing over moves the vote, and is answered afterwards.
     let hands_over = matches!(envelope.body, Call::HandOver { .. });
     // Not sent twice by the link itself: whether it may have been proposed must be known here.

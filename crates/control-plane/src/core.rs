@@ -16,6 +16,7 @@ use crate::assess::{NodeView, View};
 use crate::campaign::Campaigns;
 use crate::detector::{Detector, Rules, STUCK_AFTER};
 use crate::events::Events;
+use crate::format::{self, Announcement, FormatVersion};
 use crate::handle::Options;
 use crate::identity::{DataDir, Identity};
 use crate::membership;
@@ -62,6 +63,9 @@ pub(crate) struct Core {
     pub suspecting: tokio::sync::Mutex<()>,
     /// Held while leadership is handed over.
     pub handing_over: tokio::sync::Mutex<()>,
+    /// Held by the leader while it takes a node in or activates a version: neither may overtake the other in
+    /// the log.
+    pub changing_formats: tokio::sync::Mutex<()>,
     /// Raft was ended so that it is started anew, and not by a failure.
     pub restart_wanted: AtomicBool,
     /// A drill: the node plays dead to its peers.
@@ -101,6 +105,7 @@ impl Core {
             evidence: watch::Sender::new(0),
             suspecting: tokio::sync::Mutex::default(),
             handing_over: tokio::sync::Mutex::default(),
+            changing_formats: tokio::sync::Mutex::default(),
             restart_wanted: AtomicBool::new(false),
             events: Events::new(options.me.clone(), options.clock_ms),
             notices: Board::default(),
@@ -128,6 +133,16 @@ impl Core {
     /// Who this node is.
     pub(crate) fn identity(&self) -> Identity {
         self.data.identity()
+    }
+
+    /// The version of the formats that the cluster has activated, as far as this node has applied.
+    pub(crate) fn activated(&self) -> FormatVersion {
+        self.node.load().as_ref().map_or(FormatVersion::FIRST, |node| node.state.activated_version())
+    }
+
+    /// Versions of the formats that this node reads.
+    pub(crate) fn announcement(&self) -> Announcement {
+        Announcement::of_this_release(self.identity().raft_id, self.options.version)
     }
 
     /// Notes that the storage failed, or that it was opened. True if it was known to have failed before.
@@ -209,6 +224,7 @@ impl Core {
     fn report_at(&self, moment: &Moment, asking: RaftId) -> Report {
         let membership = moment.membership();
         let failure = self.storage_failure(moment);
+        let needs_release = failure.as_ref().and_then(|failure| failure.needs_release.clone());
         Report {
             raft_id: moment.identity.raft_id,
             // One that was only heard of is not told on: it may be gone, and whoever asks may found another one.
@@ -237,6 +253,8 @@ impl Core {
                 .as_ref()
                 .and_then(|node| Some(node.room.snapshot_trouble()?.to_string())),
             clock_ms: (self.options.clock_ms)(),
+            announcement: Some(self.announcement()),
+            needs_release,
             figures: (self.options.figures)(),
         }
     }
@@ -283,6 +301,7 @@ impl Core {
             voters: voters.into_iter().map(|id| (id, name(id))).collect(),
             learners,
             config_hash: self.options.config_hash.clone(),
+            activated: moment.node.as_ref().map(|node| node.state.activated()).unwrap_or_default(),
             nodes: self.options.nodes.iter().map(|address| self.node_view(address, moment, peers)).collect(),
         }
     }
@@ -351,6 +370,27 @@ impl Core {
         let mut waiting = membership::waiting_for(&view);
         waiting.retain(|name| !voters.iter().any(|(_, voter)| voter.as_ref() == Some(name)));
         waiting
+    }
+
+    /// The version that this node, as the leader, may activate next.
+    pub(crate) fn next_format(&self, moment: &Moment, node: &Node) -> Option<format::Step> {
+        let membership = moment.membership()?;
+        let membership = membership.membership();
+        let members = membership.nodes().map(|(id, member)| (*id, member.name.clone())).collect();
+        let peers = self.peers.all();
+        let reports = peers.values().filter_map(|peer| peer.recent_report(moment.now));
+        let own = [(moment.identity.raft_id, self.announcement())];
+        let heard = reports.map(|report| (report.raft_id, report.announced())).chain(own).collect();
+        let announced = node.state.catalog(|catalog| catalog.announcements().clone());
+        format::next_step(&format::View {
+            activated: node.state.activated_version(),
+            latest: FormatVersion::LATEST,
+            configured: &self.names(),
+            members: &members,
+            joint: membership.get_joint_config().len() > 1,
+            announced: &announced,
+            heard: &heard,
+        })
     }
 
     /// Has `judge` judge the room of the voters, as the probes tell it.

@@ -4,9 +4,11 @@
 //! process that took over a name must not answer for the one before it.
 
 use api::status::Role;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Command, Outcome};
+use crate::format::{Announcement, FormatVersion};
 use crate::handle::{TransferError, Transferred};
 use crate::status::NodeFigures;
 use crate::types::{ClusterId, LogId, RaftId, SnapshotMeta, TypeConfig, Vote};
@@ -19,6 +21,9 @@ use openraft::raft::{
 /// A call and whom it is meant for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Envelope<T> {
+    /// Version of the call: the one that the caller's cluster has activated. Release 0.1 names none.
+    #[serde(rename = "v", default = "first", skip_serializing_if = "is_first")]
+    pub version: FormatVersion,
     /// The caller's cluster.
     pub cluster: ClusterId,
     /// The caller.
@@ -27,6 +32,53 @@ pub(crate) struct Envelope<T> {
     pub to: Option<RaftId>,
     /// The call.
     pub body: T,
+}
+
+fn first() -> FormatVersion {
+    FormatVersion::FIRST
+}
+
+fn is_first(version: &FormatVersion) -> bool {
+    *version == FormatVersion::FIRST
+}
+
+/// Failure to read a call.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It is of a newer version. The connection goes on.
+    Newer(Refused),
+    /// It is no call.
+    Malformed(serde_json::Error),
+}
+
+/// The version of a call that may not be understood otherwise.
+#[derive(Deserialize)]
+struct VersionOnly {
+    #[serde(rename = "v", default = "first")]
+    version: FormatVersion,
+}
+
+impl<T: DeserializeOwned> Envelope<T> {
+    /// The call in the body of a frame. Versions 1 and 2 differ in nothing but what a call may carry.
+    ///
+    /// # Errors
+    /// [`Unread::Newer`] if the version is above those that this release reads.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Unread> {
+        let read: Result<Self, _> = serde_json::from_slice(body);
+        let version = match &read {
+            Ok(envelope) => Ok(envelope.version),
+            Err(_) => serde_json::from_slice(body).map(|VersionOnly { version }| version),
+        };
+        match version {
+            Ok(version) if version > FormatVersion::LATEST => {
+                let reads = FormatVersion::LATEST;
+                let reason =
+                    format!("a call of version {version}; this node's release reads versions 1 to {reads}");
+                Err(Unread::Newer(Refused::NotReady(reason)))
+            }
+            _ => read.map_err(Unread::Malformed),
+        }
+    }
 }
 
 /// A call on a connection for calls.
@@ -57,6 +109,9 @@ pub(crate) enum Call {
     Join {
         /// Its name.
         name: String,
+        /// Its announcement. Release 0.1 makes none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        announcement: Option<Announcement>,
     },
     /// The leader is asked to hand leadership over.
     HandOver {
@@ -198,8 +253,22 @@ pub(crate) struct Report {
     /// File that it cannot write snapshots to, and the cause.
     #[serde(default)]
     pub snapshot_trouble: Option<String>,
+    /// Versions of the formats that it reads. Release 0.1 does not tell.
+    #[serde(default)]
+    pub announcement: Option<Announcement>,
+    /// Release that it needs, where it cannot read what was committed.
+    #[serde(default)]
+    pub needs_release: Option<String>,
     /// How it is doing.
     pub figures: NodeFigures,
+}
+
+impl Report {
+    /// Versions of the formats that the node reads.
+    pub(crate) fn announced(&self) -> Announcement {
+        let told = self.announcement.clone();
+        told.unwrap_or_else(|| Announcement::of_the_first_release(self.raft_id, &self.version))
+    }
 }
 
 /// The answer to a probe.
@@ -232,4 +301,54 @@ pub(crate) enum SnapshotReply {
     Refused(Refused),
     /// It could not be installed.
     Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A call of release 0.1, and the same with other members.
+    fn call(version: Option<u32>, body: serde_json::Value) -> Vec<u8> {
+        let mut call = json!({
+            "cluster": "67e55044-10b1-426f-9247-bb680e5fe0c8", "from": 1, "to": null, "body": body, "of_a_later_release": 7
+        });
+        if let Some(version) = version {
+            call["v"] = version.into();
+        }
+        call.to_string().into_bytes()
+    }
+
+    #[test]
+    fn calls_are_read_from_the_first_version_to_the_latest() {
+        let check = |version, body, expected: Result<u32, &str>| {
+            let read = Envelope::<Call>::read(&call(version, body));
+            let read = read.map(|envelope| envelope.version.number()).map_err(|error| match error {
+                Unread::Newer(refused) => refused.to_string(),
+                Unread::Malformed(_) => "malformed".to_owned(),
+            });
+            assert_eq!(read, expected.map_err(str::to_owned), "{version:?}");
+        };
+        let join = json!({"join": {"name": "n2"}});
+        check(None, join.clone(), Ok(1));
+        check(Some(1), join.clone(), Ok(1));
+        check(Some(2), join.clone(), Ok(2));
+        let newer = "not ready: a call of version 3; this node's release reads versions 1 to 2";
+        check(Some(3), join, Err(newer));
+        check(Some(3), json!({"of_another_kind": [1]}), Err(newer));
+        check(Some(2), json!({"of_another_kind": [1]}), Err("malformed"));
+        check(None, json!(null), Err("malformed"));
+    }
+
+    /// Before anything is activated, what is sent is what release 0.1 sends and reads.
+    #[test]
+    fn a_call_of_the_first_version_names_none() {
+        let (version, from) = (FormatVersion::FIRST, RaftId::from(1));
+        let cluster = serde_json::from_value(json!("67e55044-10b1-426f-9247-bb680e5fe0c8")).unwrap();
+        let body = Call::Join { name: "n2".to_owned(), announcement: None };
+        let sent = serde_json::to_value(Envelope { version, cluster, from, to: None, body }).unwrap();
+        let expected = json!({"cluster": cluster, "from": 1, "to": null, "body": {"join": {"name": "n2"}}});
+        assert_eq!(sent, expected);
+    }
 }

@@ -9,8 +9,10 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::core::Core;
-use crate::message::{Call, Envelope, Probe, ProbeAnswer, Refused, Reply, SnapshotOffer, SnapshotReply};
-use crate::network::{Channel, Incoming, Purpose};
+use crate::message::{
+    Call, Envelope, Probe, ProbeAnswer, Refused, Reply, SnapshotOffer, SnapshotReply, Unread,
+};
+use crate::network::{Channel, FrameError, Incoming, Purpose};
 use crate::raft::Node;
 use crate::storage::{SnapshotError, SnapshotFile, SnapshotReceiver};
 use crate::types::{ClusterId, RaftId, TypeConfig};
@@ -36,21 +38,20 @@ pub(crate) async fn serve(core: Arc<Core>, incoming: Incoming) {
     }
 }
 
-async fn answer_probes(core: &Core, mut channel: Channel) -> Result<(), crate::network::FrameError> {
+async fn answer_probes(core: &Core, mut channel: Channel) -> Result<(), FrameError> {
     loop {
         let probe: Probe = channel.recv().await?;
         channel.send(&ProbeAnswer { seq: probe.seq, report: core.report(probe.from) }).await?;
     }
 }
 
-async fn answer_calls(
-    core: &Arc<Core>,
-    peer: &str,
-    mut channel: Channel,
-) -> Result<(), crate::network::FrameError> {
+async fn answer_calls(core: &Arc<Core>, peer: &str, mut channel: Channel) -> Result<(), FrameError> {
     loop {
-        let envelope: Envelope<Call> = channel.recv().await?;
-        let reply = answer(core, peer, envelope).await;
+        let reply = match Envelope::read(&channel.recv_bytes().await?) {
+            Ok(envelope) => answer(core, peer, envelope).await,
+            Err(Unread::Newer(refused)) => Reply::Refused(refused),
+            Err(Unread::Malformed(error)) => return Err(FrameError::Malformed(error)),
+        };
         channel.send(&reply).await?;
     }
 }
@@ -81,7 +82,9 @@ async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply
         Call::HandOver { to, timeout_ms } => {
             crate::calls::hand_over_here(core, to.as_deref(), bounded(timeout_ms)).await
         }
-        Call::Join { name } => crate::tasks::join::admit_learner(core, &node, envelope.from, &name).await,
+        Call::Join { name, announcement } => {
+            crate::tasks::join::admit_learner(core, &node, envelope.from, &name, announcement).await
+        }
     }
 }
 
@@ -141,12 +144,12 @@ fn ended(fatal: &dyn std::fmt::Display) -> Reply {
     Reply::Refused(Refused::NotReady(fatal.to_string()))
 }
 
-async fn receive_snapshot(
-    core: &Arc<Core>,
-    peer: &str,
-    mut channel: Channel,
-) -> Result<(), crate::network::FrameError> {
-    let envelope: Envelope<SnapshotOffer> = channel.recv().await?;
+async fn receive_snapshot(core: &Arc<Core>, peer: &str, mut channel: Channel) -> Result<(), FrameError> {
+    let envelope: Envelope<SnapshotOffer> = match Envelope::read(&channel.recv_bytes().await?) {
+        Ok(envelope) => envelope,
+        Err(Unread::Newer(refused)) => return channel.send(&SnapshotReply::Refused(refused)).await,
+        Err(Unread::Malformed(error)) => return Err(FrameError::Malformed(error)),
+    };
     let reply = match admit(core, envelope.cluster, envelope.to) {
         Err(refused) => SnapshotReply::Refused(refused),
         Ok(node) => match take_snapshot(core, &node, peer, &mut channel, envelope.body).await {
@@ -181,7 +184,14 @@ async fn take_snapshot(
         }
         receiver = blocking(move || receiver.write(&chunk).map(|()| receiver)).await?;
     }
-    let file = blocking(move || receiver.finish()).await?;
+    let finished = tokio::task::spawn_blocking(move || receiver.finish()).await;
+    let file = match finished.map_err(|error| text(&error))? {
+        Err(SnapshotError::NeedsRelease(needed)) => {
+            node.stop_for(&needed);
+            return Err(text(&needed));
+        }
+        finished => finished.map_err(|error| crate::text_with_sources(&error))?,
+    };
     info!(peer, bytes = offer.bytes, "snapshot received");
     // Others may have filled the disk meanwhile. What cannot be installed is offered again; to try would end Raft.
     node.room.has_room_for(needed_bytes - offer.bytes).map_err(|shortage| text(&shortage))?;

@@ -17,7 +17,7 @@ use crate::network::{Identity, Incoming, Links, Listener, Pause, Peers, Purpose,
 use crate::raft::supervise;
 use crate::secret::ClusterSecret;
 use crate::storage::StorageFailure;
-use crate::tasks::{election, handover, join, probes, pulse, reconcile, room, watch};
+use crate::tasks::{election, formats, handover, join, probes, pulse, reconcile, room, watch};
 
 const RAFT_THREADS: usize = 2;
 /// Longest wait of the start for the storage: a disk that hangs must not keep a node from serving images.
@@ -81,6 +81,7 @@ impl Threads {
         raft.spawn(pulse::run(Arc::clone(&core)));
         raft.spawn(handover::run(Arc::clone(&core)));
         raft.spawn(join::run(Arc::clone(&core)));
+        raft.spawn(formats::run(Arc::clone(&core)));
         raft.spawn(reconcile::run(Arc::clone(&core)));
         raft.spawn(watch::run(Arc::clone(&core)));
         raft.spawn(room::run(Arc::clone(&core)));

@@ -1,6 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
+use crate::format::Activated;
 use crate::status::NodeFigures;
 
 const NAMES: [&str; 3] = ["n1", "n2", "n3"];
@@ -31,6 +32,8 @@ pub(crate) fn report(id: u64, role: Role, term: u64) -> Report {
         storage_full: None,
         snapshot_trouble: None,
         clock_ms: 0,
+        announcement: None,
+        needs_release: None,
         figures: NodeFigures::default(),
     }
 }
@@ -63,6 +66,7 @@ pub(crate) fn well() -> View {
         voters: [1, 2, 3].map(|id| (RaftId::from(id), format!("n{id}"))).into(),
         learners: Vec::new(),
         config_hash: "the same".to_owned(),
+        activated: Activated::default(),
         nodes: vec![
             node(0, 10, Some(report(1, Role::Leader, 3))),
             node(1, 0, Some(report(2, Role::Follower, 3))),

@@ -7,6 +7,7 @@ use openraft::raft::{
 use serde::Serialize;
 
 use crate::catalog::Outcome;
+use crate::format::{Announcement, FormatVersion};
 use crate::message::{
     Call, Envelope, Probe, ProbeAnswer, Refused, Reply, Report, SnapshotOffer, SnapshotReply,
 };
@@ -26,7 +27,7 @@ pub(super) fn messages() -> Vec<Vec<u8>> {
         Call::PreVote(VoteRequest::new(vote, last)),
         Call::TransferLeader(TransferLeaderRequest::new(vote, RaftId::from(2), last)),
         Call::ReadIndex { timeout_ms: 5000 },
-        Call::Join { name: "n2".to_owned() },
+        Call::Join { name: "n2".to_owned(), announcement: Some(announcement()) },
         Call::HandOver { to: Some("n3".to_owned()), timeout_ms: 5000 },
     ]
     .map(envelope)
@@ -53,11 +54,16 @@ pub(super) fn messages() -> Vec<Vec<u8>> {
 }
 
 fn envelope(body: impl Serialize) -> Vec<u8> {
-    encode(&Envelope { cluster: cluster(), from: RaftId::from(1), to: Some(RaftId::from(2)), body })
+    let (version, to) = (FormatVersion::LATEST, Some(RaftId::from(2)));
+    encode(&Envelope { version, cluster: cluster(), from: RaftId::from(1), to, body })
 }
 
 fn encode(message: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(message).expect("messages have text keys only")
+}
+
+fn announcement() -> Announcement {
+    Announcement::of_this_release(RaftId::from(2), "0.2.0")
 }
 
 /// The same each time.
@@ -86,6 +92,8 @@ fn report() -> Report {
         storage_full: None,
         snapshot_trouble: None,
         clock_ms: 1_764_000_000_000,
+        announcement: Some(announcement()),
+        needs_release: None,
         figures: NodeFigures {
             cpu_pct: 12.5,
             mem_pct: 40.25,

@@ -2,6 +2,7 @@
 //! the server's binary.
 
 mod failover;
+mod formats;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

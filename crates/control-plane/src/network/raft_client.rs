@@ -61,7 +61,8 @@ impl RaftClient {
     fn envelope<T>(&self, body: T) -> Result<Envelope<T>, Unreachable<TypeConfig>> {
         let identity = self.core.identity();
         let cluster = identity.cluster_id.ok_or_else(|| unreachable(&"this node belongs to no cluster"))?;
-        Ok(Envelope { cluster, from: identity.raft_id, to: Some(self.target), body })
+        let version = self.core.activated();
+        Ok(Envelope { version, cluster, from: identity.raft_id, to: Some(self.target), body })
     }
 
     async fn call(&self, call: Call, option: &RPCOption) -> Result<Reply, RPCError<TypeConfig>> {

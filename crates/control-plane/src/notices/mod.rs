@@ -9,6 +9,7 @@ use api::status::{Health, Role};
 
 use crate::assess::{NodeView, Shortage, View};
 use crate::core::{Core, Moment};
+use crate::format::Activated;
 use crate::peers::HEALTHY_WITHIN;
 use crate::status::Condition;
 use crate::types::RaftId;
@@ -127,6 +128,16 @@ fn storage(view: &View, node: &NodeView) -> Option<Condition> {
     let failure = report.storage_failure.as_ref()?;
     if *name != view.me && view.health(node) != Health::StorageFailed {
         return None;
+    }
+    if let Some(release) = &report.needs_release {
+        return Some(Condition {
+            code: codes::NEEDS_RELEASE,
+            node: Some(name.clone()),
+            message: format!("{name} cannot read what the cluster has stored: {failure}"),
+            remedy: Some(format!(
+                "start release {release} or a newer one on {name}; it serves embed and extract meanwhile"
+            )),
+        });
     }
     Some(Condition {
         code: codes::STORAGE_FAILED,
@@ -295,6 +306,9 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
             "give both nodes the same cluster.key, cluster_name and release",
         );
     }
+    if let Some(older) = older_release(view, node) {
+        return Some(older);
+    }
     match view.health(node) {
         Health::Lagging => {
             let message =
@@ -333,6 +347,26 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
         );
     }
     None
+}
+
+/// A node whose release does not read the activated version of the formats.
+fn older_release(view: &View, node: &NodeView) -> Option<Condition> {
+    let name = &node.address.name;
+    let answers = node.answered_age.is_some_and(|age| age < HEALTHY_WITHIN) && !node.port_refused;
+    let announced = node.report.as_ref().filter(|_| answers && *name != view.me)?.announced();
+    let Activated { version, release } = &view.activated;
+    if announced.covers(*version) {
+        return None;
+    }
+    Some(Condition {
+        code: codes::NEEDS_RELEASE,
+        node: Some(name.clone()),
+        message: format!(
+            "{name} runs release {}, which does not read format version {version} that the cluster has activated",
+            announced.release
+        ),
+        remedy: Some(format!("start release {release} or a newer one on {name}")),
+    })
 }
 
 fn listed(names: &[String]) -> String {

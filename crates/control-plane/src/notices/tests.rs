@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::assess::tests::{cluster, node, report, well};
+use crate::format::{Announcement, FormatVersion};
 use crate::peers::ClockOffset;
 
 /// Codes of the conditions in the view that `change` makes of a healthy one. Whatever they are, every text of theirs is
@@ -87,6 +88,40 @@ fn storage_and_progress() {
         &["lagging"],
         &["n3 is 24 entries behind the leader and does not catch up [look at its disk"],
     );
+}
+
+#[test]
+fn a_release_that_does_not_read_what_the_cluster_writes() {
+    let ended = |i| {
+        move |view: &mut View| {
+            change_report(view, i, |report| {
+                report.storage_failure = Some("log.redb: a command has version 9".to_owned());
+                report.needs_release = Some("1.7".to_owned());
+            });
+        }
+    };
+    let texts = [
+        "cannot read what the cluster has stored: log.redb: a command has version 9 [start release 1.7 or a newer",
+    ];
+    check(ended(1), &["needs_release"], &texts);
+    check(ended(0), &["needs_release"], &texts);
+    let older = |covered: &'static [usize]| {
+        move |view: &mut View| {
+            view.activated = Activated::of(FormatVersion::SECOND);
+            for &i in covered {
+                let id = view.nodes[i].report.as_ref().unwrap().raft_id;
+                let announcement = Some(Announcement::of_this_release(id, "0.2.0"));
+                change_report(view, i, |report| report.announcement = announcement);
+            }
+        }
+    };
+    // A node that announces nothing is of release 0.1. Of itself, a node says so only where it has stopped.
+    let texts = [
+        "n3 runs release test, which does not read format version 2 that the cluster has activated [start release \
+                  0.2 or a newer one on n3]",
+    ];
+    check(older(&[0]), &["needs_release"], &texts);
+    check(older(&[0, 2]), &[], &[]);
 }
 
 #[test]

@@ -10,9 +10,11 @@ use openraft::errors::{ClientWriteError, RaftError};
 use tracing::{debug, error, info, warn};
 
 use crate::core::Core;
+use crate::format::Announcement;
 use crate::handle::Bootstrap;
 use crate::message::{Call, Envelope, Refused, Reply, Report};
 use crate::raft::Node;
+use crate::tasks::formats;
 use crate::types::{ClusterId, Member, RaftId};
 
 /// If no peer that belongs to a cluster answers for this long, the first node founds one.
@@ -146,8 +148,9 @@ async fn ask_to_join(core: &Core, cluster: ClusterId, reports: &BTreeMap<String,
     let same = reports.iter().filter(|(_, report)| report.cluster_id == Some(cluster));
     let leads = |report: &Report| report.role == api::status::Role::Leader;
     let Some((leader, _)) = same.clone().find(|(_, report)| leads(report)) else { return };
-    let body = Call::Join { name: core.options.me.clone() };
-    let envelope = Envelope { cluster, from: core.identity().raft_id, to: None, body };
+    let body = Call::Join { name: core.options.me.clone(), announcement: Some(core.announcement()) };
+    let version = core.activated();
+    let envelope = Envelope { version, cluster, from: core.identity().raft_id, to: None, body };
     let deadline = tokio::time::Instant::now() + JOIN_WITHIN;
     match core.links.call::<_, Reply>(leader, &envelope, deadline).await {
         Ok(Reply::Joined) => debug!(leader, "taken in"),
@@ -157,8 +160,14 @@ async fn ask_to_join(core: &Core, cluster: ClusterId, reports: &BTreeMap<String,
     }
 }
 
-/// On the leader: takes a node in as a learner.
-pub(crate) async fn admit_learner(core: &Core, node: &Node, id: RaftId, name: &str) -> Reply {
+/// On the leader: takes a node in as a learner, unless it does not read the activated version of the formats.
+pub(crate) async fn admit_learner(
+    core: &Core,
+    node: &Node,
+    id: RaftId,
+    name: &str,
+    announcement: Option<Announcement>,
+) -> Reply {
     if !core.options.nodes.iter().any(|known| known.name == name) {
         let (name, on) = (name.to_owned(), core.options.me.clone());
         warn!(name, "a node that is not configured here wants to join");
@@ -172,6 +181,14 @@ pub(crate) async fn admit_learner(core: &Core, node: &Node, id: RaftId, name: &s
     if core.peers.present(moment.now).get(name) != Some(&id) {
         let reason = format!("{id} is not who answers at the address of {name}");
         return Reply::Refused(Refused::NotReady(reason));
+    }
+    let Ok(_changing) = tokio::time::timeout(JOIN_WITHIN, core.changing_formats.lock()).await else {
+        return Reply::Refused(Refused::NotReady("a change of the format version is under way".to_owned()));
+    };
+    let announcement = announcement.filter(|announcement| announcement.raft_id == id);
+    if let Err(refused) = formats::admit(core, node, name, id, announcement).await {
+        warn!(name, %id, %refused, "a node that wants to join is not taken in");
+        return Reply::Refused(refused);
     }
     let member = Member { name: name.to_owned() };
     let added = tokio::time::timeout(JOIN_WITHIN, node.raft.add_learner(id, member, false)).await;

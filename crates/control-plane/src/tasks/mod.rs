@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`probes`] | asks every peer twenty times a second how it is | the probe thread |
 //! | [`election`] | brings an election forward on evidence, and answers those who ask for a vote | the Raft threads |
+//! | [`formats`] | announces what this node reads; on the leader, activates the next version of the formats | the Raft threads |
 //! | [`join`] | founds a cluster, or joins one | the Raft threads |
 //! | [`reconcile`] | on the leader: brings the membership to what is configured | the Raft threads |
 //! | [`handover`] | hands leadership over: before a stop, when asked to, when the disk hangs | the Raft threads |
@@ -12,6 +13,7 @@
 //! | [`watch`] | turns changes into events and log lines | the Raft threads |
 
 pub(crate) mod election;
+pub(crate) mod formats;
 pub(crate) mod handover;
 pub(crate) mod join;
 pub(crate) mod probes;

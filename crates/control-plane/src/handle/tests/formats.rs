@@ -1,0 +1,151 @@
+//! Versions of the formats in a cluster: announced, activated, and too new for a node.
+
+use super::*;
+use crate::format::FormatVersion;
+use crate::message::{Envelope, SnapshotOffer, SnapshotReply};
+use crate::network::Purpose;
+use crate::storage::tests::{first_release, formats::newer_snapshot};
+use crate::{SnapshotMeta, Vote};
+
+/// Waits until every running node has activated this version, and knows the announcements of all three.
+fn until_activated(cluster: &Cluster, version: FormatVersion) {
+    cluster.until(&format!("activation of version {version}"), |_| {
+        cluster.nodes.iter().flatten().all(|node| {
+            let node = node.core.node.load();
+            let state = node.as_ref().map(|node| &node.state);
+            state.is_some_and(|state| {
+                let announced = state.catalog(|catalog| catalog.announcements().len());
+                state.activated_version() == version && announced == 3
+            })
+        })
+    });
+}
+
+#[test]
+fn a_cluster_of_release_0_1_is_joined_and_then_activates_the_next_version() {
+    let mut cluster = Cluster::new();
+    first_release::copy_to(&cluster.dir.path().join("n1"));
+    cluster.start(0);
+    cluster.until("leader", |nodes| nodes[0].leader_id.as_deref() == Some("n1"));
+    assert_eq!(read(cluster.node(0), "0"), Some(SettingValue::Text("after the snapshot".to_owned())));
+    write(cluster.node(0), note("before", "a", "in version 1"));
+    let activated = |cluster: &Cluster| cluster.node(0).core.activated();
+    cluster.start(1);
+    cluster.until("n2 to have caught up", |_| cluster.node(0).members().waiting_for == ["n3"]);
+    // Not before every configured node is a member: one of an older release may still have to join.
+    assert_eq!(activated(&cluster), FormatVersion::FIRST);
+    cluster.start(2);
+    until_activated(&cluster, FormatVersion::SECOND);
+    write(cluster.node(2), note("after", "b", "in version 2"));
+    for n in 0..3 {
+        cluster.kill(n);
+        cluster.start(n);
+        assert_eq!(read(cluster.node(n), "b"), Some(SettingValue::Text("in version 2".to_owned())));
+        assert_eq!(read(cluster.node(n), "6"), Some(SettingValue::Text("value 125".to_owned())));
+    }
+    until_activated(&cluster, FormatVersion::SECOND);
+}
+
+#[test]
+fn a_node_below_the_activated_version_does_not_start_and_names_the_release() {
+    let cluster = Cluster::new();
+    let dir = cluster.dir.path().join("n1");
+    first_release::copy_to(&dir);
+    block_on(first_release::activate_beyond(&dir));
+    let error = ControlPlane::start(cluster.options(0, cluster.dir.path())).err().unwrap();
+    assert!(matches!(error, StartError::Open(_)), "{error}");
+    let told = crate::text_with_sources(&error);
+    let needed = "the format that the cluster has activated has version 3, and this release reads versions 1 to 2; release 0.3 \
+                  or a newer one is needed";
+    assert!(told.ends_with(needed), "{told}");
+}
+
+#[test]
+fn announcements_follow_the_members_and_their_binaries() {
+    let mut cluster = Cluster::all();
+    until_activated(&cluster, FormatVersion::SECOND);
+    let announced = |cluster: &Cluster, n: usize, id: RaftId| {
+        let node = cluster.node(n).core.node.load();
+        let catalog =
+            |node: &Arc<Node>| node.state.catalog(|catalog| catalog.announcements().get(&id).cloned());
+        node.as_ref().and_then(catalog).map(|announcement| announcement.release)
+    };
+    // A node that joins is announced before it is a member.
+    let old = cluster.node(0).core.identity().raft_id;
+    cluster.kill(0);
+    std::fs::remove_dir_all(cluster.dir.path().join("n1")).unwrap();
+    cluster.start(0);
+    let new = cluster.node(0).core.identity().raft_id;
+    cluster.until("another n1 that votes alone under its name", |_| {
+        let members = cluster.node(1).members().members;
+        members.len() == 3 && members.iter().any(|member| member.raft_id == new && member.voter)
+    });
+    assert_eq!(announced(&cluster, 1, new).as_deref(), Some("test"));
+    assert_eq!(cluster.node(1).core.activated(), FormatVersion::SECOND);
+    // So is a node that comes back with another binary; with that, the row of who is no member any more goes.
+    let id = cluster.node(2).core.identity().raft_id;
+    cluster.kill(2);
+    let options = Options { version: "another", ..cluster.options(2, cluster.dir.path()) };
+    cluster.nodes[2] = Some(ControlPlane::start(options).unwrap());
+    cluster.until("the announcement of another release", |_| {
+        (0..3).all(|n| announced(&cluster, n, id).as_deref() == Some("another"))
+    });
+    assert!((0..3).all(|n| announced(&cluster, n, old).is_none()));
+    until_activated(&cluster, FormatVersion::SECOND);
+}
+
+/// Each node that knows it to be committed stops, so that at most one is left, which cannot know.
+#[test]
+fn a_committed_command_of_a_newer_release_stops_raft_and_names_the_release() {
+    let cluster = Cluster::all();
+    let leader = cluster.leader();
+    let newer = json!({"v": 9, "needs": "1.7", "body": {"of": "another kind"}});
+    let node = cluster.node(leader).core.node.load_full().unwrap();
+    let written = block_on(node.raft.client_write(serde_json::from_value(newer).unwrap()));
+    assert!(written.is_err(), "{written:?}");
+    drop(node);
+    cluster.until("two nodes that need the release", |nodes| {
+        nodes.iter().filter(|node| stopped(node)).count() >= 2
+    });
+    assert!(stopped(&cluster.node(leader).status()));
+    let deadline = Instant::now() + LIMIT;
+    let refused = block_on(cluster.node(leader).submit(note("k", "a", "x"), deadline)).unwrap_err();
+    assert!(matches!(&refused, ControlError::Storage(reason) if reason.contains("release 1.7")), "{refused}");
+}
+
+/// True if the node says of itself that release 1.7 is needed on it.
+fn stopped(status: &ClusterStatus) -> bool {
+    let own = status.notices.iter().find(|notice| notice.node.as_deref() == Some(&*status.node_id));
+    own.is_some_and(|notice| {
+        let remedy = notice.remedy.as_deref().unwrap_or_default();
+        notice.code == "needs_release" && remedy.starts_with("start release 1.7 or a newer one")
+    })
+}
+
+#[test]
+fn a_snapshot_of_a_newer_release_stops_raft_and_names_the_release() {
+    let cluster = Cluster::all();
+    let leader = cluster.leader();
+    let behind = (leader + 1) % 3;
+    let core = Arc::clone(&cluster.node(leader).core);
+    let (identity, snapshot) = (core.identity(), newer_snapshot());
+    let (vote, meta) = (Vote::new_committed(core.moment().term(), identity.raft_id), SnapshotMeta::default());
+    let sent = cluster.node(leader).threads.raft.spawn(async move {
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        let mut channel = core.links.dial(NAMES[behind], Purpose::Snapshot, deadline).await.unwrap();
+        let body = SnapshotOffer { vote, meta, bytes: snapshot.len() as u64 };
+        let (version, cluster) = (FormatVersion::FIRST, identity.cluster_id.unwrap());
+        let offer = Envelope { version, cluster, from: identity.raft_id, to: None, body };
+        channel.send(&offer).await.unwrap();
+        channel.send_bytes(&snapshot).await.unwrap();
+        channel.recv::<SnapshotReply>().await.unwrap()
+    });
+    let reply = block_on(sent).unwrap();
+    assert!(
+        matches!(&reply, SnapshotReply::Failed(reason) if reason.contains("release 1.7 or a newer one is needed")),
+        "{reply:?}"
+    );
+    cluster.until("a node that needs the release", |nodes| stopped(&nodes[behind]));
+    // The others go on without it.
+    write(cluster.node(leader), note("k", "a", "x"));
+}
