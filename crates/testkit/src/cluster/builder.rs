@@ -149,6 +149,7 @@ impl ClusterBuilder {
                 folder,
                 prefix,
                 args,
+                program: None,
                 process: None,
                 paused: false,
                 id,

@@ -23,6 +23,8 @@ pub struct Member {
     /// Prefix of the process's command: a network namespace, a limit.
     pub(super) prefix: Vec<String>,
     pub(super) args: Vec<String>,
+    /// Program of this node in place of the cluster's.
+    pub(super) program: Option<PathBuf>,
     pub(super) process: Option<Process>,
     pub(super) paused: bool,
 }

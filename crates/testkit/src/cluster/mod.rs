@@ -108,7 +108,8 @@ impl Cluster {
         let member = &mut self.members[i];
         assert!(!member.is_running(), "{} runs already", member.id);
         member.paused = false;
-        member.process = Some(Process::start(member.command(&self.program), &member.log_path()));
+        let program = member.program.as_ref().unwrap_or(&self.program);
+        member.process = Some(Process::start(member.command(program), &member.log_path()));
     }
 
     /// Waits until node `i` ends by itself, and tells how.
@@ -244,6 +245,15 @@ impl Cluster {
     /// Replaces what node `i` is started with, besides its configuration, name and data directory: flags and `--set`s.
     pub fn set_args(&mut self, i: usize, args: &[&str]) {
         self.members[i].args = args.iter().map(|&arg| arg.to_owned()).collect();
+    }
+
+    /// Has node `i` run `program` from its next start on; none: the cluster's.
+    ///
+    /// # Panics
+    ///
+    /// If the node runs.
+    pub fn set_program(&mut self, i: usize, program: Option<&Path>) {
+        self.stopped(i).program = program.map(Path::to_owned);
     }
 
     /// Gives every node another address and writes it into all configurations, as if the whole cluster had moved to
