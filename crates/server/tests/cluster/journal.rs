@@ -19,6 +19,10 @@ const PACE: Duration = Duration::from_millis(40);
 const SETTINGS: usize = 5;
 /// Acknowledgements that show that writes go on.
 const GOING_ON: usize = 3;
+/// How long a persistent client goes on with a write.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
+/// How long it waits for a node.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 /// Repeated writes under way at a time.
 const REPEATED_AT_ONCE: usize = 8;
 
@@ -55,6 +59,24 @@ impl Writers {
         Self { journal, stopped, clients }
     }
 
+    /// As [`Writers::start`], but each client goes on with the next node under the same key where one does
+    /// not answer, as clients of a cluster do. Gives the writes that no node acknowledged in time as well.
+    pub(crate) fn start_persistent(cluster: &Cluster) -> (Self, Failed) {
+        let (journal, stopped): (Arc<Mutex<Vec<_>>>, Arc<AtomicBool>) = Default::default();
+        let failed = Failed::default();
+        let mut clients = JoinSet::new();
+        for first in 0..cluster.len() {
+            let nodes = (0..cluster.len()).map(|i| (first + i) % cluster.len());
+            let nodes =
+                nodes.map(|i| (i, format!("{}/cluster/settings/note.{first}", cluster.url(i)))).collect();
+            let token = cluster.admin_token().to_owned();
+            let (journal, stopped) = (Arc::clone(&journal), Arc::clone(&stopped));
+            let persistent = Persistent { first, nodes, token, failed: failed.clone() };
+            clients.spawn(async move { persistent.write(&journal, &stopped).await });
+        }
+        (Self { journal, stopped, clients }, failed)
+    }
+
     /// Waits until writes that begin now are acknowledged through this node.
     pub(crate) fn wait_going_on(&self, cluster: &Cluster, through: usize) {
         let now = Instant::now();
@@ -70,6 +92,70 @@ impl Writers {
         self.stopped.store(true, Ordering::Relaxed);
         self.clients.join_all().await;
         std::mem::take(&mut *self.journal.lock().unwrap())
+    }
+}
+
+/// Writes that no node acknowledged in time, in words.
+#[derive(Clone, Default)]
+pub(crate) struct Failed(Arc<Mutex<Vec<String>>>);
+
+impl Failed {
+    pub(crate) fn list(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// A client of a cluster.
+struct Persistent {
+    first: usize,
+    /// Nodes in the order of preference, each with the beginning of its settings' URLs.
+    nodes: Vec<(usize, String)>,
+    token: String,
+    failed: Failed,
+}
+
+impl Persistent {
+    async fn write(self, journal: &Mutex<Vec<Acknowledged>>, stopped: &AtomicBool) {
+        let client = reqwest::Client::new();
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for n in 0.. {
+            pace.tick().await;
+            if stopped.load(Ordering::Relaxed) {
+                return;
+            }
+            let (key, which) = (format!("{}-{n}", self.first), n % SETTINGS);
+            let begun = Instant::now();
+            let mut reasons = Vec::new();
+            let mut nodes = self.nodes.iter().cycle();
+            let done = loop {
+                let (through, url) = nodes.next().unwrap();
+                match self.attempt(&client, &format!("{url}-{which}"), &key).await {
+                    Ok(body) => break Some((*through, body)),
+                    Err(reason) => reasons.push(format!("{:?} node {through}: {reason}", begun.elapsed())),
+                }
+                if begun.elapsed() > GIVE_UP_AFTER {
+                    break None;
+                }
+                tokio::time::sleep(PACE).await;
+            };
+            let Some((through, body)) = done else {
+                self.failed.0.lock().unwrap().push(format!("{key}: {reasons:?}"));
+                continue;
+            };
+            let (setting, done) = (format!("note.{}-{which}", self.first), Instant::now());
+            let write = Acknowledged { key, setting, body, through, begun, done };
+            journal.lock().unwrap().push(write);
+        }
+    }
+
+    async fn attempt(&self, client: &reqwest::Client, url: &str, key: &str) -> Result<Value, String> {
+        let request = client.put(url).bearer_auth(&self.token).timeout(ATTEMPT_LIMIT);
+        let request = request.header("idempotency-key", key).json(&json!({ "value": key }));
+        let answer = request.send().await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let body: Value = answer.json().await.map_err(|error| error.to_string())?;
+        if status == 200 { Ok(body) } else { Err(format!("{status} {body}")) }
     }
 }
 

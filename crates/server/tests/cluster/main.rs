@@ -24,3 +24,4 @@ mod request;
 mod settings;
 mod status;
 mod strangers;
+mod upgrade;
