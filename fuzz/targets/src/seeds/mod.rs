@@ -88,6 +88,13 @@ fn nodes(seeds: &mut Seeds) {
     }
     let snapshot = include_bytes!("../../../../crates/control-plane/tests/golden/storage-snapshot.snap");
     seeds.push(("snapshot_file", "snapshot".to_owned(), snapshot.to_vec()));
+    let snapshot = include_bytes!("../../../../crates/control-plane/tests/golden/storage-snapshot-v2.snap");
+    seeds.push(("snapshot_file", "snapshot-v2".to_owned(), snapshot.to_vec()));
+    let progress = include_bytes!("../../../../crates/control-plane/tests/golden/storage-progress-v2.record");
+    seeds.push(("snapshot_file", "progress-v2.record".to_owned(), progress.to_vec()));
+    let activate =
+        include_bytes!("../../../../crates/control-plane/tests/golden/storage-entry-activate-v2.record");
+    seeds.push(("snapshot_file", "activate-v2.record".to_owned(), activate.to_vec()));
     for (name, record) in [
         (
             "vote",
