@@ -1,23 +1,23 @@
-//! The token for calls that change the cluster.
+//! Token for calls that change the cluster.
 
 use std::fmt;
 
 use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 
-/// Longest token that is taken.
+/// Longest token accepted.
 const MAX_LEN_BYTES: usize = 4096;
 
-/// The token that a node asks for when the cluster is to be changed. It is the same for every node, goes with those calls
-/// only, and is never shown unless asked for ([`expose`](Self::expose)).
+/// Token required by a node for changes to the cluster. Every node has the same token, sent only with calls
+/// of that kind and never shown except by [`expose`](Self::expose).
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken(HeaderValue);
 
 impl AdminToken {
-    /// The token in `text`, such as the content of a token file: spaces and line ends around it do not count.
+    /// Parses the token in `text`, such as the content of a token file; surrounding white space is ignored.
     ///
     /// # Errors
-    /// When it is empty, too long, or has other characters than visible ASCII.
+    /// If the token is empty, too long, or has characters other than visible ASCII.
     pub fn new(text: &str) -> Result<Self, AdminTokenError> {
         let token = text.trim();
         if !(1..=MAX_LEN_BYTES).contains(&token.len()) {
@@ -32,7 +32,7 @@ impl AdminToken {
         Ok(Self(value))
     }
 
-    /// The token as text, for an address that a person opens.
+    /// Returns the token as text, for an address opened by the user.
     pub fn expose(&self) -> &str {
         self.0.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
     }
@@ -48,16 +48,16 @@ impl fmt::Debug for AdminToken {
     }
 }
 
-/// Why a text is no token. Says nothing of the text itself.
+/// Reason for rejecting a text as a token, without revealing the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdminTokenError {
-    /// Empty or too long.
+    /// A token that is empty or too long.
     #[error("the token has {len_bytes} bytes and needs 1 to {MAX_LEN_BYTES}")]
     Length {
-        /// Its length.
+        /// The length found.
         len_bytes: usize,
     },
-    /// Other characters than visible ASCII.
+    /// A token with characters other than visible ASCII.
     #[error("the token has characters other than visible ASCII")]
     Characters,
 }

@@ -1,4 +1,4 @@
-//! What nodes answer.
+//! Answers of nodes.
 
 use std::borrow::Cow;
 
@@ -11,24 +11,24 @@ use crate::error::BadAnswer;
 use crate::reply::{RawReply, Via};
 use crate::request::JSON;
 
-/// A secret is hidden.
+/// Answer to an embed request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbedAnswer {
-    /// The way the request went.
+    /// The path of the request through the endpoints.
     pub via: Via,
     /// The id under which the node logged the request.
     pub request_id: String,
     /// The image that carries the secret, a PNG.
     pub stego_image: Bytes,
-    /// The cover and what fits into it.
+    /// The cover and its capacity.
     pub cover: CoverInfo,
     /// The size of the secret.
     pub secret_size_bytes: u64,
-    /// The size of what is carried: a header, the name, and the secret, compressed where that helps.
+    /// The size of the payload: a header, the name, and the secret, compressed if smaller.
     pub payload_size_bytes: u64,
-    /// What the user should know about this image.
+    /// Remarks about the image for the user.
     pub notes: Vec<String>,
-    /// The mark that tells this copy from others; `None` in an unlabelled embed.
+    /// The mark that distinguishes this copy from others; `None` in an unlabelled embed.
     pub mark_id: Option<String>,
 }
 
@@ -73,18 +73,18 @@ impl EmbedAnswer {
     }
 }
 
-/// A secret is found.
+/// Answer to an extract request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExtractAnswer {
-    /// The way the request went.
+    /// The path of the request through the endpoints.
     pub via: Via,
     /// The id under which the node logged the request.
     pub request_id: String,
     /// The secret, bit for bit.
     pub secret: Bytes,
-    /// Its media type.
+    /// The media type of the secret.
     pub media_type: String,
-    /// The name of the file that was hidden.
+    /// The name of the hidden file.
     pub filename: Option<String>,
     /// The mark in the image.
     pub mark: Option<String>,
@@ -123,22 +123,22 @@ impl ExtractAnswer {
     }
 }
 
-/// What fits into an image.
+/// Capacity of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapacityAnswer {
-    /// The way the request went.
+    /// The path of the request through the endpoints.
     pub via: Via,
     /// The id under which the node logged the request.
     pub request_id: String,
-    /// Pixels in a row.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
-    /// Samples of a pixel, alpha included.
+    /// Samples per pixel, alpha included.
     pub channels: u8,
     /// The file's format, such as `PNG`.
     pub format: String,
-    /// What fits in each mode.
+    /// The capacity in each mode.
     pub modes: Vec<ModeCapacity>,
 }
 
@@ -154,7 +154,7 @@ impl CapacityAnswer {
 /// A synthetic test image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetAnswer {
-    /// The way the request went.
+    /// The path of the request through the endpoints.
     pub via: Via,
     /// The image, a PNG.
     pub image: Bytes,
@@ -167,20 +167,20 @@ impl DatasetAnswer {
     }
 }
 
-/// A node's own account of itself.
+/// A node's report on its own health.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthAnswer {
-    /// The way the request went.
+    /// The path of the request through the endpoints.
     pub via: Via,
-    /// `ok`, or `draining` while it stops.
+    /// `ok`, or `draining` during shutdown.
     pub status: String,
-    /// Its name.
+    /// The node's name.
     pub node_id: String,
-    /// Its cluster's name.
+    /// The cluster's name.
     pub cluster_name: String,
-    /// Its release.
+    /// The node's release.
     pub version: String,
-    /// Seconds since it started.
+    /// Seconds since the start of the node.
     pub uptime_s: u64,
 }
 
@@ -197,7 +197,7 @@ fn check_size(named: u64, secret: &Bytes) -> Result<(), BadAnswer> {
     if named == carried { Ok(()) } else { Err(BadAnswer::Size { named, carried }) }
 }
 
-/// What a quoted string (RFC 9651, section 3.3.3) says; text that is not quoted stands for itself.
+/// Returns the content of a quoted string (RFC 9651, section 3.3.3); unquoted text is returned unchanged.
 fn unquoted(text: &str) -> String {
     let Some(inner) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
         return text.to_owned();
@@ -210,8 +210,8 @@ fn unquoted(text: &str) -> String {
     inner.chars().filter(said).collect()
 }
 
-/// The file name in a `Content-Disposition`, in the form that nodes use (RFC 6266 and RFC 8187: UTF-8 bytes
-/// percent-encoded).
+/// Returns the file name in a `Content-Disposition`, in the form used by nodes (RFC 6266 and RFC 8187:
+/// percent-encoded UTF-8 bytes).
 fn filename(disposition: &str) -> Option<String> {
     let encoded = disposition.split(';').find_map(|part| part.trim().strip_prefix("filename*=UTF-8''"))?;
     percent_decode_str(encoded).decode_utf8().ok().map(Cow::into_owned)

@@ -1,4 +1,4 @@
-//! How a client is made, and its limits.
+//! Construction of a client, and its limits.
 
 use std::time::Duration;
 
@@ -11,21 +11,22 @@ use crate::endpoints::Endpoint;
 use crate::retry_budget::RetryBudget;
 use crate::send::Sender;
 
-/// Time for a request, attempts and pauses included, unless set otherwise.
+/// Default time for a request, attempts and pauses included.
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest time that can be set: beyond it, there is no deadline to speak of.
+/// Longest request timeout; a longer deadline would have no practical effect.
 const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Time to connect to an endpoint before the next one is tried: a switched-off device does not answer at all.
+/// Default time to connect to an endpoint before the next is tried: a device without power does not answer at
+/// all.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Share of the request's time that one attempt has where another endpoint could do the work: an embed on a busy
-/// machine takes a second or two, and after a node that hangs as much time is left for another one.
+/// Default share of the request's time for an attempt where another endpoint could do the work: an embed on a
+/// busy machine takes a second or two, and a hanging node leaves as much time for another node.
 const DEFAULT_ATTEMPT_SHARE: u32 = 2;
-/// Attempts after the first one, unless set otherwise.
+/// Default number of attempts after the first.
 const DEFAULT_MAX_RETRIES: u32 = 2;
-/// Largest answer that is read, unless set otherwise: a 100 megapixel stego image, also in base64.
+/// Default limit for an answer: a stego image of 100 megapixels, also in base64.
 const DEFAULT_MAX_ANSWER_LEN_BYTES: usize = 512 * 1024 * 1024;
 
-/// Makes a [`Client`].
+/// Builder of a [`Client`].
 #[derive(Debug, Clone)]
 pub struct ClientBuilder {
     endpoints: Vec<Endpoint>,
@@ -38,7 +39,7 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// A client of these endpoints, asked in turn.
+    /// Creates a builder for a client of the given endpoints, asked in turn.
     pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
         Self {
             endpoints: endpoints.into_iter().collect(),
@@ -51,51 +52,52 @@ impl ClientBuilder {
         }
     }
 
-    /// The time a whole request has, attempts and pauses included (30 s unless set, at most a day).
+    /// Sets the time limit of a whole request, attempts and pauses included (30 s unless set, at most a day).
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout.min(MAX_REQUEST_TIMEOUT);
         self
     }
 
-    /// The time one attempt has to connect (1 s unless set).
+    /// Sets the time limit of an attempt to connect (1 s unless set).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// The time one attempt has for its whole answer while another endpoint is up and the request may be sent
-    /// again (half of the request's time unless set). Otherwise an attempt has all the time that is left. Work on images
-    /// and settings has less once it is known how long it takes: twice the slowest of the last answers, and at least
-    /// 200 ms for images and 500 ms for settings.
+    /// Sets the time limit of an attempt for its whole answer while another endpoint is up and the request
+    /// may be sent again (half of the request's time unless set). Otherwise an attempt has all the remaining
+    /// time. Work on images and settings has less after enough answers: twice the slowest recent answer, and
+    /// at least 200 ms for images and 500 ms for settings.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
         self
     }
 
-    /// How often a request is sent again at most (2 unless set), for whatever reason: a connection that fails, an
-    /// attempt that takes too long, or a node that is busy. 0 asks one endpoint once, which then has the whole
-    /// time. The request's time and the retry budget of the client may end the retries earlier.
+    /// Sets the highest number of retries of a request (2 unless set), after a failed connection, a slow
+    /// attempt or a busy node. With 0, a single endpoint is asked once and has the whole time. The request's
+    /// timeout and the retry budget of the client may end the retries earlier.
     pub fn max_retries(mut self, max_retries: u32) -> Self {
         self.max_retries = max_retries;
         self
     }
 
-    /// The token that goes with calls that change the cluster, and with no others.
+    /// Sets the admin token, sent only with calls that change the cluster.
     pub fn admin_token(mut self, token: AdminToken) -> Self {
         self.admin_token = Some(token);
         self
     }
 
-    /// The largest answer that is read (512 MiB unless set).
+    /// Sets the largest answer that is read (512 MiB unless set).
     pub fn max_answer_len_bytes(mut self, limit: usize) -> Self {
         self.max_answer_len_bytes = limit;
         self
     }
 
-    /// Makes the client. Nothing is sent yet.
+    /// Builds the client. Nothing is sent yet.
     ///
     /// # Errors
-    /// Without endpoints, or when the HTTP client cannot be set up.
+    /// [`BuildError::NoEndpoints`] without endpoints, [`BuildError::Http`] if the HTTP client cannot be set
+    /// up.
     pub fn build(self) -> Result<Client, BuildError> {
         if self.endpoints.is_empty() {
             return Err(BuildError::NoEndpoints);
@@ -126,16 +128,16 @@ impl ClientBuilder {
     }
 }
 
-/// Why a client cannot be made.
+/// Reason for a failed construction of a client.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The list of endpoints is empty.
+    /// An empty list of endpoints.
     #[error("no endpoints are given")]
     NoEndpoints,
-    /// The HTTP client cannot be set up.
+    /// An HTTP client that cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Http {
-        /// What failed.
+        /// The error of the HTTP library.
         #[source]
         source: reqwest::Error,
     },

@@ -1,4 +1,4 @@
-//! The calls of the API.
+//! Calls of the API.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::reply::{RawReply, Reply, Via};
 use crate::request::{Call, CapacityRequest, EmbedRequest, ExtractRequest, JSON};
 use crate::send::Sender;
 
-/// A client of a cluster. Cheap to clone; clones share connections and whose turn it is.
+/// Client of a cluster. Cheap to clone; clones share the connections and the turn of the endpoints.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) sender: Arc<Sender>,
 }
 
 impl Client {
-    /// Begins to make a client of these endpoints.
+    /// Returns a builder for a client of the given endpoints.
     pub fn builder(endpoints: impl IntoIterator<Item = Endpoint>) -> ClientBuilder {
         ClientBuilder::new(endpoints)
     }
@@ -26,7 +26,7 @@ impl Client {
         Self { sender: Arc::new(sender) }
     }
 
-    /// The endpoints of this client.
+    /// Returns the endpoints of this client.
     pub fn endpoints(&self) -> &[Endpoint] {
         self.sender.endpoints.list()
     }
@@ -39,8 +39,8 @@ impl Client {
         read(self.fetch_embed(request).await?).await
     }
 
-    /// As [`embed`](Self::embed), with the answer not read yet: for callers that measure, or that have a
-    /// place of their own for processor work.
+    /// Sends the request of [`embed`](Self::embed) and leaves the answer unread, for callers that measure, or
+    /// that run processor work elsewhere.
     ///
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
@@ -56,7 +56,7 @@ impl Client {
         read(self.fetch_extract(request).await?).await
     }
 
-    /// As [`extract`](Self::extract), with the answer not read yet.
+    /// Sends the request of [`extract`](Self::extract) and leaves the answer unread.
     ///
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
@@ -64,7 +64,7 @@ impl Client {
         self.fetch(&request.call(), ExtractAnswer::read).await
     }
 
-    /// Asks what fits into an image.
+    /// Asks for the capacity of an image.
     ///
     /// # Errors
     /// Any [`ClientError`].
@@ -72,7 +72,7 @@ impl Client {
         self.fetch(&request.call(), CapacityAnswer::read).await?.read()
     }
 
-    /// Fetches the synthetic test image of this index, 0 to 49.
+    /// Fetches the synthetic test image of the given index, 0 to 49.
     ///
     /// # Errors
     /// Any [`ClientError`].
@@ -81,7 +81,7 @@ impl Client {
         self.fetch(&call, DatasetAnswer::read).await?.read()
     }
 
-    /// Asks this node, once, whether its process lives.
+    /// Checks once that the process of the given node is alive.
     ///
     /// # Errors
     /// Any [`ClientError`].
@@ -89,15 +89,15 @@ impl Client {
         Ok(self.sender.send_once(&Call::get("/livez", "text/plain"), endpoint).await?.via)
     }
 
-    /// Asks this node, once, whether it takes work.
+    /// Checks once that the given node accepts work.
     ///
     /// # Errors
-    /// Any [`ClientError`]; [`ClientError::Refused`] with status 503 where it lives and takes none.
+    /// Any [`ClientError`]; [`ClientError::Refused`] with status 503 from a live node that accepts no work.
     pub async fn readyz(&self, endpoint: &Endpoint) -> Result<Via, ClientError> {
         Ok(self.sender.send_once(&Call::get("/readyz", "text/plain"), endpoint).await?.via)
     }
 
-    /// Asks this node, once, how it is.
+    /// Asks the given node once for its health.
     ///
     /// # Errors
     /// Any [`ClientError`].
@@ -115,7 +115,7 @@ impl Client {
     }
 }
 
-/// Reads an answer, a large one on a thread for blocking work.
+/// Reads an answer; a large answer is read on a thread for blocking work.
 async fn read<A: Send + 'static>(reply: Reply<A>) -> Result<A, ClientError> {
     if !reply.is_work() {
         return reply.read();
@@ -354,7 +354,7 @@ mod tests {
     async fn a_used_up_retry_budget_is_named() {
         let client = client([refusing_endpoint()]).max_retries(3).build().unwrap();
         while client.sender.budget.withdraw(tokio::time::Instant::now()) {}
-        // What the seconds add is less than what this asks for.
+        // The tokens added by elapsed seconds are fewer than the retries requested here.
         let mut errors = tokio::task::JoinSet::new();
         for _ in 0..200 {
             let client = client.clone();
@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(client.livez(&alive.endpoint()).await.unwrap().endpoint, alive.endpoint());
     }
 
-    /// As after many answers, each within a millisecond.
+    /// Gives the client the pace of many answers within a millisecond each.
     fn know_pace(client: &Client) {
         for _ in 0..64 {
             let mut pace = client.sender.paces[Work::Extract as usize].lock().unwrap();

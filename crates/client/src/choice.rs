@@ -1,11 +1,11 @@
-//! Which endpoint a request asks next.
+//! Choice of the endpoint that a request asks next.
 //!
-//! This module alone decides the choice. Requests begin at the endpoints in turn and pass over those that are
-//! known to be down or busy while others are there. Within one request an endpoint that failed rests before it
-//! is asked again; one that this request has not asked yet is asked before that, whatever is known of it.
+//! Only this module decides the choice. Requests start at the endpoints in turn and skip endpoints known to
+//! be down or busy while alternatives exist. Within a request, an endpoint that failed rests before being
+//! asked again; an endpoint not yet asked by the request comes first, even if known to be down or busy.
 //!
-//! An endpoint may serve all work that it can do alone and be without a quorum. What needs one passes it over then, and
-//! everything else does not.
+//! An endpoint may serve all local work and be without a quorum. Only requests that need a quorum skip such
+//! an endpoint.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::endpoints::Endpoint;
 use crate::health::Health;
 
-/// The endpoints of a client, what is known of them, and whose turn it is.
+/// The endpoints of a client, the knowledge about each, and the position of the next turn.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     list: Vec<Endpoint>,
@@ -24,21 +24,21 @@ pub(crate) struct Endpoints {
     next: AtomicUsize,
 }
 
-/// What is known of one endpoint.
+/// Knowledge about an endpoint.
 #[derive(Debug, Clone, Default)]
 struct Known {
-    /// Whether it serves requests at all.
+    /// Health as to requests of any kind.
     node: Health,
-    /// Whether it reaches a quorum for those that need one.
+    /// Health as to requests that need a quorum.
     quorum: Health,
 }
 
-/// What a request needs of an endpoint, and what its failure tells of.
+/// Requirement of a request on an endpoint, and the health record that its outcome updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// The node alone.
     Node,
-    /// A quorum behind it.
+    /// A node that reaches a quorum.
     Quorum,
 }
 
@@ -53,7 +53,7 @@ impl Known {
 }
 
 impl Endpoints {
-    /// `list` is not empty.
+    /// Creates the endpoints from `list`, which must not be empty.
     pub(crate) fn new(list: Vec<Endpoint>) -> Self {
         let known = Mutex::new(vec![Known::default(); list.len()]);
         Self { list, known, next: AtomicUsize::new(0) }
@@ -63,8 +63,9 @@ impl Endpoints {
         &self.list
     }
 
-    /// Begins a request, at the endpoint after the one where the last request began. One that is avoided loses its
-    /// turn: its share goes to all others, and not to the one behind it.
+    /// Begins a request at the endpoint after the starting endpoint of the last request. An avoided endpoint
+    /// loses its turn, so that its share is spread over all endpoints instead of falling on the next in the
+    /// list.
     pub(crate) fn turn(&self, need: Need, now: Instant) -> Turn<'_> {
         let take = || self.next.fetch_add(1, Ordering::Relaxed) % self.list.len();
         let known = self.known.lock().expect("nothing panics while it holds this");
@@ -82,18 +83,18 @@ impl Endpoints {
     }
 }
 
-/// The choices of one request.
+/// The choices of a single request.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     list: &'a [Endpoint],
-    /// `None`: nothing is known, and nothing is learned.
+    /// `None` for a request that neither uses nor updates the knowledge about endpoints.
     known: Option<&'a Mutex<Vec<Known>>>,
     need: Need,
     rests: Vec<Rest>,
     next: usize,
 }
 
-/// How an endpoint fared within one request.
+/// Failures of an endpoint within a single request.
 #[derive(Debug, Clone, Copy, Default)]
 struct Rest {
     failures: u32,
@@ -104,12 +105,12 @@ struct Rest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Choice {
     index: usize,
-    /// When it may be asked: not before now.
+    /// The earliest time at which the endpoint may be asked, not in the past.
     pub(crate) ready_at: Instant,
 }
 
 impl<'a> Turn<'a> {
-    /// A request that only ever asks this endpoint, whatever is known of it.
+    /// Creates the turn of a request that asks only the given endpoint and ignores its health.
     pub(crate) fn only(endpoint: &'a Endpoint) -> Self {
         let list = std::slice::from_ref(endpoint);
         Self { list, known: None, need: Need::Node, rests: vec![Rest::default()], next: 0 }
@@ -119,17 +120,18 @@ impl<'a> Turn<'a> {
         &self.list[choice.index]
     }
 
-    /// The next endpoint: of those that may be asked soonest, the one that is not avoided, or not for long.
+    /// Picks the next endpoint: among those ready soonest, an endpoint not avoided, or avoided for the
+    /// shortest time.
     pub(crate) fn pick(&self, now: Instant) -> Choice {
         let in_order = (0..self.list.len()).map(|step| (self.next + step) % self.list.len());
         let ready_at = |index: usize| self.rests[index].until.map_or(now, |until| until.max(now));
-        // `min_by_key` keeps the first of equals: the next in order.
+        // `min_by_key` keeps the first of equal elements: the next endpoint in order.
         let best = in_order.min_by_key(|&index| (ready_at(index), self.avoided_until(index, now)));
         let index = best.unwrap_or(self.next);
         Choice { index, ready_at: ready_at(index) }
     }
 
-    /// Whether another endpoint than this could be asked now and is not known to be down or busy.
+    /// True if another endpoint could be asked now and is not known to be down or busy.
     pub(crate) fn has_other(&self, choice: Choice, now: Instant) -> bool {
         (0..self.list.len()).any(|index| {
             let rests = self.rests[index].until.is_some_and(|until| until > now);
@@ -137,45 +139,46 @@ impl<'a> Turn<'a> {
         })
     }
 
-    /// The request is sent to this endpoint, which has `patience` to answer.
+    /// Records that the request is sent to the endpoint, which has `patience` to answer.
     pub(crate) fn asked(&mut self, choice: Choice, now: Instant, patience: Duration) {
         self.next = (choice.index + 1) % self.list.len();
         self.learn(choice, self.need, |health| health.asked(now, patience));
     }
 
-    /// The endpoint answered what was sent at `sent`.
+    /// Records an answer to the request sent at `sent`.
     pub(crate) fn answered(&self, choice: Choice, sent: Instant) {
         self.learn(choice, self.need, |health| health.answered(sent));
     }
 
-    /// The connection failed, or there was no answer in time. An answer that needs a quorum and does not come tells nothing
-    /// of the node alone: it may wait for an election.
+    /// Records a failed connection or a missing answer in the health of kind `of`. A missing answer to a
+    /// request that needs a quorum is no evidence against the node alone, which may be waiting for an
+    /// election.
     pub(crate) fn failed(&self, of: Need, choice: Choice, sent: Instant, now: Instant) {
         self.learn_only(choice, of, |health| health.failed(sent, now));
     }
 
-    /// The endpoint wants no such work for this long.
+    /// Records that the endpoint accepts no work of kind `of` for the duration of `pause`.
     pub(crate) fn paused(&self, of: Need, choice: Choice, now: Instant, pause: Duration) {
         self.learn_only(choice, of, |health| health.paused(now, pause));
     }
 
-    /// What the request needs.
+    /// Returns the requirement of the request.
     pub(crate) fn need(&self) -> Need {
         self.need
     }
 
-    /// How often the endpoint has failed in this request.
+    /// Returns the number of failures of the endpoint within this request.
     pub(crate) fn failures(&self, choice: Choice) -> u32 {
         self.rests[choice.index].failures
     }
 
-    /// The endpoint failed this request and is not asked by it again before `until`.
+    /// Records a failure of the endpoint, which this request does not ask again before `until`.
     pub(crate) fn rest(&mut self, choice: Choice, until: Instant) {
         let rest = &mut self.rests[choice.index];
         *rest = Rest { failures: rest.failures.saturating_add(1), until: Some(until) };
     }
 
-    /// The request was refused for all endpoints; none is asked by it again before `until`.
+    /// Records a refusal valid for all endpoints; this request asks none of them before `until`.
     pub(crate) fn rest_all(&mut self, choice: Choice, until: Instant) {
         self.rest(choice, until);
         for rest in &mut self.rests {
@@ -187,7 +190,8 @@ impl<'a> Turn<'a> {
         self.known?.lock().expect("nothing panics while it holds this")[index].avoided_until(self.need, now)
     }
 
-    /// Takes note of the node, and where a quorum is needed of that too.
+    /// Updates the health of the node and, for a request that needs a quorum, the health for quorum work as
+    /// well.
     fn learn(&self, choice: Choice, need: Need, note: impl Fn(&mut Health)) {
         self.learn_only(choice, Need::Node, &note);
         if need == Need::Quorum {

@@ -1,7 +1,7 @@
-//! What nodes say of their cluster.
+//! Answers of nodes about the cluster.
 //!
-//! Members that are not known here are passed over, so that newer nodes can say more. Times are as the node wrote
-//! them (RFC 3339).
+//! Unknown members are ignored, so that newer nodes can add some. Times are as written by the node (RFC
+//! 3339).
 
 pub use api::membership::{LeaderTransfer, Member, Members};
 pub use api::settings::{Actor, Authority, Setting, SettingsPage};
@@ -11,7 +11,10 @@ use serde::Deserialize;
 use crate::error::BadAnswer;
 use crate::reply::RawReply;
 
-/// Reads an answer of the cluster's calls.
+/// Reads an answer to a cluster call.
+///
+/// # Errors
+/// [`BadAnswer`] if the content type or the JSON is not as expected.
 pub(crate) fn read<A: for<'a> Deserialize<'a>>(raw: &RawReply) -> Result<A, BadAnswer> {
     raw.check_content_type()?;
     raw.json()

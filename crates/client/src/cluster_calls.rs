@@ -1,4 +1,4 @@
-//! The calls that concern the cluster and not an image.
+//! Calls about the cluster, as opposed to images.
 
 use api::headers;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,20 +13,20 @@ use crate::error::ClientError;
 use crate::reply::Reply;
 use crate::request::{Call, JSON};
 
-/// What stays as it is in a path (RFC 3986, 2.3).
+/// Characters left unescaped in a path (RFC 3986, 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Pages of settings that are read, at most: a server that never ends is left.
+/// Most pages of settings read: a server with endless pages is abandoned.
 const MAX_PAGES: usize = 2000;
 
-/// How a setting is written.
+/// Options for writing a setting.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PutOptions {
-    /// Only if the setting has this version.
+    /// The version that the setting must have for the write to happen.
     pub if_version: Option<u64>,
-    /// The write's name, so that it happens once; where there is none, the client makes one up.
+    /// The idempotency key of the write; if absent, the client generates a key.
     pub idempotency_key: Option<String>,
-    /// Who does it, for the record.
+    /// The operator's name, for the record.
     pub operator: Option<String>,
 }
 
@@ -44,9 +44,10 @@ impl PutOptions {
     }
 }
 
-/// Reads and settings go to whichever node answers; the `fetch_` forms give the answer as it came as well.
+/// Cluster calls. Reads and settings go to any endpoint that answers; the `fetch_` forms also give access to
+/// the answer as received.
 impl Client {
-    /// How the cluster is.
+    /// Asks for the status of the cluster.
     ///
     /// # Errors
     /// Any [`ClientError`].
@@ -54,7 +55,7 @@ impl Client {
         self.fetch_status().await?.read()
     }
 
-    /// As [`status`](Self::status), with the answer not read yet.
+    /// Sends the request of [`status`](Self::status) and leaves the answer unread.
     ///
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
@@ -62,7 +63,7 @@ impl Client {
         self.fetch(&Call::get("/cluster/status", JSON), cluster::read).await
     }
 
-    /// Asks this node, once, how the cluster is.
+    /// Asks the given node once for the status of the cluster.
     ///
     /// # Errors
     /// Any [`ClientError`].
@@ -71,7 +72,7 @@ impl Client {
         Reply::new(raw, cluster::read).read()
     }
 
-    /// Who belongs to the cluster.
+    /// Asks for the members of the cluster.
     ///
     /// # Errors
     /// Any [`ClientError`].
@@ -79,7 +80,7 @@ impl Client {
         self.fetch_members().await?.read()
     }
 
-    /// As [`members`](Self::members), with the answer not read yet.
+    /// Sends the request of [`members`](Self::members) and leaves the answer unread.
     ///
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
@@ -87,7 +88,8 @@ impl Client {
         self.fetch(&Call::get("/cluster/members", JSON), cluster::read).await
     }
 
-    /// All settings that are set, as recent as the last acknowledged change before each page of them.
+    /// Reads all settings that are set, each page as recent as the last change acknowledged before the page
+    /// was read.
     ///
     /// # Errors
     /// Any [`ClientError`].
@@ -99,7 +101,7 @@ impl Client {
         Ok(settings)
     }
 
-    /// As [`settings`](Self::settings), page by page.
+    /// Reads all settings as [`settings`](Self::settings) does, page by page.
     ///
     /// # Errors
     /// Any [`ClientError`].
@@ -118,15 +120,15 @@ impl Client {
         Ok(pages)
     }
 
-    /// One setting.
+    /// Reads a setting.
     ///
     /// # Errors
-    /// Any [`ClientError`]; [`ClientError::Refused`] with status 404 where it is not set.
+    /// Any [`ClientError`]; [`ClientError::Refused`] with status 404 for an unset setting.
     pub async fn setting(&self, key: &str) -> Result<Setting, ClientError> {
         self.fetch_setting(key).await?.read()
     }
 
-    /// As [`setting`](Self::setting), with the answer not read yet.
+    /// Sends the request of [`setting`](Self::setting) and leaves the answer unread.
     ///
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
@@ -137,8 +139,8 @@ impl Client {
     /// Sets a setting.
     ///
     /// # Errors
-    /// Any [`ClientError`]. After [`ClientError::Timeout`], [`ClientError::ConnectionLost`] and a refusal with the code
-    /// `outcome_unknown` it may have been set.
+    /// Any [`ClientError`]. After [`ClientError::Timeout`], [`ClientError::ConnectionLost`] and a refusal
+    /// with the code `outcome_unknown` the setting may have been written.
     pub async fn put_setting(
         &self,
         key: &str,
@@ -148,7 +150,7 @@ impl Client {
         self.fetch_put_setting(key, value, options).await?.read()
     }
 
-    /// As [`put_setting`](Self::put_setting), with the answer not read yet.
+    /// Sends the request of [`put_setting`](Self::put_setting) and leaves the answer unread.
     ///
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
@@ -162,7 +164,7 @@ impl Client {
         self.fetch(&options.apply(call), cluster::read).await
     }
 
-    /// Unsets a setting and gives it as it was.
+    /// Unsets a setting and returns its last value and version.
     ///
     /// # Errors
     /// As [`put_setting`](Self::put_setting).
@@ -170,7 +172,7 @@ impl Client {
         self.fetch_delete_setting(key, options).await?.read()
     }
 
-    /// As [`delete_setting`](Self::delete_setting), with the answer not read yet.
+    /// Sends the request of [`delete_setting`](Self::delete_setting) and leaves the answer unread.
     ///
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
@@ -183,19 +185,20 @@ impl Client {
         self.fetch(&options.apply(call), cluster::read).await
     }
 
-    /// Has this node lead or, where none is named, the best successor of the leader.
+    /// Transfers leadership to the given node or, if none is named, to the leader's best successor.
     ///
-    /// To ask for a node again is harmless, so that call is repeated like a read. Without a name every call moves
-    /// leadership on: it is not sent again once it may have been carried out.
+    /// Asking for a named node again is harmless, so that call is repeated like a read. Without a name every
+    /// call moves leadership on, and the call is not sent again once a node may have carried it out.
     ///
     /// # Errors
-    /// Any [`ClientError`]; [`ClientError::Refused`] with status 404 for a node that is none, 409 where it or everybody
-    /// else cannot lead. After [`ClientError::Timeout`] and [`ClientError::ConnectionLost`] it may have been done.
+    /// Any [`ClientError`]; [`ClientError::Refused`] with status 404 for an unknown node, 409 if the node, or
+    /// every other node, cannot lead. After [`ClientError::Timeout`] and [`ClientError::ConnectionLost`] the
+    /// transfer may have happened.
     pub async fn transfer_leader(&self, to: Option<&str>) -> Result<LeaderTransfer, ClientError> {
         self.fetch_transfer_leader(to).await?.read()
     }
 
-    /// As [`transfer_leader`](Self::transfer_leader), with the answer not read yet.
+    /// Sends the request of [`transfer_leader`](Self::transfer_leader) and leaves the answer unread.
     ///
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
@@ -276,7 +279,7 @@ mod tests {
             TestServer::start(vec![Vec::new(), response(504, "application/problem+json", &[], unknown)])
                 .await;
         let second = TestServer::start(vec![response(200, JSON, &[], SETTING)]).await;
-        // One server twice: it cuts the connection first and does not know the outcome then.
+        // The same server twice: first it cuts the connection, then it reports an unknown outcome.
         let client = Client::builder([first.endpoint(), first.endpoint(), second.endpoint()])
             .request_timeout(PATIENT)
             .build()
@@ -292,7 +295,7 @@ mod tests {
     async fn a_transfer_is_repeated_where_that_is_harmless() {
         let answer = || response(200, JSON, &[], br#"{"from": "n1", "to": "n2", "term": 7}"#);
         for (to, body) in [(Some("n2"), r#"{"to":"n2"}"#), (None, r#"{"to":null}"#)] {
-            // It cuts the connection first, as a node does that dies with the call in its hands.
+            // The server cuts the connection first, like a node that crashes during the call.
             let node = TestServer::start(vec![Vec::new(), answer()]).await;
             let client = Client::builder([node.endpoint()]).request_timeout(PATIENT).build().unwrap();
             let transferred = client.transfer_leader(to).await;
@@ -304,7 +307,7 @@ mod tests {
                 None => assert_eq!(transferred.unwrap_err().kind().as_str(), "connection_lost"),
             }
         }
-        // A node that cannot be reached, or says that it did not do it, leaves nothing open.
+        // An unreachable node, or an answer that nothing was done, leaves no doubt about the outcome.
         let failed = response(
             503,
             "application/problem+json",
@@ -339,7 +342,7 @@ mod tests {
         let client = Client::builder([node.endpoint(), refusing_endpoint()]).max_retries(0).build().unwrap();
         let error = client.settings().await.unwrap_err();
         assert_eq!(error.kind().as_str(), "no_quorum");
-        // The next in turn is the other endpoint; then it is this node's turn again, and it is not avoided.
+        // The other endpoint is next in turn, then this node again, which is not avoided.
         assert!(client.dataset(0).await.is_err());
         client.dataset(0).await.unwrap();
     }

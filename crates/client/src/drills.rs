@@ -1,4 +1,4 @@
-//! The calls that let a node fail, as a drill. Each goes to the one node it is meant for, once.
+//! Calls that inject a fault into a node as a drill. Each call goes to its target node, once.
 
 use std::time::Duration;
 
@@ -14,27 +14,27 @@ use crate::error::ClientError;
 use crate::reply::{Reply, Via};
 use crate::request::Call;
 
-/// What a fault drill does to a node.
+/// Fault injected into a node by a drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailAction {
-    /// Ends its process at once, without a word.
+    /// Immediate end of the process, without a shutdown.
     Crash,
-    /// Makes it answer that it is paused, until it is restored or the time is over.
+    /// Refusal of work as paused, until restored or until the duration has passed.
     Pause(Option<Duration>),
-    /// Cuts it off from the other nodes, until it is restored or the time is over.
+    /// Isolation from the other nodes, until restored or until the duration has passed.
     Partition(Option<Duration>),
-    /// Stops its process for this long.
+    /// Suspension of the process for the duration.
     Hang(Duration),
-    /// Stops it in good order and starts it anew.
+    /// Orderly shutdown and restart.
     Restart,
-    /// Makes its next write to the disk this much slower.
+    /// A delay of the next disk write by the duration.
     StallDisk(Duration),
-    /// Has it suspect a leader that is well.
+    /// Suspicion of a healthy leader.
     FalseAlarm,
 }
 
 impl FailAction {
-    /// Name in the API.
+    /// Returns the name in the API.
     pub fn as_str(self) -> &'static str {
         self.fault().as_str()
     }
@@ -67,16 +67,16 @@ impl FailAction {
 }
 
 impl Client {
-    /// Makes this node fail, as a drill. Sent once: a node that crashed cannot be asked again.
+    /// Injects a fault into the given node. Sent once: a crashed node cannot be asked again.
     ///
     /// # Errors
-    /// Any [`ClientError`]; [`ClientError::Refused`] with status 403 where drills are off.
+    /// Any [`ClientError`]; [`ClientError::Refused`] with status 403 from a node with drills disabled.
     pub async fn fail(&self, endpoint: &Endpoint, action: FailAction) -> Result<DrillAnswer, ClientError> {
         let raw = self.sender.send_once(&action.call(), endpoint).await?;
         Reply::new(raw, cluster::read).read()
     }
 
-    /// Ends a drill on this node. One that stands under none stays as it is.
+    /// Ends a drill on the given node. Without a drill, the node stays unchanged.
     ///
     /// # Errors
     /// As [`fail`](Self::fail).

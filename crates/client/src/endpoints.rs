@@ -1,4 +1,4 @@
-//! Where the nodes are.
+//! Addresses of nodes.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use reqwest::Url;
 
-/// The address of a node's HTTP API, such as `http://127.0.0.1:8081`. Cheap to clone.
+/// Address of a node's HTTP API, such as `http://127.0.0.1:8081`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint(Arc<str>);
 
 impl Endpoint {
-    /// The node at this host, an IP address or a host name, as a configuration has it.
+    /// Builds the address of a node from its configured host, an IP address or a host name, and port.
     ///
     /// # Errors
-    /// If it is neither.
+    /// If `host` is neither an IP address nor a host name.
     pub fn of_node(host: &str, http_port: u16) -> Result<Self, EndpointError> {
         let authority = match host.parse::<IpAddr>() {
             Ok(ip) => SocketAddr::new(ip, http_port).to_string(),
@@ -24,7 +24,7 @@ impl Endpoint {
         format!("http://{authority}").parse()
     }
 
-    /// The address as text, without a slash at the end.
+    /// Returns the address as text, without a trailing slash.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -72,35 +72,35 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Why a text is not the address of a node.
+/// Reason for rejecting a text as the address of a node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// There is no `http://` in front.
+    /// A text without `http://`.
     #[error("`{text}` has no scheme: write `http://{text}`")]
     NoScheme {
-        /// What was given.
+        /// The text given.
         text: String,
     },
-    /// The text cannot be read as a URL with a host.
+    /// A text that is not a URL with a host.
     #[error("`{text}` is not a URL: write it like `http://127.0.0.1:8081`")]
     NotAUrl {
-        /// What was given.
+        /// The text given.
         text: String,
     },
-    /// Another scheme than `http`.
+    /// A scheme other than `http`.
     #[error("`{text}` uses {scheme}: nodes are reached over http")]
     NotHttp {
-        /// What was given.
+        /// The text given.
         text: String,
-        /// Its scheme.
+        /// The scheme found.
         scheme: String,
     },
-    /// There is more than scheme, host and port.
+    /// A URL with more than scheme, host and port.
     #[error(
         "`{text}` has more than an address: give only scheme, host and port, like `http://127.0.0.1:8081`"
     )]
     NotOnlyAddress {
-        /// What was given.
+        /// The text given.
         text: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a request, and the short stable name of each kind.
+//! Errors of a request, and a short stable name for each kind.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,16 +9,16 @@ use api::{Code, Plane, ProblemDocument, Retry};
 use crate::endpoints::Endpoint;
 use crate::reply::Via;
 
-/// Longest `code` that is taken from a problem document as the name of an error kind.
+/// Longest `code` of a problem document accepted as the name of an error kind.
 const MAX_CODE_LEN_BYTES: usize = 64;
 
-/// Why a request has no answer.
+/// Failure of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The request cannot be sent as it is, such as with a media type that is none.
+    /// A request that cannot be built, for example because of an invalid media type.
     #[error("the request cannot be built")]
     Request {
-        /// What is wrong with it.
+        /// The error of the HTTP library.
         #[source]
         source: reqwest::Error,
     },
@@ -27,46 +27,46 @@ pub enum ClientError {
     Connect {
         /// The endpoint asked last.
         via: Via,
-        /// What the network said.
+        /// The transport error.
         #[source]
         source: reqwest::Error,
     },
-    /// The connection broke before the answer was complete.
+    /// A connection that broke before the answer was complete.
     #[error("the connection to {} broke", via.endpoint)]
     ConnectionLost {
         /// The endpoint asked last.
         via: Via,
-        /// What the network said.
+        /// The transport error.
         #[source]
         source: reqwest::Error,
     },
-    /// No complete answer before the request's deadline, or, where another endpoint was to be asked, within the time
-    /// of one attempt.
+    /// No complete answer before the request's deadline or, where another endpoint could be asked, within the
+    /// time of an attempt.
     #[error("no answer from {} within {} ms", via.endpoint, timeout.as_millis())]
     Timeout {
         /// The endpoint asked last.
         via: Via,
-        /// The time there was: the request's, retries included, or the attempt's.
+        /// The time limit that passed: of the request, retries included, or of the attempt.
         timeout: Duration,
     },
-    /// The node answered with an error status.
+    /// An error status from the node.
     #[error("{} answered {refusal}", via.endpoint)]
     Refused {
         /// The endpoint that answered.
         via: Via,
-        /// What it said.
+        /// The status and the problem document.
         refusal: Box<Refusal>,
     },
-    /// The answer is not what the API promises.
+    /// An answer that breaks the API contract.
     #[error("the answer of {} is not what the API promises", via.endpoint)]
     BadAnswer {
         /// The endpoint that answered.
         via: Via,
-        /// What is wrong with it.
+        /// The deviation from the contract.
         #[source]
         source: BadAnswer,
     },
-    /// The answer is larger than this client reads.
+    /// An answer larger than the client's limit.
     #[error("the answer of {} is larger than {limit_bytes} bytes", via.endpoint)]
     AnswerTooLarge {
         /// The endpoint that answered.
@@ -74,21 +74,21 @@ pub enum ClientError {
         /// The limit.
         limit_bytes: usize,
     },
-    /// The request would have been sent again if not too many others had been already. Counts as the error that it
-    /// carries.
+    /// A retry refused by the retry budget, because too many requests had been sent again already. Counted as
+    /// the carried error.
     #[error("not sent again: the retry budget is used up, because too many requests fail")]
     RetryBudget {
-        /// How the last attempt ended.
+        /// The error of the last attempt.
         #[source]
         source: Box<ClientError>,
     },
-    /// The runtime stopped while the answer was being read.
+    /// A runtime that stopped while the answer was being read.
     #[error("stopped while reading the answer")]
     Stopped,
 }
 
 impl ClientError {
-    /// The kind of this error, for counting.
+    /// Returns the kind of this error, for counting.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Request { .. } => ErrorKind::BadRequest,
@@ -106,7 +106,7 @@ impl ClientError {
         }
     }
 
-    /// The endpoint asked last and those before it; `None` where no node was asked.
+    /// Returns the endpoint asked last and those before; `None` where no node was asked.
     pub fn via(&self) -> Option<&Via> {
         match self {
             Self::Request { .. } | Self::Stopped => None,
@@ -120,7 +120,7 @@ impl ClientError {
         }
     }
 
-    /// How the last attempt ended: the error itself, or the one that a used-up retry budget stands before.
+    /// Returns the error of the last attempt: this error, or the error inside a [`ClientError::RetryBudget`].
     pub fn last_attempt(&self) -> &Self {
         match self {
             Self::RetryBudget { source } => source.last_attempt(),
@@ -128,7 +128,7 @@ impl ClientError {
         }
     }
 
-    /// The endpoints that were asked in vain, the last one included.
+    /// Returns the endpoints asked without success, the last included.
     pub(crate) fn into_tried(self) -> Vec<Endpoint> {
         let via = self.via().cloned();
         via.map_or_else(Vec::new, |Via { endpoint, mut retried }| {
@@ -138,31 +138,31 @@ impl ClientError {
     }
 }
 
-/// The kind of an error under a name that does not change: what errors are counted by.
+/// Kind of an error under a stable name; errors are counted by kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorKind {
-    /// The request cannot be sent as it is.
+    /// A request that cannot be built.
     BadRequest,
     /// No connection.
     Connect,
-    /// The connection broke before the answer was complete.
+    /// A connection that broke before the answer was complete.
     ConnectionLost,
     /// No complete answer in time.
     Timeout,
     /// An error status without a problem document.
     Http(u16),
-    /// An error status with a problem document: its `code`, which a newer release may have made.
+    /// An error status with a problem document, by its `code`, possibly a code of a newer release.
     Problem(String),
-    /// An answer that is not what the API promises.
+    /// An answer that breaks the API contract.
     BadAnswer,
-    /// An answer larger than the client reads.
+    /// An answer larger than the client's limit.
     AnswerTooLarge,
-    /// The runtime stopped.
+    /// A runtime that stopped.
     Stopped,
 }
 
 impl ErrorKind {
-    /// The name: lower case, words joined by `_`; the node's own `code` where it gave one.
+    /// Returns the name: lower case, words joined by `_`; for a problem document, the node's `code`.
     pub fn as_str(&self) -> Cow<'_, str> {
         match self {
             Self::BadRequest => "bad_request".into(),
@@ -184,19 +184,20 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// An error status and what the node said about it.
+/// An error status and the node's explanation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// The problem document, where there is one.
+    /// The problem document, if present.
     pub problem: Option<ProblemDocument>,
-    /// How long the node asks to be left alone.
+    /// The pause requested by the node before the next request (`Retry-After`).
     pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
-    /// What helps: by the problem's code, by the status where this release does not know the code.
+    /// Returns the retry class: of the problem's code, or of the status where the code is unknown to this
+    /// release.
     pub fn retry(&self) -> Retry {
         self.known_code().map_or_else(|| Retry::of_status(self.status), Code::retry)
     }
@@ -206,23 +207,23 @@ impl Refusal {
         matches!(self.retry(), Retry::Elsewhere | Retry::Later)
     }
 
-    /// True if the refusal holds for any work sent to the node, and not only for what needs a quorum.
+    /// True if the refusal applies to all work sent to the node, not only to work that needs a quorum.
     pub(crate) fn is_about_all_work(&self) -> bool {
         self.is_temporary() && self.known_code().is_none_or(|code| code.plane() == Plane::Data)
     }
 
-    /// True if the outcome is open: the same request with the same idempotency key finds it.
+    /// True if the outcome is unknown; the same request under the same idempotency key finds out.
     pub fn is_unsettled(&self) -> bool {
         self.retry() == Retry::SameKey
     }
 
-    /// Code of the problem, if this release knows it.
+    /// Returns the problem's code if known to this release.
     pub fn known_code(&self) -> Option<Code> {
         Code::named(self.code()?)
     }
 
-    /// Name of the problem, if it is a plain name. Anything else is not used as one: kinds are counted and printed, and
-    /// what a peer sends must not make the list of them large or strange.
+    /// Returns the problem's code if a plain name. Any other text is ignored: kinds are counted and printed,
+    /// and a peer must not be able to make the list of kinds large or unreadable.
     pub fn code(&self) -> Option<&str> {
         let code = self.problem.as_ref()?.code.as_deref()?;
         let plain =
@@ -246,42 +247,42 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What is wrong with an answer.
+/// Deviation of an answer from the API contract.
 #[derive(Debug, thiserror::Error)]
 pub enum BadAnswer {
-    /// A header that the API promises is missing, or its value cannot be read.
+    /// A required header that is missing or has an unreadable value.
     #[error("the header `{name}` is missing or unreadable")]
     Header {
         /// The header.
         name: &'static str,
     },
-    /// Another content type than the one asked for.
+    /// A content type other than the requested type.
     #[error("the content type is `{found}` and not `{expected}`")]
     ContentType {
-        /// What the request accepts.
+        /// The content type accepted by the request.
         expected: &'static str,
-        /// What came.
+        /// The content type of the answer.
         found: String,
     },
-    /// The body is not the JSON that the API promises.
+    /// A body without the expected JSON.
     #[error("the body is not the JSON expected")]
     Json {
-        /// Where it differs.
+        /// The position and kind of the JSON error.
         #[source]
         source: serde_json::Error,
     },
-    /// An event of a stream that does not end where it should.
+    /// An event of a stream without an end within the limit.
     #[error("an event is longer than {limit_bytes} bytes")]
     EventTooLong {
         /// The limit.
         limit_bytes: usize,
     },
-    /// The size that the answer names is not the size of what it carries.
+    /// A stated size that differs from the size carried.
     #[error("the answer names {named} bytes and carries {carried}")]
     Size {
-        /// As named.
+        /// The size stated.
         named: u64,
-        /// As found.
+        /// The size found.
         carried: u64,
     },
 }

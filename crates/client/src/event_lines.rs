@@ -1,5 +1,5 @@
-//! Server-sent events taken apart (HTML standard, 9.2.6), as far as nodes use them. Pure, and bounded: a peer cannot fill
-//! the memory with an event that never ends.
+//! Parser of server-sent events (HTML standard, 9.2.6), limited to the features used by nodes. Pure, and
+//! bounded: a peer cannot fill the memory with an endless event.
 
 use std::collections::VecDeque;
 
@@ -8,17 +8,17 @@ use crate::error::BadAnswer;
 /// Longest event, in bytes.
 const MAX_EVENT_LEN_BYTES: usize = 64 * 1024;
 
-/// One event: its name, `message` where it has none, and its data, lines joined.
+/// A single event: its name, `message` by default, and its data, lines joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) event: String,
     pub(crate) data: String,
 }
 
-/// Bytes in, events out.
+/// Incremental parser from bytes to events.
 #[derive(Debug, Default)]
 pub(crate) struct EventLines {
-    /// The line that is not whole yet.
+    /// The line that is still incomplete.
     line: Vec<u8>,
     event: String,
     data: String,
@@ -26,10 +26,10 @@ pub(crate) struct EventLines {
 }
 
 impl EventLines {
-    /// Takes what came.
+    /// Adds received bytes.
     ///
     /// # Errors
-    /// [`BadAnswer::EventTooLong`]. The stream is of no use then.
+    /// [`BadAnswer::EventTooLong`]; the stream is unusable afterwards.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), BadAnswer> {
         for &byte in bytes {
             if byte == b'\n' {
@@ -44,7 +44,7 @@ impl EventLines {
         Ok(())
     }
 
-    /// The next whole event.
+    /// Returns the next complete event.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         self.frames.pop_front()
     }
@@ -63,7 +63,7 @@ impl EventLines {
                 self.data.push_str(value);
                 self.data.push('\n');
             }
-            // The id is in the data as well; a comment has no name, and `retry` is for browsers.
+            // The id is repeated in the data; a comment has no field name, and `retry` is for browsers.
             _ => {}
         }
     }

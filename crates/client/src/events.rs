@@ -1,4 +1,4 @@
-//! What happens in the cluster, as it happens: the stream of `/cluster/events`.
+//! Live events of the cluster: the stream of `/cluster/events`.
 
 use api::events::Event;
 use reqwest::Response;
@@ -22,8 +22,9 @@ pub struct Events {
 }
 
 impl Client {
-    /// Watches this node's events: those it has kept come first, or with `after` those since the event of this id.
-    /// The request's timeout holds until the stream begins.
+    /// Opens the event stream of the given node, which starts with the node's retained events or, with
+    /// `after`, with the events since the event of that id. The request's timeout applies until the stream
+    /// begins.
     ///
     /// # Errors
     /// Any [`ClientError`].
@@ -44,10 +45,10 @@ impl Client {
 }
 
 impl Events {
-    /// The next event; `None` when the node ended the stream. A call that is given up loses nothing.
+    /// Returns the next event; `None` at the end of the stream. Cancel safe: a dropped call loses no event.
     ///
     /// # Errors
-    /// [`ClientError::ConnectionLost`], and [`ClientError::BadAnswer`] for what is no event.
+    /// [`ClientError::ConnectionLost`], and [`ClientError::BadAnswer`] for a frame that is not an event.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {
             while let Some(frame) = self.lines.next() {
@@ -71,7 +72,7 @@ impl Events {
     }
 }
 
-/// The event in a frame; `None` for a frame that only speaks of the stream itself.
+/// Parses the event in a frame; `None` for a frame about the stream itself.
 fn read(frame: &Frame) -> Result<Option<Event>, BadAnswer> {
     if frame.event == "lagged" {
         return Ok(None);

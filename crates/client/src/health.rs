@@ -1,8 +1,9 @@
-//! What is known of an endpoint from the requests that went to it. Pure: the clock is an argument.
+//! Health of an endpoint, derived from the requests sent to it. Pure: the clock is an argument.
 //!
-//! Nothing is asked only to find out. An endpoint whose connection failed is *down* for a back-off that doubles
-//! while it keeps failing; when it is over, one request tries it and the others keep passing it over until that
-//! one knows. An endpoint that said that it is busy, paused or draining is left alone for as long as it asked.
+//! No request is sent only as a probe. An endpoint whose connection failed is *down* for a back-off that
+//! doubles with each further failure; afterwards a single request tries the endpoint, and the others keep
+//! avoiding it until the result is known. An endpoint that reported to be busy, paused or draining is left
+//! alone for the requested time.
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use tokio::time::Instant;
 
 /// Back-off after the first failed connection.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-/// Longest back-off, so that a node that is back is found soon.
+/// Longest back-off, so that a recovered node is found soon.
 const MAX_BACK_OFF: Duration = Duration::from_secs(2);
-/// Longest time that an endpoint is left alone on its own word.
+/// Longest pause granted to an endpoint at its own request.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// The health of one endpoint.
+/// The health of a single endpoint.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Health {
     mark: Option<Mark>,
@@ -23,21 +24,22 @@ pub(crate) struct Health {
 
 #[derive(Debug, Clone, Copy)]
 struct Mark {
-    /// When the mark was set: what was begun before tells nothing new.
+    /// The time of the mark; requests begun earlier carry no new information.
     since: Instant,
     until: Instant,
-    /// Failures in a row, each begun after the one before was known; 0 for an endpoint that is only busy.
+    /// Failures in a row, each begun after the previous was known; 0 for an endpoint that is only busy.
     failures: u32,
 }
 
 impl Health {
-    /// Until when the endpoint is passed over while others are there; `None` when it is as good as any.
+    /// Returns the time until which the endpoint is avoided while others are available; `None` for a healthy
+    /// endpoint.
     pub(crate) fn avoided_until(&self, now: Instant) -> Option<Instant> {
         self.mark.map(|mark| mark.until).filter(|until| *until > now)
     }
 
-    /// A request is sent to it. To one whose back-off is over, this is the trial that the others wait for,
-    /// for `patience` at most.
+    /// Records that a request is sent. For an endpoint whose back-off is over, the request is the trial whose
+    /// result the others await, for `patience` at most.
     pub(crate) fn asked(&mut self, now: Instant, patience: Duration) {
         if let Some(mark) = &mut self.mark
             && mark.failures > 0
@@ -47,7 +49,7 @@ impl Health {
         }
     }
 
-    /// The connection of a request sent at `sent` failed, or nothing came over it in time.
+    /// Records a failed connection or a missing answer of a request sent at `sent`.
     pub(crate) fn failed(&mut self, sent: Instant, now: Instant) {
         let failures = match self.mark {
             Some(mark) if mark.failures > 0 && sent < mark.since => return,
@@ -57,19 +59,19 @@ impl Health {
         self.mark = Some(Mark { since: now, until: now + back_off(failures), failures });
     }
 
-    /// It answered that it takes no work for this long.
+    /// Records that the endpoint accepts no work for the duration of `pause`.
     pub(crate) fn paused(&mut self, now: Instant, pause: Duration) {
         self.mark = Some(Mark { since: now, until: now + pause.min(MAX_PAUSE), failures: 0 });
     }
 
-    /// It answered a request sent at `sent`. An answer to what was sent before the node said that it is busy
-    /// does not take that back.
+    /// Records an answer to a request sent at `sent`. An answer to a request sent before the node reported to
+    /// be busy does not revoke the report.
     pub(crate) fn answered(&mut self, sent: Instant) {
         self.mark = self.mark.filter(|mark| mark.failures == 0 && sent < mark.since);
     }
 }
 
-/// The pause after this many failures in a row.
+/// Returns the back-off after the given number of failures in a row.
 pub(crate) fn back_off(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     MAX_BACK_OFF.min(FIRST_BACK_OFF * (1 << doublings))

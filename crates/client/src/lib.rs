@@ -1,10 +1,11 @@
-//! The HTTP client of a cluster: any node serves any request, and this crate finds one that does.
+//! HTTP client of a cluster. Any node can serve any request; the client finds a node that does.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use client::{Client, EmbedRequest, ExtractRequest, Upload};
 //!
-//! let client = Client::builder(["http://127.0.0.1:8081".parse()?, "http://127.0.0.1:8082".parse()?]).build()?;
+//! let nodes = ["http://127.0.0.1:8081".parse()?, "http://127.0.0.1:8082".parse()?];
+//! let client = Client::builder(nodes).build()?;
 //! let embedded = client.embed(&EmbedRequest::new(Upload::new("meet me at noon").name("note.txt"))).await?;
 //! let found = client.extract(&ExtractRequest::new(Upload::new(embedded.stego_image))).await?;
 //! assert_eq!(&found.secret[..], b"meet me at noon");
@@ -12,19 +13,20 @@
 //! # }
 //! ```
 //!
-//! **Contract.** Requests go to the endpoints in turn, less those that are known to be down or busy while others are
-//! there. When an endpoint cannot be reached, cuts the connection, or leaves a request without an answer while
-//! another one is up, the next is asked at once; when one answers 429 or 503, it is not asked again by this request
-//! before its `Retry-After` has passed. What is too long without an answer is learned from the answers of late, so that a
-//! node that hangs holds a request up for little longer than it takes elsewhere. Repeated rounds come at growing, jittered pauses. A request ends
-//! within its timeout, attempts and pauses included, and is sent at most `1 + max_retries` times; all requests of a
-//! client together are sent again within a budget ([`ClientError::RetryBudget`]). Only calls that are safe to
-//! repeat are: writes carry an idempotency key, drills go to one node once, and a call that would do more each time is not
-//! sent again once it may have been carried out.
+//! **Contract.** Requests start at the endpoints in turn and skip endpoints known to be down or busy while
+//! alternatives exist. After a failed or cut connection, or a missing answer while another endpoint is up,
+//! the next endpoint is asked at once; an endpoint that answers 429 or 503 is not asked again by the same
+//! request before its `Retry-After` has passed. The time limit of an attempt is learned from recent answers,
+//! so that a hanging node delays a request by little more than the usual answer time. Repeated rounds are
+//! separated by growing, jittered pauses. A request ends within its timeout, attempts and pauses included,
+//! and is sent at most `1 + max_retries` times; all requests of a client share a retry budget
+//! ([`ClientError::RetryBudget`]). Only calls that are safe to repeat are retried: writes carry an
+//! idempotency key, a drill goes to a single node once, and a call with a cumulative effect is not sent again
+//! once a node may have carried out the first attempt.
 //!
-//! **Invariants.** Answers are read up to a limit and never trusted: an answer that is not what the API
-//! promises is [`ClientError::BadAnswer`]. Every answer and every error that a node caused says which endpoint
-//! it came from and after how many attempts.
+//! **Invariants.** Answers are read up to a limit and never trusted: an answer that breaks the API contract
+//! is [`ClientError::BadAnswer`]. Every answer, and every error caused by a node, names the endpoint and the
+//! number of attempts.
 
 mod admin_token;
 mod answer;

@@ -1,22 +1,23 @@
-//! How long an attempt is waited for before another endpoint is asked: learned from the answers of late. Pure.
+//! Time limit of an attempt before another endpoint is asked, learned from recent answers. Pure.
 //!
-//! A node that hangs takes connections and says nothing. Half of the request's time is a long wait for that, where answers
-//! usually come within a tenth of it. So once enough requests of the same work were answered, an attempt that takes
-//! twice as long as the slowest of them is given up, if the retry budget pays for asking elsewhere. Where that was wrong,
-//! because all nodes have become slower, the slower answers count from then on, and nothing is lost: without another
-//! endpoint that is up, or without budget, the attempt has its time as ever.
+//! A hanging node accepts connections and sends nothing. Half of the request's time is a long wait for such a
+//! node, if answers usually arrive within a tenth of that time. After enough answered requests of the same
+//! work, an attempt that takes twice as long as the slowest recent answer is given up, if the retry budget
+//! pays for asking elsewhere. If the limit was too short, because all nodes have become slower, the slower
+//! answers raise the limit, and nothing is lost: without another endpoint that is up, or without budget, the
+//! attempt keeps its full time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Answers that are remembered.
+/// Number of answers remembered.
 const KEPT: usize = 64;
-/// Answers that it takes to know what is usual.
+/// Number of answers needed for an estimate.
 const ENOUGH: usize = 20;
-/// How much longer than the slowest of them an attempt may take.
+/// Time limit of an attempt as a multiple of the slowest recent answer.
 const FACTOR: u32 = 2;
 
-/// The answers of late to requests of one kind of work.
+/// Recent answers to requests of a single kind of work.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     recent: VecDeque<Answered>,
@@ -29,7 +30,7 @@ struct Answered {
 }
 
 impl Pace {
-    /// A request of this size was answered after this time.
+    /// Records that a request of the given size was answered after `took`.
     pub(crate) fn note(&mut self, request_len_bytes: u64, took: Duration) {
         if self.recent.len() == KEPT {
             self.recent.pop_front();
@@ -37,8 +38,9 @@ impl Pace {
         self.recent.push_back(Answered { request_len_bytes, took });
     }
 
-    /// How long an attempt with a request of this size is worth waiting for, `least` at the least; `None` where too few
-    /// like it were answered. A large image takes longer than small ones, which tell nothing about it.
+    /// Returns the time limit of an attempt with a request of the given size, at least `least`; `None` if too
+    /// few answers to requests of similar size are known. A large image takes longer than small images, which
+    /// are no evidence for its time.
     pub(crate) fn patience(&self, request_len_bytes: u64, least: Duration) -> Option<Duration> {
         let as_large = |answered: &&Answered| answered.request_len_bytes >= request_len_bytes / 2;
         if self.recent.iter().filter(as_large).count() < ENOUGH {

@@ -1,4 +1,4 @@
-//! What is asked of a node: typed requests, and the plain call that each becomes.
+//! Typed requests, and the plain call built from each.
 
 use std::time::Duration;
 
@@ -20,18 +20,18 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// A file without a name or a type.
+    /// Creates a file without a name or a type.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self { bytes: bytes.into(), name: None, media_type: None }
     }
 
-    /// Names the file.
+    /// Sets the name of the file.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Gives the file's media type, such as `text/plain`.
+    /// Sets the file's media type, such as `text/plain`.
     pub fn media_type(mut self, media_type: impl Into<String>) -> Self {
         self.media_type = Some(media_type.into());
         self
@@ -51,17 +51,17 @@ impl Upload {
     }
 }
 
-/// How an answer carries its file.
+/// Form in which an answer carries its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AnswerForm {
-    /// The file itself, the rest in headers: the smallest answer.
+    /// The file as the body and the metadata in headers: the smallest answer.
     #[default]
     Binary,
     /// JSON with the file in base64.
     Json,
 }
 
-/// Hide a secret in an image.
+/// Request to hide a secret in an image.
 #[derive(Debug, Clone, Default)]
 pub struct EmbedRequest {
     secret: Upload,
@@ -73,36 +73,36 @@ pub struct EmbedRequest {
 }
 
 impl EmbedRequest {
-    /// Hides `secret` in the node's default cover with the node's settings.
+    /// Creates a request to hide `secret` in the node's default cover with the node's settings.
     pub fn new(secret: Upload) -> Self {
         Self { secret, ..Self::default() }
     }
 
-    /// Hides it in this image.
+    /// Sets the cover image.
     pub fn cover(mut self, cover: Upload) -> Self {
         self.cover = Some(cover);
         self
     }
 
-    /// Uses this many low bits of each sample, 1 to 4.
+    /// Sets the number of low bits used in each sample, 1 to 4.
     pub fn bits(mut self, bits: u8) -> Self {
         self.bits = Some(bits);
         self
     }
 
-    /// Chooses how the bits are spread, such as `sequential`.
+    /// Sets the mode in which the bits are spread, such as `sequential`.
     pub fn mode(mut self, mode: impl Into<String>) -> Self {
         self.mode = Some(mode.into());
         self
     }
 
-    /// Chooses the form of the answer.
+    /// Sets the form of the answer.
     pub fn answer(mut self, form: AnswerForm) -> Self {
         self.form = form;
         self
     }
 
-    /// Names the request, so that the same one under the same key gives the same answer from any node.
+    /// Sets the idempotency key: a repeated request under the same key gets the same answer from any node.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
         self
@@ -127,7 +127,7 @@ impl EmbedRequest {
     }
 }
 
-/// Find the secret in a stego image.
+/// Request to find the secret in a stego image.
 #[derive(Debug, Clone)]
 pub struct ExtractRequest {
     image: Upload,
@@ -135,12 +135,12 @@ pub struct ExtractRequest {
 }
 
 impl ExtractRequest {
-    /// Looks into `image`.
+    /// Creates a request to search `image`.
     pub fn new(image: Upload) -> Self {
         Self { image, form: AnswerForm::default() }
     }
 
-    /// Chooses the form of the answer.
+    /// Sets the form of the answer.
     pub fn answer(mut self, form: AnswerForm) -> Self {
         self.form = form;
         self
@@ -152,14 +152,14 @@ impl ExtractRequest {
     }
 }
 
-/// Ask what fits into an image.
+/// Request for the capacity of an image.
 #[derive(Debug, Clone)]
 pub struct CapacityRequest {
     image: Upload,
 }
 
 impl CapacityRequest {
-    /// Asks about `image`.
+    /// Creates a request about `image`.
     pub fn new(image: Upload) -> Self {
         Self { image }
     }
@@ -170,7 +170,7 @@ impl CapacityRequest {
 }
 
 pub(crate) const JSON: &str = "application/json";
-/// The header that names a request, so that it can be repeated safely.
+/// Header with the idempotency key, which makes a request safe to repeat.
 const IDEMPOTENCY_KEY: &str = api::headers::IDEMPOTENCY_KEY;
 
 fn accept(form: AnswerForm, binary: &'static str) -> &'static str {
@@ -180,7 +180,7 @@ fn accept(form: AnswerForm, binary: &'static str) -> &'static str {
     }
 }
 
-/// What a node does whose time is learned, for each kind of work of its own.
+/// Kinds of work for which the answer time is learned separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     Embed,
@@ -191,11 +191,11 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// How many kinds there are.
+    /// Number of kinds.
     pub(crate) const COUNT: usize = 4;
 
-    /// No attempt is given up sooner. A pause of this machine or of the network is no sign of a node that hangs, and neither
-    /// is an election, which nodes ride through.
+    /// Returns the shortest time before an attempt is given up. A pause of this machine or of the network is
+    /// no evidence of a hanging node, nor is an election, during which nodes hold requests.
     pub(crate) fn least_patience(self) -> Duration {
         match self {
             Self::Embed | Self::Extract | Self::Capacity => Duration::from_millis(200),
@@ -209,18 +209,18 @@ impl Work {
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) path: String,
-    /// The content type asked for, and the only one taken.
+    /// The content type requested, and the only content type accepted.
     pub(crate) accept: &'static str,
     pub(crate) headers: Vec<(&'static str, String)>,
-    /// Whether the admin token goes with it.
+    /// True if the admin token is sent with the call.
     pub(crate) is_admin: bool,
-    /// A token that goes with it in place of the client's own.
+    /// A token sent in place of the client's admin token.
     pub(crate) token: Option<AdminToken>,
-    /// Whether it stays unrepeated once it may have been carried out.
+    /// True if the call must not be repeated once a node may have carried it out.
     pub(crate) not_twice: bool,
-    /// `None`: a call whose time tells nothing about the next one.
+    /// The kind of work; `None` for a call whose answer time is not learned.
     pub(crate) work: Option<Work>,
-    /// What it takes to answer it.
+    /// The requirement on the endpoint.
     pub(crate) need: Need,
     fields: Vec<(&'static str, Field)>,
     json: Option<Value>,
@@ -249,7 +249,7 @@ impl Call {
         Self { work: Some(work), ..Self::new(Method::POST, path.into(), accept) }
     }
 
-    /// A call that changes the cluster.
+    /// Creates a call that changes the cluster.
     pub(crate) fn admin(method: Method, path: impl Into<String>) -> Self {
         Self { is_admin: true, ..Self::new(method, path.into(), JSON) }
     }
@@ -271,7 +271,7 @@ impl Call {
         }
     }
 
-    /// It is answered only with a quorum.
+    /// Marks the call as answered only with a quorum.
     pub(crate) fn agreed(self) -> Self {
         Self { need: Need::Quorum, work: Some(Work::Agree), ..self }
     }
@@ -289,7 +289,7 @@ impl Call {
         self.header(IDEMPOTENCY_KEY, key)
     }
 
-    /// For a call that would do more each time.
+    /// Marks the call as unsafe to repeat, because every repetition has a further effect.
     pub(crate) fn not_twice(self) -> Self {
         Self { not_twice: true, ..self }
     }
@@ -313,7 +313,7 @@ impl Call {
         self
     }
 
-    /// The size of the files that go with it.
+    /// Returns the total size of the files in the call.
     pub(crate) fn files_len_bytes(&self) -> u64 {
         let len = |(_, field): &(&str, Field)| match field {
             Field::File(upload) => upload.bytes.len() as u64,
@@ -322,7 +322,10 @@ impl Call {
         self.fields.iter().map(len).sum()
     }
 
-    /// The body. Files are shared, not copied.
+    /// Builds the body. Files are shared, not copied.
+    ///
+    /// # Errors
+    /// If a file's media type is invalid.
     pub(crate) fn body(&self) -> Result<Body<'_>, reqwest::Error> {
         if let Some(value) = &self.json {
             return Ok(Body::Json(value));

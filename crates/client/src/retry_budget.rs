@@ -1,19 +1,19 @@
-//! How many requests may be sent again: a cluster that dies is not hit harder for it.
+//! Budget for retries, so that a failing cluster is not hit by additional load.
 //!
-//! A token bucket. Each request puts in a fifth of a token, each second ten; sending a request again takes one.
+//! A token bucket. Each request adds a fifth of a token, each second ten; a retry takes a token.
 
 use std::sync::Mutex;
 
 use tokio::time::Instant;
 
-/// Retries per request, on the whole: one of five.
+/// Average retries per request: a fifth.
 const TOKENS_PER_REQUEST: f64 = 0.2;
-/// Retries per second that are there for clients with few requests.
+/// Retries per second available to clients with few requests.
 const TOKENS_PER_SECOND: f64 = 10.0;
-/// What can be saved up: a burst, such as all requests under way to a node that dies.
+/// Capacity of the bucket: a burst, such as all requests in flight to a node that crashes.
 const MAX_TOKENS: f64 = 100.0;
 
-/// The retries that all requests of a client share.
+/// The retries shared by all requests of a client.
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
     bucket: Mutex<Bucket>,
@@ -26,19 +26,19 @@ struct Bucket {
 }
 
 impl RetryBudget {
-    /// A full bucket.
+    /// Creates a full bucket.
     pub(crate) fn new(now: Instant) -> Self {
         Self { bucket: Mutex::new(Bucket { tokens: MAX_TOKENS, filled_at: now }) }
     }
 
-    /// A new request begins.
+    /// Adds the share of a new request.
     pub(crate) fn deposit(&self, now: Instant) {
         let mut bucket = self.bucket.lock().expect("nothing panics while it holds this");
         bucket.fill(now);
         bucket.tokens = (bucket.tokens + TOKENS_PER_REQUEST).min(MAX_TOKENS);
     }
 
-    /// Takes what one retry costs; `false` when there is not enough.
+    /// Takes the cost of a retry; returns false if the balance is too small.
     pub(crate) fn withdraw(&self, now: Instant) -> bool {
         let mut bucket = self.bucket.lock().expect("nothing panics while it holds this");
         bucket.fill(now);

@@ -1,4 +1,4 @@
-//! Sends a call until it is answered: the attempts, the pauses between them, and the deadline over all.
+//! Sending of a call until answered: the attempts, the pauses between attempts, and the deadline over all.
 
 use std::pin::pin;
 use std::sync::Mutex;
@@ -20,19 +20,19 @@ use crate::reply::{RawReply, Via};
 use crate::request::{Body, Call, Work};
 use crate::retry_budget::RetryBudget;
 
-/// Rest of an endpoint that is busy and does not say for how long.
+/// Rest of a busy endpoint that sends no `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_millis(100);
-/// Part of a pause between two attempts at one endpoint that chance may take away, so that clients that failed
-/// together do not come back together.
+/// Largest random reduction of a pause between two attempts at an endpoint, as a fraction of the pause, so
+/// that clients that failed together do not return together.
 const JITTER: f64 = 0.5;
 /// Largest problem document that is read.
 const MAX_PROBLEM_LEN_BYTES: usize = 64 * 1024;
-/// Time between a node's decision and the end of the attempt, at least.
+/// Least time between a node's decision and the end of the attempt.
 const MIN_MARGIN: Duration = Duration::from_millis(50);
-/// Most memory that is set aside on the word of a `Content-Length`, before any byte has come.
+/// Most memory allocated because of a `Content-Length`, before any byte has arrived.
 const MAX_PREALLOCATED_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What sending needs to know.
+/// Shared state and settings for sending.
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) http: reqwest::Client,
@@ -46,7 +46,7 @@ pub(crate) struct Sender {
     pub(crate) admin_token: Option<AdminToken>,
 }
 
-/// One of the times that a call is sent.
+/// A single sending of a call.
 struct Attempt<'a> {
     call: &'a Call,
     choice: Choice,
@@ -55,27 +55,38 @@ struct Attempt<'a> {
     may_retry: bool,
 }
 
-/// An attempt in vain.
+/// A failed attempt.
 struct Failed {
     error: ClientError,
-    /// Whether the budget has paid for the next one.
+    /// True if the budget has paid for the next attempt.
     paid: bool,
 }
 
 impl Sender {
-    /// Sends `call` to whichever endpoint answers it.
+    /// Sends `call` to the endpoints in turn until answered, within the deadline, the retry limit and the
+    /// budget.
+    ///
+    /// # Errors
+    /// Any [`ClientError`] but [`ClientError::BadAnswer`].
     pub(crate) async fn send(&self, call: &Call) -> Result<RawReply, ClientError> {
         let now = Instant::now();
         self.budget.deposit(now);
         self.send_in_turn(call, self.endpoints.turn(call.need, now), self.max_retries).await
     }
 
-    /// Sends `call` to this endpoint once.
+    /// Sends `call` to the given endpoint once.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), without [`ClientError::RetryBudget`].
     pub(crate) async fn send_once(&self, call: &Call, endpoint: &Endpoint) -> Result<RawReply, ClientError> {
         self.send_in_turn(call, Turn::only(endpoint), 0).await
     }
 
-    /// Sends `call` to this endpoint once and gives the answer as soon as it begins, for one that does not end.
+    /// Sends `call` to the given endpoint once and returns as soon as the answer begins, for an endless
+    /// stream.
+    ///
+    /// # Errors
+    /// Any [`ClientError`] of the connection, the status or the timeout; the body is left unread.
     pub(crate) async fn open(&self, call: &Call, endpoint: &Endpoint) -> Result<Response, ClientError> {
         let via = Via::direct(endpoint.clone());
         let timeout = self.request_timeout;
@@ -112,7 +123,8 @@ impl Sender {
             if !may_retry || now >= deadline {
                 return Err(last_word(error, definite));
             }
-            // A rest beyond the deadline is as good as one up to it, and cannot overflow the clock.
+            // A rest beyond the deadline is equivalent to a rest until the deadline, and could overflow the
+            // clock.
             let until = now + pause.min(self.request_timeout);
             match &error {
                 ClientError::Refused { refusal, .. } if refusal.retry() == Retry::Later => {
@@ -121,7 +133,7 @@ impl Sender {
                 _ => turn.rest(choice, until),
             }
             let Some(next) = wait_for_endpoint(&turn, deadline).await else {
-                // What the node said tells more than a timeout would.
+                // A node's answer is more informative than a timeout.
                 return Err(last_word(error, definite));
             };
             if !paid && !self.budget.withdraw(Instant::now()) {
@@ -132,8 +144,8 @@ impl Sender {
         }
     }
 
-    /// One attempt, which has less than the whole time where another endpoint could do the work, and what it tells
-    /// of the endpoint.
+    /// Makes an attempt and records its outcome for the endpoint. The attempt has less than the whole time
+    /// where another endpoint could do the work.
     async fn attempt_within(&self, attempt: Attempt<'_>, turn: &mut Turn<'_>) -> Result<RawReply, Failed> {
         let Attempt { call, choice, .. } = attempt;
         let sent = Instant::now();
@@ -163,8 +175,8 @@ impl Sender {
         result.map_err(|error| Failed { error, paid })
     }
 
-    /// Waits for the answer: as long as it usually takes, then for as long as an attempt may, unless another endpoint can be
-    /// asked instead and the retry is paid for.
+    /// Waits for the answer: first for the usual time, then for the time limit of an attempt, unless another
+    /// endpoint can be asked instead and the budget pays for the retry.
     async fn wait_for(
         &self,
         Attempt { call, choice, via, deadline, may_retry }: Attempt<'_>,
@@ -212,7 +224,7 @@ impl Sender {
         Ok(RawReply { via, accept: call.accept, headers, body })
     }
 
-    /// The beginning of an answer, with a status of success.
+    /// Sends the request and returns the beginning of an answer with a status of success.
     async fn respond(&self, call: &Call, via: &Via, until: Instant) -> Result<Response, ClientError> {
         let lost = |source: reqwest::Error| ClientError::ConnectionLost {
             via: via.clone(),
@@ -220,7 +232,7 @@ impl Sender {
         };
         let mut request = self.request(call, &via.endpoint)?;
         if call.need == Need::Quorum {
-            // The node decides before this attempt ends: a call that is given up here has an unknown outcome.
+            // The node decides before the end of this attempt: a call given up here has an unknown outcome.
             let left = until.saturating_duration_since(Instant::now());
             let wait = left.saturating_sub(MIN_MARGIN.max(left / 10));
             request = request.header(api::headers::TIMEOUT_MS, wait.as_millis().max(1) as u64);
@@ -258,7 +270,7 @@ impl Sender {
     }
 }
 
-/// Waits until an endpoint may be asked; `None` where none may be before the deadline.
+/// Waits until an endpoint may be asked; `None` if no endpoint may be asked before the deadline.
 async fn wait_for_endpoint(turn: &Turn<'_>, deadline: Instant) -> Option<Choice> {
     loop {
         let now = Instant::now();
@@ -273,7 +285,7 @@ async fn wait_for_endpoint(turn: &Turn<'_>, deadline: Instant) -> Option<Choice>
     }
 }
 
-/// A node's definite answer that nothing was done.
+/// Returns a node's definite answer that nothing was done, with the endpoint.
 fn told_by(error: &ClientError) -> Option<(Box<Refusal>, Endpoint)> {
     match error {
         ClientError::Refused { refusal, via } if !refusal.is_unsettled() => {
@@ -283,8 +295,8 @@ fn told_by(error: &ClientError) -> Option<(Box<Refusal>, Endpoint)> {
     }
 }
 
-/// The error of a request whose attempts have ended with `error`: a refused connection tells less than the last definite
-/// answer of another endpoint.
+/// Chooses the error of a request whose attempts ended with `error`: the last definite answer of another
+/// endpoint is more informative than a refused connection.
 fn last_word(error: ClientError, definite: Option<(Box<Refusal>, Endpoint)>) -> ClientError {
     match (error, definite) {
         (ClientError::Connect { via, .. }, Some((refusal, endpoint))) => {
@@ -294,13 +306,13 @@ fn last_word(error: ClientError, definite: Option<(Box<Refusal>, Endpoint)>) -> 
     }
 }
 
-/// For how long an endpoint that has failed this request `failures` times before is left alone by it now; `None`
-/// when asking again is of no use. Another endpoint is asked at once, except after [`Retry::Later`].
+/// Returns the rest of an endpoint that has failed this request `failures` times before; `None` if a retry is
+/// of no use. Another endpoint is asked at once, except after [`Retry::Later`].
 fn pause_before_retry(call: &Call, error: &ClientError, failures: u32) -> Option<Duration> {
     match error {
         ClientError::Timeout { .. } | ClientError::ConnectionLost { .. } if call.not_twice => None,
         ClientError::Connect { .. } | ClientError::Timeout { .. } => Some(jittered(back_off(failures + 1))),
-        // The node may well be there: it closed a connection that had been idle, or has just restarted.
+        // The node is probably up: it closed an idle connection, or has just restarted.
         ClientError::ConnectionLost { .. } if failures == 0 => Some(Duration::ZERO),
         ClientError::ConnectionLost { .. } => Some(jittered(back_off(failures))),
         ClientError::Refused { refusal, .. }
@@ -312,13 +324,13 @@ fn pause_before_retry(call: &Call, error: &ClientError, failures: u32) -> Option
     }
 }
 
-/// A pause with a random part of it taken away.
+/// Returns the pause less a random part.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(1.0 - JITTER * rand::random::<f64>())
 }
 
-/// An error status and its explanation. The status stands, whether the explanation can be read or not, unless the
-/// connection breaks before it is there: another node may know better.
+/// Reads an error status and its explanation. The status stands even if the explanation cannot be read,
+/// unless the connection breaks first: another node may give a better answer.
 async fn read_refusal(response: Response) -> Result<Refusal, reqwest::Error> {
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers());
@@ -331,12 +343,12 @@ async fn read_refusal(response: Response) -> Result<Refusal, reqwest::Error> {
     Ok(Refusal { status, problem, retry_after })
 }
 
-/// `Retry-After` in seconds (RFC 9110, 10.2.3); nodes never send the form with a date.
+/// Parses `Retry-After` in seconds (RFC 9110, 10.2.3); nodes never send the date form.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The content type without its parameters, in lower case; empty where there is none.
+/// Returns the content type in lower case without its parameters; empty if absent.
 pub(crate) fn content_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()

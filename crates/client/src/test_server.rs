@@ -1,4 +1,4 @@
-//! A node made of prepared answers, for tests: one connection, one request, one answer.
+//! A test node with prepared answers: each connection has a single request and a single answer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::endpoints::Endpoint;
 
-/// Answers its connections, one after the other, with the bytes it was given, and closes each.
+/// Server that answers its connections in order with prepared bytes and closes each.
 pub(crate) struct TestServer {
     endpoint: Endpoint,
     last_request: Arc<Mutex<Vec<u8>>>,
@@ -17,12 +17,12 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// A node that gives these answers in order. An empty one cuts the connection.
+    /// Starts a node that gives the answers in order. An empty answer cuts the connection.
     pub(crate) async fn start(answers: Vec<Vec<u8>>) -> Self {
         Self::start_slow(Duration::ZERO, answers).await
     }
 
-    /// One that takes this long for each answer.
+    /// Starts a node that waits for `pause` before each answer.
     pub(crate) async fn start_slow(pause: Duration, answers: Vec<Vec<u8>>) -> Self {
         Self::run(move |listener, last_request| async move {
             for answer in answers {
@@ -37,7 +37,7 @@ impl TestServer {
         .await
     }
 
-    /// A node that takes connections and never answers.
+    /// Starts a node that accepts connections and never answers.
     pub(crate) async fn silent() -> Self {
         Self::run(|listener, _| async move {
             let mut held = Vec::new();
@@ -74,12 +74,12 @@ impl Drop for TestServer {
     }
 }
 
-/// An address where nothing listens: port 1 is reserved, and no service uses it.
+/// Returns an address without a listener: port 1 is reserved, and no service uses it.
 pub(crate) fn refusing_endpoint() -> Endpoint {
     "http://127.0.0.1:1".parse().unwrap()
 }
 
-/// An HTTP answer with a length.
+/// Builds an HTTP answer with a length.
 pub(crate) fn response(status: u16, content_type: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} x\r\ncontent-type: {content_type}\r\n");
     for (name, value) in headers {
@@ -89,7 +89,7 @@ pub(crate) fn response(status: u16, content_type: &str, headers: &[(&str, &str)]
     [head.as_bytes(), body].concat()
 }
 
-/// Reads a request to its end, as its `content-length` gives it.
+/// Reads a request to its end, according to its `content-length`.
 async fn read_request(stream: &mut TcpStream) -> Vec<u8> {
     let mut request = Vec::new();
     loop {

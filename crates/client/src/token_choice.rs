@@ -1,7 +1,8 @@
-//! Admin tokens that lie on this machine, and the choice of the one that a cluster accepts.
+//! Admin tokens stored on this machine, and the choice of a token that the cluster accepts.
 //!
-//! Each node leaves the derived token in its data directory. One that was found is sent to no server that does not ask for a
-//! token, and unlike one that was named it is never the only way: without one, calls are sent as they are.
+//! Each node leaves the derived token in its data directory. A token found there is sent only to a server
+//! that asks for a token and, unlike a token named by the user, is optional: without a token, calls are sent
+//! unauthenticated.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,19 +15,19 @@ use crate::calls::Client;
 use crate::error::ClientError;
 use crate::request::{Call, JSON};
 
-/// The file with the token, in a node's data directory.
+/// Name of the token file in a node's data directory.
 const FILE: &str = "admin.token";
-/// Parent of the data directories by default, in the working directory of the nodes.
+/// Default parent of the data directories, relative to the working directory of the nodes.
 const DATA: &str = "data";
-/// Different tokens that are tried, at most: a node compares only a few wrong ones a minute.
+/// Most different tokens tried: a node compares only a few wrong tokens a minute.
 const MAX_FOUND: usize = 4;
-/// Entries of a folder that are looked at, at most.
+/// Most entries of a folder examined.
 const MAX_ENTRIES: usize = 256;
-/// Bytes of a file that are read: anything longer holds no token.
+/// Most bytes read of a file: anything longer holds no token.
 const MAX_FILE_BYTES: u64 = 4096;
 
-/// The tokens in the data directory `data_dir`, where one is named, and in those below `data` in the working directory, also
-/// those of a demo.
+/// Finds the tokens in the data directory `data_dir`, if given, and in the data directories below `data` in
+/// the working directory, including those of a demo.
 pub fn find_admin_tokens(data_dir: Option<&OsStr>) -> Vec<AdminToken> {
     let named = data_dir.filter(|dir| !dir.is_empty()).map(PathBuf::from);
     found_in(named.as_deref(), Path::new(DATA))
@@ -45,7 +46,7 @@ fn found_in(named: Option<&Path>, data: &Path) -> Vec<AdminToken> {
     found
 }
 
-/// The folders in a folder, by name.
+/// Returns the folders in a folder, sorted by path.
 fn folders(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().take(MAX_ENTRIES).filter_map(Result::ok);
     let mut folders: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
@@ -53,7 +54,8 @@ fn folders(path: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// A token that only its owner can have written and read; what cannot be read belongs to somebody else.
+/// Reads a token from a regular file accessible only to its owner; a file that cannot be read belongs to
+/// another user.
 fn read(path: &Path) -> Option<AdminToken> {
     let about = fs::symlink_metadata(path).ok()?;
     if !about.is_file() || about.permissions().mode() & 0o077 != 0 {
@@ -65,10 +67,10 @@ fn read(path: &Path) -> Option<AdminToken> {
 }
 
 impl Client {
-    /// True if the cluster lets itself be changed by whoever sends this token, or sends none.
+    /// Returns true if the cluster accepts changes with the given token, or without a token for `None`.
     ///
     /// # Errors
-    /// Any [`ClientError`] but a refusal for want of the right token.
+    /// Any [`ClientError`] but a refusal with status 401 or 403.
     pub async fn accepts(&self, token: Option<&AdminToken>) -> Result<bool, ClientError> {
         let call = Call::get("/cluster/access", JSON).token(token.cloned());
         match self.sender.send(&call).await {
@@ -78,10 +80,12 @@ impl Client {
         }
     }
 
-    /// The first of `found` that the cluster accepts; none where it asks for no token, or accepts none of them.
+    /// Chooses the first of `found` that the cluster accepts; `None` if the cluster asks for no token, or
+    /// accepts none of `found`.
     ///
     /// # Errors
-    /// If no server answers. One that does not know the call (of another release) is taken as it is.
+    /// If no server answers. A server that refuses the call otherwise, for example of a release without the
+    /// call, counts as asking for no token.
     pub async fn choose_token(&self, found: &[AdminToken]) -> Result<Option<AdminToken>, ClientError> {
         let none = std::iter::once(None);
         for token in none.chain(found.iter().map(Some)) {
