@@ -1,4 +1,4 @@
-//! The command line.
+//! Command line of `loadgen`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,7 +51,8 @@ command line.";
 
 /// Puts load on a cluster and verifies every answer.
 ///
-/// The report goes to stdout, everything else to stderr. Ctrl-C ends a run early and reports what was done.
+/// The report goes to stdout, everything else to stderr. Ctrl-C ends a run early and reports the requests
+/// completed so far.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, max_term_width = 110, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -61,17 +62,17 @@ pub(crate) struct Cli {
     pub(crate) load: LoadArgs,
 }
 
-/// What is done besides a load run.
+/// Commands besides a load run.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
-    /// Break something under load, and show what followed and when
+    /// Inject a fault under load, and show the consequences with their times
     Drill(DrillArgs),
 }
 
-/// The flags of a load run.
+/// Flags of a load run.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LoadArgs {
-    /// What the requests do
+    /// Kind of requests
     #[arg(long, value_enum, default_value_t = Mode::Embed, help_heading = "Load")]
     pub(crate) mode: Mode,
 
@@ -85,21 +86,22 @@ pub(crate) struct LoadArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) reqs_per_client: Option<u32>,
 
-    /// Stop sending after this time, such as 30s, 500ms or 1m30s; with --reqs-per-client, whichever ends first
+    /// Time after which sending stops, such as 30s, 500ms or 1m30s; with --reqs-per-client, the first limit
+    /// reached applies
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Load")]
     pub(crate) duration: Option<Duration>,
 
-    /// Requests per second in total, sent when they are due whether earlier ones are answered or not.
-    /// Clients then only count: --num-clients × --reqs-per-client requests, or as many as are due in --duration
+    /// Requests per second in total, sent when due, independent of earlier answers. Clients then only count:
+    /// --num-clients × --reqs-per-client requests, or as many as are due in --duration
     #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate, help_heading = "Load")]
     pub(crate) rate: Option<f64>,
 
-    /// Requests that may be on their way or being verified at once; further arrivals fail as `not_sent`
+    /// Most requests in flight or in verification; further arrivals fail as `not_sent`
     #[arg(long, value_name = "N", default_value_t = 256, requires = "rate", help_heading = "Load")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) max_in_flight: u32,
 
-    /// Where the secrets come from: the same seed gives the same requests
+    /// Seed of the secrets: the same seed gives the same requests
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Load")]
     pub(crate) seed: u64,
 
@@ -123,12 +125,12 @@ pub(crate) struct LoadArgs {
 
     /// Depth to which stego images are verified
     ///
-    /// Each answer is verified: its payload is found again and compared. Decoding every pixel takes more of a processor than a
-    /// node takes to embed.
+    /// Each answer is verified: its payload is extracted again and compared. Decoding every pixel takes more
+    /// processor time than an embed takes on the node.
     #[arg(long, value_enum, default_value_t = Verify::Sample, help_heading = "Requests")]
     pub(crate) verify: Verify,
 
-    /// Nodes to ask in turn, separated by commas [default: http://127.0.0.1:8081]
+    /// Nodes asked in turn, separated by commas [default: http://127.0.0.1:8081]
     #[arg(long, value_name = "URLS", value_delimiter = ',', help_heading = "Servers")]
     pub(crate) server_list: Option<Vec<Endpoint>>,
 
@@ -138,15 +140,15 @@ pub(crate) struct LoadArgs {
 
     /// Time for each answer in milliseconds, retries included [default: 5000]
     ///
-    /// A node that has not answered in half of it loses the request to another one that is up; once it is known how
-    /// long answers take, in twice the time of the slowest of them.
+    /// A node that has not answered within half of the time loses the request to another node that is up;
+    /// once answer times are known, within twice the time of the slowest recent answer.
     #[arg(long, value_name = "MS", help_heading = "Servers")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
     pub(crate) request_timeout_ms: Option<u64>,
 
-    /// How often a request is sent again at most [default: 2]
+    /// Most retries of a request [default: 2]
     ///
-    /// All requests together are sent again within a budget: a fifth of them and ten a second.
+    /// All requests share a retry budget: a fifth of their number and ten a second.
     #[arg(long, value_name = "N", help_heading = "Servers")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(crate) max_retries: Option<u32>,
@@ -155,7 +157,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_enum, default_value_t = Output::Text, help_heading = "Output")]
     pub(crate) output: Output,
 
-    /// Show no progress; it is only shown on a terminal
+    /// Hide the progress, shown only on a terminal
     #[arg(long, help_heading = "Output")]
     pub(crate) no_progress: bool,
 }
@@ -178,7 +180,10 @@ pub(crate) enum AnswerArg {
     Json,
 }
 
-/// Reads a time such as `30s`, `500ms` or `1m30s`.
+/// Parses a time such as `30s`, `500ms` or `1m30s`.
+///
+/// # Errors
+/// If the text is not a time, or the time is zero or more than a week.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     const MAX: Duration = Duration::from_secs(7 * 24 * 3600);
     match humantime::parse_duration(text) {

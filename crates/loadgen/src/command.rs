@@ -1,4 +1,4 @@
-//! The `loadgen` binary: the command line in, the report out.
+//! Entry point of the `loadgen` binary: from the command line to the report.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use crate::drill;
 use crate::run;
 use crate::settings::Settings;
 
-/// Does what the command line says, and gives the process's exit code.
+/// Runs the command given on the command line and returns the exit code of the process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Some(Command::Drill(args)) = &cli.command {
@@ -42,7 +42,7 @@ fn run_and_report(settings: Settings) -> anyhow::Result<bool> {
     let output = settings.output;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let report = runtime.block_on(run::run(settings))?;
-    // Requests that were cut off by Ctrl-C may have left work on blocking threads: it is not waited for.
+    // Requests cut off by Ctrl-C may have left work on blocking threads, which is abandoned.
     runtime.shutdown_background();
     match output {
         Output::Text => write_out(&report.to_text())?,
@@ -62,7 +62,7 @@ fn drill_and_report(args: &drill::DrillArgs) -> ExitCode {
     let run = || {
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
         let report = runtime.block_on(drill::run(options, async {
-            // Without a handler the signal ends the process as ever.
+            // Without a handler the signal ends the process by default.
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending().await
             }

@@ -1,6 +1,6 @@
-//! What a cluster's configuration file says to a load generator: where the nodes are, and its defaults.
+//! Settings of a load generator in a cluster's configuration file: addresses of the nodes and defaults.
 //!
-//! Everything else in the file is the nodes' business and is passed over here; a node checks all of it.
+//! All other settings concern the nodes and are ignored here; a node checks the whole file.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -10,10 +10,10 @@ use anyhow::{Context as _, ensure};
 use client::{Endpoint, EndpointError};
 use serde::Deserialize;
 
-/// Largest file that is read for a configuration or a token.
+/// Largest configuration or token file that is read.
 const MAX_LEN_BYTES: u64 = 1024 * 1024;
 
-/// The part of a configuration file that is used here.
+/// The part of a configuration file used by the load generator.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub(crate) struct ConfigFile {
     #[serde(default)]
@@ -22,7 +22,7 @@ pub(crate) struct ConfigFile {
     pub(crate) loadgen: LoadgenSection,
 }
 
-/// A node's endpoint, made of its `ip` and `http_port`.
+/// A node's endpoint, built from `ip` and `http_port`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "WrittenNode")]
 struct Node {
@@ -61,13 +61,13 @@ impl ConfigFile {
         Ok(serde_saphyr::from_str(text)?)
     }
 
-    /// The nodes' addresses; `None` where the file names no nodes.
+    /// Returns the nodes' addresses; `None` if the file names no nodes.
     pub(crate) fn server_list(&self) -> Option<Vec<Endpoint>> {
         (!self.nodes.is_empty()).then(|| self.nodes.iter().map(|node| node.endpoint.clone()).collect())
     }
 }
 
-/// Reads a small file.
+/// Reads a small text file.
 pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_LEN_BYTES + 1).read_to_string(&mut text)?;

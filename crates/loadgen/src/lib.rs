@@ -1,19 +1,20 @@
-//! `loadgen` puts load on a cluster and verifies every answer.
+//! Load generator: puts load on a cluster and verifies every answer.
 //!
-//! **Contract.** What the report counts as succeeded was verified here: the stego image was decoded whole, with
-//! its checksums, and the secret came out of it bit for bit. Latency is that of the answers; verification is
-//! not in it and runs at low priority on threads of its own. stdout carries the report and nothing else.
+//! **Contract.** An answer counts as succeeded only after verification by this process: the payload is
+//! extracted and compared bit for bit, and as many images as `--verify` demands are decoded whole, with their
+//! checksums. Latency covers the answers only; verification is excluded and runs at low priority on separate
+//! threads. stdout carries the report and nothing else.
 //!
-//! | module | what it does |
+//! | module | content |
 //! |---|---|
-//! | `cli`, `config_file`, `settings` | flags over file over defaults, into one checked value |
-//! | `plan` | what is to be sent, and when: pure values |
-//! | `secrets` | what is hidden: unique to each request, the same for the same seed |
-//! | `run` | clients and arrivals: when requests start, and when all ends |
-//! | `request` | one request and the judgement on it |
+//! | `cli`, `config_file`, `settings` | flags over file over defaults, merged into a checked value |
+//! | `plan` | number, kind and times of the requests: pure values |
+//! | `secrets` | the hidden bytes: unique to each request, the same for the same seed |
+//! | `run` | clients and arrivals: the start of requests, and the end of the run |
+//! | `request` | a single request and its verdict |
 //! | `verify` | the threads that check answers, and the checks |
-//! | `stats`, `report`, `progress` | counting, and showing what was counted |
-//! | [`drill`] | a fault in the middle of the load, and the timeline of what followed |
+//! | `stats`, `report`, `progress` | counts, and their presentation |
+//! | [`drill`] | a fault in the middle of the load, and the timeline of the consequences |
 //! | [`command`] | the `loadgen` binary |
 
 mod cli;

@@ -1,4 +1,4 @@
-//! The `loadgen` binary; everything it does is in the library.
+//! The `loadgen` binary, a call of the library.
 
 use std::process::ExitCode;
 

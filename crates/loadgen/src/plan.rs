@@ -1,4 +1,4 @@
-//! What is to be sent, and when. Pure: the clock is an argument.
+//! Number, kind and times of the requests. Pure: the clock is an argument.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use serde::Serialize;
 use crate::cli::LoadArgs;
 use crate::secrets::{Purpose, Secrets};
 
-/// Requests of each client where neither their number nor a duration is given.
+/// Requests per client if neither a number nor a duration is given.
 const DEFAULT_REQS_PER_CLIENT: u32 = 200;
 
-/// What the requests of a run do.
+/// Kind of the requests of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
-    /// Hide a new secret; the image that comes back must carry it
+    /// Hide a new secret; the returned image must carry the secret
     Embed,
-    /// Find a known secret; the bytes that come back must be the same
+    /// Extract a known secret; the returned bytes must be the same
     Extract,
-    /// Hide a new secret and find it again, through the servers
+    /// Hide a new secret and extract the same secret, through the servers
     Roundtrip,
     /// Half embeds, 30 % extracts, 20 % roundtrips, in an order given by the seed
     Mixed,
 }
 
 impl Mode {
-    /// Its name on the command line and in reports.
+    /// Returns the name on the command line and in reports.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Embed => "embed",
@@ -37,7 +37,7 @@ impl Mode {
         }
     }
 
-    /// What the request with this index does.
+    /// Returns the task of the request with the given index.
     pub(crate) fn task(self, index: u64, secrets: &Secrets) -> Task {
         match self {
             Self::Embed => Task::Embed,
@@ -51,13 +51,13 @@ impl Mode {
         }
     }
 
-    /// Whether some requests need a stego image made beforehand.
+    /// True if some requests need a stego image made beforehand.
     pub(crate) fn needs_images(self) -> bool {
         matches!(self, Self::Extract | Self::Mixed)
     }
 }
 
-/// What one request does.
+/// Task of a single request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Task {
     Embed,
@@ -65,21 +65,21 @@ pub(crate) enum Task {
     Roundtrip,
 }
 
-/// When requests start.
+/// Rule for the start of requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Model {
-    /// Each client sends its next request when the last one is done.
+    /// Each client sends its next request when the last is done.
     Closed,
     /// Requests are due at a constant rate.
     Open { rate: f64, max_in_flight: u32 },
 }
 
-/// How much is sent, by whom, until when.
+/// Number of requests, number of clients, and duration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) model: Model,
     pub(crate) num_clients: u32,
-    /// `None`: as many as fit into the duration.
+    /// `None` for as many as fit into the duration.
     reqs_per_client: Option<u32>,
     duration: Option<Duration>,
 }
@@ -97,20 +97,21 @@ impl Plan {
         Self { model, num_clients: args.num_clients, reqs_per_client, duration: args.duration }
     }
 
-    /// As much as fits until the run is told to end.
+    /// Creates a plan without an end: requests are sent until the run is told to end.
     pub(crate) fn until_told(model: Model, num_clients: u32) -> Self {
         Self { model, num_clients, reqs_per_client: None, duration: None }
     }
 
-    /// The index, unique in the run, of a client's next request, `sent` requests and `elapsed` time into the
-    /// run; `None` when the client is done.
+    /// Returns the index, unique in the run, of a client's next request after `sent` requests and `elapsed`
+    /// time; `None` if the client is done.
     pub(crate) fn client_request(&self, client: u32, sent: u64, elapsed: Duration) -> Option<u64> {
         let done = self.reqs_per_client.is_some_and(|most| sent >= u64::from(most))
             || self.duration.is_some_and(|duration| elapsed >= duration);
         (!done).then(|| sent * u64::from(self.num_clients) + u64::from(client))
     }
 
-    /// When the request with this index is due, after the start of the run; `None` when none is.
+    /// Returns the due time of the request with the given index, relative to the start of the run; `None`
+    /// after the last request.
     pub(crate) fn arrival(&self, index: u64, rate: f64) -> Option<Duration> {
         let due = Duration::from_secs_f64(index as f64 / rate);
         let done = self.max_requests().is_some_and(|most| index >= most)
@@ -118,7 +119,7 @@ impl Plan {
         (!done).then_some(due)
     }
 
-    /// The requests of the whole run; `None` where only the time is given and decides.
+    /// Returns the number of requests of the whole run; `None` if only the time decides.
     pub(crate) fn planned(&self) -> Option<u64> {
         match (self.model, self.duration) {
             (Model::Open { rate, .. }, Some(duration)) => {
@@ -130,7 +131,7 @@ impl Plan {
         }
     }
 
-    /// How far a run is, 0 to 1.
+    /// Returns the completed fraction of a run, 0 to 1.
     pub(crate) fn fraction_done(&self, done: u64, elapsed: Duration) -> f64 {
         let of_requests = self.planned().map_or(0.0, |planned| done as f64 / planned.max(1) as f64);
         let of_time = self.duration.map_or(0.0, |all| elapsed.as_secs_f64() / all.as_secs_f64());

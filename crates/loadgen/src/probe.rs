@@ -1,4 +1,5 @@
-//! Looks for the nodes before a run, so that a wrong address is a message and not thousands of errors.
+//! Check for reachable nodes before a run, so that a wrong address gives a message instead of thousands of
+//! errors.
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,10 +10,13 @@ use tokio::task::JoinSet;
 
 use crate::settings::Settings;
 
-/// Time for a node to say that it is there.
+/// Time limit for a node's answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Succeeds when some node can be reached; names those that cannot on stderr.
+/// Checks that at least a single node can be reached; names unreachable nodes on stderr.
+///
+/// # Errors
+/// If no node can be reached.
 pub(crate) async fn reach_nodes(settings: &Settings) -> anyhow::Result<()> {
     let client = Client::builder(settings.servers.clone()).request_timeout(PROBE_TIMEOUT).build()?;
     let mut probes = JoinSet::new();
@@ -36,7 +40,8 @@ pub(crate) async fn reach_nodes(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Why a node cannot be reached. One that answers at all is there: what is wrong with it, the run shows.
+/// Returns the reason for an unreachable node; `None` for any node that answers, because the run shows all
+/// other defects.
 fn unreachable(error: Option<ClientError>) -> Option<String> {
     match error? {
         ClientError::Refused { .. } | ClientError::BadAnswer { .. } | ClientError::AnswerTooLarge { .. } => {
@@ -46,7 +51,7 @@ fn unreachable(error: Option<ClientError>) -> Option<String> {
     }
 }
 
-/// The last cause: for a connection, what the system said. The address stands beside it already.
+/// Returns the innermost cause: for a connection, the error of the system. The address is printed already.
 fn root_cause(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     causes.last().unwrap_or(error).to_string()

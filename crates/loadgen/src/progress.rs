@@ -1,4 +1,4 @@
-//! Shows on a terminal how far a run is.
+//! Progress display on a terminal.
 
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
@@ -11,13 +11,13 @@ use crate::run::Run;
 use crate::stats::Stats;
 
 const REFRESH: Duration = Duration::from_millis(250);
-/// Time over which the rate is taken.
+/// Time over which the rate is averaged.
 const RATE_OVER: Duration = Duration::from_secs(3);
-/// Steps of the bar: it stands for requests or for time, whichever ends the run.
+/// Steps of the bar, which stands for requests or for time, depending on the end of the run.
 const STEPS: u64 = 1000;
 const TEMPLATE: &str = "{bar:30} {percent:>3} %  {msg}";
 
-/// Shows the progress of `run` on stderr until the run stops; nothing where stderr is not a terminal.
+/// Shows the progress of `run` on stderr until the run stops; shows nothing if stderr is not a terminal.
 pub(crate) async fn show(run: Arc<Run>) {
     if !std::io::stderr().is_terminal() {
         return;
@@ -37,7 +37,7 @@ pub(crate) async fn show(run: Arc<Run>) {
     bar.finish_and_clear();
 }
 
-/// Requests a second over the last moments, `done` of them being over by now.
+/// Returns the recent rate of requests per second, given `done` completed requests.
 fn recent_rate(recent: &mut VecDeque<(Duration, u64)>, elapsed: Duration, done: u64) -> f64 {
     recent.push_back((elapsed, done));
     while recent.len() > 2 && recent.front().is_some_and(|(at, _)| elapsed.saturating_sub(*at) > RATE_OVER) {
@@ -50,7 +50,8 @@ fn recent_rate(recent: &mut VecDeque<(Duration, u64)>, elapsed: Duration, done: 
     done.saturating_sub(before) as f64 / elapsed.saturating_sub(since).as_secs_f64().max(0.001)
 }
 
-/// Requests that are over, their rate, latencies in milliseconds, and errors with the most frequent kind.
+/// Formats the completed requests, their rate, latencies in milliseconds, and errors with the most frequent
+/// kind.
 fn line(stats: &Stats, planned: Option<u64>, rate: f64) -> String {
     let of_planned = planned.map(|planned| format!("/{planned}")).unwrap_or_default();
     let latency = stats.latency_ms();

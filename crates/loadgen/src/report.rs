@@ -1,4 +1,4 @@
-//! The report of a run, for people and for programs.
+//! Report of a run, for people and for programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,28 +11,28 @@ use crate::settings::Settings;
 use crate::stats::{LatencyMs, NodeCount, Stats};
 use crate::verify::Verify;
 
-/// What a run came to. Its JSON form is read by programs: members are added, never renamed or removed.
+/// Result of a run. Its JSON form is read by programs: members are added, never renamed or removed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Report {
-    /// Requests that are over; those that Ctrl-C cut off are not.
+    /// Completed requests, without requests cut off by Ctrl-C.
     total: u64,
-    /// Answered in time, and verified.
+    /// Requests answered in time, and verified.
     succeeded: u64,
     failed: u64,
     /// Failed requests by kind.
     errors: BTreeMap<String, u64>,
-    /// From the start to the last answer.
+    /// Time from the start to the last answer.
     duration_s: f64,
     /// Succeeded requests per second.
     throughput_rps: f64,
-    /// Of succeeded requests.
+    /// Latency of succeeded requests.
     latency_ms: LatencyMs,
-    /// Each request counts for the node that decided it.
+    /// Counts by node; a request counts for the node that answered or failed last.
     per_node: BTreeMap<String, NodeCount>,
     mode: Mode,
-    /// Requests that the flags ask for; `null` where time alone decides.
+    /// Number of requests required by the flags; `null` if only the time decides.
     planned: Option<u64>,
-    /// Whether Ctrl-C ended the run.
+    /// True if Ctrl-C ended the run.
     interrupted: bool,
     num_clients: u32,
     /// Requests per second that were due; `null` in the closed model.
@@ -40,19 +40,19 @@ pub(crate) struct Report {
     /// Calls that were sent again.
     retries: u64,
     secret_bytes: usize,
-    /// Size of all answers together.
+    /// Total size of all answers.
     answer_bytes: u64,
     seed: u64,
-    /// What the first error of each kind said.
+    /// An example message of each kind of error.
     error_examples: BTreeMap<String, String>,
     verify: Verify,
-    /// Share of the time of all requests that they spent in this process, 0 to 1.
+    /// Share of the time of all requests spent in this process, 0 to 1.
     client_share: f64,
-    /// True if that is most of the time: the figures are those of this machine then.
+    /// True if the share is more than half: the figures then describe this machine.
     limited_by_client: bool,
 }
 
-/// Share of the time from which on a run is limited by this process.
+/// Share of the time above which a run is limited by this process.
 const LIMITING_SHARE: f64 = 0.5;
 
 impl Report {
@@ -87,12 +87,12 @@ impl Report {
         }
     }
 
-    /// Whether there were requests and all of them succeeded.
+    /// True if there were requests and all succeeded.
     pub(crate) fn is_success(&self) -> bool {
         self.total > 0 && self.failed == 0
     }
 
-    /// The report for people. The last line says how many requests were successful.
+    /// Renders the report for people. The last line gives the number of successful requests.
     pub(crate) fn to_text(&self) -> String {
         let mut text = String::new();
         let sections = [self.summary(), self.node_table(), self.error_table(), self.verdict()];
@@ -174,7 +174,7 @@ impl Report {
     }
 }
 
-/// To three decimals: milliseconds of a duration.
+/// Rounds to three decimals: milliseconds of a duration.
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

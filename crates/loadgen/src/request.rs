@@ -1,4 +1,4 @@
-//! One request: what is sent, how long the answers took, and whether they are right.
+//! A single request: sending, latency of the answers, and verification.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::secrets::{Purpose, Secrets};
 use crate::settings::Settings;
 use crate::verify::{Depth, Failure, Verifier, Verify, check_embedded, check_same};
 
-/// Stego images made before a run that extracts.
+/// Number of stego images made before a run that extracts.
 const PREPARED_IMAGES: u64 = 4;
-/// Secrets up to this size are made in well under half a millisecond, on the thread that asks.
+/// Largest secret made on the calling thread, in well under half a millisecond.
 const SMALL_SECRET_LEN_BYTES: usize = 256 * 1024;
 
-/// Performs requests.
+/// Performer of requests.
 #[derive(Debug)]
 pub(crate) struct Requester {
     client: Client,
@@ -34,35 +34,36 @@ pub(crate) struct Requester {
     prepared: Vec<Prepared>,
 }
 
-/// A stego image and what is in it.
+/// A stego image and the secret hidden in it.
 #[derive(Debug, Clone)]
 struct Prepared {
     image: Bytes,
     secret: Bytes,
 }
 
-/// A request that is over.
+/// A completed request.
 #[derive(Debug)]
 pub(crate) struct Done {
-    /// The node that answered or failed last; `None` where none was asked.
+    /// The node that answered or failed last; `None` if no node was asked.
     pub(crate) node: Option<Endpoint>,
-    /// The nodes that a call was sent to in vain before it was sent again, once for each time.
+    /// The nodes that caused a retry, an entry for each retry.
     pub(crate) retried: Vec<Endpoint>,
-    /// Size of the answers.
+    /// Total size of the answers.
     pub(crate) answer_bytes: u64,
-    /// Time from when the request was due to the last answer, less what was done here in between.
+    /// Time from the due time to the last answer, less the time spent here in between.
     pub(crate) latency: Duration,
-    /// Time that the request spent here: making its secret, waiting for a processor, verifying its answers.
+    /// Time that the request spent in this process: making its secret, waiting for a processor, verifying its
+    /// answers.
     pub(crate) spent_here: Duration,
-    /// When the request was due.
+    /// The due time of the request.
     pub(crate) begun: Instant,
-    /// When the last answer had arrived.
+    /// The time at which the last answer had arrived.
     pub(crate) answered: Instant,
     pub(crate) result: Result<(), Failure>,
 }
 
 impl Done {
-    /// An arrival that found no place.
+    /// Creates the result of an arrival beyond the limit of requests in flight.
     pub(crate) fn not_sent(max_in_flight: u32) -> Self {
         let text = format!("{max_in_flight} requests were under way when this one was due");
         Self::at(Instant::now(), Err(Failure::new("not_sent", text)))
@@ -82,7 +83,7 @@ impl Done {
         }
     }
 
-    /// Waits for an answer and takes note of how it went.
+    /// Waits for an answer and records its path, size and time.
     async fn call<A>(
         &mut self,
         call: impl Future<Output = Result<Reply<A>, ClientError>>,
@@ -106,7 +107,10 @@ impl Done {
 }
 
 impl Requester {
-    /// Connects what requests need, and embeds the images that later requests extract from.
+    /// Creates the verifier, and embeds the images from which later requests extract.
+    ///
+    /// # Errors
+    /// If the verifier cannot be started, or an image cannot be made.
     pub(crate) async fn prepare(settings: &Settings, client: Client) -> anyhow::Result<Arc<Self>> {
         let mut requester = Self {
             client,
@@ -137,7 +141,7 @@ impl Requester {
         Ok(Prepared { image, secret })
     }
 
-    /// Performs the request with this index, which was due at `due`.
+    /// Performs the request with the given index, which was due at `due`.
     pub(crate) async fn perform(&self, index: u64, due: Instant) -> Done {
         let now = Instant::now();
         let mut done = Done::at(now, Ok(()));
@@ -173,7 +177,7 @@ impl Requester {
         self.verifier.run(check).await
     }
 
-    /// Whether the image is right shows in what the second node finds in it.
+    /// Embeds and extracts. The correctness of the image shows in the secret extracted by the second node.
     async fn roundtrip(&self, index: u64, done: &mut Done) -> Result<(), Failure> {
         let secret = self.secret(index, Purpose::Secret).await?;
         let reply = done.call(self.client.fetch_embed(&self.embed_request(index, &secret))).await?;

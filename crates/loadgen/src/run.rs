@@ -1,4 +1,4 @@
-//! A run: when requests start, who sends them, and when all ends.
+//! A run: the start of requests, the clients, and the end.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::request::{Done, Requester};
 use crate::settings::Settings;
 use crate::stats::Stats;
 
-/// Samples that are kept: a minute at any rate that one machine can send, in 48 MB.
+/// Most samples kept: a minute at the highest rate of a single machine, in 48 MB.
 const MAX_SAMPLES: usize = 1_000_000;
 
-/// Puts the load on the nodes and says what came of it.
+/// Puts the load on the nodes and returns the report.
 ///
 /// # Errors
-/// When no node can be reached, or the images to extract from cannot be made.
+/// If no node can be reached, or the images to extract from cannot be made.
 pub(crate) async fn run(settings: Settings) -> anyhow::Result<Report> {
     probe::reach_nodes(&settings).await?;
     let requester = Requester::prepare(&settings, connect(&settings)?).await?;
@@ -43,7 +43,10 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<Report> {
     Ok(Report::new(&settings, &counts.stats, counts.last_answer - run.start, interrupted))
 }
 
-/// Sends requests until the plan is done or the run is told to end; those under way are waited for.
+/// Sends requests until the plan is done or the run is told to end, and waits for the requests in flight.
+///
+/// # Errors
+/// If a request's task failed.
 pub(crate) async fn drive(run: &Arc<Run>) -> anyhow::Result<()> {
     match run.plan.model {
         Model::Closed => closed(run).await,
@@ -58,14 +61,14 @@ pub(crate) fn connect(settings: &Settings) -> anyhow::Result<Client> {
     Ok(client.build()?)
 }
 
-/// The state that the tasks of a run share.
+/// State shared by the tasks of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) plan: Plan,
     pub(crate) start: Instant,
-    /// Cancelled by Ctrl-C, and when all is done.
+    /// Cancelled by Ctrl-C, and at the end of the run.
     pub(crate) stop: CancellationToken,
-    /// Cancelled when no more requests are to begin: those under way are waited for.
+    /// Cancelled when no further requests are to begin; the requests in flight are waited for.
     pub(crate) ending: CancellationToken,
     requester: Arc<Requester>,
     counts: Mutex<Counts>,
@@ -75,11 +78,11 @@ pub(crate) struct Run {
 struct Counts {
     stats: Stats,
     last_answer: Instant,
-    /// Every request that is over, where somebody wants to know.
+    /// A sample of every completed request, if requested.
     samples: Option<Vec<Sample>>,
 }
 
-/// When a request began and ended, and how.
+/// Start, end and success of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sample {
     pub(crate) begun: Instant,
@@ -102,24 +105,24 @@ impl Run {
         }
     }
 
-    /// A run that keeps a sample of every request, for [`Self::take_samples`].
+    /// Creates a run that keeps a sample of every request, for [`Self::take_samples`].
     pub(crate) fn sampled(settings: &Settings, requester: Arc<Requester>) -> Self {
         let run = Self::new(settings, requester);
         run.lock().samples = Some(Vec::new());
         run
     }
 
-    /// The samples so far: [`MAX_SAMPLES`] of them at most, later requests are only counted.
+    /// Takes the samples so far, [`MAX_SAMPLES`] at most; later requests are only counted.
     pub(crate) fn take_samples(&self) -> Vec<Sample> {
         self.lock().samples.take().unwrap_or_default()
     }
 
-    /// Looks at the counts.
+    /// Calls `look` with the counts.
     pub(crate) fn with_stats<T>(&self, look: impl FnOnce(&Stats) -> T) -> T {
         look(&self.lock().stats)
     }
 
-    /// Performs a request and counts it, unless the run is stopped before it is over.
+    /// Performs a request and counts the result, unless the run is stopped first.
     async fn perform(&self, index: u64, due: Instant) {
         if let Some(done) = self.stop.run_until_cancelled(self.requester.perform(index, due)).await {
             self.record(done);
@@ -141,7 +144,7 @@ impl Run {
     }
 }
 
-/// Each client sends its next request when the last one is answered and verified.
+/// Runs the closed model: each client sends its next request when the last is answered and verified.
 async fn closed(run: &Arc<Run>) -> anyhow::Result<()> {
     let mut clients = JoinSet::new();
     for client in 0..run.plan.num_clients {
@@ -158,7 +161,8 @@ async fn closed(run: &Arc<Run>) -> anyhow::Result<()> {
     finish(clients).await
 }
 
-/// Requests are sent when they are due. One that is late here, because this machine is, was still due then.
+/// Runs the open model: requests are sent when due. The latency of a request sent late by this machine starts
+/// at the due time.
 async fn open(run: &Arc<Run>, rate: f64, max_in_flight: u32) -> anyhow::Result<()> {
     let places = Arc::new(Semaphore::new(max_in_flight as usize));
     let mut requests = JoinSet::new();
@@ -194,7 +198,7 @@ async fn finish(mut tasks: JoinSet<()>) -> anyhow::Result<()> {
 }
 
 async fn stop_at_ctrl_c(stop: CancellationToken) {
-    // Without a handler the signal ends the process as ever.
+    // Without a handler the signal ends the process by default.
     if tokio::signal::ctrl_c().await.is_ok() {
         stop.cancel();
     }
@@ -232,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn arrivals_beyond_the_bound_are_not_sent_and_a_stop_ends_the_rest() {
-        // Connections are taken by the system and never answered.
+        // Connections are accepted by the system and never answered.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = format!("http://{}", silent.local_addr().unwrap());
         let args =
@@ -253,7 +257,7 @@ mod tests {
         });
     }
 
-    /// Port 1 is reserved, and no service uses it.
+    /// An address without a listener: port 1 is reserved, and no service uses it.
     const REFUSING: &str = "http://127.0.0.1:1";
 
     async fn run(args: &[&str], server: &str) -> Arc<Run> {

@@ -1,24 +1,24 @@
-//! The secrets that are hidden: unique to each request, and the same again for the same seed.
+//! Secrets to hide: unique to each request, and reproducible from the seed.
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-/// Makes the secret of any request from its index alone.
+/// Generator of the secret of any request from its index alone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Secrets {
     seed: u64,
     len_bytes: usize,
 }
 
-/// What random numbers are drawn for: each has a stream of its own.
+/// Purpose of random numbers; each purpose has a separate stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
     /// The bytes of a request's secret.
     Secret,
-    /// The bytes of a secret that is hidden before the run.
+    /// The bytes of a secret hidden before the run.
     Prepared,
-    /// What a request of a mixed run does.
+    /// The task of a request of a mixed run.
     Task,
 }
 
@@ -35,7 +35,8 @@ impl Secrets {
         self.len_bytes
     }
 
-    /// The secret with this index: random bytes, so that nothing along the way can compress or guess them.
+    /// Returns the secret with the given index: random bytes, which cannot be compressed or guessed on the
+    /// way.
     pub(crate) fn secret(&self, index: u64, purpose: Purpose) -> Bytes {
         let mut secret = vec![0; self.len_bytes];
         self.rng(index, purpose).fill_bytes(&mut secret);

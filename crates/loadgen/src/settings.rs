@@ -1,4 +1,4 @@
-//! The settings of a run: flags over the configuration file over the defaults, checked.
+//! Settings of a run: flags over the configuration file over the defaults, checked.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -20,7 +20,7 @@ pub(crate) const DEFAULT_MAX_RETRIES: u32 = 2;
 /// Largest cover that is read: more than any image within the pixel limit of a node.
 const MAX_COVER_LEN_BYTES: u64 = 512 * 1024 * 1024;
 
-/// Everything that a run needs to know.
+/// Settings of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) mode: Mode,
@@ -38,7 +38,10 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the files that the flags name and puts all together.
+    /// Reads the files named by the flags and merges flags, file and defaults.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used, or a value is out of range.
     pub(crate) fn resolve(args: &LoadArgs) -> anyhow::Result<Self> {
         let file = match &args.config {
             Some(path) => ConfigFile::read(path)?,

@@ -1,4 +1,4 @@
-//! Counts what requests came to.
+//! Counts of the results of requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,11 +10,12 @@ use serde::Serialize;
 use crate::request::Done;
 use crate::verify::Failure;
 
-/// Longest latency that is told from longer ones: more than any request timeout.
+/// Longest latency distinguished from longer latencies: more than any request timeout.
 const MAX_LATENCY_US: u64 = 25 * 3_600 * 1_000_000;
 /// Resolution of latencies: three significant digits, and never finer than a microsecond.
 const SIGNIFICANT_DIGITS: u8 = 3;
-/// Most kinds of errors told apart: nodes name them, and a list of theirs must not grow without end.
+/// Most kinds of errors counted separately: kinds are named by nodes, and the list must not grow without
+/// bound.
 const MAX_ERROR_KINDS: usize = 50;
 
 /// The counts of a run so far.
@@ -25,32 +26,32 @@ pub(crate) struct Stats {
     pub(crate) failed: u64,
     pub(crate) retries: u64,
     pub(crate) answer_bytes: u64,
-    /// Time that requests were under way, and what of it they spent here.
+    /// Total time of all requests, and the part spent in this process.
     spent: Duration,
     spent_here: Duration,
     pub(crate) errors: BTreeMap<String, ErrorCount>,
     pub(crate) per_node: BTreeMap<Endpoint, NodeCount>,
 }
 
-/// Errors of one kind.
+/// Errors of a single kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ErrorCount {
     pub(crate) count: u64,
-    /// What the first of them said.
+    /// The message of the first error.
     pub(crate) example: String,
 }
 
-/// The requests that a node decided, and those that it did not.
+/// Requests decided by a node, and retries caused by the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct NodeCount {
     pub(crate) requests: u64,
     pub(crate) succeeded: u64,
     pub(crate) failed: u64,
-    /// Calls that were sent again, mostly elsewhere, because this node did not do them.
+    /// Calls sent again, usually to another node, because this node did not answer or refused.
     pub(crate) retried: u64,
 }
 
-/// Latencies in milliseconds; all `None` while nothing has succeeded.
+/// Latencies in milliseconds; all `None` without a succeeded request.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub(crate) struct LatencyMs {
     pub(crate) p50: Option<f64>,
@@ -61,7 +62,7 @@ pub(crate) struct LatencyMs {
 }
 
 impl Stats {
-    /// Nothing yet, for these nodes.
+    /// Creates empty counts for the given nodes.
     pub(crate) fn new(nodes: &[Endpoint]) -> Self {
         let latency_us = Histogram::new_with_bounds(1, MAX_LATENCY_US, SIGNIFICANT_DIGITS)
             .expect("the bounds of the histogram are constants that it takes");
@@ -104,7 +105,7 @@ impl Stats {
         self.succeeded + self.failed
     }
 
-    /// Share of the time of all requests that they spent here, 0 to 1.
+    /// Returns the share of the time of all requests spent in this process, 0 to 1.
     pub(crate) fn client_share(&self) -> f64 {
         if self.spent.is_zero() { 0.0 } else { self.spent_here.as_secs_f64() / self.spent.as_secs_f64() }
     }

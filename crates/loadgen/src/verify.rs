@@ -1,8 +1,8 @@
-//! The checks on answers, and the threads that make them.
+//! Checks of answers, and the threads that run them.
 //!
-//! Checking is processor work. It runs on a pool of its own, as large as the machine and at a lower priority,
-//! so that neither the connections here nor a node on the same machine wait for it. What is queued is
-//! bounded by the requests that may be under way.
+//! Checking is processor work. The checks run on a separate pool, as large as the machine and at a lower
+//! priority, so that neither the connections nor a node on the same machine wait for a check. The queue is
+//! bounded by the number of requests in flight.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -13,7 +13,7 @@ use client::EmbedAnswer;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-/// Why a request failed: a name to count by, and what happened.
+/// Reason for a failed request: a kind to count by, and a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: Cow<'static, str>,
@@ -32,7 +32,7 @@ impl From<client::ClientError> for Failure {
     }
 }
 
-/// An error and its causes, on one line.
+/// Formats an error and its causes on a single line.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
@@ -62,7 +62,7 @@ impl Verifier {
         job: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let (sender, receiver) = oneshot::channel();
-        // Whoever waited may be gone after Ctrl-C: then the result is for nobody.
+        // After Ctrl-C the receiver may be gone, and the result is discarded.
         self.pool.spawn(move || drop(sender.send(job())));
         receiver
             .await
@@ -70,12 +70,12 @@ impl Verifier {
     }
 }
 
-/// On Linux a priority belongs to a thread; elsewhere this would slow the whole process.
+/// Lowers the priority of the thread. Only on Linux a priority belongs to a thread instead of the process.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     {
         const NICE: i32 = 10;
-        // Without it the checks compete for the processor as equals: slower, not wrong.
+        // Without the lower priority the checks compete with other threads: slower, not wrong.
         let _ = rustix::process::nice(NICE);
     }
 }
@@ -86,26 +86,26 @@ fn lower_priority() {
 pub(crate) enum Verify {
     /// Every pixel and every checksum of each image
     Full,
-    /// The payload of each image, and that its file has its end
+    /// The payload of each image, and the presence of the end of its file
     Payload,
-    /// The payload of each image, and every pixel of one in 20
+    /// The payload of each image, and every pixel of each 20th image
     Sample,
 }
 
-/// Of so many images one is verified in full by [`Verify::Sample`].
+/// Interval, in requests, of the images verified in full by [`Verify::Sample`].
 const SAMPLE_EVERY: u64 = 20;
 
 /// Part of an image that is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// All of it.
+    /// The whole image.
     Whole,
-    /// The rows with the payload, whose digest covers them, and the end of the file.
+    /// The rows with the payload, which are covered by its digest, and the end of the file.
     Payload,
 }
 
 impl Verify {
-    /// The part of the image of request `index`: the same for the same index.
+    /// Returns the part to verify of the image of request `index`: the same for the same index.
     pub(crate) fn depth(self, index: u64) -> Depth {
         match self {
             Self::Full => Depth::Whole,
@@ -115,7 +115,10 @@ impl Verify {
     }
 }
 
-/// The image is a PNG that is right to this depth, and carries exactly this secret.
+/// Checks that the image is a valid PNG to the given depth, and carries exactly the given secret.
+///
+/// # Errors
+/// The failure, with a kind to count by.
 pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8], depth: Depth) -> Result<(), Failure> {
     let extract = match depth {
         Depth::Whole => stego::examine,
@@ -135,14 +138,18 @@ pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8], depth: Depth) 
             format!("{} took {} bytes for {}", answer.via.endpoint, secret.len(), answer.secret_size_bytes);
         return Err(Failure::new("bad_answer", text));
     }
-    // Whole is the whole file, not only the rows that carry something.
+    // Notes about the file after extraction are defects as well: the whole file is checked, not only the rows
+    // with the payload.
     if let Some(note) = extracted.notes.first() {
         return Err(Failure::new("invalid_png", note.to_string()));
     }
     check_same(&extracted.secret, secret, &answer.via)
 }
 
-/// The bytes are exactly this secret.
+/// Checks that the bytes are exactly the given secret.
+///
+/// # Errors
+/// The failure, with the position of the first difference.
 pub(crate) fn check_same(found: &[u8], secret: &[u8], via: &client::Via) -> Result<(), Failure> {
     if found == secret {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The command line of `loadgen drill`.
+//! Command line of `loadgen drill`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::config_file::{ConfigFile, read_text};
 use crate::plan::{Mode, Model, Plan};
 use crate::secrets::Secrets;
 
-/// Requests of the open model that may be under way at once.
+/// Most requests of the open model in flight.
 const MAX_IN_FLIGHT: u32 = 256;
-/// Longest phase of a drill: all that happens in it is kept.
+/// Longest phase of a drill, because all records of a phase are kept in memory.
 const MAX_PHASE: Duration = Duration::from_secs(3600);
-/// Longest fault: nodes end it by themselves soon after.
+/// Longest fault: nodes end a fault by themselves soon after.
 const MAX_FAULT: Duration = Duration::from_secs(45);
 
 const EXAMPLES: &str = "\
@@ -48,33 +48,33 @@ What is reported:
 Exit code: 0 when no request failed, no acknowledged write was lost and the cluster has a leader at the end; 1
 otherwise, and when the drill could not be done; 2 for a wrong command line.";
 
-/// Breaks something under load and shows what followed, and when.
+/// Injects a fault under load and shows the consequences with their times.
 ///
 /// The report goes to stdout, everything else to stderr.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DrillArgs {
-    /// What happens
+    /// Kind of fault
     #[arg(long, value_enum, help_heading = "Fault")]
     kind: Kind,
 
-    /// To whom: `leader`, `follower`, or a node's name
+    /// Node to fail: `leader`, `follower`, or a node's name
     #[arg(long, value_name = "NODE", default_value = "leader", help_heading = "Fault")]
     target: String,
 
-    /// How long a pause, a partition or a hang lasts, 45s at most
+    /// Duration of a pause, a partition or a hang, 45s at most
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = parse_duration, help_heading = "Fault")]
     fault_duration: Duration,
 
-    /// Load before the fault, an hour at most
+    /// Time under load before the fault, an hour at most
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration, help_heading = "Fault")]
     before: Duration,
 
-    /// Load after the fault, an hour at most; longer where the nodes take longer to be well again
+    /// Time under load after the fault, an hour at most; extended until the nodes are healthy again
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration, help_heading = "Fault")]
     after: Duration,
 
-    /// What the requests do
+    /// Kind of requests
     #[arg(long, value_enum, default_value_t = Mode::Embed, help_heading = "Load")]
     mode: Mode,
 
@@ -83,7 +83,7 @@ pub struct DrillArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     num_clients: u32,
 
-    /// Requests per second in total, sent when they are due whether earlier ones are answered or not
+    /// Requests per second in total, sent when due, independent of earlier answers
     #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate, conflicts_with = "num_clients", help_heading = "Load")]
     rate: Option<f64>,
 
@@ -92,7 +92,7 @@ pub struct DrillArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=16 * 1024 * 1024))]
     secret_bytes: u32,
 
-    /// Where the secrets come from: the same seed gives the same requests
+    /// Seed of the secrets: the same seed gives the same requests
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Load")]
     seed: u64,
 
@@ -115,7 +115,7 @@ pub struct DrillArgs {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=60_000))]
     request_timeout_ms: Option<u64>,
 
-    /// How often a request is sent again at most [default: 2]
+    /// Most retries of a request [default: 2]
     #[arg(long, value_name = "N", help_heading = "Servers")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=100))]
     max_retries: Option<u32>,
@@ -130,7 +130,7 @@ pub struct DrillArgs {
 }
 
 impl DrillArgs {
-    /// Reads the files that the flags name and puts all together.
+    /// Reads the files named by the flags and merges flags, files and defaults.
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
         let file = self.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
         let target = self.target.parse().unwrap_or(Target::Leader);

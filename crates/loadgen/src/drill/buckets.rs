@@ -1,4 +1,4 @@
-//! Requests in slices of 10 ms around a fault. Pure.
+//! Counts of requests in slices of 10 ms around a fault. Pure.
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -6,24 +6,24 @@ use tokio::time::Instant;
 use super::timeline::ms_between;
 use crate::run::Sample;
 
-/// The width of a bucket.
+/// Width of a bucket.
 pub(super) const WIDTH_MS: i64 = 10;
-/// Where the first bucket begins, and the last one ends, after the fault.
+/// Start of the first bucket and end of the last, relative to the fault.
 const FROM_MS: i64 = -100;
 const TO_MS: i64 = 500;
 
-/// What happened in a slice of time, which ends where the next one begins.
+/// Counts of a slice of time, which ends at the start of the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Bucket {
-    /// Its beginning, after the fault.
+    /// Start of the slice, relative to the fault.
     pub(super) from_ms: i64,
-    /// Its end.
+    /// End of the slice.
     pub(super) to_ms: i64,
-    /// Requests that began.
+    /// Requests that began in the slice.
     pub(super) sent: u64,
-    /// Requests that succeeded.
+    /// Requests that succeeded in the slice.
     pub(super) answered: u64,
-    /// Requests that failed.
+    /// Requests that failed in the slice.
     pub(super) failed: u64,
 }
 
@@ -43,14 +43,14 @@ impl Bucket {
     }
 }
 
-/// All buckets around the fault, also the empty ones.
+/// Returns all buckets around the fault, including empty buckets.
 pub(super) fn buckets(samples: &[Sample], fault: Instant) -> Vec<Bucket> {
     let starts = (FROM_MS..TO_MS).step_by(WIDTH_MS as usize);
     let empty = |from_ms| Bucket { from_ms, to_ms: from_ms + WIDTH_MS, sent: 0, answered: 0, failed: 0 };
     let mut buckets: Vec<_> = starts.map(empty).collect();
     let index = |at: Instant| {
         let slice = ((ms_between(fault, at) - FROM_MS as f64) / WIDTH_MS as f64).floor();
-        // Negative ones are before the first.
+        // Negative slices precede the first bucket.
         (slice >= 0.0).then_some(slice as usize)
     };
     for sample in samples {
@@ -64,8 +64,9 @@ pub(super) fn buckets(samples: &[Sample], fault: Instant) -> Vec<Bucket> {
     buckets
 }
 
-/// The same in `max_rows` rows at most: again and again the two neighbours with the least in them become one. So quiet
-/// stretches are short, and busy ones stay as fine as they were. None reaches over the fault.
+/// Reduces the buckets to at most `max_rows` rows by joining, again and again, the two neighbours with the
+/// lowest count. Quiet stretches become short, and busy stretches keep their resolution. No row spans the
+/// fault.
 pub(super) fn compact(mut buckets: Vec<Bucket>, max_rows: usize) -> Vec<Bucket> {
     while buckets.len() > max_rows.max(2) {
         let pairs = buckets.windows(2).enumerate().filter(|(_, pair)| pair[1].from_ms != 0);

@@ -1,4 +1,4 @@
-//! The nodes of a drill: who leads, who is well, who allows drills.
+//! Nodes of a drill: leadership, health, and permission for drills.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use tokio::time::{Instant, sleep};
 
 use super::options::{Options, Target};
 
-/// Time for a node to say how it is.
+/// Time limit for a node's status.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
-/// How often nodes are asked while they are waited for.
+/// Interval between polls while waiting for nodes.
 const POLL: Duration = Duration::from_millis(50);
-/// How long a node that is gone may seem to be there.
+/// Longest time for which a lost node may still be reported as healthy.
 const SEEMS_WELL_WITHIN: Duration = Duration::from_secs(2);
-/// How long nodes may take to be well again.
+/// Time limit for the nodes to be healthy again.
 const WELL_WITHIN: Duration = Duration::from_secs(60);
-/// How long they may take before a drill.
+/// Time limit for the nodes to be healthy before a drill.
 const WELL_SOON_WITHIN: Duration = Duration::from_secs(10);
-/// How long a cluster may take to name a leader at the end.
+/// Time limit for the cluster to name a leader at the end.
 const LEADER_WITHIN: Duration = Duration::from_secs(10);
 
-/// A node and where it is.
+/// A node and its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) id: String,
@@ -31,12 +31,12 @@ pub(super) struct Node {
 /// The nodes of the cluster.
 #[derive(Debug, Clone)]
 pub(super) struct Cluster {
-    /// Asks one node at a time, once.
+    /// Client that asks a single node at a time, once.
     pub(super) client: Client,
     pub(super) nodes: Vec<Node>,
 }
 
-/// What all nodes agree on while they are well.
+/// Leadership on which all nodes agree while healthy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) leader: String,
@@ -44,10 +44,10 @@ pub(super) struct Standing {
 }
 
 impl Options {
-    /// Takes the token that the cluster accepts among those that were found, where none is named and one is needed.
+    /// Selects the found token accepted by the cluster, unless a token is named or none is needed.
     ///
     /// # Errors
-    /// If the client cannot be made. A cluster that does not answer is told of later.
+    /// If the client cannot be built. A cluster without an answer is reported by a later step.
     pub(super) async fn choose_token(&mut self) -> anyhow::Result<()> {
         if self.admin_token.is_some() || self.found_tokens.is_empty() {
             return Ok(());
@@ -59,10 +59,10 @@ impl Options {
 }
 
 impl Cluster {
-    /// Finds the nodes at the addresses given.
+    /// Finds the nodes at the given addresses.
     ///
     /// # Errors
-    /// If one does not answer, or the cluster has others.
+    /// If a node does not answer, or the cluster has nodes without a given address.
     pub(super) async fn find(options: &Options) -> anyhow::Result<Self> {
         let endpoints = options.settings.servers.clone();
         let mut builder = Client::builder(endpoints.clone()).request_timeout(ASK_WITHIN);
@@ -89,7 +89,10 @@ impl Cluster {
         Ok(Self { client, nodes })
     }
 
-    /// Succeeds when every node lets itself be broken. Ending a drill where there is none is the harmless way to ask.
+    /// Checks that every node permits drills by ending a drill, which is harmless without a drill.
+    ///
+    /// # Errors
+    /// If a node refuses, with the likely remedy.
     pub(super) async fn check_drills_allowed(&self) -> anyhow::Result<()> {
         for Node { id, endpoint } in &self.nodes {
             let Err(error) = self.client.restore(endpoint).await else { continue };
@@ -108,7 +111,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Who leads, if every node answers and finds every node healthy; otherwise what is missing.
+    /// Returns the leader and the term if every node answers and finds every node healthy.
+    ///
+    /// # Errors
+    /// The condition that is missing, as text.
     pub(super) async fn standing(&self) -> Result<Standing, String> {
         let mut agreed: Option<Standing> = None;
         for Node { id, endpoint } in &self.nodes {
@@ -127,8 +133,8 @@ impl Cluster {
         agreed.ok_or_else(|| "there is no node".to_owned())
     }
 
-    /// Waits until it shows that not all nodes are well: right after a fault they may still seem so. Not for long, as a node
-    /// may be back before that was seen.
+    /// Waits until some node is seen unhealthy: right after a fault all may still be reported as healthy. The
+    /// wait is bounded, because a node may return before its absence is seen.
     pub(super) async fn wait_unwell(&self, fault: Instant) {
         let deadline = fault + SEEMS_WELL_WITHIN;
         while Instant::now() < deadline && self.standing().await.is_ok() {
@@ -136,7 +142,10 @@ impl Cluster {
         }
     }
 
-    /// Waits until all nodes are well, and gives the moment and who leads then.
+    /// Waits until all nodes are healthy and returns the time and the leadership.
+    ///
+    /// # Errors
+    /// The condition that is missing after [`WELL_WITHIN`], as text.
     pub(super) async fn wait_well(&self) -> Result<(Instant, Standing), String> {
         self.wait_well_within(WELL_WITHIN).await
     }
@@ -154,7 +163,7 @@ impl Cluster {
         }
     }
 
-    /// The leader that every node names that answers; `None` where there is none in time.
+    /// Returns the leader named by every node that answers; `None` without agreement in time.
     pub(super) async fn final_leader(&self) -> Option<String> {
         let deadline = Instant::now() + LEADER_WITHIN;
         while Instant::now() < deadline {
@@ -173,17 +182,17 @@ impl Cluster {
         None
     }
 
-    /// Ends whatever drill a node may be under. One that cannot be asked has ended already, or ends by itself.
+    /// Ends a drill on every node. A node that does not answer has ended, or ends the fault by itself.
     pub(super) async fn restore_all(&self) {
         for node in &self.nodes {
             let _ = self.client.restore(&node.endpoint).await;
         }
     }
 
-    /// Who is to fail.
+    /// Selects the node to fail.
     ///
     /// # Errors
-    /// If there is no such node.
+    /// If no node matches the target.
     pub(super) fn target(&self, target: &Target, standing: &Standing) -> anyhow::Result<&Node> {
         let found = self.nodes.iter().find(|node| match target {
             Target::Leader => node.id == standing.leader,
@@ -194,14 +203,17 @@ impl Cluster {
         found.with_context(|| format!("--target takes `leader`, `follower` or one of {}", names.join(", ")))
     }
 
-    /// All nodes, the leader last.
+    /// Returns all nodes, the leader last.
     pub(super) fn leader_last(&self, standing: &Standing) -> Vec<Node> {
         let mut nodes = self.nodes.clone();
         nodes.sort_by_key(|node| node.id == standing.leader);
         nodes
     }
 
-    /// Succeeds when all is well, or is soon: the nodes may just have been started.
+    /// Checks that all nodes are healthy, or become healthy soon: they may just have been started.
+    ///
+    /// # Errors
+    /// If a node stays unhealthy, or the cluster has a single node.
     pub(super) async fn check_well(&self) -> anyhow::Result<Standing> {
         let standing = self.wait_well_within(WELL_SOON_WITHIN).await.map_err(anyhow::Error::msg);
         let (_, standing) = standing.context("a drill begins with all nodes well")?;

@@ -1,4 +1,4 @@
-//! The course of a drill: the fault or faults, and what is waited for afterwards.
+//! Course of a drill: the fault or faults, and the waiting afterwards.
 
 use std::time::Duration;
 
@@ -11,19 +11,20 @@ use super::options::{Kind, Options};
 use super::play::tell;
 use super::records::Step;
 
-/// A node ends a fault by itself this much later than it is to be ended, should nobody end it.
+/// Delay beyond the planned end of a fault after which the node ends the fault by itself.
 const SPARE: Duration = Duration::from_secs(10);
-/// Between a restarted node that is well again and the restart of the next one: as long as a fault is looked at.
+/// Pause between the recovery of a restarted node and the next restart, as long as the phase counted as
+/// during a fault.
 const BETWEEN_RESTARTS: Duration = Duration::from_secs(1);
 
-/// What was done, and what went wrong with it.
+/// The steps done and the problems met.
 #[derive(Debug, Default)]
 pub(super) struct Course {
     pub(super) steps: Vec<Step>,
     pub(super) problems: Vec<String>,
 }
 
-/// Does what the options say, and waits for the end of the time after it.
+/// Runs the drill as set by the options, and waits for the end of the time after the fault.
 ///
 /// # Errors
 /// If a node refuses to fail, or cannot be restored.
@@ -37,7 +38,7 @@ pub(super) async fn run(options: &Options, cluster: &Cluster, standing: Standing
         let end = step.fault + options.fault_duration;
         sleep_until(end).await;
         step.ended = Some(match options.kind {
-            // It wakes by itself.
+            // A hanging node resumes by itself.
             Kind::Hang => end,
             _ => restore(cluster, target).await?,
         });
@@ -60,7 +61,7 @@ pub(super) async fn run(options: &Options, cluster: &Cluster, standing: Standing
     Ok(course)
 }
 
-/// Every node in turn, each once the one before is well again; the last one leads.
+/// Restarts every node in turn, each once the previous node is healthy again; the leader comes last.
 async fn rolling_restart(
     options: &Options,
     cluster: &Cluster,
@@ -116,10 +117,10 @@ async fn fail(
     };
     let asked = Instant::now();
     let fault = match cluster.client.fail(&node.endpoint, action).await {
-        // What happens at once has happened before the answer was here, and others may have noticed by then.
+        // A fault without delay precedes the answer, and other nodes may have noticed in the meantime.
         Ok(answer) if answer.after_ms == 0 => asked,
         Ok(answer) => Instant::now() + Duration::from_millis(answer.after_ms),
-        // It was faster than its last words.
+        // The process ended before its answer was sent.
         Err(ClientError::ConnectionLost { .. }) if kind == Kind::Crash => asked,
         Err(error) => return Err(error).with_context(|| format!("{} does not fail", node.id)),
     };

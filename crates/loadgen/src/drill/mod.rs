@@ -1,17 +1,17 @@
-//! A drill: load, a fault in the middle of it, and what followed when.
+//! Drills: load, a fault in the middle, and a timeline of the consequences.
 //!
-//! **Contract.** Every answer of the load is verified, every write that was acknowledged is looked for at the end, and all
-//! times are those at which something arrived here: no clock of a node is believed. A drill begins with a cluster that is
-//! well, or not at all, and one that is given up ends the fault that it began.
+//! **Contract.** Every answer of the load is verified, every acknowledged write is checked at the end, and
+//! all times are times of arrival on the local clock: no clock of a node is trusted. A drill starts only on a
+//! healthy cluster, and an aborted drill ends its fault.
 //!
-//! | module | what it does |
+//! | module | content |
 //! |---|---|
-//! | `args`, `options` | flags over file over defaults, into one checked value |
-//! | `cluster` | the nodes: who leads, who is well, who allows drills |
-//! | `course` | the fault or faults, and waiting for the nodes afterwards |
+//! | `args`, `options` | flags over file over defaults, merged into a checked value |
+//! | `cluster` | the nodes: leadership, health, permission for drills |
+//! | `course` | the fault or faults, and the wait for the nodes afterwards |
 //! | `writer`, `watch` | a write every 10 ms, and the events of every node |
-//! | `statuses` | the status documents of every node, held to their rules |
-//! | `records`, `timeline`, `buckets` | what was noted, and what it comes to: pure |
+//! | `statuses` | the status documents of every node, checked against their rules |
+//! | `records`, `timeline`, `buckets` | the records, and the figures derived from them: pure |
 //! | `report`, `text` | the report, for programs and for people |
 
 mod args;

@@ -1,4 +1,4 @@
-//! What a drill does, to whom, under which load.
+//! Options of a drill: fault, target and load.
 
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -14,37 +14,37 @@ use crate::secrets::Secrets;
 use crate::settings::{DEFAULT_MAX_RETRIES, DEFAULT_REQUEST_TIMEOUT, Settings};
 use crate::verify::Verify;
 
-/// Where `server demo` puts its nodes.
+/// Addresses of the nodes of `server demo`.
 const DEMO_SERVERS: [&str; 3] = ["http://127.0.0.1:8081", "http://127.0.0.1:8082", "http://127.0.0.1:8083"];
-/// Clients of the load, unless set otherwise.
+/// Default number of clients of the load.
 pub(super) const NUM_CLIENTS: u32 = 8;
-/// Size of their secrets, unless set otherwise.
+/// Default size of the secrets.
 pub(super) const SECRET_LEN_BYTES: u32 = 10_240;
-/// Load before the fault, unless set otherwise.
+/// Default time under load before the fault.
 pub(super) const BEFORE: Duration = Duration::from_secs(5);
-/// Load after the fault, unless set otherwise.
+/// Default time under load after the fault.
 pub(super) const AFTER: Duration = Duration::from_secs(10);
-/// How long a fault lasts that can be ended, unless set otherwise.
+/// Default duration of a fault with an end.
 pub(super) const FAULT_DURATION: Duration = Duration::from_secs(3);
 
-/// What is done to the cluster.
+/// Kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A process ends at once, as with kill -9, and stays away until somebody starts it again
+    /// A process ends at once, as with kill -9, and stays down until started again
     Crash,
-    /// A node answers neither clients nor nodes, and says so to clients
+    /// A node refuses clients and other nodes, and tells clients that it is paused
     Pause,
-    /// A process stands still, as a machine that hangs: connections are taken and never answered
+    /// A process is stopped, as on a machine that hangs: connections are accepted and never answered
     Hang,
-    /// A node is cut off from the others and goes on serving clients
+    /// A node is cut off from the others and continues to serve clients
     Partition,
-    /// Every node stops in good order and starts again, one after the other, the leader last
+    /// Every node shuts down in good order and restarts, each in turn, the leader last
     RollingRestart,
 }
 
 impl Kind {
-    /// Its name on the command line and in reports.
+    /// Returns the name on the command line and in reports.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Crash => "crash",
@@ -55,20 +55,20 @@ impl Kind {
         }
     }
 
-    /// Whether the fault lasts for a time and then ends.
+    /// True if the fault lasts for a time and then ends.
     pub(super) fn has_duration(self) -> bool {
         matches!(self, Self::Pause | Self::Hang | Self::Partition)
     }
 }
 
-/// Who is to fail.
+/// Target of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
-    /// Whoever leads.
+    /// The leader.
     Leader,
-    /// The first node that follows.
+    /// The first follower.
     Follower,
-    /// The node of this name.
+    /// The node with the given name.
     Node(String),
 }
 
@@ -84,7 +84,7 @@ impl FromStr for Target {
     }
 }
 
-/// Everything that a drill needs to know.
+/// Options of a drill.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub(super) kind: Kind,
@@ -93,16 +93,16 @@ pub struct Options {
     pub(super) after: Duration,
     pub(super) fault_duration: Duration,
     pub(super) admin_token: Option<AdminToken>,
-    /// Tokens that lie on this machine, tried where none is named.
+    /// Tokens stored on this machine, tried if none is named.
     pub(super) found_tokens: Vec<AdminToken>,
-    /// Whether somebody starts a node again that crashed.
+    /// True if a crashed node is started again from outside.
     pub(super) expects_return: bool,
     /// The load.
     pub(super) settings: Settings,
 }
 
 impl Options {
-    /// A drill of this kind with the default load and times, on these nodes.
+    /// Creates the options of a drill of the given kind on the given nodes, with the default load and times.
     pub fn new(kind: Kind, servers: Vec<Endpoint>) -> Self {
         let settings = Settings {
             mode: Mode::Embed,
@@ -131,14 +131,14 @@ impl Options {
         }
     }
 
-    /// Somebody starts a node again that crashed: the drill waits for it.
+    /// Declares that a crashed node is started again from outside, so that the drill waits for its return.
     pub fn expect_return(mut self) -> Self {
         self.expects_return = true;
         self
     }
 }
 
-/// The nodes of `server demo`.
+/// Returns the addresses of the nodes of `server demo`.
 pub(super) fn demo_servers() -> Vec<Endpoint> {
     DEMO_SERVERS.iter().map(|url| url.parse().expect("the addresses are constants that are right")).collect()
 }

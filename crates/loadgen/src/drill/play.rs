@@ -1,4 +1,4 @@
-//! A whole drill, from the look at the nodes to the report.
+//! Sequence of a whole drill, from the check of the nodes to the report.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -18,10 +18,12 @@ use super::writer::{self, Writer};
 use crate::request::Requester;
 use crate::run::{Run, connect, drive};
 
-/// Does the drill and says what followed. When `stop` comes first, the fault is ended and the drill given up.
+/// Runs the drill and returns the report. If `stop` completes first, the fault is ended and the drill
+/// aborted.
 ///
 /// # Errors
-/// If the nodes are not well beforehand or do not allow drills, if one does not fail as asked, and at `stop`.
+/// If the nodes are unhealthy beforehand or do not permit drills, if a node does not fail as requested, or
+/// after `stop`.
 pub async fn run(mut options: Options, stop: impl Future<Output = ()>) -> anyhow::Result<Report> {
     options.choose_token().await?;
     let cluster = Cluster::find(&options).await?;
@@ -47,7 +49,7 @@ pub async fn run(mut options: Options, stop: impl Future<Output = ()>) -> anyhow
     report
 }
 
-/// Ends the fault of a drill that came to no end, and deletes what it wrote.
+/// Ends the fault of an unfinished drill, and deletes the setting written by the drill.
 async fn give_up(options: &Options, cluster: &Cluster) {
     cluster.restore_all().await;
     if let Ok(client) = writer::connect(options) {
@@ -55,9 +57,9 @@ async fn give_up(options: &Options, cluster: &Cluster) {
     }
 }
 
-/// Says on stderr what is being done.
+/// Reports the current step on stderr.
 pub(super) fn tell(text: &str) {
-    // Nobody may be listening any more: the drill goes on.
+    // A closed stderr does not stop the drill.
     let _ = writeln!(std::io::stderr().lock(), "drill: {text}");
 }
 

@@ -1,37 +1,37 @@
-//! What is noted during a drill. All times are of this process's clock.
+//! Records of a drill. All times are on the clock of this process.
 
 use client::EventKind;
 use tokio::time::Instant;
 
 use crate::run::Sample;
 
-/// One node that was let fail.
+/// A node made to fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) node_id: String,
-    /// Who led before, and in which term.
+    /// The leader before the fault, and its term.
     pub(super) leader: String,
     pub(super) term: u64,
-    /// When it failed.
+    /// The time of the fault.
     pub(super) fault: Instant,
-    /// When the fault was ended from outside.
+    /// The time at which the fault was ended from outside.
     pub(super) ended: Option<Instant>,
-    /// When all nodes were well again; `None` where that was not waited for, or in vain.
+    /// The time at which all nodes were healthy again; `None` if not awaited, or not reached.
     pub(super) well: Option<Instant>,
 }
 
 impl Step {
-    /// Whether it was the leader that failed.
+    /// True if the failed node was the leader.
     pub(super) fn was_leader(&self) -> bool {
         self.node_id == self.leader
     }
 }
 
-/// What a node's stream of events brought.
+/// A sign received over a node's event stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) at: Instant,
-    /// Whose stream it was.
+    /// The node of the stream.
     pub(super) by: String,
     pub(super) what: Sign,
 }
@@ -40,30 +40,30 @@ pub(super) struct Seen {
 pub(super) enum Sign {
     /// An event.
     Event(EventKind),
-    /// The stream broke.
+    /// A broken stream.
     Lost,
 }
 
-/// A write that is over.
+/// A completed write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Write {
     pub(super) sent: Instant,
     pub(super) answered: Instant,
     pub(super) value: String,
-    /// The version that it made; `None` where it was not acknowledged.
+    /// The version created by the write; `None` without an acknowledgement.
     pub(super) version: Option<u64>,
 }
 
-/// How the setting that was written is found at the end.
+/// State of the written setting at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ReadBack {
-    /// It is there.
+    /// The setting as read.
     Found { version: u64, value: String },
-    /// It is not there, or cannot be read; why.
+    /// The reason for a missing or unreadable setting.
     Failed(String),
 }
 
-/// Everything.
+/// All records of a drill.
 #[derive(Debug, Clone)]
 pub(super) struct Records {
     pub(super) node_ids: Vec<String>,
@@ -72,10 +72,10 @@ pub(super) struct Records {
     pub(super) seen: Vec<Seen>,
     pub(super) samples: Vec<Sample>,
     pub(super) writes: Vec<Write>,
-    /// When no more writes were sent.
+    /// The time after which no write was sent.
     pub(super) writes_ended: Instant,
     pub(super) read_back: ReadBack,
     pub(super) final_leader: Option<String>,
-    /// What did not go as it should besides requests and writes.
+    /// Problems besides failed requests and writes.
     pub(super) problems: Vec<String>,
 }

@@ -1,5 +1,5 @@
-//! The report of a drill as a value. Its JSON form is read by programs: members are added, never renamed or removed. The
-//! end of a name is its unit.
+//! Report of a drill as a value. Its JSON form is read by programs: members are added, never renamed or
+//! removed. The suffix of a name is the unit.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use crate::cli::Output;
 use crate::plan::{Mode, Model};
 use crate::stats::Stats;
 
-/// What a drill came to.
+/// Result of a drill.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     pub(super) kind: Kind,
-    /// Whether nothing failed, nothing was lost and somebody leads.
+    /// True if nothing failed, nothing was lost and the cluster has a leader.
     pub(super) passed: bool,
-    /// Why not.
+    /// The reasons for a failed drill.
     pub(super) problems: Vec<String>,
-    /// The faults in their order: one, or one for each node of a rolling restart.
+    /// The faults in order: a single fault, or a fault per node of a rolling restart.
     pub(super) steps: Vec<StepReport>,
     pub(super) leader_before: Option<String>,
     pub(super) leader_after: Option<String>,
@@ -31,11 +31,11 @@ pub struct Report {
     pub(super) writes: WritesReport,
     /// Latency of requests before, during and after the fault.
     pub(super) latency: Phases,
-    /// Slices of 10 ms around the fault; in a rolling restart around the last one, the leader's.
+    /// Slices of 10 ms around the fault; in a rolling restart around the last fault, which hits the leader.
     pub(super) buckets: Vec<Bucket>,
 }
 
-/// The load there was.
+/// The applied load.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct LoadReport {
     pub(super) mode: Mode,
@@ -46,13 +46,13 @@ pub(super) struct LoadReport {
     pub(super) write_every_ms: u64,
     pub(super) before_ms: u64,
     pub(super) after_ms: u64,
-    /// `null` where the fault does not end by itself.
+    /// `null` for a fault without a planned end.
     pub(super) fault_duration_ms: Option<u64>,
-    /// Whether somebody starts a node again that crashed.
+    /// True if a crashed node is started again from outside.
     pub(super) expects_return: bool,
 }
 
-/// What became of the load.
+/// Outcome of the requests.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct RequestsReport {
     pub(super) total: u64,
@@ -60,20 +60,20 @@ pub(super) struct RequestsReport {
     pub(super) failed: u64,
     /// Calls that were sent again.
     pub(super) retried: u64,
-    /// Failed requests by kind, and what the first of each kind said.
+    /// Failed requests by kind, and an example message of each kind.
     pub(super) errors: BTreeMap<String, u64>,
     pub(super) error_examples: BTreeMap<String, String>,
 }
 
-/// What became of the writes.
+/// Outcome of the writes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct WritesReport {
     pub(super) acknowledged: u64,
-    /// Not acknowledged in time; they may have been done.
+    /// Writes not acknowledged in time, with an unknown outcome.
     pub(super) failed: u64,
     /// The longest time without an acknowledgement.
     pub(super) longest_gap_ms: Option<f64>,
-    /// Whether an acknowledged write was not found at the end.
+    /// True if an acknowledged write was not found at the end.
     pub(super) lost: bool,
 }
 
@@ -102,15 +102,15 @@ impl Report {
         }
     }
 
-    /// Whether no request failed, no acknowledged write was lost, and the cluster had a leader at the end.
+    /// True if no request failed, no acknowledged write was lost, and the cluster had a leader at the end.
     pub fn is_success(&self) -> bool {
         self.passed
     }
 
-    /// The report in the form asked for, with a line end.
+    /// Renders the report in the given form, with a line end.
     ///
     /// # Errors
-    /// None that is known: the report has text keys only.
+    /// If the JSON cannot be written, which is impossible for a report: all its keys are texts.
     pub fn render(&self, output: Output) -> anyhow::Result<String> {
         Ok(match output {
             Output::Text => self.to_text(),

@@ -1,4 +1,4 @@
-//! Status documents of every node during a drill, held to the rules that every document keeps.
+//! Status documents of every node during a drill, checked against the rules of the document.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -10,19 +10,19 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::cluster::{Cluster, Node};
 
-/// Between two questions to a node.
+/// Interval between two requests to a node.
 const ASK_EVERY: Duration = Duration::from_millis(25);
-/// Different contradictions that are kept.
+/// Most different contradictions kept.
 const MAX_KEPT: usize = 8;
 
-/// Contradictions found since the start; the nodes are asked until this is dropped.
+/// Contradictions found since the start; the nodes are asked until the value is dropped.
 pub(super) struct Statuses {
     found: Arc<Mutex<BTreeSet<String>>>,
     _askers: JoinSet<()>,
 }
 
 impl Statuses {
-    /// Begins to ask every node.
+    /// Starts to ask every node.
     pub(super) fn watch(cluster: &Cluster) -> Self {
         let found = Arc::new(Mutex::new(BTreeSet::new()));
         let mut askers = JoinSet::new();
@@ -32,7 +32,7 @@ impl Statuses {
         Self { found, _askers: askers }
     }
 
-    /// The contradictions found so far, each with the node whose document had it.
+    /// Returns the contradictions found so far, each with the node that sent the document.
     pub(super) fn contradictions(&self) -> Vec<String> {
         self.found.lock().expect("nothing panics while it is held").iter().cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! The report of a drill for people.
+//! Report of a drill as text for people.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::options::Kind;
 use super::report::Report;
 use super::timeline::StepReport;
 
-/// Rows of the table around the fault, so that the report fits on a screen.
+/// Most rows of the table around the fault, so that the report fits on a screen.
 const MAX_ROWS: usize = 20;
 
 impl Report {
@@ -69,7 +69,7 @@ impl Report {
             (Kind::Crash, false) => (None, format!("{id} stays away until somebody starts it")),
             _ => (step.well_ms, "all nodes are well again".to_owned()),
         });
-        // What did not happen comes last.
+        // Events that did not happen come last.
         rows.sort_by(|a, b| a.0.unwrap_or(f64::INFINITY).total_cmp(&b.0.unwrap_or(f64::INFINITY)));
         let mut text = format!(
             "{}, {:.1} s after the start\n  ms after the fault\n",

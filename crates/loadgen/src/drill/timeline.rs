@@ -1,4 +1,4 @@
-//! What the notes of a drill come to: moments, phases, gaps. Pure.
+//! Figures derived from the records of a drill: times, phases, gaps. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,47 +10,48 @@ use tokio::time::Instant;
 use super::records::{ReadBack, Records, Seen, Sign, Step, Write};
 use crate::run::Sample;
 
-/// How long after a fault requests count as during it.
+/// Time after a fault in which requests count as during the fault.
 const DURING: Duration = Duration::from_secs(1);
-/// How far the first sign of a crash may be from when the crash was announced.
+/// Largest distance of the first sign of a crash from the announced time.
 const CRASH_WITHIN: Duration = Duration::from_secs(1);
 
-/// What followed one fault, in milliseconds after it; `None` where it did not happen or was not seen.
+/// Consequences of a fault, in milliseconds after the fault; `None` if an event did not happen or was not
+/// seen.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct StepReport {
     /// The node that failed.
     pub(super) node_id: String,
     pub(super) was_leader: bool,
-    /// When it failed, in milliseconds after the start of the load.
+    /// Time of the fault, in milliseconds after the start of the load.
     pub(super) fault_at_ms: f64,
-    /// Until another node told that it misses it.
+    /// Time until another node reported the failed node as missing.
     pub(super) detection_ms: Option<f64>,
-    /// Which node that was.
+    /// The node that reported first.
     pub(super) detected_by: Option<String>,
-    /// What it went by: the evidence of a suspicion, or `probes`.
+    /// The basis of the report: the evidence of a suspicion, or `probes`.
     pub(super) evidence: Option<String>,
-    /// Until the first node named another leader.
+    /// Time until the first node named another leader.
     pub(super) election_ms: Option<f64>,
-    /// Until all others named the same leader.
+    /// Time until all other nodes named the same leader.
     pub(super) agreed_ms: Option<f64>,
     pub(super) new_leader_id: Option<String>,
     pub(super) new_term: Option<u64>,
-    /// Until the first acknowledgement of a write that was sent after the fault.
+    /// Time until the first acknowledgement of a write sent after the fault.
     pub(super) first_write_ms: Option<f64>,
-    /// Until the fault was ended from outside.
+    /// Time until the fault was ended from outside.
     pub(super) ended_ms: Option<f64>,
-    /// Until all nodes were well again.
+    /// Time until all nodes were healthy again.
     pub(super) well_ms: Option<f64>,
 }
 
-/// From one moment to another, in milliseconds to one decimal.
+/// Returns the time between two instants, in milliseconds rounded to a tenth.
 pub(super) fn ms_between(from: Instant, to: Instant) -> f64 {
     let ms = |duration: Duration| (duration.as_secs_f64() * 10_000.0).round() / 10.0;
     if to >= from { ms(to - from) } else { -ms(from - to) }
 }
 
-/// A node that crashed did so when its stream of events broke, or another node noticed, whichever was seen first: that is
-/// closer than what it announced.
+/// Sets the time of a crash to the first sign, either the broken event stream of the node or a report by
+/// another node, which is more exact than the announced time.
 pub(super) fn refine_crash(step: &mut Step, seen: &[Seen]) {
     let announced = step.fault;
     let near = |at: Instant| at.max(announced) - at.min(announced) < CRASH_WITHIN;
@@ -63,7 +64,7 @@ pub(super) fn refine_crash(step: &mut Step, seen: &[Seen]) {
     }
 }
 
-/// What followed the step with this index, until the next one.
+/// Reports the consequences of the step with the given index, until the next step.
 pub(super) fn step_report(records: &Records, index: usize) -> StepReport {
     let step = &records.steps[index];
     let until = records.steps.get(index + 1).map(|next| next.fault);
@@ -93,7 +94,7 @@ pub(super) fn step_report(records: &Records, index: usize) -> StepReport {
     }
 }
 
-/// By what an event tells that the failed node is missed.
+/// Returns the basis on which an event reports the failed node as missing; `None` for other events.
 fn evidence(step: &Step, seen: &Seen) -> Option<String> {
     match &seen.what {
         Sign::Event(EventKind::Suspicion { peer, evidence }) if *peer == step.node_id => {
@@ -114,7 +115,7 @@ struct Election {
     term: Option<u64>,
 }
 
-/// Who is named as the leader by the others, and since when: by the first of them, and by all.
+/// Finds the leader named by the other nodes, with the times of the first naming and of agreement.
 fn election(records: &Records, step: &Step, seen: &[&Seen]) -> Election {
     let others = records.node_ids.iter().filter(|id| **id != step.node_id).count();
     let mut named = BTreeMap::new();
@@ -137,13 +138,13 @@ fn election(records: &Records, step: &Step, seen: &[&Seen]) -> Election {
     election
 }
 
-/// The first acknowledgement of a write that was sent after the fault.
+/// Returns the first acknowledgement of a write sent after the fault.
 fn first_write(writes: &[Write], fault: Instant) -> Option<Instant> {
     let sent_after = |write: &&Write| write.version.is_some() && write.sent >= fault;
     writes.iter().filter(sent_after).map(|write| write.answered).min()
 }
 
-/// The longest time without an acknowledgement while there were writes to acknowledge.
+/// Returns the longest time without an acknowledgement while writes were being sent.
 pub(super) fn longest_gap(writes: &[Write], ended: Instant) -> Option<Duration> {
     let mut moments: Vec<_> =
         writes.iter().filter(|write| write.version.is_some()).map(|write| write.answered).collect();
@@ -153,8 +154,11 @@ pub(super) fn longest_gap(writes: &[Write], ended: Instant) -> Option<Duration> 
     moments.windows(2).map(|pair| pair[1] - pair[0]).max()
 }
 
-/// Whether what was acknowledged last is still there; otherwise what is wrong. A later version is fine: a write without an
-/// answer may have been done, and somebody else may write.
+/// Checks that the last acknowledged write is still present. A later version is valid: a write without an
+/// answer may have been done, and other clients may write.
+///
+/// # Errors
+/// The kind of loss, as text.
 pub(super) fn check_read_back(writes: &[Write], read_back: &ReadBack) -> Result<(), String> {
     let acknowledged = writes.iter().filter_map(|write| Some((write.version?, &write.value)));
     let Some((version, value)) = acknowledged.max_by_key(|(version, _)| *version) else { return Ok(()) };
@@ -173,15 +177,15 @@ pub(super) fn check_read_back(writes: &[Write], read_back: &ReadBack) -> Result<
 /// Latency of the succeeded requests of a phase, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub(super) struct PhaseReport {
-    /// Requests of the phase, those that failed included.
+    /// Requests of the phase, including failed requests.
     pub(super) requests: u64,
     pub(super) failed: u64,
     pub(super) p50_ms: Option<f64>,
     pub(super) p99_ms: Option<f64>,
 }
 
-/// The three phases: requests that were over before the first fault, those under way between a fault and a second later,
-/// and all others.
+/// The three phases: requests completed before the first fault, requests in flight between a fault and a
+/// second later, and all others.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub(super) struct Phases {
     pub(super) before: PhaseReport,
@@ -208,7 +212,7 @@ fn phase<'a>(samples: impl Iterator<Item = &'a Sample>) -> PhaseReport {
     let mut latencies: Vec<_> = succeeded.iter().map(|sample| sample.latency).collect();
     latencies.sort_unstable();
     let quantile = |share: f64| {
-        // The smallest latency that at least this share of the requests stayed within.
+        // The smallest latency not exceeded by at least `share` of the requests.
         let rank = (share * latencies.len() as f64).ceil() as usize;
         let latency = latencies.get(rank.max(1) - 1)?;
         Some((latency.as_secs_f64() * 10_000.0).round() / 10.0)

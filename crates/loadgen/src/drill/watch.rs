@@ -1,4 +1,4 @@
-//! Watches the events of every node, and notes when each arrives.
+//! Watcher of the events of every node, with the time of each arrival.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep};
 use super::cluster::{Cluster, Node};
 use super::records::{Seen, Sign};
 
-/// Between two attempts to watch a node that cannot be watched.
+/// Pause between two attempts to watch a node.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// Events that are kept: an hour of an election every second.
+/// Most events kept: an hour with an election every second.
 const MAX_SEEN: usize = 100_000;
 
-/// The watchers, which end with this value.
+/// The watchers, which end when the value is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -24,7 +24,10 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch. Every stream is there when this returns.
+    /// Starts to watch. Every stream is open on return.
+    ///
+    /// # Errors
+    /// If a node's event stream cannot be opened.
     pub(super) async fn begin(cluster: &Cluster) -> anyhow::Result<Self> {
         let seen = Arc::default();
         let mut tasks = JoinSet::new();
@@ -36,13 +39,13 @@ impl Watch {
         Ok(Self { seen, _tasks: tasks })
     }
 
-    /// What was seen so far, in the order of its arrival.
+    /// Returns the signs seen so far, in order of arrival.
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Watches one node for good, whatever becomes of its streams.
+/// Watches a node forever, and reopens a stream that ended.
 async fn watch(client: Client, node: Node, mut events: Events, seen: Arc<Mutex<Vec<Seen>>>) {
     let note = |what| {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);

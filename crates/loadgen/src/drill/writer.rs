@@ -1,4 +1,4 @@
-//! A write to the cluster every 10 ms, whether earlier ones are answered or not, and the look at the last one.
+//! Writer of a cluster setting every 10 ms, independent of earlier answers, with a check of the last write.
 
 use std::time::Duration;
 
@@ -15,15 +15,16 @@ use super::records::{ReadBack, Write};
 
 /// The setting that is written.
 const KEY: &str = "note.drill";
-/// Between two writes.
+/// Interval between two writes.
 pub(super) const EVERY: Duration = Duration::from_millis(10);
-/// Writes under way at most: a cluster without a leader is not buried under them, and one that has a leader again has
-/// them behind it at once.
+/// Most writes in flight: a cluster without a leader is not flooded, and the backlog is worked off as soon as
+/// a leader is elected.
 const MAX_UNDER_WAY: usize = 32;
-/// More than fit into the time for a write: the time decides, so that an election is waited out.
+/// More retries than fit into the timeout of a write, so that the timeout decides and an election is waited
+/// out.
 const MAX_RETRIES: u32 = 1000;
 
-/// The writer; it ends with this value.
+/// The writer, which ends when the value is dropped.
 #[derive(Debug)]
 pub(super) struct Writer {
     client: Client,
@@ -32,7 +33,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins to write.
+    /// Starts to write.
+    ///
+    /// # Errors
+    /// If the client cannot be built.
     pub(super) fn begin(options: &Options) -> anyhow::Result<Self> {
         let client = connect(options)?;
         let stop = CancellationToken::new();
@@ -40,7 +44,11 @@ impl Writer {
         Ok(Self { client, stop, task })
     }
 
-    /// Sends no more, waits for those under way, and gives all of them with the moment at which the last one was sent.
+    /// Stops sending, waits for the writes in flight, and returns all writes, the time of the stop and the
+    /// setting as read back.
+    ///
+    /// # Errors
+    /// If the writer's task failed.
     pub(super) async fn finish(mut self) -> anyhow::Result<(Vec<Write>, Instant, ReadBack)> {
         self.stop.cancel();
         let ended = Instant::now();
@@ -57,7 +65,10 @@ impl Writer {
     }
 }
 
-/// The client that writes.
+/// Builds the client for the writes.
+///
+/// # Errors
+/// If the client cannot be built.
 pub(super) fn connect(options: &Options) -> anyhow::Result<Client> {
     let settings = &options.settings;
     let mut builder = Client::builder(settings.servers.clone())
@@ -69,7 +80,7 @@ pub(super) fn connect(options: &Options) -> anyhow::Result<Client> {
     Ok(builder.build()?)
 }
 
-/// Deletes the setting that was written.
+/// Deletes the setting written by the drill.
 pub(super) async fn clean_up(client: &Client) {
     match client.delete_setting(KEY, &as_drill()).await {
         Err(error) if error.kind().as_str() != Code::NoSuchSetting.as_str() => {

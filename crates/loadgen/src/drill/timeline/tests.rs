@@ -2,7 +2,7 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A drill on three nodes in which n1, the leader in term 4, failed at 1000 ms.
+/// Records of a drill on three nodes in which n1, the leader in term 4, failed at 1000 ms.
 fn records() -> Records {
     let started = Instant::now();
     Records {
