@@ -1,4 +1,4 @@
-//! A folder with a built page: `index.html`, and `assets/` with what it loads.
+//! Folder of a built page: `index.html`, and the page's assets in `assets/`.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -7,9 +7,9 @@ use std::{fs, io};
 
 use flate2::{Compression, GzBuilder};
 
-/// Where the server puts the description of the cluster, once in `index.html`.
+/// Placeholder of the cluster's description in `index.html`, present exactly once.
 const PLACEHOLDER: &str = "{{cluster}}";
-/// The media type of each extension that an asset may have.
+/// Permitted extensions of an asset, with the media type of each.
 const MEDIA_TYPES: [(&str, &str); 9] = [
     ("css", "text/css; charset=utf-8"),
     ("ico", "image/x-icon"),
@@ -22,21 +22,21 @@ const MEDIA_TYPES: [(&str, &str); 9] = [
     ("woff2", "font/woff2"),
 ];
 
-/// What is in such a folder.
+/// Content of the folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Folder {
     pub(crate) page: String,
-    /// By name.
+    /// The assets, sorted by name.
     pub(crate) assets: Vec<Asset>,
 }
 
-/// A file that the page loads.
+/// A file loaded by the page.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Asset {
     pub(crate) name: String,
     pub(crate) media_type: &'static str,
     pub(crate) bytes: Vec<u8>,
-    /// The same as gzip (RFC 1952), where that is shorter.
+    /// The content as gzip (RFC 1952), if shorter.
     pub(crate) gzip: Option<Vec<u8>>,
 }
 
@@ -44,7 +44,7 @@ impl Folder {
     /// Reads a folder.
     ///
     /// # Errors
-    /// Says, for people, what cannot be read or served.
+    /// A text for people, with the path and the reason, if a file cannot be read or served.
     pub(crate) fn read(folder: &Path) -> Result<Self, String> {
         let page =
             fs::read_to_string(folder.join("index.html")).map_err(|error| format!("index.html: {error}"))?;
@@ -61,7 +61,10 @@ impl Folder {
         Ok(Self { page, assets })
     }
 
-    /// Writes everything into `out`; gives the Rust source of the table that includes it from there.
+    /// Writes all files into `out`, and returns the Rust source of a table that includes the files.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
     pub(crate) fn write(&self, out: &Path, is_built: bool) -> io::Result<String> {
         fs::write(out.join("page.html"), &self.page)?;
         let mut rows = String::new();
@@ -97,7 +100,7 @@ fn included(kind: &str, name: &str) -> String {
 
 impl Asset {
     fn read(path: &Path, name: &str) -> Result<Self, String> {
-        // A name goes into addresses as it is.
+        // A name becomes part of an address without escaping.
         if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
             return Err("a name takes letters, digits, `-`, `_` and `.`".to_owned());
         }
@@ -111,7 +114,7 @@ impl Asset {
     }
 }
 
-/// Without a time or a name in it: the same bytes give the same build.
+/// Compresses without a time or a name in the header, so that equal bytes give an equal build.
 fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;

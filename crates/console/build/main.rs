@@ -1,4 +1,4 @@
-//! Embeds the console that lies in `web/dist`, or the page that says how to build one. Needs no Node.
+//! Build script: embeds the console in `web/dist`, or a page with build instructions. Needs no Node.
 
 #![expect(clippy::print_stdout, reason = "what a build script tells cargo")]
 
@@ -11,9 +11,9 @@ use std::{env, fs};
 
 use folder::Folder;
 
-/// Set to `1`: a build without a console of the sources that are there fails.
+/// Variable that, set to `1`, makes a build without an up-to-date console fail.
 const REQUIRE: &str = "STEG_REQUIRE_CONSOLE";
-/// What builds a console.
+/// Instruction for building a console.
 const REMEDY: &str = "run `cargo xtask console`, which needs Node 20.19+ or 22.12+ and npm";
 
 fn main() -> ExitCode {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             println!("cargo::error={complaint}, and {REQUIRE} is 1; {REMEDY}");
             return ExitCode::FAILURE;
         }
-        // Who has no Node has no web/dist either, and needs no warning at every build.
+        // Without Node there is no web/dist either, and a warning at every build would be useless.
         if sources::dist(&web).exists() {
             println!("cargo::warning={complaint}; {REMEDY}");
         }
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The console in `web/dist`, if there is a usable one, and what is wrong with it or with its absence.
+/// Finds the console in `web/dist`, if usable, and a complaint about a missing, unusable or stale console.
 fn find(web: &Path) -> (Option<Folder>, Option<String>) {
     let dist = sources::dist(web);
     if !dist.exists() {

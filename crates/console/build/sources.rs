@@ -1,10 +1,10 @@
-//! What a console is built from, and whether it was built since that changed.
+//! Sources of the console, and a check for changes since the last build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Files and folders in `web` that a console is built from. RESTART_CLUSTER.sh has the same list.
+/// Files and folders in `web` from which a console is built. RESTART_CLUSTER.sh has the same list.
 const SOURCES: [&str; 9] = [
     "src",
     "index.html",
@@ -16,25 +16,25 @@ const SOURCES: [&str; 9] = [
     "tsconfig.json",
     "vite.config.ts",
 ];
-/// Written anew from `web/openapi.json` by each of npm's scripts, also after a build.
+/// Files generated from `web/openapi.json` by each of npm's scripts, also after a build.
 const GENERATED: [&str; 2] = ["src/api/retry.ts", "src/api/schema.d.ts"];
 
-/// Where `npm run build` puts the console.
+/// Returns the output folder of `npm run build`.
 pub(crate) fn dist(web: &Path) -> PathBuf {
     web.join("dist")
 }
 
-/// What cargo should watch. It takes a path that is not there for changed, and would build everything again each time.
+/// Returns the paths for cargo to watch. Cargo takes a missing path for changed, and would rebuild each time.
 pub(crate) fn watched(web: &Path) -> Vec<PathBuf> {
     if dist(web).exists() {
         let sources = SOURCES.iter().map(|name| web.join(name));
         return sources.chain([dist(web)]).filter(|path| path.exists()).collect();
     }
-    // The folder changes when one is added to it.
+    // The time of the folder changes when a `dist` is added.
     [web.to_owned()].into_iter().filter(|path| path.exists()).collect()
 }
 
-/// A source that changed after the console was built.
+/// Returns a source changed after the console was built, if any.
 pub(crate) fn newer_than_dist(web: &Path) -> Option<PathBuf> {
     let built = modified(&dist(web).join("index.html"))?;
     SOURCES.iter().find_map(|name| newer(&web.join(name), built)).map(|path| {
@@ -43,7 +43,7 @@ pub(crate) fn newer_than_dist(web: &Path) -> Option<PathBuf> {
     })
 }
 
-/// The first file at or below `path` that changed after `than`.
+/// Returns the first file at or below `path` changed after `than`.
 fn newer(path: &Path, than: SystemTime) -> Option<PathBuf> {
     if GENERATED.iter().any(|generated| path.ends_with(generated)) {
         return None;

@@ -1,47 +1,50 @@
-//! The web console, embedded: what a node serves at `/` and below `/assets/`.
+//! The embedded web console: the content that a node serves at `/` and below `/assets/`.
 //!
-//! The console lies in `web/` and is built by `cargo xtask console` into `web/dist`, from where this crate's build script takes
-//! it. Where there is none, one built-in page says how to build it: `cargo build` works without Node.
+//! The console lies in `web/` and is built by `cargo xtask console` into `web/dist`, where this crate's build
+//! script reads the files. Without a built console, a single built-in page gives build instructions: `cargo
+//! build` works without Node.
 
-/// A file that the page loads. Its name has a hash of its content in it, so that it never changes under one name.
+/// A file loaded by the page. The name contains a hash of the content, so that a name always has the same
+/// content.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Asset {
-    /// Its name below `/assets/`: ASCII letters, digits, `-`, `_` and `.`.
+    /// Name below `/assets/`: ASCII letters, digits, `-`, `_` and `.`.
     pub name: &'static str,
-    /// For `Content-Type`.
+    /// Value of `Content-Type`.
     pub media_type: &'static str,
-    /// Its content.
+    /// The content.
     pub bytes: &'static [u8],
-    /// Its content as gzip (RFC 1952), where that is shorter.
+    /// The content as gzip (RFC 1952), if shorter.
     pub gzip: Option<&'static [u8]>,
 }
 
 include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
-/// Where the page takes the description of the cluster.
+/// Placeholder of the cluster's description in the page.
 const PLACEHOLDER: &str = "{{cluster}}";
 
-/// Whether this is a console, and not the page that says how to build one.
+/// True if a console is embedded instead of the page with build instructions.
 pub fn is_built() -> bool {
     IS_BUILT
 }
 
-/// The page, with `cluster`, a description of the cluster in JSON, in it. It may hold anything.
+/// Returns the page with `cluster`, a description of the cluster in JSON, inserted. The description may be
+/// any text.
 pub fn page(cluster: &str) -> String {
     PAGE.replace(PLACEHOLDER, &escaped(cluster))
 }
 
-/// The asset of this name.
+/// Returns the asset of the given name.
 pub fn asset(name: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.name == name)
 }
 
-/// Every asset.
+/// Returns every asset.
 pub fn assets() -> &'static [Asset] {
     ASSETS
 }
 
-/// As the value of an attribute in double quotes.
+/// Escapes a text for an attribute value in double quotes.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,4 +1,4 @@
-//! What the build script embeds, on made-up folders.
+//! Tests of the build script on made-up folders.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -25,7 +25,7 @@ fn write(folder: &Path, files: &[(&str, &[u8])]) {
     }
 }
 
-/// A folder as `npm run build` makes it.
+/// Makes a folder with the output of `npm run build`.
 fn dist() -> TempDir {
     let dist = tempfile::tempdir().unwrap();
     let script = "console.log('again');\n".repeat(100);
