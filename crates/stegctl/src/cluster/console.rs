@@ -1,4 +1,4 @@
-//! The address of the web console, with the admin token in it.
+//! Address of the web console, with the admin token.
 
 use std::time::Duration;
 
@@ -13,13 +13,16 @@ use crate::failure::Failure;
 pub(crate) struct Console {
     #[command(flatten)]
     servers: Servers,
-    /// Time until a server has answered, such as 5s or 500ms
+    /// Time limit for a server's answer, such as 5s or 500ms
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration, help_heading = "Cluster")]
     timeout: Duration,
 }
 
-/// Prints the address of the console on a node that answers. The token is in the fragment, which browsers send to nobody; the
-/// page takes it out of the address bar.
+/// Prints the address of the console on a node that answers. The token is in the fragment, which browsers
+/// send to no server; the page removes the token from the address bar.
+///
+/// # Errors
+/// If no server answers or accepts the call, or the address cannot be printed.
 pub(crate) fn console(command: &Console) -> Result<(), Failure> {
     let address = runtime()?.block_on(async {
         let (client, token) = command.servers.connect_as_operator(command.timeout).await?;

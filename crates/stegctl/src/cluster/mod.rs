@@ -1,7 +1,7 @@
-//! The commands that ask a cluster.
+//! Commands that ask a cluster.
 //!
-//! Any server will do: one that does not answer is passed over for the next. With `--output json` standard output is
-//! what the server answered, as it came.
+//! Any server can answer; a server without an answer is skipped. With `--output json` standard output is the
+//! server's answer as received.
 
 mod console;
 mod servers;
@@ -19,23 +19,23 @@ use crate::failure::Failure;
 pub(crate) use console::{Console, console};
 use servers::Servers;
 
-/// The sign of a setting that is text whatever it looks like.
+/// Prefix of settings whose value is always text.
 const NOTE_PREFIX: &str = "note.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     #[command(flatten)]
     cluster: ClusterOptions,
-    /// Fail when there is no quorum (status 8) or a configured node is not a healthy voter of this cluster (status 10)
+    /// Fail without quorum (status 8), or if a configured node is no healthy voter of the cluster (status 10)
     #[arg(long)]
     check: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LeaderCommand {
-    /// Hand leadership to another node, as before maintenance of the one that leads
+    /// Hand leadership to another node, for example before maintenance of the leader
     ///
-    /// Answered once the new leader leads. A node that is stopped with SIGTERM hands over by itself.
+    /// Answered once the new leader leads. A node stopped with SIGTERM hands over leadership by itself.
     #[command(after_help = TRANSFER_EXAMPLES)]
     Transfer(Transfer),
 }
@@ -48,7 +48,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Transfer {
-    /// The node that is to lead [default: the voter that is the furthest]
+    /// Node to become the leader [default: the voter with the most advanced log]
     #[arg(value_name = "NODE")]
     to: Option<String>,
     #[command(flatten)]
@@ -57,21 +57,21 @@ pub(crate) struct Transfer {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MemberCommand {
-    /// Say who belongs to the cluster, who votes, and whom it waits for
+    /// List the members of the cluster, their votes, and the nodes awaited
     List(Ask),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SettingsCommand {
-    /// Say which settings are set
+    /// List the settings that are set
     List(Ask),
-    /// Say what a setting is and who set it
+    /// Show a setting, and the author of its last change
     Get(Get),
     /// Change a setting for the whole cluster
     ///
     /// bits (1 to 4), compress (true, false), metadata (keep, strip), or note.NAME (any text).
     Set(Set),
-    /// Unset a setting: every node goes back to its configuration
+    /// Unset a setting: every node uses its configuration again
     Delete(Delete),
 }
 
@@ -93,7 +93,7 @@ pub(crate) struct Get {
 pub(crate) struct Set {
     /// The setting, such as bits
     key: String,
-    /// Its value: JSON if it is JSON, else text; always text for note.NAME
+    /// Value: JSON if valid JSON, else text; always text for note.NAME
     #[arg(allow_hyphen_values = true)]
     value: String,
     #[command(flatten)]
@@ -112,32 +112,32 @@ pub(crate) struct Delete {
     cluster: ClusterOptions,
 }
 
-/// How a change is made.
+/// Options of a change.
 #[derive(Debug, Args)]
 struct WriteOptions {
-    /// Only if the setting still has this version
+    /// Change the setting only if it still has this version
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
-    /// Who makes the change, for the record
+    /// Author of the change, for the record
     #[arg(long, value_name = "NAME", env = "USER")]
     operator: Option<String>,
 }
 
 impl WriteOptions {
     fn put_options(&self) -> PutOptions {
-        // An empty $USER names nobody.
+        // An empty $USER is no name.
         let operator = self.operator.clone().filter(|name| !name.is_empty());
         PutOptions { if_version: self.if_version, idempotency_key: None, operator }
     }
 }
 
-/// Which cluster, and how it is asked.
+/// Choice of the cluster, and options of a call.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cluster")]
 struct ClusterOptions {
     #[command(flatten)]
     servers: Servers,
-    /// Time for the whole call, tries on other servers included, such as 5s or 500ms
+    /// Time limit of the whole call, retries on other servers included, such as 5s or 500ms
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     timeout: Duration,
     /// Form of the answer
@@ -211,7 +211,7 @@ pub(crate) fn settings(command: &SettingsCommand) -> Result<(), Failure> {
     }
 }
 
-/// Asks, prints the answer, and gives it back.
+/// Calls the cluster, prints the answer, and returns the answer.
 fn show<A>(
     options: &ClusterOptions,
     fetch: impl AsyncFnOnce(Client) -> Result<Reply<A>, Failure>,
@@ -222,7 +222,7 @@ fn show<A>(
     print_reply(options, reply, table)
 }
 
-/// As [`show`], with the right to change the cluster.
+/// Works as [`show`], with the right to change the cluster.
 fn change<A>(
     options: &ClusterOptions,
     fetch: impl AsyncFnOnce(Client) -> Result<Reply<A>, Failure>,
@@ -243,7 +243,8 @@ fn all_of(pages: &[Reply<SettingsPage>]) -> Result<Vec<Setting>, ClientError> {
     Ok(settings)
 }
 
-/// One page as it came; several as one object with the settings of all, whatever members they have.
+/// Returns a single page as received; several pages become an object with all settings, unknown members
+/// included.
 fn json_of(pages: &[Reply<SettingsPage>]) -> String {
     let text = |page: &Reply<SettingsPage>| String::from_utf8_lossy(page.body()).trim_end().to_owned() + "\n";
     if let [page] = pages {

@@ -1,4 +1,4 @@
-//! Which servers are asked, and with which token.
+//! Choice of the servers and of the admin token.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -14,38 +14,45 @@ use crate::failure::Failure;
 
 /// The three nodes of `server demo` and of config/local.yaml.
 const DEFAULT_SERVERS: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";
-/// The variable with the servers' addresses.
+/// Environment variable with the servers' addresses.
 const SERVERS_VARIABLE: &str = "STEG_SERVERS";
-/// The variable with the data directory of the node on this machine.
+/// Environment variable with the data directory of the node on this machine.
 const DATA_DIR_VARIABLE: &str = "STEG_DATA_DIR";
-/// Largest file that is read for a configuration or a token.
+/// Largest configuration or token file that is read.
 const MAX_FILE_LEN_BYTES: u64 = 1024 * 1024;
-/// More than fit into any timeout: the time decides, so that an election is waited out.
+/// More retries than fit into any timeout, so that the timeout decides and an election is waited out.
 const MAX_RETRIES: u32 = 1000;
 
-/// Which servers are asked, and with which token.
+/// Servers to ask, and the token to send.
 #[derive(Debug, Args)]
 pub(super) struct Servers {
-    /// Servers to ask, separated by commas or given more than once; the environment variable STEG_SERVERS does the
-    /// same [default: http://127.0.0.1:8081 to 8083]
+    /// Servers to ask, separated by commas or given more than once; also set by the environment variable
+    /// STEG_SERVERS [default: http://127.0.0.1:8081 to 8083]
     #[arg(long = "server", value_name = "URL", value_delimiter = ',', conflicts_with = "config")]
     servers: Vec<Endpoint>,
-    /// Ask the nodes of this configuration file (YAML) instead
+    /// Ask the nodes of a configuration file (YAML) instead
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// File with the token for changes [default: admin.token in STEG_DATA_DIR or in a data directory below ./data]
+    /// File with the token for changes [default: admin.token in STEG_DATA_DIR or in a data directory below
+    /// ./data]
     #[arg(long, visible_alias = "token-file", value_name = "FILE", env = "STEG_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
 }
 
 impl Servers {
-    /// A client of these servers, with the token that was named.
+    /// Builds a client of the servers, with the named token if any.
+    ///
+    /// # Errors
+    /// If the token file, the configuration or an address cannot be used.
     pub(super) fn connect(&self, timeout: Duration) -> anyhow::Result<Client> {
         self.connect_with(timeout, self.named_token()?)
     }
 
-    /// A client of these servers that may change the cluster: with the token that was named, otherwise with one that lies on
-    /// this machine where the servers ask for one. Gives the token too.
+    /// Builds a client of the servers that may change the cluster: with the named token, else with a token
+    /// stored on this machine if the servers ask for a token. Returns the token as well.
+    ///
+    /// # Errors
+    /// If the client cannot be built, or no server answers.
     pub(super) async fn connect_as_operator(
         &self,
         timeout: Duration,
@@ -82,7 +89,8 @@ impl Servers {
         read().map(Some).with_context(|| format!("cannot use the token file {}", path.display()))
     }
 
-    /// Flags beat the environment, which beats the default.
+    /// Chooses the endpoints: flags take precedence over the environment, and the environment over the
+    /// default.
     fn endpoints(&self, variable: Option<&str>) -> anyhow::Result<Vec<Endpoint>> {
         if !self.servers.is_empty() {
             return Ok(self.servers.clone());
@@ -102,7 +110,7 @@ fn parse_list(text: &str) -> anyhow::Result<Vec<Endpoint>> {
     text.split(',').map(|url| Ok(url.parse()?)).collect()
 }
 
-/// The addresses of the nodes in a cluster's configuration; what else is in it is the nodes' business.
+/// Reads the addresses of the nodes in a cluster's configuration; all other settings are ignored.
 fn nodes(text: &str) -> anyhow::Result<Vec<Endpoint>> {
     #[derive(Deserialize)]
     struct File {

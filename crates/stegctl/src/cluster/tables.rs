@@ -1,15 +1,15 @@
-//! What a cluster says, for people: aligned, without colours, and with nothing in it that could steer a terminal.
+//! Answers of a cluster for people: aligned, without colours, and without control characters for a terminal.
 
 use client::{ClusterStatus, Health, LeaderTransfer, Members, NodeStatus, Setting};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
 
-/// Stands for what is not known.
+/// Text for an unknown value.
 const UNKNOWN: &str = "-";
 /// Spaces between columns.
 const GAP: u16 = 2;
-/// Longest value that is shown whole; JSON output has all of it.
+/// Longest value shown whole; JSON output has the full value.
 const MAX_VALUE_CHARS: usize = 60;
 
 pub(super) fn status(status: &ClusterStatus) -> String {
@@ -61,10 +61,10 @@ fn node_row(status: &ClusterStatus, node: &NodeStatus) -> [String; 11] {
     ]
 }
 
-/// Health of a node, in capitals where it is not healthy.
+/// Returns the health of a node, in capitals for an unhealthy node.
 fn health(node: &NodeStatus) -> String {
     match (node.healthy, node.health) {
-        // The first release tells no reason.
+        // Nodes of the first release give no reason.
         (true, Health::Ok | Health::Unknown) => "healthy".to_owned(),
         (true, health) => health.as_str().replace('_', " "),
         (false, Health::Ok | Health::Unknown) => "NOT HEALTHY".to_owned(),
@@ -119,7 +119,7 @@ pub(super) fn settings(settings: &[Setting]) -> String {
     lines(&table)
 }
 
-/// A peer's text, without what could steer a terminal.
+/// Replaces the control characters in a peer's text, which could control a terminal.
 pub(super) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
