@@ -1,4 +1,4 @@
-//! Builds the web console, which needs Node and npm as nothing else here does.
+//! Build of the web console, the only part of the project that needs Node and npm.
 
 use std::process::Command;
 
@@ -11,18 +11,18 @@ use super::{cargo_with, root};
 #[path = "../../crates/console/build/sources.rs"]
 mod sources;
 
-/// What to do besides.
+/// Steps besides the build.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Check its types and run its unit tests too
+    /// Also check the types and run the unit tests
     #[arg(long)]
     check: bool,
-    /// Try it in a browser too, on nodes of the debug build
+    /// Also test the console in a browser, on nodes of the debug build
     #[arg(long)]
     e2e: bool,
 }
 
-/// Builds the console unless that of the present sources is there. Where it cannot be built, a line says so.
+/// Builds the console unless up to date. A failed build is reported on stderr and ignored.
 pub(crate) fn build_if_possible() {
     let web = root().join("web");
     if sources::dist(&web).exists() && sources::newer_than_dist(&web).is_none() {
@@ -50,7 +50,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the lock file names, unless it is there already: without a network it could not be had again.
+/// Installs the packages of the lock file unless installed already: a second download would fail without a
+/// network.
 fn install() -> anyhow::Result<()> {
     let modified = |name: &str| root().join("web").join(name).metadata().ok()?.modified().ok();
     match (modified("package-lock.json"), modified("node_modules/.package-lock.json")) {
@@ -59,7 +60,7 @@ fn install() -> anyhow::Result<()> {
     }
 }
 
-/// The server of the debug build.
+/// Returns the path of the server of the debug build.
 fn server() -> anyhow::Result<String> {
     let server = std::path::absolute(xtask::target().join("debug/server"));
     let server = server.context("cannot tell where the server is")?;
@@ -81,7 +82,8 @@ fn check_node() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What Vite runs on: 20 from 20.19 on, and everything from 22.12 on; 21 never was a release to stay on.
+/// Checks for the releases supported by Vite: 20 from 20.19 on, and all from 22.12 on; 21 had no long-term
+/// support.
 fn is_new_enough(version: &str) -> bool {
     let mut numbers = version.trim_start_matches('v').split('.').map(|number| number.parse::<u32>().ok());
     match (numbers.next().flatten(), numbers.next().flatten()) {

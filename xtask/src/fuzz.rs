@@ -1,7 +1,8 @@
-//! `cargo xtask fuzz`: every fuzz target for a while, and a table of what they did.
+//! `cargo xtask fuzz`: runs every fuzz target for a limited time, and prints a table of results.
 //!
-//! A target begins with its seeds (`fuzz/corpus`), what once failed (`fuzz/regressions`) and what earlier runs on this
-//! machine found worth keeping (`target/fuzz/corpus`). An input that shows a defect stays in `fuzz/artifacts`.
+//! A target starts from its seeds (`fuzz/corpus`), inputs that once failed (`fuzz/regressions`) and inputs
+//! kept by earlier runs on this machine (`target/fuzz/corpus`). An input that shows a defect is stored in
+//! `fuzz/artifacts`.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,38 +13,39 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 
-/// Length of an input, at most.
+/// Longest input.
 const MAX_LEN_BYTES: u32 = 32 << 10;
-/// An input that takes longer is a finding.
+/// Time limit of an input; exceeding the limit is a finding.
 const TIMEOUT_S: u32 = 20;
-/// A process that takes more memory is a finding; the address sanitizer takes several times what the code does.
+/// Memory limit of a process; exceeding the limit is a finding. The address sanitizer takes several times the
+/// memory of the code.
 const MAX_MEMORY_MIB: u32 = 1024;
 
-/// What to run, and for how long.
+/// Targets to run, and the duration.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Targets [default: all]
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 
-    /// How long each target runs, in seconds
+    /// Duration of each target, in seconds
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u64,
 
-    /// How many run at a time
+    /// Number of targets that run at a time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     at_once: u8,
 }
 
-/// What one target did.
+/// Result of a target.
 struct Report {
     target: String,
     figures: Figures,
-    /// How the run ended, if not because its time was over.
+    /// The end of the run, if not the time limit.
     finding: Option<String>,
 }
 
-/// What libFuzzer says of a run.
+/// Figures of a run as reported by libFuzzer.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Figures {
     executions: String,
@@ -109,7 +111,7 @@ fn folder() -> PathBuf {
     xtask::root().join("fuzz")
 }
 
-/// The targets of these names, or all.
+/// Returns the given targets, or all targets if none is given.
 fn chosen(names: &[String]) -> anyhow::Result<Vec<String>> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(folder().join("fuzz_targets")).context("cannot read fuzz/fuzz_targets")? {
@@ -167,7 +169,7 @@ fn run_target(target: &str, seconds: u64) -> anyhow::Result<Report> {
     Ok(Report { target: target.to_owned(), figures, finding })
 }
 
-/// Words that the target's inputs are made of.
+/// Returns the dictionary of words for the target's inputs.
 fn dictionary(target: &str) -> Option<PathBuf> {
     let name = match target {
         "cover_decode" | "differential" | "embed_into_png" | "extract_png" => "images",
@@ -179,7 +181,7 @@ fn dictionary(target: &str) -> Option<PathBuf> {
     Some(folder().join("dictionaries").join(name).with_extension("dict")).filter(|path| path.exists())
 }
 
-/// Reads the log of libFuzzer: its last line of progress, the figures at its end, and where it put what it found.
+/// Parses the log of libFuzzer: the last line of progress, the final figures, and the path of a finding.
 fn figures(log: &str) -> Figures {
     let mut figures = Figures::default();
     for line in log.lines() {

@@ -1,6 +1,6 @@
-//! The project's own commands: `cargo xtask <command>`.
+//! Commands of the project: `cargo xtask <command>`.
 //!
-//! Small on purpose, so that it is built in seconds: what measures is in `measure`, which is built when asked for.
+//! Small on purpose, built in seconds: measurements are in `measure`, built on demand.
 
 #![expect(clippy::print_stdout, reason = "a report is what fuzzing is for")]
 
@@ -25,40 +25,45 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Start three nodes with the web console on this machine: build what is needed, then run `server demo`.
+    /// Start three nodes with the web console on this machine: build the binaries, then run `server demo`.
     ///
-    /// Without Node the console is left out. All arguments are passed on; `cargo xtask demo --help` lists them.
+    /// Without Node the console is left out. All arguments are passed on; `cargo xtask demo --help` lists the
+    /// options.
     #[command(disable_help_flag = true)]
     Demo(Passed),
     /// Run every test: unit, integration and documentation.
     ///
     /// Uses cargo-nextest where it is installed, `cargo test` elsewhere.
     Test,
-    /// Check format, lints, documentation and dependencies, as CI does; cargo-deny only where it is installed.
+    /// Check format, lints, documentation and dependencies, as CI does; cargo-deny only if installed.
     Check,
-    /// Build the web console into web/dist, from where the next build of the server takes it. Needs Node 20.19+ or 22.12+ and npm.
+    /// Build the web console into web/dist, for the next build of the server. Needs Node 20.19+ or 22.12+ and
+    /// npm.
     ///
-    /// The server builds without it too, and then shows a page that says so.
+    /// The server also builds without the console, and then shows a page with build instructions.
     Console(console::Options),
-    /// Measure what things cost, beside what others take for the same, in one run of the release build.
+    /// Measure the library and a node beside comparable programs, in a single run of the release build.
     #[command(disable_help_flag = true)]
     Bench(Passed),
-    /// Measure what it costs to lose a leader, on real processes of the release build, case by case.
+    /// Measure the cost of losing a leader, on real processes of the release build, case by case.
     #[command(disable_help_flag = true)]
     Failover(Passed),
-    /// Measure what embedding into images of 100 megapixels and extracting from them takes of memory, on the release build.
+    /// Measure the memory taken by embedding into images of 100 megapixels and by extraction, on the release
+    /// build.
     #[command(disable_help_flag = true)]
     Memory(Passed),
-    /// Run the fuzz targets for a while each, and print what they did and found. Needs cargo-fuzz and a nightly compiler.
+    /// Run each fuzz target for a limited time, and print the results. Needs cargo-fuzz and a nightly
+    /// compiler.
     Fuzz(fuzz::Options),
-    /// Change stego images in a million ways, in the release build: extraction gives what was embedded, or an error.
+    /// Change stego images in a million ways, in the release build: extraction gives the embedded secret, or
+    /// an error.
     #[command(disable_help_flag = true)]
     Mutate(Passed),
     /// Make the README's picture anew: a cover and its stego image, side by side.
     Picture,
 }
 
-/// Arguments for another program.
+/// Arguments passed on to another program.
 #[derive(Args)]
 struct Passed {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
