@@ -1,4 +1,4 @@
-//! What things cost, and what must hold over millions of changes: started by `cargo xtask`.
+//! Measurements of costs, and tests over millions of changes, started by `cargo xtask`.
 
 #![expect(clippy::print_stdout, reason = "a report is what some of these commands are for")]
 
@@ -11,7 +11,7 @@ mod picture;
 use clap::{Parser, Subcommand};
 use xtask::root;
 
-/// What things cost.
+/// Measurements of costs and tests over many changes.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -21,21 +21,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Measure what things cost, beside what others take for the same, in one run of the release build.
+    /// Measure the library and a node beside comparable programs, in a single run of the release build.
     ///
-    /// The library beside encoders and decoders of others, a node beside nginx, a node under load. BENCHMARKS.md holds a run.
+    /// The library beside other encoders and decoders, a node beside nginx, a node under load. BENCHMARKS.md
+    /// holds a run.
     Bench(bench::Options),
-    /// Measure what it costs to lose a leader, on real processes of the release build, case by case.
+    /// Measure the cost of losing a leader, on real processes of the release build, case by case.
     ///
-    /// Each case prints n, minimum, median, p95, p99 and maximum in milliseconds, beside them what a flush of 4 KiB
-    /// costs here and what the nodes say that a commit of their log takes, and whether the bounds were held. Logs of
-    /// rounds that failed and of the slowest ones stay in target/failover. A whole run takes hours; choose with --case.
+    /// Each case prints n, minimum, median, p95, p99 and maximum in milliseconds, the cost of a flush of 4
+    /// KiB on this machine, the time of a log commit as reported by the nodes, and the result of each bound.
+    /// Logs of failed rounds and of the slowest rounds stay in target/failover. A whole run takes hours;
+    /// choose with --case.
     Failover(failover::Options),
-    /// Measure what embedding into images of 100 megapixels and extracting from them takes of memory, on the release build.
+    /// Measure the memory taken by embedding into images of 100 megapixels and by extraction, on the release
+    /// build.
     ///
-    /// The images (a PNG, a JPEG, a progressive JPEG) are made once, in target/memory; the JPEGs need Pillow. Linux only.
+    /// The images (a PNG, a JPEG, a progressive JPEG) are made once, in target/memory; the JPEGs need Pillow.
+    /// Linux only.
     Memory(memory::Options),
-    /// Change stego images in a million ways, in the release build: extraction gives what was embedded, or an error.
+    /// Change stego images in a million ways, in the release build: extraction gives the embedded secret, or
+    /// an error.
     Mutate(mutate::Options),
     /// Make the README's picture anew: a cover and its stego image, side by side.
     Picture,

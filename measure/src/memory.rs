@@ -1,7 +1,8 @@
-//! `cargo xtask memory`: what embedding into large images and extracting from them takes at most, measured on `stegctl`.
+//! `cargo xtask memory`: peak memory of embedding into large images and of extraction, measured on `stegctl`.
 //!
-//! The images are made once and stay in target/memory. Peak memory is the kernel's high-water mark of resident memory, with
-//! the file that was read, the PNG that was made and the program itself, against the size of the decoded samples.
+//! The images are made once and stay in target/memory. Peak memory is the kernel's high-water mark of
+//! resident memory, including the input file, the output PNG and the program, compared with the size of the
+//! decoded samples.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,15 +13,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Args;
 
-/// Pause between two looks at a process. Its high-water mark is gone once it has ended, so what it takes after the last look is
-/// missed.
+/// Pause between two polls of a process. The high-water mark disappears with the process, so that memory
+/// taken after the last poll is missed.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
-/// Peak memory that an embed may take, as a multiple of the decoded size.
+/// Highest permitted peak memory of an embed, as a multiple of the decoded size.
 const MAX_RATIO: f64 = 2.5;
-/// Length of the secret, or half of what a small image holds.
+/// Length of the secret, limited to half of the capacity of a small image.
 const SECRET_LEN_BYTES: u64 = 1 << 20;
 
-/// Saves an image as a JPEG, and as a progressive one.
+/// Script that saves an image as a baseline JPEG and as a progressive JPEG.
 const MAKE_JPEGS: &str = r"
 import sys
 from PIL import Image
@@ -32,19 +33,19 @@ with Image.open(source) as image:
     image.save(progressive, quality=95, progressive=True)
 ";
 
-/// What to measure.
+/// Size of the images, and location of the program.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Size of the images
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=400))]
     megapixels: u32,
 
-    /// Where `stegctl` is [default: target/release, after building it]
+    /// Folder with `stegctl` [default: target/release, after building]
     #[arg(long, value_name = "FOLDER")]
     bin_dir: Option<PathBuf>,
 }
 
-/// Makes the images that are missing, embeds into each, extracts, and prints a table.
+/// Makes missing images, embeds into each, extracts, and prints a table.
 pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     let bin_dir = match options.bin_dir {
         Some(folder) => folder,
@@ -86,7 +87,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Five columns to four rows or nearly so.
+/// Size of an image, with an aspect ratio of about five to four.
 #[derive(Clone, Copy)]
 struct Size {
     width: u32,
@@ -108,7 +109,7 @@ impl Size {
     }
 }
 
-/// A PNG, a JPEG and a progressive JPEG of the same picture, each with its name.
+/// Returns a PNG, a JPEG and a progressive JPEG of the same picture, each with a name.
 fn covers(folder: &Path, size: Size) -> anyhow::Result<[(&'static str, PathBuf); 3]> {
     let Size { width, height } = size;
     let path = |kind: &str| folder.join(format!("{width}x{height}{kind}"));
@@ -131,14 +132,15 @@ fn covers(folder: &Path, size: Size) -> anyhow::Result<[(&'static str, PathBuf);
     Ok([("PNG", png), ("JPEG", baseline), ("progressive JPEG", progressive)])
 }
 
-/// Makes a file under another name first, so that a file with its name is whole.
+/// Makes a file under a temporary name first, so that a file under its final name is complete.
 fn make_once(path: &Path, make: impl FnOnce(&PathBuf) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let part = path.with_file_name(format!("part-{}", path.file_name().unwrap_or_default().display()));
     make(&part)?;
     std::fs::rename(&part, path).with_context(|| format!("cannot make {}", path.display()))
 }
 
-/// Slow waves with noise in the low bits, as a sensor has it: compresses about as badly as a photograph. Row by row.
+/// Writes slow waves with noise in the low bits, like sensor noise, row by row: the picture compresses about
+/// as badly as a photograph.
 fn write_picture(path: &Path, size: Size) -> anyhow::Result<()> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut encoder = png::Encoder::new(BufWriter::new(file), size.width, size.height);
@@ -169,17 +171,17 @@ fn write_picture(path: &Path, size: Size) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a process took.
+/// Resources taken by a process.
 #[derive(Clone, Copy)]
 struct Taken {
     peak_bytes: u64,
     time: Duration,
 }
 
-/// Runs a program to its end and watches its memory.
+/// Runs a program to its end and polls its memory.
 fn peak(command: &mut Command) -> anyhow::Result<Taken> {
     let started = Instant::now();
-    // What it says is little: it fits into the pipe until the end.
+    // The output is small and fits into the pipe until the end.
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut process = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
     let mut peak_bytes = 0;
@@ -197,7 +199,7 @@ fn peak(command: &mut Command) -> anyhow::Result<Taken> {
     Ok(Taken { peak_bytes, time })
 }
 
-/// `VmHWM` of proc(5); nothing once the process has ended.
+/// Returns `VmHWM` of proc(5); `None` after the end of the process.
 fn high_water_mark_bytes(process: &Child) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,7 +1,8 @@
-//! `cargo xtask mutate`: stego images with something changed, by the million, in the release build.
+//! `cargo xtask mutate`: stego images with a change each, by the million, in the release build.
 //!
-//! What is changed and what must hold then, `testkit::mutation` says. The work is shared by several processes of one thread
-//! each, so that the memory of a process is that of one call, and so that a process that dies is noticed.
+//! The changes and the required outcomes are defined by `testkit::mutation`. The work is shared by several
+//! single-threaded processes, so that the memory of a process is the memory of a single call, and a crash of
+//! a process is noticed.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,45 +16,45 @@ use serde_json::{Value, json};
 use stego::Limits;
 use testkit::mutation::{Mutation, Mutator, judge};
 
-/// Small, so that whatever takes more shows.
+/// Memory limit of an image, small, so that any excess shows.
 const MAX_IMAGE_MEMORY_BYTES: u64 = 64 << 20;
 const MAX_SECRET_BYTES: u64 = 16 << 20;
-/// What a process takes besides: itself, the images, and the changed file.
+/// Memory of a process besides the limits: the program, the images, and the changed file.
 const OTHER_MEMORY_BYTES: u64 = 64 << 20;
-/// Wrong results that are kept, at most: one defect shows again and again.
+/// Most wrong results kept, because a single defect shows many times.
 const MAX_WRONG: usize = 20;
 
-/// How many changes, and which.
+/// Number and choice of the changes.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How many images are changed
+    /// Number of images to change
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     count: u64,
 
-    /// Which changes: the same for the same number
+    /// Seed of the changes: the same seed gives the same changes
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
-    /// How many processes share the work [default: one for each core]
+    /// Number of processes that share the work [default: one for each core]
     #[arg(long, value_name = "N")]
     processes: Option<usize>,
 
-    /// Does one share of the work and prints what came of it as JSON
+    /// Do a share of the work and print the result as JSON
     #[arg(long, hide = true)]
     share: Option<u64>,
 }
 
-/// What came of the work or of a share of it.
+/// Result of the work or of a share.
 #[derive(Debug, Default)]
 struct Tally {
-    /// How often a change of this kind had this outcome.
+    /// Number of occurrences by kind of change and outcome.
     outcomes: BTreeMap<(String, String), u64>,
-    /// What must not be.
+    /// Outcomes that must not occur.
     wrong: Vec<String>,
     peak_rss_bytes: u64,
 }
 
-/// Shares the work out and prints what came of it.
+/// Distributes the work and prints the result.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(share) = options.share {
         let tally = work(options, share)?;
@@ -85,7 +86,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every change whose number leaves `share` when it is divided by the number of shares.
+/// Makes every change whose number is congruent to `share` modulo the number of shares.
 fn work(options: &Options, share: u64) -> anyhow::Result<Tally> {
     let processes = options.processes.context("a share is one of so many")?.max(1);
     let limits = Limits {
@@ -97,7 +98,7 @@ fn work(options: &Options, share: u64) -> anyhow::Result<Tally> {
     let mutator = Mutator::new();
     let mut tally = Tally::default();
     for number in (share..options.count).step_by(processes) {
-        // Runs of neighbouring seeds have nothing in common.
+        // Ranges of neighbouring seeds do not overlap.
         let seed = options.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number);
         let mutation = mutator.mutate(seed);
         let outcome = catch_unwind(AssertUnwindSafe(|| judge(&mutation, &limits)));
@@ -118,7 +119,7 @@ impl Tally {
         *self.outcomes.entry((kind.to_owned(), outcome.to_owned())).or_default() += 1;
     }
 
-    /// Writes the changed image to a file, to be looked at.
+    /// Writes the changed image to a file for inspection.
     fn keep(&mut self, mutation: &Mutation, seed: u64, why: &str) -> anyhow::Result<()> {
         if self.wrong.len() < MAX_WRONG {
             let path = artifact(seed);
@@ -151,7 +152,7 @@ impl Tally {
         Ok(())
     }
 
-    /// How many there are of each kind, or of each outcome.
+    /// Returns the totals by kind of change, or by outcome.
     fn sums(&self, of: impl Fn(&(String, String)) -> &str) -> BTreeMap<&str, u64> {
         let mut sums = BTreeMap::new();
         for (key, n) in &self.outcomes {
@@ -165,7 +166,7 @@ fn artifact(seed: u64) -> PathBuf {
     xtask::target().join("mutate").join(format!("{seed:016x}.png"))
 }
 
-/// The most memory that this process ever had, as Linux counts it.
+/// Returns the peak resident memory of this process, as reported by Linux.
 fn peak_rss_bytes() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,4 +1,4 @@
-//! The README's picture, made by the library itself.
+//! Picture of the README, made by the library.
 
 use std::path::Path;
 
@@ -8,18 +8,18 @@ use image::imageops::{FilterType, replace, resize};
 use image::{Rgb, RgbImage};
 use stego::{Cover, EmbedOptions, Limits, Secret, embed, extract};
 
-/// Length of the secret that the picture hides.
+/// Length of the secret hidden in the picture.
 const SECRET_LEN_BYTES: usize = 100_000;
 /// Width of each half, in pixels.
 const HALF_WIDTH: u32 = 640;
 /// Width of the line between the halves, in pixels.
 const GAP: u32 = 8;
 
-/// Writes the default cover and a stego image made from it side by side, as a JPEG for the README.
+/// Writes the default cover and a stego image of the same cover side by side, as a JPEG for the README.
 pub(crate) fn write(path: &Path) -> anyhow::Result<()> {
     let limits = Limits::default();
     let cover = dataset::cover(0).context("the dataset has an image 0")?;
-    // Bytes that do not compress, so that all of them are carried (Knuth's MMIX generator, high bits).
+    // Incompressible bytes, so that all are carried (Knuth's MMIX generator, high bits).
     let secret: Vec<u8> = (0..SECRET_LEN_BYTES)
         .scan(1_u64, |state, _| {
             *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,11 +1,11 @@
-//! What `cargo bench -p stego` measured, as ratios.
+//! Results of `cargo bench -p stego` as ratios.
 
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-/// What is compared: the pictures, ours, theirs, and what it is about.
+/// Comparisons: benchmark of this project, benchmark compared with, and description.
 const RATIOS: [(&str, &str, &str); 7] = [
     ("splice", "image encode", "a finished container into a prepared cover"),
     ("embed prepared", "image encode", "the same with container and compression"),
@@ -16,7 +16,7 @@ const RATIOS: [(&str, &str, &str); 7] = [
     ("user cover, payload", "user cover, image", "the same, without a check of what is kept"),
 ];
 
-/// Runs the benchmarks and prints their medians, and how often ours go into theirs.
+/// Runs the benchmarks, and prints their medians and the ratio of each comparison.
 pub(super) fn run() -> anyhow::Result<()> {
     xtask::cargo(&["bench", "-p", "stego", "--bench", "cost"])?;
     let folder = xtask::target().join("criterion");

@@ -1,4 +1,5 @@
-//! Instructions of embeds and extractions, counted by callgrind: nearly the same on every machine, so that a regression shows.
+//! Instructions of embeds and extractions, counted by callgrind: nearly equal on every machine, so that a
+//! regression shows.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,10 +15,10 @@ const WORK: [&str; 6] = [
     "extract-spliced",
     "extract-whole",
 ];
-/// Runs of each, few and more: the difference is without what happens once.
+/// Numbers of runs, few and more; the difference excludes one-time work.
 const RUNS: [u64; 2] = [2, 12];
 
-/// Counts and prints a table.
+/// Counts the instructions and prints a table.
 pub(super) fn run() -> anyhow::Result<()> {
     let has_valgrind =
         Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -31,7 +32,7 @@ pub(super) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the benchmark and tells where it is.
+/// Builds the benchmark and returns the path of the executable.
 fn build() -> anyhow::Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["bench", "-p", "stego", "--bench", "instructions", "--no-run", "--message-format", "json"]);

@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: what things cost, beside what others take for the same, in one run.
+//! `cargo xtask bench`: costs of the library and a node beside comparable programs, in a single run.
 //!
-//! Figures of one run on one machine are comparable with each other and with nothing else. `BENCHMARKS.md` holds a run.
+//! Figures of a run on a machine are comparable only with each other. `BENCHMARKS.md` holds a run.
 
 mod cost;
 mod instructions;
@@ -9,23 +9,23 @@ mod web;
 
 use clap::{Args, ValueEnum};
 
-/// What to measure.
+/// Parts to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Parts [default: all, one after the other]
+    /// Parts [default: all, in sequence]
     #[arg(value_enum)]
     parts: Vec<Part>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Embeds and extractions of the library, beside encoders and decoders of others (cargo bench).
+    /// Embeds and extractions of the library, beside other encoders and decoders (cargo bench).
     Cost,
-    /// Instructions of the same, which are the same on every machine; needs valgrind.
+    /// Instructions of the same work, which are equal on every machine; needs valgrind.
     Instructions,
     /// Requests per second of a node, beside nginx with files of the same size; needs nginx and wrk.
     Web,
-    /// Latencies of a node under load, and of its health checks meanwhile.
+    /// Latencies of a node under load, and of its health checks at the same time.
     Node,
 }
 

@@ -1,4 +1,4 @@
-//! A node of the release build under load, measured from outside.
+//! Measurement of a node of the release build under load, from outside.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-/// Pause between two looks at `/livez`.
+/// Pause between two requests for `/livez`.
 const PROBE_PAUSE: Duration = Duration::from_millis(5);
-/// A probe that takes longer has failed.
+/// Time limit of a probe; a longer probe has failed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Starts a node, puts load on it, and prints a table.
+/// Starts a node, puts load on the node, and prints a table.
 pub(crate) fn run() -> anyhow::Result<()> {
     xtask::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
     let node = Node::start()?;
@@ -45,7 +45,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn start() -> anyhow::Result<Self> {
-        // A directory of its own, new each time: never that of a node that is in use.
+        // A separate directory, new each time, never the directory of a node in use.
         let data_dir = xtask::target().join("bench-node");
         if data_dir.exists() {
             std::fs::remove_dir_all(&data_dir).context("cannot empty the node's directory")?;
@@ -84,8 +84,8 @@ fn binary(name: &str) -> PathBuf {
     xtask::target().join("release").join(name)
 }
 
-/// Asks for `/livez` again and again, each time over a connection of its own, while `work` goes on. Gives the times
-/// in milliseconds, in ascending order.
+/// Requests `/livez` repeatedly, each time over a new connection, while `work` runs. Returns the times in
+/// milliseconds, in ascending order.
 fn probe_while<T>(address: SocketAddr, work: impl FnOnce(SocketAddr) -> T) -> anyhow::Result<(T, Vec<f64>)> {
     let done = Arc::new(AtomicBool::new(false));
     let prober = std::thread::spawn({

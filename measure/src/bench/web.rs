@@ -1,7 +1,8 @@
-//! Requests per second of a node that embeds, beside nginx that sends a file of the same size, by the same client.
+//! Requests per second of an embedding node, beside nginx sending a file of the same size, measured by the
+//! same client.
 //!
-//! nginx runs in each of its usual settings and counts with the best one. Rounds take turns, so that what else the machine does
-//! meets both.
+//! nginx runs in each of its usual settings and is represented by the best result. Rounds alternate, so that
+//! other load on the machine affects both servers.
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -63,14 +64,14 @@ pub(super) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What nginx sends: as long as what a node answers; and the body of a request.
+/// Writes the files served by nginx, as long as the answers of a node, and the body of a request.
 fn write_files(folder: &Path) -> anyhow::Result<()> {
     let secret = testkit::noise(1, SECRET_LEN_BYTES);
     let cover = dataset::cover(0).context("there is a default cover")?;
     let prepared = PreparedCover::new(cover, MetadataPolicy::Keep, &Watch::default())?;
     let image = embed(&prepared, &Secret::new(&secret), &EmbedOptions::default(), &Limits::default())?;
     let png = image.to_vec();
-    // What stands around the base64 in an answer takes about this much.
+    // The JSON around the base64 of an answer takes about 700 bytes.
     let json = vec![b'A'; png.len().div_ceil(3) * 4 + 700];
     let mut body =
         b"--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"s.bin\"\r\n\r\n".to_vec();
@@ -82,7 +83,7 @@ fn write_files(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A request for wrk.
+/// Writes the request script for wrk.
 fn lua(folder: &Path, accept: &str) -> String {
     let mut script = String::new();
     let _ = writeln!(script, "local file = io.open({:?}, 'rb')", folder.join("body").to_string_lossy());
@@ -92,7 +93,7 @@ fn lua(folder: &Path, accept: &str) -> String {
     script
 }
 
-/// Requests per second.
+/// Runs wrk and returns the requests per second.
 fn wrk(url: &str, script: Option<&Path>) -> anyhow::Result<f64> {
     let mut command = Command::new("wrk");
     command.args(["-t", "1", "-c", &CONNECTIONS.to_string(), "-d", &format!("{SECONDS}s")]);
@@ -154,7 +155,7 @@ impl Nginx {
 }
 
 impl Drop for Nginx {
-    /// Its workers end with it when it is asked, not when it is killed.
+    /// The workers of nginx end together with the main process after SIGTERM, but not after SIGKILL.
     fn drop(&mut self) {
         let pid = i32::try_from(self.process.id()).ok().and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {

@@ -1,22 +1,22 @@
-//! The list of cases.
+//! List of the cases.
 
 use super::report::{At, CaseReport};
 use super::{Bench, handover, load_kill, lost_leader, minority, quiet, repeated, rolling, stalled_disk};
 
-/// Does a case with so many rounds.
+/// Function that runs a case for a number of rounds.
 type Run = fn(&Bench, u32, &mut CaseReport) -> anyhow::Result<()>;
 
-/// One thing that is measured.
+/// A case of the measurement.
 pub(super) struct Case {
     pub(super) name: &'static str,
-    /// Rounds where the command line does not say.
+    /// Default number of rounds.
     pub(super) rounds: u32,
     pub(super) about: &'static str,
     pub(super) bounds: &'static [Bound],
     pub(super) run: Run,
 }
 
-/// What a figure should not exceed.
+/// Upper bound of a figure.
 pub(super) struct Bound {
     pub(super) figure: &'static str,
     pub(super) at: At,
@@ -24,18 +24,18 @@ pub(super) struct Bound {
     pub(super) strictness: Strictness,
 }
 
-/// How much that is.
+/// Limit of a bound.
 #[derive(Clone, Copy)]
 pub(super) enum Limit {
     Fixed(f64),
-    /// So many flushes of this machine and something for the rest.
+    /// Time of `count` flushes on this machine plus a fixed time.
     Flushes {
         count: f64,
         plus_ms: f64,
     },
 }
 
-/// Whether missing it is a failure.
+/// Consequence of a missed bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strictness {
     Must,
@@ -43,7 +43,7 @@ pub(super) enum Strictness {
 }
 
 impl Case {
-    /// Whether this is its name or its group's, the part before a slash.
+    /// True if `name` is the name of the case, or the group, which is the part before a slash.
     pub(super) fn is_called(&self, name: &str) -> bool {
         self.name == name || self.name.split_once('/').is_some_and(|(group, _)| group == name)
     }
@@ -61,7 +61,7 @@ const fn flushes(count: f64, plus_ms: f64) -> Limit {
     Limit::Flushes { count, plus_ms }
 }
 
-/// All of them, in the order in which they are done.
+/// All cases, in the order of execution.
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "kill",

@@ -1,4 +1,4 @@
-//! What a flush costs: on the file system that holds the data, and by the nodes' own figures.
+//! Cost of a flush: on the file system that holds the data, and as reported by the nodes.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -11,12 +11,12 @@ use testkit::Cluster;
 use super::report::{Flush, ms};
 use super::stage::metric;
 
-/// What is written and flushed each time: a page, as a small entry of a log is.
+/// Size of a write: a page, like a small entry of a log.
 const WRITE_BYTES: usize = 4096;
-/// How often.
+/// Number of writes.
 const WRITES: usize = 200;
 
-/// Times a write and its flush (fdatasync) in a file below `folder`, each at the same place.
+/// Times a write and its flush (fdatasync) in a file below `folder`, each at the same position.
 pub(super) fn measure(folder: &Path) -> anyhow::Result<Flush> {
     let path = folder.join("flush");
     let mut file = File::create(&path).context("cannot make a file")?;
@@ -33,7 +33,8 @@ pub(super) fn measure(folder: &Path) -> anyhow::Result<Flush> {
     Ok(Flush::of(&times_ms))
 }
 
-/// Median of a commit of the log, by the figures of the nodes that run: the slowest of them.
+/// Returns the median time of a commit of the log as reported by the running nodes: the slowest of the
+/// medians.
 pub(super) fn log_commit_ms(cluster: &Cluster) -> Option<f64> {
     let seconds = |i| metric(cluster, i, "steg_cluster_log_flush_seconds").filter(|&seconds| seconds > 0.0);
     (0..cluster.len()).filter_map(seconds).reduce(f64::max).map(|seconds| seconds * 1e3)

@@ -1,4 +1,5 @@
-//! Leadership handed over while clients embed and somebody writes: how long a write waits, and that none fails.
+//! Transfer of leadership while clients embed and write: the longest write during the transfer, without
+//! failed requests.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +15,14 @@ use super::rounds::{Scene, repeat};
 use super::stage::{must_post, others, settle};
 use super::writer::{Unanswered, Writer};
 
-/// Clients that embed meanwhile.
+/// Clients that embed during the transfer.
 const CLIENTS: u32 = 4;
-/// Writes between two handovers, at least.
+/// Fewest writes between two transfers.
 const WRITES_BETWEEN: usize = 5;
-/// How long those may take.
+/// Time limit for the writes between two transfers.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
 
-/// A cluster with clients that embed and one that writes, from the first handover to the last.
+/// A cluster with embedding clients and a writer, from the first transfer to the last.
 struct InUse {
     load: Option<Load>,
     writer: Option<Writer>,
@@ -49,16 +50,16 @@ impl InUse {
         written_since(cluster, writer, writer.count());
         let before = (writer.count(), writer.wrong().len());
         let to = others(cluster, leader)[number as usize % 2];
-        // Every other pair of times the leader chooses.
+        // In two of four rounds the leader chooses the successor.
         let named = (number / 2).is_multiple_of(2);
         let body = if named { json!({ "to": cluster.id(to) }) } else { json!({ "to": null }) };
         let asked = Instant::now();
         let answer = must_post(cluster, leader, "/cluster/leader-transfers", &body)?;
         report.add("handover ms", ms(asked.elapsed()));
-        // As seen by everybody, not only by the two.
+        // Seen by all nodes, not only by the two leaders.
         let new = cluster.wait_all_healthy();
         let settled = Instant::now();
-        // What was under way then is over when more has been written.
+        // The writes in flight are complete after further writes.
         written_since(cluster, writer, before.0);
         let longest = writer.longest_between(asked, settled).context("no write was under way")?;
         report.add("longest write ms", ms(longest));
@@ -90,7 +91,7 @@ impl Scene for InUse {
     }
 }
 
-/// Waits until some more writes than `before` were acknowledged.
+/// Waits until at least [`WRITES_BETWEEN`] more writes than `before` are acknowledged.
 fn written_since(cluster: &Cluster, writer: &Writer, before: usize) {
     cluster.wait_until("writes to go on", WRITTEN_WITHIN, |_| {
         (writer.count() >= before + WRITES_BETWEEN).then_some(())

@@ -1,4 +1,4 @@
-//! Embeds by loadgen, which verifies every answer.
+//! Embeds by loadgen, with every answer verified.
 
 use std::fmt;
 use std::fs::File;
@@ -14,13 +14,13 @@ use testkit::Cluster;
 use super::Bench;
 use super::stage::metric;
 
-/// How long a run may last that nobody ends.
+/// Time limit of a run without a planned end.
 const ENDLESS: &str = "24h";
-/// How long loadgen may take to report once it was told to end.
+/// Time limit for loadgen's report after a stop.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
-/// How often the end of a run is looked for.
+/// Interval between checks for the end of a run.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long the first embeds may take.
+/// Time limit for the first embeds.
 const BEGUN_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running loadgen, killed when dropped.
@@ -29,7 +29,7 @@ pub(super) struct Load {
     report: PathBuf,
 }
 
-/// What loadgen reports.
+/// The report of loadgen.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LoadReport {
     pub(super) succeeded: u64,
@@ -37,13 +37,14 @@ pub(super) struct LoadReport {
     pub(super) retries: u64,
     pub(super) p99_ms: f64,
     pub(super) max_ms: f64,
-    /// Failed requests by kind, with what the first of each said.
+    /// Failed requests by kind, with an example message of each.
     errors: String,
 }
 
 impl Load {
-    /// Embeds on all nodes by so many clients until it is stopped; they have begun on each node. Every sample of every answer is
-    /// compared, as it was when the bars were set: loadgen then loads the machine more than the nodes.
+    /// Starts embeds on all nodes by the given number of clients until stopped, and waits for the first embed
+    /// on each node. Every sample of every answer is compared, as when the bounds were set: loadgen then
+    /// loads the machine more than the nodes do.
     pub(super) fn endless(bench: &Bench, cluster: &Cluster, clients: u32) -> anyhow::Result<Self> {
         let before: Vec<u64> = (0..cluster.len()).map(|i| embedded(cluster, i)).collect();
         let clients = clients.to_string();
@@ -58,7 +59,7 @@ impl Load {
         Ok(load)
     }
 
-    /// Embeds on all nodes, as the arguments say.
+    /// Starts embeds on all nodes with the given arguments.
     pub(super) fn start(bench: &Bench, cluster: &Cluster, args: &[&str]) -> anyhow::Result<Self> {
         let report = cluster.folder().join("loadgen.json");
         let out = File::create(&report).context("cannot make a file for loadgen's report")?;
@@ -73,15 +74,15 @@ impl Load {
         Ok(Self { process, report })
     }
 
-    /// Ends an endless run, as Ctrl-C does. Requests that are cut off by that do not count.
+    /// Ends an endless run, like Ctrl-C. Requests cut off by the stop do not count.
     pub(super) fn stop(self) -> anyhow::Result<LoadReport> {
         let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).context("no process id")?;
-        // One that has ended by itself is found out below.
+        // A process that has already ended is detected below.
         let _ = kill_process(id, Signal::INT);
         self.wait(STOP_WITHIN)
     }
 
-    /// Waits for the end of a run and gives its report.
+    /// Waits for the end of a run and returns the report.
     pub(super) fn wait(mut self, limit: Duration) -> anyhow::Result<LoadReport> {
         let until = Instant::now() + limit;
         while self.process.try_wait()?.is_none() {
@@ -130,12 +131,12 @@ impl fmt::Display for LoadReport {
     }
 }
 
-/// Embeds that node `i` has done since it was started; 0 if it does not say.
+/// Returns the number of embeds by node `i` since its start; 0 if unknown.
 pub(super) fn embedded(cluster: &Cluster, i: usize) -> u64 {
     metric(cluster, i, "steg_secrets_embedded_total").map_or(0, |count| count as u64)
 }
 
-/// Jobs on the pixel threads of all nodes, running and waiting.
+/// Returns the number of jobs on the pixel threads of all nodes, running and waiting.
 pub(super) fn pixel_jobs(cluster: &Cluster) -> f64 {
     (0..cluster.len()).filter_map(|i| metric(cluster, i, "steg_pixel_jobs")).sum()
 }

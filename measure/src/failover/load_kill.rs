@@ -1,4 +1,4 @@
-//! A whole run of loadgen in which the leader is killed: no request may fail.
+//! A whole run of loadgen with a kill of the leader: no request may fail.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::stage::{Stage, settle};
 
 const CLIENTS: u64 = 20;
 const REQUESTS_OF_EACH: u64 = 200;
-/// How long a third of a run may take, and a whole one.
+/// Time limit for a third of a run, and for a whole run.
 const RUN_WITHIN: Duration = Duration::from_secs(900);
 
 pub(super) fn load_kill(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! The leader is lost: killed, hung, cut off. How long until the others name another one.
+//! Loss of the leader by kill, hang or isolation: the time until the other nodes name a new leader.
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,18 @@ use super::rounds::{LogMarks, Slowest, repeat};
 use super::stage::{Stage, must_put, others, setting, settle};
 use super::writer::OneWrite;
 
-/// How often each survivor is asked who leads. Its answer takes a while on top.
+/// Interval between requests to each survivor for the leader, excluding the time of the answer.
 const ASK_EVERY: Duration = Duration::from_millis(1);
-/// How long the survivors may take to name another leader.
+/// Time limit for the survivors to name another leader.
 const NAMED_WITHIN: Duration = Duration::from_secs(30);
-/// How long a write may take, at most: longer than a node tries.
+/// Time limit of a write: longer than a node tries.
 const WRITE_LIMIT: Duration = Duration::from_secs(15);
-/// Clients that embed without a pause; each waits for one answer at a time.
+/// Clients that embed without a pause, each with a single request at a time.
 const BUSY_CLIENTS: u32 = 16;
-/// Settings that are written before a kill.
+/// Settings written before a kill.
 const WRITES_BEFORE: u32 = 5;
 
-/// How long from a moment on until `watched` name another leader than `old`, and which.
+/// Returns the node that `watched` name as leader instead of `old`, and the time from `since` until then.
 pub(super) fn until_named(
     cluster: &Cluster,
     watcher: &Watcher,
@@ -38,7 +38,7 @@ pub(super) fn until_named(
     Ok((new, at.saturating_duration_since(since)))
 }
 
-/// A watcher that has seen that `watched` name this leader.
+/// Starts a watcher, and waits until all `watched` name the given leader.
 pub(super) fn watcher_of(cluster: &Cluster, watched: &[usize], leader: usize) -> anyhow::Result<Watcher> {
     let watcher = Watcher::start(cluster, watched, ASK_EVERY);
     let ready = watcher.wait(NAMED_WITHIN, |changes| agreed(changes, watched, |named| named == leader));
@@ -89,7 +89,8 @@ fn kill_round(
     let (acknowledged, refused) = write.finish()?;
     report.add("first write ms", ms(acknowledged.saturating_duration_since(killed)));
     report.add("refusals before it", f64::from(refused));
-    // Until then its connections are open, and nobody can know. It is in the figures above.
+    // Until then the connections are open, and the loss cannot be noticed. The figures above include the
+    // time.
     let gone = end.join().map_err(|_| anyhow!("the thread that waits for the end panicked"))?;
     report.add("process gone ms", ms(gone.saturating_duration_since(killed)));
 
@@ -128,7 +129,7 @@ pub(super) fn cut(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow
     Ok(())
 }
 
-/// What makes a node silent without closing its connections, and what ends that.
+/// Functions that make a node silent without closing its connections, and that end the silence.
 struct Silence {
     begin: fn(&mut Cluster, usize),
     end: fn(&mut Cluster, usize),
@@ -149,11 +150,13 @@ fn silent_round(
     let write = OneWrite::prepare(cluster, writes_to, &format!("note.silent-{number}"), WRITE_LIMIT)?;
     let marks = LogMarks::now(cluster);
 
-    // From before the command: what that takes is in the figures, and told beside them.
+    // The start precedes the command: the time of the command is part of the figures, and also listed
+    // separately.
     let since = Instant::now();
     (silence.begin)(cluster, old);
     report.add("of it, command ms", ms(since.elapsed()));
-    // Sent when the leader is silent and nobody knows it: forwarded to it first.
+    // Sent when the leader is silent and the loss is not yet noticed: the write is forwarded to the old
+    // leader first.
     write.go();
     let (_, took) = until_named(cluster, &watcher, &others, old, since)?;
     report.add("new leader ms", ms(took));
@@ -171,7 +174,7 @@ fn silent_round(
 
 pub(super) fn timers(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
     let mut slowest = Slowest::default();
-    // No failed probe counts, nor does a refused connection: what is left are Raft's own timers.
+    // Neither failed probes nor refused connections count, so that only Raft's own timers remain.
     let builder = || -> ClusterBuilder { bench.cluster().set("election.probe_failures", 0) };
     let set = || Stage::quiet(builder().start());
     repeat(report, rounds, set, |stage, report, number| {

@@ -1,4 +1,4 @@
-//! Two of three nodes are gone: the third goes on embedding, and says that nothing can be agreed on.
+//! Loss of two of three nodes: the third continues to embed, and reports the missing quorum.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,13 +13,13 @@ use super::report::{CaseReport, ms};
 use super::rounds::repeat;
 use super::stage::{Stage, others, settle};
 
-/// How often the survivor is asked.
+/// Interval between requests to the survivor.
 const ASK_EVERY: Duration = Duration::from_millis(10);
-/// How long the survivor may take to say that there is no quorum: longer than it must.
+/// Time limit for the survivor to report the missing quorum: longer than the bound.
 const SAID_WITHIN: Duration = Duration::from_secs(30);
-/// How long an embed may take.
+/// Time limit of an embed.
 const EMBED_LIMIT: Duration = Duration::from_secs(30);
-/// Embeds before the kill and after the quorum is gone.
+/// Embeds before the kill, and after the loss of the quorum.
 const EMBEDS_AROUND: u64 = 10;
 const BOUNDARY: &str = "the-only-part";
 
@@ -28,7 +28,7 @@ pub(super) fn two_of_three(bench: &Bench, rounds: u32, report: &mut CaseReport) 
     repeat(report, rounds, set, |stage, report, number| {
         let cluster = &mut stage.cluster;
         let leader = settle(cluster);
-        // The survivor is now the leader, now a follower.
+        // The survivor is the leader and a follower in turn.
         let survivor = if number.is_multiple_of(2) { leader } else { others(cluster, leader)[0] };
         let lost = others(cluster, survivor);
         let watcher = Watcher::start(cluster, &[survivor], ASK_EVERY);
@@ -58,7 +58,8 @@ pub(super) fn two_of_three(bench: &Bench, rounds: u32, report: &mut CaseReport) 
     Ok(())
 }
 
-/// The times between answers that ended before a moment, and the others.
+/// Returns the times between consecutive answers, separated into gaps that ended before `moment` and later
+/// gaps.
 fn gaps_around(answered: &[Instant], moment: Instant) -> (Vec<Duration>, Vec<Duration>) {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for pair in answered.windows(2) {
@@ -68,7 +69,7 @@ fn gaps_around(answered: &[Instant], moment: Instant) -> (Vec<Duration>, Vec<Dur
     (before, after)
 }
 
-/// One embed after the other on one node.
+/// A sequence of embeds on a single node.
 struct Embeds {
     stop: Arc<AtomicBool>,
     count: Arc<AtomicU64>,
@@ -105,7 +106,7 @@ impl Embeds {
         });
     }
 
-    /// When each was answered.
+    /// Stops the embeds and returns the time of each answer.
     fn stop(self) -> anyhow::Result<Vec<Instant>> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| anyhow!("the embeds panicked"))?

@@ -1,18 +1,18 @@
-//! `cargo xtask failover`: what it costs to lose a leader, measured on real processes of the release build.
+//! `cargo xtask failover`: cost of losing a leader, measured on real processes of the release build.
 //!
-//! Each case starts a cluster of its own, does something bad to it for `n` rounds, and measures from outside what a
-//! client or an operator would see. Nothing is judged by sleeping: every step waits for a condition, with a deadline that
-//! only a broken cluster reaches. A round that fails leaves the logs of all nodes behind, and the case goes on with a new
-//! cluster. Beside every figure stands what a flush costs on this machine, for a leader needs a few of them in a row to
-//! take over.
+//! Each case starts a new cluster, injects a fault for `n` rounds, and measures from outside the effects
+//! visible to a client or an operator. No judgement depends on a sleep: every step waits for a condition,
+//! with a deadline reached only by a broken cluster. A failed round leaves the logs of all nodes, and the
+//! case continues with a new cluster. The cost of a flush on this machine is printed beside every figure,
+//! because a leader needs several flushes in a row to take over.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! |---|---|
-//! | `cases` | the list of cases, with how often and with what is expected |
-//! | `stage`, `rounds` | a cluster, with load if wanted; rounds on it, and what is kept of those that fail |
-//! | `report`, `flush` | figures, bounds, and what a flush costs |
-//! | `load`, `writer` | embeds by loadgen; settings written one after the other |
-//! | the others | one or more cases each |
+//! | `cases` | the list of cases, with rounds and bounds |
+//! | `stage`, `rounds` | a cluster, with load if needed; rounds on the cluster, and logs of failed rounds |
+//! | `report`, `flush` | figures, bounds, and the cost of a flush |
+//! | `load`, `writer` | embeds by loadgen; settings written in sequence |
+//! | all other modules | cases |
 
 mod cases;
 mod flush;
@@ -38,22 +38,22 @@ use clap::{Args, ValueEnum};
 use cases::{CASES, Case};
 use report::CaseReport;
 
-/// What to measure, and how to tell.
+/// Cases to measure, and form of the report.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A case, or a group of them by the part before the slash; may be given several times [default: all]
+    /// A case, or a group of cases by the part before the slash; may be given several times [default: all]
     #[arg(long = "case", value_name = "NAME")]
     cases: Vec<String>,
 
-    /// Rounds of each case, in place of its own number
+    /// Rounds of each case, in place of the default of the case
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     n: Option<u32>,
 
-    /// How long the cases last that only look on
+    /// Duration of the cases that only observe, in minutes
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=24 * 60))]
     minutes: u64,
 
-    /// Says which cases there are
+    /// List the cases
     #[arg(long)]
     list: bool,
 
@@ -65,7 +65,7 @@ pub(crate) struct Options {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 
-    /// Where `server` and `loadgen` are [default: target/release, after building them]
+    /// Folder with `server` and `loadgen` [default: target/release, after building both]
     #[arg(long, value_name = "FOLDER")]
     bin_dir: Option<PathBuf>,
 }
@@ -78,17 +78,17 @@ enum Output {
     Json,
 }
 
-/// What all cases work with.
+/// Settings shared by all cases.
 pub(crate) struct Bench {
     binaries: PathBuf,
-    /// Where clusters live and logs are kept.
+    /// Folder of the clusters and of kept logs.
     folder: PathBuf,
     rounds: Option<u32>,
     minutes: u64,
     set: Vec<String>,
 }
 
-/// Measures what the options ask for.
+/// Measures the chosen cases.
 ///
 /// # Errors
 ///
@@ -148,7 +148,7 @@ impl Bench {
     fn measure(&self, case: &'static Case) -> anyhow::Result<CaseReport> {
         let kept = self.folder.join(case.name.replace('/', "-"));
         if kept.exists() {
-            // Of an earlier run of the bench.
+            // Left by an earlier run of the bench.
             std::fs::remove_dir_all(&kept).with_context(|| format!("cannot empty {}", kept.display()))?;
         }
         let flush = flush::measure(&self.folder).context("cannot measure a flush")?;

@@ -1,4 +1,4 @@
-//! Times in which nothing happens that should cost a leader its place: no election may take place.
+//! Periods without a fault that justifies an election: no election may take place.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,15 +14,15 @@ use super::report::CaseReport;
 use super::rounds::{LogMarks, Slowest, repeat};
 use super::stage::{Stage, must_post, others, settle};
 
-/// How often every node is asked.
+/// Interval between requests to every node.
 const ASK_EVERY: Duration = Duration::from_millis(50);
-/// How long each node may take to be seen first.
+/// Time limit for the first answer of each node.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
-/// Busy loops, at the priority of everybody.
+/// Number of busy loops, at normal priority.
 const LOOPS: usize = 8;
-/// Between two false alarms, at least: evidence is forgotten by then.
+/// Least pause between two false alarms; evidence expires in the meantime.
 const BETWEEN_ALARMS: Duration = Duration::from_millis(300);
-/// How long a disk stalls.
+/// Duration of a disk stall.
 const STALL: Duration = Duration::from_millis(300);
 
 pub(super) fn idle(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
@@ -67,7 +67,7 @@ fn stall() -> Value {
     json!({ "action": "stall_disk", "for_ms": STALL.as_millis() as u64 })
 }
 
-/// Has `happen` happen while every node is asked all the time, and counts the terms that began meanwhile.
+/// Runs `happen` while every node is asked continuously, and counts the terms that began meanwhile.
 fn look_on(
     bench: &Bench,
     rounds: u32,
@@ -86,7 +86,7 @@ fn look_on(
         let first = watcher.wait(SEEN_WITHIN, |changes| terms_of_all(changes, all.len()));
         let first = first.context("not every node was seen")?;
         happen(cluster, &watcher)?;
-        // All is well again, and every node was asked about it.
+        // All nodes are healthy again, and every node was asked.
         settle(cluster);
         let last = (0..cluster.len()).filter_map(|i| cluster.status(i)).map(|status| status.term).max();
         let terms = last.context("no node says its term")?.saturating_sub(first);
@@ -103,24 +103,24 @@ fn look_on(
     Ok(())
 }
 
-/// The term that a cluster is in, once each of its nodes was seen.
+/// Returns the term of a cluster, once each node was seen.
 fn terms_of_all(changes: &[Sighting], nodes: usize) -> Option<u64> {
     let terms = (0..nodes).map(|node| changes.iter().rev().find(|change| change.node == node));
     terms.map(|change| change.map(|change| change.term)).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
-/// How often a node said that it knows no leader.
+/// Counts the reports of a node without a known leader.
 fn without_leader(changes: &[Sighting]) -> usize {
     changes.iter().filter(|change| change.leader.is_none()).count()
 }
 
-/// Lets time pass.
+/// Waits for the given time.
 fn stay_for(watcher: &Watcher, length: Duration) {
-    // A condition that never comes true: what is waited for is the end of the time.
+    // The condition never holds, so that the wait lasts until the time limit.
     let _ = watcher.wait(length, |_| None::<()>);
 }
 
-/// The same drill on one node, again and again, each time once all is well and `pause` has passed.
+/// Repeats a drill on a node, each time after recovery of the cluster and at least `pause` after the last.
 fn drill(
     cluster: &Cluster,
     watcher: &Watcher,
@@ -139,7 +139,7 @@ fn drill(
     Ok(())
 }
 
-/// Threads that do nothing as fast as they can, until dropped.
+/// Threads that spin until dropped.
 struct BusyLoops {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,

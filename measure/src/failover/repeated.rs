@@ -1,5 +1,5 @@
-//! kill -9 of whoever leads, again and again, while clients write: nothing acknowledged is lost, no term has two
-//! leaders, and those who survive do not grow.
+//! Repeated kill -9 of the leader while clients write: no acknowledged write is lost, no term has two
+//! leaders, and the survivors do not grow.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use super::rounds::{LogMarks, Scene, Slowest, repeat};
 use super::stage::{others, setting, settle};
 use super::writer::{self, Unanswered, Writer};
 
-/// Clients, each with a setting of its own.
+/// Clients, each with a separate setting.
 const CLIENTS: usize = 4;
-/// How often every node is asked.
+/// Interval between requests to every node.
 const ASK_EVERY: Duration = Duration::from_millis(2);
-/// Acknowledged writes of each client between two kills, at least.
+/// Fewest acknowledged writes of each client between two kills.
 const WRITES_BETWEEN: usize = 20;
-/// How long those may take.
+/// Time limit for the writes between two kills.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
 const BYTES_PER_MB: f64 = 1e6;
 
@@ -28,7 +28,7 @@ const BYTES_PER_MB: f64 = 1e6;
 struct Written {
     writers: Vec<Writer>,
     cluster: Cluster,
-    /// What all nodes said in all rounds.
+    /// Changes reported by all nodes in all rounds.
     seen: Vec<Sighting>,
     /// Memory in bytes and open files of the largest node after each kill.
     usage: Vec<(u64, usize)>,
@@ -116,15 +116,16 @@ fn term(cluster: &Cluster, nodes: &[usize]) -> anyhow::Result<u64> {
     terms.max().context("no node says its term")
 }
 
-/// The most memory in bytes and the most open files that any of these nodes has.
+/// Returns the most memory in bytes and the most open files of any of the nodes.
 fn usage_of(cluster: &Cluster, nodes: &[usize]) -> (u64, usize) {
     let memory = nodes.iter().filter_map(|&i| cluster.resident_bytes(i)).max().unwrap_or(0);
     (memory, nodes.iter().filter_map(|&i| cluster.open_files(i)).max().unwrap_or(0))
 }
 
-/// Stops the writers and looks at what is left of their last writes: how many were acknowledged, and what is wrong.
+/// Stops the writers and checks their last writes on every node. Returns the number of acknowledged writes,
+/// and the defects found.
 fn finish(cluster: &mut Cluster, writers: Vec<Writer>) -> anyhow::Result<(usize, Vec<String>)> {
-    // After a round that failed, the one that was killed is still down.
+    // After a failed round, the killed node is still down.
     cluster.start_all();
     let mut writes = 0;
     let mut ended = Vec::new();
@@ -154,7 +155,7 @@ fn finish(cluster: &mut Cluster, writers: Vec<Writer>) -> anyhow::Result<(usize,
     Ok((writes, all_wrong))
 }
 
-/// Terms in which different nodes were named.
+/// Returns the terms in which different nodes were named as leader.
 fn terms_with_two_leaders(changes: &[Sighting]) -> Vec<u64> {
     let mut leaders = BTreeMap::new();
     let mut twice = Vec::new();

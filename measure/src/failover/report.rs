@@ -1,4 +1,4 @@
-//! The figures of a case, the bounds they are held against, and how they are told.
+//! Figures of a case, the check against the bounds, and the output.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::cases::{Bound, Case, Limit, Strictness};
 
-/// Which value of a figure.
+/// Statistic of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum At {
     Median,
@@ -16,24 +16,24 @@ pub(super) enum At {
     Max,
 }
 
-/// What a flush costs on this machine.
+/// Cost of a flush on this machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Flush {
     pub(super) median_ms: f64,
     pub(super) p95_ms: f64,
 }
 
-/// What a case came to.
+/// Result of a case.
 pub(super) struct CaseReport {
     case: &'static Case,
-    /// Where logs of this case are kept.
+    /// Folder of the kept logs of the case.
     folder: PathBuf,
     started: Instant,
     took: Duration,
     rounds: u32,
     failed: Vec<(u32, String)>,
     figures: Vec<(&'static str, Vec<f64>)>,
-    /// Figures of the round that goes on.
+    /// Figures of the current round.
     latest: Vec<(&'static str, f64)>,
     notes: Vec<String>,
     flush: Flush,
@@ -70,7 +70,7 @@ impl CaseReport {
         self.latest.clear();
     }
 
-    /// One more value of a figure.
+    /// Adds a value of a figure.
     pub(super) fn add(&mut self, figure: &'static str, value: f64) {
         self.latest.push((figure, value));
         match self.figures.iter_mut().find(|(name, _)| *name == figure) {
@@ -93,13 +93,13 @@ impl CaseReport {
         self.log_commits_ms.extend(median_ms);
     }
 
-    /// The figures of the round that goes on, for people who wait.
+    /// Formats the figures of the current round, as progress for the user.
     pub(super) fn told_in_round(&self) -> String {
         let told = self.latest.iter().map(|(name, value)| format!("{name} {value:.1}"));
         told.collect::<Vec<_>>().join(", ")
     }
 
-    /// After the last round: the report is also kept as a file, with every value.
+    /// Finishes after the last round: the report is also stored as a file, with every value.
     pub(super) fn finish(&mut self) {
         self.took = self.started.elapsed();
         let path = self.folder.join("report.json");
@@ -110,7 +110,7 @@ impl CaseReport {
         }
     }
 
-    /// Whether no round failed and every figure is within what it must be.
+    /// True if no round failed and every mandatory bound held.
     pub(super) fn is_well(&self) -> bool {
         self.failed.is_empty() && self.verdicts().all(|(bound, _, held)| held || bound.is_aim())
     }
@@ -139,7 +139,8 @@ impl CaseReport {
         })
     }
 
-    /// Each bound with its limit on this machine, and whether it held. A figure that is missing holds nothing.
+    /// Returns each bound with its limit on this machine, and true if the bound held. A missing figure holds
+    /// no bound.
     fn verdicts(&self) -> impl Iterator<Item = (&'static Bound, f64, bool)> {
         self.case.bounds.iter().map(|bound| {
             let limit = match bound.limit {
@@ -187,7 +188,7 @@ impl fmt::Display for CaseReport {
 }
 
 impl Flush {
-    /// Of the times of single flushes in milliseconds.
+    /// Summarizes the times of single flushes in milliseconds.
     pub(super) fn of(times_ms: &[f64]) -> Self {
         let Summary { median: median_ms, p95: p95_ms, .. } = Summary::of(times_ms);
         Self { median_ms, p95_ms }
@@ -210,7 +211,7 @@ impl At {
     }
 }
 
-/// What a figure's values come to. Percentiles are nearest ranks: values that were there.
+/// Statistics of a figure's values. Percentiles are nearest ranks: measured values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Summary {
     n: usize,
@@ -248,7 +249,7 @@ impl Summary {
     }
 }
 
-/// The middle value, or the mean of the two.
+/// Returns the middle value, or the mean of the two middle values.
 pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -257,7 +258,7 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
-/// A duration in milliseconds.
+/// Returns a duration in milliseconds.
 pub(super) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }

@@ -1,4 +1,4 @@
-//! Every node stopped and started in turn, as for an upgrade, while clients embed: no request may fail.
+//! Stop and start of every node in turn, as in an upgrade, while clients embed: no request may fail.
 
 use anyhow::ensure;
 

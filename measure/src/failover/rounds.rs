@@ -1,4 +1,4 @@
-//! Rounds of a case: what goes wrong in one does not end the others.
+//! Rounds of a case; a failed round does not end the following rounds.
 
 use std::collections::BinaryHeap;
 use std::fmt::Write;
@@ -14,20 +14,20 @@ use testkit::{Cluster, Sighting};
 use super::flush;
 use super::report::{CaseReport, ms};
 
-/// After as many failed rounds one after the other there is nothing left to learn.
+/// Failed rounds in a row after which the case is given up.
 const MAX_FAILED_IN_A_ROW: u32 = 5;
-/// How many of the slowest rounds are kept with their logs.
+/// Number of the slowest rounds kept with their logs.
 const SLOWEST_KEPT: usize = 3;
 
-/// What rounds take place on.
+/// Environment of the rounds.
 pub(super) trait Scene {
     fn cluster(&self) -> &Cluster;
 
-    /// After the last round: what went on beside the rounds ends, and is held against what it must be.
+    /// Ends the activity beside the rounds after the last round, and checks the results.
     fn end(&mut self, report: &mut CaseReport) -> anyhow::Result<()>;
 }
 
-/// Does `round` for each round's number, on a scene that `set` makes; on a new one after a round that failed.
+/// Runs `round` for each number, on a scene made by `set`, and on a new scene after a failed round.
 pub(super) fn repeat<S: Scene>(
     report: &mut CaseReport,
     rounds: u32,
@@ -67,7 +67,7 @@ pub(super) fn repeat<S: Scene>(
     }
 }
 
-/// The testkit panics where a cluster does not do what it should; here that is one round's failure.
+/// Turns a panic into an error: the testkit panics on a misbehaving cluster, and only the round fails.
 fn caught<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -90,10 +90,10 @@ fn keep_logs(report: &mut CaseReport, cluster: &Cluster, number: u32, why: &anyh
     }
 }
 
-/// Where each node's log was at a moment.
+/// Position of each node's log at a point in time.
 pub(super) struct LogMarks {
     at: Instant,
-    /// The same moment by the clock of the logs.
+    /// The same time on the clock of the logs.
     time: Timestamp,
     positions: Vec<u64>,
 }
@@ -104,7 +104,7 @@ impl LogMarks {
         Self { at: Instant::now(), time: Timestamp::now(), positions }
     }
 
-    /// What all nodes have logged since, and what was seen of them after the clock of the round was started.
+    /// Returns the logs of all nodes since the marks, and the sightings since the start of the round's clock.
     pub(super) fn since(&self, cluster: &Cluster, clock_start: Instant, seen: &[Sighting]) -> String {
         let start = self.time + clock_start.saturating_duration_since(self.at);
         let mut text = format!("the clock starts at {start}\n");
@@ -121,12 +121,12 @@ impl LogMarks {
     }
 }
 
-/// The slowest rounds so far, each with what the nodes logged in it.
+/// The slowest rounds so far, each with the logs of the nodes.
 #[derive(Default)]
 pub(super) struct Slowest(BinaryHeap<std::cmp::Reverse<(u64, u32, String)>>);
 
 impl Slowest {
-    /// Keeps a round if it is one of the slowest.
+    /// Keeps a round if among the slowest.
     pub(super) fn offer(&mut self, took_ms: f64, number: u32, logs: impl FnOnce() -> String) {
         let took_us = (took_ms * 1e3) as u64;
         if self.0.len() == SLOWEST_KEPT && self.0.peek().is_some_and(|fastest| took_us <= fastest.0.0) {
@@ -138,7 +138,7 @@ impl Slowest {
         }
     }
 
-    /// Writes them to files, slowest first, and notes where.
+    /// Writes the rounds to files, slowest first, and notes the paths.
     pub(super) fn write(self, report: &mut CaseReport) {
         for (place, std::cmp::Reverse((took_us, number, logs))) in
             self.0.into_sorted_vec().into_iter().enumerate()

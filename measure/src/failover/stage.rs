@@ -1,4 +1,4 @@
-//! A cluster to be treated badly, with load on it where a case wants some.
+//! A cluster under test, with load if a case needs load.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use super::load::Load;
 use super::report::CaseReport;
 use super::rounds::Scene;
 
-/// How long a cluster may take until all its nodes have applied the same.
+/// Time limit until all nodes have applied the same log.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
-/// How long an answer may take that is not measured.
+/// Time limit of an answer outside the measurement.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
-/// A cluster and its load, which ends first.
+/// A cluster and its load; the load ends first.
 pub(super) struct Stage {
     pub(super) load: Option<Load>,
     pub(super) cluster: Cluster,
 }
 
 impl Stage {
-    /// A cluster without load.
+    /// Creates a stage without load.
     pub(super) fn quiet(cluster: Cluster) -> anyhow::Result<Self> {
         settle(&cluster);
         Ok(Self { load: None, cluster })
     }
 
-    /// A cluster with embeds going on until the stage ends.
+    /// Creates a stage with continuous embeds until the end of the stage.
     pub(super) fn busy(bench: &Bench, cluster: Cluster, clients: u32) -> anyhow::Result<Self> {
         settle(&cluster);
         let load = Some(Load::endless(bench, &cluster, clients)?);
@@ -51,7 +51,7 @@ impl Scene for Stage {
 }
 
 impl Bench {
-    /// Three nodes of the release build on this machine's own disk.
+    /// Returns a builder of a cluster of the release build on this machine's own disk.
     pub(super) fn cluster(&self) -> ClusterBuilder {
         let builder = ClusterBuilder::new().program(self.binary("server")).under(self.folder());
         self.set.iter().fold(builder, |builder, pair| match pair.split_once('=') {
@@ -61,7 +61,7 @@ impl Bench {
     }
 }
 
-/// Waits until every node is healthy, names the same leader and has applied all there is. Gives the leader.
+/// Waits until every node is healthy, names the same leader and has applied the same log. Returns the leader.
 pub(super) fn settle(cluster: &Cluster) -> usize {
     let leader = cluster.wait_all_healthy();
     cluster.wait_until("every node to have applied the same", SETTLED_WITHIN, |cluster| {
@@ -72,19 +72,19 @@ pub(super) fn settle(cluster: &Cluster) -> usize {
     leader
 }
 
-/// Every node but one.
+/// Returns every node but the given node.
 pub(super) fn others(cluster: &Cluster, one: usize) -> Vec<usize> {
     (0..cluster.len()).filter(|&i| i != one).collect()
 }
 
-/// A figure of a node's `/metrics` that has no labels.
+/// Returns a figure without labels of a node's `/metrics`.
 pub(super) fn metric(cluster: &Cluster, i: usize, name: &str) -> Option<f64> {
     let reply = cluster.get(i, "/metrics")?;
     let text = String::from_utf8_lossy(&reply.body).into_owned();
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// A call that only operators may make.
+/// Makes a call that needs the admin token.
 pub(super) fn operate(
     connection: &mut Connection,
     token: &str,
@@ -99,7 +99,7 @@ pub(super) fn operate(
     connection.call(method, path, &headers, body.to_string().as_bytes())
 }
 
-/// An operator's call to node `i` that must succeed; what it answered.
+/// Makes an operator's call to node `i`, which must succeed, and returns the answer.
 pub(super) fn must_post(cluster: &Cluster, i: usize, path: &str, body: &Value) -> anyhow::Result<Value> {
     must_call(cluster, i, "POST", path, body)
 }
@@ -118,7 +118,7 @@ fn must_call(cluster: &Cluster, i: usize, method: &str, path: &str, body: &Value
     Ok(reply.json().unwrap_or_default())
 }
 
-/// A setting as node `i` knows it, linearizable.
+/// Reads a setting through node `i`, linearizable.
 pub(super) fn setting(cluster: &Cluster, i: usize, key: &str) -> anyhow::Result<Value> {
     let mut connection = Connection::open(cluster.address(i), ANSWER_LIMIT).context("no connection")?;
     let reply = connection.get(&format!("/cluster/settings/{key}"))?;

@@ -1,4 +1,4 @@
-//! A leader whose disk hangs while its process goes on answering: how long until writes are acknowledged again.
+//! A leader with a hanging disk and a responsive process: the time until writes are acknowledged again.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use super::rounds::{LogMarks, Slowest, repeat};
 use super::stage::{Stage, must_post, others, settle};
 use super::writer::OneWrite;
 
-/// For longer than any round lasts.
+/// Duration of the stall, longer than any round.
 const STALL_MS: u64 = 60_000;
-/// How often the others are asked who leads.
+/// Interval between requests to the other nodes for the leader.
 const ASK_EVERY: Duration = Duration::from_millis(5);
-/// How long a write is waited for before the next one is sent: the figure is no more exact than that.
+/// Time limit of an attempt to write before the next attempt; the resolution of the figure.
 const ATTEMPT_LIMIT: Duration = Duration::from_millis(500);
 
 pub(super) fn flush_hung(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {

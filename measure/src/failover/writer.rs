@@ -1,4 +1,4 @@
-//! Settings written from outside: one at a given moment, or one after the other.
+//! Settings written from outside: a single write at a given time, or a sequence.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,23 +14,24 @@ use testkit::{Cluster, Connection, Reply};
 
 use super::stage::operate;
 
-/// A node's own limit for a write is shorter, so that it always answers first.
+/// Time limit of a write, longer than the node's own limit, so that the node always answers first.
 const WRITE_LIMIT: Duration = Duration::from_secs(15);
-/// How long a write is tried for.
+/// Time after which a write is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
-/// Between a refusal and the next attempt.
+/// Pause between a refusal and the next attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
-/// Writes that one writer remembers.
+/// Most writes remembered by a writer.
 const MAX_WRITES: usize = 1_000_000;
 
-/// A write on a connection that is open already, sent when told.
+/// A write on an open connection, sent on request.
 pub(super) struct OneWrite {
     go: Sender<()>,
     thread: JoinHandle<anyhow::Result<(Instant, u32)>>,
 }
 
 impl OneWrite {
-    /// Gets ready to set `setting` through node `i`. An attempt may take `limit`; then the next one is made.
+    /// Prepares to set `setting` through node `i`. An attempt may take `limit`, after which the next attempt
+    /// follows.
     pub(super) fn prepare(
         cluster: &Cluster,
         i: usize,
@@ -47,13 +48,13 @@ impl OneWrite {
         Ok(Self { go, thread })
     }
 
-    /// Sends it.
+    /// Sends the write.
     pub(super) fn go(&self) {
-        // A thread that is gone says why when it is finished.
+        // The error of an ended thread is reported by `finish`.
         let _ = self.go.send(());
     }
 
-    /// When it was acknowledged, and after how many refusals and silences.
+    /// Waits for the acknowledgement, and returns its time and the number of failed attempts before.
     pub(super) fn finish(self) -> anyhow::Result<(Instant, u32)> {
         drop(self.go);
         self.thread.join().map_err(|_| anyhow!("the writer panicked"))?
@@ -96,14 +97,14 @@ fn write_when_told(
 /// An acknowledged write.
 #[derive(Debug, Clone)]
 pub(super) struct Written {
-    /// Its place among all writes of this writer, also its idempotency key's end.
+    /// The position among all writes of this writer, also the suffix of the idempotency key.
     pub(super) number: u64,
     pub(super) sent: Instant,
     pub(super) answered: Instant,
     pub(super) body: Value,
 }
 
-/// Sets one setting to one value after the other, through each node in turn, until it is stopped.
+/// Writer of a sequence of values to a setting, through each node in turn, until stopped.
 pub(super) struct Writer {
     setting: String,
     shared: Arc<Shared>,
@@ -119,16 +120,16 @@ struct Shared {
 #[derive(Default)]
 struct Done {
     acknowledged: Vec<Written>,
-    /// What was not acknowledged, or not as it must be.
+    /// Writes without an acknowledgement, and acknowledgements with a wrong content.
     wrong: Vec<String>,
 }
 
-/// What is done about a write that is not acknowledged.
+/// Treatment of a write without an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unanswered {
-    /// It counts as wrong.
+    /// The write counts as wrong.
     Wrong,
-    /// It is sent again through the next node, under the same key, until it is acknowledged.
+    /// The write is sent again through the next node, under the same key, until acknowledged.
     Repeat,
 }
 
@@ -152,24 +153,24 @@ impl Writer {
         &self.setting
     }
 
-    /// How many were acknowledged so far.
+    /// Returns the number of acknowledged writes so far.
     pub(super) fn count(&self) -> usize {
         self.shared.done().acknowledged.len()
     }
 
-    /// The longest latency of the writes that were under way at some time between two moments.
+    /// Returns the longest latency of the writes in flight at some time between two instants.
     pub(super) fn longest_between(&self, from: Instant, to: Instant) -> Option<Duration> {
         let done = self.shared.done();
         let during = done.acknowledged.iter().filter(|write| write.answered >= from && write.sent <= to);
         during.map(|write| write.answered - write.sent).max()
     }
 
-    /// Whatever was not as it must be, so far.
+    /// Returns the defects found so far.
     pub(super) fn wrong(&self) -> Vec<String> {
         self.shared.done().wrong.clone()
     }
 
-    /// Ends after the write that is under way; the last one that was acknowledged, and whatever was wrong.
+    /// Stops after the write in flight; returns the last acknowledged write, and the defects found.
     pub(super) fn stop(mut self) -> (Option<Written>, Vec<String>) {
         self.end();
         let mut done = self.shared.done();
@@ -196,7 +197,7 @@ impl Shared {
     }
 }
 
-/// Where a writer writes, with what.
+/// Connections and settings of a writer's thread.
 struct Hand {
     nodes: Vec<(SocketAddr, Option<Connection>)>,
     token: String,
@@ -216,7 +217,8 @@ impl Hand {
             let mut done = shared.done();
             match result {
                 Ok(written) => {
-                    // Nobody else writes it, so what was there before is what was acknowledged before.
+                    // The setting has no other writer, so that the previous value is the last acknowledged
+                    // value.
                     if let Some(before) = before.filter(|before| written.body["previous"] != *before) {
                         done.wrong.push(format!("{} follows {before}", written.body));
                     }
@@ -231,7 +233,7 @@ impl Hand {
         }
     }
 
-    /// One write, until it is acknowledged or counts as wrong.
+    /// Makes a write until acknowledged or counted as wrong.
     fn write(&mut self, number: u64, shared: &Shared) -> Result<Written, String> {
         let sent = Instant::now();
         let mut attempt = 0;
@@ -273,7 +275,7 @@ impl Hand {
     }
 }
 
-/// Repeats an acknowledged write through node `i`; what it answers.
+/// Repeats an acknowledged write through node `i`, and returns the answer.
 pub(super) fn repeat(cluster: &Cluster, i: usize, setting: &str, number: u64) -> anyhow::Result<Value> {
     let mut connection = Connection::open(cluster.address(i), WRITE_LIMIT)?;
     let (path, key) = (format!("/cluster/settings/{setting}"), key_of(setting, number));
