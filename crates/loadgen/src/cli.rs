@@ -21,33 +21,34 @@ Examples:
   The servers, timeout and retries of a cluster's configuration file:
     loadgen --mode roundtrip --config config/cluster.yaml
 
-  Forty requests arrive each second for a minute, whether answers come or not; a report for programs:
+  Forty requests per second for a minute, independent of answers; a report for programs:
     loadgen --mode mixed --rate 40 --duration 1m --output json
 
-  Kill the leader under load, and see what followed (`loadgen drill --help`):
+  Kill the leader under load, and show the consequences (`loadgen drill --help`):
     loadgen drill --kind crash
 
-What is counted:
-  A request has succeeded when its answer came within the request timeout, retries included, and passed
-  verification: the identical secret is found in the image, and in one image of 20 every pixel is decoded
-  and every checksum compared (--verify); extracted bytes are compared with what was embedded. A roundtrip is one request, an embed and an extract
-  that may meet different nodes. `mixed` is 50 % embed, 30 % extract and 20 % roundtrip. `extract` and
-  `mixed` first embed a few secrets, which are not counted.
+Success, latency and errors:
+  A request succeeds if its answer arrives within the request timeout, retries included, and passes
+  verification: the identical secret is extracted from the image, and in one image of 20 every pixel is
+  decoded and every checksum compared (--verify); extracted bytes are compared with the embedded secret. A
+  roundtrip is a single request: an embed and an extract, possibly on different nodes. `mixed` is 50 %
+  embed, 30 % extract and 20 % roundtrip. `extract` and `mixed` first embed a few secrets, which are not
+  counted.
 
-  Latency is that of succeeded requests. It ends when the answer has arrived; verification is not in it.
-  With --rate it begins when the request was due, so that a server that stalls cannot hide it; otherwise
-  when the request was sent. In the list of nodes each request counts for the one that decided it: the
-  node that answered or failed last. `retried` counts the calls that were sent again, mostly to another node,
-  because this one was down, hung, busy or stopping; they are not failures.
+  Latency is reported for succeeded requests and ends when the answer has arrived, before verification.
+  With --rate it begins when the request is due, so that a stalled server cannot hide it; otherwise when
+  the request is sent. In the list of nodes a request counts for the node that answered or failed last.
+  `retried` counts the calls sent again, mostly to another node, because the node was down, hung, busy or
+  stopping; retries are not failures.
 
-  Kinds of errors: `connect`, `connection_lost`, `timeout`, `http_<status>` or the node's own problem code,
+  Kinds of errors: `connect`, `connection_lost`, `timeout`, `http_<status>` or the node's problem code,
   `bad_answer`, `invalid_png`, `wrong_bytes`, and `not_sent` for arrivals beyond --max-in-flight.
 
-  `limited by this client`: its requests spent more time here than on the way, so that the figures are those
-  of this machine. Take fewer clients, --verify payload, or a machine of its own for loadgen.
+  `limited by this client`: requests spent more time in loadgen than on the way, so that the figures
+  describe this machine. Reduce the clients, use --verify payload, or run loadgen on a separate machine.
 
-Exit code: 0 when every request succeeded, 1 when any failed or no node could be reached, 2 for a wrong
-command line.";
+Exit code: 0 if every request succeeded, 1 if any failed or no node could be reached, 2 for a wrong command
+line.";
 
 /// Puts load on a cluster and verifies every answer.
 ///

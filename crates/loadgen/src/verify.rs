@@ -138,8 +138,7 @@ pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8], depth: Depth) 
             format!("{} took {} bytes for {}", answer.via.endpoint, secret.len(), answer.secret_size_bytes);
         return Err(Failure::new("bad_answer", text));
     }
-    // Notes about the file after extraction are defects as well: the whole file is checked, not only the rows
-    // with the payload.
+    // A note means a file cut off or damaged below the rows with the payload, which is a failure as well.
     if let Some(note) = extracted.notes.first() {
         return Err(Failure::new("invalid_png", note.to_string()));
     }

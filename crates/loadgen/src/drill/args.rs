@@ -25,7 +25,7 @@ Examples:
   Kill the leader of `server demo` under the load of 8 clients:
     loadgen drill --kind crash
 
-  The leader's process stands still for 5 seconds, under 20 clients; a report for programs:
+  Stop the leader's process for 5 seconds, under 20 clients; a report for programs:
     loadgen drill --kind hang --fault-duration 5s --num-clients 20 --output json
 
   Cut off a follower of a cluster on three devices:
@@ -34,19 +34,21 @@ Examples:
   Restart all three nodes one after the other, the leader last:
     loadgen drill --kind rolling-restart
 
-What is done:
-  The nodes must be well, know a leader and allow drills (--enable-fault-injection; `server demo` does). The load
-  runs as in a load run, every answer verified, and beside it the cluster's setting `note.drill` is written every 10 ms.
-  The fault comes through POST /admin/fail of the node. Ctrl-C ends the drill, and the fault.
+Procedure:
+  All nodes must be healthy, know a leader and permit drills (--enable-fault-injection; `server demo` sets
+  it). The load runs as in a load run, with every answer verified; in parallel the cluster's setting
+  `note.drill` is written every 10 ms. The fault is injected with POST /admin/fail of the node. Ctrl-C
+  ends the drill, and the fault.
 
-What is reported:
-  All times are milliseconds on this machine's clock, counted from the fault. *Suspected* is the first event by which another
-  node tells that it misses the one that failed, a leader is *named* when the nodes' events say so, and the *first write* is
-  the first one acknowledged that was sent after the fault. `during` is every request that was under way between the
-  fault and one second later, `before` and `after` are the others. `retried` counts the calls that were sent again.
+Report:
+  All times are milliseconds on this machine's clock, counted from the fault. *Suspected* is the first
+  event by which another node reports the failed node as missing, a leader is *named* when the nodes'
+  events say so, and the *first write* is the first acknowledged write sent after the fault. `during`
+  covers the requests in flight between the fault and one second later, `before` and `after` the rest.
+  `retried` counts the calls sent again.
 
-Exit code: 0 when no request failed, no acknowledged write was lost and the cluster has a leader at the end; 1
-otherwise, and when the drill could not be done; 2 for a wrong command line.";
+Exit code: 0 if no request failed, no acknowledged write was lost and the cluster has a leader at the end; 1
+otherwise, and if the drill could not be run; 2 for a wrong command line.";
 
 /// Injects a fault under load and shows the consequences with their times.
 ///
@@ -136,7 +138,7 @@ impl DrillArgs {
         let target = self.target.parse().unwrap_or(Target::Leader);
         ensure!(
             self.kind != Kind::RollingRestart || target == Target::Leader,
-            "a rolling restart is done to every node: leave --target out"
+            "a rolling restart affects every node: omit --target"
         );
         for (flag, phase, most) in [
             ("--before", self.before, MAX_PHASE),

@@ -76,15 +76,15 @@ impl Cluster {
             let status = client.status_of(&endpoint).await;
             let status = status.with_context(|| {
                 format!(
-                    "a drill begins with all nodes; {endpoint} does not tell its status. Start three nodes with \
-                     `server demo`, or name those that run with --server-list"
+                    "a drill needs the status of all nodes; {endpoint} gave none. Start three nodes with \
+                     `server demo`, or name the running nodes with --server-list"
                 )
             })?;
             named.extend(status.nodes.into_iter().map(|node| node.id));
             nodes.push(Node { id: status.node_id, endpoint });
         }
         if let Some(missing) = named.iter().find(|id| nodes.iter().all(|node| node.id != **id)) {
-            bail!("{missing} belongs to the cluster and is not in the list of servers: give all nodes");
+            bail!("{missing} is a node of the cluster but not in the list of servers: name all nodes");
         }
         Ok(Self { client, nodes })
     }
@@ -102,11 +102,11 @@ impl Cluster {
                      (`server demo` does)"
                 }
                 Some(Code::TokenRequired | Code::TokenWrong) => {
-                    "it takes the admin token, which lies in each node's data directory: --admin-token-file FILE"
+                    "give the admin token, stored in each node's data directory, with --admin-token-file FILE"
                 }
                 _ => "see the cause",
             };
-            return Err(anyhow::Error::new(error).context(format!("{id} does not allow drills; {how}")));
+            return Err(anyhow::Error::new(error).context(format!("{id} does not permit drills: {how}")));
         }
         Ok(())
     }
@@ -123,11 +123,11 @@ impl Cluster {
             self.client
                 .readyz(endpoint)
                 .await
-                .map_err(|error| format!("{id} takes no requests yet ({})", error.kind()))?;
+                .map_err(|error| format!("{id} is not ready ({})", error.kind()))?;
             let standing = of_status(&status)?;
             let first = agreed.get_or_insert_with(|| standing.clone());
             if *first != standing {
-                return Err(format!("{id} and {} do not agree on a leader yet", self.nodes[0].id));
+                return Err(format!("{id} and {} name different leaders or terms", self.nodes[0].id));
             }
         }
         agreed.ok_or_else(|| "there is no node".to_owned())
@@ -156,7 +156,7 @@ impl Cluster {
             match self.standing().await {
                 Ok(standing) => return Ok((Instant::now(), standing)),
                 Err(missing) if Instant::now() >= deadline => {
-                    return Err(format!("not all nodes are well after {} s: {missing}", limit.as_secs()));
+                    return Err(format!("not all nodes are healthy after {} s: {missing}", limit.as_secs()));
                 }
                 Err(_) => sleep(POLL).await,
             }
@@ -216,8 +216,8 @@ impl Cluster {
     /// If a node stays unhealthy, or the cluster has a single node.
     pub(super) async fn check_well(&self) -> anyhow::Result<Standing> {
         let standing = self.wait_well_within(WELL_SOON_WITHIN).await.map_err(anyhow::Error::msg);
-        let (_, standing) = standing.context("a drill begins with all nodes well")?;
-        ensure!(self.nodes.len() > 1, "a drill takes a cluster: one node alone has nobody to take over");
+        let (_, standing) = standing.context("a drill needs a healthy cluster")?;
+        ensure!(self.nodes.len() > 1, "a drill needs at least two nodes: a single node has no successor");
         Ok(standing)
     }
 }

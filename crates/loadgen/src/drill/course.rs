@@ -122,7 +122,7 @@ async fn fail(
         Ok(answer) => Instant::now() + Duration::from_millis(answer.after_ms),
         // The process ended before its answer was sent.
         Err(ClientError::ConnectionLost { .. }) if kind == Kind::Crash => asked,
-        Err(error) => return Err(error).with_context(|| format!("{} does not fail", node.id)),
+        Err(error) => return Err(error).with_context(|| format!("cannot inject the fault into {}", node.id)),
     };
     Ok(Step {
         node_id: node.id.clone(),
@@ -137,6 +137,6 @@ async fn fail(
 async fn restore(cluster: &Cluster, node: &Node) -> anyhow::Result<Instant> {
     tell(&format!("restoring {}", node.id));
     let restored = cluster.client.restore(&node.endpoint).await;
-    restored.with_context(|| format!("{} cannot be restored; it comes back by itself soon", node.id))?;
+    restored.with_context(|| format!("cannot end the fault on {}; it ends by itself soon", node.id))?;
     Ok(Instant::now())
 }
