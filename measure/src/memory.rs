@@ -87,7 +87,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Size of an image, with an aspect ratio of about five to four.
+/// Size of an image, with an aspect ratio of about 25 to 16.
 #[derive(Clone, Copy)]
 struct Size {
     width: u32,
@@ -195,7 +195,7 @@ fn peak(command: &mut Command) -> anyhow::Result<Taken> {
     let time = started.elapsed();
     let said = process.wait_with_output()?.stderr;
     ensure!(status.success(), "{command:?}: {status}: {}", String::from_utf8_lossy(&said));
-    ensure!(peak_bytes > 0, "there is no VmHWM under /proc: this is measured on Linux");
+    ensure!(peak_bytes > 0, "no VmHWM under /proc: peak memory is measured on Linux only");
     Ok(Taken { peak_bytes, time })
 }
 

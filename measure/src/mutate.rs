@@ -77,18 +77,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     for (share, child) in running.into_iter().enumerate() {
         let output = child.wait_with_output().context("cannot wait for a share of the work")?;
         ensure!(output.status.success(), "share {share} of the work died: {}", output.status);
-        all.add(serde_json::from_slice(&output.stdout).context("a share of the work said nothing")?)?;
+        all.add(serde_json::from_slice(&output.stdout).context("a share of the work printed no JSON")?)?;
     }
     print(&all, options.count, processes, began);
     let max_rss_bytes = MAX_IMAGE_MEMORY_BYTES + MAX_SECRET_BYTES + OTHER_MEMORY_BYTES;
     ensure!(all.peak_rss_bytes <= max_rss_bytes, "a process took more than {} MiB", max_rss_bytes >> 20);
-    ensure!(all.wrong.is_empty(), "{} changes had outcomes that must not be", all.wrong.len());
+    ensure!(all.wrong.is_empty(), "{} changes had wrong outcomes", all.wrong.len());
     Ok(())
 }
 
 /// Makes every change whose number is congruent to `share` modulo the number of shares.
 fn work(options: &Options, share: u64) -> anyhow::Result<Tally> {
-    let processes = options.processes.context("a share is one of so many")?.max(1);
+    let processes = options.processes.context("--share needs --processes")?.max(1);
     let limits = Limits {
         max_pixels: Limits::DEFAULT_MAX_PIXELS,
         max_image_memory_bytes: MAX_IMAGE_MEMORY_BYTES,
@@ -142,7 +142,7 @@ impl Tally {
             let (Some(kind), Some(code), Some(n)) =
                 (outcome[0].as_str(), outcome[1].as_str(), outcome[2].as_u64())
             else {
-                bail!("a share of the work said {outcome}");
+                bail!("a share of the work printed the outcome {outcome}");
             };
             *self.outcomes.entry((kind.to_owned(), code.to_owned())).or_default() += n;
         }

@@ -61,10 +61,10 @@ impl InUse {
         let settled = Instant::now();
         // The writes in flight are complete after further writes.
         written_since(cluster, writer, before.0);
-        let longest = writer.longest_between(asked, settled).context("no write was under way")?;
+        let longest = writer.longest_between(asked, settled).context("no write was in flight")?;
         report.add("longest write ms", ms(longest));
-        ensure!(answer["from"] == cluster.id(leader), "handed over by another one: {answer}");
-        ensure!(!named || answer["to"] == cluster.id(to), "handed over to another one: {answer}");
+        ensure!(answer["from"] == cluster.id(leader), "leadership transferred by another node: {answer}");
+        ensure!(!named || answer["to"] == cluster.id(to), "leadership transferred to another node: {answer}");
         ensure!(answer["to"] == cluster.id(new), "{} leads after {answer}", cluster.id(new));
         let wrong = writer.wrong().split_off(before.1);
         ensure!(wrong.is_empty(), "writes failed: {wrong:?}");

@@ -34,7 +34,7 @@ pub(super) fn until_named(
 ) -> anyhow::Result<(usize, Duration)> {
     let named = watcher.wait(NAMED_WITHIN, |changes| agreed(changes, watched, |leader| leader != old));
     let (new, at) =
-        named.with_context(|| format!("nobody but {} was named within {NAMED_WITHIN:?}", cluster.id(old)))?;
+        named.with_context(|| format!("no leader but {} named within {NAMED_WITHIN:?}", cluster.id(old)))?;
     Ok((new, at.saturating_duration_since(since)))
 }
 
@@ -42,7 +42,7 @@ pub(super) fn until_named(
 pub(super) fn watcher_of(cluster: &Cluster, watched: &[usize], leader: usize) -> anyhow::Result<Watcher> {
     let watcher = Watcher::start(cluster, watched, ASK_EVERY);
     let ready = watcher.wait(NAMED_WITHIN, |changes| agreed(changes, watched, |named| named == leader));
-    ready.context("the others do not name the leader before anything happens")?;
+    ready.context("the other nodes do not name the leader before the fault")?;
     Ok(watcher)
 }
 

@@ -39,7 +39,7 @@ pub(super) fn two_of_three(bench: &Bench, rounds: u32, report: &mut CaseReport) 
         let said = watcher.wait(SAID_WITHIN, |changes| {
             changes.iter().find(|change| change.at > killed && !change.quorum).map(|change| change.at)
         });
-        let said = said.context("the survivor does not say that there is no quorum")?;
+        let said = said.context("the survivor does not report the missing quorum")?;
         report.add("no quorum ms", ms(said.saturating_duration_since(killed)));
         embeds.wait_for(cluster, embeds.count() + EMBEDS_AROUND);
         let answered = embeds.stop()?;

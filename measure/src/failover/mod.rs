@@ -116,14 +116,14 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
         println!("{:#}", serde_json::Value::from(all));
     }
     let bad: Vec<&str> = reports.iter().filter(|report| !report.is_well()).map(CaseReport::name).collect();
-    ensure!(bad.is_empty(), "not as it must be: {}", bad.join(", "));
+    ensure!(bad.is_empty(), "cases failed: {}", bad.join(", "));
     Ok(())
 }
 
 fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Case>> {
     for name in names {
         let known = CASES.iter().any(|case| case.is_called(name));
-        ensure!(known, "there is no case `{name}`; --list says which there are");
+        ensure!(known, "unknown case `{name}`; --list shows all cases");
     }
     let wanted = |case: &&Case| names.is_empty() || names.iter().any(|name| case.is_called(name));
     Ok(CASES.iter().filter(wanted).collect())

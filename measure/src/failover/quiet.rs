@@ -89,7 +89,7 @@ fn look_on(
         // All nodes are healthy again, and every node was asked.
         settle(cluster);
         let last = (0..cluster.len()).filter_map(|i| cluster.status(i)).map(|status| status.term).max();
-        let terms = last.context("no node says its term")?.saturating_sub(first);
+        let terms = last.context("no node reports its term")?.saturating_sub(first);
         let changes = watcher.changes();
         report.add("terms", terms as f64);
         report.add("times without a leader", without_leader(&changes) as f64);

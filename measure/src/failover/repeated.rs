@@ -106,14 +106,14 @@ impl Scene for Written {
         report.note(format!("{writes} writes acknowledged, {} of them wrong", wrong.len()));
         report.add("wrong writes", wrong.len() as f64);
         ensure!(twice.is_empty(), "two leaders in one term: {twice:?}");
-        ensure!(wrong.is_empty(), "acknowledged writes are not as they must be: {wrong:?}");
+        ensure!(wrong.is_empty(), "acknowledged writes are lost or wrong: {wrong:?}");
         Ok(())
     }
 }
 
 fn term(cluster: &Cluster, nodes: &[usize]) -> anyhow::Result<u64> {
     let terms = nodes.iter().filter_map(|&i| cluster.status(i)).map(|status| status.term);
-    terms.max().context("no node says its term")
+    terms.max().context("no node reports its term")
 }
 
 /// Returns the most memory in bytes and the most open files of any of the nodes.
