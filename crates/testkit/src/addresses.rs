@@ -1,35 +1,35 @@
-//! Addresses that no other test uses at the same time.
+//! Addresses reserved for one test.
 //!
-//! Tests run in many processes at once (nextest), and a cluster needs to know its ports before it starts. All of
-//! 127.0.0.0/8 is loopback on Linux, so each cluster gets hosts of its own there, found by the id of the test's process,
-//! and every node keeps the usual ports. A UDP socket on each host's Raft port, which no node uses, holds the
-//! reservation for as long as [`Addresses`] lives.
+//! Tests run in many processes at once (nextest), and a cluster needs to know its ports before the start. All
+//! of 127.0.0.0/8 is loopback on Linux, so each cluster gets hosts of its own there, chosen by the id of the
+//! test's process, and every node keeps the usual ports. A UDP socket on each host's Raft port, unused by
+//! nodes, holds the reservation for the lifetime of [`Addresses`].
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Nodes of one cluster, at most.
+/// Maximum number of nodes of a cluster.
 pub const MAX_NODES: usize = 14;
-/// The ports of every node that has a host of its own.
+/// Ports of every node with a host of its own.
 pub(crate) const HTTP_PORT: u16 = 8081;
 pub(crate) const RAFT_PORT: u16 = 5001;
 
 /// Blocks of 16 hosts in each 127.a.b.0/24.
 const BLOCKS_PER_NET: u32 = 16;
-/// The nets 127.1.0.0/24 to 127.254.255.0/24; what people use, 127.0.0.0/16, is left out.
+/// Nets 127.1.0.0/24 to 127.254.255.0/24; the commonly used 127.0.0.0/16 is left out.
 const NETS: u32 = 254 * 256;
-/// How many blocks are tried.
+/// Maximum number of blocks tried.
 const ATTEMPTS: u32 = 64;
 
-/// Where a node is found.
+/// Addresses of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NodeAddress {
-    /// Its host.
+    /// The host.
     pub ip: Ipv4Addr,
-    /// The port of its HTTP API.
+    /// The port of the HTTP API.
     pub http_port: u16,
-    /// The port on which nodes talk to each other.
+    /// The port of connections between nodes.
     pub raft_port: u16,
 }
 
@@ -41,27 +41,27 @@ pub struct Addresses {
 }
 
 impl NodeAddress {
-    /// Where the HTTP API is.
+    /// Returns the socket address of the HTTP API.
     pub fn http(self) -> SocketAddr {
         (self.ip, self.http_port).into()
     }
 
-    /// Where other nodes find it.
+    /// Returns the socket address of the Raft port.
     pub fn raft(self) -> SocketAddr {
         (self.ip, self.raft_port).into()
     }
 }
 
 impl Addresses {
-    /// Addresses for `count` nodes, each on a host of its own; where the system has only one loopback address
-    /// (macOS), on free ports of that.
+    /// Reserves addresses for `count` nodes, each on a host of its own; on a system with a single loopback
+    /// address (macOS), on free ports of that address.
     ///
     /// # Panics
     ///
-    /// If `count` is above [`MAX_NODES`], or if none can be had.
+    /// If `count` is above [`MAX_NODES`], or if no addresses are free.
     pub fn reserve(count: usize) -> Self {
         assert!(count <= MAX_NODES, "a cluster of a test has {MAX_NODES} nodes at most");
-        /// Blocks this process asked for so far: it begins where it has not been yet.
+        /// Blocks requested by this process so far, so that each search starts at a fresh block.
         static ASKED: AtomicU32 = AtomicU32::new(0);
         for _ in 0..ATTEMPTS {
             let block = ASKED.fetch_add(1, Ordering::Relaxed);
@@ -72,7 +72,7 @@ impl Addresses {
         Self::on_ports(count).expect("free addresses on loopback")
     }
 
-    /// Where each node is found.
+    /// Address of each node.
     pub fn nodes(&self) -> &[NodeAddress] {
         &self.nodes
     }
@@ -100,7 +100,7 @@ impl Addresses {
         Self::hold(nodes.collect())
     }
 
-    /// Reserves the addresses and checks that nothing listens there.
+    /// Reserves the addresses and checks that nothing listens on them.
     fn hold(nodes: Vec<NodeAddress>) -> io::Result<Self> {
         let reserved = nodes.iter().map(|node| UdpSocket::bind(node.raft())).collect::<io::Result<_>>()?;
         for node in &nodes {
@@ -111,7 +111,7 @@ impl Addresses {
     }
 }
 
-/// Host `i` of a block of the process.
+/// Returns host `i` of block `block` of a process.
 fn host(process: u32, block: u32, i: usize) -> Ipv4Addr {
     let net = (process + block / BLOCKS_PER_NET) % NETS;
     let last = (block % BLOCKS_PER_NET) * 16 + 1 + u32::try_from(i).expect("a cluster is small");

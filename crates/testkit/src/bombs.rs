@@ -1,21 +1,21 @@
-//! Small files that would take much, were they believed.
+//! Decompression bombs: small files which inflate to large amounts of data.
 
 use flate2::{Compress, Compression, FlushCompress};
 use stego::{Channels, Cover};
 
 use crate::png::chunk;
 
-/// Zeros that one piece of deflate stands for, a thousand times as long as it.
+/// Zeros in one piece of deflate, about a thousand times the length of the piece.
 const PIECE_BYTES: usize = 16 << 20;
-/// Adler-32 (RFC 1950, section 8) counts modulo this.
+/// Modulus of Adler-32 (RFC 1950, section 8).
 const ADLER_MODULUS: usize = 65_521;
 
-/// A PNG of `width` × `height` RGB pixels by its header, whose data are `pieces` of 16 MiB of zeros, well-formed to the checksum.
-/// Each piece takes 16 KiB of the file.
+/// Builds a PNG of `width` × `height` RGB pixels by its header, with `pieces` of 16 MiB of zeros as data,
+/// well-formed including the checksum. Each piece takes 16 KiB of the file.
 pub fn inflating_png(width: u32, height: u32, pieces: usize) -> Vec<u8> {
     let mut zlib = vec![0x78, 0x01];
     zlib.extend(deflated_zeros(pieces));
-    // Of zeros alone, one of the two sums stays 1 and the other one counts them.
+    // For zeros alone, one of the two sums stays 1 and the other is the number of zeros.
     let zeros = (pieces * PIECE_BYTES % ADLER_MODULUS) as u32;
     zlib.extend((zeros << 16 | 1).to_be_bytes());
 
@@ -25,7 +25,8 @@ pub fn inflating_png(width: u32, height: u32, pieces: usize) -> Vec<u8> {
     [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.concat()].concat()
 }
 
-/// An image with the earlier system's container in it, which does not say how long the secret is: `pieces` of 16 MiB of zeros.
+/// Builds an image with a container of the earlier system, which does not state the secret's length: `pieces`
+/// of 16 MiB of zeros.
 pub fn inflating_payload(pieces: usize) -> Vec<u8> {
     let payload = deflated_zeros(pieces);
     let mut container = b"STEG".to_vec();
@@ -40,7 +41,7 @@ pub fn inflating_payload(pieces: usize) -> Vec<u8> {
     Cover::from_samples(1024, height, Channels::Rgb, samples).expect("the samples fill the image").to_png()
 }
 
-/// Raw deflate (RFC 1951): a piece that ends on a byte without being the last, again and again, and then the end.
+/// Builds raw deflate (RFC 1951): a non-final piece aligned to a byte, repeated, and then the end.
 fn deflated_zeros(pieces: usize) -> Vec<u8> {
     let mut deflate = Compress::new(Compression::best(), false);
     let mut piece = Vec::with_capacity(PIECE_BYTES / 512);
@@ -49,7 +50,7 @@ fn deflated_zeros(pieces: usize) -> Vec<u8> {
         .expect("there is room for a piece");
     assert_eq!(deflate.total_in(), PIECE_BYTES as u64, "a piece was compressed whole");
     let mut stream = piece.repeat(pieces);
-    // One last block of fixed codes with nothing but its end.
+    // A final block of fixed codes, empty.
     stream.extend([0x03, 0x00]);
     stream
 }

@@ -1,4 +1,4 @@
-//! What an image carries, read and written as `docs/format.md` says and without the library: an independent opinion.
+//! Reading and writing of an image's payload by `docs/format.md`, independent of the library.
 
 use std::io::Read;
 
@@ -9,33 +9,33 @@ use stego::{Channels, Cover, Extracted, FileName, MarkId, SampleDepth};
 
 use crate::PngParts;
 
-/// Samples of an image, in the order of its rows.
+/// Samples of an image, in row order.
 #[derive(Debug, Clone)]
 pub struct Raster {
     /// Pixels in a row.
     pub width: u32,
-    /// Rows.
+    /// Number of rows.
     pub height: u32,
-    /// The samples of a pixel.
+    /// The channels of a pixel.
     pub channels: Channels,
     /// Bits of a sample.
     pub depth: SampleDepth,
-    /// The samples; those of 16 bits with the most significant byte first.
+    /// The samples; 16-bit samples have the most significant byte first.
     pub samples: Vec<u8>,
 }
 
-/// What an image carries.
+/// The content of a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carried {
     /// The secret.
     pub secret: Vec<u8>,
-    /// Its name.
+    /// The file name of the secret.
     pub name: Option<FileName>,
     /// The mark.
     pub mark: Option<MarkId>,
 }
 
-/// A container of version 2 in parts, which need not fit together.
+/// A container of version 2 in parts, possibly inconsistent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
     /// The 28 bytes of the header.
@@ -45,14 +45,14 @@ pub struct Container {
 }
 
 impl Carried {
-    /// Whether this is what the library found.
+    /// True if the library extracted the same secret, name and mark.
     pub fn is(&self, found: &Extracted) -> bool {
         self.secret == found.secret && self.name == found.name && self.mark == found.mark
     }
 }
 
 impl Raster {
-    /// The samples of a cover.
+    /// Copies the samples of a cover.
     pub fn of(cover: &Cover) -> Self {
         Self {
             width: cover.width(),
@@ -63,7 +63,7 @@ impl Raster {
         }
     }
 
-    /// As a PNG without filters.
+    /// Encodes the samples as a PNG without filters.
     pub fn to_png(&self, level: Compression) -> Vec<u8> {
         let row_len = self.width as usize * self.channels.count() * self.depth.bytes();
         let colour = match self.channels {
@@ -78,12 +78,13 @@ impl Raster {
             .to_file_at(level)
     }
 
-    /// Where the bytes lie whose low bits carry: those of invisible pixels only if `all`.
+    /// Returns the indices of the bytes whose low bits carry the payload; bytes of invisible pixels are
+    /// included only if `all`.
     pub fn carrying(&self, all: bool) -> Vec<usize> {
         let (count, colours, bytes) =
             (self.channels.count(), self.channels.colour_count(), self.depth.bytes());
         let mut carrying = Vec::with_capacity(self.samples.len() / bytes);
-        // Loops, for a fuzzer spends its time on every closure of an iterator.
+        // Plain loops: a fuzzer instruments every closure of an iterator, which dominates the run time.
         for (at, pixel) in self.samples.chunks_exact(count * bytes).enumerate() {
             if all || colours == count || pixel[colours * bytes..].iter().any(|byte| *byte != 0) {
                 for colour in 0..colours {
@@ -94,7 +95,7 @@ impl Raster {
         carrying
     }
 
-    /// Reads `len_bytes` from the `bits` low bits of the bytes at `carrying`, if there are as many.
+    /// Reads `len_bytes` from the `bits` low bits of the bytes at `carrying`; `None` if there are too few.
     pub fn read_bits(&self, carrying: &[usize], bits: u8, len_bytes: usize) -> Option<Vec<u8>> {
         if len_bytes.checked_mul(8)? > carrying.len() * usize::from(bits) {
             return None;
@@ -107,7 +108,7 @@ impl Raster {
         Some(bytes)
     }
 
-    /// Writes `bytes` into the `bits` low bits of the bytes at `carrying`, as far as there are any.
+    /// Writes `bytes` into the `bits` low bits of the bytes at `carrying`, truncated to the room available.
     pub fn write_bits(&mut self, carrying: &[usize], bits: u8, bytes: &[u8]) {
         let slots = carrying.iter().flat_map(|at| (0..bits).rev().map(|bit| (*at, bit)));
         for (n, (at, bit)) in slots.take(8 * bytes.len()).enumerate() {
@@ -116,7 +117,7 @@ impl Raster {
         }
     }
 
-    /// The container of version 2 that lies here by what its header says, whether or not it holds together.
+    /// Reads the container of version 2 by its header's lengths, valid or not.
     pub fn container(&self) -> Option<Container> {
         let carrying = self.carrying(false);
         let header = self.read_bits(&carrying, 1, Container::HEADER_LEN_BYTES)?;
@@ -126,7 +127,7 @@ impl Raster {
         Some(container)
     }
 
-    /// Writes a container of version 2, as far as there is room.
+    /// Writes a container of version 2, truncated to the room available.
     pub fn put(&mut self, container: &Container) {
         let carrying = self.carrying(false);
         self.write_bits(&carrying, 1, &container.header);
@@ -134,13 +135,13 @@ impl Raster {
         self.write_bits(rest, container.bits(), &container.rest);
     }
 
-    /// Writes a container of the earlier system, as far as there is room.
+    /// Writes a container of the earlier system, truncated to the room available.
     pub fn put_legacy(&mut self, container: &[u8]) {
         let carrying = self.carrying(true);
         self.write_bits(&carrying, 1, container);
     }
 
-    /// What the image carries, of either container, if that is intact.
+    /// Decodes the payload, of either container; `None` if damaged.
     pub fn carried(&self) -> Option<Carried> {
         match self.container() {
             Some(container) if container.header.starts_with(b"STG") => container.open(),
@@ -167,18 +168,18 @@ impl Container {
     /// Length of the header.
     pub const HEADER_LEN_BYTES: usize = 28;
 
-    /// The container in `bytes`, which may be too few or too many for what its header says.
+    /// Splits `bytes` into header and rest; `bytes` may be shorter or longer than the header states.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (header, rest) = bytes.split_first_chunk()?;
         Some(Self { header: *header, rest: rest.to_vec() })
     }
 
-    /// Bits per sample of everything after the header.
+    /// Returns the bits per sample of everything after the header.
     pub fn bits(&self) -> u8 {
         (self.header[4] & 3) + 1
     }
 
-    /// Length of everything after the header by what it says.
+    /// Returns the length of everything after the header, as stated by the header.
     pub fn rest_len_bytes(&self) -> usize {
         self.described_len_bytes() + u32_at(&self.header, 8) as usize
     }
@@ -187,13 +188,13 @@ impl Container {
         usize::from(self.header[6]) + if self.header[4] & 0x10 != 0 { 16 } else { 0 }
     }
 
-    /// Gives it the digest that it needs.
+    /// Sets the digest to match the content.
     pub fn set_digest(&mut self) {
         let digest = self.digest();
         self.header[16..24].copy_from_slice(&digest);
     }
 
-    /// Gives its header the checksum that it needs.
+    /// Sets the header's checksum to match the header.
     pub fn set_crc(&mut self) {
         let crc = crc32fast::hash(&self.header[..24]);
         self.header[24..].copy_from_slice(&crc.to_be_bytes());
@@ -206,7 +207,7 @@ impl Container {
         digest
     }
 
-    /// What it holds, if all of it is as it should be.
+    /// Decodes the container; `None` if any part is invalid.
     pub fn open(&self) -> Option<Carried> {
         let header = &self.header;
         let (layout, content_len, secret_len) = (header[4], u32_at(header, 8), u32_at(header, 12));
@@ -235,7 +236,7 @@ impl Container {
     }
 }
 
-/// The earlier system's container around a payload.
+/// Wraps a payload in the earlier system's container.
 pub fn legacy_container(payload: &[u8]) -> Vec<u8> {
     let mut container = b"STEG".to_vec();
     container.extend((payload.len() as u32).to_be_bytes());
@@ -244,7 +245,7 @@ pub fn legacy_container(payload: &[u8]) -> Vec<u8> {
     container
 }
 
-/// All of a raw deflate stream that ends where `bytes` do. Bombs of a size that no test makes are not a secret.
+/// Inflates a raw deflate stream which ends at the end of `bytes`; `None` above [`MAX_SECRET_BYTES`].
 fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut decoder = DeflateDecoder::new(bytes);
     let mut secret = Vec::new();
@@ -253,7 +254,7 @@ fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
     (ends && decoder.total_in() == bytes.len() as u64).then_some(secret)
 }
 
-/// Length of what is inflated, at most.
+/// Maximum length of an inflated secret, above the secrets of all tests.
 const MAX_SECRET_BYTES: u64 = 64 << 20;
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

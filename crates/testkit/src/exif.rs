@@ -1,30 +1,31 @@
-//! EXIF blocks (EXIF 2.32, on TIFF 6.0) as cameras write them: orientation, maker note, size, location, thumbnail.
+//! EXIF blocks (EXIF 2.32, on TIFF 6.0) as written by cameras: orientation, maker note, size, location,
+//! thumbnail.
 
 use std::ops::Range;
 
-/// What is in a block, and how it is laid out.
+/// Content and layout of a block.
 #[derive(Debug, Clone, Copy)]
 pub struct ExifPlan {
-    /// Integers most significant byte first (`MM`), or last (`II`).
+    /// True for integers with the most significant byte first (`MM`), false for last (`II`).
     pub big_endian: bool,
     /// The orientation, 1 to 8.
     pub orientation: u16,
-    /// Whether there is a GPS directory.
+    /// True if the block has a GPS directory.
     pub location: bool,
-    /// The pixel dimensions in it.
+    /// The pixel dimensions in the block.
     pub size: (u32, u32),
-    /// Whether the directory of the thumbnail comes last, as is usual, or in front of the maker note.
+    /// True if the thumbnail's directory comes last, as is usual; false if it precedes the maker note.
     pub thumbnail_last: bool,
 }
 
-/// A block, and where the parts are that may change.
+/// A block, with the positions of the parts a transfer may change.
 #[derive(Debug, Clone)]
 pub struct ExifBlock {
     /// The block, from `MM` or `II` on.
     pub bytes: Vec<u8>,
     /// The value of the orientation.
     pub orientation: Range<usize>,
-    /// Where the first directory says where the thumbnail's directory is.
+    /// The offset of the thumbnail's directory, in the first directory.
     pub next_directory: Range<usize>,
     /// The thumbnail's directory and picture.
     pub thumbnail: Range<usize>,
@@ -32,7 +33,7 @@ pub struct ExifBlock {
     pub picture: Range<usize>,
 }
 
-/// A directory's entry: tag, type, count, value or offset as four bytes.
+/// A directory entry: tag, type, count, value or offset as four bytes.
 type Entry = (u16, u16, u32, [u8; 4]);
 
 const ASCII: u16 = 2;
@@ -42,14 +43,14 @@ const RATIONAL: u16 = 5;
 const UNDEFINED: u16 = 7;
 
 impl ExifPlan {
-    /// Of a picture taken upright somewhere, in 4000 × 3000 pixels.
+    /// Plans the block of an upright picture of 4000 × 3000 pixels, with a location.
     pub fn new() -> Self {
         Self { big_endian: true, orientation: 1, location: false, size: (4000, 3000), thumbnail_last: true }
     }
 
-    /// The block.
+    /// Builds the block.
     pub fn to_block(self) -> ExifBlock {
-        // Each part has a fixed length, so their places follow from their order.
+        // Each part has a fixed length, so the order of the parts determines their places.
         const MAKE: usize = 12;
         let first_entries = 3 + usize::from(self.location);
         let make = 8 + directory_len(first_entries);
@@ -137,7 +138,7 @@ impl ExifPlan {
         bytes
     }
 
-    /// A number of two bytes at the front of four.
+    /// Places a number of two bytes at the front of four.
     fn short(self, value: u16) -> [u8; 4] {
         let [a, b] = if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
         [a, b, 0, 0]

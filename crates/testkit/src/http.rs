@@ -1,28 +1,28 @@
-//! As much of an HTTP client as it takes to ask a node how it is, within a bound of time.
+//! A minimal HTTP client to observe nodes, with a time limit on every call.
 //!
-//! Tests that act as clients use the `client` crate or reqwest; this one is for watching, also into a network
-//! namespace, and for crates that must not know async.
+//! Tests that act as clients use the `client` crate or reqwest; this client is for observation, also into a
+//! network namespace, and for crates without async.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Bytes of an answer, at most.
+/// Maximum length of an answer.
 const MAX_REPLY_BYTES: usize = 16 << 20;
-/// Bytes that are read at once.
+/// Bytes per read.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// What a node answered.
+/// Answer of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The status code.
     pub status: u16,
-    /// The body, as it came.
+    /// The body, unchanged.
     pub body: Vec<u8>,
 }
 
 impl Reply {
-    /// The body as JSON, if it is that.
+    /// Parses the body as JSON; `None` if invalid.
     pub fn json(&self) -> Option<serde_json::Value> {
         serde_json::from_slice(&self.body).ok()
     }
@@ -35,7 +35,8 @@ impl Reply {
     }
 }
 
-/// A connection that stays open, for calls one after the other: what is measured then is the call and not the way to it.
+/// A persistent connection for calls in sequence, so that a measurement covers the call and not the
+/// connection setup.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -44,11 +45,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection whose calls may take `limit` each.
+    /// Opens a connection with a time limit of `limit` per call.
     ///
     /// # Errors
     ///
-    /// If there is none within `limit`.
+    /// If no connection is made within `limit`.
     pub fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, limit)?;
         stream.set_nodelay(true)?;
@@ -56,7 +57,7 @@ impl Connection {
         Ok(Self { stream, address, limit })
     }
 
-    /// `GET path`.
+    /// Sends `GET path`.
     ///
     /// # Errors
     ///
@@ -65,11 +66,11 @@ impl Connection {
         self.call("GET", path, &[], b"")
     }
 
-    /// One call; the answer must say how long it is.
+    /// Makes one call; the answer must state its length.
     ///
     /// # Errors
     ///
-    /// If there was no whole answer within the limit. The connection is of no use then.
+    /// If no whole answer came within the limit. The connection is unusable afterwards.
     pub fn call(
         &mut self,
         method: &str,
@@ -112,18 +113,18 @@ impl Connection {
     }
 }
 
-/// How long an answer is, head included, once its head is there.
+/// Returns the length of an answer, head included; `None` until the head is complete.
 fn whole_len(answer: &[u8]) -> Option<usize> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     let len = head.lines().filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
     });
-    // Without a length the limit is what ends it.
+    // Without a length, the size limit ends the answer.
     Some(end + 4 + len.unwrap_or(MAX_REPLY_BYTES))
 }
 
-/// `GET path`; nothing if there was no whole answer within `limit`.
+/// Sends `GET path`; `None` without a whole answer within `limit`.
 pub(crate) fn get(address: SocketAddr, path: &str, limit: Duration) -> Option<Reply> {
     let until = Instant::now() + limit;
     let mut stream = TcpStream::connect_timeout(&address, limit).ok()?;
@@ -133,7 +134,7 @@ pub(crate) fn get(address: SocketAddr, path: &str, limit: Duration) -> Option<Re
     let mut answer = Vec::new();
     let mut piece = [0; 16 << 10];
     while answer.len() <= MAX_REPLY_BYTES {
-        // A timeout of zero would be none at all.
+        // A timeout of zero would mean no timeout.
         let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         stream.set_read_timeout(Some(left)).ok()?;
         match stream.read(&mut piece).ok()? {
@@ -201,7 +202,7 @@ mod tests {
         let (listener, request) = server.join().unwrap();
         assert!(request.starts_with("GET /livez HTTP/1.1\r\n"), "{request}");
 
-        // Nobody accepts any more, though the system still takes connections.
+        // The test's listener accepts no more, though the system still completes connections.
         assert_eq!(get(address, "/livez", Duration::from_millis(50)), None);
         drop(listener);
         assert_eq!(get(address, "/livez", Duration::from_secs(10)), None);

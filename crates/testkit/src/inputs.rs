@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-/// Where the photographs are; required where `CI` is set, elsewhere covers made by code take their place.
+/// Environment variable with the folder of photographs; required where `CI` is set, elsewhere synthetic
+/// covers are the fallback.
 const PHOTOS_VARIABLE: &str = "STEG_PHOTOS";
 
-/// The photographs in the folder that `STEG_PHOTOS` names, by name; none where the variable is not set.
+/// Returns the photographs in the folder `STEG_PHOTOS`, sorted by name; empty where the variable is not set.
 ///
 /// # Panics
 ///
@@ -25,7 +26,7 @@ pub fn photographs() -> Vec<PathBuf> {
     photographs
 }
 
-/// Covers as files with a name for messages: the photographs, or else some of the images made by code.
+/// Covers as files with a name for messages: the photographs, or else some of the synthetic images.
 pub fn covers() -> Vec<(String, Vec<u8>)> {
     let photographs = photographs();
     if photographs.is_empty() {
@@ -46,7 +47,7 @@ pub fn covers() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// `len` bytes that do not compress, the same for the same `seed` (SplitMix64; Steele, Lea and Flood 2014).
+/// Generates `len` incompressible bytes, determined by `seed` (SplitMix64; Steele, Lea and Flood 2014).
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed;
     let mut next = || {
@@ -64,7 +65,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// `len` bytes of text that compresses well and does not repeat itself line by line.
+/// Generates `len` bytes of text, compressible but without repeated lines.
 pub fn text(len: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len + 64);
     let mut line = 0;

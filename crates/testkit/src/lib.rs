@@ -1,26 +1,26 @@
 //! Real nodes, real clusters, real networks and real inputs for the tests.
 //!
-//! | module | what it gives |
+//! | module | contents |
 //! |---|---|
 //! | `node` | one node on any free port |
 //! | `cluster` | several nodes that can be killed, paused, moved and watched, each a process of its own |
-//! | `watcher` | every change of what nodes say of their cluster, with its moment |
-//! | `http` | calls over a connection that stays open |
-//! | `netns` | hosts as network namespaces, whose links can be cut |
-//! | `scratch` | small file systems, to be filled and frozen |
-//! | `proxy` | a slow way to a node, where the kernel cannot delay packets |
-//! | `stranger` | bytes from somebody who does not belong to the cluster |
-//! | `inputs`, `png`, `png_file` | secrets, covers, PNG files put together and taken apart |
-//! | `png_specimen`, `png_filter` | PNG files of every legal kind, with the samples that they promote to |
-//! | `png_reader`, `pixels` | the files that the library writes, read without it; which bits a payload may change |
+//! | `watcher` | changes in the nodes' views of their cluster, with times |
+//! | `http` | calls over a persistent connection |
+//! | `netns` | hosts as network namespaces, with links that can be cut |
+//! | `scratch` | small file systems, which can be filled and frozen |
+//! | `proxy` | a slow link to a node, where the kernel cannot delay packets |
+//! | `stranger` | connections from outside the cluster |
+//! | `inputs`, `png`, `png_file` | secrets, covers, PNG files built and split |
+//! | `png_specimen`, `png_filter` | PNG files of every legal kind, with the promoted samples |
+//! | `png_reader`, `pixels` | an independent reader of the library's files; the bits a payload may change |
 //! | `qoi`, `exif` | QOI files, EXIF blocks |
-//! | `outside` | Pillow, ImageMagick, pngcheck |
-//! | `bombs` | small files that would take much |
-//! | `carried` | containers read and written as docs/format.md says, without the library |
-//! | [`mutation`] | stego images with something changed, and what may be found in them |
+//! | `outside` | external readers: Pillow, ImageMagick, pngcheck |
+//! | `bombs` | decompression bombs |
+//! | `carried` | an independent reader and writer of containers, by docs/format.md |
+//! | [`mutation`] | mutated stego images, with the permitted results of their extraction |
 //!
-//! Nothing here sleeps for a while and hopes: everything waits on a condition, with a deadline that only a broken
-//! node reaches. Whatever a test started ends with the value that stands for it, also when the test fails.
+//! Nothing here sleeps for a fixed time: every wait is for a condition, with a deadline reached only by a
+//! broken node. Everything a test starts ends with the value that represents it, also when the test fails.
 
 mod addresses;
 mod bombs;

@@ -1,12 +1,12 @@
 //! Hosts as network namespaces, with links that can be cut.
 //!
-//! Each host is a namespace with one interface at a bridge, which lies in a namespace of its own; the test's namespace
-//! has an interface at the same bridge, so that a test can talk to every host whatever is cut between them. Packets are
-//! dropped silently in the bridge, by nftables: nobody is told, as with a broken radio link, and all that one call cuts
-//! is cut at the same moment. Nothing is forwarded anywhere else, and the addresses, 10.(128+x).y.0/24, exist only on
-//! these interfaces.
+//! Each host is a namespace with one interface at a bridge, which lies in a namespace of its own; the test's
+//! namespace has an interface at the same bridge, so that a test can reach every host whatever links are cut.
+//! Packets are dropped silently in the bridge, by nftables, without notice to either side, as with a broken
+//! radio link; all links cut by one call are cut at the same moment. Nothing is forwarded anywhere else, and
+//! the addresses, 10.(128+x).y.0/24, exist only on these interfaces.
 //!
-//! It takes Linux, root, `ip` (iproute2) and `nft` (nftables).
+//! Requires Linux, root, `ip` (iproute2) and `nft` (nftables).
 
 use std::fs;
 use std::io::Write;
@@ -18,53 +18,54 @@ use std::sync::OnceLock;
 use crate::addresses::{HTTP_PORT, MAX_NODES, NodeAddress, RAFT_PORT};
 use crate::left_out::leave_out;
 
-/// Nets to choose from: 10.128.0.0/24 to 10.255.255.0/24.
+/// Number of nets to choose from: 10.128.0.0/24 to 10.255.255.0/24.
 const SLOTS: u32 = 128 * 256;
-/// How many of them are tried.
+/// Maximum number of nets tried.
 const ATTEMPTS: u32 = 64;
-/// The last byte of the address at the test's end.
+/// Last byte of the address at the test's end.
 const HOST_BYTE: u8 = 254;
-/// What the namespaces are called, followed by the id of the test's process and the net's number.
+/// Prefix of the namespaces' names, followed by the id of the test's process and the net's number.
 const PREFIX: &str = "testkit";
-/// Where `ip netns` keeps the namespaces.
+/// Directory of the namespaces of `ip netns`.
 const NAMESPACES: &str = "/run/netns";
-/// Files that `ip netns exec` puts in place of those in /etc.
+/// Directory of files bound over /etc by `ip netns exec`.
 const OWN_FILES: &str = "/etc/netns";
-/// Where packets between hosts are dropped, in the bridge's namespace.
+/// Rules that drop packets between hosts, in the bridge's namespace.
 const RULES: &str = "\
 table bridge testkit {
     chain forward { type filter hook forward priority 0; policy accept; }
 }
 ";
 
-/// Hosts at a bridge, numbered from 0. Everything is removed when dropped.
+/// Hosts at a bridge, numbered from 0. Dropping a net removes everything.
 #[derive(Debug)]
 pub struct Net {
     slot: u32,
     hosts: usize,
-    /// Namespaces that were made, the bridge's first.
+    /// Namespaces created, the bridge's first.
     made: Vec<String>,
 }
 
 impl Net {
-    /// Whether this machine can do it. A test that needs it returns early where it cannot; why is printed.
+    /// True if this machine supports network namespaces. A test that needs a net returns early where
+    /// unsupported; the reason is printed.
     ///
     /// # Panics
     ///
-    /// If it cannot and `CI` is `true`: there, nothing may be left out.
+    /// If unsupported and `CI` is `true`: no test may be skipped in CI.
     pub fn available() -> bool {
-        /// What is missing does not appear while tests run.
+        /// Requirements do not appear while tests run.
         static MISSING: OnceLock<Option<String>> = OnceLock::new();
         let Some(missing) = MISSING.get_or_init(|| try_out().err()) else { return true };
         leave_out("network namespaces", missing);
         false
     }
 
-    /// As many hosts, each of which reaches every other one.
+    /// Creates `hosts` hosts, all connected to each other.
     ///
     /// # Panics
     ///
-    /// If they cannot be made; ask [`Net::available`] first.
+    /// If the hosts cannot be created; see [`Net::available`].
     pub fn new(hosts: usize) -> Self {
         assert!(hosts <= MAX_NODES, "a net of a test has {MAX_NODES} hosts at most");
         remove_abandoned();
@@ -75,13 +76,13 @@ impl Net {
         net
     }
 
-    /// How many hosts there are.
+    /// Returns the number of hosts.
     #[expect(clippy::len_without_is_empty, reason = "no net of a test is empty")]
     pub fn len(&self) -> usize {
         self.hosts
     }
 
-    /// The address of host `i`.
+    /// Returns the address of host `i`.
     pub fn ip(&self, i: usize) -> Ipv4Addr {
         ip_in(self.slot, u8::try_from(i + 1).expect("a net is small"))
     }
@@ -91,17 +92,18 @@ impl Net {
         self.drop_all(&[(i, j), (j, i)], "");
     }
 
-    /// Drops what `from` sends to `to`; the other way stays open.
+    /// Drops packets sent by `from` to `to`; the other direction stays open.
     pub fn cut_one_way(&self, from: usize, to: usize) {
         self.drop_all(&[(from, to)], "");
     }
 
-    /// Cuts host `i` off from every other one, all links at the same moment. The test still reaches it.
+    /// Cuts host `i` off from all other hosts, all links at the same moment. The test still reaches the host.
     pub fn isolate(&self, i: usize) {
         self.drop_all(&self.links_of(i), "");
     }
 
-    /// Drops this share of the packets between host `i` and the others, both ways, each packet by chance.
+    /// Drops `percent` of the packets between host `i` and the others, in both directions, each packet at
+    /// random.
     pub fn drop_at_random(&self, i: usize, percent: u8) {
         let chance = match percent {
             0 => return,
@@ -112,16 +114,17 @@ impl Net {
         self.drop_all(&self.links_of(i), &chance);
     }
 
-    /// Lets everything through again.
+    /// Restores all links.
     pub fn heal(&self) {
         nft(&self.made[0], "flush chain bridge testkit forward\n").expect("rules can be removed");
     }
 
-    /// Runs `work` on a thread inside host `i` and gives what it gives. Sockets that it opens stay there.
+    /// Runs `work` on a thread inside host `i` and returns its result. Sockets opened by `work` stay in the
+    /// host's namespace.
     ///
     /// # Panics
     ///
-    /// If `work` does.
+    /// If `work` panics.
     pub fn inside<T: Send>(&self, i: usize, work: impl FnOnce() -> T + Send) -> T {
         let path = Path::new(NAMESPACES).join(self.namespace(i));
         std::thread::scope(|scope| {
@@ -133,8 +136,8 @@ impl Net {
         })
     }
 
-    /// Has programs that are started in host `i` from now on know these names, and a name server that answers nobody. Names that
-    /// are added later are known at once.
+    /// Gives programs started later in host `i` these names, and a name server without answers. Names added
+    /// later take effect at once.
     ///
     /// # Panics
     ///
@@ -143,19 +146,19 @@ impl Net {
         let folder = Path::new(OWN_FILES).join(self.namespace(i));
         fs::create_dir_all(&folder).expect("a folder for a namespace's own files");
         let names: String = names.iter().map(|(name, ip)| format!("{ip} {name}\n")).collect();
-        // Written in place: a namespace that has the file mounted goes on with it.
+        // Written in place: a namespace with the file mounted keeps the same inode.
         fs::write(folder.join("hosts"), format!("127.0.0.1 localhost\n{names}")).expect("names");
         let nobody = ip_in(self.slot, HOST_BYTE - 1);
         fs::write(folder.join("resolv.conf"), format!("nameserver {nobody}\n")).expect("a name server");
         fs::write(folder.join("nsswitch.conf"), "hosts: files dns\n").expect("the order of names");
     }
 
-    /// What a command is put behind so that it runs in host `i`.
+    /// Returns the command prefix to run a program in host `i`.
     pub(crate) fn prefix(&self, i: usize) -> Vec<String> {
         ["ip", "netns", "exec", self.namespace(i)].map(str::to_owned).to_vec()
     }
 
-    /// Where a node on each host is found.
+    /// Returns the addresses of a node on each host.
     pub(crate) fn addresses(&self) -> Vec<NodeAddress> {
         let address = |i| NodeAddress { ip: self.ip(i), http_port: HTTP_PORT, raft_port: RAFT_PORT };
         (0..self.hosts).map(address).collect()
@@ -165,12 +168,12 @@ impl Net {
         &self.made[i + 1]
     }
 
-    /// Both directions of every link of host `i`.
+    /// Returns both directions of every link of host `i`.
     fn links_of(&self, i: usize) -> Vec<(usize, usize)> {
         (0..self.hosts).filter(|&j| j != i).flat_map(|j| [(i, j), (j, i)]).collect()
     }
 
-    /// Drops what goes from one host to another, for each of these pairs, where `condition` holds for the packet.
+    /// Drops packets from one host to another, for each of the pairs, where `condition` holds for the packet.
     fn drop_all(&self, pairs: &[(usize, usize)], condition: &str) {
         let rule = |&(from, to): &(usize, usize)| {
             let (from, to) = (self.ip(from), self.ip(to));
@@ -180,7 +183,7 @@ impl Net {
         nft(&self.made[0], &pairs.iter().map(rule).collect::<String>()).expect("a rule can be added");
     }
 
-    /// A bridge that the test reaches, in the first free net.
+    /// Creates a bridge with an interface for the test, in the first free net.
     fn with_bridge() -> Result<Self, String> {
         let process = std::process::id();
         let mut why = String::new();
@@ -196,7 +199,8 @@ impl Net {
         Err(why)
     }
 
-    /// The interface at the test's end has the same name for everybody who wants this net: only one can make it.
+    /// Reserves a net. The interface at the test's end has a name determined by the net, so only one process
+    /// can create it.
     fn reserve(slot: u32) -> Result<Self, String> {
         if ip("-4 -o addr show")?.contains(&format!("inet {}", net_of(slot))) {
             return Err(format!("{}0/24 is in use", net_of(slot)));
@@ -239,7 +243,8 @@ impl Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
-        // Interfaces go with their namespaces, but some time later; the test's one goes now, so that its name is free.
+        // Interfaces disappear with their namespaces after a delay; the test's interface is removed now to
+        // free its name.
         if let Some(bridge) = self.made.first() {
             let _ = ip(&format!("-n {bridge} link del test"));
         }
@@ -250,7 +255,7 @@ impl Drop for Net {
     }
 }
 
-/// Builds the smallest net with every kind of rule and takes it down again.
+/// Builds and removes a minimal net with every kind of rule.
 fn try_out() -> Result<(), String> {
     let id = Command::new("id").arg("-u").output().map_err(|error| format!("id: {error}"))?;
     if id.stdout.trim_ascii() != b"0" {
@@ -262,7 +267,7 @@ fn try_out() -> Result<(), String> {
     nft(&net.made[0], rules)
 }
 
-/// Removes namespaces whose test is gone (it was killed), unless something still runs in them.
+/// Removes namespaces of killed tests, unless a process still runs inside.
 fn remove_abandoned() {
     for entry in fs::read_dir(NAMESPACES).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -289,7 +294,7 @@ fn enter(_namespace: &Path) {
     unreachable!("Net::available says no here");
 }
 
-/// `10.x.y.`
+/// Returns the prefix `10.x.y.` of a net.
 fn net_of(slot: u32) -> String {
     format!("10.{}.{}.", 128 + slot / 256, slot % 256)
 }
@@ -298,19 +303,19 @@ fn ip_in(slot: u32, last: u8) -> Ipv4Addr {
     Ipv4Addr::from_bits((10 << 24) | ((0x8000 + slot) << 8) | u32::from(last))
 }
 
-/// The test's end of the link to the bridge (15 characters at most).
+/// Returns the name of the test's end of the link to the bridge (15 characters at most).
 fn interface(slot: u32) -> String {
     format!("testkit{slot}")
 }
 
-/// `ip` with these arguments; what it prints.
+/// Runs `ip` with `arguments` and returns its output.
 fn ip(arguments: &str) -> Result<String, String> {
     let mut command = Command::new("ip");
     command.args(arguments.split_whitespace());
     run(command, "")
 }
 
-/// `nft` in a namespace, with these rules.
+/// Runs `nft` in a namespace, with `rules` as input.
 fn nft(namespace: &str, rules: &str) -> Result<(), String> {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace, "nft", "-f", "-"]);
@@ -322,7 +327,7 @@ fn run(mut command: Command, input: &str) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("{shown}: {error}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
-    // A command that reads nothing may be gone before this is written.
+    // A command that reads nothing may have ended before the write.
     let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
     let output = child.wait_with_output().map_err(failed)?;
     if !output.status.success() {
@@ -340,7 +345,7 @@ mod tests {
     use super::*;
     use crate::wait_for;
 
-    /// Long enough for a packet, short enough to wait for one that does not come.
+    /// Time limit for a packet: long enough for a busy machine, short enough to wait for a dropped packet.
     const PACKET: Duration = Duration::from_millis(200);
 
     fn sockets(net: &Net) -> Vec<UdpSocket> {
@@ -353,8 +358,9 @@ mod tests {
             .collect()
     }
 
-    /// Whether a packet gets from one to the other in time. A busy machine may be late with one, so a way that should be
-    /// open is asked until it is; each packet has its number, so that a late one is not taken for the next.
+    /// True if a packet gets from one host to the other in time. A busy machine may be late with a packet, so
+    /// an open link is retried until a packet arrives; packets are numbered, so that a late packet is not
+    /// taken for the next.
     fn arrives(net: &Net, sockets: &[UdpSocket], from: usize, to: usize) -> bool {
         static SENT: AtomicU32 = AtomicU32::new(0);
         let packet = SENT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
@@ -415,7 +421,7 @@ mod tests {
             for _ in 0..200 {
                 sockets[from].send_to(b"x", (net.ip(to), 4000)).unwrap();
             }
-            // All are on their way before the first is read: what is missing was dropped.
+            // All are on the way before the first is read: a missing packet was dropped.
             let arrived = (0..200).take_while(|_| sockets[to].recv(&mut [0; 8]).is_ok()).count();
             // 50 of 200 away from the mean of 100 is more than 7 standard deviations.
             assert!((50..=150).contains(&arrived), "{arrived} of 200 arrived");

@@ -15,7 +15,7 @@ use crate::process::{
 };
 use crate::wait::{DEADLINE, wait_for};
 
-/// One node, alone, on free ports of loopback.
+/// Configuration of a single node on free ports of loopback.
 const CONFIGURATION: &str = "\
 cluster_name: test
 nodes:
@@ -23,7 +23,7 @@ nodes:
 security: { loopback: trusted }
 ";
 
-/// How to start a node.
+/// A builder of nodes.
 #[derive(Debug)]
 pub struct NodeBuilder {
     args: Vec<String>,
@@ -37,15 +37,15 @@ pub struct Node {
     process: Child,
     address: SocketAddr,
     log: Arc<Mutex<String>>,
-    /// Its configuration and its data.
+    /// Folder of the configuration and the data.
     _folder: TempDir,
-    /// Its address, where it cannot tell one that it chose.
+    /// Reserved address, for a node whose log is not readable.
     _addresses: Option<Addresses>,
 }
 
 impl NodeBuilder {
-    /// A node on any free port of loopback, alone in its configuration, with a data directory of its own. The binary is
-    /// the one that cargo built beside the test that runs.
+    /// Creates a builder for a node on any free port of loopback, alone in its configuration, with a data
+    /// directory of its own. The binary is the server built by cargo beside the running test.
     pub fn new() -> Self {
         Self { args: Vec::new(), standard_error: None, prefix: Vec::new() }
     }
@@ -56,34 +56,34 @@ impl NodeBuilder {
         self
     }
 
-    /// Adds a flag (and its value, if it takes one).
+    /// Adds a flag (and its value, if any).
     pub fn flags<const N: usize>(mut self, flags: [&str; N]) -> Self {
         self.args.extend(flags.map(str::to_owned));
         self
     }
 
-    /// Gives the node this as its standard error in place of what [`Node::log`] reads.
+    /// Redirects the node's standard error to `to`; [`Node::log`] is then unavailable.
     pub fn standard_error(mut self, to: impl Into<Stdio>) -> Self {
         self.standard_error = Some(to.into());
         self
     }
 
-    /// Limits its open files for good.
+    /// Limits the node's open files, without the right to raise the limit.
     pub fn max_open_files(mut self, limit: usize) -> Self {
         self.prefix = under_limit_on_files(limit);
         self
     }
 
-    /// Starts the node and waits until it is ready.
+    /// Starts the node and waits until ready.
     ///
     /// # Panics
     ///
-    /// If there is no such binary, or if it does not start; its log is in the message.
+    /// If there is no server binary, or if the node does not start; the log is in the message.
     pub fn start(self) -> Node {
         let folder = tempfile::tempdir().expect("a folder for a node");
         let config = folder.path().join("node.yaml");
         fs::write(&config, CONFIGURATION).expect("the configuration can be written");
-        // Without its log, it is found at an address that was chosen for it.
+        // Without a log to read the port from, the address is chosen in advance.
         let addresses = self.standard_error.is_some().then(|| Addresses::reserve(1));
         let mut command = command(&self.prefix, &server_binary());
         if let Some(address) = addresses.as_ref().map(|addresses| addresses.nodes()[0].http()) {
@@ -132,37 +132,37 @@ impl Default for NodeBuilder {
 }
 
 impl Node {
-    /// A node with the default configuration, ready.
+    /// Starts a node with the default configuration and waits until ready.
     pub fn start() -> Self {
         NodeBuilder::new().start()
     }
 
-    /// Where it listens.
+    /// Returns the socket address of the HTTP API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// `http://` and where it listens.
+    /// Returns the base URL of the HTTP API.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What it has logged so far.
+    /// Returns the log so far.
     pub fn log(&self) -> String {
         read(&self.log)
     }
 
-    /// Resident set of the process in bytes, where the system tells.
+    /// Returns the resident set of the process in bytes, on systems with procfs.
     pub fn resident_bytes(&self) -> Option<u64> {
         resident_bytes(self.process.id())
     }
 
-    /// The largest that the resident set of the process ever was, in bytes, where the system tells.
+    /// Returns the peak resident set of the process in bytes, on systems with procfs.
     pub fn peak_resident_bytes(&self) -> Option<u64> {
         peak_resident_bytes(self.process.id())
     }
 
-    /// Sends bytes as they are over a connection of their own and reads the answer to its end.
+    /// Sends raw bytes over a new connection and reads the answer to its end.
     pub fn raw(&self, request: &[u8]) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(DEADLINE))?;
@@ -172,34 +172,34 @@ impl Node {
         Ok(answer)
     }
 
-    /// The status of `GET path`, if there was an answer.
+    /// Status code of `GET path`, if answered.
     pub fn status(&self, path: &str) -> Option<u16> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         let answer = self.raw(request.as_bytes()).ok()?;
         String::from_utf8_lossy(answer.get(..12)?).split(' ').nth(1)?.parse().ok()
     }
 
-    /// Asks it to stop as an operator would.
+    /// Requests an orderly stop (SIGTERM), as an operator would.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     pub fn signal(&self, which: Signal) {
         signal(&self.process, which);
     }
 
-    /// The id of its process.
+    /// Process id.
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Status of the process, if it has ended.
+    /// Returns the exit status of the process, once ended.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     pub fn wait(mut self) -> ExitStatus {
         wait_for("the end of a node", || self.process.try_wait().ok().flatten())
     }
@@ -226,7 +226,7 @@ fn read(log: &Mutex<String>) -> String {
     log.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// The address in a log line that says where a node listens.
+/// Parses the address in the log line of a listening node.
 pub(crate) fn address_in(log: &str) -> Option<SocketAddr> {
     let (_, after) = log.split_once(LISTENING)?;
     after.split_whitespace().next()?.parse().ok()

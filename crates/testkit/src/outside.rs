@@ -1,7 +1,7 @@
-//! Programs from outside that read and write images: Pillow, ImageMagick, pngcheck.
+//! External programs that read and write images: Pillow, ImageMagick, pngcheck.
 //!
-//! Where `CI` is set all of them must be there; elsewhere those that are missing are passed over. `STEG_PYTHON` names a
-//! Python with Pillow and numpy, `python3` otherwise.
+//! Where `CI` is set all of the programs must be installed; elsewhere missing programs are passed over.
+//! `STEG_PYTHON` names a Python with Pillow and numpy, `python3` otherwise.
 
 mod readers;
 
@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 pub use readers::OutsideReaders;
 
-/// What a program printed, or nothing where it is not installed and need not be.
+/// Runs a program and returns its output; `None` where the program is neither installed nor required.
 ///
 /// # Panics
 ///
@@ -25,11 +25,12 @@ pub fn run_outside(command: &mut Command) -> Option<String> {
     }
 }
 
-/// Runs a script, given as text, in a Python that has Pillow and numpy. Nothing where there is none and need not be.
+/// Runs a script, given as text, in a Python with Pillow and numpy; `None` where neither installed nor
+/// required.
 ///
 /// # Panics
 ///
-/// If the script fails, or there is no such Python where `CI` is set.
+/// If the script fails, or such a Python is missing where `CI` is set.
 pub fn run_pillow<'a>(script: &str, arguments: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let python = std::env::var("STEG_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     if std::env::var_os("CI").is_none() {

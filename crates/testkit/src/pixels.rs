@@ -1,4 +1,4 @@
-//! Decoded images, and which of their bits a payload may change.
+//! Decoded images, and the bits a payload may change in them.
 
 use stego::{BitsPerSample, Channels, Cover, HEADER_LEN_BYTES, SampleDepth};
 
@@ -7,9 +7,9 @@ use stego::{BitsPerSample, Channels, Cover, HEADER_LEN_BYTES, SampleDepth};
 pub struct Pixels {
     /// Pixels in a row.
     pub width: u32,
-    /// Rows.
+    /// Number of rows.
     pub height: u32,
-    /// The samples of a pixel.
+    /// The channels of a pixel.
     pub channels: Channels,
     /// The samples' depth.
     pub depth: SampleDepth,
@@ -18,7 +18,7 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// What the library decoded.
+    /// Copies the pixels of a decoded cover.
     pub fn of(cover: &Cover) -> Self {
         Self {
             width: cover.width(),
@@ -29,7 +29,7 @@ impl Pixels {
         }
     }
 
-    /// The samples as numbers.
+    /// Returns the samples as numbers.
     pub fn values(&self) -> Vec<u16> {
         match self.depth {
             SampleDepth::Eight => self.samples.iter().map(|&sample| u16::from(sample)).collect(),
@@ -40,11 +40,11 @@ impl Pixels {
         }
     }
 
-    /// Fails unless the two are the same image.
+    /// Asserts that two images are equal.
     ///
     /// # Panics
     ///
-    /// If they differ: tells how, without printing all samples.
+    /// If the images differ; the message describes the difference without printing all samples.
     pub fn assert_same(&self, name: &str, other: &Self) {
         let kind = |pixels: &Self| (pixels.width, pixels.height, pixels.channels, pixels.depth);
         assert_eq!(kind(self), kind(other), "{name}");
@@ -62,14 +62,14 @@ impl Pixels {
         }
     }
 
-    /// Column, row and channel of a sample.
+    /// Returns column, row and channel of a sample.
     fn place(&self, at: usize) -> (usize, usize, usize) {
         let pixel = at / self.channels.count();
         (pixel % self.width as usize, pixel / self.width as usize, at % self.channels.count())
     }
 
-    /// Which bits of each sample a payload of `payload_bytes` at `bits` per sample takes, by `docs/format.md`, section
-    /// "Carrier `sequential`"; all zero where there is no room for it.
+    /// Returns the mask of the bits of each sample taken by a payload of `payload_bytes` at `bits` per
+    /// sample, by `docs/format.md`, section "Carrier `sequential`"; all zero where there is too little room.
     pub fn carried_bits(&self, payload_bytes: u64, bits: BitsPerSample) -> Vec<u16> {
         let width = u64::from(bits.as_u8());
         let mut header_left = HEADER_LEN_BYTES as u64 * 8;
@@ -87,7 +87,7 @@ impl Pixels {
                 } else {
                     let taken = width.min(rest_left);
                     rest_left -= taken;
-                    // The last sample takes its bits at the top of its low ones.
+                    // The last sample takes its bits at the top of its low bits.
                     ((1 << taken) - 1) << (width - taken)
                 };
                 masks.push(takes);
@@ -97,11 +97,12 @@ impl Pixels {
         masks
     }
 
-    /// Fails unless `stego` is this image but for the bits that a payload takes, and the payload starts as one does.
+    /// Asserts that `stego` equals this image except for the bits of a payload, and that the payload starts
+    /// with the container's magic.
     ///
     /// # Panics
     ///
-    /// If another bit differs, or the container's magic is not there.
+    /// If another bit differs, or the container's magic is missing.
     pub fn assert_carries(&self, name: &str, stego: &Self, payload_bytes: u64, bits: BitsPerSample) {
         let masks = self.carried_bits(payload_bytes, bits);
         let without_payload = |pixels: &Self| {

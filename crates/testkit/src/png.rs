@@ -1,34 +1,34 @@
-//! PNG files put together by hand: legal ones that no encoder makes, and broken ones.
+//! Hand-built PNG files: legal files beyond the output of encoders, and broken files.
 
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
-/// What a PNG is made of. Rows are written unfiltered.
+/// Parts of a PNG. Rows are written unfiltered.
 #[derive(Debug, Clone)]
 pub struct PngParts {
-    /// Pixels in a row, as IHDR says.
+    /// Pixels in a row, in IHDR.
     pub width: u32,
-    /// Rows, as IHDR says.
+    /// Rows, in IHDR.
     pub height: u32,
-    /// Bits per sample, as IHDR says.
+    /// Bits per sample, in IHDR.
     pub depth: u8,
-    /// Colour type, as IHDR says: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
+    /// Colour type, in IHDR: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
     pub colour: u8,
     /// Chunks between IHDR and IDAT.
     pub chunks: Vec<([u8; 4], Vec<u8>)>,
-    /// The rows' bytes, all of the same length, without filter bytes; they need not match IHDR.
+    /// The rows' bytes, all of the same length, without filter bytes; may contradict IHDR.
     pub rows: Vec<Vec<u8>>,
 }
 
 impl PngParts {
-    /// The file.
+    /// Encodes the file.
     pub fn to_file(&self) -> Vec<u8> {
         self.to_file_at(Compression::fast())
     }
 
-    /// The file, its rows compressed this much.
+    /// Encodes the file with the rows compressed at `level`.
     pub(crate) fn to_file_at(&self, level: Compression) -> Vec<u8> {
         let mut zlib = ZlibEncoder::new(Vec::new(), level);
         for row in &self.rows {
@@ -49,7 +49,7 @@ impl PngParts {
     }
 }
 
-/// A chunk with its length and checksum.
+/// Encodes a chunk with its length and checksum.
 pub fn chunk(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
     let typed = [&kind, data].concat();
     let length = u32::try_from(data.len()).expect("chunks of tests are short");

@@ -1,4 +1,4 @@
-//! PNG files taken apart into chunks, and put together again with checksums that hold.
+//! PNG files split into chunks, and reassembled with matching checksums.
 
 use std::io::{Read, Write};
 
@@ -10,26 +10,26 @@ use crate::chunk;
 
 const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 
-/// The chunks of a PNG, whatever they hold.
+/// The chunks of a PNG, with arbitrary content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PngFile {
-    /// From IHDR to IEND, as far as they are whole.
+    /// Whole chunks, from IHDR to IEND.
     pub chunks: Vec<FileChunk>,
-    /// What follows the last whole chunk.
+    /// The bytes after the last whole chunk.
     pub tail: Vec<u8>,
 }
 
 /// A chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileChunk {
-    /// Its type.
+    /// The chunk type.
     pub kind: [u8; 4],
-    /// What it holds.
+    /// The chunk data.
     pub data: Vec<u8>,
 }
 
 impl PngFile {
-    /// Takes a file apart; `None` if it does not begin as a PNG does. Checksums are not looked at.
+    /// Splits a file into chunks; `None` without a PNG signature. Checksums are not verified.
     pub fn parse(file: &[u8]) -> Option<Self> {
         let mut rest = file.strip_prefix(SIGNATURE)?;
         let mut chunks = Vec::new();
@@ -43,7 +43,7 @@ impl PngFile {
         Some(Self { chunks, tail: rest.to_vec() })
     }
 
-    /// The file, with the checksums that the chunks need.
+    /// Encodes the file, with matching checksums.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut file = SIGNATURE.to_vec();
         for FileChunk { kind, data } in &self.chunks {
@@ -53,13 +53,13 @@ impl PngFile {
         file
     }
 
-    /// The data of IHDR, if it is the first chunk and of the right length.
+    /// Returns the data of IHDR, if IHDR is the first chunk and of the right length.
     pub fn header_mut(&mut self) -> Option<&mut [u8; 13]> {
         let first = self.chunks.first_mut().filter(|chunk| chunk.kind == *b"IHDR")?;
         first.data.as_mut_slice().try_into().ok()
     }
 
-    /// What all IDAT chunks hold.
+    /// Returns the concatenated data of all IDAT chunks.
     pub fn compressed(&self) -> Vec<u8> {
         self.chunks
             .iter()
@@ -69,15 +69,15 @@ impl PngFile {
             .collect()
     }
 
-    /// The rows with their filter bytes, as far as they can be inflated, up to `max_bytes`.
+    /// Inflates the rows with their filter bytes, up to `max_bytes` or the first error.
     pub fn inflated(&self, max_bytes: u64) -> Vec<u8> {
         let mut rows = Vec::new();
-        // What was inflated before an error counts.
+        // Output before an error counts.
         let _ = ZlibDecoder::new(self.compressed().as_slice()).take(max_bytes).read_to_end(&mut rows);
         rows
     }
 
-    /// Puts `compressed` in the place of all IDAT chunks, in pieces of `piece_bytes`.
+    /// Replaces all IDAT chunks by `compressed`, in pieces of `piece_bytes`.
     pub fn replace_compressed(&mut self, compressed: &[u8], piece_bytes: usize) {
         let is_data = |chunk: &FileChunk| chunk.kind == *b"IDAT";
         let at = self.chunks.iter().position(is_data).unwrap_or(self.chunks.len().min(1));
@@ -88,7 +88,7 @@ impl PngFile {
     }
 }
 
-/// `bytes` as a zlib stream.
+/// Compresses `bytes` as a zlib stream.
 pub(crate) fn zlib(bytes: &[u8], level: Compression) -> Vec<u8> {
     let mut zlib = ZlibEncoder::new(Vec::new(), level);
     zlib.write_all(bytes).and_then(|()| zlib.finish()).expect("writing to a Vec does not fail")

@@ -1,16 +1,16 @@
 //! PNG's five filters, forwards and backwards (PNG third edition, section 9).
 
-/// Which filters the rows of an image have.
+/// Filters of an image's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filtering {
-    /// The same for every row: 0 None, 1 Sub, 2 Up, 3 Average, 4 Paeth.
+    /// The same filter for every row: 0 None, 1 Sub, 2 Up, 3 Average, 4 Paeth.
     All(u8),
-    /// One after the other.
+    /// Alternating filters.
     Mixed,
 }
 
 impl Filtering {
-    /// Every way.
+    /// Every choice of filters.
     pub const EVERY: [Self; 6] =
         [Self::All(0), Self::All(1), Self::All(2), Self::All(3), Self::All(4), Self::Mixed];
 
@@ -23,8 +23,8 @@ impl Filtering {
     }
 }
 
-/// The filtered rows of an image or pass, each behind the byte that names its filter. `distance` is the whole bytes of a
-/// pixel, at least one.
+/// Filters the rows of an image or pass, each behind its filter byte. `distance` is the whole bytes of a
+/// pixel, at least 1.
 pub(crate) fn filter_rows(rows: &[Vec<u8>], distance: usize, filtering: Filtering) -> Vec<u8> {
     let mut filtered = Vec::new();
     for (y, row) in rows.iter().enumerate() {
@@ -37,11 +37,11 @@ pub(crate) fn filter_rows(rows: &[Vec<u8>], distance: usize, filtering: Filterin
     filtered
 }
 
-/// The rows of a filtered image, one after the other.
+/// Reverses the filters of an image; rows are concatenated.
 ///
 /// # Panics
 ///
-/// If the data is not a whole number of rows, or a filter is none.
+/// If the data is not a whole number of rows, or a filter byte is invalid.
 pub(crate) fn unfilter_rows(filtered: &[u8], row_len_bytes: usize, distance: usize) -> Vec<u8> {
     assert_eq!(filtered.len() % (row_len_bytes + 1), 0, "the data is not a whole number of rows");
     let mut rows: Vec<Vec<u8>> = Vec::new();
@@ -56,7 +56,7 @@ pub(crate) fn unfilter_rows(filtered: &[u8], row_len_bytes: usize, distance: usi
     rows.concat()
 }
 
-/// What a filter expects at `x` from the bytes to the left, above, and above to the left.
+/// Predicts the byte at `x` from the bytes to the left, above, and above to the left.
 fn predict(filter: u8, row: &[u8], above: Option<&[u8]>, x: usize, distance: usize) -> u8 {
     let left = x.checked_sub(distance).map_or(0, |x| row[x]);
     let up = above.map_or(0, |above| above[x]);
@@ -71,7 +71,8 @@ fn predict(filter: u8, row: &[u8], above: Option<&[u8]>, x: usize, distance: usi
     }
 }
 
-/// 9.4: the nearest of the three to left + up − up left; of equals the one named first.
+/// Computes the Paeth predictor (9.4): the nearest of the three to left + up − up left; ties go to the first
+/// named.
 fn paeth(left: u8, up: u8, up_left: u8) -> u8 {
     let estimate = i16::from(left) + i16::from(up) - i16::from(up_left);
     let nearest = [left, up, up_left].into_iter().min_by_key(|&byte| (estimate - i16::from(byte)).abs());

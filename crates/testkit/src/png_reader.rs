@@ -1,5 +1,5 @@
-//! Reads the PNG files that the library writes, without the library that it uses: as strict as the specification, and
-//! only as able as it has to be.
+//! An independent reader of the PNG files written by the library: as strict as the specification, and limited
+//! to the kinds the library writes.
 
 use std::io::Read;
 
@@ -26,8 +26,8 @@ impl ReadPng {
     ///
     /// # Panics
     ///
-    /// If it is not a whole and legal PNG: a checksum differs, IDAT chunks are apart, there is data too much or too
-    /// little, or the kind is another one.
+    /// If the file is not a whole and legal PNG of a supported kind: a checksum differs, IDAT chunks are
+    /// apart, there is too much or too little data, or the kind is another.
     pub fn of(file: &[u8]) -> Self {
         let mut chunks = png_chunks(file).into_iter().peekable();
         let (kind, ihdr) = chunks.next().expect("there is a chunk");
@@ -46,11 +46,11 @@ impl ReadPng {
         Self { pixels: pixels(&ihdr, &data), before, after }
     }
 
-    /// The data of the one chunk of a kind, wherever it stands; `None` if there is none.
+    /// Returns the data of the only chunk of a kind, at any position; `None` if absent.
     ///
     /// # Panics
     ///
-    /// If there are several.
+    /// If there are several such chunks.
     pub fn chunk(&self, kind: [u8; 4]) -> Option<&[u8]> {
         let mut found = self.before.iter().chain(&self.after).filter(|(of, _)| *of == kind);
         let first = found.next().map(|(_, data)| &data[..]);
@@ -59,11 +59,11 @@ impl ReadPng {
     }
 }
 
-/// All chunks of a PNG file, IHDR and IEND included.
+/// Returns all chunks of a PNG file, IHDR and IEND included.
 ///
 /// # Panics
 ///
-/// If the file is cut off, goes on after IEND, or a checksum differs.
+/// If the file is cut off, continues after IEND, or a checksum differs.
 pub fn png_chunks(file: &[u8]) -> Vec<PngChunk> {
     let mut rest = file.strip_prefix(b"\x89PNG\r\n\x1a\n").expect("PNG's signature");
     let mut chunks = Vec::new();

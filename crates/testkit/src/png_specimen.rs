@@ -1,7 +1,7 @@
-//! PNG files of every legal kind, and what their samples are once promoted.
+//! PNG files of every legal kind, with their samples after promotion.
 //!
-//! Written from the specification (PNG third edition) without the library that reads them, so that the one can be compared
-//! with the other. Only deflate is flate2's.
+//! Written from the specification (PNG third edition) without the library under test, as an independent
+//! reference. Only deflate comes from flate2.
 
 use std::io::Write;
 
@@ -20,25 +20,25 @@ pub type PngChunk = ([u8; 4], Vec<u8>);
 const PASSES: [(usize, usize, usize, usize); 7] =
     [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
 
-/// Chunks that must stand before PLTE (PNG third edition, 5.6).
+/// Chunks required before PLTE (PNG third edition, 5.6).
 const BEFORE_PALETTE: [&[u8; 4]; 8] =
     [b"cHRM", b"cICP", b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"sBIT", b"sRGB"];
 
-/// What IHDR says, and whether there is a tRNS chunk.
+/// Kind of a PNG: the fields of IHDR, and the presence of tRNS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PngKind {
-    /// 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
+    /// Colour type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
     pub colour: u8,
     /// Bits per sample, or per index into the palette.
     pub depth: u8,
-    /// Whether a tRNS chunk names transparent colours.
+    /// True if a tRNS chunk names transparent colours.
     pub transparent: bool,
-    /// Whether the rows come in Adam7's seven passes.
+    /// True if the rows are stored in Adam7's seven passes.
     pub interlaced: bool,
 }
 
 impl PngKind {
-    /// All 52 of them.
+    /// Returns all 52 kinds.
     pub fn all() -> impl Iterator<Item = Self> {
         const DEPTHS: [(u8, &[u8]); 5] =
             [(0, &[1, 2, 4, 8, 16]), (2, &[8, 16]), (3, &[1, 2, 4, 8]), (4, &[8, 16]), (6, &[8, 16])];
@@ -51,7 +51,7 @@ impl PngKind {
         })
     }
 
-    /// The kind without transparent colours, in plain rows.
+    /// Returns the kind without transparent colours, in plain rows.
     pub fn plain(colour: u8, depth: u8) -> Self {
         Self { colour, depth, transparent: false, interlaced: false }
     }
@@ -66,12 +66,12 @@ impl PngKind {
     }
 }
 
-/// How the compressed rows are cut into IDAT chunks.
+/// Division of the compressed rows into IDAT chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// One chunk.
     Whole,
-    /// Chunks of this many bytes.
+    /// Chunks of the given number of bytes.
     Every(usize),
     /// Empty chunks in front, in the middle of the zlib header, inside and behind.
     WithEmpty,
@@ -80,23 +80,23 @@ pub enum Split {
 /// A PNG file to be made, its samples included.
 #[derive(Debug, Clone)]
 pub struct PngSpecimen {
-    /// What IHDR says.
+    /// The fields of IHDR.
     pub kind: PngKind,
     /// Pixels in a row.
     pub width: u32,
-    /// Rows.
+    /// Number of rows.
     pub height: u32,
-    /// Which filters the rows have.
+    /// Filters of the rows.
     pub filtering: Filtering,
-    /// How the data is cut.
+    /// Division of the compressed rows.
     pub split: Split,
     /// Deflate's level, 0 (stored) to 9.
     pub level: u32,
-    /// Chunks in front of IDAT; each gets to its legal side of PLTE.
+    /// Chunks in front of IDAT; each is placed on its legal side of PLTE.
     pub before: Vec<PngChunk>,
     /// Chunks behind IDAT.
     pub after: Vec<PngChunk>,
-    /// The samples or indices, row-major, as the file has them.
+    /// The samples or indices, row-major, as stored in the file.
     pub values: Vec<u16>,
     /// The colours of a palette.
     pub palette: Vec<[u8; 3]>,
@@ -105,8 +105,9 @@ pub struct PngSpecimen {
 }
 
 impl PngSpecimen {
-    /// One with noise for samples, the same for the same `seed`. Transparent colours do occur in it, beside some that
-    /// differ from them in the lowest bit only; alpha has its extremes, and of 16 bits values with one byte zero.
+    /// Creates a specimen with noise for samples, determined by `seed`. Transparent colours occur, beside
+    /// colours that differ in the lowest bit only; alpha has its extremes, and in 16 bits values with one
+    /// byte zero.
     pub fn new(kind: PngKind, width: u32, height: u32, seed: u64) -> Self {
         let count = width as usize * height as usize * kind.samples_per_pixel();
         let noise = crate::noise(seed, 2 * count);
@@ -139,7 +140,7 @@ impl PngSpecimen {
         specimen
     }
 
-    /// Fewer colours than indices have room for, fewer alphas than colours.
+    /// Chooses fewer colours than indices have room for, and fewer alphas than colours.
     fn choose_palette(&mut self, values: &mut [u16], seed: u64) {
         let len = match self.kind.depth {
             1 => 2,
@@ -170,7 +171,7 @@ impl PngSpecimen {
         self.transparency = key.iter().flat_map(|value| value.to_be_bytes()).collect();
     }
 
-    /// The file.
+    /// Encodes the file.
     pub fn to_file(&self) -> Vec<u8> {
         let mut header = [self.width.to_be_bytes(), self.height.to_be_bytes()].concat();
         header.extend([self.kind.depth, self.kind.colour, 0, 0, u8::from(self.kind.interlaced)]);
@@ -208,7 +209,7 @@ impl PngSpecimen {
         zlib.finish().expect("writing to a Vec does not fail")
     }
 
-    /// Some pixels of a row as bytes: samples one after the other, the leftmost in the high bits (7.2).
+    /// Packs some pixels of a row into bytes: samples in sequence, the leftmost in the high bits (7.2).
     fn packed_row(&self, columns: impl Iterator<Item = usize>, y: usize) -> Vec<u8> {
         let per_pixel = self.kind.samples_per_pixel();
         let pixel = |x| &self.values[(y * self.width as usize + x) * per_pixel..][..per_pixel];
@@ -226,7 +227,7 @@ impl PngSpecimen {
         }
     }
 
-    /// What a reader gives that promotes to 8 or 16 bits, and to alpha where tRNS asks for it (12.4, 12.5, 13.12).
+    /// Promotes the samples to 8 or 16 bits, and to alpha where tRNS requires it (12.4, 12.5, 13.12).
     pub fn promoted(&self) -> Pixels {
         let (channels, depth) = (self.promoted_channels(), self.promoted_depth());
         let pixels = self.values.chunks(self.kind.samples_per_pixel());
@@ -274,7 +275,7 @@ impl PngSpecimen {
     }
 }
 
-/// Alpha among its extremes; of 16 bits also where only one byte says that a pixel can be seen.
+/// Sets alpha to its extremes; in 16 bits also to values with only one byte non-zero.
 fn vary_alpha(values: &mut [u16], kind: PngKind) {
     let special = if kind.depth == 16 { [0, u16::MAX, 1, 0x0100, 0xFF00] } else { [0, 255, 1, 128, 254] };
     for (i, pixel) in values.chunks_mut(kind.samples_per_pixel()).enumerate() {
@@ -303,7 +304,7 @@ mod tests {
     use super::*;
     use crate::outside::OutsideReaders;
 
-    /// Independent of the library under test, which is to be compared with these files.
+    /// Checks the specimens against readers independent of the library under test.
     #[test]
     fn other_readers_see_what_is_meant() {
         let mut readers = OutsideReaders::new();

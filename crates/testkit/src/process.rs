@@ -11,14 +11,14 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-/// What a node logs once it can be reached.
+/// Log message of a reachable node.
 pub(crate) const LISTENING: &str = "listening on http://";
-/// What the server's environment variables begin with, besides the three others below.
+/// Prefix of the server's environment variables, besides the three others below.
 const OUR_VARIABLES: &str = "STEG";
 /// Variables that would choose another node or another network.
 const OTHER_VARIABLES: [&str; 2] = ["CONFIG_PATH", "NODE_ID"];
 
-/// The server that cargo built beside the test that runs.
+/// Returns the path of the server built by cargo beside the running test.
 ///
 /// # Panics
 ///
@@ -35,8 +35,8 @@ pub(crate) fn server_binary() -> PathBuf {
     program
 }
 
-/// A command that none of the environment's settings for servers reach. `prefix` is what it runs under, such as
-/// `ip netns exec …`.
+/// Builds a command without the environment's settings for servers. `prefix` is put in front, such as `ip
+/// netns exec …`.
 pub(crate) fn command(prefix: &[String], program: &Path) -> Command {
     let mut command = match prefix {
         [] => Command::new(program),
@@ -57,15 +57,15 @@ pub(crate) fn command(prefix: &[String], program: &Path) -> Command {
     command
 }
 
-/// Prefix of a command that gets a limit on open files and cannot raise it.
+/// Returns a command prefix that sets a limit on open files, without the right to raise it.
 pub(crate) fn under_limit_on_files(limit: usize) -> Vec<String> {
     ["sh".to_owned(), "-c".to_owned(), format!("ulimit -n {limit} && exec \"$0\" \"$@\"")].to_vec()
 }
 
-/// Sends a signal to a child that was not waited for, so that its id is still its own.
+/// Sends a signal to a child not yet waited for, so that its id is still its own.
 pub(crate) fn signal(child: &Child, signal: Signal) {
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id is positive");
-    // One that is gone already needs no signal.
+    // An ended process needs no signal.
     let _ = kill_process(id, signal);
 }
 
@@ -74,16 +74,16 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
 pub(crate) struct Process {
     child: Mutex<Child>,
     log: PathBuf,
-    /// Where this process's part of the log begins.
+    /// Start of this process's part of the log.
     log_from: u64,
 }
 
 impl Process {
-    /// Starts `command` with its output at the end of the file `log`.
+    /// Starts `command` with its output appended to the file `log`.
     ///
     /// # Panics
     ///
-    /// If it cannot be started.
+    /// If the command cannot be started.
     pub(crate) fn start(mut command: Command, log: &Path) -> Self {
         let file = OpenOptions::new().create(true).append(true).open(log).expect("the log can be written");
         let log_from = file.metadata().expect("the log is a file").len();
@@ -92,17 +92,17 @@ impl Process {
         Self { child: Mutex::new(child), log: log.to_owned(), log_from }
     }
 
-    /// Its id.
+    /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.child().id()
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status, once ended.
     pub(crate) fn exited(&self) -> Option<ExitStatus> {
         self.child().try_wait().expect("a child can be waited for")
     }
 
-    /// Sends it a signal, unless it has ended.
+    /// Sends a signal, unless the process has ended.
     pub(crate) fn signal(&self, which: Signal) {
         let mut child = self.child();
         if child.try_wait().ok().flatten().is_none() {
@@ -110,18 +110,19 @@ impl Process {
         }
     }
 
-    /// A thread that waits for its end and gives the moment; the process is left to be waited for.
+    /// Spawns a thread to wait for the end of the process and return the time; the process is left to be
+    /// waited for.
     pub(crate) fn watch_end(&self) -> JoinHandle<Instant> {
         let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("a process id is positive");
         std::thread::spawn(move || {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            // Any other error: somebody else has waited for it, so it has ended.
+            // Any other error: another thread has waited for the process, so it has ended.
             while let Err(Errno::INTR) = waitid(WaitId::Pid(id), options) {}
             Instant::now()
         })
     }
 
-    /// What it logged so far, without what earlier processes left in the same file.
+    /// Returns the log of this process so far, without the parts of earlier processes in the same file.
     pub(crate) fn log(&self) -> String {
         read_from(&self.log, self.log_from)
     }
@@ -139,12 +140,12 @@ impl Drop for Process {
     }
 }
 
-/// Resident set of a process in bytes (proc(5), `VmRSS`), where the system tells.
+/// Returns the resident set of a process in bytes (proc(5), `VmRSS`); `None` without procfs.
 pub(crate) fn resident_bytes(id: u32) -> Option<u64> {
     memory_bytes(id, "VmRSS:")
 }
 
-/// The largest that the resident set of a process ever was (proc(5), `VmHWM`), where the system tells.
+/// Returns the peak resident set of a process in bytes (proc(5), `VmHWM`); `None` without procfs.
 pub(crate) fn peak_resident_bytes(id: u32) -> Option<u64> {
     memory_bytes(id, "VmHWM:")
 }
@@ -155,12 +156,12 @@ fn memory_bytes(id: u32, name: &str) -> Option<u64> {
     Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
-/// Open file descriptors of a process, where the system tells.
+/// Returns the number of open file descriptors of a process; `None` without procfs.
 pub(crate) fn open_files(id: u32) -> Option<usize> {
     Some(fs::read_dir(format!("/proc/{id}/fd")).ok()?.count())
 }
 
-/// A log from a position on; nothing if there is none.
+/// Reads a log from a position on; empty if the file is missing.
 pub(crate) fn read_from(path: &Path, position: u64) -> String {
     let mut bytes = Vec::new();
     if let Ok(mut file) = File::open(path) {
@@ -224,7 +225,7 @@ mod tests {
         let process = Process::start(shell("echo up; exec sleep 1000"), &folder.path().join("log"));
         wait_for("a process that runs", || process.log().contains("up").then_some(()));
         let id = Pid::from_raw(process.id().try_into().unwrap()).unwrap();
-        // A stopped one as well.
+        // A stopped process is killed, too.
         process.signal(Signal::STOP);
         assert!(process.exited().is_none());
         drop(process);

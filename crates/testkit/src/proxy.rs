@@ -1,8 +1,8 @@
-//! A way to a node that is slow, or that lets nothing through for a while: the kernels of some test machines cannot delay
-//! packets (netem), a process in between always can.
+//! A proxy with a delay, or a hold on all traffic: the kernels of some test machines cannot delay packets
+//! (netem), a process in between always can.
 //!
-//! Bytes come out in order and unchanged, each a while after it came in. What is under way is bounded: whoever sends more
-//! has to wait, as with a full link. Connections are taken while nothing is let through, as by a host that hangs.
+//! Bytes come out in order and unchanged, each after the delay. Data in flight is bounded: a faster sender
+//! has to wait, as with a full link. Connections are accepted while traffic is held, as by a host that hangs.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,16 +11,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Connections at the same time; further ones are closed at once.
+/// Maximum number of connections; further connections are closed at once.
 const MAX_CONNECTIONS: usize = 64;
-/// Bytes that are read at once.
+/// Bytes per read.
 const PIECE_BYTES: usize = 16 << 10;
-/// Pieces under way in each direction of a connection.
+/// Pieces in flight in each direction of a connection.
 const PIECES_UNDER_WAY: usize = 64;
-/// How long the way to the node may take.
+/// Time limit for the connection to the node.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// A proxy on loopback in front of one address. When dropped, all connections through it are closed.
+/// A proxy on loopback in front of one address. Dropping a proxy closes all connections through it.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -39,12 +39,12 @@ struct State {
     delay: Duration,
     held: bool,
     closed: bool,
-    /// Both ends of each connection, so that they can be closed.
+    /// Both ends of each connection, for closing.
     connections: Vec<(TcpStream, TcpStream)>,
 }
 
 impl Proxy {
-    /// Takes connections on a free port of loopback and passes them on to `to`, without a delay at first.
+    /// Accepts connections on a free port of loopback and forwards them to `to`, without a delay at first.
     ///
     /// # Panics
     ///
@@ -60,27 +60,27 @@ impl Proxy {
         Self { address, shared, listener: Some(thread) }
     }
 
-    /// Where it listens.
+    /// Returns the listening address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Has every byte that comes in from now on take so long, in both directions.
+    /// Sets the delay of every byte received from now on, in both directions.
     pub fn delay(&self, delay: Duration) {
         self.shared.change(|state| state.delay = delay);
     }
 
-    /// Lets nothing through any more, and closes nothing.
+    /// Holds all traffic, without closing connections.
     pub fn hold(&self) {
         self.shared.change(|state| state.held = true);
     }
 
-    /// Lets everything through again, what was held back first.
+    /// Releases held traffic, in order.
     pub fn release(&self) {
         self.shared.change(|state| state.held = false);
     }
 
-    /// Closes every connection; new ones are taken.
+    /// Closes every connection; new connections are accepted.
     pub fn cut_connections(&self) {
         self.shared.change(|state| state.close_connections());
     }
@@ -92,7 +92,7 @@ impl Drop for Proxy {
             state.closed = true;
             state.close_connections();
         });
-        // The listener looks whether it is closed once somebody has come.
+        // Wakes the listener, which checks for the close after each connection.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.listener.take() {
             let _ = thread.join();
@@ -119,7 +119,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until a piece that is due at a moment may go out; whether it still may.
+    /// Waits until a piece due at `due` may be sent. True unless the proxy was closed.
     fn wait_until_due(&self, due: Instant) -> bool {
         let mut state = self.state();
         loop {
@@ -127,7 +127,7 @@ impl Shared {
             if state.closed || !state.held && left.is_zero() {
                 return !state.closed;
             }
-            // While it is held only a change ends the wait.
+            // While held, only a change of state ends the wait.
             state = if state.held {
                 self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
             } else {
@@ -136,7 +136,7 @@ impl Shared {
         }
     }
 
-    /// Remembers a connection, unless there are too many.
+    /// Registers a connection. False if there are too many, or the proxy is closed.
     fn take(&self, from: &TcpStream, to: &TcpStream) -> bool {
         let mut state = self.state();
         let pair = from.try_clone().ok().zip(to.try_clone().ok());
@@ -152,12 +152,12 @@ fn accept(listener: &TcpListener, to: SocketAddr, shared: &Arc<Shared>) {
             return;
         }
         let shared = Arc::clone(shared);
-        // Whoever comes while another one is being connected does not wait for that.
+        // A connection does not wait for another's connection setup.
         std::thread::spawn(move || connect(&from, to, &shared));
     }
 }
 
-/// Connects the other end and passes bytes on in both directions until one of them closes.
+/// Connects the other end and forwards bytes in both directions until either end closes.
 fn connect(from: &TcpStream, to: SocketAddr, shared: &Shared) {
     let (Ok(to), Ok(who)) = (TcpStream::connect_timeout(&to, CONNECT_LIMIT), from.peer_addr()) else {
         return;
@@ -176,13 +176,13 @@ fn connect(from: &TcpStream, to: SocketAddr, shared: &Shared) {
         .change(|state| state.connections.retain(|(from, _)| from.peer_addr().is_ok_and(|peer| peer != who)));
 }
 
-/// A piece and when it may go out.
+/// A piece of data and the time of its release.
 type Piece = (Instant, Vec<u8>);
 
 fn read(mut source: &TcpStream, pieces: &SyncSender<Piece>, shared: &Shared) {
     let mut piece = vec![0; PIECE_BYTES];
     loop {
-        // An end is passed on as a piece without bytes, after the others.
+        // An end of stream is forwarded as a piece without bytes, after the others.
         let len = source.read(&mut piece).unwrap_or(0);
         let due = Instant::now() + shared.state().delay;
         if pieces.send((due, piece[..len].to_vec())).is_err() || len == 0 {
@@ -210,7 +210,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
     const DELAY: Duration = Duration::from_millis(80);
 
-    /// Sends back what it hears, to each who comes.
+    /// Starts an echo server for any number of connections.
     fn echo() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -238,7 +238,7 @@ mod tests {
     fn bytes_come_out_as_they_went_in_only_later() {
         let proxy = Proxy::start(echo());
         let mut stream = open(&proxy);
-        // More than may be under way.
+        // More than the limit in flight.
         let sent: Vec<u8> = (0..4_u32 << 20).map(|i| ((i * 31) >> 7) as u8).collect();
         let mut writing = stream.try_clone().unwrap();
         let all = sent.clone();

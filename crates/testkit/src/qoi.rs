@@ -4,11 +4,11 @@ use stego::{Channels, SampleDepth};
 
 use crate::pixels::Pixels;
 
-/// The image as a QOI file, every kind of its chunks in use.
+/// Encodes the image as a QOI file, with every kind of chunk in use.
 ///
 /// # Panics
 ///
-/// If the image is not RGB or RGBA of 8 bits: QOI has nothing else.
+/// If the image is not RGB or RGBA of 8 bits, the only kinds of QOI.
 pub fn qoi_file(pixels: &Pixels) -> Vec<u8> {
     let with_alpha = match pixels.channels {
         Channels::Rgb => false,
@@ -55,7 +55,7 @@ fn hash([r, g, b, alpha]: [u8; 4]) -> usize {
     (usize::from(r) * 3 + usize::from(g) * 5 + usize::from(b) * 7 + usize::from(alpha) * 11) % 64
 }
 
-/// As a small difference from the pixel before, or whole.
+/// Writes a pixel as a small difference from the previous pixel, or in full.
 fn write_pixel(file: &mut Vec<u8>, pixel: [u8; 4], previous: [u8; 4]) {
     if pixel[3] != previous[3] {
         file.push(0xFF);

@@ -1,6 +1,6 @@
-//! Small file systems of a test's own, to be filled, frozen and made read-only.
+//! Small file systems for one test, which can be filled, frozen and made read-only.
 //!
-//! It takes Linux, root, `mount` and `umount`, for those that freeze also `mkfs.ext4` and `fsfreeze`.
+//! Requires Linux, root, `mount` and `umount`; frozen file systems also `mkfs.ext4` and `fsfreeze`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -20,12 +20,12 @@ pub struct ScratchFs {
 }
 
 impl ScratchFs {
-    /// True if this machine can mount, make and freeze file systems. A test that needs them returns early where it cannot;
-    /// the reason is printed.
+    /// True if this machine can mount, create and freeze file systems. A test that needs a file system
+    /// returns early where unsupported; the reason is printed.
     ///
     /// # Panics
     ///
-    /// If it cannot and `CI` is `true`: there, nothing may be left out.
+    /// If unsupported and `CI` is `true`: no test may be skipped in CI.
     pub fn available() -> bool {
         static MISSING: OnceLock<Option<String>> = OnceLock::new();
         let Some(missing) = MISSING.get_or_init(|| try_out().err()) else { return true };
@@ -33,36 +33,36 @@ impl ScratchFs {
         false
     }
 
-    /// A file system in memory with room for so many bytes.
+    /// Creates a file system in memory of `bytes` bytes.
     ///
     /// # Panics
     ///
-    /// If it cannot be made; ask [`ScratchFs::available`] first.
+    /// If creation fails; see [`ScratchFs::available`].
     pub fn in_memory(bytes: u64) -> Self {
         let size = format!("size={bytes}");
         Self::mount(|path, _| run("mount", &["-t", "tmpfs", "-o", &size, "testkit", &path.to_string_lossy()]))
             .expect("a file system in memory")
     }
 
-    /// A file system of so many bytes on a block device, which can be frozen.
+    /// Creates a file system of `bytes` bytes on a block device, which can be frozen.
     ///
     /// # Panics
     ///
-    /// If it cannot be made; ask [`ScratchFs::available`] first.
+    /// If creation fails; see [`ScratchFs::available`].
     pub fn on_device(bytes: u64) -> Self {
         Self::mount(|path, folder| mount_image(path, folder, bytes)).expect("a file system on a device")
     }
 
-    /// Its root.
+    /// Returns the root directory.
     pub fn path(&self) -> &Path {
         &self.mounted
     }
 
-    /// Fills it to the last byte.
+    /// Fills the file system to the last byte.
     ///
     /// # Panics
     ///
-    /// If something else than a full disk gets in the way.
+    /// On any error except a full disk.
     pub fn fill(&self) {
         let filler = OpenOptions::new().create(true).append(true).open(self.filler());
         let mut filler = filler.expect("a file that fills");
@@ -79,31 +79,31 @@ impl ScratchFs {
         }
     }
 
-    /// Makes room again.
+    /// Frees the space taken by [`ScratchFs::fill`].
     ///
     /// # Panics
     ///
-    /// If it was not filled.
+    /// If the file system was not filled.
     pub fn make_room(&self) {
         fs::remove_file(self.filler()).expect("what fills can be removed");
     }
 
-    /// Makes it read-only, or writable again.
+    /// Makes the file system read-only, or writable again.
     ///
     /// # Panics
     ///
-    /// If a process has a file open for writing, or it cannot be mounted anew.
+    /// If a process has a file open for writing, or the remount fails.
     pub fn set_read_only(&self, read_only: bool) {
         let options = if read_only { "remount,ro" } else { "remount,rw" };
         run("mount", &["-o", options, &self.mounted.to_string_lossy()]).expect("it can be mounted anew");
     }
 
-    /// Holds up everything that writes to it, until the guard is dropped. A process that writes meanwhile cannot even be
-    /// killed: what waits for one is dropped after the guard.
+    /// Blocks every write to the file system until the guard is dropped. A process blocked on a write cannot
+    /// even be killed: a value that waits for such a process is dropped after the guard.
     ///
     /// # Panics
     ///
-    /// If it cannot be frozen.
+    /// If the file system cannot be frozen.
     pub fn freeze(&self) -> Frozen<'_> {
         run("fsfreeze", &["--freeze", &self.mounted.to_string_lossy()]).expect("a file system freezes");
         Frozen(self)
@@ -137,7 +137,7 @@ impl Drop for Frozen<'_> {
 impl Drop for ScratchFs {
     fn drop(&mut self) {
         let path = self.mounted.to_string_lossy();
-        // Lazily: a process that still has a file open there is about to end.
+        // Lazily: a process with a file still open there is about to end.
         if let Err(error) = run("umount", &["--lazy", &path]) {
             eprintln!("{} stays: {error}", self.folder.path().display());
         }

@@ -1,4 +1,4 @@
-//! Somebody who does not belong to the cluster and talks to it all the same.
+//! Connections from outside the cluster, without the cluster key.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Bytes that are read from the other side, at most.
+/// Maximum length of data read from the other side.
 const MAX_HEARD_BYTES: usize = 16 << 20;
 
-/// Time limit for making a connection of a flood: a node that is down refuses, one that is full is silent.
+/// Time limit for each connection of a flood: a stopped node refuses, a full node is silent.
 const FLOOD_CONNECT_LIMIT: Duration = Duration::from_millis(200);
 
-/// Connections that are opened one after the other and say no more than their beginning. Ends when dropped, and all of
-/// them with it.
+/// A sequence of connections that each send only `beginning`. Dropping a flood closes all of its connections.
 #[derive(Debug)]
 pub struct Flood {
     opened: Arc<AtomicUsize>,
@@ -24,8 +23,8 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// One connection to each of `addresses` in turn, every `pace`; `beginning` is sent on each. The latest `held` of them
-    /// are kept open from this side.
+    /// Opens one connection to each of `addresses` in turn, every `pace`; `beginning` is sent on each. The
+    /// latest `held` connections are kept open from this side.
     pub fn start(addresses: Vec<SocketAddr>, beginning: Vec<u8>, pace: Duration, held: usize) -> Self {
         let (opened, ended): (Arc<AtomicUsize>, Arc<AtomicBool>) = Default::default();
         let (count, end) = (Arc::clone(&opened), Arc::clone(&ended));
@@ -37,7 +36,7 @@ impl Flood {
                     return;
                 }
                 if let Ok(mut stream) = TcpStream::connect_timeout(address, FLOOD_CONNECT_LIMIT) {
-                    // It may have been closed already.
+                    // The node may have closed the connection already.
                     let _ = stream.write_all(&beginning);
                     kept.push_back(stream);
                     count.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +51,7 @@ impl Flood {
         Self { opened, ended, thread: Some(thread) }
     }
 
-    /// Connections that were made so far.
+    /// Returns the number of connections made so far.
     pub fn opened(&self) -> usize {
         self.opened.load(Ordering::Relaxed)
     }
@@ -67,25 +66,25 @@ impl Drop for Flood {
     }
 }
 
-/// What a stranger got to hear.
+/// Bytes received by a stranger, and the end of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
-    /// Every byte that came.
+    /// Every byte received.
     pub bytes: Vec<u8>,
-    /// Whether the other side closed the connection (or broke it off) within the limit.
+    /// True if the other side closed or reset the connection within the limit.
     pub closed: bool,
 }
 
-/// Sends `bytes` over a connection of their own and listens until the other side closes it, or until `limit`.
+/// Sends `bytes` over a new connection and reads until the other side closes it, or until `limit`.
 ///
 /// # Errors
 ///
-/// If there is no connection. That it breaks later is no error: strangers are meant to be cut off.
+/// If no connection can be made. A later break is no error: strangers are meant to be cut off.
 pub fn send_as_stranger(address: SocketAddr, bytes: &[u8], limit: Duration) -> io::Result<Heard> {
     let until = Instant::now() + limit;
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_write_timeout(Some(limit))?;
-    // It may be closed before all is sent; what came back until then still counts.
+    // The node may close before all is sent; earlier answers still count.
     let _ = stream.write_all(bytes);
     let mut heard = Heard { bytes: Vec::new(), closed: false };
     let mut piece = [0; 16 << 10];
@@ -102,7 +101,7 @@ pub fn send_as_stranger(address: SocketAddr, bytes: &[u8], limit: Duration) -> i
             Ok(len) => heard.bytes.extend_from_slice(&piece[..len]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
-            // A reset: closed with bytes of ours unread.
+            // A reset: closed with sent bytes unread.
             Err(_) => {
                 heard.closed = true;
                 break;
@@ -118,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// Somebody who reads `reads` bytes, says `says` and closes, or else keeps the line.
+    /// Runs a peer that reads `reads` bytes, sends `says` and closes, or else keeps the connection open.
     fn check(reads: usize, says: &'static [u8], keeps: bool, limit: Duration) -> Heard {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,7 +1,7 @@
-//! What several nodes say about their cluster, asked again and again, each from a thread of its own.
+//! Polling of several nodes' views of their cluster, each from a thread of its own.
 //!
-//! Only changes are kept, each with the moment at which the answer was there, so that a test can ask afterwards when
-//! something was first so. A node that does not answer changes nothing.
+//! Only changes are kept, each with the time of the answer, so that a test can find the first time of a
+//! condition afterwards. A node that does not answer changes nothing.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,29 +11,29 @@ use std::time::{Duration, Instant};
 use crate::cluster::{Cluster, Status};
 use crate::http::Connection;
 
-/// A node that takes longer to answer has not answered.
+/// Time limit for an answer; later answers count as none.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
-/// Between two attempts to reach a node that cannot be reached, at least.
+/// Minimum pause between two attempts to reach an unreachable node.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
-/// Changes that are kept; a cluster that changes more often than that is beyond watching, and the rest is left out.
+/// Maximum number of changes kept; further changes are dropped.
 const MAX_CHANGES: usize = 100_000;
 
-/// What a node said, when that was not what it had said before.
+/// A node's view of the cluster, when different from the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
-    /// When its answer was there.
+    /// Time of the answer.
     pub at: Instant,
-    /// Which node.
+    /// Index of the node.
     pub node: usize,
-    /// Its term.
+    /// The node's term.
     pub term: u64,
-    /// Who leads, by its knowledge.
+    /// The leader, as known to the node.
     pub leader: Option<usize>,
-    /// Whether writes can be acknowledged, by its knowledge.
+    /// True if the node reports a quorum.
     pub quorum: bool,
 }
 
-/// Threads that watch nodes, ended when dropped.
+/// Threads that poll nodes, ended when dropped.
 #[derive(Debug)]
 pub struct Watcher {
     shared: Arc<Shared>,
@@ -53,7 +53,8 @@ struct Seen {
     stopped: bool,
 }
 
-/// The first moment at which all of `nodes` named the same leader, one that is `wanted`, and which it was.
+/// Returns the first time at which all of `nodes` named the same leader, accepted by `wanted`, and the
+/// leader.
 pub fn agreed(
     changes: &[Sighting],
     nodes: &[usize],
@@ -74,7 +75,7 @@ pub fn agreed(
 }
 
 impl Watcher {
-    /// Asks each of `nodes` every `interval`, over connections that stay open.
+    /// Polls each of `nodes` every `interval`, over persistent connections.
     pub fn start(cluster: &Cluster, nodes: &[usize], interval: Duration) -> Self {
         let shared = Arc::new(Shared::default());
         let names: Arc<[String]> = (0..cluster.len()).map(|i| cluster.id(i).to_owned()).collect();
@@ -85,7 +86,7 @@ impl Watcher {
         Self { threads: threads.collect(), shared }
     }
 
-    /// Waits until `condition` gives a value for all changes so far; nothing if it does not within `limit`.
+    /// Waits until `condition` gives a value for all changes so far; `None` after `limit`.
     pub fn wait<T>(&self, limit: Duration, condition: impl Fn(&[Sighting]) -> Option<T>) -> Option<T> {
         let until = Instant::now() + limit;
         let mut seen = self.shared.seen();
@@ -99,12 +100,12 @@ impl Watcher {
         }
     }
 
-    /// All changes so far, in the order of their moments.
+    /// Returns all changes so far, in order of time.
     pub fn changes(&self) -> Vec<Sighting> {
         self.shared.seen().changes.clone()
     }
 
-    /// How many answers there were so far.
+    /// Returns the number of answers so far.
     pub fn answers(&self) -> u64 {
         self.shared.seen().answers
     }
@@ -128,7 +129,7 @@ impl Shared {
         let name = status.leader_id.as_deref();
         let leader = name.and_then(|name| names.iter().position(|other| other == name));
         let mut seen = self.seen();
-        // Under the lock, so that moments are in order.
+        // Under the lock, so that times are in order.
         let new = Sighting { at: Instant::now(), node, term: status.term, leader, quorum: status.quorum };
         seen.answers += 1;
         let last = seen.changes.iter().rev().find(|change| change.node == node);

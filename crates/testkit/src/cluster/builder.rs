@@ -1,4 +1,4 @@
-//! What a cluster consists of, before it runs.
+//! Configuration of a cluster before its start.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -12,16 +12,16 @@ use crate::addresses::{Addresses, MAX_NODES};
 use crate::netns::Net;
 use crate::process::{server_binary, under_limit_on_files};
 
-/// Nodes of a cluster where the test does not say.
+/// Default number of nodes of a cluster.
 const NODES: usize = 3;
-/// What lets operators change a cluster of tests.
+/// Length of the admin token of a test cluster.
 const ADMIN_TOKEN_BYTES: usize = 16;
-/// Bytes of a cluster's key.
+/// Length of a cluster's key in bytes.
 const KEY_BYTES: usize = 32;
 /// The file with the admin token, in the cluster's folder.
 const TOKEN_FILE: &str = "admin.token";
 
-/// How to make a cluster.
+/// A builder of clusters.
 #[derive(Debug)]
 pub struct ClusterBuilder {
     nodes: usize,
@@ -36,7 +36,7 @@ pub struct ClusterBuilder {
 }
 
 impl ClusterBuilder {
-    /// Three nodes on loopback, called n1, n2, n3, with the default configuration.
+    /// Creates a builder for three nodes on loopback, called n1, n2, n3, with the default configuration.
     pub fn new() -> Self {
         Self {
             nodes: NODES,
@@ -51,14 +51,14 @@ impl ClusterBuilder {
         }
     }
 
-    /// As many nodes.
+    /// Sets the number of nodes.
     pub fn nodes(mut self, count: usize) -> Self {
         assert!((1..=MAX_NODES).contains(&count), "a cluster of a test has 1 to {MAX_NODES} nodes");
         self.nodes = count;
         self
     }
 
-    /// Another `cluster_name`.
+    /// Sets `cluster_name`.
     pub fn name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
@@ -76,56 +76,56 @@ impl ClusterBuilder {
         self
     }
 
-    /// Adds a flag (and its value, if it takes one) to every node.
+    /// Adds a flag (and its value, if any) to every node.
     pub fn flags<const N: usize>(mut self, flags: [&str; N]) -> Self {
         self.args.extend(flags.map(str::to_owned));
         self
     }
 
-    /// Adds a flag (and its value, if it takes one) to node `i`, counted from 0.
+    /// Adds a flag (and its value, if any) to node `i`, counted from 0.
     pub fn flags_on<const N: usize>(mut self, i: usize, flags: [&str; N]) -> Self {
         self.args_of_one.entry(i).or_default().extend(flags.map(str::to_owned));
         self
     }
 
-    /// Each node in a network namespace of its own, so that links can be cut ([`Cluster::net`]). Ask [`Net::available`]
-    /// first.
+    /// Places each node in a network namespace of its own, so that links can be cut ([`Cluster::net`]).
+    /// Requires [`Net::available`].
     pub fn in_namespaces(mut self) -> Self {
         self.in_namespaces = true;
         self
     }
 
-    /// Configures host names in place of addresses: `n1.test` and so on. What they are, hosts are told by
-    /// [`Net::know_names`].
+    /// Configures host names in place of addresses: `n1.test` and so on. [`Net::know_names`] gives the names
+    /// to hosts.
     pub fn by_name(mut self) -> Self {
         self.by_name = true;
         self
     }
 
-    /// Runs `program` in place of the server that cargo built beside the test.
+    /// Runs `program` in place of the server built by cargo beside the test.
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
         self.program = Some(program.into());
         self
     }
 
-    /// Keeps the cluster's files below this folder in place of the system's one for temporary files, which may lie in
-    /// memory: what a flush costs depends on it.
+    /// Keeps the cluster's files below `folder` in place of the system's folder for temporary files. The
+    /// latter may lie in memory, and the cost of a flush depends on the place.
     pub fn under(mut self, folder: impl Into<PathBuf>) -> Self {
         self.under = Some(folder.into());
         self
     }
 
-    /// Limits the open files of every node for good.
+    /// Limits the open files of every node, without the right to raise the limit.
     pub fn max_open_files(mut self, limit: usize) -> Self {
         self.max_open_files = Some(limit);
         self
     }
 
-    /// The cluster with everything that it needs on disk, and no node started.
+    /// Writes everything a cluster needs to disk, without starting a node.
     ///
     /// # Panics
     ///
-    /// If there is no server binary, or no addresses.
+    /// If there is no server binary, or no addresses are free.
     pub fn build(self) -> Cluster {
         let program = self.program.unwrap_or_else(server_binary);
         let under = self.under.unwrap_or_else(std::env::temp_dir);
@@ -174,7 +174,7 @@ impl ClusterBuilder {
         cluster
     }
 
-    /// The cluster, with every node started at the same time and listening.
+    /// Builds the cluster, starts every node at the same time and waits until all listen.
     ///
     /// # Panics
     ///
@@ -193,7 +193,7 @@ impl Default for ClusterBuilder {
 }
 
 impl Cluster {
-    /// Writes every node's configuration, with the addresses as they are now.
+    /// Writes every node's configuration, with the current addresses.
     pub(super) fn write_configs(&self) {
         let host = |member: &Member| match self.by_name {
             true => format!("{}.test", member.id),

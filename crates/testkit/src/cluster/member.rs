@@ -1,7 +1,8 @@
-//! One node of a cluster: its folder, its configuration, its process.
+//! One node of a cluster: folder, configuration and process.
 //!
-//! Each has a folder of its own with what lies on a device: `config/cluster.yaml`, `config/cluster.key`, `data`, and its
-//! `log`. The configurations are the same to the byte; that is why the admin token lies in one place for all.
+//! Each node has a folder of its own with the files of a device: `config/cluster.yaml`, `config/cluster.key`,
+//! `data`, and `log`. The configurations are identical byte for byte; the admin token therefore lies in one
+//! place for all nodes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,12 +12,12 @@ use std::process::Command;
 use crate::addresses::NodeAddress;
 use crate::process::{self, Process};
 
-/// One node of a cluster, running or not.
+/// One node of a cluster, running or stopped.
 #[derive(Debug)]
 pub struct Member {
-    /// Its name, such as `n1`.
+    /// The node id, such as `n1`.
     pub id: String,
-    /// Where it is found.
+    /// The node's addresses.
     pub address: NodeAddress,
     pub(super) folder: PathBuf,
     pub(super) data: PathBuf,
@@ -30,38 +31,38 @@ pub struct Member {
 }
 
 impl Member {
-    /// Its configuration file.
+    /// Returns the path of the configuration file.
     pub fn config_path(&self) -> PathBuf {
         self.folder.join("config/cluster.yaml")
     }
 
-    /// Its copy of the cluster's key.
+    /// Returns the path of the node's copy of the cluster key.
     pub fn key_path(&self) -> PathBuf {
         self.folder.join("config/cluster.key")
     }
 
-    /// Its data directory.
+    /// Returns the path of the data directory.
     pub fn data_dir(&self) -> &Path {
         &self.data
     }
 
-    /// The file with its log, of all its processes one after the other.
+    /// Returns the path of the log, shared by all processes of the node in turn.
     pub fn log_path(&self) -> PathBuf {
         self.folder.join("log")
     }
 
-    /// Whether its process was started and has not ended.
+    /// True if the node's process was started and has not ended.
     pub fn is_running(&self) -> bool {
         self.process.as_ref().is_some_and(|process| process.exited().is_none())
     }
 
-    /// Makes the configuration's folder, with this node's copy of the cluster's key in it.
+    /// Creates the configuration folder, with this node's copy of the cluster key.
     pub(super) fn write_key(&self, key: &str) {
         fs::create_dir_all(self.folder.join("config")).expect("a folder for the configuration");
         write_private(&self.key_path(), key);
     }
 
-    /// The command that runs this node, or with `program` something else in its place.
+    /// Builds the command to run this node, or `program` in place of the server.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = process::command(&self.prefix, program);
         command.current_dir(&self.folder);
@@ -72,7 +73,7 @@ impl Member {
         command
     }
 
-    /// What it is doing, for people.
+    /// Describes the state of the node's process, for messages.
     pub(super) fn state(&self) -> String {
         match &self.process {
             None => "not started".to_owned(),
@@ -85,7 +86,7 @@ impl Member {
     }
 }
 
-/// A configuration, as YAML.
+/// Builds a configuration as YAML.
 pub(super) fn configuration<'a>(
     cluster_name: &str,
     nodes: impl Iterator<Item = (&'a str, String, NodeAddress)>,
@@ -100,7 +101,7 @@ pub(super) fn configuration<'a>(
     format!("cluster_name: {cluster_name}\nnodes:\n{nodes}security: {security}\n")
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file readable only by its owner.
 pub(super) fn write_private(path: &Path, text: &str) {
     fs::write(path, format!("{text}\n")).expect("a secret can be written");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))

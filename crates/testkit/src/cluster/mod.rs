@@ -1,7 +1,7 @@
-//! Several nodes, each a process of its own, that a test may treat badly.
+//! Clusters of real nodes, each a process of its own, for tests with faults.
 //!
-//! Nodes are counted from 0 and called n1, n2, …: node 0 is n1. `mod.rs` is what is done to nodes, `watch.rs` what is seen
-//! of them.
+//! Nodes are counted from 0 and called n1, n2, …: node 0 is n1. `mod.rs` has the actions on nodes, `watch.rs`
+//! the observations.
 
 mod builder;
 mod member;
@@ -29,18 +29,18 @@ use crate::node::address_in;
 use crate::process::{self, Process};
 use crate::stranger::{Heard, send_as_stranger};
 
-/// How long a node may take until it listens: it reads its data first, and the machine may be busy.
+/// Time limit for a node to listen: a start includes reading the data, and the machine may be busy.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// How long a node may take to stop: `limits.drain_timeout_ms` and something for the disk.
+/// Time limit for a node to stop: `limits.drain_timeout_ms` and a margin for the disk.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// How long a node may take to cut off a stranger.
+/// Time limit for a node to close a stranger's connection.
 const STRANGER_LIMIT: Duration = Duration::from_secs(30);
 
-/// A cluster of real nodes. When dropped, every process is killed and everything on disk is removed, unless the test has
-/// failed: then the files stay, and standard error says where.
+/// A cluster of real nodes. Dropping a cluster kills every process and removes everything on disk, unless the
+/// test has failed: then the files stay, and standard error names their folder.
 #[derive(Debug)]
 pub struct Cluster {
-    // Dropped in this order: processes before the namespaces they run in.
+    // Dropped in this order: processes before the namespaces of the nodes.
     members: Vec<Member>,
     home: Home,
     name: String,
@@ -50,7 +50,7 @@ pub struct Cluster {
     folder: Option<TempDir>,
 }
 
-/// Where the nodes live.
+/// The network of the nodes.
 #[derive(Debug)]
 enum Home {
     Loopback(Addresses),
@@ -74,11 +74,11 @@ impl Home {
 }
 
 impl Cluster {
-    /// Starts every node that does not run, all at the same time, and waits until each listens.
+    /// Starts every stopped node, all at the same time, and waits until each listens.
     ///
     /// # Panics
     ///
-    /// If one does not; all logs are in the message.
+    /// If a node does not listen; all logs are in the message.
     pub fn start_all(&mut self) {
         let down: Vec<usize> = (0..self.len()).filter(|&i| !self.members[i].is_running()).collect();
         for &i in &down {
@@ -93,17 +93,17 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If it runs already, or if it does not get there; all logs are in the message.
+    /// If the node runs already, or does not listen; all logs are in the message.
     pub fn start(&mut self, i: usize) {
         self.spawn(i);
         self.wait_until_listening(i);
     }
 
-    /// Starts node `i` and does not wait, for one that is meant to refuse ([`Cluster::wait_exit`]).
+    /// Starts node `i` without waiting, for a node expected to refuse the start ([`Cluster::wait_exit`]).
     ///
     /// # Panics
     ///
-    /// If it runs already.
+    /// If the node runs already.
     pub fn spawn(&mut self, i: usize) {
         let member = &mut self.members[i];
         assert!(!member.is_running(), "{} runs already", member.id);
@@ -112,29 +112,29 @@ impl Cluster {
         member.process = Some(Process::start(member.command(program), &member.log_path()));
     }
 
-    /// Waits until node `i` ends by itself, and tells how.
+    /// Waits until node `i` ends by itself, and returns the exit status.
     ///
     /// # Panics
     ///
-    /// If it was not started or does not end; all logs are in the message.
+    /// If the node was not started or does not end; all logs are in the message.
     pub fn wait_exit(&self, i: usize) -> ExitStatus {
         let process = self.members[i].process.as_ref().expect("a node that was started");
         self.wait_until(&format!("{} to end", self.members[i].id), STOP_LIMIT, |_| process.exited())
     }
 
-    /// Kills node `i` as a power cut would (SIGKILL), if it runs.
+    /// Kills node `i` as a power cut would (SIGKILL), if running.
     pub fn kill(&mut self, i: usize) {
-        // Killed and waited for by its drop.
+        // The drop kills the process and waits for its end.
         self.members[i].process = None;
         self.members[i].paused = false;
     }
 
-    /// Sends SIGKILL to node `i` and does not wait for its end, which takes a while; gives the moment just before. Made for
-    /// clocks: [`Cluster::kill`] afterwards waits.
+    /// Sends SIGKILL to node `i` without waiting for its end, and returns the time just before. For
+    /// measurements: a later [`Cluster::kill`] waits.
     ///
     /// # Panics
     ///
-    /// If it does not run.
+    /// If the node does not run.
     pub fn send_kill(&self, i: usize) -> Instant {
         let member = &self.members[i];
         let process = member.process.as_ref().filter(|_| member.is_running());
@@ -144,17 +144,17 @@ impl Cluster {
         sent
     }
 
-    /// A thread that waits for the end of node `i`'s process and gives the moment. After SIGKILL that takes the system a
-    /// while, on a busy machine longer than others need to elect a leader.
+    /// Spawns a thread to wait for the end of node `i`'s process and return the time. After SIGKILL the end
+    /// can take longer, on a busy machine, than the election of a new leader.
     ///
     /// # Panics
     ///
-    /// If it was not started.
+    /// If the node was not started.
     pub fn watch_end(&self, i: usize) -> JoinHandle<Instant> {
         self.members[i].process.as_ref().expect("a node that was started").watch_end()
     }
 
-    /// Kills every node, the signals sent before any is waited for.
+    /// Kills every node; all signals are sent before the first wait.
     pub fn kill_all(&mut self) {
         for process in self.members.iter().filter_map(|member| member.process.as_ref()) {
             process.signal(Signal::KILL);
@@ -168,7 +168,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If it was not started or does not end in time; all logs are in the message.
+    /// If the node was not started or does not end in time; all logs are in the message.
     pub fn terminate(&mut self, i: usize) -> ExitStatus {
         self.resume(i);
         let process = self.members[i].process.as_ref().expect("a node that was started");
@@ -178,11 +178,12 @@ impl Cluster {
         status
     }
 
-    /// Stops node `i` in its tracks (SIGSTOP), as a machine that hangs; the system still takes connections for it.
+    /// Stops node `i` by SIGSTOP, like a machine that hangs; the system still accepts connections for the
+    /// node.
     ///
     /// # Panics
     ///
-    /// If it does not run.
+    /// If the node does not run.
     pub fn pause(&mut self, i: usize) {
         let member = &mut self.members[i];
         assert!(member.is_running(), "{} does not run", member.id);
@@ -190,7 +191,7 @@ impl Cluster {
         member.paused = true;
     }
 
-    /// Lets a paused node go on (SIGCONT).
+    /// Resumes a paused node (SIGCONT).
     pub fn resume(&mut self, i: usize) {
         let member = &mut self.members[i];
         if let Some(process) = &member.process {
@@ -203,7 +204,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If it does not start; all logs are in the message.
+    /// If the node does not start; all logs are in the message.
     pub fn restart(&mut self, i: usize) {
         self.kill(i);
         self.start(i);
@@ -221,19 +222,19 @@ impl Cluster {
         }
     }
 
-    /// Moves the data directory of node `i` to `to`. The node goes on looking where it was, see
+    /// Moves the data directory of node `i` to `to`. The node keeps its configured path, see
     /// [`Cluster::set_data_dir`].
     ///
     /// # Panics
     ///
-    /// If the node runs, or if something is at `to`.
+    /// If the node runs, or if `to` exists.
     pub fn move_data(&mut self, i: usize, to: &Path) {
         let member = self.stopped(i);
         assert!(!to.exists(), "{} is there already", to.display());
         fs::rename(&member.data, to).expect("data can be moved within a file system");
     }
 
-    /// Has node `i` keep its data in `path` from its next start on.
+    /// Sets the data directory of node `i` from its next start on.
     ///
     /// # Panics
     ///
@@ -242,7 +243,8 @@ impl Cluster {
         path.clone_into(&mut self.stopped(i).data);
     }
 
-    /// Replaces what node `i` is started with, besides its configuration, name and data directory: flags and `--set`s.
+    /// Replaces the arguments of node `i` besides its configuration, name and data directory: flags and
+    /// `--set`s.
     pub fn set_args(&mut self, i: usize, args: &[&str]) {
         self.members[i].args = args.iter().map(|&arg| arg.to_owned()).collect();
     }
@@ -261,7 +263,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If a node runs, or if the nodes live in namespaces.
+    /// If a node runs, or if the nodes are in namespaces.
     pub fn readdress(&mut self) {
         for i in 0..self.len() {
             self.stopped(i);
@@ -269,7 +271,7 @@ impl Cluster {
         let Home::Loopback(addresses) = &mut self.home else {
             panic!("nodes in namespaces keep their addresses");
         };
-        // Reserved before the old ones are given up, so that all are new.
+        // Reserved before the old addresses are released, so that all are new.
         *addresses = Addresses::reserve(self.members.len());
         for (member, address) in self.members.iter_mut().zip(addresses.nodes()) {
             member.address = *address;
@@ -277,11 +279,11 @@ impl Cluster {
         self.write_configs();
     }
 
-    /// The network between nodes in namespaces.
+    /// Returns the network between nodes in namespaces.
     ///
     /// # Panics
     ///
-    /// If they are not.
+    /// If the nodes are not in namespaces.
     pub fn net(&self) -> &Net {
         match &self.home {
             Home::Namespaces(net) => net,
@@ -289,78 +291,78 @@ impl Cluster {
         }
     }
 
-    /// Sends bytes to the Raft port of node `i` as somebody who does not belong to the cluster.
+    /// Sends bytes to the Raft port of node `i`, as a peer without the cluster key.
     ///
     /// # Errors
     ///
-    /// If there is no connection.
+    /// If no connection can be made.
     pub fn send_as_stranger(&self, i: usize, bytes: &[u8]) -> std::io::Result<Heard> {
         send_as_stranger(self.raft_address(i), bytes, STRANGER_LIMIT)
     }
 
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     #[expect(clippy::len_without_is_empty, reason = "no cluster is empty")]
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Node `i` with its paths.
+    /// Returns node `i` with its paths.
     pub fn node(&self, i: usize) -> &Member {
         &self.members[i]
     }
 
-    /// The name of node `i`, such as `n1`.
+    /// Returns the id of node `i`, such as `n1`.
     pub fn id(&self, i: usize) -> &str {
         &self.members[i].id
     }
 
-    /// Which node has this name.
+    /// Returns the index of the node with this id.
     pub fn index(&self, id: &str) -> Option<usize> {
         self.members.iter().position(|member| member.id == id)
     }
 
-    /// The id of node `i`'s process, while it runs.
+    /// Process id of node `i`, while running.
     pub fn process_id(&self, i: usize) -> Option<u32> {
         let process = self.members[i].process.as_ref();
         process.filter(|process| process.exited().is_none()).map(Process::id)
     }
 
-    /// Resident set of node `i` in bytes, while it runs and where the system tells.
+    /// Returns the resident set of node `i` in bytes, while running and on systems with procfs.
     pub fn resident_bytes(&self, i: usize) -> Option<u64> {
         process::resident_bytes(self.process_id(i)?)
     }
 
-    /// Open file descriptors of node `i`, while it runs and where the system tells.
+    /// Returns the number of open file descriptors of node `i`, while running and on systems with procfs.
     pub fn open_files(&self, i: usize) -> Option<usize> {
         process::open_files(self.process_id(i)?)
     }
 
-    /// Where the HTTP API of node `i` is.
+    /// Returns the socket address of node `i`'s HTTP API.
     pub fn address(&self, i: usize) -> SocketAddr {
         self.members[i].address.http()
     }
 
-    /// Where other nodes find node `i`.
+    /// Returns the socket address of node `i`'s Raft port.
     pub fn raft_address(&self, i: usize) -> SocketAddr {
         self.members[i].address.raft()
     }
 
-    /// `http://` and where node `i` listens.
+    /// Returns the base URL of node `i`.
     pub fn url(&self, i: usize) -> String {
         format!("http://{}", self.address(i))
     }
 
-    /// Every node's URL.
+    /// Returns the base URL of every node.
     pub fn urls(&self) -> Vec<String> {
         (0..self.len()).map(|i| self.url(i)).collect()
     }
 
-    /// What operators show that do not come from loopback.
+    /// Returns the admin token, required of operators.
     pub fn admin_token(&self) -> &str {
         &self.admin_token
     }
 
-    /// A folder for the test's own files, which lives as long as the cluster.
+    /// Returns a folder for the test's own files, removed with the cluster.
     pub fn folder(&self) -> &Path {
         self.folder.as_ref().expect("there until dropped").path()
     }

@@ -1,4 +1,4 @@
-//! A cluster of shell scripts in place of servers: what is tested is how they are treated.
+//! Tests with shell scripts in place of servers: the subject is the handling of processes.
 
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 use crate::wait_for;
 
-/// Says how it was started, says that it listens, leaves data, and ends on SIGTERM.
+/// A program which prints its arguments, logs that it listens, leaves data, and ends on SIGTERM.
 const SCRIPT: &str = r#"#!/bin/sh
 trap 'echo stopped; exit 7' TERM
 while [ $# -gt 0 ]; do
@@ -31,7 +31,7 @@ fn builder() -> (TempDir, ClusterBuilder) {
     (folder, ClusterBuilder::new().program(program))
 }
 
-/// The state letter of a process (proc(5)).
+/// Returns the state letter of a process (proc(5)).
 #[cfg(target_os = "linux")]
 fn state(cluster: &Cluster, i: usize) -> char {
     let id = cluster.members[i].process.as_ref().unwrap().id();

@@ -1,4 +1,4 @@
-//! What is seen of a cluster: statuses, logs, and waiting for them to be as they should.
+//! Observations of a cluster: statuses, logs, and waits for conditions.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,13 +9,14 @@ use crate::http::{self, Reply};
 use crate::process::read_from;
 use crate::wait::{DEADLINE, wait_at_most};
 
-/// How long a node may take to answer about itself. One that takes longer counts as silent.
+/// Time limit for a node's answer about itself; a slower node counts as silent.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
-/// How many lines of each log are shown where a test fails.
+/// Lines of each log shown on a test failure.
 const LINES_SHOWN: usize = 40;
 
 impl Cluster {
-    /// Status document of node `i`; none if the node does not run, is paused or does not answer within a second.
+    /// Status document of node `i`; `None` if the node does not run, is paused or does not answer within a
+    /// second.
     ///
     /// # Panics
     ///
@@ -28,7 +29,8 @@ impl Cluster {
         Some(status)
     }
 
-    /// `GET path` on node `i`; nothing if it does not run, is paused or does not answer within a second.
+    /// Sends `GET path` to node `i`; `None` if the node does not run, is paused or does not answer within a
+    /// second.
     pub fn get(&self, i: usize, path: &str) -> Option<Reply> {
         let member = &self.members[i];
         if member.paused || !member.is_running() {
@@ -37,7 +39,7 @@ impl Cluster {
         http::get(self.address(i), path, ANSWER_LIMIT)
     }
 
-    /// The node that says that it leads; if two do for a moment, the one in the later term.
+    /// Returns the node that claims to lead; of two, the node with the later term.
     pub fn leader(&self) -> Option<usize> {
         let leads = |i: &usize| {
             let status = self.status(*i)?;
@@ -48,20 +50,21 @@ impl Cluster {
         (0..self.len()).filter_map(|i| leads(&i)).max().map(|(_, i)| i)
     }
 
-    /// Waits until a node leads, and tells which.
+    /// Waits until a node leads, and returns its index.
     ///
     /// # Panics
     ///
-    /// If none does within a minute.
+    /// If no node leads within a minute.
     pub fn wait_for_leader(&self) -> usize {
         self.wait_until("a leader", DEADLINE, Self::leader)
     }
 
-    /// Waits until every node says the same: one leader, a quorum, all of them voters and healthy. Gives the leader.
+    /// Waits until every node reports the same: one leader, a quorum, all voters and all healthy. Returns the
+    /// leader.
     ///
     /// # Panics
     ///
-    /// If they do not within a minute, or at once if a node has ended.
+    /// If not within a minute, or at once if a node has ended.
     pub fn wait_all_healthy(&self) -> usize {
         self.wait_until("every node to be healthy", DEADLINE, |cluster| {
             for member in &cluster.members {
@@ -71,7 +74,7 @@ impl Cluster {
         })
     }
 
-    /// The leader, if every node says the same and finds every node healthy and a voter.
+    /// Returns the leader, if all nodes name the same leader and report every node as a healthy voter.
     fn whole(&self) -> Option<usize> {
         let mut agreed = None;
         for i in 0..self.len() {
@@ -92,7 +95,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// If it does not within `limit`: then with what was waited for, every node's status and the end of every log.
+    /// If not within `limit`: the message has `what`, every node's status and the end of every log.
     pub fn wait_until<T>(
         &self,
         what: &str,
@@ -103,32 +106,32 @@ impl Cluster {
             .unwrap_or_else(|| panic!("waited {limit:?} in vain for {what}\n{}", self.report()))
     }
 
-    /// Everything that node `i` has logged, over all its processes.
+    /// Returns everything logged by node `i`, over all its processes.
     pub fn log(&self, i: usize) -> String {
         read_from(&self.members[i].log_path(), 0)
     }
 
-    /// Everything that node `i` has logged since it was last started; nothing once it was killed.
+    /// Returns everything logged by node `i` since its last start; empty after a kill.
     pub fn log_since_start(&self, i: usize) -> String {
         self.members[i].process.as_ref().map(|process| process.log()).unwrap_or_default()
     }
 
-    /// How many bytes node `i` has logged so far, for [`Cluster::log_from`].
+    /// Returns the length of node `i`'s log so far, for [`Cluster::log_from`].
     pub fn log_len_bytes(&self, i: usize) -> u64 {
         fs::metadata(self.members[i].log_path()).map_or(0, |log| log.len())
     }
 
-    /// What node `i` has logged after its first `position` bytes.
+    /// Returns the log of node `i` after the first `position` bytes.
     pub fn log_from(&self, i: usize, position: u64) -> String {
         read_from(&self.members[i].log_path(), position)
     }
 
-    /// Whether node `i` has ever logged this.
+    /// True if node `i` has ever logged `text`.
     pub fn log_contains(&self, i: usize, text: &str) -> bool {
         self.log(i).contains(text)
     }
 
-    /// Every node's state and status, and the end of its log.
+    /// Describes every node's state and status, and the end of its log.
     pub fn report(&self) -> String {
         let mut report = String::new();
         for (i, member) in self.members.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Changes to samples and to the containers in them. The files are as they should be.
+//! Changes to samples and to the containers in them. The files stay well-formed.
 
 use flate2::Compression;
 use rand::RngExt as _;
@@ -8,18 +8,18 @@ use super::images::deflated;
 use super::{Changed, StegoImage};
 use crate::{Container, Raster, legacy_container, noise, text};
 
-/// Where the numbers of a header lie.
+/// Positions of the numbers in a header.
 const CONTENT_LEN: usize = 8;
 const SECRET_LEN: usize = 12;
 const HEADER_LEN_BITS: usize = 8 * Container::HEADER_LEN_BYTES;
-/// What a forged secret inflates to, at most: more than a reader allows.
+/// Maximum inflated length of a forged secret: above the limit of a reader.
 const MAX_BOMB_BYTES: usize = 20 << 20;
 
 fn file_of(raster: &Raster) -> Vec<u8> {
     raster.to_png(Compression::fast())
 }
 
-/// Anywhere, or where the payload is.
+/// Flips bits of samples, anywhere or within the payload.
 pub(super) fn flip_samples(image: &StegoImage, random: &mut SmallRng) -> Changed {
     let mut raster = image.raster.clone();
     let carrying = raster.carrying(image.is_legacy);
@@ -34,7 +34,8 @@ pub(super) fn flip_samples(image: &StegoImage, random: &mut SmallRng) -> Changed
     file_of(&raster).into()
 }
 
-/// One or more fields get other values. The header's checksum is made to hold, the digest in half of the cases.
+/// Changes one or more header fields. The header's checksum is made to match, and in half of the cases the
+/// digest.
 pub(super) fn change_header(image: &StegoImage, random: &mut SmallRng) -> Changed {
     let mut raster = image.raster.clone();
     let Some(mut container) = raster.container().filter(|_| !image.is_legacy) else {
@@ -57,7 +58,7 @@ pub(super) fn change_header(image: &StegoImage, random: &mut SmallRng) -> Change
     Changed { file: file_of(&raster), forged: raster.carried().filter(|_| with_digest) }
 }
 
-/// The header alone: the rest stays where and as wide as it was, unless the width itself was changed.
+/// Writes the header alone: the rest keeps its place and its width, unless the width itself was changed.
 fn put(raster: &mut Raster, container: &Container) {
     let carrying = raster.carrying(false);
     raster.write_bits(&carrying, 1, &container.header);
@@ -74,7 +75,7 @@ fn change_field(header: &mut [u8; Container::HEADER_LEN_BYTES], random: &mut Sma
         6 => change_number(&mut header[CONTENT_LEN..CONTENT_LEN + 4], random),
         7 => change_number(&mut header[SECRET_LEN..SECRET_LEN + 4], random),
         _ => {
-            // Both, and by the same: for a secret that is carried as it is.
+            // Both changed alike, for an uncompressed secret.
             change_number(&mut header[CONTENT_LEN..CONTENT_LEN + 4], random);
             header.copy_within(CONTENT_LEN..CONTENT_LEN + 4, SECRET_LEN);
         }
@@ -93,7 +94,7 @@ fn change_number(bytes: &mut [u8], random: &mut SmallRng) {
     bytes.copy_from_slice(&new.to_be_bytes());
 }
 
-/// Another container altogether, with a checksum and a digest that hold and lengths that may lie.
+/// Forges another container, with a matching checksum and digest and possibly false lengths.
 pub(super) fn forge(image: &StegoImage, random: &mut SmallRng) -> Changed {
     let mut raster = image.raster.clone();
     let mut container = Container { header: [0; Container::HEADER_LEN_BYTES], rest: Vec::new() };
@@ -125,7 +126,7 @@ pub(super) fn forge(image: &StegoImage, random: &mut SmallRng) -> Changed {
     Changed { file: file_of(&raster), forged: raster.carried() }
 }
 
-/// The same in the format of the earlier system, whose length and checksum may also be wrong.
+/// Forges a container of the earlier system, possibly with a false length or checksum.
 pub(super) fn forge_legacy(image: &StegoImage, random: &mut SmallRng) -> Changed {
     let mut raster = image.raster.clone();
     let room = (raster.carrying(true).len() / 8).saturating_sub(12);
@@ -144,7 +145,7 @@ pub(super) fn forge_legacy(image: &StegoImage, random: &mut SmallRng) -> Changed
     Changed { file: file_of(&raster), forged: raster.carried() }
 }
 
-/// Something for `room` bytes, or a bomb.
+/// Generates a secret of up to `room` bytes, or a bomb.
 fn secret(room: usize, random: &mut SmallRng) -> Vec<u8> {
     match random.random_range(0..40) {
         0 => vec![0; random.random_range(0..MAX_BOMB_BYTES)],

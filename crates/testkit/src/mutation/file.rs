@@ -8,15 +8,15 @@ use super::{Changed, StegoImage};
 use crate::png_file::{FileChunk, PngFile, zlib};
 use crate::{Raster, noise};
 
-/// Types of chunks to insert, or to turn others into.
+/// Types of chunks to insert, or to turn other chunks into.
 const KINDS: [&[u8; 4]; 20] = [
     b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT",
     b"eXIf", b"tEXt", b"iTXt", b"pHYs", b"acTL", b"fcTL", b"fdAT", b"zTXt", b"ABCD",
 ];
-/// Rows that are inflated to be changed, at most.
+/// Maximum length of rows inflated for a change.
 const MAX_ROWS_BYTES: u64 = 8 << 20;
 
-/// In the file as it lies, so that checksums break.
+/// Flips bits of the file without adjusting checksums.
 pub(super) fn flip_bits(image: &StegoImage, random: &mut SmallRng) -> Changed {
     let mut file = image.file.clone();
     for _ in 0..random.random_range(1..=8) {
@@ -26,7 +26,7 @@ pub(super) fn flip_bits(image: &StegoImage, random: &mut SmallRng) -> Changed {
     file.into()
 }
 
-/// A stretch of bytes becomes noise or zeros, goes, or comes again.
+/// Replaces a range of bytes by noise or zeros, removes the range, or repeats it.
 pub(super) fn overwrite(image: &StegoImage, random: &mut SmallRng) -> Changed {
     let mut file = image.file.clone();
     let from = random.random_range(0..file.len());
@@ -41,12 +41,12 @@ pub(super) fn overwrite(image: &StegoImage, random: &mut SmallRng) -> Changed {
     file.into()
 }
 
-/// Anywhere.
+/// Truncates the file at any position.
 pub(super) fn truncate(image: &StegoImage, random: &mut SmallRng) -> Changed {
     image.file[..random.random_range(0..image.file.len())].to_vec().into()
 }
 
-/// Chunks are doubled, moved, dropped, parted, made up, each with a checksum that holds.
+/// Duplicates, moves, drops, splits or invents chunks, each with a matching checksum.
 pub(super) fn change_chunks(image: &StegoImage, random: &mut SmallRng) -> Changed {
     changed(image, random, |png, random| {
         for _ in 0..random.random_range(1..=3) {
@@ -55,17 +55,17 @@ pub(super) fn change_chunks(image: &StegoImage, random: &mut SmallRng) -> Change
     })
 }
 
-/// Another size, depth, colour type or interlacing, with a checksum that holds.
+/// Changes size, depth, colour type or interlacing, with a matching checksum.
 pub(super) fn change_header(image: &StegoImage, random: &mut SmallRng) -> Changed {
     changed(image, random, change_image_header)
 }
 
-/// The compressed rows, with checksums of chunks that hold.
+/// Changes the compressed rows, with matching checksums of the chunks.
 pub(super) fn change_compressed(image: &StegoImage, random: &mut SmallRng) -> Changed {
     changed(image, random, change_stream)
 }
 
-/// The rows and their filters, compressed anew.
+/// Changes the rows and their filters, and compresses the rows again.
 pub(super) fn change_rows(image: &StegoImage, random: &mut SmallRng) -> Changed {
     changed(image, random, change_filtered_rows)
 }
@@ -76,7 +76,8 @@ fn changed(image: &StegoImage, random: &mut SmallRng, change: fn(&mut PngFile, &
     png.to_bytes().into()
 }
 
-/// A PNG with one of the changes above, all checksums of chunks made to hold; `None` if `file` is none.
+/// Applies one of the changes above to a PNG, with matching checksums of all chunks; `None` if `file` is no
+/// PNG.
 pub fn mutate_png(file: &[u8], random: &mut SmallRng) -> Option<Vec<u8>> {
     let mut png = PngFile::parse(file)?;
     match random.random_range(0..5) {
@@ -187,7 +188,7 @@ fn change_filtered_rows(png: &mut PngFile, random: &mut SmallRng) {
     png.replace_compressed(&zlib(&rows, Compression::fast()), 32 << 10);
 }
 
-/// The beginning of one and the end of another, by bytes or by chunks.
+/// Joins the beginning of one image and the end of another, by bytes or by chunks.
 pub(super) fn splice(one: &StegoImage, other: &StegoImage, random: &mut SmallRng) -> Vec<u8> {
     if random.random() {
         let at = random.random_range(0..one.file.len());
@@ -206,7 +207,7 @@ pub(super) fn splice(one: &StegoImage, other: &StegoImage, random: &mut SmallRng
     png.to_bytes()
 }
 
-/// The same image as another program may write it.
+/// Encodes the same image in another program's manner.
 pub(super) fn save_again(image: &StegoImage, random: &mut SmallRng) -> Vec<u8> {
     let levels = [Compression::none(), Compression::fast(), Compression::best()];
     let level = levels[random.random_range(0..levels.len())];
@@ -218,13 +219,13 @@ pub(super) fn save_again(image: &StegoImage, random: &mut SmallRng) -> Vec<u8> {
     }
     if random.random() {
         let comment = FileChunk { kind: *b"tEXt", data: b"Comment\0saved again".to_vec() };
-        // Not among the IDAT chunks, which stand together.
+        // Not among the IDAT chunks, which must be consecutive.
         png.chunks.insert(if random.random() { 1 } else { png.chunks.len() - 1 }, comment);
     }
     png.to_bytes()
 }
 
-/// In the seven passes of PNG's interlace method 1 (third edition, section 8.2).
+/// Encodes the image in the seven passes of PNG's interlace method 1 (third edition, section 8.2).
 fn interlaced(raster: &Raster, level: Compression) -> Vec<u8> {
     const PASSES: [(usize, usize, usize, usize); 7] =
         [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];

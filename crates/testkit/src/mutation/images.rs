@@ -10,7 +10,7 @@ use stego::{
 
 use crate::{Carried, Raster, legacy_container, noise, text};
 
-/// A narrow one, a flat one, and some in between.
+/// Sizes: one narrow, one flat, and some in between.
 const SIZES: [(u32, u32); 6] = [(1, 300), (300, 1), (17, 31), (64, 64), (97, 120), (200, 150)];
 const KINDS: [Channels; 4] = [Channels::Grey, Channels::GreyAlpha, Channels::Rgb, Channels::Rgba];
 const NAMES: [&str; 3] =
@@ -22,15 +22,15 @@ const MEDIA_TYPES: [&str; 2] = ["application/pdf", "application/x-of-no-code"];
 pub struct StegoImage {
     /// The file.
     pub file: Vec<u8>,
-    /// Its samples.
+    /// The decoded samples.
     pub raster: Raster,
-    /// What was embedded.
+    /// The embedded payload.
     pub carried: Carried,
-    /// Whether it is one of the earlier system.
+    /// True for an image of the earlier system.
     pub is_legacy: bool,
 }
 
-/// Of every kind, size, width and way to describe a secret, though not in every combination.
+/// Generates images of every kind, size, width and way to describe a secret, though not in every combination.
 pub(super) fn all() -> Vec<StegoImage> {
     let mut images = Vec::new();
     for channels in KINDS {
@@ -43,7 +43,7 @@ pub(super) fn all() -> Vec<StegoImage> {
     }
     for channels in KINDS {
         let raster = cover(images.len(), 41, 43, channels, SampleDepth::Sixteen);
-        // Of 16 bits where the library reads those.
+        // 16 bits only where the library reads 16 bits.
         images.extend(stego_image(images.len(), &raster));
     }
     for channels in [Channels::Rgb, Channels::Rgba] {
@@ -54,7 +54,7 @@ pub(super) fn all() -> Vec<StegoImage> {
     images
 }
 
-/// Noise or a gradient; where there is alpha, some pixels cannot be seen.
+/// Generates a cover of noise or of a gradient; with alpha, some pixels are invisible.
 fn cover(n: usize, width: u32, height: u32, channels: Channels, depth: SampleDepth) -> Raster {
     let (count, bytes) = (channels.count(), depth.bytes());
     let len = width as usize * height as usize * count * bytes;
@@ -105,7 +105,7 @@ fn legacy_image(mut raster: Raster) -> StegoImage {
     StegoImage { file: raster.to_png(Compression::fast()), raster, carried, is_legacy: true }
 }
 
-/// `bytes` as raw deflate.
+/// Compresses `bytes` as raw deflate.
 pub(super) fn deflated(bytes: &[u8]) -> Vec<u8> {
     let mut deflate = DeflateEncoder::new(Vec::new(), Compression::default());
     deflate.write_all(bytes).and_then(|()| deflate.finish()).expect("writing to a Vec does not fail")

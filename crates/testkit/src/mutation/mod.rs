@@ -1,8 +1,9 @@
-//! Stego images with something changed, and what may be found in them.
+//! Mutated stego images, with the permitted results of their extraction.
 //!
-//! Whatever is changed, extraction gives exactly what was embedded, or an error: never other bytes. Only where a change
-//! forges a whole container, with the checksum and the digest that it needs, may it give what was forged; what that is,
-//! [`Raster::carried`](crate::Raster::carried) says, which shares no code with the library.
+//! Whatever the change, extraction gives exactly the embedded secret or an error, never other bytes. Only a
+//! change that forges a whole container, with a matching checksum and digest, may yield the forged secret;
+//! the expected content comes from [`Raster::carried`](crate::Raster::carried), which shares no code with the
+//! library.
 //!
 //! The same seed gives the same change.
 
@@ -19,28 +20,28 @@ pub use images::StegoImage;
 
 use crate::Carried;
 
-/// Makes changed images out of some fifty valid ones.
+/// A generator of mutated images, from some fifty valid images.
 #[derive(Debug)]
 pub struct Mutator {
     images: Vec<StegoImage>,
 }
 
-/// A changed image.
+/// A mutated image.
 #[derive(Debug, Clone)]
 pub struct Mutation {
-    /// What was changed, such as `flip bits`.
+    /// The kind of change, such as `flip bits`.
     pub kind: &'static str,
     /// The file.
     pub file: Vec<u8>,
-    /// What may be found in it: what was embedded in the images that it was made from.
+    /// Permitted results of extraction: the payloads embedded in the source images.
     pub embedded: Vec<Carried>,
-    /// And what was forged, if that holds together.
+    /// The forged payload, if consistent.
     pub forged: Option<Carried>,
-    /// Whether something must be found: nothing was changed that matters.
+    /// True if extraction must succeed: the change does not affect the payload.
     pub is_harmless: bool,
 }
 
-/// A change that is not harmless forges nothing, unless it says so.
+/// Result of a change. Forged content is `None` unless the change sets it.
 struct Changed {
     file: Vec<u8>,
     forged: Option<Carried>,
@@ -72,17 +73,17 @@ const SPLICED: &str = "splice two files";
 const SAVED_AGAIN: &str = "save again";
 
 impl Mutator {
-    /// Makes the images. Takes a second or so.
+    /// Generates the images, which takes about a second.
     pub fn new() -> Self {
         Self { images: images::all() }
     }
 
-    /// The images, unchanged.
+    /// Returns the unchanged images.
     pub fn images(&self) -> &[StegoImage] {
         &self.images
     }
 
-    /// A changed image, the same for the same `seed`.
+    /// Mutates an image, determined by `seed`.
     pub fn mutate(&self, seed: u64) -> Mutation {
         let random = &mut SmallRng::seed_from_u64(seed);
         let image = self.any(random);
@@ -117,12 +118,12 @@ impl Default for Mutator {
     }
 }
 
-/// Extracts from a changed image. Gives `secret`, `forged` or the code of the error.
+/// Extracts from a mutated image. Returns `secret`, `forged` or the code of the error.
 ///
 /// # Errors
-/// What was found instead of what may be found.
+/// A description of the result, if not permitted.
 pub fn judge(mutation: &Mutation, limits: &Limits) -> Result<&'static str, String> {
-    // Whatever it claims, claiming does no harm.
+    // False lengths in a header must not cause a panic.
     let _ = claimed_lengths_bytes(&mutation.file, limits);
     match extract(&mutation.file, limits) {
         Ok(found) if mutation.embedded.iter().any(|carried| carried.is(&found)) => Ok("secret"),

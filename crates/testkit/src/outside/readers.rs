@@ -1,4 +1,4 @@
-//! Many image files shown to programs from outside, each of which is started once.
+//! Batches of image files read by external programs, each started once.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -10,20 +10,20 @@ use tempfile::TempDir;
 use super::{run_outside, run_pillow};
 use crate::pixels::Pixels;
 
-/// PNG files with the samples that every reader should see in them.
+/// PNG files with the samples expected from every reader.
 pub struct OutsideReaders {
     folder: TempDir,
     files: Vec<(String, Pixels)>,
 }
 
 impl OutsideReaders {
-    /// None yet.
+    /// Creates an empty batch.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder for the files can be made");
         Self { folder, files: Vec::new() }
     }
 
-    /// Adds a file. `name` is for messages and becomes a file name, in letters that no program takes for a pattern.
+    /// Adds a file. `name` is for messages and becomes a file name, in letters without a meaning in patterns.
     pub fn add(&mut self, name: &str, file: &[u8], pixels: Pixels) {
         let name =
             format!("{}-{}.png", self.files.len(), name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
@@ -33,11 +33,11 @@ impl OutsideReaders {
         self.files.push((name, pixels));
     }
 
-    /// Shows the files to Pillow, ImageMagick and pngcheck.
+    /// Reads the files with Pillow, ImageMagick and pngcheck.
     ///
     /// # Panics
     ///
-    /// If one of them sees other samples, or complains.
+    /// If a program reads other samples, or complains.
     pub fn check(&self) {
         self.check_with_pngcheck();
         self.check_with_imagemagick();
@@ -75,7 +75,8 @@ impl OutsideReaders {
         }
     }
 
-    /// ImageMagick writes the pixels of all files as one stream, R, G, B and alpha in 16 bits each.
+    /// Compares with ImageMagick, which writes the pixels of all files as one stream, R, G, B and alpha in 16
+    /// bits each.
     fn check_with_imagemagick(&self) {
         let stream = self.path("stream");
         let mut convert = Command::new("convert");
