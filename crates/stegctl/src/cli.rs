@@ -12,8 +12,8 @@ use crate::failure::STATUSES;
 
 /// Hide files in an image, find them again, see what an image can carry; look at a cluster and set it up.
 ///
-/// embed, extract, capacity, inspect and compare work on local files and need no server; a file given as `-` is
-/// standard input or output. status, leader, member, settings and console ask a cluster.
+/// embed, extract, capacity, inspect and compare work on local files and need no server; a file given as `-`
+/// is standard input or output. status, leader, member, settings and console ask a cluster.
 #[derive(Debug, Parser)]
 #[command(name = "stegctl", version, about, after_help = after_help())]
 pub(crate) struct Cli {
@@ -49,35 +49,38 @@ fn after_help() -> String {
 pub(crate) enum Command {
     /// Hide a file, or several files and folders, in a copy of an image
     ///
-    /// One file is hidden as it is, and its name and media type are kept. Several, or a folder, are hidden as a tar
-    /// archive, which extract unpacks again: names, permissions (rwx) and times of the last change are kept, owners
-    /// are not. The result is a PNG that is read back before it is written.
+    /// One file is hidden as it is, and its name and media type are kept. Several, or a folder, are hidden as
+    /// a tar archive, which extract unpacks again: names, permissions (rwx) and times of the last change are
+    /// kept, owners are not. The result is a PNG that is read back before it is written.
     ///
-    /// Nothing is encrypted: whoever has the image can extract what is in it. What has to stay confidential is encrypted
-    /// first, with age (age-encryption.org) for example:
+    /// Nothing is encrypted: whoever has the image can extract what is in it. What has to stay confidential
+    /// is encrypted first, with age (age-encryption.org) for example:
     ///
-    ///   age --passphrase -o secret.age secret.pdf && stegctl embed secret.age --cover holiday.jpg -o holiday.png
+    ///   age --passphrase -o secret.age secret.pdf &&
+    ///   stegctl embed secret.age --cover holiday.jpg -o holiday.png
     #[command(verbatim_doc_comment)]
     Embed(Embed),
     /// Get the hidden files out of images
     ///
-    /// Without --output a file is written under its own name into the current folder, and files and folders that were
-    /// hidden together are restored there. Nothing is ever written outside of that folder, whatever the image
-    /// says, and a name that begins with a dot or a hyphen, or is a device's on Windows, gets `_` before it. Of several images each is worked on; the exit status is that of the first failure.
+    /// Without --output a file is written under its own name into the current folder, and files and folders
+    /// that were hidden together are restored there. Nothing is ever written outside of that folder, whatever
+    /// the image says, and a name that begins with a dot or a hyphen, or is a device's on Windows, gets `_`
+    /// before it. Of several images each is worked on; the exit status is that of the first failure.
     Extract(Extract),
     /// Say how many bytes fit into images
     Capacity(Look),
     /// Say what images are and what they carry, without extracting it
     ///
-    /// Everything is checked, as in an extraction, but no file is written. Of a file that cannot be read it says what
-    /// is known, and why. Of several images each is looked at; the exit status is that of the first failure.
+    /// Everything is checked, as in an extraction, but no file is written. For a file that cannot be read the
+    /// known facts and the reason are printed. Of several images each is inspected; the exit status is that
+    /// of the first failure.
     Inspect(Look),
     /// Measure how much two images of the same size differ
     ///
-    /// Such as a cover and the stego image made from it. The figures are of the colour samples (R, G, B or grey); alpha is
-    /// compared on its own. The exit status is 0 whether they differ or not.
+    /// For example a cover and the stego image made from it. The figures are of the colour samples (R, G, B
+    /// or grey); alpha is compared on its own. The exit status is 0 for images that differ, too.
     Compare(Compare),
-    /// Say how a cluster is: who leads, whether there is a quorum, and every node
+    /// Show the status of a cluster: leader, quorum and every node
     Status(Status),
     /// Say which node leads a cluster
     #[command(subcommand)]
@@ -90,7 +93,8 @@ pub(crate) enum Command {
     Settings(SettingsCommand),
     /// Print the address of the web console, with the admin token in it
     ///
-    /// Open it in a browser; the page takes the token out of the address bar. Whoever has the address may change the cluster.
+    /// Open it in a browser; the page takes the token out of the address bar. Whoever has the address may
+    /// change the cluster.
     Console(Console),
     /// Print completions for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
@@ -105,7 +109,7 @@ pub(crate) struct Embed {
     /// The files and folders to hide
     #[arg(required = true, value_name = "SECRET")]
     pub(crate) secrets: Vec<PathBuf>,
-    /// Where the stego image goes
+    /// Path of the stego image
     #[arg(short, long, value_name = "PNG", value_parser = output())]
     pub(crate) output: PathBuf,
     /// The image to hide it in [default: a built-in one, 1920×1080]
@@ -114,16 +118,16 @@ pub(crate) struct Embed {
     /// Hide it in one of the built-in images instead, 0 to 49
     #[arg(long, value_name = "INDEX", conflicts_with = "cover", value_parser = clap::value_parser!(u32).range(0..i64::from(dataset::LEN)))]
     pub(crate) dataset: Option<u32>,
-    /// Bits per sample, 1 to 4: more room, and more to be seen
+    /// Bits per sample, 1 to 4: more bits give more capacity, and more visible changes
     #[arg(short, long, value_name = "BITS", default_value = "1", value_parser = bits)]
     pub(crate) bits: BitsPerSample,
     /// Do not compress, even where that makes the secret shorter
     #[arg(long)]
     pub(crate) no_compress: bool,
-    /// Whether the cover's metadata (EXIF, XMP, text, time) goes into the stego image
+    /// Handling of the cover's metadata (EXIF, XMP, text, time)
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Metadata::Keep)]
     pub(crate) metadata: Metadata,
-    /// Extent of the check of a PNG cover of which most stays as it is
+    /// Extent of the check of a PNG cover whose compressed data is mostly kept
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::File)]
     pub(crate) verify: Verify,
     /// File name to keep [default: the name of SECRET; files.tar for several]
@@ -144,7 +148,7 @@ pub(crate) struct Embed {
     pub(crate) report: Report,
 }
 
-/// Options of sealed modes, which a later release has: they are known so that they can be answered.
+/// Options of the sealed modes of a later release, accepted in order to be refused with a clear message.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Keys {
     #[arg(short, long, alias = "password", hide = true, num_args = 0..=1, value_name = "TEXT")]
@@ -154,7 +158,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// True if one of them is given.
+    /// True if one of the options is given.
     pub(crate) fn is_given(&self) -> bool {
         self.passphrase.is_some() || self.key_file.is_some()
     }
@@ -163,7 +167,7 @@ impl Keys {
 /// Extent of the check of a stego image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Verify {
-    /// The whole file; a cover that does not stand it is encoded anew, or refused
+    /// The whole file; a cover that fails the check is encoded anew, or refused
     File,
     /// The rows with the secret
     Payload,
@@ -178,12 +182,12 @@ impl Verify {
     }
 }
 
-/// What becomes of a cover's metadata.
+/// Handling of a cover's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Metadata {
-    /// It stays, but for what would no longer be true
+    /// Kept, except entries that would no longer be true
     Keep,
-    /// It is left out, but for what defines the colours
+    /// Left out, except data that defines the colours
     Strip,
 }
 
@@ -201,17 +205,17 @@ pub(crate) struct Extract {
     /// The stego images
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<PathBuf>,
-    /// Where the hidden file goes, or the folder for the hidden files [default: the current folder]
+    /// Output file, or folder for the hidden files [default: the current folder]
     ///
-    /// A folder that exists takes a file under its own name; so does it with several images, for which it is made.
-    /// Files and folders that were hidden together always go into a folder, which is made if it does not exist. `-` is
+    /// An existing folder takes a file under the file's own name. For several images, and for files and
+    /// folders that were hidden together, PATH is always a folder, which is made if it does not exist. `-` is
     /// standard output: the bytes as they were hidden, of files hidden together their tar archive.
     #[arg(short, long, value_name = "PATH", value_parser = output())]
     pub(crate) output: Option<PathBuf>,
     /// Unpack a tar archive that was hidden as a file, too
     #[arg(long)]
     pub(crate) unpack: bool,
-    /// Give files that were hidden together as the tar archive that they are
+    /// Write files that were hidden together as their tar archive
     #[arg(long, conflicts_with = "unpack")]
     pub(crate) no_unpack: bool,
     /// Replace files that exist, and add to folders that exist
@@ -241,7 +245,7 @@ pub(crate) struct Compare {
     /// Write a picture of the differences, amplified so that they can be seen
     #[arg(long, value_name = "PNG", value_parser = output())]
     pub(crate) diff: Option<PathBuf>,
-    /// How many times to amplify them [default: as often as keeps the largest within white]
+    /// Factor of the amplification [default: the largest that keeps every difference within white]
     #[arg(long, value_name = "TIMES", requires = "diff", value_parser = clap::value_parser!(u32).range(1..=65535))]
     pub(crate) amplify: Option<u32>,
     /// Overwrite the picture if it exists
@@ -251,10 +255,10 @@ pub(crate) struct Compare {
     pub(crate) report: Report,
 }
 
-/// How a command tells what it did.
+/// Options of a command's output.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Report {
-    /// Print one line of JSON for each image, a failure's too, instead of text for people
+    /// Print one line of JSON for each image, also for a failure, instead of text
     #[arg(long)]
     pub(crate) json: bool,
     /// Print nothing on standard error but errors
@@ -263,7 +267,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Whether standard error is for errors only.
+    /// True if standard error is for errors only.
     pub(crate) fn only_errors(self) -> bool {
         self.json || self.quiet
     }
@@ -322,7 +326,7 @@ impl LimitOptions {
     }
 }
 
-/// A path to write to; the names that systems have for standard output are `-`.
+/// Parses an output path; the systems' names for standard output become `-`.
 fn output() -> impl TypedValueParser<Value = PathBuf> {
     const STANDARD_OUTPUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
     PathBufValueParser::new().map(|path| match STANDARD_OUTPUT.iter().any(|name| path == Path::new(name)) {

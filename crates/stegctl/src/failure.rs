@@ -1,4 +1,4 @@
-//! What went wrong, in words, with the stable code of the library and an exit status for scripts.
+//! Failures of commands, with a message, the stable code of the library and an exit status for scripts.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -13,7 +13,7 @@ use stego::{ContainerError, EmbedError, ExtractError, ImageError, Incomparable};
 use crate::archive::{PackError, RestoreError, UnpackError};
 use crate::files::{TooLong, shown};
 
-/// What each exit status says.
+/// Meanings of the exit statuses.
 pub(crate) const STATUSES: [(u8, &str); 13] = [
     (0, "done"),
     (FILE, "a file cannot be read or written"),
@@ -42,13 +42,13 @@ const NOT_HEALTHY: u8 = 10;
 const UNKNOWN: u8 = 11;
 const INCOMPARABLE: u8 = 12;
 
-/// Why a command did not do what it was asked to.
+/// Failure of a command.
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: u8,
     code: Cow<'static, str>,
     message: String,
-    /// What to do about it, where the message does not say so.
+    /// The next step, if absent from the message.
     help: Option<&'static str>,
 }
 
@@ -58,7 +58,7 @@ impl Failure {
         Self { status, help: help(&code), code, message }
     }
 
-    /// A file that cannot be read or written.
+    /// Creates the failure of a file that cannot be read or written.
     pub(crate) fn file(error: &anyhow::Error) -> Self {
         let message = format!("{error:#}");
         if let Some(too_long) = error.downcast_ref::<TooLong>() {
@@ -69,34 +69,34 @@ impl Failure {
         Self { help: io.and_then(help_with_io), ..Self::new(FILE, "file", message) }
     }
 
-    /// Options that do not go together.
+    /// Creates the failure of incompatible options.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(USAGE, "usage", message.into())
     }
 
-    /// A passphrase or a key file, which only a later release takes.
+    /// Creates the failure of a passphrase or a key file, reserved for a later release.
     pub(crate) fn not_encrypted() -> Self {
         let message = "this release encrypts nothing: it takes no passphrase and no key file yet".to_owned();
         Self::new(USAGE, Code::NotSupportedYet.as_str(), message)
     }
 
-    /// A token, a configuration or a list of servers that cannot be used.
+    /// Creates the failure of an unusable token, configuration or list of servers.
     pub(crate) fn setup(error: &anyhow::Error) -> Self {
         Self::new(FILE, "setup", format!("{error:#}"))
     }
 
-    /// `status --check` in a cluster that cannot write.
+    /// Creates the failure of `status --check` in a cluster without a quorum.
     pub(crate) fn no_quorum(message: String) -> Self {
         Self::new(NO_QUORUM, Code::NoQuorum.as_str(), message)
     }
 
-    /// `status --check` in a cluster with nodes that are not well.
+    /// Creates the failure of `status --check` in a cluster with unhealthy nodes.
     pub(crate) fn not_healthy(message: String) -> Self {
         Self::new(NOT_HEALTHY, "not_healthy", message)
     }
 
-    /// A call that changes the cluster: when the way to the server broke, it may have been carried out, which `look`
-    /// would show.
+    /// Converts the error of a call that changes the cluster. If the change may have been made in spite of
+    /// the error, the exit status says so, and the message names `look`, the command to find out.
     pub(crate) fn of_change(error: &ClientError, look: &str) -> Self {
         let failure = Self::of_call(error);
         let open = match error.last_attempt() {
@@ -117,7 +117,7 @@ impl Failure {
         Self { status: UNKNOWN, message, ..failure }
     }
 
-    /// A call that changes nothing.
+    /// Converts the error of a call that changes nothing.
     pub(crate) fn of_call(error: &ClientError) -> Self {
         let status = match error.last_attempt() {
             ClientError::Connect { .. }
@@ -133,7 +133,7 @@ impl Failure {
         Self::new(status, error.kind().as_str().into_owned(), in_one_line(error))
     }
 
-    /// The same failure, told of the file it concerns, unless it names the file already.
+    /// Adds the name of the file concerned, unless named already.
     pub(crate) fn of(mut self, file: &Path) -> Self {
         let file = shown(file);
         if !self.message.contains(file.as_ref()) {
@@ -150,7 +150,7 @@ impl Failure {
         &self.message
     }
 
-    /// The failure for programs.
+    /// Formats the failure for programs.
     pub(crate) fn to_json(&self) -> Value {
         json!({ "code": self.code, "detail": self.message, "help": self.help })
     }
@@ -269,7 +269,7 @@ impl From<RestoreError> for Failure {
     }
 }
 
-/// What to do about an error with this code; `None` for those whose message says it, and for a cluster's.
+/// Returns the next step for an error code; `None` if the message has it, and for the errors of a cluster.
 fn help(code: &str) -> Option<&'static str> {
     let Some(code) = Code::named(code) else { return help_with_archive(code) };
     Some(match code {
@@ -310,14 +310,14 @@ fn help(code: &str) -> Option<&'static str> {
     })
 }
 
-/// What to do about an archive that is not unpacked.
+/// Returns the next step for an archive that is not unpacked.
 fn help_with_archive(code: &str) -> Option<&'static str> {
     matches!(code, "damaged_archive" | "unsafe_archive").then_some(
         "nothing was written; --no-unpack gives the archive as one file, to be looked at with care",
     )
 }
 
-/// What to do about a file that the system does not let us read or write.
+/// Returns the next step for a file with an error of the system.
 fn help_with_io(error: &std::io::Error) -> Option<&'static str> {
     use std::io::ErrorKind;
     Some(match error.kind() {

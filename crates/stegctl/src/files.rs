@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 use crate::interrupt::Leftover;
 
-/// An image file is read into memory up to this length: room for 100 megapixels stored without compression.
+/// Maximum length of an image file, read into memory: room for 100 megapixels stored without compression.
 const MAX_IMAGE_FILE_BYTES: u64 = 1 << 30;
 
 /// A file that is longer than allowed.
@@ -19,10 +19,10 @@ const MAX_IMAGE_FILE_BYTES: u64 = 1 << 30;
 #[error("{} {}; at most {max_bytes} bytes are allowed here", shown(path), in_words(*len_bytes))]
 pub(crate) struct TooLong {
     path: PathBuf,
-    /// Not known of a stream.
+    /// Length of the file; unknown for a stream.
     len_bytes: Option<u64>,
     max_bytes: u64,
-    /// What to do about it.
+    /// The next step.
     pub(crate) help: Option<&'static str>,
 }
 
@@ -30,19 +30,19 @@ fn in_words(len_bytes: Option<u64>) -> String {
     len_bytes.map_or_else(|| "is longer than allowed".to_owned(), |len| format!("has {len} bytes"))
 }
 
-/// Whether `path` stands for standard input or output.
+/// True if `path` stands for standard input or output.
 pub(crate) fn is_standard_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// A path for a message.
+/// Formats a path for a message.
 pub(crate) fn shown(path: &Path) -> Cow<'_, str> {
     if is_standard_stream(path) { "standard input".into() } else { path.to_string_lossy() }
 }
 
 /// True if the file begins as an image that can be a cover.
 pub(crate) fn is_image(path: &Path) -> bool {
-    /// Enough for the header of an image behind its metadata.
+    /// Length that covers an image's header behind its metadata.
     const BEGINNING_BYTES: u64 = 1 << 20;
     if is_standard_stream(path) || !path.is_file() {
         return false;
@@ -56,12 +56,12 @@ pub(crate) fn is_image(path: &Path) -> bool {
         }
 }
 
-/// Reads all of a secret, which may be at most `max_bytes` long.
+/// Reads a whole secret of at most `max_bytes`.
 pub(crate) fn read_secret(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
     read(path, max_bytes, Some("--max-secret-bytes raises the limit"))
 }
 
-/// Reads all of an image file.
+/// Reads a whole image file.
 pub(crate) fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
     read(path, MAX_IMAGE_FILE_BYTES, Some("save the image as a PNG, which takes less room"))
 }
@@ -85,8 +85,8 @@ fn read(path: &Path, max_bytes: u64, help: Option<&'static str>) -> anyhow::Resu
     Ok(bytes)
 }
 
-/// Writes `bytes` to `path`, all or nothing: a half-written file is never seen under its name. An existing file is
-/// replaced only with `force`.
+/// Writes `bytes` to `path`, all or nothing: a partial file is never visible under the path. An existing file
+/// is replaced only with `force`.
 pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()> {
     if is_standard_stream(path) {
         return write_to_stdout(bytes);
@@ -113,10 +113,10 @@ pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()
     Ok(())
 }
 
-/// Writes to standard output. A reader that is gone ends the process without a word, with the status of one that SIGPIPE ended:
-/// nothing temporary is there when a result is written.
+/// Writes to standard output. A closed pipe ends the process silently, with the status of a process ended by
+/// SIGPIPE: no temporary files exist when a result is written.
 pub(crate) fn write_to_stdout(bytes: &[u8]) -> anyhow::Result<()> {
-    /// A shell's status for a process that SIGPIPE ended.
+    /// A shell's status for a process ended by SIGPIPE.
     const ENDED_BY_SIGPIPE: i32 = 128 + 13;
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -125,12 +125,13 @@ pub(crate) fn write_to_stdout(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// Fails if `path` exists and may not be replaced, or if there is no folder for it; asked before long work as well.
+/// Fails if `path` exists and may not be replaced, or if its folder does not exist; called before long work
+/// as well.
 pub(crate) fn refuse_existing(path: &Path, force: bool) -> anyhow::Result<()> {
     if is_standard_stream(path) {
         return Ok(());
     }
-    // A link that leads nowhere is there as well; a device or a pipe is written to.
+    // A dangling link exists as well; a device or a pipe is written to.
     let is_there = match path.metadata() {
         Ok(target) => target.is_file() || target.is_dir(),
         Err(_) => path.symlink_metadata().is_ok(),
@@ -149,7 +150,8 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Temporary files are made for their owner only; a result gets what the user's umask leaves, as any new file does.
+/// Creates a temporary file. Temporary files are private by default; a result gets permissions by the user's
+/// umask, like any new file.
 fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]

@@ -1,5 +1,5 @@
-//! What Ctrl-C leaves behind: nothing. Files are written under another name first and then renamed; what is there under
-//! such a name when the process is told to end is removed.
+//! Removal of temporary files on Ctrl-C. Files are written under a temporary name and then renamed; temporary
+//! files are removed when the process receives a signal to end.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -8,11 +8,11 @@ use std::sync::{Mutex, PoisonError};
 
 static LEFTOVERS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// A temporary file or folder, while it is there.
+/// A temporary file or folder, while present.
 pub(crate) struct Leftover(PathBuf);
 
 impl Leftover {
-    /// Makes a temporary file or folder, which is at `path`; it is removed if the process is told to end from now on.
+    /// Makes a temporary file or folder at `path`, to be removed if the process receives a signal to end.
     pub(crate) fn make<T>(
         make: impl FnOnce() -> io::Result<T>,
         path: impl FnOnce(&T) -> &Path,
@@ -38,15 +38,16 @@ fn with_leftovers<T>(change: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
     change(&mut LEFTOVERS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Waits for SIGINT and SIGTERM on a thread of its own, from the first temporary file on; before that there is nothing to
-/// remove and they end the process as they always do. Where this cannot be set up they go on doing so.
+/// Waits for SIGINT and SIGTERM on a thread of its own, from the first temporary file on; earlier there is
+/// nothing to remove, and the signals end the process by default. If the setup fails, the default stays in
+/// force.
 #[cfg(unix)]
 fn listen() {
     use std::sync::Once;
 
     use tokio::signal::unix::{SignalKind, signal};
 
-    /// A shell's status for a process that a signal ended: 128 and the signal's number.
+    /// A shell's status for a process ended by a signal: 128 and the signal's number.
     const ENDED_BY_SIGNAL: i32 = 128;
     static LISTENING: Once = Once::new();
 
@@ -64,8 +65,8 @@ fn listen() {
                     _ = terminate.recv() => SignalKind::terminate(),
                 }
             });
-            // The lock is not given back: the thread that works fails when its files are gone, and must wait for it
-            // here instead of ending the process with an error of its own.
+            // The lock is never released: the working thread fails on the removed files, and must wait here
+            // instead of ending the process with an error of its own.
             with_leftovers(|all| {
                 all.iter().for_each(|path| remove(path));
                 std::process::exit(ENDED_BY_SIGNAL + kind.as_raw_value())
@@ -74,8 +75,8 @@ fn listen() {
     });
 }
 
-/// The thread that works may still be writing into a folder. Under another name it does not find it any more; what it was
-/// about to write when the name changed is seen with the next attempt.
+/// Removes a file or folder. The working thread may still be writing into a folder; after a rename its later
+/// writes fail, and a write in progress during the rename is covered by the next attempt.
 #[cfg(unix)]
 fn remove(path: &Path) {
     const ATTEMPTS: usize = 100;

@@ -1,5 +1,5 @@
-//! The `stegctl` binary: embeds, extracts, looks into images and compares them on this machine, without a server; looks at a cluster
-//! and changes its settings and its leader, through any of its servers.
+//! The `stegctl` binary: embeds, extracts, inspects and compares images on this machine, without a server;
+//! shows a cluster and changes its settings and its leader, through any of its servers.
 //!
 //! Standard output is data, standard error is everything else.
 

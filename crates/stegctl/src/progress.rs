@@ -1,4 +1,4 @@
-//! A bar on the terminal while work takes long.
+//! A progress bar on the terminal during long work.
 
 use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use stego::{Progress, Stage, Watch};
 
-/// What is done sooner shows no bar.
+/// Delay of the bar; shorter work shows none.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
 const BAR: &str = "{msg:<24} {bar:30} {percent:>3} %";
 const SPINNER: &str = "{msg:<24} {spinner}";
 
-/// What the work is for: the same stage has another name in it.
+/// Purpose of the work, which decides the names of the stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// A secret goes into an image.
+    /// Embedding of a secret.
     Embed,
-    /// Images are looked at.
+    /// Reading of images.
     Look,
 }
 
-/// Shows how far the work is from its [`Watch`], until it is dropped.
+/// A progress display fed by its [`Watch`], until dropped.
 pub(crate) struct Meter(Option<Arc<Mutex<Shown>>>);
 
 impl Meter {
-    /// Begins to measure; shows nothing if `quiet` or if standard error is not a terminal.
+    /// Starts the measurement; without a display if `quiet` or if standard error is not a terminal.
     pub(crate) fn start(work: Work, quiet: bool) -> Self {
         let shows = !quiet && std::io::stderr().is_terminal();
         Self(
@@ -34,7 +34,7 @@ impl Meter {
         )
     }
 
-    /// What the work tells of its progress. It is never stopped: Ctrl-C ends the process.
+    /// Returns the watch to report progress to. The watch never stops the work: Ctrl-C ends the process.
     pub(crate) fn watch(&self) -> Watch {
         let Some(shown) = self.0.clone() else { return Watch::default() };
         Watch::new(move |progress| {

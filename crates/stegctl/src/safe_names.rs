@@ -1,4 +1,4 @@
-//! Names that an image may give to what is written here: none that hides a file, reads as an option or opens a device.
+//! Safe file names for secrets named by an image: none hides a file, reads as an option or opens a device.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ const PORTS: [&str; 2] = ["COM", "LPT"];
 /// Characters with a meaning in paths of Windows.
 const WINDOWS_ONLY: [char; 7] = ['<', '>', ':', '"', '|', '?', '*'];
 
-/// The name itself, or the safe one that takes its place in the current folder: with `_` before what a shell, a program or a system
-/// would take for more than a name, and behind an end that Windows cuts off.
+/// Returns `name`, or a safe replacement in the current folder: with `_` before a name that a shell, a
+/// program or a system would interpret, and after an end that Windows cuts off.
 pub(crate) fn safe(name: &str) -> Cow<'_, str> {
     let mut safe = Cow::Borrowed(name);
     if cfg!(windows) && name.contains(WINDOWS_ONLY) {

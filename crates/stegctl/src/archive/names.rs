@@ -1,48 +1,48 @@
-//! Which names members may have: those that stay in the folder they are unpacked into, on any system and on any terminal.
+//! Rules for the names of members: every path stays in its target folder, on any system and on any terminal.
 
-/// Folders in one another, at most.
+/// Maximum depth of nested folders.
 const MAX_DEPTH: usize = 64;
-/// Length of a whole path, at most: what macOS allows, the least of the systems.
+/// Maximum length of a whole path: the limit of macOS, the lowest of the systems.
 const MAX_PATH_LEN_BYTES: usize = 1024;
-/// Length of one name in it, at most.
+/// Maximum length of one name in a path.
 const MAX_COMPONENT_LEN_BYTES: usize = 255;
-/// Characters of a name that messages show.
+/// Maximum number of characters of a name shown in messages.
 const MAX_SHOWN_CHARS: usize = 80;
 
-/// Why a name is refused.
+/// Reason to refuse a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NameError {
-    /// It begins at the root.
+    /// An absolute path.
     #[error("its name is an absolute path")]
     Absolute,
-    /// It goes up.
+    /// A path with `..`.
     #[error("its name leads out of the folder (..)")]
     Parent,
-    /// It names nothing.
+    /// An empty name.
     #[error("it has no name")]
     Empty,
-    /// It is not text.
+    /// A name in another encoding than UTF-8.
     #[error("its name is not UTF-8")]
     NotUtf8,
-    /// It could steer a terminal, or ends early in C.
+    /// A name with control characters, which could steer a terminal, or end the name early in C.
     #[error("its name has control characters in it")]
     Control,
-    /// It would be a path of another kind here.
+    /// A name with another meaning as a path on this system.
     #[error("its name has characters in it that this system does not allow")]
     NotAllowedHere,
-    /// Too long for a file system.
+    /// A name or path too long for a file system.
     #[error(
         "its name is too long: a path may take {MAX_PATH_LEN_BYTES} bytes, each name in it \
          {MAX_COMPONENT_LEN_BYTES}"
     )]
     TooLong,
-    /// Too many folders.
+    /// A path with too many folders.
     #[error("it lies more than {MAX_DEPTH} folders deep")]
     TooDeep,
 }
 
-/// The names in the path of a member, from the top. Empty for the folder itself (`./`), which archives of other programs may
-/// hold.
+/// Splits the path of a member into names, from the top. Empty for the folder itself (`./`), a possible
+/// member of other programs' archives.
 pub(super) fn components(path: &[u8]) -> Result<Vec<&str>, NameError> {
     if path.len() > MAX_PATH_LEN_BYTES {
         return Err(NameError::TooLong);
@@ -73,7 +73,8 @@ pub(super) fn components(path: &[u8]) -> Result<Vec<&str>, NameError> {
     Ok(names)
 }
 
-/// A name that may be anything, for a message: what could steer a terminal or turn its text around is escaped.
+/// Escapes an untrusted name for a message: characters that could steer a terminal or reverse the direction
+/// of text.
 pub(crate) fn shown(name: &[u8]) -> String {
     let mut text: String = String::from_utf8_lossy(name).chars().take(MAX_SHOWN_CHARS + 1).collect();
     if text.chars().count() > MAX_SHOWN_CHARS {

@@ -1,4 +1,4 @@
-//! Files and folders into an archive.
+//! Packing of files and folders into an archive.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -11,73 +11,73 @@ use tar::{Builder, EntryType, Header};
 use super::names::{self, NameError};
 use super::{KEPT_PERMISSIONS, MAX_MEMBERS};
 
-/// The unit of a tar archive.
+/// Block size of a tar archive.
 const BLOCK_LEN_BYTES: u64 = 512;
-/// Names up to this length fit into a member's header; longer ones take a member of their own.
+/// Longest name stored in a member's header; a longer name takes a member of its own.
 const SHORT_NAME_LEN_BYTES: u64 = 100;
 
-/// How to pack.
+/// Options of [`pack()`].
 #[derive(Debug)]
 pub(crate) struct PackOptions<'a> {
-    /// Length of the archive in bytes, at most.
+    /// Maximum length of the archive in bytes.
     pub(crate) max_bytes: u64,
-    /// Whether to leave out links and special files, rather than to fail at the first.
+    /// True to leave out links and special files, false to fail at the first.
     pub(crate) skip_special: bool,
-    /// Where the stego image goes, which cannot be in itself.
+    /// Path of the stego image, which must not be a member.
     pub(crate) output: &'a Path,
 }
 
-/// An archive that was made.
+/// A packed archive.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    /// The archive.
+    /// The bytes of the archive.
     pub(crate) bytes: Vec<u8>,
-    /// Files in it, folders not counted.
+    /// Number of files, folders not counted.
     pub(crate) files: usize,
-    /// What was left out: links and special files.
+    /// Links and special files left out.
     pub(crate) skipped: Vec<PathBuf>,
 }
 
-/// Why nothing was packed.
+/// Failure to pack.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PackError {
     /// A file or folder cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// Neither a file nor a folder.
+    /// A path is neither a file nor a folder.
     #[error("{} is {what}; only files and folders can be embedded", path.display())]
     Special {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The kind of special file, in words.
         what: &'static str,
     },
-    /// A name that could not be given back everywhere.
+    /// A name cannot be restored on every system.
     #[error("{} cannot be embedded", names::shown(path.as_os_str().as_encoded_bytes()))]
     Name {
-        /// Which.
+        /// The path with the name.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect of the name.
         #[source]
         source: NameError,
     },
     /// Two paths end in the same name.
     #[error("{} and {} would both be called {name}", a.display(), b.display())]
     SameName {
-        /// The first of them.
+        /// The first path.
         a: PathBuf,
-        /// The second.
+        /// The second path.
         b: PathBuf,
-        /// Their common name.
+        /// The common name.
         name: String,
     },
-    /// The stego image would carry what it replaces.
+    /// The stego image would contain its own path.
     #[error("{} is to be replaced by the stego image and lies in a folder that is to be in it", path.display())]
     Output {
         /// The stego image.
@@ -86,7 +86,7 @@ pub(crate) enum PackError {
     /// Too many files.
     #[error("there are more than {MAX_MEMBERS} files and folders in what is to be embedded")]
     TooMany,
-    /// Too many bytes.
+    /// The archive is too long.
     #[error("the files take {needed_bytes} bytes together; at most {max_bytes} are allowed here")]
     TooLarge {
         /// Length of the archive.
@@ -94,16 +94,16 @@ pub(crate) enum PackError {
         /// The limit.
         max_bytes: u64,
     },
-    /// A file is not as long as it was.
+    /// A file changed its length while being read.
     #[error("{} changed while it was read", path.display())]
     Changed {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
 }
 
-/// Packs files, and folders with all that is in them, under their last names. Links that are named in `paths` are
-/// followed, those inside folders are not.
+/// Packs files, and folders with their whole content, under the last name of each path. Links in `paths` are
+/// followed, links inside folders are not.
 pub(crate) fn pack(paths: &[PathBuf], options: &PackOptions<'_>) -> Result<Packed, PackError> {
     let mut found = Walk::new(options);
     for path in paths {
@@ -125,7 +125,7 @@ pub(crate) fn pack(paths: &[PathBuf], options: &PackOptions<'_>) -> Result<Packe
     Ok(Packed { bytes, files, skipped })
 }
 
-/// The name that a path has in an archive: its last one, also where it is written as `.` or `..`.
+/// Returns the name of a path in an archive: the last name, also of a path written as `.` or `..`.
 pub(crate) fn name_of(path: &Path) -> Result<String, PackError> {
     let refused = |source| PackError::Name { path: path.to_owned(), source };
     let whole = match path.file_name() {
@@ -136,7 +136,7 @@ pub(crate) fn name_of(path: &Path) -> Result<String, PackError> {
     name.to_str().map(str::to_owned).ok_or(refused(NameError::NotUtf8))
 }
 
-/// A file or folder that was found.
+/// A file or folder found by the walk.
 struct Member {
     name: String,
     path: PathBuf,
@@ -148,7 +148,7 @@ impl Member {
         if self.metadata.is_file() { self.metadata.len() } else { 0 }
     }
 
-    /// What it takes in the archive: header, content, and the name where that is long.
+    /// Computes the bytes in the archive: header, content, and the name if long.
     fn archived_bytes(&self) -> u64 {
         let name_len_bytes = self.name.len() as u64 + 1;
         let name_blocks = match name_len_bytes > SHORT_NAME_LEN_BYTES {
@@ -194,12 +194,12 @@ fn permissions(metadata: &Metadata) -> u32 {
     KEPT_PERMISSIONS & if metadata.is_dir() { 0o755 } else { 0o644 }
 }
 
-/// Looks for what is to be packed.
+/// A walk through the paths to be packed.
 struct Walk<'a> {
     options: &'a PackOptions<'a>,
-    /// The stego image, where it exists already.
+    /// Canonical path of an existing stego image.
     output: Option<PathBuf>,
-    /// Which path has which name at the top.
+    /// Paths at the top of the archive, by name.
     tops: HashMap<String, PathBuf>,
     members: Vec<Member>,
     skipped: Vec<PathBuf>,
@@ -214,7 +214,7 @@ impl<'a> Walk<'a> {
     fn start(&mut self, path: &Path) -> Result<(), PackError> {
         let name = name_of(path)?;
         if self.tops.get(&name).is_some_and(|other| other == path) {
-            // Named twice, as patterns of a shell that overlap do it.
+            // Listed twice, as by overlapping patterns of a shell.
             return Ok(());
         }
         if let Some(other) = self.tops.insert(name.clone(), path.to_owned()) {
@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
         self.take(path.to_owned(), name, metadata)
     }
 
-    /// Takes what is at `path`, and all below it. How deep this goes is bounded by what a name may be.
+    /// Adds the file or folder at `path`, and everything below. The limits on names bound the depth.
     fn take(&mut self, path: PathBuf, name: String, metadata: Metadata) -> Result<(), PackError> {
         if let Some(what) = special(&metadata) {
             if self.options.skip_special {
@@ -260,7 +260,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What a thing is that is neither a file nor a folder.
+/// Names the kind of a special file; `None` for a file or a folder.
 fn special(metadata: &Metadata) -> Option<&'static str> {
     let kind = metadata.file_type();
     if kind.is_file() || kind.is_dir() {

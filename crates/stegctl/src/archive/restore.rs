@@ -1,7 +1,8 @@
-//! The contents of an archive into a folder: all or nothing, and nowhere else.
+//! Restoring of an archive into a folder: all or nothing, and nowhere else.
 //!
-//! Everything is first written into a folder of its own beside where it goes, where nobody put a link in the way, and
-//! then moved. Nothing that exists is touched without `force`; with it, files are replaced and folders are added to.
+//! All members are first written into a new folder beside the target, where no link can interfere, and then
+//! moved. Without `force` no existing path is touched; with `force`, files are replaced and folders are added
+//! to.
 
 use std::fs::{File, FileTimes};
 use std::io::{self, Write};
@@ -12,38 +13,38 @@ use tempfile::TempDir;
 use super::unpack::{Contents, Kind, Member};
 use crate::interrupt::Leftover;
 
-/// Read, write and look into: what the owner may do with every folder, or it could not be filled and moved.
+/// Permissions of the owner on every folder: read, write and search, required to fill and move the folder.
 const OWNERS_FOLDER: u32 = 0o700;
 
-/// Why nothing was restored.
+/// Failure to restore.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RestoreError {
-    /// Something is where a member goes.
+    /// The path of a member exists.
     #[error("{} exists; --force replaces files and adds to folders", path.display())]
     Exists {
-        /// What is there.
+        /// The existing path.
         path: PathBuf,
     },
-    /// Something is where a member goes that cannot be replaced by it.
+    /// The path of a member exists and cannot be replaced by the member.
     #[error("{} exists and is not a {wanted}; move it away first", path.display())]
     OtherKind {
-        /// What is there.
+        /// The existing path.
         path: PathBuf,
-        /// What should be.
+        /// The required kind.
         wanted: &'static str,
     },
-    /// The file system refuses.
+    /// The file system refuses a write.
     #[error("cannot write {}", path.display())]
     Write {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
 }
 
-/// Writes everything into `folder`, which is made if it does not exist.
+/// Writes all members into `folder`, created if missing.
 pub(crate) fn restore(contents: &Contents<'_>, folder: &Path, force: bool) -> Result<(), RestoreError> {
     let exists = folder.is_dir();
     if !exists && folder.symlink_metadata().is_ok() {
@@ -63,7 +64,7 @@ pub(crate) fn restore(contents: &Contents<'_>, folder: &Path, force: bool) -> Re
     let cannot_stage = |source| RestoreError::Write { path: folder.to_owned(), source };
     let make = || tempfile::Builder::new().prefix(".stegctl-").tempdir_in(beside);
     let (staging, _leftover) = Leftover::make(make, TempDir::path).map_err(cannot_stage)?;
-    // The folder around it is for its owner only; this one gets what the user's umask leaves.
+    // The surrounding folder is private; the inner folder gets permissions by the user's umask.
     let staged = staging.path().join("files");
     std::fs::create_dir(&staged).map_err(cannot_stage)?;
     for member in contents.members() {
@@ -85,16 +86,16 @@ fn write(member: &Member<'_>, staged: &Path) -> io::Result<()> {
     make_folders_above(&member.name, staged)?;
     match member.kind {
         Kind::Folder => match make_folder(&path, member.mode) {
-            // A member in it came first and made it.
+            // A member inside came first and created the folder.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
             made => made,
         },
         Kind::File(content) => {
-            // Fails where the file system takes two names for the same one.
+            // Fails where the file system considers two names equal.
             let mut file = create_file(&path, member.mode)?;
             file.write_all(content)?;
             if let Some(modified) = member.modified {
-                // A time that the file system cannot hold is no reason to keep the file back.
+                // A time that the file system cannot store is no reason to refuse the file.
                 let _ = file.set_modified(modified);
             }
             Ok(())
@@ -102,7 +103,8 @@ fn write(member: &Member<'_>, staged: &Path) -> io::Result<()> {
     }
 }
 
-/// Archives of other programs may leave folders out. `staged` itself is not made: when it is gone, Ctrl-C removed it.
+/// Creates the folders above a member, possibly absent from archives of other programs. `staged` itself is
+/// not created: a missing `staged` was removed by Ctrl-C.
 fn make_folders_above(name: &str, staged: &Path) -> io::Result<()> {
     for (at, _) in name.match_indices('/') {
         match std::fs::create_dir(staged.join(&name[..at])) {
@@ -113,7 +115,7 @@ fn make_folders_above(name: &str, staged: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// With the permissions that the user's umask leaves, as every program that unpacks does it.
+/// Creates a file with permissions reduced by the user's umask, as is usual for unpacking.
 #[cfg(unix)]
 fn create_file(path: &Path, mode: u32) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -136,7 +138,8 @@ fn make_folder(path: &Path, _mode: u32) -> io::Result<()> {
     std::fs::create_dir(path)
 }
 
-/// Comes after what is in the folder, which would change its time again. Where folders cannot be opened it stays new.
+/// Sets a folder's time. Called after all members inside are written, since each write changes the time.
+/// Where folders cannot be opened, the time stays new.
 fn set_folder_time(member: &Member<'_>, staged: &Path) {
     if let (Kind::Folder, Some(modified)) = (member.kind, member.modified)
         && let Ok(folder) = File::open(staged.join(member.path()))
@@ -145,22 +148,22 @@ fn set_folder_time(member: &Member<'_>, staged: &Path) {
     }
 }
 
-/// A file, or a folder with all that is in it, and where it goes.
+/// A move of a file, or of a folder with its content, to a target.
 struct Move {
     from: PathBuf,
     to: PathBuf,
     replaces: bool,
 }
 
-/// Moves what was written into a folder that exists. All of it is looked at first; what fails even so is taken back, but
-/// for what replaced something.
+/// Moves staged members into an existing folder. All moves are planned first; on a later failure, completed
+/// moves are reverted, except replacements.
 fn move_all(staged: &Path, folder: &Path, force: bool) -> Result<(), RestoreError> {
     let mut moves = Vec::new();
     plan_moves(staged, folder, force, &mut moves)?;
     for (done, Move { from, to, .. }) in moves.iter().enumerate() {
         if let Err(source) = std::fs::rename(from, to) {
             for Move { from, to, .. } in moves[..done].iter().filter(|moved| !moved.replaces) {
-                // The failure that is told is the first one.
+                // The reported failure is the first.
                 let _ = std::fs::rename(to, from);
             }
             return Err(RestoreError::Write { path: to.clone(), source });
@@ -169,8 +172,8 @@ fn move_all(staged: &Path, folder: &Path, force: bool) -> Result<(), RestoreErro
     Ok(())
 }
 
-/// A folder that exists is gone into only if it is one: a link to a folder leads elsewhere. Without `force` nothing may have come
-/// there since it was looked at first.
+/// Plans the moves. An existing target is descended into only if a real folder: a link to a folder leads
+/// elsewhere. Without `force`, a target created since the first check is an error.
 fn plan_moves(from: &Path, to: &Path, force: bool, moves: &mut Vec<Move>) -> Result<(), RestoreError> {
     let cannot = |source| RestoreError::Write { path: to.to_owned(), source };
     for entry in from.read_dir().map_err(cannot)? {

@@ -1,4 +1,4 @@
-//! An archive of unknown origin into a list of files and folders that may be written.
+//! Parsing of an archive of unknown origin into a list of files and folders safe to write.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,8 +10,8 @@ use tar::{Archive, EntryType};
 use super::names::{self, NameError, shown};
 use super::{KEPT_PERMISSIONS, MAX_MEMBERS};
 
-/// What an archive holds. Every name in it is relative, stays below the folder it is restored in, and is there once; what
-/// lies in something lies in a folder.
+/// Content of an archive. Every name is relative, stays below the target folder and is unique; every parent
+/// of a member is a folder.
 #[derive(Debug)]
 pub(crate) struct Contents<'a> {
     members: Vec<Member<'a>>,
@@ -20,13 +20,13 @@ pub(crate) struct Contents<'a> {
 /// A file or folder in an archive.
 #[derive(Debug)]
 pub(crate) struct Member<'a> {
-    /// Its path, with `/` between the names.
+    /// Path of the member, with `/` between the names.
     pub(crate) name: String,
-    /// What it is.
+    /// Kind of the member.
     pub(super) kind: Kind<'a>,
-    /// Its permissions.
+    /// Permissions of the member.
     pub(super) mode: u32,
-    /// When it was changed last, if this system has that time.
+    /// Time of the last change, if representable on this system.
     pub(super) modified: Option<SystemTime>,
 }
 
@@ -36,39 +36,39 @@ pub(super) enum Kind<'a> {
     File(&'a [u8]),
 }
 
-/// Why nothing of an archive is written.
+/// Failure to read an archive.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnpackError {
-    /// Not a tar archive, or not all of one.
+    /// Not a tar archive, or damaged.
     #[error("the archive in the image is damaged: {what}")]
     Damaged {
-        /// What was found.
+        /// The defect.
         what: String,
     },
-    /// The archive tells of more than it holds.
+    /// A member extends beyond the end of the archive.
     #[error("the archive in the image is damaged: `{name}` is cut off")]
     CutOff {
         /// The member.
         name: String,
     },
-    /// A name that leads elsewhere.
+    /// A member's name is refused.
     #[error("the archive in the image has a member `{name}` that is not restored")]
     Name {
         /// The member.
         name: String,
-        /// What is wrong with its name.
+        /// The defect of the name.
         #[source]
         source: NameError,
     },
-    /// A link, a device or anything else that is not a file or a folder.
+    /// A member is neither a file nor a folder, but a link, a device or similar.
     #[error("the archive in the image has a member `{name}` that is not restored: it is {what}")]
     Kind {
         /// The member.
         name: String,
-        /// What it is.
+        /// The kind, in words.
         what: &'static str,
     },
-    /// A name that is there twice, or a file that is also a folder.
+    /// A name occurs twice, or a file is also a folder.
     #[error("the archive in the image has `{name}` in it twice")]
     Twice {
         /// The member.
@@ -80,7 +80,7 @@ pub(crate) enum UnpackError {
 }
 
 impl UnpackError {
-    /// A stable name of the error, for programs.
+    /// Returns the stable code of the error, for programs.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Damaged { .. } | Self::CutOff { .. } => "damaged_archive",
@@ -90,7 +90,7 @@ impl UnpackError {
 }
 
 impl<'a> Contents<'a> {
-    /// Reads an archive and checks all of it; nothing in it is copied.
+    /// Reads and checks a whole archive without copying its content.
     pub(crate) fn read(tar: &'a [u8]) -> Result<Self, UnpackError> {
         let mut members = Vec::new();
         for entry in Archive::new(tar).entries().map_err(damaged)? {
@@ -98,7 +98,7 @@ impl<'a> Contents<'a> {
             if members.len() == MAX_MEMBERS {
                 return Err(UnpackError::TooMany);
             }
-            // What holds for all members says nothing that is of use here.
+            // A header for all members has no fields of use here.
             if entry.header().entry_type() == EntryType::XGlobalHeader {
                 continue;
             }
@@ -111,17 +111,17 @@ impl<'a> Contents<'a> {
         Ok(contents)
     }
 
-    /// All files and folders.
+    /// Returns all files and folders.
     pub(crate) fn members(&self) -> &[Member<'a>] {
         &self.members
     }
 
-    /// Files, folders not counted.
+    /// Returns the files, without folders.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Member<'a>> {
         self.members.iter().filter(|member| member.kind != Kind::Folder)
     }
 
-    /// The names at the top, each once, in the order of the archive.
+    /// Returns the names at the top, each once, in the order of the archive.
     pub(crate) fn tops(&self) -> Vec<&str> {
         let mut tops: Vec<&str> = Vec::new();
         let mut seen = std::collections::HashSet::new();
@@ -134,10 +134,10 @@ impl<'a> Contents<'a> {
         tops
     }
 
-    /// Gives the names at the top other ones.
+    /// Renames the members at the top.
     ///
     /// # Errors
-    /// [`UnpackError::Twice`] if two are the same then.
+    /// [`UnpackError::Twice`] if two names become the same.
     pub(crate) fn rename_tops(&mut self, mut rename: impl FnMut(&str) -> String) -> Result<(), UnpackError> {
         let tops: HashMap<String, String> =
             self.tops().into_iter().map(|top| (top.to_owned(), rename(top))).collect();
@@ -171,7 +171,7 @@ impl<'a> Contents<'a> {
 }
 
 impl Member<'_> {
-    /// Length of a file; 0 for a folder.
+    /// Returns the length of a file; 0 for a folder.
     pub(crate) fn len_bytes(&self) -> usize {
         match self.kind {
             Kind::Folder => 0,
@@ -179,24 +179,24 @@ impl Member<'_> {
         }
     }
 
-    /// Its path as this system writes it.
+    /// Returns the path in this system's notation.
     pub(super) fn path(&self) -> PathBuf {
         self.name.split('/').collect()
     }
 }
 
-/// What the reader of archives says quotes them, hence only as [`shown`].
+/// Wraps an error of the tar reader, whose text quotes the archive and is therefore escaped by [`shown`].
 fn damaged(error: io::Error) -> UnpackError {
     UnpackError::Damaged { what: shown(error.to_string().as_bytes()) }
 }
 
-/// `None` where the archive ends before the member does.
+/// Returns a slice of the archive; `None` beyond the end.
 fn slice(tar: &[u8], at: u64, len: u64) -> Option<&[u8]> {
     let end = at.checked_add(len)?;
     tar.get(usize::try_from(at).ok()?..usize::try_from(end).ok()?)
 }
 
-/// One member; `None` for the folder itself.
+/// Checks one member; `None` for the folder itself.
 fn member<'a>(
     path: &[u8],
     header: &tar::Header,
@@ -207,7 +207,7 @@ fn member<'a>(
     let content = content.ok_or_else(|| UnpackError::CutOff { name: shown(path) })?;
     let kind = match header.entry_type() {
         EntryType::Directory => Kind::Folder,
-        // Before POSIX a folder was a file whose name ends so.
+        // Before POSIX, a folder was a file with a name that ends in a slash.
         EntryType::Regular if path.ends_with(b"/") && content.is_empty() => Kind::Folder,
         EntryType::Regular | EntryType::Continuous => Kind::File(content),
         other => return Err(UnpackError::Kind { name: shown(path), what: in_words(other) }),

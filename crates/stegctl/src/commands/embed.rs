@@ -17,11 +17,11 @@ use crate::failure::Failure;
 use crate::files::{self, is_standard_stream};
 use crate::progress::{Meter, Work};
 
-/// The built-in image that is used where no cover is given.
+/// The built-in image used without a cover.
 const DEFAULT_COVER: u32 = 0;
-/// Said of every embed, until there are sealed modes.
+/// Note printed with every embed, until the release of sealed modes.
 const NOT_ENCRYPTED: &str = "note: nothing is encrypted; what has to stay confidential is encrypted before, with `age --passphrase` for example";
-/// The name of files that have no folder in common.
+/// Archive name for files without a common folder.
 const ARCHIVE_NAME: &str = "files.tar";
 
 pub(super) fn run(command: &Embed, limits: &Limits) -> ExitCode {
@@ -60,7 +60,8 @@ fn check_usage(command: &Embed) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The command, with the image among its secrets as the cover where that is what was meant.
+/// Chooses the cover for a command without one: the only image among the secrets, after confirmation on the
+/// terminal. Without a terminal such a command is refused.
 fn with_chosen_cover(command: &Embed) -> Result<Cow<'_, Embed>, Failure> {
     let has_cover = command.cover.is_some() || command.dataset.is_some();
     let images: Vec<usize> = match command.secrets.len() {
@@ -87,13 +88,13 @@ fn with_chosen_cover(command: &Embed) -> Result<Cow<'_, Embed>, Failure> {
     Ok(if is_cover { Cow::Owned(chosen) } else { Cow::Borrowed(command) })
 }
 
-/// A word for a shell (POSIX, section 2.2.2).
+/// Quotes a word for a shell (POSIX, section 2.2.2).
 fn quoted(word: &str) -> String {
     let is_plain = word.chars().all(|c| c.is_alphanumeric() || "._-/+=@,".contains(c));
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// Asks a question on the terminal; true for yes, which an empty answer is, too.
+/// Asks a question on the terminal; true for yes, the default answer.
 fn ask(question: &str) -> Result<bool, Failure> {
     let cannot = |error| Failure::file(&anyhow::Error::new(error).context("cannot ask on the terminal"));
     write!(stderr(), "{question} [Y/n] ").map_err(cannot)?;
@@ -146,14 +147,14 @@ fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<()
     Ok(())
 }
 
-/// What is hidden, and what is told of it.
+/// The secret to embed, with notes for the user.
 struct Hidden {
     bytes: Vec<u8>,
     name: Option<FileName>,
     media_type: Option<MediaType>,
-    /// Files in it, where it is an archive.
+    /// Number of files, for an archive.
     files: Option<usize>,
-    /// What the user should know.
+    /// Notes for the user.
     notes: Vec<String>,
 }
 
@@ -214,7 +215,7 @@ impl Hidden {
             self.notes
                 .push("the files are an archive whose type was left out: extract them with --unpack".into());
         }
-        // The capacity is what fits besides the container's header.
+        // The capacity counts the bytes after the container's header.
         let carried_bytes = report.payload_bytes.saturating_sub(stego::HEADER_LEN_BYTES as u64);
         let bytes = self.bytes.len();
         let what = match self.files {

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::files::is_standard_stream;
 use crate::safe_names::safe;
 
-/// The name of a secret that has none.
+/// File name for a secret without a name.
 const NAMELESS: &str = "secret.bin";
 
 pub(super) fn run(command: &Extract, limits: &Limits) -> ExitCode {
@@ -108,7 +108,7 @@ fn save(
     Ok(())
 }
 
-/// The name under which something is written into the current folder, where only the image chose it.
+/// Returns a safe name in the current folder for a name chosen by the image alone.
 fn in_current_folder<'a>(name: &'a str, findings: &mut Findings) -> Cow<'a, str> {
     let safe = safe(name);
     if *safe != *name {
@@ -151,7 +151,7 @@ fn unpack(
     Ok(())
 }
 
-/// Names for a message: some of them, where there are many.
+/// Lists names for a message, abridged if there are many.
 fn named(tops: &[&str]) -> String {
     const MAX_NAMED: usize = 8;
     let mut names: Vec<String> =
@@ -162,7 +162,7 @@ fn named(tops: &[&str]) -> String {
     names.join(", ")
 }
 
-/// What one image held is not replaced by what the next one holds, with --force neither.
+/// Refuses to replace the output of an earlier image by the next image's, even with --force.
 fn once(output: &Path, written: &HashSet<PathBuf>) -> Result<(), Failure> {
     if is_standard_stream(output) || !written.contains(output) {
         return Ok(());

@@ -11,7 +11,7 @@ use crate::archive::{self, Contents};
 use crate::cli::Look;
 use crate::failure::Failure;
 
-/// Names of files in an archive that are listed for people; JSON has all of them.
+/// Maximum number of archive members listed in text; JSON lists all.
 const MAX_LISTED: usize = 20;
 
 pub(super) fn run(command: &Look, limits: &Limits) -> ExitCode {
@@ -41,7 +41,7 @@ fn look(file: &[u8], limits: &Limits, findings: &mut Findings, lines: &mut Lines
     Ok(())
 }
 
-/// What is known of a file whose header is not read.
+/// Reports the known facts of a file with an unreadable header.
 fn tell_unread(error: &ImageError, findings: &mut Findings, lines: &mut Lines) {
     let (format, size) = match error {
         ImageError::Truncated { format } | ImageError::Damaged { format, .. } => {
@@ -90,7 +90,7 @@ fn tell_image(info: &ImageInfo, findings: &mut Findings, lines: &mut Lines) {
     lines.push(("image", kind));
 }
 
-/// `None`: the image cannot be decoded, which the payload's problem tells as well.
+/// Reports the metadata. `None` means an image that cannot be decoded, a problem reported with the payload.
 fn tell_metadata(cover: Option<&Cover>, findings: &mut Findings, lines: &mut Lines) {
     let Some(cover) = cover else {
         return findings.add(json!({ "metadata": Value::Null }));
@@ -168,7 +168,7 @@ fn list(contents: &Contents<'_>, lines: &mut Lines) {
     }
 }
 
-/// A file's text, without what could steer a terminal.
+/// Removes characters that could steer a terminal from a file's text.
 fn plain(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

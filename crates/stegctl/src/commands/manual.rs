@@ -1,4 +1,4 @@
-//! `stegctl completions` and `stegctl man`: what the command line says of itself.
+//! `stegctl completions` and `stegctl man`: output generated from the command line's definition.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(super) fn man(command: &Manual) -> Result<(), Failure> {
     }
 }
 
-/// The command that is called `names`, one below the other.
+/// Finds the subcommand at the path `names`.
 fn find<'a>(root: &'a Command, names: &[String]) -> Result<&'a Command, Failure> {
     names.iter().try_fold(root, |command, name| {
         command.find_subcommand(name).ok_or_else(|| {
@@ -40,14 +40,14 @@ fn find<'a>(root: &'a Command, names: &[String]) -> Result<&'a Command, Failure>
     })
 }
 
-/// Pages are replaced: they are those of this release.
+/// Writes all pages. Existing pages are replaced by the pages of this release.
 fn write_all(command: &Command, dir: &Path) -> Result<(), Failure> {
     let (name, text) = page(command);
     write(&dir.join(name), &text, true)?;
     command.get_subcommands().try_for_each(|below| write_all(below, dir))
 }
 
-/// A page's file name and text.
+/// Returns the file name and text of a page.
 fn page(command: &Command) -> (String, Vec<u8>) {
     let man = Man::new(command.clone()).source(concat!("stegctl ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::progress::{Meter, Work};
 
-/// Carries out a command, tells why it failed if it did, and gives its exit status.
+/// Runs a command, reports a failure and returns the exit status.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let limits = cli.limits.limits();
     match cli.command {
@@ -45,7 +45,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     files::write_to_stdout(text.as_bytes()).map_err(|error| Failure::file(&error))
 }
 
-/// Writes a line to standard error, where somebody reads it.
+/// Writes a line to standard error.
 fn say(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -60,14 +60,14 @@ fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// What a command found out or did, as far as it came.
+/// Results of a command, complete or up to its failure.
 #[derive(Debug, Default)]
 struct Findings {
-    /// For programs.
+    /// Facts for programs.
     facts: Map<String, Value>,
-    /// For people, on standard output.
+    /// Text for people, on standard output.
     text: String,
-    /// For people, on standard error.
+    /// Notes for people, on standard error.
     remarks: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ impl Findings {
         }
     }
 
-    /// Prints what was found, then why no more was.
+    /// Prints the findings, then the failure.
     fn tell(mut self, report: Report, outcome: Result<(), Failure>) -> Result<(), Failure> {
         if report.json {
             let problem = outcome.as_ref().err().map_or(Value::Null, Failure::to_json);
@@ -95,7 +95,7 @@ impl Findings {
     }
 }
 
-/// Does `one` for each image and tells of each; the exit status is that of the first failure.
+/// Runs `one` for each image and reports each result; the exit status is the one of the first failure.
 fn each_image(
     images: &[PathBuf],
     report: Report,
@@ -130,7 +130,7 @@ fn read_image(path: &Path) -> Result<Vec<u8>, Failure> {
     files::read_image(path).map_err(|error| Failure::file(&error))
 }
 
-/// Refuses the name of another image format for what will be a PNG.
+/// Refuses an output name with the extension of another image format than PNG.
 fn check_is_png(output: &Path, option: &str) -> Result<(), Failure> {
     let kind = output.to_str().and_then(FileName::from_path).as_ref().and_then(MediaType::of_name);
     let is_other = |kind: &MediaType| kind.as_str().starts_with("image/") && kind.as_str() != "image/png";
@@ -149,12 +149,12 @@ fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
     files::write(path, bytes, force).map_err(|error| Failure::file(&error))
 }
 
-/// `1 file`, `2 files`.
+/// Formats a count, such as `1 file` or `2 files`.
 fn count(number: usize, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 
-/// The samples of a pixel in words.
+/// Names the channels of a pixel.
 fn in_words(channels: Channels) -> &'static str {
     match channels {
         Channels::Grey => "grey",
@@ -164,7 +164,7 @@ fn in_words(channels: Channels) -> &'static str {
     }
 }
 
-/// Lines of a name and a value, aligned.
+/// Formats lines of a name and a value, aligned.
 fn table(lines: impl IntoIterator<Item = (&'static str, String)>) -> String {
     lines.into_iter().map(|(what, value)| format!("{what:<10}  {value}\n")).collect()
 }
