@@ -14,8 +14,8 @@ use crate::limits;
 
 const SECRET: &[u8] = b"any bytes";
 
-/// `bytes` as a cover. What is decoded is what the header said; it carries a secret, and nothing but the bits that
-/// carry it changes.
+/// Decodes `bytes` as a cover. Panics if the result contradicts the header, or if embedding a secret loses
+/// the secret or changes anything but the bits that carry.
 pub fn cover_decode(bytes: &[u8]) {
     let info = probe(bytes, &limits());
     let Ok(cover) = Cover::decode(bytes, &limits()) else { return };
@@ -23,7 +23,7 @@ pub fn cover_decode(bytes: &[u8]) {
     let before = Raster::of(&cover);
     assert_eq!(info.pixels(), u64::from(cover.width()) * u64::from(cover.height()));
     assert_eq!(info.depth, cover.depth());
-    // Whether a GIF is opaque shows only once it is decoded.
+    // Opacity of a GIF is known only after decoding.
     let is_opaque_gif = info.format == stego::ImageFormat::Gif && cover.channels() == Channels::Rgb;
     if !is_opaque_gif {
         assert_eq!(info.channels, cover.channels());
@@ -51,8 +51,9 @@ pub fn cover_decode(bytes: &[u8]) {
     assert!(after.samples == before.samples, "something changed that does not carry");
 }
 
-/// `bytes` as a PNG cover whose compressed pixels are kept. The secret comes out again. Of a cover that can be decoded nothing but
-/// the bits that carry changes; of others the rows below are taken on trust.
+/// Embeds into `bytes` as a PNG cover with the compressed pixels kept. Panics if the secret is not extracted
+/// again or, for a decodable cover, if anything but the bits that carry changes; for other covers the rows
+/// below the payload are not checked.
 pub fn embed_into_png(bytes: &[u8]) {
     let bits = BitsPerSample::all().nth(bytes.len() % 4).expect("there are four widths");
     let options = EmbedOptions::default().with_bits(bits);
@@ -80,7 +81,8 @@ pub fn embed_into_png(bytes: &[u8]) {
     assert!(after.samples == before.samples, "something changed that does not carry");
 }
 
-/// Whether the compressed pixels of a PNG are those of its rows and nothing more. Decoders stop after the last row and do not see.
+/// True if the compressed pixels of a PNG are exactly as long as its rows. Decoders stop after the last row
+/// and do not notice excess data.
 fn is_as_long_as_it_says(file: &[u8], cover: &Cover) -> bool {
     let compressed = PngFile::parse(file).map_or(Vec::new(), |png| png.compressed());
     let mut decoder = flate2::read::ZlibDecoder::new(compressed.as_slice());
@@ -90,11 +92,12 @@ fn is_as_long_as_it_says(file: &[u8], cover: &Cover) -> bool {
     inflated.is_ok_and(|len| len == wanted as u64) && decoder.total_in() == compressed.len() as u64
 }
 
-/// `bytes` as a cover and as an image for another decoder: where both read a PNG or a QOI as the same kind, they give the
-/// same samples.
+/// Decodes `bytes` as a cover and with another decoder. Panics if both read a PNG or a QOI as the same kind
+/// and the samples differ.
 ///
-/// Of the other formats the `image` crate gets some kinds wrong that are read here; the library's tests compare those with
-/// the reference decoders. A PNG may have chunks that are passed over here and refused there.
+/// Other formats are left out, since the `image` crate decodes some kinds wrongly; the library's tests
+/// compare these formats with the reference decoders. A PNG may have chunks ignored here and refused by the
+/// other decoder.
 pub fn differential(bytes: &[u8]) {
     let Ok(cover) = Cover::decode(bytes, &limits()).inspect_err(check_refusal) else { return };
     let format = image::guess_format(bytes).ok();
@@ -105,19 +108,19 @@ pub fn differential(bytes: &[u8]) {
     let Some(other) = raster_of(bytes, format) else { return };
     assert_eq!((raster.width, raster.height), (other.width, other.height));
     let kinds = [&raster, &other].map(|raster| (raster.channels, raster.depth));
-    // A transparency that is passed over here is alpha there.
+    // A transparency ignored here is alpha for the other decoder.
     if kinds[0] == kinds[1] {
         assert!(raster.samples == other.samples, "{format:?} of {} by {}", raster.width, raster.height);
     }
 }
 
-/// No defect hides behind a refusal.
+/// Panics if a refusal hides a defect.
 fn check_refusal(error: &ImageError) {
     let code = error.code();
     assert!(!matches!(code, "internal" | "stopped"), "refused as {code}: {error}");
 }
 
-/// What the `image` crate makes of a file: palettes and depths below 8 bits expanded, orientation applied.
+/// Decodes a file with the `image` crate: palettes and depths below 8 bits expanded, orientation applied.
 pub(crate) fn raster_of(bytes: &[u8], format: ImageFormat) -> Option<Raster> {
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(64 << 20);
@@ -125,7 +128,7 @@ pub(crate) fn raster_of(bytes: &[u8], format: ImageFormat) -> Option<Raster> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder().ok()?;
     let orientation = match format {
-        // Programs do not agree on whether it counts in a PNG.
+        // Programs disagree on the orientation of a PNG.
         ImageFormat::Png => Orientation::NoTransforms,
         _ => decoder.orientation().ok()?,
     };

@@ -1,8 +1,8 @@
-//! What the fuzz targets do with any bytes: run them through the code that reads bytes from outside, and panic where what
-//! must hold does not.
+//! Fuzz targets: functions that run arbitrary bytes through the code for external input, and panic on a
+//! violated invariant.
 //!
-//! The targets of cargo-fuzz (`fuzz/fuzz_targets`) call these functions; so does the test `replay`, without a fuzzer and
-//! on any compiler, with every file of `fuzz/corpus` and `fuzz/regressions`.
+//! The targets of cargo-fuzz (`fuzz/fuzz_targets`) call these functions; so does the test `replay`, without a
+//! fuzzer and on any compiler, with every file of `fuzz/corpus` and `fuzz/regressions`.
 
 mod images;
 pub mod mutator;
@@ -17,13 +17,13 @@ use stego::Limits;
 /// A fuzz target.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Its name: that of its binary and of its folders.
+    /// Name of the target, of its binary and of its folders.
     pub name: &'static str,
-    /// What it does with any bytes.
+    /// The target's function, for any bytes.
     pub run: fn(&[u8]),
 }
 
-/// Every target.
+/// All targets.
 pub const TARGETS: [Target; 9] = [
     Target { name: "configuration", run: configuration },
     Target { name: "container", run: container },
@@ -36,7 +36,8 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "snapshot_file", run: snapshot_file },
 ];
 
-/// Small enough that a fuzzer tries thousands of images in a second, large enough for every path.
+/// Returns limits small enough for a fuzzer to try thousands of images in a second, large enough for every
+/// path.
 fn limits() -> Limits {
     Limits {
         max_pixels: 1 << 20,
@@ -46,24 +47,28 @@ fn limits() -> Limits {
     }
 }
 
-/// `bytes` as the layers of a configuration. What is accepted reads as the same once it is printed.
+/// Reads `bytes` as the layers of a configuration. Panics if an accepted configuration reads differently once
+/// printed.
 pub fn configuration(bytes: &[u8]) {
     server::fuzzing::configuration(bytes);
 }
 
-/// `bytes` as an upload. The pieces that it arrives in make no difference, and a file arrives as it was sent.
+/// Reads `bytes` as an upload. Panics if the split into pieces makes a difference, or if a file arrives
+/// changed.
 pub fn multipart(bytes: &[u8]) {
     server::fuzzing::multipart(bytes);
 }
 
-/// `bytes` as what comes over a connection between nodes. Nobody gets in without the secret, nothing is delivered without an
-/// authenticator, and what is read as a message reads as the same once it is written again.
+/// Reads `bytes` as received from a connection between nodes. Panics if a peer is admitted without the
+/// secret, if anything is delivered without an authenticator, or if a message reads differently once written
+/// again.
 pub fn rpc_frames(bytes: &[u8]) {
     control_plane::fuzzing::handshake(bytes);
     control_plane::fuzzing::frames(bytes);
 }
 
-/// `bytes` as a snapshot file and as records of the databases. What is accepted reads as the same once it is written again.
+/// Reads `bytes` as a snapshot file and as records of the databases. Panics if accepted data reads
+/// differently once written again.
 pub fn snapshot_file(bytes: &[u8]) {
     control_plane::fuzzing::snapshot(bytes);
     control_plane::fuzzing::record(bytes);

@@ -1,4 +1,4 @@
-//! Payloads: containers in good images, and images of all kinds.
+//! Targets for payloads: containers in valid images, and images of all kinds.
 
 use image::ImageFormat;
 use png::{BitDepth, ColorType, Compression, Encoder};
@@ -11,9 +11,10 @@ use crate::limits;
 const WIDTH: u32 = 32;
 const HEIGHT: u32 = 24;
 
-/// `bytes` as a byte with flags and a container, carried by a small image: the container has its digest made to hold if
-/// bit 0 of the flags is set, its checksum if bit 1 is; bit 2 makes it one of the earlier system, whose header is put before it if bit 1 is set. Bits 3 and 4 say which kind
-/// of image it is. Extraction and the definition of the format come to the same conclusion.
+/// Extracts a container from a small image. The first byte has flags, the rest is the container: bit 0
+/// corrects the digest, bit 1 the checksum; bit 2 chooses the earlier system's format, where bit 1 adds a
+/// header in front; bits 3 and 4 choose the kind of image. Panics if extraction and the definition of the
+/// format disagree.
 pub fn container(bytes: &[u8]) {
     let Some((flags, bytes)) = bytes.split_first() else { return };
     let channels = [Channels::Rgb, Channels::Rgba, Channels::Grey, Channels::GreyAlpha];
@@ -42,7 +43,7 @@ pub fn container(bytes: &[u8]) {
     }
 }
 
-/// Written without any compression, which would take most of the time.
+/// Encodes without compression, which would take most of the time.
 fn stored_png(raster: &Raster) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = Encoder::new(&mut file, raster.width, raster.height);
@@ -60,7 +61,7 @@ fn stored_png(raster: &Raster) -> Vec<u8> {
     file
 }
 
-/// Some pixels cannot be seen, where there is alpha.
+/// Creates a small image; with alpha, some pixels are invisible.
 fn plain(channels: Channels) -> Raster {
     let count = channels.count();
     let mut samples: Vec<u8> =
@@ -73,14 +74,15 @@ fn plain(channels: Channels) -> Raster {
     Raster { width: WIDTH, height: HEIGHT, channels, depth: SampleDepth::Eight, samples }
 }
 
-/// `bytes` as a stego image. What is found is what another decoder and the definition of the format find.
+/// Extracts from `bytes` as a stego image. Panics if the result differs from another decoder and the
+/// definition of the format.
 pub fn extract_png(bytes: &[u8]) {
     let claimed = claimed_lengths_bytes(bytes, &limits());
     match extract(bytes, &limits()) {
         Ok(found) => {
             let claimed = claimed.expect("whoever finds a payload has read its header");
             assert!(claimed.1 >= found.secret.len() as u64, "{claimed:?} for {} bytes", found.secret.len());
-            // Of a file that is damaged below its payload, other decoders make nothing.
+            // Other decoders refuse a file damaged below its payload.
             let Some(raster) = decoded(bytes) else { return };
             let expected = raster.carried();
             assert!(

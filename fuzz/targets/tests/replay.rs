@@ -1,4 +1,5 @@
-//! Every seed, and every input that once showed a defect, goes through its target: on any compiler, without a fuzzer.
+//! Runs every seed, and every input from a fixed defect, through its target: on any compiler, without a
+//! fuzzer.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fuzz_targets::{TARGETS, mutator};
 use testkit::noise;
 
-/// Changes to each seed, so that a target sees more than what is well formed.
+/// Changes to each seed, so that a target sees malformed input, too.
 const CHANGES: u64 = 40;
 
 fn inputs(folder: &str, target: &str) -> Vec<PathBuf> {
@@ -38,7 +39,7 @@ fn seeds_hold() {
     }
 }
 
-/// The small images of every format that the tests of the library are held to are seeds as well.
+/// Runs the small images of every format in the library's fixtures, which are seeds as well.
 #[test]
 fn images_of_every_format_hold() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/stego/tests/fixtures");
@@ -77,7 +78,7 @@ fn changed_seeds_hold() {
     }
 }
 
-/// One to three bytes become others.
+/// Replaces one to three bytes.
 fn with_changed_bytes(seed: &[u8], n: u64) -> Vec<u8> {
     let mut changed = seed.to_vec();
     for pair in noise(n, 24).chunks_exact(8).take(1 + n as usize % 3) {

@@ -1,4 +1,4 @@
-//! Writes the seeds in `fuzz/corpus` anew: `cargo run -p fuzz-targets`. Files that are there and not made here stay.
+//! Writes the seeds in `fuzz/corpus` anew: `cargo run -p fuzz-targets`. Other files in the folder stay.
 
 use std::path::Path;
 

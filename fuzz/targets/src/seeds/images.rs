@@ -8,7 +8,7 @@ use testkit::{PngParts, chunk, noise};
 const WIDTH: u32 = 21;
 const HEIGHT: u32 = 17;
 
-/// Every image: a name and the file.
+/// Returns every image: a name and the file.
 pub(super) fn all() -> Vec<(&'static str, Vec<u8>)> {
     let mut files = pngs();
     let rgb = image(3);
@@ -34,7 +34,8 @@ pub(super) fn all() -> Vec<(&'static str, Vec<u8>)> {
     files
 }
 
-/// PNGs in small files whose pixels take more than the window of deflate, so that compressed ones can be kept.
+/// Returns PNGs in small files with more pixel data than the window of deflate, so that compressed pixels can
+/// be kept.
 pub(super) fn large_pngs() -> Vec<(String, Vec<u8>)> {
     let kinds = [(0, 8, 1), (2, 8, 3), (4, 8, 2), (6, 8, 4), (0, 16, 2), (2, 16, 6)];
     let file = |(colour, depth, pixel_len): (u8, u8, usize)| {
@@ -51,7 +52,7 @@ pub(super) fn large_pngs() -> Vec<(String, Vec<u8>)> {
     kinds.map(file).into()
 }
 
-/// A gradient with a little noise in one corner.
+/// Creates a gradient with a little noise in one corner.
 fn image(channels: u32) -> image::RgbImage {
     let noise = noise(1, 64);
     image::RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
@@ -61,7 +62,7 @@ fn image(channels: u32) -> image::RgbImage {
     })
 }
 
-/// An EXIF segment that says: rotated by 90° (TIFF tag 0x0112, value 6).
+/// Inserts an EXIF segment with orientation 6, rotated by 90° (TIFF tag 0x0112).
 fn with_orientation(jpeg: &[u8]) -> Vec<u8> {
     let exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
     let len = (exif.len() as u16 + 2).to_be_bytes();

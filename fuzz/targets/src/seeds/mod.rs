@@ -1,14 +1,14 @@
-//! What fuzzing begins with: small inputs of every kind that the targets take.
+//! Seeds of the fuzzing corpus: small inputs of every kind for the targets.
 
 mod images;
 
 use testkit::mutation::Mutator;
 use testkit::{Container, PngFile};
 
-/// Length of a seed, at most: a fuzzer does more with short ones.
+/// Maximum length of a seed: fuzzers do more with short seeds.
 const MAX_SEED_BYTES: usize = 4096;
 
-/// Every seed: the target, a name, and the bytes.
+/// Returns every seed: the target, a name, and the bytes.
 pub fn all() -> Vec<(&'static str, String, Vec<u8>)> {
     let mut seeds = Vec::new();
     for (name, bytes) in images::all() {
@@ -33,7 +33,7 @@ fn payloads(seeds: &mut Seeds) {
         }
         let container = image.raster.container().filter(|_| !image.is_legacy);
         if let Some(Container { header, rest }) = container.filter(|container| container.rest.len() < 1000) {
-            // Kinds of images by turns; the checksums made to hold in every other one.
+            // Kinds of images in turn; checksums and digests corrected for every other seed.
             let flags = (n as u8 % 4) << 3 | if n % 2 == 0 { 3 } else { 0 };
             seeds.push(("container", format!("v2-{n:02}"), [&[flags], &header[..], &rest].concat()));
         }
@@ -108,7 +108,7 @@ fn nodes(seeds: &mut Seeds) {
         ),
     ] {
         seeds.push(("snapshot_file", format!("{name}.record"), record.to_vec()));
-        // The body alone gets a checksum from the target.
+        // The body alone; the target adds a checksum.
         seeds.push(("snapshot_file", format!("{name}.json"), record.get(5..).unwrap_or_default().to_vec()));
     }
 }
