@@ -1,37 +1,39 @@
-//! Admission of HTTP connections: who gets a place, and whose connection is closed for it. Rules without I/O; the time is an
-//! argument.
+//! Admission of HTTP connections: rules without I/O that admit connections and close idle ones to make room.
+//! The time is an argument.
 //!
-//! - A connection is *busy* from the head of a request to the last byte of its answer, otherwise *idle*: also while a head
-//!   arrives byte by byte. Only idle ones are ever closed for others, and only where places are short.
-//! - One address holds three quarters of the places, at most. Beyond that its own idle connections are closed, the oldest
-//!   first. An address that is alone, such as a proxy's, has all of these.
-//! - Where all places are taken, the oldest idle connection of the address that holds the most makes room, unless that is
-//!   the newcomer's equal.
-//! - A connection without a place is taken into the *lobby*, where its first request is read: health calls are served from
-//!   there, others get a place that has become free meanwhile, or wait for one for a moment. [`HEALTH_PLACES`] of the
-//!   lobby are kept from those that wait. The lobby's own oldest make room where it is full.
-//! - A connection that came a moment ago is closed last: its request is under way.
+//! - A connection is *busy* from the head of a request to the last byte of the answer, otherwise *idle*, even
+//!   while a head arrives byte by byte. Only idle connections are closed for others, and only when places are
+//!   short.
+//! - One address holds at most three quarters of the places. Beyond the quota the address's own idle
+//!   connections are closed, the oldest first. A lone address, such as a proxy's, may use the whole quota.
+//! - When all places are taken, the oldest idle connection of the address with the most places makes room,
+//!   unless the newcomer's address holds as many.
+//! - A connection without a place enters the *lobby*, where its first request is read: health calls are
+//!   served from the lobby; other requests get a place freed meanwhile, or wait for a moment.
+//!   [`HEALTH_PLACES`] of the lobby are closed to waiting requests. When the lobby is full, its oldest
+//!   connection without a request makes room.
+//! - The newest connections are closed last, since their requests are in flight.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Places of the lobby that only health calls, and connections whose first request is not read yet, can have.
+/// Lobby places reserved for health calls and for connections whose first request is not read yet.
 pub(super) const HEALTH_PLACES: usize = 16;
-/// An idle connection of this age or older is closed before the lobby is used.
+/// Minimum idle time of a connection that is closed before the lobby is used.
 const FRESH: Duration = Duration::from_millis(100);
 
 /// Numbers of places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// Ordinary ones.
+    /// Ordinary places.
     pub(crate) places: usize,
-    /// Those of the lobby, beyond the ordinary ones; more than [`HEALTH_PLACES`].
+    /// Lobby places, in addition to the ordinary ones; more than [`HEALTH_PLACES`].
     pub(crate) lobby: usize,
 }
 
 impl Rules {
-    /// Places that one address may hold.
+    /// Maximum number of places per address.
     fn per_address(&self) -> usize {
         (self.places - self.places / 4).max(1)
     }
@@ -46,7 +48,7 @@ pub(super) struct ConnectionId(u64);
 pub(super) struct Source(Option<IpAddr>);
 
 impl Source {
-    /// The origin behind an address.
+    /// Returns the origin of an address.
     pub(super) fn of(address: Option<IpAddr>) -> Self {
         Self(address.map(|address| match address.to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -58,11 +60,11 @@ impl Source {
 /// Seat of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seat {
-    /// An ordinary place, idle since.
+    /// An ordinary place, idle since this time.
     Idle(Instant),
     /// An ordinary place, with a request in flight.
     Busy,
-    /// The lobby, its first request not read yet.
+    /// The lobby, before the first request is read.
     Lobby,
     /// The lobby, with a health call in flight.
     Health,
@@ -72,27 +74,27 @@ enum Seat {
     Refused,
 }
 
-/// Decision about a connection.
+/// Decision about a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Arrival {
-    /// The connection's number; none: it is to be closed at once.
+    /// The connection's number; `None` to close the connection at once.
     pub(super) id: Option<ConnectionId>,
-    /// True for one in the lobby.
+    /// True for a connection in the lobby.
     pub(super) in_lobby: bool,
-    /// Another connection, to be closed for it.
+    /// Another connection to close in exchange.
     pub(super) closed: Option<ConnectionId>,
 }
 
 /// Decision about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is served; the other connection, if any, is to be closed.
+    /// Serve the request; close the other connection, if any.
     Serve(Option<ConnectionId>),
-    /// It is served, and its connection ends with the answer.
+    /// Serve the request and close the connection after the answer.
     ServeAndClose,
-    /// It waits for a place.
+    /// Wait for a place.
     Wait,
-    /// There is no place.
+    /// Refuse the request for lack of a place.
     Refuse,
 }
 
@@ -102,7 +104,7 @@ struct Connection {
     seat: Seat,
 }
 
-/// Ordinary places that one address holds.
+/// Ordinary places of one address.
 #[derive(Debug, Default)]
 struct Account {
     held: usize,
@@ -116,9 +118,9 @@ pub(super) struct Admission {
     next: u64,
     connections: HashMap<ConnectionId, Connection>,
     accounts: HashMap<Source, Account>,
-    /// Addresses by the number of places that they hold.
+    /// Addresses ordered by their number of places.
     by_held: BTreeSet<(usize, Source)>,
-    /// Ordinary places that are taken.
+    /// Ordinary places taken.
     taken: usize,
     /// Connections in the lobby whose first request is not read yet.
     lobby: BTreeSet<ConnectionId>,
@@ -127,7 +129,7 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// No connection yet.
+    /// An admission without connections.
     pub(super) fn new(rules: Rules) -> Self {
         debug_assert!(rules.lobby > HEALTH_PLACES && rules.places > 0, "{rules:?}");
         Self {
@@ -143,7 +145,7 @@ impl Admission {
         }
     }
 
-    /// A connection was accepted.
+    /// Decides about an accepted connection.
     pub(super) fn arrive(&mut self, source: Source, now: Instant) -> Arrival {
         let lobby_is_full = self.in_lobby >= self.rules.lobby;
         let age = if lobby_is_full { Duration::ZERO } else { FRESH };
@@ -159,10 +161,10 @@ impl Admission {
         Arrival { id: Some(self.seat(source, Seat::Lobby)), in_lobby: true, closed }
     }
 
-    /// The head of a request was read on this connection.
+    /// Decides about a request whose head was read on this connection.
     pub(super) fn begin(&mut self, id: ConnectionId, is_health: bool, now: Instant) -> Verdict {
         let Some(Connection { seat, .. }) = self.connections.get(&id).copied() else {
-            // Closed in the meantime: the answer will not be heard.
+            // Closed in the meantime: nobody receives the answer.
             return Verdict::ServeAndClose;
         };
         match seat {
@@ -178,7 +180,8 @@ impl Admission {
         }
     }
 
-    /// Another try for a request that waits: a place, and whose connection is to be closed for it.
+    /// Retries to find a place for a waiting request. `None` without a place; otherwise the connection to close
+    /// in exchange, if any.
     pub(super) fn take_place(&mut self, id: ConnectionId, now: Instant) -> Option<Option<ConnectionId>> {
         let source = self.connections.get(&id)?.source;
         let closed = self.room_for(source, FRESH, now)?;
@@ -186,26 +189,26 @@ impl Admission {
         Some(closed)
     }
 
-    /// A request that waits is refused.
+    /// Refuses a waiting request.
     pub(super) fn give_up(&mut self, id: ConnectionId) {
         self.change(id, Seat::Refused);
     }
 
-    /// The last byte of an answer left.
+    /// Marks the connection idle after the last byte of an answer.
     pub(super) fn end(&mut self, id: ConnectionId, now: Instant) {
         if self.connections.get(&id).is_some_and(|connection| connection.seat == Seat::Busy) {
             self.change(id, Seat::Idle(now));
         }
     }
 
-    /// The connection ended, or was closed as decided.
+    /// Removes a connection that ended or was closed by a decision.
     pub(super) fn leave(&mut self, id: ConnectionId) {
         if let Some(Connection { source, seat }) = self.connections.remove(&id) {
             self.take_off(id, source, seat);
         }
     }
 
-    /// The idle connection to close where the system is short of descriptors.
+    /// Selects and removes an idle connection to close when the system is short of descriptors.
     pub(super) fn relieve(&mut self) -> Option<ConnectionId> {
         let idle = || Some(self.oldest_idle_of_heaviest(0)?.1);
         let closed = self.oldest_in_lobby().or_else(idle)?;
@@ -213,18 +216,18 @@ impl Admission {
         Some(closed)
     }
 
-    /// Connections at the moment.
+    /// Current number of connections.
     pub(super) fn count(&self) -> usize {
         self.connections.len()
     }
 
-    /// Connections that wait for a place.
+    /// Number of connections waiting for a place.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Room for one more of this address, if there is some or can be made by closing a connection that has been idle for
-    /// `age`, which has left then.
+    /// Finds room for one more connection of this address; `None` without room. If room requires closing a
+    /// connection that has been idle for `age`, removes and returns that connection.
     fn room_for(&mut self, source: Source, age: Duration, now: Instant) -> Option<Option<ConnectionId>> {
         let held = self.accounts.get(&source).map_or(0, |account| account.held);
         let is_capped = held >= self.rules.per_address();
@@ -240,8 +243,8 @@ impl Admission {
         self.leave(closed);
         Some(Some(closed))
     }
-    /// The oldest idle connection of the address that holds the most among those with an idle one, if it holds more than
-    /// `held`.
+    /// Returns the oldest idle connection of the address with the most places, among addresses with more than
+    /// `held` places and an idle connection.
     fn oldest_idle_of_heaviest(&self, held: usize) -> Option<(Instant, ConnectionId)> {
         let heavier = self.by_held.iter().rev().take_while(|(count, _)| *count > held);
         heavier.filter_map(|(_, source)| self.accounts.get(source)?.idle.first().copied()).next()
@@ -273,7 +276,7 @@ impl Admission {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let source = connection.source;
         let from = std::mem::replace(&mut connection.seat, to);
-        // Taken off last: an account that holds nothing is forgotten.
+        // The old seat is taken off last: an account without places is removed.
         self.put_on(id, source, to);
         self.take_off(id, source, from);
     }
@@ -312,7 +315,7 @@ impl Admission {
         }
     }
 
-    /// Counts ordinary places that an address takes or gives back.
+    /// Adjusts the number of ordinary places of an address.
     fn hold(&mut self, source: Source, change: isize) {
         let account = self.accounts.entry(source).or_default();
         self.by_held.remove(&(account.held, source));

@@ -1,4 +1,4 @@
-//! One connection: hyper's, with the beginnings and ends of its requests told to its [`Guest`].
+//! One connection: hyper's, with the beginning and end of each request reported to its [`Guest`].
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -29,25 +29,26 @@ use crate::pace::{PacedStream, Pacing};
 
 /// Time limit for the head of a request in the lobby.
 const LOBBY_HEAD_TIME_LIMIT: Duration = Duration::from_secs(1);
-/// Body of a refused request that is read, at most, and the time limit for it.
+/// Maximum length of a refused request's body that is read and discarded; the constant below is the time
+/// limit.
 const MAX_DISCARDED_BYTES: usize = 1 << 20;
 const DISCARD_TIME_LIMIT: Duration = Duration::from_secs(1);
-/// Calls that are answered from memory and served without an ordinary place.
+/// Calls answered from memory and served without an ordinary place.
 const HEALTH_CALLS: [&str; 5] = ["/livez", "/readyz", "/healthz", "/metrics", "/cluster/status"];
 
-/// The other end of a connection, in the extensions of each of its requests. None: the system did not tell.
+/// Peer address of a connection, in the extensions of each request. `None` if the system did not report one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PeerAddress(pub Option<IpAddr>);
 
-/// This end of a connection, in the extensions of each of its requests. None: the system did not tell.
+/// Local address of a connection, in the extensions of each request. `None` if the system did not report one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalAddress(pub Option<IpAddr>);
 
-/// In the extensions of a request that is to be refused for want of a place.
+/// Marks a request that is to be refused for lack of a place, in the request's extensions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NoPlace;
 
-/// A connection that is served.
+/// A connection being served.
 pub(super) type Connection = http1::Connection<Stream, Served>;
 
 /// Serves `stream` by `router`.
@@ -65,7 +66,7 @@ pub(super) fn connection(
     let local = LocalAddress(stream.local_addr().ok().map(|address| address.ip().to_canonical()));
     let opening = Opening::default();
     let stream = OpenedStream::new(stream, Arc::clone(&opening));
-    // Reading has limits of its own: for the head below, for the body where it is read.
+    // Reading has limits of its own: the header timeout below, and for the body where the body is read.
     let stream = PacedStream::new(stream, pacing.clone());
     let head_timeout =
         if guest.began_in_lobby() { idle_timeout.min(LOBBY_HEAD_TIME_LIMIT) } else { idle_timeout };
@@ -79,7 +80,7 @@ pub(super) fn connection(
         .serve_connection(stream, service)
 }
 
-/// The requests of a connection.
+/// Service for the requests of a connection.
 pub(super) struct Served {
     router: TowerToHyperService<Router>,
     peer: PeerAddress,
@@ -114,8 +115,8 @@ impl Service<Request<Incoming>> for Served {
     }
 }
 
-/// A request to be refused. Its body is read, within bounds, because the system may drop the answer to a client that is
-/// still sending.
+/// Marks a request as refused and discards its body within bounds, because the system may drop the answer to
+/// a client that is still sending.
 async fn without_place(request: Request<Incoming>) -> Request<Body> {
     let (mut parts, mut body) = request.into_parts();
     let discarding = async {
@@ -137,7 +138,7 @@ fn is_health_call<B>(request: &Request<B>) -> bool {
     reads && HEALTH_CALLS.contains(&request.uri().path())
 }
 
-/// The body of an answer; its end is told.
+/// Body of an answer; reports its end to the [`Guest`].
 pub(super) struct Answer {
     body: Body,
     guest: Arc<Guest>,
@@ -169,7 +170,7 @@ impl Drop for Answer {
     }
 }
 
-/// The bytes of a connection; that none wait to be sent is told.
+/// Byte stream of a connection; reports to the [`Guest`] once all bytes are handed to the system.
 pub(super) struct Stream {
     inner: TokioIo<PacedStream<OpenedStream<TcpStream>>>,
     guest: Arc<Guest>,
@@ -194,7 +195,7 @@ impl Write for Stream {
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }
 
-    // hyper flushes once it has written all that it holds.
+    // hyper flushes once all buffered bytes are written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.inner).poll_flush(context);
         if matches!(flushed, Poll::Ready(Ok(()))) {

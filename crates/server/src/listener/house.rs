@@ -1,4 +1,4 @@
-//! The connections as they are now: decides by [`admission`](super::admission), and carries it out.
+//! The open connections: decisions by [`admission`](super::admission), carried out here.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,13 +12,13 @@ use super::admission::{Admission, Arrival, ConnectionId, Rules, Source, Verdict}
 
 /// Longest wait of a request for a place.
 const WAIT_FOR_PLACE: Duration = Duration::from_secs(1);
-/// Between two looks for one, besides those when one may have become free: idle connections come of age.
+/// Interval of retries, besides those on a freed place: connections become old enough to be closed.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Reason for closing a connection, or for refusing a request, for want of places.
+/// Reason for closing a connection, or for refusing a request, for lack of places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// Idle, and made room for another one.
+    /// An idle connection, closed to make room.
     Displaced,
     /// A request in the lobby that got no place.
     Refused,
@@ -29,19 +29,19 @@ pub(crate) enum Reason {
 /// Figures of the listener.
 #[derive(Debug)]
 pub(crate) struct ConnectionFigures {
-    /// Numbers of places, as far as descriptors go.
+    /// Numbers of places, within the limit on descriptors.
     pub(crate) rules: Rules,
     open: AtomicU64,
     counts: [AtomicU64; 3],
 }
 
 impl ConnectionFigures {
-    /// Nothing yet.
+    /// All figures at zero.
     pub(crate) fn new(rules: Rules) -> Arc<Self> {
         Arc::new(Self { rules, open: AtomicU64::new(0), counts: Default::default() })
     }
 
-    /// Open connections.
+    /// Number of open connections.
     pub(crate) fn open(&self) -> u64 {
         self.open.load(Ordering::Relaxed)
     }
@@ -61,7 +61,7 @@ impl ConnectionFigures {
 pub(super) struct House {
     held: Mutex<Held>,
     figures: Arc<ConnectionFigures>,
-    /// Notified when a request that waits may find a place.
+    /// Notified when a waiting request may find a place.
     freed: Notify,
 }
 
@@ -73,14 +73,14 @@ struct Held {
 }
 
 impl House {
-    /// No connection yet.
+    /// A house without connections.
     pub(super) fn new(figures: Arc<ConnectionFigures>) -> Arc<Self> {
         let held = Held { admission: Admission::new(figures.rules), open: HashMap::new() };
         Arc::new(Self { held: Mutex::new(held), figures, freed: Notify::new() })
     }
 
-    /// Takes a connection, maybe at the expense of another one; none where there is no place even in the lobby. The
-    /// receiver ends when the connection is to be closed.
+    /// Admits a connection, possibly by closing another; `None` if even the lobby is full. The receiver ends
+    /// when the connection is to be closed.
     pub(super) fn arrive(
         self: &Arc<Self>,
         address: Option<IpAddr>,
@@ -101,12 +101,12 @@ impl House {
         Some((guest, closed))
     }
 
-    /// Closes an idle connection, if there is one: the system is short of descriptors.
+    /// Closes an idle connection, if any, when the system is short of descriptors.
     pub(super) fn relieve(&self) {
         self.decide(|held| ((), held.admission.relieve()));
     }
 
-    /// Connections that are open.
+    /// Number of open connections.
     pub(super) fn open(&self) -> usize {
         self.lock().admission.count()
     }
@@ -132,7 +132,7 @@ impl House {
 /// Outcome of a request's wait for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admitted {
-    /// Served, and the connection goes on.
+    /// Served, and the connection stays open.
     Yes,
     /// Served, and the connection ends with the answer.
     Once,
@@ -140,13 +140,13 @@ pub(super) enum Admitted {
     No,
 }
 
-/// One connection, which has left when this is dropped.
+/// One connection; removed from the house on drop.
 #[derive(Debug)]
 pub(super) struct Guest {
     house: Arc<House>,
     id: ConnectionId,
     in_lobby: bool,
-    /// The body of the latest answer is complete, and its last bytes may still be on their way.
+    /// True once the body of the latest answer is complete, while the last bytes may still be unsent.
     answered: AtomicBool,
 }
 
@@ -156,7 +156,7 @@ impl Guest {
         self.in_lobby
     }
 
-    /// The head of a request was read: waits for its place for a moment, where it has none.
+    /// Admits a request whose head was read; without a place, waits for one within a time limit.
     pub(super) async fn begin(&self, is_health: bool) -> Admitted {
         self.answered.store(false, Ordering::Relaxed);
         let begun = self.house.decide(|held| {
@@ -196,12 +196,12 @@ impl Guest {
         })
     }
 
-    /// The body of an answer is complete.
+    /// Records that the body of an answer is complete.
     pub(super) fn answered(&self) {
         self.answered.store(true, Ordering::Relaxed);
     }
 
-    /// Everything that was to be sent was taken by the system.
+    /// Records that the system has taken all bytes to be sent.
     pub(super) fn flushed(&self) {
         if self.answered.swap(false, Ordering::Relaxed) {
             let waiting = self.house.decide(|held| {

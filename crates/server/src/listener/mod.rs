@@ -1,12 +1,12 @@
-//! The accept loop: every connection is accepted at once, a bounded number goes on, none of them may stall, and a stop has a
-//! deadline.
+//! The accept loop: accepts every connection at once, serves a bounded number, and stops within a deadline.
+//! No connection may stall.
 //!
-//! | module | what it does |
+//! | module | contents |
 //! |---|---|
-//! | `admission` | rules: who gets a place, whose connection is closed for it |
-//! | `house` | the connections as they are, by these rules |
-//! | `connection` | one connection, and what it tells of its requests |
-//! | `opening` | first bytes of a connection, by which other protocols are told |
+//! | `admission` | rules for admitting connections and closing idle ones |
+//! | `house` | the open connections under these rules |
+//! | `connection` | one connection, and the reports about its requests |
+//! | `opening` | detection of other protocols by the first bytes of a connection |
 
 mod admission;
 mod connection;
@@ -34,17 +34,20 @@ pub(crate) use house::{ConnectionFigures, Reason};
 use house::{Guest, House};
 pub(crate) use opening::Foreign;
 
-/// Connections that were closed and whose descriptors are not free yet.
+/// Maximum number of closed connections whose descriptors are not free yet.
 pub(crate) const MAX_CLOSING: usize = 16;
-/// Pause after an accept failed, mostly for want of file descriptors.
+/// Pause after a failed accept, mostly for lack of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Bytes of an answer that the system buffers.
 const SEND_BUFFER_BYTES: u32 = 256 << 10;
-/// Connections that the system completes ahead of the accept loop (at most `net.core.somaxconn`).
+/// Connections completed by the system ahead of the accept loop (at most `net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
 
-/// Binds the address. Answers are buffered by the system in small pieces: only then does a slow reader's progress show,
-/// and one that makes none can be told from one that does.
+/// Binds the address. The system's send buffers are small: only then does a slow reader's progress show, and
+/// a stalled reader differ from a slow one.
+///
+/// # Errors
+/// Those of the system.
 pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -53,9 +56,9 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves `router` until `stop` is cancelled, then lets requests under way finish within the drain deadline; whoever
-/// connects meanwhile is served too, by a router that says that the node is about to stop. Returns the number of
-/// connections that were cut off.
+/// Serves `router` until `stop` is cancelled, then lets requests in flight finish within the drain deadline;
+/// new connections are served meanwhile by a router that reports the drain. Returns the number of connections
+/// that were cut off.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -75,16 +78,16 @@ pub(crate) async fn serve(
     drain(door, graceful, router, limits, pacing).await
 }
 
-/// The accept loop's state.
+/// State of the accept loop.
 struct Door {
     listener: TcpListener,
-    /// Only connections that are closed already and not gone yet can hold up the next one: the number of descriptors has
-    /// a bound that closing them late does not move.
+    /// Permits for open descriptors. Only connections that are closed but not yet dropped can delay the next
+    /// accept: closing late does not raise the bound.
     descriptors: Arc<Semaphore>,
     house: Arc<House>,
 }
 
-/// A connection that was let in.
+/// An admitted connection.
 struct Visit {
     stream: TcpStream,
     address: SocketAddr,
@@ -92,7 +95,7 @@ struct Visit {
     leave: Leave,
 }
 
-/// The end of a connection: the signal to close it, and the descriptor that is free afterwards.
+/// End of a connection: the signal to close, and the descriptor to free.
 struct Leave {
     closed: oneshot::Receiver<()>,
     _descriptor: OwnedSemaphorePermit,
@@ -125,7 +128,7 @@ impl Leave {
 }
 
 impl Door {
-    /// The next connection that is let in.
+    /// Accepts connections until one is admitted.
     async fn accept(&self) -> Visit {
         loop {
             let descriptor = Arc::clone(&self.descriptors).acquire_owned().await;

@@ -1,7 +1,7 @@
-//! First bytes of a connection: a client that speaks TLS or HTTP/2 gets an answer that says so.
+//! Detection of TLS and HTTP/2 by the first bytes of a connection, so that such clients get a helpful answer.
 //!
-//! Such an opening is replaced by a plain request, marked with the [`Foreign`] protocol, which is refused as every other one is:
-//! with a problem document, an id, a log line and its place in the metrics.
+//! Such an opening is replaced by a plain request, marked with the [`Foreign`] protocol, which is refused
+//! like any other: with a problem document, an id, a log line and an entry in the metrics.
 
 use std::io;
 use std::pin::Pin;
@@ -14,10 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// Content type of a handshake and major version of every record of TLS (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: &[u8] = &[22, 3];
-/// Stands for an opening in another protocol.
+/// Request that replaces an opening in another protocol.
 const REPLACEMENT: &[u8] = b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n";
 
-/// A protocol that this port does not speak, in the extensions of the request that stands for it.
+/// A protocol that this port does not support, in the extensions of the substituted request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Foreign {
     /// HTTP/2 with prior knowledge.
@@ -26,37 +26,37 @@ pub(crate) enum Foreign {
     Tls,
 }
 
-/// The protocol that a connection was opened in, set once it is known to be another one than HTTP/1.
+/// Protocol of a connection's opening, set once known to be other than HTTP/1.
 pub(super) type Opening = Arc<OnceLock<Foreign>>;
 
-/// State of the bytes that a connection began with.
+/// State of a connection's first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// All of them may belong to an opening in another protocol.
+    /// All bytes so far may belong to an opening in another protocol.
     Undecided,
-    /// They are a request of HTTP/1, or of nothing that is known here.
+    /// The bytes are HTTP/1, or nothing known here.
     Decided,
-    /// They were replaced, and nothing behind them counts.
+    /// The bytes were replaced, and later bytes are dropped.
     Replaced,
 }
 
-/// A connection whose first bytes are looked at.
+/// A connection whose first bytes are inspected.
 #[derive(Debug)]
 pub(super) struct OpenedStream<S> {
     stream: S,
     state: State,
-    /// First bytes that were not passed on yet.
+    /// First bytes not passed on yet.
     held: Vec<u8>,
     opening: Opening,
 }
 
 impl<S> OpenedStream<S> {
-    /// The connection `stream`; `opening` gets the protocol.
+    /// Wraps the connection `stream`; `opening` receives the protocol.
     pub(super) fn new(stream: S, opening: Opening) -> Self {
         Self { stream, state: State::Undecided, held: Vec::new(), opening }
     }
 
-    /// Decides by the bytes held so far. At the end of the connection no more will come.
+    /// Decides by the bytes held so far. `is_end` means that no more bytes follow.
     fn decide(&mut self, is_end: bool) {
         let is_begun = |protocol: &Foreign| protocol.opening().starts_with(&self.held);
         let is_whole = |protocol: &Foreign| self.held.starts_with(protocol.opening());
@@ -70,7 +70,7 @@ impl<S> OpenedStream<S> {
         }
     }
 
-    /// Passes on what is held; false if nothing is.
+    /// Passes on the held bytes; false without any.
     fn pass_on(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let passed = self.held.len().min(buf.remaining());
         buf.put_slice(&self.held[..passed]);
@@ -109,7 +109,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for OpenedStream<S> {
         if this.state == State::Decided {
             return Pin::new(&mut this.stream).poll_read(cx, buf);
         }
-        // The rest is read and dropped: a connection that is closed over unread bytes may lose the answer on its way.
+        // The rest is read and dropped: closing a connection over unread bytes may lose the answer in
+        // transit.
         loop {
             let mut bytes = [0; 1024];
             let mut dropped = ReadBuf::new(&mut bytes);
@@ -153,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// Sends `bytes` in pieces of `piece` bytes; what the reader gets, and the protocol.
+    /// Sends `bytes` in pieces of `piece` bytes. Returns the bytes that the reader gets, and the protocol.
     async fn read(bytes: &[u8], piece: usize) -> (Vec<u8>, Option<Foreign>) {
         let (mut far, near) = duplex(1 << 16);
         let opening = Opening::default();

@@ -3,8 +3,9 @@ use super::*;
 const RULES: Rules = Rules { places: 8, lobby: HEALTH_PLACES + 2 };
 const PROXY: &str = "10.0.0.9";
 
-/// Plays events and compares the decisions. An event is an address (a connection arrives, numbered from 1), `begin N`,
-/// `health N`, `try N`, `end N`, `leave N`, or `+N` (milliseconds pass); `xN` behind an address repeats it.
+/// Plays events and compares the decisions. An event is an address (a connection arrives, numbered from 1),
+/// `begin N`, `health N`, `try N`, `end N`, `leave N`, or `+N` (milliseconds pass); `xN` after an address
+/// repeats the arrival.
 struct Play {
     admission: Admission,
     now: Instant,
@@ -57,7 +58,7 @@ impl Play {
         }
     }
 
-    /// Every step is an event, or one repeated, and the decision, the same every time.
+    /// Every step is an event or a repeated event with the decision, which is the same every time.
     fn check(&mut self, steps: &[(&str, &str)]) {
         for (step, (event, expected)) in steps.iter().enumerate() {
             let (event, times) = event.split_once(" x").unwrap_or((event, "1"));
@@ -73,12 +74,12 @@ fn one_address_never_takes_the_last_quarter() {
     let mut play = Play::new(RULES);
     play.check(&[
         ("10.0.0.9 x6", "place"),
-        // Fresh ones are closed last: whoever comes next is read in the lobby first.
+        // Fresh connections are closed last: the first request of a newcomer is read in the lobby before.
         ("10.0.0.9", "lobby"),
         ("+100", ""),
         ("10.0.0.9", "place, closes 1"),
         ("10.0.0.9", "place, closes 2"),
-        // Others have the last quarter, then what the heaviest address holds idle.
+        // Other addresses have the last quarter, then idle places of the address with the most.
         ("10.0.0.1", "place"),
         ("10.0.0.2", "place"),
         ("10.0.0.3", "place, closes 3"),
@@ -99,11 +100,11 @@ fn busy_connections_are_never_closed() {
         ("begin 7", "wait"),
         ("try 7", "no"),
         ("end 3", ""),
-        // Idle for a moment only: its next request may be under way.
+        // Idle for a moment only: the next request may be in flight.
         ("try 7", "no"),
         ("+100", ""),
         ("try 7", "serve, closes 3"),
-        // One that has left makes room as well, and a place that was waited for is kept for the next request.
+        // A departed connection makes room as well, and a place won by waiting is kept for the next request.
         ("end 7", ""),
         ("leave 1", ""),
         (PROXY, "place"),
@@ -125,7 +126,7 @@ fn health_calls_have_places_of_their_own() {
     for id in 1..=6 {
         play.check(&[(PROXY, "place"), (&format!("begin {id}"), "serve")]);
     }
-    // Two may wait; others are refused at once, and health calls served all the same.
+    // Two requests may wait; more are refused at once, while health calls are still served.
     for id in 7..=8 {
         play.check(&[(PROXY, "lobby"), (&format!("begin {id}"), "wait")]);
     }
@@ -133,7 +134,7 @@ fn health_calls_have_places_of_their_own() {
         play.check(&[(PROXY, "lobby"), (&format!("health {id}"), "serve and close")]);
     }
     play.check(&[(PROXY, "lobby"), ("begin 24", "refuse"), ("leave 24", "")]);
-    // Those that send nothing make room, the oldest first; where every request is in flight, nobody does.
+    // Connections without a request make room, the oldest first; with a request in flight on each, none does.
     play.check(&[
         (PROXY, "lobby"),
         (PROXY, "lobby, closes 25"),
@@ -147,13 +148,13 @@ fn health_calls_have_places_of_their_own() {
 fn a_flood_of_idle_connections_displaces_itself() {
     let mut play = Play::new(RULES);
     play.check(&[("10.0.0.1", "place"), ("10.0.0.9 x6", "place"), ("10.0.0.9 x18", "lobby")]);
-    // The lobby is full of them: the oldest of the flood's own places goes, and never anybody else's.
+    // The flood fills the lobby: its own oldest connection is closed, never another address's.
     for id in 2..=200 {
         let (closed, begun) = if id <= 7 { (id, id) } else { (id + 18, id + 18) };
         play.check(&[(PROXY, &format!("place, closes {closed}"))]);
         assert!(play.admission.connections.len() == 25, "{begun}");
     }
-    // A call from the same address comes through.
+    // A call from the same address succeeds.
     play.check(&[(PROXY, "place, closes 219"), ("health 225", "serve"), ("begin 1", "serve")]);
 }
 
@@ -174,7 +175,7 @@ fn a_shortage_of_descriptors_closes_an_idle_one() {
 
 #[test]
 fn whatever_happens_the_books_agree() {
-    // A small generator of events: what matters is that sums stay sums.
+    // A small generator of events, to check that the sums stay consistent.
     let mut state = 7_u64;
     let mut random = |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
