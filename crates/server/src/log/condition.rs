@@ -8,7 +8,7 @@ use super::writer::{Log, LogFailure};
 const LOG_FAILED: &str = api::notices::LOG_FAILED;
 
 impl Log {
-    /// The condition of the log of node `node`, if it is out of order.
+    /// Returns the condition of node `node`'s log, if the log has failed.
     pub(crate) fn condition(&self, node: &str) -> Option<Condition> {
         self.failure().map(|failure| condition(&failure, node))
     }

@@ -1,8 +1,8 @@
-//! The log file: opened so that nobody else's file is written, and rotated by size.
+//! The log file: opened such that no other user's file is written, and rotated by size.
 //!
-//! A log often lies in a directory where everybody may create files (`/tmp`). So a link is never followed, and only a
-//! regular file that belongs to this user and has no other name is written; rotation only renames such files, and
-//! replaces or removes whatever else stands under the names it needs.
+//! A log often lies in a directory where everybody may create files (`/tmp`). So links are never followed,
+//! and only a regular file that belongs to this user and has no other name is written; rotation renames only
+//! such files, and replaces or removes anything else under the names it needs.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
@@ -13,25 +13,26 @@ use rustix::fs::{Mode, OFlags};
 
 use super::sink::{LineWriter, Sink};
 
-/// A log may name addresses and files of clients: it is for the user that the node runs as.
+/// Mode of log files. A log may contain addresses and file names of clients, so only the node's user may read
+/// it.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Reason for not writing a file.
+/// Reason for not writing to a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogFileError {
-    /// It is a symbolic link.
+    /// A symbolic link.
     #[error("the log file {} is a symbolic link, which is not followed; remove it or set another log.file", path.display())]
     Link {
         /// The file.
         path: PathBuf,
     },
-    /// It is a device, a FIFO, a directory or a socket.
+    /// A device, a FIFO, a directory or a socket.
     #[error("the log file {} is not a regular file; set another log.file", path.display())]
     NotRegular {
         /// The file.
         path: PathBuf,
     },
-    /// It belongs to another user.
+    /// A file of another user.
     #[error("the log file {} belongs to user {owner}; remove it or set another log.file", path.display())]
     Foreign {
         /// The file.
@@ -39,7 +40,7 @@ pub(crate) enum LogFileError {
         /// Its owner.
         owner: u32,
     },
-    /// The same file is reached by another name.
+    /// A file with further names (hard links).
     #[error("the log file {} has {names} names (hard links); remove it or set another log.file", path.display())]
     ManyNames {
         /// The file.
@@ -47,19 +48,20 @@ pub(crate) enum LogFileError {
         /// Number of its names.
         names: u64,
     },
-    /// The system does not open it.
+    /// A file that the system does not open.
     #[error("cannot open the log file {}", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// The system's word.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl LogFileError {
-    /// True if somebody else's file would be written: no node starts with such a log. Otherwise it does, and tries again.
+    /// True if another user's file would be written: a node does not start with such a log. Other errors are
+    /// retried while the node runs.
     pub(super) fn is_refusal(&self) -> bool {
         !matches!(self, Self::Unusable { .. })
     }
@@ -74,12 +76,12 @@ impl From<LogFileError> for io::Error {
     }
 }
 
-/// Bounds of a log on disk: the file and those that it was before.
+/// Bounds of a log on disk: the current file and the rotated ones.
 #[derive(Debug, Clone)]
 pub(super) struct Rotation {
-    /// Length of each file, at most.
+    /// Maximum length of each file.
     pub(super) max_bytes: u64,
-    /// Earlier files kept: `FILE.1` is the latest.
+    /// Number of rotated files kept: `FILE.1` is the latest.
     pub(super) keep: u32,
 }
 
@@ -101,15 +103,15 @@ struct Open {
 }
 
 impl LogFile {
-    /// Nothing is opened yet.
+    /// A log file that is not opened yet.
     pub(super) fn new(path: PathBuf, rotation: Rotation) -> Self {
         Self { path, rotation, open: None, complaint: None }
     }
 
-    /// Opens the file, creates it where there is none. What was open before stays in use if that fails.
+    /// Opens the file, and creates a missing one. On failure a file opened before stays in use.
     ///
     /// # Errors
-    /// If it is not a file to write a log to, or the system does not open it.
+    /// If the file is refused as a log, or the system does not open it.
     pub(super) fn open(&mut self) -> Result<(), LogFileError> {
         let file = open(&self.path)?;
         let len = file.metadata().map_or(0, |found| found.len());
@@ -117,9 +119,9 @@ impl LogFile {
         Ok(())
     }
 
-    /// Makes the file an earlier one and begins a new one.
+    /// Rotates the current file away and begins a new one.
     fn rotate(&mut self) -> io::Result<()> {
-        // Somebody else may have moved it (logrotate) without a signal.
+        // Another program may have moved the file without a signal (logrotate).
         if self.is_where_it_was()? {
             for number in (1..self.rotation.keep).rev() {
                 shift(&self.numbered(number), &self.numbered(number + 1))?;
@@ -155,7 +157,7 @@ impl LogFile {
         if self.complaint.is_some()
             && let Some(open) = &mut self.open
         {
-            // What is bounded stays so.
+            // The bound holds even if rotation fails.
             open.file.set_len(0)?;
             open.len = 0;
         }
@@ -200,9 +202,9 @@ impl Sink for LogFile {
 /// Opens a file for a log.
 ///
 /// # Errors
-/// If it is not a file to write a log to, or the system does not open it.
+/// If the file is refused as a log, or the system does not open it.
 pub(crate) fn open(path: &Path) -> Result<File, LogFileError> {
-    // O_NONBLOCK: a FIFO that nobody reads is an error, and does not block.
+    // O_NONBLOCK: opening a FIFO without a reader fails instead of blocking.
     let flags = OFlags::WRONLY
         | OFlags::CREATE
         | OFlags::APPEND
@@ -213,7 +215,8 @@ pub(crate) fn open(path: &Path) -> Result<File, LogFileError> {
     let file = match rustix::fs::open(path, flags, MODE) {
         Ok(descriptor) => File::from(descriptor),
         Err(error) => {
-            // Systems refuse some of these by themselves, each with an error of its own (fs.protected_regular, ELOOP, ENXIO).
+            // Systems refuse some kinds by themselves, each with an error of its own (fs.protected_regular,
+            // ELOOP, ENXIO).
             let found = fs::symlink_metadata(path);
             let refusal = found.ok().and_then(|found| check(path, &found).err());
             return Err(
@@ -226,7 +229,7 @@ pub(crate) fn open(path: &Path) -> Result<File, LogFileError> {
     Ok(file)
 }
 
-/// A regular file of this user's, and nothing else.
+/// Accepts only a regular file of this user, without links.
 fn check(path: &Path, found: &Metadata) -> Result<(), LogFileError> {
     let path = path.to_owned();
     if found.is_symlink() {
@@ -242,12 +245,12 @@ fn check(path: &Path, found: &Metadata) -> Result<(), LogFileError> {
     }
 }
 
-/// Renames a log file; whatever else is called so is removed.
+/// Renames a log file; removes anything else under that name.
 fn shift(from: &Path, to: &Path) -> io::Result<()> {
     match fs::symlink_metadata(from) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(named(from, error)),
-        // A link is replaced by a rename, and not followed.
+        // A rename replaces a link and does not follow it.
         Ok(found) if check(from, &found).is_ok() => fs::rename(from, to).map_err(|error| named(to, error)),
         Ok(_) => remove(from),
     }
@@ -374,7 +377,7 @@ mod tests {
     #[test]
     fn a_log_that_cannot_be_rotated_stays_bounded_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
-        // Nothing replaces a directory that is not empty.
+        // Renaming never replaces a directory that is not empty.
         fs::create_dir_all(folder.path().join("log.1/in the way")).unwrap();
         let mut log = log_in(folder.path(), 1);
         write(&mut log, 0..205);
@@ -403,7 +406,7 @@ mod tests {
         fs::rename(&path, &moved).unwrap();
         write(&mut log, 6..16);
         assert_eq!(names(folder.path()), ["log", "moved"]);
-        // A link in its place is refused, and the file before stays in use.
+        // A link at the path is refused, and the previous file stays in use.
         fs::rename(&path, &moved).unwrap();
         symlink("/dev/null", &path).unwrap();
         assert!(log.reopen().unwrap_err().to_string().contains("symbolic link"));

@@ -1,4 +1,4 @@
-//! Turns events into lines: throttled, bounded, and handed over to the queue of the writer.
+//! A `tracing` layer that turns events into lines: throttled, bounded, and queued for the writer.
 
 use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,14 +13,14 @@ use tracing_subscriber::registry::LookupSpan;
 use super::line::{self, Fields, Head, Span, Style};
 use super::writer::Log;
 
-/// Fields that name whom a line is about.
+/// Fields that identify the subject of a line.
 const SUBJECTS: [&str; 5] = ["peer", "address", "name", "leader", "to"];
-/// Fields that tell one kind of line from another that is written at the same place.
+/// Fields that distinguish kinds of lines from the same call site.
 const KINDS: [&str; 1] = ["code"];
-/// Length of such a field as far as it counts.
+/// Number of bytes of such a field that count.
 const MAX_SUBJECT_BYTES: usize = 128;
 
-/// Writes what is logged into a [`Log`].
+/// Formats events for a [`Log`].
 pub(super) struct LogLayer {
     log: Log,
     style: Style,
@@ -31,7 +31,8 @@ impl LogLayer {
         Self { log, style }
     }
 
-    /// Number of lines like this one that were suppressed before it; `None` if this one is.
+    /// Returns the number of suppressed lines of this kind and subject since the last one; `None` to suppress
+    /// this line.
     fn admit<'a, S>(
         &self,
         event: &Event<'_>,
@@ -41,7 +42,7 @@ impl LogLayer {
     where
         S: Subscriber + for<'s> LookupSpan<'s>,
     {
-        // Finer levels are written only where an operator asks for them, who then wants them all.
+        // Finer levels are enabled only on purpose, and then wanted in full.
         if *event.metadata().level() > Level::INFO {
             return Some(0);
         }
@@ -56,10 +57,10 @@ impl LogLayer {
     }
 }
 
-/// Kept with a span.
+/// Data kept with a span.
 struct Recorded {
     fields: Fields,
-    /// Hash of those fields that name whom it is about.
+    /// Hash of the subject fields.
     subject: u64,
 }
 
@@ -128,7 +129,7 @@ impl About {
             _ => return,
         };
         let mut front = Front(String::new());
-        // Fails when it is full.
+        // Fails once the limit is reached.
         let _ = front.write_fmt(value);
         let text = front.0.trim_matches('"');
         name.hash(hasher);

@@ -1,22 +1,23 @@
-//! One line of the log: bounded in length, and free of characters that would do something to a terminal.
+//! One line of the log: bounded in length, and free of characters with an effect on terminals.
 
 use std::fmt::{self, Write as _};
 
 use tracing::field::{Field, Visit};
 
-/// Length of a line with its end, at most. A pipe takes so much in one piece (POSIX: `PIPE_BUF` on Linux).
+/// Maximum length of a line with its newline. A pipe takes this much atomically (POSIX: `PIPE_BUF` on Linux).
 pub(super) const MAX_LINE_BYTES: usize = 4096;
-/// Length of a field's value, at most, as it is written: values may be what a client or a peer has sent.
+/// Maximum length of a field's value as written: values may come from a client or a peer.
 const MAX_VALUE_BYTES: usize = 256;
-/// Length of a message, at most: these are our own words.
+/// Maximum length of a message; messages come from this program.
 const MAX_MESSAGE_BYTES: usize = 1024;
-/// Length of all fields of a span, at most.
+/// Maximum length of all fields of a span.
 const MAX_SPAN_BYTES: usize = 1024;
-/// Length of all fields of an event but its message, at most: with head, message and a span they fit into a line.
+/// Maximum length of an event's fields without the message: with head, message and a span they fit into a
+/// line.
 const MAX_EVENT_BYTES: usize = 1536;
-/// Ends what was cut.
+/// Marks the end of a truncated text.
 const CUT: &str = "…";
-/// Room for what closes a line.
+/// Room for the end of a line.
 const RESERVE: usize = 32;
 
 /// Form of the lines.
@@ -27,11 +28,11 @@ pub(super) enum Style {
         /// With colours.
         colours: bool,
     },
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Surroundings of a value in a line, which decide what is escaped.
+/// Context of a value in a line, which determines the escaping.
 #[derive(Debug, Clone, Copy)]
 enum Escape {
     /// Without quotes.
@@ -42,7 +43,7 @@ enum Escape {
     Json,
 }
 
-/// Text that takes no more than it may, and escapes what it takes.
+/// Text bounded in length, with escaping.
 struct Bounded {
     text: String,
     limit: usize,
@@ -57,7 +58,7 @@ impl Bounded {
 
     fn of(limit: usize, escape: Escape, value: fmt::Arguments<'_>) -> String {
         let mut bounded = Self::new(limit, escape);
-        // Fails when it is full, which ends the work of whoever writes.
+        // Fails at the limit, which ends the formatting.
         let _ = bounded.write_fmt(value);
         if bounded.cut {
             bounded.text.push_str(CUT);
@@ -85,37 +86,37 @@ fn push_escaped(text: &mut String, c: char, escape: Escape) {
     match (c, escape) {
         ('"' | '\\', Escape::Quoted | Escape::Json) => text.extend(['\\', c]),
         ('\n', _) => text.push_str("\\n"),
-        // All of them have at most four hexadecimal digits. Writing to a string does not fail.
+        // Every such character has at most four hexadecimal digits. Writing to a string does not fail.
         (c, Escape::Json) if is_unsafe(c) => drop(write!(text, "\\u{:04x}", u32::from(c))),
         (c, _) if is_unsafe(c) => drop(write!(text, "\\u{{{:x}}}", u32::from(c))),
         (c, _) => text.push(c),
     }
 }
 
-/// True of control characters, and of those that end a line or change the order of what is shown.
+/// True for control characters, and for characters that end a line or change the order of the text.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The fields of an event or a span, written out.
+/// The formatted fields of an event or a span.
 #[derive(Debug)]
 pub(super) struct Fields {
     style: Style,
     message: String,
-    /// Each with what separates it from the one before.
+    /// Fields, each with a leading separator.
     text: String,
     room: usize,
     cut: bool,
 }
 
 impl Fields {
-    /// Of an event.
+    /// Fields of an event.
     pub(super) fn of_event(style: Style) -> Self {
         Self::new(style, MAX_EVENT_BYTES)
     }
 
-    /// Of a span.
+    /// Fields of a span.
     pub(super) fn of_span(style: Style) -> Self {
         Self::new(style, MAX_SPAN_BYTES)
     }
@@ -124,7 +125,7 @@ impl Fields {
         Self { style, message: String::new(), text: String::new(), room, cut: false }
     }
 
-    /// Adds a field that is text.
+    /// Adds a text field.
     pub(super) fn text(&mut self, name: &str, value: &str) {
         if name == "message" {
             return self.shown(name, format_args!("{value}"));
@@ -138,12 +139,12 @@ impl Fields {
         }
     }
 
-    /// Adds a number, or true or false.
+    /// Adds a number or a boolean.
     pub(super) fn plain(&mut self, name: &str, value: impl fmt::Display) {
         self.push(name, &Bounded::of(MAX_VALUE_BYTES, Escape::Bare, format_args!("{value}")));
     }
 
-    /// Adds a field that is written as it shows itself.
+    /// Adds a field in its `Display` or `Debug` form.
     pub(super) fn shown(&mut self, name: &str, value: fmt::Arguments<'_>) {
         let escape = if self.style == Style::Json { Escape::Json } else { Escape::Bare };
         if name == "message" {
@@ -194,7 +195,7 @@ impl Visit for Fields {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has no word for the others.
+        // JSON has no infinities and no NaN.
         if value.is_finite() {
             self.plain(field.name(), value);
         } else {
@@ -207,7 +208,7 @@ impl Visit for Fields {
     }
 }
 
-/// An error and everything that led to it.
+/// Display of an error with all its sources.
 struct WithSources<'a>(&'a (dyn std::error::Error + 'static));
 
 impl fmt::Display for WithSources<'_> {
@@ -234,7 +235,8 @@ pub(super) struct Span<'a> {
     pub(super) fields: &'a Fields,
 }
 
-/// The line of an event inside of `spans`, the outermost first. At most [`MAX_LINE_BYTES`] long, its end included.
+/// Formats the line of an event inside of `spans`, the outermost first. At most [`MAX_LINE_BYTES`] long,
+/// newline included.
 pub(super) fn line(style: Style, head: &Head<'_>, fields: &Fields, spans: &[Span<'_>]) -> String {
     let mut line = match style {
         Style::Text { colours } => text_line(colours, head, fields, spans),
@@ -315,7 +317,7 @@ fn json_line(head: &Head<'_>, fields: &Fields, spans: &[Span<'_>]) -> String {
     line.text
 }
 
-/// The moment in RFC 3339, with microseconds, so that lines can be sorted as text.
+/// The current time in RFC 3339 with microseconds, so that lines can be sorted as text.
 fn now() -> impl fmt::Display {
     format!("{:.6}", jiff::Timestamp::now())
 }

@@ -1,17 +1,18 @@
-//! The log of a process, which cannot stop it (DESIGN, rule 11).
+//! The log of a process, which cannot stop the process (DESIGN, rule 11).
 //!
-//! | module | what it does |
+//! | module | contents |
 //! |---|---|
-//! | `layer` | events into lines, for the `tracing` that everything logs with |
-//! | `throttle` | the rate of lines of a kind about a peer: pure |
+//! | `layer` | events into lines, as a `tracing` layer |
+//! | `throttle` | the rate of lines per kind and peer: pure |
 //! | `line` | lines and values bounded, characters escaped |
-//! | `writer` | the queue, the thread that writes, what was dropped and why |
-//! | `sink`, `file` | streams that may block; the file, whose it is, and its rotation |
+//! | `writer` | the queue, the writing thread, lost lines and their cause |
+//! | `sink`, `file` | streams that may block; the file, its owner, and rotation |
 //! | `condition` | the notice `log_failed` of the status |
 //! | `panic` | panics into the same queue |
 //!
-//! `tracing-appender` has the queue and its counter, but its thread swallows errors of writing, tells nobody of dropped
-//! lines, and rotates by time only, into files that it opens through links; it opens nothing anew on a signal.
+//! `tracing-appender` has the queue and its counter, but its thread swallows write errors and does not report
+//! dropped lines, and it rotates by time only, into files opened through links; it does not reopen files on a
+//! signal.
 
 mod condition;
 pub(crate) mod file;

@@ -1,8 +1,8 @@
-//! Panics go into the log.
+//! The panic hook, which writes panics to the log.
 //!
-//! A panic inside a panic hook ends the process. So the hook goes past spans and subscribers, which may be what has
-//! panicked, takes no lock that it would wait for, and meets neither file nor stream: it hands a line to the queue. The
-//! request that the panic ends is named by the line that follows from where it is caught.
+//! A panic inside a panic hook ends the process. So the hook bypasses spans and subscribers, which may be the
+//! origin of the panic, waits for no lock, and touches neither file nor stream: it queues a line. The handler
+//! that catches the panic logs the request it ends.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::PanicHookInfo;
@@ -12,7 +12,7 @@ use tracing::Level;
 use super::line::Fields;
 use super::writer::Log;
 
-/// Writes a line for each panic of this process, throttled by where it comes from.
+/// Installs a hook that logs each panic of this process, throttled by location.
 pub(crate) fn log_panics(log: Log) {
     std::panic::set_hook(Box::new(move |panic| say(&log, panic)));
     stego::silence_decoder_panics();

@@ -1,4 +1,4 @@
-//! Destinations of lines, and their obstacles.
+//! Destinations of lines: files, and streams that may block.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -9,14 +9,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::line::MAX_LINE_BYTES;
 
-/// From a stream that takes no more to a dropped line.
+/// Time until a line is dropped because the stream is blocked.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two attempts at a stream that says it takes more and does not.
+/// Pause before retrying a stream that reports readiness and does not accept bytes.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
-/// Somewhere to write lines to. Used by one thread, which nobody waits for: it may block.
+/// A destination of lines. Only the writer's thread uses it, so it may block.
 pub(super) trait Sink: Send {
-    /// True of a file, false of a stream.
+    /// True for a file, false for a stream.
     const IS_FILE: bool = false;
 
     /// Name for people.
@@ -25,31 +25,31 @@ pub(super) trait Sink: Send {
     /// Writes a line.
     ///
     /// # Errors
-    /// If the line was not written, or not to its end.
+    /// If the line was not written completely.
     fn write_line(&mut self, line: &[u8]) -> io::Result<()>;
 
-    /// Opens the file anew, where there is one.
+    /// Reopens the file, if there is one.
     ///
     /// # Errors
-    /// If that fails. What was open before stays in use.
+    /// The failure to open. A file opened before stays in use.
     fn reopen(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// A fault that keeps no line from being written.
+    /// Returns a fault that does not prevent writing, if any.
     fn complaint(&self) -> Option<String> {
         None
     }
 }
 
-/// Writes lines so that one which was cut off does not run into the next one.
+/// Writes lines such that a truncated line does not run into the next one.
 #[derive(Debug, Default)]
 pub(super) struct LineWriter {
     in_a_line: bool,
 }
 
 impl LineWriter {
-    /// Writes a line by `write`, which may take less than it is given.
+    /// Writes a line by `write`, which may accept only a part.
     ///
     /// # Errors
     /// Those of `write`.
@@ -87,7 +87,7 @@ fn write_all(
     Ok(())
 }
 
-/// Standard output or standard error. A pipe that nobody reads is found out before it blocks.
+/// Standard output or standard error. A pipe without a reader is detected before a write blocks.
 pub(super) struct Stream {
     name: &'static str,
     file: File,
@@ -98,7 +98,7 @@ impl Stream {
     /// The standard error of this process, without the lock that a blocked thread could hold.
     ///
     /// # Errors
-    /// If the descriptor cannot be had.
+    /// If the descriptor cannot be duplicated.
     pub(super) fn standard_error() -> io::Result<Self> {
         Ok(Self::new("standard error", io::stderr().as_fd().try_clone_to_owned()?))
     }
@@ -106,7 +106,7 @@ impl Stream {
     /// The standard output of this process, likewise.
     ///
     /// # Errors
-    /// If the descriptor cannot be had.
+    /// If the descriptor cannot be duplicated.
     pub(super) fn standard_output() -> io::Result<Self> {
         Ok(Self::new("standard output", io::stdout().as_fd().try_clone_to_owned()?))
     }
@@ -124,7 +124,7 @@ impl Sink for Stream {
     fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut file = &self.file;
-        // No more than a pipe takes in one piece once it says that it takes something, so that the write does not block.
+        // At most the size that a pipe takes atomically once ready, so that the write does not block.
         self.lines
             .write(line, |rest| write_until(&mut file, &rest[..rest.len().min(MAX_LINE_BYTES)], deadline))
     }

@@ -1,4 +1,4 @@
-//! Starts a log where the configuration wants it.
+//! Starts the log as configured.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -14,26 +14,28 @@ use super::sink::{Sink, Stream};
 use super::writer::Log;
 use crate::config::{LogConfig, LogFormat};
 
-/// Wait of a start for the file. One that takes longer (a file system that hangs) is opened while the node runs.
+/// Maximum wait for the file at start. A slower open (a file system that hangs) continues while the node
+/// runs.
 const OPEN_LIMIT: Duration = Duration::from_secs(2);
-/// Wait of the end of a process for its last lines.
+/// Maximum wait for the last lines at the end of a process.
 const FLUSH_LIMIT: Duration = Duration::from_millis(500);
 
 /// Reason for a process to have no log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartLogError {
-    /// Somebody else's file would be written.
+    /// Another user's file would be written.
     #[error(transparent)]
     Refused(#[from] LogFileError),
-    /// The thread or the stream cannot be had.
+    /// The thread or the stream is unavailable.
     #[error("cannot start the log")]
     Unavailable(#[source] io::Error),
 }
 
-/// Starts the log of this process, which everything that uses `tracing` writes from now on.
+/// Starts the log of this process and installs it as the global `tracing` subscriber.
 ///
 /// # Errors
-/// If the file is one that no log is written to, or there is no thread for it. A file that cannot be opened is none.
+/// If the file is refused as a log, or the thread cannot be started. A file that cannot be opened is no
+/// error.
 pub(crate) fn start(config: &LogConfig) -> Result<Log, StartLogError> {
     let log = if config.file.is_empty() { on_standard_error(config)? } else { in_file(config)? };
     let filter: EnvFilter = config.filter.parse().unwrap_or_default();
@@ -50,7 +52,7 @@ fn on_standard_error(config: &LogConfig) -> Result<Log, StartLogError> {
     Log::start(style, stream, |_| Ok(())).map_err(StartLogError::Unavailable)
 }
 
-/// The file is opened by the thread that writes it: opening may block too.
+/// Logs to a file, which the writing thread opens: opening may block too.
 fn in_file(config: &LogConfig) -> Result<Log, StartLogError> {
     let rotation = Rotation { max_bytes: config.max_bytes, keep: config.keep };
     let file = LogFile::new(config.file.clone().into(), rotation);
@@ -65,7 +67,7 @@ fn in_file(config: &LogConfig) -> Result<Log, StartLogError> {
     let log = Log::start(style(config, false), file, prepare).map_err(StartLogError::Unavailable)?;
     match refused.recv_timeout(OPEN_LIMIT) {
         Ok(error) => Err(error.into()),
-        // Opened, or the system did not open it, which the thread tries again; or it still waits for that.
+        // Opened; or the open failed and the thread retries; or the open still blocks.
         Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => Ok(log),
     }
 }
@@ -78,7 +80,7 @@ fn style(config: &LogConfig, colours: bool) -> Style {
 }
 
 impl Log {
-    /// Waits a moment for the last lines. Called before the process ends.
+    /// Waits briefly for the last lines. Called before the process ends.
     pub(crate) fn finish(&self) {
         self.flush(FLUSH_LIMIT);
     }
@@ -104,14 +106,14 @@ impl Speaker {
         Self(stream.and_then(|stream: Stream| Log::start(style, stream, |_| Ok(()))).ok())
     }
 
-    /// Says some lines.
+    /// Queues lines of text.
     pub(crate) fn say(&self, text: &str) {
         if let Some(log) = &self.0 {
             log.send(format!("{text}\n"));
         }
     }
 
-    /// Waits a moment until it was heard.
+    /// Waits briefly until the text is written.
     pub(crate) fn finish(&self) {
         if let Some(log) = &self.0 {
             log.finish();
@@ -119,7 +121,7 @@ impl Speaker {
     }
 }
 
-/// Says something on standard error before the process ends. Neither panics nor waits for long.
+/// Writes to standard error before the process ends. Neither panics nor waits for long.
 pub(crate) fn last_words(text: &str) {
     if let Ok(mut stream) = Stream::standard_error() {
         let _ = stream.write_line(format!("{text}\n").as_bytes());

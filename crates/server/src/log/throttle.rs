@@ -1,8 +1,8 @@
-//! Bounds the rate of log lines, per kind and per subject: pure, with time as an argument.
+//! Rate limit of log lines, per kind and per subject: pure, with time as an argument.
 //!
-//! A *kind* is the place in the code that writes a line, a *subject* the peer (or client) that the line is about. Each
-//! subject may write a burst of lines of a kind and then one in a while, so that neither a flapping link nor a flood
-//! fills a disk; all subjects of a kind share a larger budget, so that a flood from many addresses does not either.
+//! A *kind* is the call site of a line, a *subject* the peer (or client) of the line. Each subject has a
+//! burst of lines per kind and then one line per interval, so that neither a flapping link nor a flood fills
+//! a disk; all subjects of a kind share a larger budget, which bounds a flood from many addresses.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,7 +12,7 @@ use std::time::Duration;
 const PER_SUBJECT: Rate = Rate { burst: 20, every: Duration::from_secs(10) };
 /// Budget of all subjects together for one kind of line.
 const PER_KIND: Rate = Rate { burst: 100, every: Duration::from_millis(500) };
-/// Subjects and kinds remembered; further ones share one budget.
+/// Maximum number of subjects and of kinds in the table; the rest share one budget.
 const MAX_ENTRIES: usize = 1024;
 
 /// A burst, and after it one line per interval.
@@ -30,8 +30,8 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    /// Number of lines like this one suppressed since the last one, if this one is written; `None` if it is suppressed.
-    /// `now` is any clock that does not go back.
+    /// Admits or suppresses a line. Returns the number of lines of this kind and subject suppressed since the
+    /// last one; `None` to suppress this line. `now` is any monotonic clock.
     pub(super) fn admit(&mut self, kind: u64, subject: u64, now: Duration) -> Option<u64> {
         let of_kind = self.kinds.entry(kind, now);
         if !of_kind.has_room(PER_KIND, now) {
@@ -51,7 +51,7 @@ impl Throttle {
 #[derive(Debug)]
 struct Table<K> {
     entries: HashMap<K, Budget>,
-    /// Budget of the keys that have no entry of their own.
+    /// Budget of the keys without an entry.
     shared: Budget,
 }
 
@@ -73,7 +73,7 @@ impl<K: Eq + Hash> Table<K> {
     }
 }
 
-/// A token bucket, kept as the moment at which it will be full again.
+/// A token bucket, stored as the time at which the bucket is full again.
 #[derive(Debug, Default)]
 struct Budget {
     full_at: Duration,
@@ -89,7 +89,7 @@ impl Budget {
         self.full_at.saturating_sub(now) <= rate.every * (rate.burst - 1)
     }
 
-    /// Uses up one line, and returns how many were suppressed before it.
+    /// Takes one line, and returns the number of lines suppressed before.
     fn take(&mut self, rate: Rate, now: Duration) -> u64 {
         debug_assert!(self.has_room(rate, now));
         self.full_at = self.full_at.max(now) + rate.every;
@@ -103,7 +103,8 @@ mod tests {
 
     const KIND: u64 = 1;
 
-    /// Lines written of one per `step` for `lasting`, each about the subject that `subject` gives for its number.
+    /// Counts admitted and suppressed lines: one per `step` for `lasting`, each with the subject returned by
+    /// `subject` for its number.
     fn written(step: Duration, lasting: Duration, subject: impl Fn(u64) -> u64) -> (u64, u64) {
         let mut throttle = Throttle::default();
         let (mut written, mut suppressed) = (0, 0);
@@ -126,7 +127,7 @@ mod tests {
             let all = u64::try_from(lasting.as_millis()).unwrap() / step_ms;
             assert!(written + suppressed <= all, "no line is counted twice");
         };
-        // What comes rarely is written.
+        // Rare lines are written.
         check(10_000, hour, 1, 360..=360);
         // A flapping link: 72,000 lines an hour.
         check(50, hour, 1, 379..=380);

@@ -1,7 +1,7 @@
-//! The thread that writes the log, the bounded queue to it, and the count of lost lines.
+//! The writing thread of the log, the bounded queue to it, and the count of lost lines.
 //!
-//! A thread that logs puts a line into the queue and goes on: without room, the line is dropped and counted. Only the
-//! writer's thread meets the file or stream, which may be full, gone or blocked for ever.
+//! A logging thread puts a line into the queue and continues: when the queue is full, the line is dropped and
+//! counted. Only the writer's thread touches the file or stream, which may be full, gone or blocked forever.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,18 +15,18 @@ use super::line::{self, Fields, Head, Style};
 use super::sink::Sink;
 use super::throttle::Throttle;
 
-/// Lines that wait for the writer, at most: with [`line::MAX_LINE_BYTES`], 4 MiB.
+/// Length of the queue in lines: with [`line::MAX_LINE_BYTES`], 4 MiB.
 const QUEUE_LINES: usize = 1024;
-/// Between two attempts at a log that cannot be written, and between two lines about dropped ones.
+/// Interval of retries on a failed log, and of reports about dropped lines.
 const RETRY: Duration = Duration::from_secs(1);
-/// A write that takes longer blocks.
+/// Duration after which a write counts as blocked.
 const BLOCKED_AFTER: Duration = Duration::from_secs(2);
-/// Between two attempts to get a word into a full queue.
+/// Interval of attempts to enter a full queue.
 const POLL: Duration = Duration::from_millis(5);
 /// Target of the writer's own lines.
 const TARGET: &str = "server::log";
 
-/// A node's log. Cheap to clone; nothing that is called on it waits for the file, but for [`Log::flush`].
+/// A node's log. Cheap to clone; no method waits for the file, except [`Log::flush`].
 #[derive(Clone)]
 pub(crate) struct Log {
     queue: SyncSender<Message>,
@@ -35,9 +35,9 @@ pub(crate) struct Log {
 
 enum Message {
     Line(String),
-    /// Answered once everything before it was written or dropped.
+    /// Answered once all earlier lines are written or dropped.
     Flush(SyncSender<()>),
-    /// Something in [`Shared`] wants attention.
+    /// Wakes the writer to check [`Shared`].
     Wake,
 }
 
@@ -50,7 +50,7 @@ struct Shared {
     dropped: AtomicU64,
     suppressed: AtomicU64,
     reopen: AtomicBool,
-    /// Begin of the write in progress, in milliseconds since `origin`; 0: there is none.
+    /// Start of the write in progress, in milliseconds since `origin`; 0 without one.
     busy_since_ms: AtomicU64,
     failure: Mutex<Option<String>>,
 }
@@ -58,13 +58,13 @@ struct Shared {
 /// A fault of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogFailure {
-    /// The file or the stream.
+    /// Path of the file, or name of the stream.
     pub(crate) name: String,
-    /// Error of the system.
+    /// The system's error.
     pub(crate) error: String,
     /// Lines dropped since the start.
     pub(crate) dropped: u64,
-    /// True of a file, false of a stream.
+    /// True for a file, false for a stream.
     pub(crate) is_file: bool,
 }
 
@@ -75,10 +75,10 @@ impl std::fmt::Debug for Log {
 }
 
 impl Log {
-    /// Starts the thread, which runs `prepare` before anything else and keeps it as the way to write.
+    /// Starts the writing thread, which runs `prepare` on the sink before anything else.
     ///
     /// # Errors
-    /// If no thread can be had.
+    /// If the thread cannot be started.
     pub(super) fn start<S: Sink + 'static>(
         style: Style,
         mut sink: S,
@@ -111,18 +111,18 @@ impl Log {
         Ok(log)
     }
 
-    /// Hands a line over, which ends with a newline; drops it where there is no room.
+    /// Queues a line, newline included; drops the line if the queue is full.
     pub(super) fn send(&self, line: String) {
         if self.queue.try_send(Message::Line(line)).is_err() {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Number of lines of this kind about this subject that were suppressed since the last one, if this one is to be
-    /// written.
+    /// Admits or suppresses a line. Returns the number of lines of this kind about this subject suppressed
+    /// since the last one; `None` to suppress this line.
     pub(super) fn admit(&self, kind: u64, subject: u64) -> Option<u64> {
         let now = self.shared.origin.elapsed();
-        // A panic may be logged by the very thread that holds this.
+        // A panic may be logged by the thread that holds this lock.
         let admitted = match self.shared.throttle.try_lock() {
             Ok(mut throttle) => throttle.admit(kind, subject, now),
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().admit(kind, subject, now),
@@ -134,7 +134,7 @@ impl Log {
         admitted
     }
 
-    /// Writes a line without a span or an event, for what cannot use them.
+    /// Writes a line without `tracing`, for callers that cannot use it.
     pub(super) fn say(&self, level: Level, fields: &Fields) {
         self.send(line::line(self.shared.style, &Head { level, target: TARGET }, fields, &[]));
     }
@@ -144,14 +144,14 @@ impl Log {
         self.shared.style
     }
 
-    /// Has the file opened anew (SIGHUP), after it was moved.
+    /// Requests that the file is reopened (SIGHUP) after a move.
     pub(crate) fn reopen(&self) {
         self.shared.reopen.store(true, Ordering::Relaxed);
-        // A queue with something in it wakes the writer as well.
+        // A full queue wakes the writer as well.
         let _ = self.queue.try_send(Message::Wake);
     }
 
-    /// Waits until what was logged before is written or dropped, `limit` at most. Returns false if the limit came first.
+    /// Waits until all earlier lines are written or dropped, at most for `limit`. Returns false on timeout.
     pub(crate) fn flush(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let (done, written) = sync_channel(1);
@@ -166,17 +166,17 @@ impl Log {
         written.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok()
     }
 
-    /// Lines that should have been written and were not.
+    /// Number of lines lost because they could not be written.
     pub(crate) fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
-    /// Lines that were not written because there were too many like them.
+    /// Number of lines suppressed by the throttle.
     pub(crate) fn suppressed(&self) -> u64 {
         self.shared.suppressed.load(Ordering::Relaxed)
     }
 
-    /// The present fault, if there is one.
+    /// The current fault, if any.
     pub(crate) fn failure(&self) -> Option<LogFailure> {
         let error = self.shared.blocked().or_else(|| self.shared.failure().clone())?;
         let Shared { name, is_file, .. } = &*self.shared;
@@ -189,7 +189,7 @@ impl Shared {
         u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
-    /// Does something that may block, so that others see since when.
+    /// Runs work that may block, and records its start for other threads.
     fn watched<T>(&self, work: impl FnOnce() -> T) -> T {
         self.busy_since_ms.store(self.now_ms(), Ordering::Relaxed);
         let done = work();
@@ -209,7 +209,7 @@ impl Shared {
     }
 }
 
-/// Records the end of the thread, which has a defect or the end of all handles as its cause.
+/// Records the end of the thread, which ends by a defect or after the last handle.
 struct Ended(Arc<Shared>);
 
 impl Drop for Ended {
@@ -222,13 +222,13 @@ impl Drop for Ended {
 struct Writer<S> {
     sink: S,
     shared: Arc<Shared>,
-    /// Dropped lines that a line has told of.
+    /// Number of dropped lines already reported.
     told: u64,
     /// True if the latest write failed: lines are dropped until the next attempt.
     broken: bool,
-    /// True while the file is to be opened anew.
+    /// True while a reopen is pending.
     reopens: bool,
-    /// Set while something is wrong: when it is looked at again.
+    /// Time of the next check; set while a fault persists.
     retry_at: Option<Instant>,
 }
 
@@ -244,7 +244,7 @@ impl<S: Sink> Writer<S> {
                 Ok(Message::Line(line)) => self.write(&line),
                 Ok(Message::Flush(done)) => {
                     self.tell_dropped();
-                    // Whoever asked may have given up.
+                    // The caller may have given up.
                     let _ = done.try_send(());
                 }
                 Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {}
@@ -253,7 +253,7 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    /// Does what is due besides writing lines.
+    /// Performs due work besides writing lines.
     fn look_after(&mut self) {
         self.reopens |= self.shared.reopen.swap(false, Ordering::Relaxed);
         if self.retry_at.is_some_and(|at| at > Instant::now()) {
@@ -267,7 +267,7 @@ impl<S: Sink> Writer<S> {
             self.broken = false;
             self.tell_dropped();
         }
-        // The queue was full: told once there is less to do.
+        // The queue was full: reported once the load is lower.
         if self.retry_at.is_none() && self.shared.dropped.load(Ordering::Relaxed) != self.told {
             self.retry_at = Some(Instant::now() + RETRY);
         }
@@ -280,7 +280,7 @@ impl<S: Sink> Writer<S> {
                 self.broken = false;
                 self.worked();
             }
-            // The file that was open is written on.
+            // The file opened before stays in use.
             Err(error) => self.note(&error),
         }
     }
@@ -292,7 +292,7 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    /// Tells of lines that were dropped, in one line.
+    /// Reports dropped lines in one line.
     fn tell_dropped(&mut self) {
         let dropped = self.shared.dropped.load(Ordering::Relaxed);
         if dropped == self.told || self.broken {
@@ -310,7 +310,7 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    /// Returns true if the line was written.
+    /// Writes a line. Returns true on success.
     fn attempt(&mut self, line: &str) -> bool {
         let written = self.shared.watched(|| self.sink.write_line(line.as_bytes()));
         match &written {
@@ -324,7 +324,7 @@ impl<S: Sink> Writer<S> {
     }
 
     fn worked(&self) {
-        // A file that is to be opened anew and cannot be is still out of order.
+        // A pending reopen that keeps failing is still a fault.
         if !self.reopens {
             let complaint = self.sink.complaint();
             *self.shared.failure() = complaint;
@@ -345,10 +345,10 @@ mod tests {
 
     use super::*;
 
-    /// Soon, on a machine that is not broken.
+    /// A wait that suffices on any healthy machine.
     const SOON: Duration = Duration::from_secs(60);
 
-    /// Does with each line what the test says.
+    /// A sink that handles each line by the test's function.
     struct Scripted<F>(F);
 
     impl<F: FnMut(&str) -> io::Result<()> + Send> Sink for Scripted<F> {
@@ -399,7 +399,7 @@ mod tests {
         assert_eq!((failure.name.as_str(), failure.dropped), ("a test", 50));
         assert!(failure.error.contains("no storage space"), "{}", failure.error);
         lines.lock().unwrap().0 = false;
-        // It is tried again without anybody who logs.
+        // The writer retries without further log calls.
         wait_for("a log that works", || log.failure().is_none().then_some(()));
         log.send("kept\n".to_owned());
         assert!(log.flush(SOON));
@@ -414,7 +414,7 @@ mod tests {
         let (release, blocked) = mpsc::channel::<()>();
         let (lines, written) = mpsc::channel();
         let log = log(move |line| {
-            // Until the sender is gone.
+            // Blocks until the sender is dropped.
             let _ = blocked.recv();
             lines.send(line.to_owned()).map_err(io::Error::other)
         });
