@@ -1,4 +1,4 @@
-//! Lines typed at the terminal of the demo.
+//! Commands typed at the terminal of the demo.
 
 use std::io;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use rustix::process::getpgrp;
 use rustix::termios::{isatty, tcgetpgrp};
 use tokio::sync::mpsc;
 
-/// The commands.
+/// Help text of the commands.
 pub(super) const HELP: &str = "Type here: r n1 starts n1 again, k n1 kills it (kill -9).";
-/// Bytes of a line, at most.
+/// Maximum length of a line in bytes.
 const MAX_LINE_BYTES: usize = 4096;
-/// Between two looks whether the demo is in the foreground.
+/// Interval of checks for the foreground.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Something to do with a node.
+/// An action on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Restart,
     Kill,
 }
 
-/// The action of a line and the node that it names; nothing for an empty line.
+/// Parses a line into an action and the name of a node; `None` for an empty line.
 ///
 /// # Errors
-/// The help, for any other line.
+/// The help text, for any other line.
 pub(super) fn parse(line: &str) -> Result<Option<(Action, &str)>, &'static str> {
     let mut words = line.split_whitespace();
     let (first, second, rest) = (words.next(), words.next(), words.next());
@@ -39,11 +39,12 @@ pub(super) fn parse(line: &str) -> Result<Option<(Action, &str)>, &'static str> 
     Ok(second.map(|id| (action, id)))
 }
 
-/// Lines from standard input as they come, on a thread of its own that blocks. Closed at its end.
+/// Reads lines from standard input on a thread of its own, which blocks. The channel closes at the end of the
+/// input.
 pub(super) fn lines() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {
-        // Whoever typed something that cannot be read can still use Ctrl-C.
+        // After a read error the user can still use Ctrl-C.
         let _ = read_lines(&sender);
     });
     receiver
@@ -54,7 +55,7 @@ fn read_lines(sender: &mpsc::Sender<String>) -> io::Result<()> {
     let limit = Timespec { tv_sec: 0, tv_nsec: LOOK_EVERY.subsec_nanos().into() };
     let (mut typed, mut piece) = (Vec::new(), [0; 512]);
     loop {
-        // A process in the background that reads from its terminal is stopped.
+        // The system stops a background process that reads from its terminal.
         let in_background = isatty(&stdin) && tcgetpgrp(&stdin).is_ok_and(|group| group != getpgrp());
         if in_background {
             std::thread::sleep(LOOK_EVERY);

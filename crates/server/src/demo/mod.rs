@@ -1,9 +1,9 @@
 //! `server demo`: three real nodes on this machine from one command, stopped together.
 //!
-//! Each node is a process of this same binary with a data directory and a log of its own, so that whatever can be done
-//! to a node on another machine can be done to these. A node that dies is reported, and started again when somebody types
-//! so or a drill killed it; one that is started by hand is taken over. None outlives the demo: they are stopped with it,
-//! and the system kills its children when it is killed ([`stop_with_parent`]).
+//! Each node is a process of this same binary with a data directory and a log of its own, so that these nodes
+//! can be handled like nodes on other machines. A dead node is reported, and started again on a typed command
+//! or after a drill killed the process; a node started by hand is adopted. No node outlives the demo: the
+//! demo stops its nodes, and the system kills the children of a killed demo ([`stop_with_parent`]).
 
 mod keyboard;
 mod nodes;
@@ -24,19 +24,19 @@ use plan::{Plan, check_ports};
 
 pub(crate) use parent::stop_with_parent;
 
-/// Threads for the load of a drill. The nodes need the machine more.
+/// Threads for the load of a drill; few, to leave the machine to the nodes.
 const WORKERS: usize = 2;
 
 /// Three nodes on this machine, stopped together by Ctrl-C.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DemoOptions {
-    /// Where the demo keeps its configuration and the nodes their data
+    /// Directory of the demo's configuration and the nodes' data
     #[arg(long, value_name = "DIR", default_value = "data/demo")]
     data_dir: PathBuf,
-    /// Begin anew: remove what an earlier demo left in the data directory
+    /// Begin anew: remove the data of an earlier demo
     #[arg(long)]
     fresh: bool,
-    /// Where the logs go: phase1-n1.log and so on, appended
+    /// Directory of the logs: phase1-n1.log and so on, appended
     #[arg(long, value_name = "DIR", default_value = "/tmp")]
     log_dir: PathBuf,
     /// HTTP port of n1; n2 and n3 take the next two
@@ -45,10 +45,10 @@ pub(crate) struct DemoOptions {
     /// Port of n1 for the other nodes; n2 and n3 take the next two
     #[arg(long, value_name = "PORT", default_value_t = 5001)]
     raft_port: u16,
-    /// Break something under load, print what followed, stop the nodes; `loadgen drill --help` explains the report
+    /// Inject a fault under load, print a report, stop the nodes; `loadgen drill --help` explains the report
     ///
-    /// The report goes to standard output, everything else to standard error. Exit code 0 when no request failed, no
-    /// acknowledged write was lost and the cluster has a leader at the end.
+    /// The report goes to standard output, everything else to standard error. Exit code 0 if no request
+    /// failed, no acknowledged write was lost and the cluster has a leader at the end.
     #[arg(long, value_enum, value_name = "KIND")]
     drill: Option<Kind>,
     /// Form of the drill's report
@@ -56,26 +56,27 @@ pub(crate) struct DemoOptions {
     output: Output,
 }
 
-/// How a demo ended.
+/// Outcome of a demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// By a signal, or after a drill that went well.
+    /// Ended by a signal, or after a successful drill.
     Ended,
-    /// After a drill that did not.
+    /// Ended after a failed or interrupted drill.
     DrillFailed,
 }
 
-/// Runs the demo until Ctrl-C or SIGTERM, or until its drill is over. To be called on the main thread: the system takes the
-/// end of the thread that starts a process for the end of the parent.
+/// Runs the demo until Ctrl-C or SIGTERM, or until its drill is over. Must be called on the main thread: the
+/// system treats the end of the thread that started a process as the end of the parent.
 ///
 /// # Errors
-/// When the nodes cannot be started, do not become a cluster in time, or have all ended, or when the drill cannot be done.
+/// If the nodes cannot be started, do not form a cluster in time, or have all ended, or if the drill cannot
+/// be run.
 pub(crate) fn run(options: DemoOptions) -> anyhow::Result<Outcome> {
     let plan = Plan::new(&options)?;
     let _lock = plan.prepare(options.fresh)?;
     check_ports(&plan.nodes)?;
     plan.write_config()?;
-    // The nodes are started by this thread, which blocks on what follows; a drill's load runs on the others.
+    // This thread starts the nodes and blocks on the future; a drill's load runs on the worker threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -92,7 +93,7 @@ pub(crate) fn run(options: DemoOptions) -> anyhow::Result<Outcome> {
         outcome
     });
     plan.voice.finish();
-    // Requests that were cut off may have left work on blocking threads: it is not waited for.
+    // Interrupted requests may have left work on blocking threads, which is not awaited.
     runtime.shutdown_background();
     outcome
 }
@@ -101,13 +102,13 @@ async fn serve(demo: &mut Demo<'_>, options: &DemoOptions) -> anyhow::Result<Out
     let Some(kind) = options.drill else { return demo.serve().await.map(|()| Outcome::Ended) };
     let report = demo.drill(kind).await?;
     let text = report.render(options.output)?;
-    // Whoever reads the report may take as long as it likes; a signal still ends the demo.
+    // The reader of the report may take any time; a signal still ends the demo.
     let written = tokio::task::spawn_blocking(move || std::io::stdout().lock().write_all(text.as_bytes()));
     written.await.context("cannot write the report")?.context("cannot write the report")?;
     Ok(if report.is_success() { Outcome::Ended } else { Outcome::DrillFailed })
 }
 
-/// A signal each time somebody wants the demo to end.
+/// Returns a channel with a message for each stop signal.
 fn stop_signals() -> anyhow::Result<mpsc::Receiver<()>> {
     signals::ignore_others()?;
     let (sender, receiver) = mpsc::channel(1);
@@ -118,7 +119,7 @@ fn stop_signals() -> anyhow::Result<mpsc::Receiver<()>> {
         let sender = sender.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                // One that waits already says the same.
+                // A message that is still queued says the same.
                 let _ = sender.try_send(());
             }
         });

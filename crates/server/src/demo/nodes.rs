@@ -1,4 +1,4 @@
-//! The nodes of a demo while they run: started, watched, stopped.
+//! The running nodes of a demo: started, watched, stopped.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ use super::keyboard::{self, Action};
 use super::parent::STOP_WITH_PARENT;
 use super::plan::{NODE_IDS, NodePlan, Plan, quoted};
 
-/// What the environment may say to a node started by hand, and must not say to these.
+/// Environment variables for a node started by hand, hidden from the demo's nodes.
 const NOT_FOR_NODES: [&str; 8] = [
     "CONFIG_PATH",
     "NODE_ID",
@@ -34,48 +34,49 @@ const NOT_FOR_NODES: [&str; 8] = [
     "STEG_FAULT_INJECTION",
     STOP_WITH_PARENT,
 ];
-/// How long three nodes may take to become a cluster.
+/// Deadline for three nodes to form a cluster.
 const START_DEADLINE: Duration = Duration::from_secs(30);
-/// How long nodes may take to stop before they are killed: longer than they drain.
+/// Deadline for nodes to stop before they are killed: longer than the drain.
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
-/// How long a node that a drill killed stays away: the others go on without it, and that shows.
+/// Pause before a node killed by a drill is started again, long enough for the report to show operation
+/// without the node.
 const RESTART_AFTER: Duration = Duration::from_secs(3);
-/// How often processes are looked at, and nodes while they start.
+/// Interval of checks on the processes, and on the nodes during start.
 const POLL: Duration = Duration::from_millis(100);
-/// How long a node may take to tell its status.
+/// Timeout of a status request.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
-/// What is shown of the log of a node that does not start.
+/// Number of log lines shown for a node that does not start.
 const LOG_TAIL_LINES: usize = 15;
-/// What is read of a log for that.
+/// Number of bytes read from the log for these lines.
 const LOG_TAIL_BYTES: u64 = 16 * 1024;
 
-/// The nodes that run. Whatever is left of them is killed when this is dropped.
+/// The running nodes. Remaining processes are killed on drop.
 pub(super) struct Demo<'a> {
     plan: &'a Plan,
     client: Client,
     running: Vec<Running<'a>>,
-    /// Nodes that are started again once they have ended, and when they are killed for that.
+    /// Nodes to start again once ended, with the time at which a node that does not end is killed.
     restarting: BTreeMap<&'static str, Instant>,
 }
 
 struct Running<'a> {
     plan: &'a NodePlan,
     process: Process,
-    /// Where the log of this start begins.
+    /// Offset in the log at which the output of this start begins.
     log_start: u64,
 }
 
 /// The process of a node.
 enum Process {
     Child(Child),
-    /// Started by hand, and found by its process id file.
+    /// Started by hand, and found by the process id file.
     Adopted(Pid),
 }
 
-/// A node that is no more.
+/// A node whose process has ended.
 struct Ended<'a> {
     node: &'a NodePlan,
-    /// Its exit status, or what else is known.
+    /// Exit status, or the system's error for an adopted process.
     status: String,
     log_start: u64,
 }
@@ -92,8 +93,8 @@ impl<'a> Demo<'a> {
         Ok(demo)
     }
 
-    /// Waits until the nodes are a cluster, says so, and then watches them and does what is typed. Without a terminal it
-    /// ends when no node is left.
+    /// Waits until the nodes form a cluster, prints the welcome, and then watches the nodes and executes
+    /// typed commands. Without a terminal the demo ends with its last node.
     pub(super) async fn serve(&mut self) -> anyhow::Result<()> {
         let leader = self.wait_for_cluster().await?;
         self.say(&self.welcome(&leader));
@@ -116,7 +117,7 @@ impl<'a> Demo<'a> {
         }
     }
 
-    /// Tells of nodes that ended, and starts those again that shall be.
+    /// Reports nodes that ended, and restarts those due for a restart.
     fn look_at_nodes(&mut self) -> anyhow::Result<()> {
         for Ended { node, status, .. } in self.ended()? {
             if self.restarting.remove(node.id).is_some() {
@@ -144,7 +145,7 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    /// Takes over the nodes that were started by hand: they stop with the demo.
+    /// Adopts nodes that were started by hand: they stop with the demo.
     async fn adopt(&mut self) {
         let plan: &'a Plan = self.plan;
         for node in &plan.nodes {
@@ -160,7 +161,7 @@ impl<'a> Demo<'a> {
         }
     }
 
-    /// Does what a line says.
+    /// Executes a typed line.
     fn obey(&mut self, line: &str) -> anyhow::Result<()> {
         let plan: &'a Plan = self.plan;
         let (action, id) = match keyboard::parse(line) {
@@ -188,12 +189,12 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    /// Waits until the nodes are a cluster, and lets one or all of them fail under load. One that died is started again a
-    /// little later, as an operator would.
+    /// Waits until the nodes form a cluster, and runs a drill against it. A node that died is started again a
+    /// little later, as an operator would do.
     pub(super) async fn drill(&mut self, kind: drill::Kind) -> anyhow::Result<drill::Report> {
         self.wait_for_cluster().await?;
         let servers = self.plan.nodes.iter().map(|node| node.endpoint.clone()).collect();
-        // A signal ends the demo, and with it the nodes: there is nothing to restore.
+        // A signal ends the demo and its nodes: nothing remains to be restored.
         let drill = drill::run(drill::Options::new(kind, servers).expect_return(), std::future::pending());
         tokio::select! {
             report = drill => report,
@@ -201,7 +202,7 @@ impl<'a> Demo<'a> {
         }
     }
 
-    /// Starts nodes again that have ended, until that fails.
+    /// Restarts nodes that have ended, until a restart fails.
     async fn keep_running(&mut self) -> anyhow::Error {
         loop {
             match self.ended() {
@@ -224,7 +225,7 @@ impl<'a> Demo<'a> {
         self.plan.voice.say(text);
     }
 
-    /// Waits until all nodes name the same leader, and gives its name.
+    /// Waits until all nodes name the same leader, and returns the leader's name.
     async fn wait_for_cluster(&mut self) -> anyhow::Result<String> {
         self.say("starting three nodes …");
         let deadline = Instant::now() + START_DEADLINE;
@@ -253,7 +254,7 @@ impl<'a> Demo<'a> {
         }
     }
 
-    /// The leader that all nodes agree on, or what is still missing.
+    /// Returns the leader that all nodes agree on, or the reason to wait.
     async fn leader(&self) -> Result<String, String> {
         let mut statuses = Vec::new();
         for node in &self.plan.nodes {
@@ -267,13 +268,13 @@ impl<'a> Demo<'a> {
         common_leader(&statuses)
     }
 
-    /// The nodes that have ended since this was last asked.
+    /// Returns the nodes that have ended since the last call.
     fn ended(&mut self) -> anyhow::Result<Vec<Ended<'a>>> {
         let mut ended = Vec::new();
         for node in &mut self.running {
             if let Some(status) = node.process.ended().context("cannot look at a node's process")? {
                 ended.push(Ended { node: node.plan, status, log_start: node.log_start });
-                // A process id without a process may become another's.
+                // The system may reuse the process id.
                 let _ = std::fs::remove_file(&node.plan.pid_file);
             }
         }
@@ -281,7 +282,7 @@ impl<'a> Demo<'a> {
         Ok(ended)
     }
 
-    /// Stops all nodes at once and waits for them; kills what is left at the deadline, or at another signal.
+    /// Stops all nodes at once and waits; kills the remaining nodes at the deadline, or on a further signal.
     pub(super) async fn stop(&mut self, signals: &mut mpsc::Receiver<()>) {
         if self.running.is_empty() {
             return;
@@ -368,7 +369,7 @@ impl Drop for Demo<'_> {
 
 impl<'a> Running<'a> {
     fn start(plan: &Plan, node: &'a NodePlan) -> anyhow::Result<Self> {
-        // For what a node says before it has a log, and for what the system says in its name.
+        // For output of a node before its log is open, and of the system on the node's behalf.
         let log = log::file::open(&node.log)?;
         let log_start = log.metadata().map_or(0, |found| found.len());
         let mut command = Command::new(&plan.program);
@@ -393,7 +394,7 @@ impl<'a> Running<'a> {
 }
 
 impl Process {
-    /// Its exit status once it has ended, or what else is known.
+    /// Returns the exit status of an ended process, or the error that shows its end.
     fn ended(&mut self) -> io::Result<Option<String>> {
         match self {
             Self::Child(child) => Ok(child.try_wait()?.map(|status| status.to_string())),
@@ -401,7 +402,8 @@ impl Process {
         }
     }
 
-    /// The end of a child has not been waited for, so its id is still its own. One that has ended needs no signal.
+    /// Sends a signal. A child that was not waited for keeps its process id; an ended process needs no
+    /// signal.
     fn signal(&self, signal: Signal) {
         let pid = match self {
             Self::Child(child) => i32::try_from(child.id()).ok().and_then(Pid::from_raw),
@@ -415,7 +417,8 @@ fn read_pid(file: &Path) -> Option<Pid> {
     Pid::from_raw(std::fs::read_to_string(file).ok()?.trim().parse().ok().filter(|id| *id > 0)?)
 }
 
-/// The leader that all statuses name, or what is missing for a cluster that survives the loss of a node.
+/// Returns the leader named by all statuses, or what is missing for a cluster that survives the loss of a
+/// node.
 fn common_leader(statuses: &[ClusterStatus]) -> Result<String, String> {
     let mut leaders = Vec::new();
     for status in statuses {
@@ -441,11 +444,11 @@ fn common_leader(statuses: &[ClusterStatus]) -> Result<String, String> {
     }
 }
 
-/// The last lines that were written to a file after `start`.
+/// Returns the last lines written to a file after offset `start`.
 fn read_tail(path: &Path, start: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let len = file.metadata()?.len();
-    // A shorter one was rotated since.
+    // A shorter file was rotated since.
     let start = if start > len { 0 } else { start };
     file.seek(SeekFrom::Start(start.max(len.saturating_sub(LOG_TAIL_BYTES))))?;
     let mut bytes = Vec::new();

@@ -1,18 +1,18 @@
-//! A node of the demo does not outlive it.
+//! Ties the life of a demo's node to the demo.
 
 use anyhow::{Context as _, ensure};
 use rustix::process::Pid;
 #[cfg(target_os = "linux")]
 use rustix::process::Signal;
 
-/// Tells a node which process it must not outlive.
+/// Environment variable with the process id that a node must not outlive.
 pub(super) const STOP_WITH_PARENT: &str = "STEG_STOP_WITH_PARENT";
 
-/// Binds the life of this process to that of the demo that started it, if one did: when the demo ends in whatever way,
-/// the system kills this process. Called at the very start of a node.
+/// Binds this process to the demo that started it, if any: when the demo ends in any way, the system kills
+/// this process. Called at the very start of a node.
 ///
 /// # Errors
-/// When the demo is gone already, or the system refuses.
+/// If the demo is gone already, or the system refuses.
 pub(crate) fn stop_with_parent() -> anyhow::Result<()> {
     let Ok(text) = std::env::var(STOP_WITH_PARENT) else { return Ok(()) };
     let parent = text.parse().ok().and_then(Pid::from_raw);
@@ -20,7 +20,7 @@ pub(crate) fn stop_with_parent() -> anyhow::Result<()> {
         parent.with_context(|| format!("{STOP_WITH_PARENT} is not the id of a process: `{text}`"))?;
     let has_parent = move || rustix::process::getppid() == Some(parent);
     follow(has_parent).context("cannot bind this node to the demo that started it")?;
-    // It may have ended before that.
+    // The demo may have ended before the call above.
     ensure!(has_parent(), "the demo that started this node is gone");
     Ok(())
 }
@@ -30,7 +30,7 @@ fn follow(_has_parent: impl Fn() -> bool + Send + 'static) -> std::io::Result<()
     Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
-/// Elsewhere nobody tells: a thread looks.
+/// Other systems send no signal on the parent's death: a thread polls.
 #[cfg(not(target_os = "linux"))]
 fn follow(has_parent: impl Fn() -> bool + Send + 'static) -> std::io::Result<()> {
     let watch = move || {

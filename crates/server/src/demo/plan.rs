@@ -1,4 +1,4 @@
-//! What a demo starts, and where it keeps its things.
+//! Plan of a demo: nodes, ports, paths and configuration.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -13,20 +13,20 @@ use crate::log::Speaker;
 
 /// The nodes of a demo.
 pub(super) const NODE_IDS: [&str; 3] = ["n1", "n2", "n3"];
-/// By which a demo knows its configuration.
+/// First line that identifies a demo's own configuration file.
 const CONFIG_HEAD: &str = "# Written by `server demo` at every start.";
 
-/// What is to be started, and where it keeps its things.
+/// The nodes to start, and the paths of their data.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) program: PathBuf,
     pub(super) data_dir: PathBuf,
     pub(super) nodes: Vec<NodePlan>,
-    /// Progress for people: on standard error where standard output is for a report.
+    /// Progress messages for people; on standard error if standard output is for a report.
     pub(super) voice: Speaker,
 }
 
-/// One node of it.
+/// Plan of a node.
 #[derive(Debug, Clone)]
 pub(super) struct NodePlan {
     pub(super) id: &'static str,
@@ -39,7 +39,11 @@ pub(super) struct NodePlan {
 }
 
 impl Plan {
-    /// All paths are absolute, so that the commands shown work from any folder.
+    /// Builds the plan from the options. All paths are absolute, so that printed commands work in any
+    /// directory.
+    ///
+    /// # Errors
+    /// If a path cannot be made absolute, or the ports leave no room for three nodes.
     pub(super) fn new(options: &DemoOptions) -> anyhow::Result<Self> {
         let absolute =
             |path: &Path| std::path::absolute(path).with_context(|| format!("cannot use {}", path.display()));
@@ -72,8 +76,11 @@ impl Plan {
         self.data_dir.join("cluster.yaml")
     }
 
-    /// Makes the data directory, empty of what the demo leaves there if it is to begin anew. The lock holds off a
-    /// second demo.
+    /// Creates the data directory; with `fresh`, removes the data of an earlier demo. The returned lock
+    /// excludes a second demo.
+    ///
+    /// # Errors
+    /// If the directory cannot be used, or another demo runs in it.
     pub(super) fn prepare(&self, fresh: bool) -> anyhow::Result<File> {
         let cannot = |path: &Path| format!("cannot use the data directory: {}", path.display());
         std::fs::create_dir_all(&self.data_dir).with_context(|| cannot(&self.data_dir))?;
@@ -94,8 +101,8 @@ impl Plan {
         Ok(lock)
     }
 
-    /// Removes what an earlier demo left, and nothing where there was none: a node's own directory may be given here
-    /// by mistake.
+    /// Removes the data of an earlier demo, and nothing else: the directory may be a node's own, given by
+    /// mistake.
     fn remove_earlier(&self) -> anyhow::Result<()> {
         let node_dirs = self.nodes.iter().map(|node| node.data_dir.clone());
         let left: Vec<_> =
@@ -112,6 +119,10 @@ impl Plan {
         Ok(())
     }
 
+    /// Writes the configuration file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub(super) fn write_config(&self) -> anyhow::Result<()> {
         let path = self.config_file();
         std::fs::write(&path, self.config()).with_context(|| format!("cannot write {}", path.display()))
@@ -127,7 +138,7 @@ impl Plan {
                 "  - {{ id: {id}, ip: {ip}, http_port: {http_port}, raft_port: {raft_port} }}"
             );
         }
-        // Everything that the demo does is on this machine, and for whoever started it.
+        // Every client of the demo is on this machine and belongs to the user who started it.
         text += "security: { loopback: trusted }\n";
         text
     }
@@ -148,7 +159,7 @@ impl Plan {
         ]
     }
 
-    /// What starts a node by hand.
+    /// Returns the shell command that starts a node by hand.
     pub(super) fn command_line(&self, node: &NodePlan) -> String {
         let words = std::iter::once(self.program.clone().into()).chain(self.arguments(node));
         let words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
@@ -157,13 +168,13 @@ impl Plan {
     }
 }
 
-/// Removes a file or a directory; one that is not there is as good.
+/// Removes a file or a directory; a missing one is no error.
 fn remove(path: &Path) -> std::io::Result<()> {
     let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     removed.or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell, if needed.
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -172,6 +183,10 @@ pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// Checks that every port of the nodes is free.
+///
+/// # Errors
+/// If ports are taken or not permitted; the error names each.
 pub(super) fn check_ports(nodes: &[NodePlan]) -> anyhow::Result<()> {
     let mut problems = String::new();
     for node in nodes {
