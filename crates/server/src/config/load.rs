@@ -6,21 +6,21 @@ use serde_json::{Map, Value};
 
 use super::Config;
 
-/// Environment variables that start with this set one key each: `STEG__LIMITS__PIXEL_QUEUE=8`.
+/// Prefix of environment variables for a single key: `STEG__LIMITS__PIXEL_QUEUE=8`.
 const ENV_PREFIX: &str = "STEG__";
 
-/// Where the layers come from.
+/// Sources of the layers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sources {
     /// The configuration file, if any.
     pub file: Option<PathBuf>,
-    /// Environment variables; those that do not start with `STEG__` do not matter.
+    /// Environment variables; only those with the prefix `STEG__` are read.
     pub env: Vec<(String, String)>,
     /// `key=value` pairs from flags, such as `limits.pixel_queue=8`.
     pub set: Vec<String>,
 }
 
-/// Why there is no usable configuration.
+/// Reason why a configuration is unusable.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The file cannot be read.
@@ -28,7 +28,7 @@ pub(crate) enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -37,7 +37,7 @@ pub(crate) enum ConfigError {
     NotYaml {
         /// The file.
         path: PathBuf,
-        /// What the parser said, with line and column.
+        /// The parser's message, with line and column.
         message: String,
     },
     /// A key is unknown or its value is of the wrong kind.
@@ -47,26 +47,26 @@ pub(crate) enum ConfigError {
         origin: String,
         /// The key, dotted.
         key: String,
-        /// What is wrong with it.
+        /// The parser's message.
         message: String,
     },
-    /// A `--set` without `=`, or a key that goes through a value.
+    /// A `--set` without `=`, or a key below a value that is no section.
     #[error("`{given}` does not set a key: {why}")]
     Override {
         /// The flag or variable as given.
         given: String,
-        /// What is wrong with it.
+        /// Reason for the refusal.
         why: &'static str,
     },
-    /// A value that is of the right kind and cannot work.
+    /// A well-typed value out of its range.
     #[error("{key}: {why}")]
     Invalid {
         /// The key, dotted.
         key: String,
-        /// Why it cannot work.
+        /// Reason for the refusal.
         why: String,
     },
-    /// Several nodes are configured and none was named.
+    /// Several nodes are configured and none is named.
     #[error("which node is this? name one with --node-id or NODE_ID: {known}")]
     NodeNotNamed {
         /// The configured ids.
@@ -82,7 +82,10 @@ pub(crate) enum ConfigError {
     },
 }
 
-/// Reads and checks the configuration. An unknown key in any layer is an error that names it.
+/// Reads and validates the configuration.
+///
+/// # Errors
+/// A [`ConfigError`] for an unreadable file, an unknown key in any layer, or an invalid value.
 pub(crate) fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let tree = match &sources.file {
         Some(path) => read_file(path)?,
@@ -91,7 +94,7 @@ pub(crate) fn load(sources: &Sources) -> Result<Config, ConfigError> {
     merge(tree, sources)
 }
 
-/// Puts the other layers over what the file says, and makes a configuration of it.
+/// Merges the other layers into the file's tree, and deserializes and validates the result.
 fn merge(mut tree: Value, sources: &Sources) -> Result<Config, ConfigError> {
     for (name, value) in &sources.env {
         if let Some(key) = name.strip_prefix(ENV_PREFIX) {
@@ -137,7 +140,7 @@ fn origin(sources: &Sources) -> String {
     file.unwrap_or_else(|| "configuration".to_owned())
 }
 
-/// Numbers and booleans as such, everything else as text.
+/// Parses numbers and booleans as such, everything else as text.
 fn scalar(text: &str) -> Value {
     match serde_saphyr::from_str::<Value>(text) {
         Ok(value @ (Value::Bool(_) | Value::Number(_))) => value,

@@ -1,7 +1,7 @@
-//! The configuration: its keys, their defaults, and what makes one valid.
+//! The configuration: keys, defaults and validation.
 //!
-//! [`load()`] reads it in layers; the keys and defaults are documented in `docs/configuration.md`, which a test
-//! holds to these structures.
+//! [`load()`] reads the layers; `docs/configuration.md` documents keys and defaults, and a test compares the
+//! document with these structures.
 
 mod load;
 mod security;
@@ -21,24 +21,25 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stego::{BitsPerSample, Limits as StegoLimits};
 
-/// Connections, and requests that wait, at most.
+/// Maximum of `limits.max_connections` and of `limits.pixel_queue`.
 const MAX_PLACES: usize = 1_000_000;
-/// Threads that work on pixels, at most.
+/// Maximum of `limits.pixel_threads`.
 const MAX_PIXEL_THREADS: usize = 1024;
-/// Log entries between two snapshots, at least.
+/// Minimum number of log entries between two snapshots.
 const MIN_SNAPSHOT_EVERY: u64 = 10;
-/// Smallest bound of the log.
+/// Minimum of the Raft log's bound in bytes.
 const MIN_LOG_BYTES: u64 = 1 << 20;
-/// Between two statuses of the live stream, in milliseconds. The console takes a node that says nothing for 3 s for lost.
+/// Range of the live stream's status interval in milliseconds. The console treats a node as lost after 3 s of
+/// silence.
 const STATUS_POLL_MS: RangeInclusive<u64> = 50..=2000;
-/// Length of a log file, at least: a few lines.
+/// Minimum of the log file's bound: a few lines.
 const MIN_LOG_FILE_BYTES: u64 = 64 << 10;
-/// Earlier log files kept, at most.
+/// Maximum number of rotated log files.
 const MAX_LOG_KEEP: u32 = 100;
-/// What embedding in the default cover needs, with room for a long secret.
+/// Memory for an embed in the default cover, with room for a long secret.
 const MIN_PIXEL_MEMORY_BYTES: u64 = 64 << 20;
 
-/// Everything that can be configured. The same file serves every node of a cluster.
+/// All configuration keys. The same file serves every node of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
@@ -46,7 +47,7 @@ pub(crate) struct Config {
     pub cluster_name: String,
     /// Every node of the cluster.
     pub nodes: Vec<NodeConfig>,
-    /// How secrets are embedded.
+    /// Defaults of embedding.
     pub stego: StegoConfig,
     /// The web console.
     pub gui: GuiConfig,
@@ -56,40 +57,40 @@ pub(crate) struct Config {
     pub election: ElectionConfig,
     /// Keys and tokens.
     pub security: SecurityConfig,
-    /// What a node keeps on disk.
+    /// On-disk storage of the control plane.
     pub storage: StorageConfig,
-    /// What a node may use up.
+    /// Resource limits of a node.
     pub limits: LimitsConfig,
-    /// What a node logs.
+    /// The log of a node.
     pub log: LogConfig,
 }
 
-/// Where a node is found.
+/// Addresses of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeConfig {
     /// The node's name, such as `n1`.
     pub id: String,
-    /// The address or host name at which others reach it.
+    /// The address or host name at which others reach the node.
     pub ip: Host,
-    /// The address it listens on, if that is another one (`0.0.0.0`: all).
+    /// The address to listen on, if different from `ip` (`0.0.0.0`: all).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind_ip: Option<IpAddr>,
     /// The port of the HTTP API.
     pub http_port: u16,
-    /// The port on which nodes talk to each other.
+    /// The port for connections between nodes.
     pub raft_port: u16,
 }
 
-/// How secrets are embedded where the request does not say.
+/// Defaults for embed requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct StegoConfig {
     /// Bits per sample, 1 to 4.
     pub lsb_per_channel: u8,
-    /// Whether to deflate secrets that get shorter by it.
+    /// True if secrets that shrink by it are deflated.
     pub compress: bool,
-    /// Pixels of an image, at most; 0 stands for 100 megapixels.
+    /// Maximum number of pixels of an image; 0 stands for 100 megapixels.
     pub max_pixels: u64,
 }
 
@@ -97,7 +98,7 @@ pub(crate) struct StegoConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct GuiConfig {
-    /// How often the console's live stream tells the status, in milliseconds.
+    /// Interval of the status on the console's live stream, in milliseconds.
     pub status_poll_ms: u64,
 }
 
@@ -105,9 +106,9 @@ pub(crate) struct GuiConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LoadgenConfig {
-    /// How long a request may take, retries included, in milliseconds.
+    /// Timeout of a request, retries included, in milliseconds.
     pub request_timeout_ms: u64,
-    /// How often a request is tried again.
+    /// Maximum number of retries of a request.
     pub max_retries: u32,
 }
 
@@ -115,69 +116,71 @@ pub(crate) struct LoadgenConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ElectionConfig {
-    /// Whether the first configured node founds a cluster when it finds none.
+    /// Permission for the first configured node to found a cluster when none exists.
     pub bootstrap: BootstrapConfig,
-    /// Between two heartbeats of a leader, in milliseconds.
+    /// Interval of a leader's heartbeats, in milliseconds.
     pub heartbeat_ms: u64,
-    /// A follower that hears nothing stands for election after `timeout_max_ms` and a random time between the two.
+    /// Minimum election timeout. A follower without heartbeats stands for election after `timeout_max_ms`
+    /// plus a random time between `timeout_min_ms` and `timeout_max_ms`.
     pub timeout_min_ms: u64,
-    /// The upper bound, and for how long a leader's lease lasts.
+    /// Maximum election timeout, and duration of a leader's lease.
     pub timeout_max_ms: u64,
-    /// Between two probes of a peer, and how long an answer may take, in milliseconds.
+    /// Interval of probes to a peer, and timeout of an answer, in milliseconds.
     pub probe_interval_ms: u64,
-    /// Unanswered probes of the leader in a row that bring an election forward; 0: the timers decide alone.
+    /// Consecutive unanswered probes of the leader that bring an election forward; 0: election timeouts alone
+    /// decide.
     pub probe_failures: u32,
 }
 
-/// Whether a node founds a cluster.
+/// Permission to found a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum BootstrapConfig {
-    /// The first configured node does, with an empty data directory and if nobody answers.
+    /// The first configured node founds a cluster, if its data directory is empty and nobody answers.
     Auto,
-    /// Never: it waits to join.
+    /// Never: the node waits to join.
     Never,
 }
 
-/// What a node keeps on disk.
+/// On-disk storage of the control plane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct StorageConfig {
-    /// Log entries between two snapshots.
+    /// Number of log entries between two snapshots.
     pub snapshot_every: u64,
-    /// Bytes of entries in the log, at most, while no snapshot can be written.
+    /// Maximum size of the entries in the log, in bytes, while no snapshot can be written.
     pub max_log_bytes: u64,
 }
 
-/// What a node may use up. Reaching a limit is a clear error for the one request, never a failing node.
+/// Resource limits of a node. Reaching a limit is a clear error for the one request, never a failing node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitsConfig {
-    /// Length of a request's body, at most.
+    /// Maximum length of a request's body.
     pub max_body_bytes: u64,
-    /// Length of a secret, at most, after inflation.
+    /// Maximum length of a secret after inflation.
     pub max_secret_bytes: u64,
-    /// Memory for uploads and answers under way, all requests together.
+    /// Memory for uploads and answers in flight, all requests together.
     pub transfer_memory_bytes: u64,
     /// Memory for decoded images in work, all requests together.
     pub pixel_memory_bytes: u64,
-    /// Memory for prepared covers that are kept; 0: none is.
+    /// Memory for the cache of prepared covers; 0: no cache.
     pub cover_cache_bytes: u64,
-    /// Threads that work on pixels; 0 stands for one per core.
+    /// Number of pixel threads; 0 stands for one per core.
     pub pixel_threads: usize,
-    /// Requests that may wait for such a thread.
+    /// Maximum number of requests waiting for a pixel thread.
     pub pixel_queue: usize,
-    /// Connections at a time.
+    /// Maximum number of connections.
     pub max_connections: usize,
-    /// From a request's first byte until its work begins, at most, in milliseconds.
+    /// Maximum time from a request's first byte until its work begins, in milliseconds.
     pub request_timeout_ms: u64,
-    /// From then until the work is done, at most, in milliseconds.
+    /// Maximum time from the beginning to the end of a request's work, in milliseconds.
     pub work_timeout_ms: u64,
-    /// How long a peer may neither send nor read while it should, in milliseconds.
+    /// Maximum time for which a peer may stall in sending or reading, in milliseconds.
     pub idle_timeout_ms: u64,
-    /// Bytes a second that a peer has to send or read while it should; 0: any will do.
+    /// Minimum transfer rate of a sending or reading peer in bytes per second; 0: any progress suffices.
     pub min_transfer_bytes_per_s: u64,
-    /// How long requests under way may go on after a stop was asked for, in milliseconds.
+    /// Maximum time for requests in flight after a stop was requested, in milliseconds.
     pub drain_timeout_ms: u64,
 }
 
@@ -191,19 +194,19 @@ pub(crate) struct LogConfig {
     pub format: LogFormat,
     /// The log file; empty: standard error.
     pub file: String,
-    /// Length of the log file, at most: a longer one becomes an earlier one.
+    /// Maximum length of the log file before rotation.
     pub max_bytes: u64,
-    /// Earlier log files kept.
+    /// Number of rotated log files kept.
     pub keep: u32,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
     /// One line for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -300,8 +303,8 @@ impl Default for LogConfig {
 }
 
 impl NodeConfig {
-    /// The address that the node listens on: `bind_ip`, or `ip`. A host name may have no address at the start, or another one
-    /// later: the node then listens on all addresses of IPv4, for `localhost` on loopback.
+    /// Returns the address to listen on: `bind_ip`, or `ip`. A host name may have no address at the start, or
+    /// another one later: then the node listens on all IPv4 addresses, for `localhost` on loopback.
     pub(crate) fn listen_ip(&self) -> IpAddr {
         let everywhere = if self.ip.is_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
         self.bind_ip.or_else(|| self.ip.address()).unwrap_or(IpAddr::V4(everywhere))
@@ -309,7 +312,10 @@ impl NodeConfig {
 }
 
 impl Config {
-    /// The first thing that makes this configuration unusable, with the key it concerns.
+    /// Validates the configuration.
+    ///
+    /// # Errors
+    /// The first invalid value, with its key.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let invalid = |key: &str, why: String| Err(ConfigError::Invalid { key: key.to_owned(), why });
         if self.nodes.is_empty() {
@@ -350,8 +356,8 @@ impl Config {
         self.limits.check()
     }
 
-    /// What tells this configuration from another one that nodes of the same cluster must not have: everything but where
-    /// this node listens, what it logs and where its files are.
+    /// Returns a hash of the settings that all nodes of a cluster must share: everything but the listening
+    /// address, the log, security and the bootstrap permission.
     pub(crate) fn fingerprint(&self) -> String {
         let mut shared = self.clone();
         shared.nodes.iter_mut().for_each(|node| node.bind_ip = None);
@@ -362,13 +368,16 @@ impl Config {
         Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Leaves the other nodes out. The cluster gets another name, so that they keep apart from it.
+    /// Removes the other nodes. The cluster gets another name, so that both stay apart.
     pub(crate) fn keep_only(&mut self, node: &NodeConfig) {
         self.nodes = vec![node.clone()];
         self.cluster_name.push_str("-single");
     }
 
-    /// The node called `id`; without an id, the only node there is.
+    /// Returns the node called `id`; without an id, the only node.
+    ///
+    /// # Errors
+    /// If no node has the id, or none is named and there are several.
     pub(crate) fn node(&self, id: Option<&str>) -> Result<&NodeConfig, ConfigError> {
         let known = || self.nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>().join(", ");
         match id {
@@ -382,7 +391,7 @@ impl Config {
         }
     }
 
-    /// What the stego library may use up for one request.
+    /// Limits of the stego library for one request.
     pub(crate) fn stego_limits(&self) -> StegoLimits {
         StegoLimits {
             max_pixels: match self.stego.max_pixels {
@@ -401,7 +410,7 @@ impl ElectionConfig {
         let invalid = |key: &str, why: &str| {
             Err(ConfigError::Invalid { key: format!("election.{key}"), why: why.to_owned() })
         };
-        // Acknowledgements count for 800 ms, answers to probes for 500 ms: several have to fit into that.
+        // Acknowledgements are valid for 800 ms, probe answers for 500 ms: several intervals have to fit.
         if !(10..=250).contains(&self.heartbeat_ms) {
             return invalid("heartbeat_ms", "10 to 250");
         }
@@ -423,7 +432,7 @@ impl ElectionConfig {
         Ok(())
     }
 
-    /// The timers as the control plane takes them.
+    /// The timers in the control plane's form.
     pub(crate) fn timing(&self) -> Timing {
         Timing {
             heartbeat: Duration::from_millis(self.heartbeat_ms),
@@ -513,7 +522,7 @@ impl LimitsConfig {
         Duration::from_millis(self.drain_timeout_ms)
     }
 
-    /// Threads that work on pixels, with 0 resolved.
+    /// Number of pixel threads, with 0 resolved.
     pub(crate) fn pixel_threads(&self) -> usize {
         match self.pixel_threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),

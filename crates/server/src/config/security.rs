@@ -1,38 +1,39 @@
-//! Keys, tokens, and the names that the nodes answer to.
+//! Keys, tokens, and the host names that the nodes answer to.
 
 use control_plane::Host;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Names in `security.hosts`, at most.
+/// Maximum number of names in `security.hosts`.
 const MAX_HOSTS: usize = 64;
 
 /// Keys and tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SecurityConfig {
-    /// The secret that all nodes share; empty: `cluster.key` beside the configuration file.
+    /// File of the secret that all nodes share; empty: `cluster.key` beside the configuration file.
     pub cluster_key_file: String,
-    /// The token for calls that change the cluster; empty: derived from the secret that all nodes share.
+    /// File of the token for calls that change the cluster; empty: derived from the secret that all nodes
+    /// share.
     pub admin_token_file: String,
-    /// The right of calls that come over loopback.
+    /// Right of calls over loopback.
     pub loopback: LoopbackConfig,
-    /// Host names and addresses that the nodes answer to besides their own: those of proxies, and DNS names.
+    /// Further host names and addresses that the nodes answer to: those of proxies, and DNS names.
     #[serde(deserialize_with = "hosts")]
     pub hosts: Vec<Host>,
 }
 
-/// The right of calls that come over loopback without a token.
+/// Right of calls over loopback without a token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LoopbackConfig {
-    /// None: they need the admin token, as all others do.
+    /// No right: loopback calls need the admin token like all others.
     #[default]
     Token,
-    /// They may change the cluster.
+    /// Loopback calls may change the cluster.
     Trusted,
 }
 
-/// A list of hosts, or one text with commas, as flags and the environment give it.
+/// Deserializes a list of hosts, or text separated by commas, as given by flags and the environment.
 fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Host>, D::Error> {
     use serde::de::Error as _;
     #[derive(Deserialize)]

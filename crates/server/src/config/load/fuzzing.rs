@@ -1,8 +1,8 @@
-//! The configuration's door for fuzzing.
+//! Entry point of the configuration's fuzz target.
 
 use super::*;
 
-/// Reads the layers in `bytes`. What is accepted reads as the same once it is printed.
+/// Reads the layers in `bytes`. Checks that an accepted configuration reads as the same after printing.
 pub(crate) fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut layers = text.split("\n===\n");
@@ -24,6 +24,6 @@ fn comes_back(config: &Config) {
     let tree = parse(&printed, Path::new("printed.yaml"));
     let again = tree.and_then(|tree| merge(tree, &Sources::default()));
     assert_eq!(&again.expect("what was printed can be read"), config, "printed as:\n{printed}");
-    // What a start makes of it.
+    // The values that a start derives.
     let _ = (config.node(None), config.stego_limits(), config.election.timing(), config.fingerprint());
 }
