@@ -1,4 +1,4 @@
-//! What the handlers of one node share.
+//! State shared by the handlers of one node.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,57 +22,57 @@ use crate::metrics::Metrics;
 use crate::pool::PixelPool;
 use crate::work::Work;
 
-/// The default cover's place in the dataset.
+/// Index of the default cover in the dataset.
 pub(crate) const DEFAULT_COVER: u32 = 0;
-/// An upper estimate of the memory, in bytes, that making and preparing the largest image of the dataset takes.
+/// Upper estimate, in bytes, of the memory for making and preparing the largest image of the dataset.
 const PREPARING_BYTES: u64 = 56 << 20;
-/// Those who watch events, at most.
+/// Maximum number of event streams.
 const MAX_WATCHERS: usize = 64;
 
 /// One node's shared state.
 pub(crate) struct App {
-    /// The configuration it started with.
+    /// The configuration at the start.
     pub config: Config,
-    /// Its name.
+    /// The node's name.
     pub node_id: String,
-    /// Where pixel work runs.
+    /// The pixel threads.
     pub pool: PixelPool,
     /// Memory for decoded images in work.
     pub pixel_memory: QueuedBudget,
-    /// Memory for uploads and answers under way.
+    /// Memory for uploads and answers in flight.
     pub transfer_memory: Arc<Budget>,
-    /// What one request may cost.
+    /// Limits of the stego library for one request.
     pub limits: Limits,
     /// Counters for `/metrics`.
     pub metrics: Metrics,
-    /// How the node is doing.
+    /// Figures of the node: load, latencies, history.
     pub figures: Arc<Figures>,
-    /// What the cluster agrees on.
+    /// The replicated state of the cluster.
     pub control: ControlPlane,
-    /// Who may change it.
+    /// Authorization of changes to the cluster.
     pub access: Access,
     /// The log of the process.
     pub log: Log,
     /// HTTP connections.
     pub connections: Arc<ConnectionFigures>,
-    /// Idempotency keys of requests under way here.
+    /// Idempotency keys of requests in flight on this node.
     pub in_flight: InFlight,
-    /// Those who watch events.
+    /// Permits of event streams.
     pub watchers: Arc<Semaphore>,
-    /// Whether fault drills are allowed.
+    /// True if fault drills are enabled.
     pub fault_injection: bool,
-    /// When it started.
+    /// Start of the node.
     pub started: Instant,
     covers: Arc<CoverCache>,
-    /// Whether the default cover was made once.
+    /// True once the default cover was generated.
     warm: AtomicBool,
     draining: CancellationToken,
-    /// Whether the process starts anew once it has stopped.
+    /// True if the process restarts after the stop.
     restarts: AtomicBool,
     standing: Standing,
 }
 
-/// What follows a graceful stop.
+/// Action after a graceful stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AfterStop {
     /// The process ends.
@@ -81,24 +81,27 @@ pub(crate) enum AfterStop {
     Restart,
 }
 
-/// What a node's state is made of, besides its configuration.
+/// Components of a node's state besides the configuration.
 pub(crate) struct Parts {
-    /// How the node is doing.
+    /// Figures of the node: load, latencies, history.
     pub figures: Arc<Figures>,
-    /// What the cluster agrees on.
+    /// The replicated state of the cluster.
     pub control: ControlPlane,
-    /// Who may change it.
+    /// Authorization of changes to the cluster.
     pub access: Access,
     /// The log of the process.
     pub log: Log,
     /// HTTP connections.
     pub connections: Arc<ConnectionFigures>,
-    /// Whether fault drills are allowed.
+    /// True if fault drills are enabled.
     pub fault_injection: bool,
 }
 
 impl App {
-    /// The state of node `node_id` under `config`, which was checked.
+    /// Builds the state of node `node_id` under the validated `config`.
+    ///
+    /// # Errors
+    /// If the pixel threads cannot be started.
     pub(crate) fn new(config: Config, node_id: String, parts: Parts) -> anyhow::Result<Arc<Self>> {
         let Parts { figures, control, access, log, connections, fault_injection } = parts;
         let transfer_memory = Budget::new(config.limits.transfer_memory_bytes);
@@ -127,7 +130,10 @@ impl App {
         }))
     }
 
-    /// A cover that is ready for embeds, waited for until `deadline` where it has to be prepared first.
+    /// Returns a prepared cover, waiting until `deadline` if the cover has to be prepared first.
+    ///
+    /// # Errors
+    /// A [`CoverError`] if the cover cannot be prepared in time.
     pub(crate) async fn cover(
         self: &Arc<Self>,
         key: CoverKey,
@@ -136,18 +142,18 @@ impl App {
         self.covers.get(key, deadline, || prepare(Arc::clone(self), key)).await
     }
 
-    /// The covers that are ready.
+    /// The cache of prepared covers.
     pub(crate) fn covers(&self) -> &CoverCache {
         &self.covers
     }
 
-    /// Whether the node has begun to work: the default cover was made once. Preparing it takes a moment more, which the first
-    /// requests wait for.
+    /// True once the default cover was generated. Its preparation takes a moment longer, and the first
+    /// requests wait for it.
     pub(crate) fn is_warm(&self) -> bool {
         self.warm.load(Ordering::Relaxed)
     }
 
-    /// Bits per sample where a request does not say: the cluster's setting, or the configuration's.
+    /// Default number of bits per sample: the cluster's setting, or the configuration's.
     pub(crate) fn default_bits(&self) -> BitsPerSample {
         let set = match self.control.local_setting(&SettingKey::Bits).map(|setting| setting.value) {
             Some(SettingValue::Number(bits)) => BitsPerSample::new(bits),
@@ -157,7 +163,7 @@ impl App {
         set.or_else(configured).expect("the configuration was checked")
     }
 
-    /// Whether to deflate: the cluster's setting, or the configuration's.
+    /// Default for deflating secrets: the cluster's setting, or the configuration's.
     pub(crate) fn default_compress(&self) -> bool {
         match self.control.local_setting(&SettingKey::Compress).map(|setting| setting.value) {
             Some(SettingValue::Flag(compress)) => compress,
@@ -165,7 +171,7 @@ impl App {
         }
     }
 
-    /// What becomes of a cover's metadata where a request does not say: the cluster's setting, or it is kept.
+    /// Default treatment of a cover's metadata: the cluster's setting, or `Keep`.
     pub(crate) fn default_metadata(&self) -> MetadataPolicy {
         match self.control.local_setting(&SettingKey::Metadata).map(|setting| setting.value) {
             Some(SettingValue::Text(policy)) if policy == "strip" => MetadataPolicy::Strip,
@@ -173,13 +179,13 @@ impl App {
         }
     }
 
-    /// When the work of a request that arrives now must have begun.
+    /// Deadline for the work of a request that arrives now to begin.
     pub(crate) fn start_by(&self) -> tokio::time::Instant {
         tokio::time::Instant::now() + self.config.limits.request_timeout()
     }
 
-    /// Begins the graceful stop: from now on the node reports that it is about to stop, and leadership goes to another node
-    /// while the requests under way here are finished. Whoever calls last decides what follows it.
+    /// Begins the graceful stop: the node reports the drain, and leadership is transferred while requests in
+    /// flight finish. The latest call determines what follows the stop.
     pub(crate) fn begin_stop(&self, then: AfterStop) {
         self.restarts.store(then == AfterStop::Restart, Ordering::Relaxed);
         if self.is_draining() {
@@ -190,43 +196,45 @@ impl App {
         tokio::spawn(async move { control.hand_over().await });
     }
 
-    /// What follows the stop.
+    /// Returns what follows the stop.
     pub(crate) fn after_stop(&self) -> AfterStop {
         if self.restarts.load(Ordering::Relaxed) { AfterStop::Restart } else { AfterStop::End }
     }
 
-    /// Whether the node is about to stop.
+    /// True once the node is about to stop.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
     }
 
-    /// Cancelled when the node is about to stop.
+    /// Token that is cancelled when the stop begins.
     pub(crate) fn draining(&self) -> CancellationToken {
         self.draining.clone()
     }
 
-    /// A drill: the node is cut off until it is restored, or until another drill takes its place. Gives its number.
+    /// Starts a drill: isolates the node until it is restored, or until another drill replaces this one.
+    /// Returns the drill's number.
     pub(crate) fn isolate(&self, isolation: Isolation) -> u64 {
         self.standing.begin(isolation, || self.control.pause())
     }
 
-    /// Ends the drill that cuts the node off, whichever it is.
+    /// Ends any isolation drill.
     pub(crate) fn restore(&self) {
         self.standing.end(|| self.control.resume());
     }
 
-    /// Ends the drill of this number, unless it is over already. Whether it was not.
+    /// Ends the drill with this number. True if it was still active.
     pub(crate) fn restore_from(&self, number: u64) -> bool {
         self.standing.end_only(number, || self.control.resume())
     }
 
-    /// Whether the node plays dead.
+    /// True while a drill isolates the node from clients and nodes.
     pub(crate) fn is_paused(&self) -> bool {
         self.standing.is(Isolation::FromAll)
     }
 }
 
-/// On the pixel threads, all that are free. Serves all requests that want the cover, so it has a deadline of its own.
+/// Prepares a cover on all free pixel threads. Serves all requests that wait for the cover, so the deadline
+/// is independent of them.
 async fn prepare(app: Arc<App>, key: CoverKey) -> Result<MadeCover, CoverError> {
     let work = Work::new(&app, app.start_by());
     let make = move |app: Arc<App>, limits: &Limits| {

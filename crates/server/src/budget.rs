@@ -1,7 +1,7 @@
-//! Memory that all requests share, counted before it is taken.
+//! Memory budgets shared by all requests, counted before allocation.
 //!
-//! [`Budget`] refuses at once what it does not have; [`QueuedBudget`] lets requests wait for their share in the order they
-//! came.
+//! [`Budget`] refuses at once what is not available; [`QueuedBudget`] queues requests in the order of
+//! arrival.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +16,12 @@ pub(crate) struct Budget {
     used_bytes: Mutex<u64>,
 }
 
-/// There is not that much left.
+/// Error of a budget without sufficient memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the memory for this is used up")]
 pub(crate) struct Exhausted;
 
-/// A part of a [`Budget`], given back when dropped.
+/// A part of a [`Budget`], returned on drop.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Arc<Budget>,
@@ -29,34 +29,37 @@ pub(crate) struct Share {
 }
 
 impl Budget {
-    /// A budget of `total_bytes`.
+    /// Creates a budget of `total_bytes`.
     pub(crate) fn new(total_bytes: u64) -> Arc<Self> {
         Arc::new(Self { total_bytes, used_bytes: Mutex::new(0) })
     }
 
-    /// Bytes in all.
+    /// Total size in bytes.
     pub(crate) fn total_bytes(&self) -> u64 {
         self.total_bytes
     }
 
-    /// Bytes taken now.
+    /// Bytes currently taken.
     pub(crate) fn used_bytes(&self) -> u64 {
         *self.used()
     }
 
-    /// A share of nothing, to grow later.
+    /// Returns a share of nothing, to grow later.
     pub(crate) fn empty_share(self: &Arc<Self>) -> Share {
         Share { budget: Arc::clone(self), bytes: 0 }
     }
 
-    /// A counter is never left half changed, so a poisoned lock means nothing here.
+    /// Locks the counter. A counter is never left half changed, so a poisoned lock is harmless.
     fn used(&self) -> MutexGuard<'_, u64> {
         self.used_bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Share {
-    /// Takes `bytes` more, if they are free.
+    /// Takes `bytes` more, if available.
+    ///
+    /// # Errors
+    /// [`Exhausted`] without a change, if fewer bytes are available.
     pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), Exhausted> {
         let mut used = self.budget.used();
         if bytes > self.budget.total_bytes.saturating_sub(*used) {
@@ -67,14 +70,14 @@ impl Share {
         Ok(())
     }
 
-    /// Takes `bytes` of it out, as a share of their own; all of it where it has less.
+    /// Splits `bytes` off as a separate share; all of the share if it has less.
     pub(crate) fn split(&mut self, bytes: u64) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
         Self { budget: Arc::clone(&self.budget), bytes }
     }
 
-    /// Gives all of it back and keeps an empty share.
+    /// Returns all bytes and keeps an empty share.
     pub(crate) fn give_back(&mut self) {
         *self.budget.used() -= std::mem::take(&mut self.bytes);
     }
@@ -86,7 +89,7 @@ impl Drop for Share {
     }
 }
 
-/// Bytes that count as memory until they are dropped.
+/// Bytes whose memory counts until dropped.
 #[derive(Debug)]
 pub(crate) struct CountedBytes {
     bytes: Vec<u8>,
@@ -94,7 +97,7 @@ pub(crate) struct CountedBytes {
 }
 
 impl CountedBytes {
-    /// `bytes`, for which `memory` was taken.
+    /// Joins `bytes` with the share that was taken for it.
     pub(crate) fn new(bytes: Vec<u8>, memory: Share) -> Self {
         Self { bytes, _memory: memory }
     }
@@ -114,7 +117,7 @@ impl AsRef<[u8]> for CountedBytes {
     }
 }
 
-/// A budget whose shares are waited for, first come, first served.
+/// A budget with a queue: first come, first served.
 #[derive(Debug)]
 pub(crate) struct QueuedBudget {
     kibibytes: Arc<Semaphore>,
@@ -122,21 +125,25 @@ pub(crate) struct QueuedBudget {
 }
 
 impl QueuedBudget {
-    /// A budget of `total_bytes`, rounded down to KiB.
+    /// Creates a budget of `total_bytes`, rounded down to KiB.
     pub(crate) fn new(total_bytes: u64) -> Self {
         let total_kibibytes = u32::try_from(total_bytes >> 10).unwrap_or(u32::MAX).min(Self::MAX_KIBIBYTES);
         Self { kibibytes: Arc::new(Semaphore::new(total_kibibytes as usize)), total_kibibytes }
     }
 
-    /// What a semaphore can count on any machine: 512 GiB.
+    /// Maximum that a semaphore can count on any machine: 512 GiB.
     const MAX_KIBIBYTES: u32 = u32::MAX >> 3;
 
-    /// Bytes taken now.
+    /// Bytes currently taken.
     pub(crate) fn used_bytes(&self) -> u64 {
         (u64::from(self.total_kibibytes) - self.kibibytes.available_permits() as u64) << 10
     }
 
-    /// Waits for `bytes` until `deadline`. More than there is in all counts as all: callers refuse what can never fit.
+    /// Waits for `bytes` until `deadline`. More than the total counts as the total: callers refuse requests
+    /// that can never fit.
+    ///
+    /// # Errors
+    /// [`Exhausted`] at the deadline.
     pub(crate) async fn take(
         &self,
         bytes: u64,

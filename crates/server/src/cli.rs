@@ -9,16 +9,16 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{BootstrapConfig, Config, ConfigError, NodeConfig, Sources, load};
 use crate::demo::DemoOptions;
 
-/// One node of a cluster that hides files in images and finds them again.
+/// One node of a cluster that hides files in images and extracts them again.
 ///
-/// Without a configuration file it is n1 on 127.0.0.1:8081, and that is all it takes to try it.
+/// Without a configuration file the node is n1 on 127.0.0.1:8081, which suffices to try it.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
-    /// What to do instead of serving.
+    /// Command to run instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Which node this is and how it is configured.
+    /// Identity and configuration of the node.
     #[command(flatten)]
     pub options: Options,
 }
@@ -37,10 +37,10 @@ Examples:
 SIGTERM, SIGQUIT and Ctrl-C stop the node once its requests are answered, or after limits.drain_timeout_ms; a \
 second one stops it at once. SIGHUP opens the log file anew.";
 
-/// What the `server` binary does besides serving.
+/// Commands of the `server` binary besides serving.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
-    /// Read the configuration as a start would, print what would be used, start nothing.
+    /// Read the configuration as a start would, print the effective values, start nothing.
     ///
     /// Ends with status 0 and the configuration on standard output, or with 1 and the first error, which
     /// names the key.
@@ -49,31 +49,31 @@ pub(crate) enum Command {
     Demo(DemoOptions),
 }
 
-/// Which node this is and how it is configured.
+/// Identity and configuration of the node.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Configuration file (YAML), the same for every node
     #[arg(long, env = "CONFIG_PATH", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// Which of the configured nodes this is; not needed if there is only one
+    /// Id of this node in the configuration; not needed for a single configured node
     #[arg(long, env = "NODE_ID", value_name = "ID", global = true)]
     node_id: Option<String>,
     /// Address to listen on instead of the node's `ip`
     #[arg(long, env = "STEG_BIND_IP", value_name = "IP")]
     bind_ip: Option<IpAddr>,
-    /// HTTP port instead of the node's `http_port`; 0 takes any free one and logs it
+    /// HTTP port instead of the node's `http_port`; 0 takes any free port and logs it
     #[arg(long, env = "STEG_HTTP_PORT", value_name = "PORT")]
     http_port: Option<u16>,
-    /// Where this node keeps what must not be lost (default: data/NODE_ID)
+    /// Directory of the node's durable data (default: data/NODE_ID)
     #[arg(long, env = "STEG_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Log file in place of `log.file`
     #[arg(long, env = "STEG_LOG_FILE", value_name = "FILE")]
     log_file: Option<String>,
-    /// Never found a cluster, only join one: for a node that replaces another one
+    /// Never found a cluster, only join one: for a node that replaces another
     #[arg(long)]
     join: bool,
-    /// This node alone, without the others, on a data directory of its own (data/NODE_ID-single)
+    /// This node alone, without the others, on a separate data directory (data/NODE_ID-single)
     #[arg(long, conflicts_with = "join")]
     single: bool,
     /// Allow fault drills (/admin/fail, /admin/restore)
@@ -87,7 +87,10 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The configuration, and that the node named is in it, if one is.
+    /// Reads the configuration, and checks that the named node, if any, is part of it.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] of either.
     pub(crate) fn check(&self, env: Vec<(String, String)>) -> Result<Config, ConfigError> {
         let config = load(&Sources { file: self.config.clone(), env, set: self.set.clone() })?;
         if self.node_id.is_some() {
@@ -96,7 +99,10 @@ impl Options {
         Ok(config)
     }
 
-    /// The configuration and what is this node's own, the flags applied.
+    /// Resolves the configuration and this node's own settings, with the flags applied.
+    ///
+    /// # Errors
+    /// As [`Self::check`], or if no node is named and there are several.
     pub(crate) fn resolve(&self, env: Vec<(String, String)>) -> Result<Start, ConfigError> {
         let mut config = self.check(env)?;
         let mut node = config.node(self.node_id.as_deref())?.clone();
@@ -129,7 +135,8 @@ impl Options {
         })
     }
 
-    /// Where it is configured; otherwise beside the configuration file, or beside the data directory where there is none.
+    /// Returns the configured path; otherwise a file beside the configuration file, or beside the data
+    /// directory without a configuration file.
     fn cluster_key_file(&self, config: &Config, data_dir: &Path) -> PathBuf {
         if !config.security.cluster_key_file.is_empty() {
             return PathBuf::from(&config.security.cluster_key_file);
@@ -139,18 +146,18 @@ impl Options {
     }
 }
 
-/// Everything that a start needs.
+/// Inputs of a start.
 #[derive(Debug)]
 pub(crate) struct Start {
     /// The configuration.
     pub config: Config,
-    /// This node's own entry in it.
+    /// The entry of this node in the configuration.
     pub node: NodeConfig,
-    /// Where it keeps what must not be lost.
+    /// Directory of the node's durable data.
     pub data_dir: PathBuf,
-    /// The secret that all nodes share.
+    /// File of the secret that all nodes share.
     pub cluster_key_file: PathBuf,
-    /// Whether fault drills are allowed.
+    /// True if fault drills are enabled.
     pub fault_injection: bool,
 }
 

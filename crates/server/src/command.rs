@@ -32,7 +32,7 @@ use crate::token_file;
 /// Runs the program with the arguments and the environment of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Variables that are not text cannot be ours.
+    // Variables that are not text cannot be the server's.
     let env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let env = env.collect();
@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Some(Command::CheckConfig) => cli.options.check(env).map_err(Into::into).and_then(print_config),
         Some(Command::Demo(options)) => match demo::run(options) {
-            // A drill has said on standard output what did not go as it should.
+            // The drill's report on standard output has the reason.
             Ok(Outcome::DrillFailed) => return ExitCode::FAILURE,
             outcome => outcome.map(|_| ()),
         },
@@ -64,14 +64,15 @@ fn print_config(config: Config) -> anyhow::Result<()> {
 }
 
 fn run_node(start: Start) -> anyhow::Result<()> {
-    // Asked now: later, another release may lie there under the same name, which is then the one to start.
+    // Determined at the start: later another release may replace the file, and a restart should run the
+    // replacement.
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let log = log::start(&start.config.log)?;
     log::log_panics(log.clone());
     let has_file = !start.config.log.file.is_empty();
     let outcome = run(start, &log);
     if has_file && let Err(error) = &outcome {
-        // Otherwise the log is standard error, where it is said in any case.
+        // Without a log file the log is standard error, where the error is printed anyway.
         error!("{error:#}");
     }
     let outcome = outcome.map(|then| match then {
@@ -97,7 +98,7 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
         .enable_all()
         .build()
         .context("cannot start the HTTP threads")?;
-    // A taken port shows before any data is touched.
+    // Bound before any data is touched, so that a taken port has no side effects.
     let (signals, listener) = {
         let _entered = runtime.enter();
         (Signals::watch(log)?, bind(&start.node)?)
@@ -119,7 +120,8 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
     runtime.block_on(serve(listener, app))
 }
 
-/// Replaces this process by a new one of the same id, name, arguments and environment. Returns only if that fails.
+/// Replaces this process with a new one of the same id, name, arguments and environment. Returns only on
+/// failure.
 fn execute_anew(program: &Path) -> anyhow::Error {
     let mut words = std::env::args_os();
     let mut command = std::process::Command::new(program);
@@ -138,7 +140,7 @@ fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// The next step after an address could not be listened on.
+/// Returns the next step after a failed bind.
 fn help_with_listening(ip: IpAddr, error: ErrorKind) -> String {
     match error {
         ErrorKind::AddrInUse => "is another node running? --http-port takes another port".to_owned(),
@@ -157,9 +159,9 @@ fn help_with_listening(ip: IpAddr, error: ErrorKind) -> String {
     }
 }
 
-/// The address of this machine from which it would send to `ip`; nothing is sent to find it.
+/// Returns the address of this machine from which it would send to `ip`; sends nothing.
 fn own_address_towards(ip: IpAddr) -> Option<IpAddr> {
-    /// Any port will do: connecting a datagram socket only chooses a route (connect(2)).
+    /// Any port works: connecting a datagram socket only selects a route (connect(2)).
     const DISCARD: u16 = 9;
     let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
@@ -167,7 +169,8 @@ fn own_address_towards(ip: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Tells who may change the cluster, and where the console is. The token goes to a terminal and into its file, never into the log.
+/// Logs the console's address and the place of the admin token. The token goes to a terminal and into its
+/// file, never into the log.
 fn announce(start: &Start, address: SocketAddr, token: &AdminToken) -> anyhow::Result<()> {
     token_file::keep(&start.data_dir, token)
         .context("cannot start the thread that writes the admin token")?;
@@ -183,7 +186,7 @@ fn announce(start: &Start, address: SocketAddr, token: &AdminToken) -> anyhow::R
     info!(token = %file, "console at {console}; `stegctl console` prints its address with the admin token");
     if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
         let line = format!("console, with the admin token: {console}#token={}", token.text());
-        // On a thread of its own: a terminal that was stopped takes nothing, and nothing waits for it.
+        // On a separate thread: a stopped terminal blocks the write, and the start must not wait.
         let print = move || drop(writeln!(std::io::stdout(), "{line}"));
         std::thread::Builder::new()
             .name("console-address".to_owned())
@@ -193,7 +196,7 @@ fn announce(start: &Start, address: SocketAddr, token: &AdminToken) -> anyhow::R
     Ok(())
 }
 
-/// What the control plane is told of this node.
+/// Options of the control plane for this node.
 fn control_options(start: &Start, figures: &Arc<Figures>, log: &Log, descriptors: Descriptors) -> Options {
     let Start { config, node, .. } = start;
     let address = |node: &NodeConfig| NodeAddress {
@@ -226,7 +229,8 @@ fn control_options(start: &Start, figures: &Arc<Figures>, log: &Log, descriptors
     }
 }
 
-/// Every connection takes a file descriptor, and many systems allow fewer than `limits.max_connections`.
+/// Divides file descriptors among control plane and connections: every connection takes one, and many systems
+/// allow fewer than `limits.max_connections`.
 fn share_descriptors(config: &Config) -> Result<Plan, TooFew> {
     let limit = descriptors::raise_limit();
     let configured = config.limits.max_connections;
@@ -248,7 +252,7 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> anyhow::Result<AfterStop
     let warm_up = Arc::clone(&app);
     tokio::spawn(async move {
         if let Err(error) = warm_up.cover(CoverKey::Dataset(DEFAULT_COVER), warm_up.start_by()).await {
-            warn!(%error, "the default cover will be prepared for the first request that needs it");
+            warn!(%error, "default cover not prepared; the first request for it tries again");
         }
     });
     info!(node = app.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
@@ -259,7 +263,7 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> anyhow::Result<AfterStop
     let cut_off = listener::serve(listener, router, limits, &pacing, connections, app.draining()).await;
     app.control.stop().await;
     if cut_off > 0 {
-        warn!(cut_off, "stopped; some connections did not end in time");
+        warn!(cut_off, "stopped; connections cut off at the drain deadline");
     } else {
         info!("stopped");
     }

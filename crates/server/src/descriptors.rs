@@ -1,4 +1,4 @@
-//! File descriptors of the process: the control plane's are reserved first, connections get what is left.
+//! File descriptors of the process: the control plane's are reserved first, connections get the rest.
 
 use control_plane::Descriptors;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -6,26 +6,26 @@ use tracing::warn;
 
 use crate::listener::{MAX_CLOSING, Rules};
 
-/// Standard streams, log file, listener, event queue and signals of the HTTP runtime, name look-ups, and what is open for
-/// moments, such as files under `/proc`.
+/// Descriptors of the process itself: standard streams, log file, listener, event queue and signals of the
+/// HTTP runtime, name look-ups, and files open briefly, such as those under `/proc`.
 const OWN: usize = 24;
-/// Places for connections, at least: a node with fewer is of no use.
+/// Minimum number of places for connections: a node with fewer is of no use.
 const MIN_PLACES: usize = 16;
-/// Lobby of a node with few places, and of one with many.
+/// Size of the lobby for few places and for many.
 const LOBBY: [usize; 2] = [18, 64];
-/// A node with this many places has the large lobby.
+/// Minimum number of places for the large lobby.
 const MANY_PLACES: usize = 256;
 
-/// Shares of the descriptors.
+/// Division of the descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// The control plane's.
+    /// Descriptors of the control plane.
     pub(crate) control: Descriptors,
-    /// For HTTP connections.
+    /// Places for HTTP connections.
     pub(crate) connections: Rules,
 }
 
-/// The limit on open files is too low for any node.
+/// Error of a limit on open files that is too low for any node.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "the limit on open files is {limit}, a node of a cluster of {nodes} needs {needed} at least; raise it \
@@ -38,8 +38,11 @@ pub(crate) struct TooFew {
 }
 
 impl Plan {
-    /// Shares a limit on open files out: up to half for the control plane of a cluster of `nodes`, and for connections what
-    /// is left, up to `max_connections`.
+    /// Divides a limit on open files: up to half for the control plane of a cluster of `nodes`, the rest for
+    /// connections, up to `max_connections`.
+    ///
+    /// # Errors
+    /// [`TooFew`] if the limit is too low for a node.
     pub(crate) fn new(limit: usize, nodes: usize, max_connections: usize) -> Result<Self, TooFew> {
         let control = Descriptors::within((limit / 2).saturating_sub(OWN), nodes);
         let reserved = OWN + control.total() + MAX_CLOSING;
@@ -55,14 +58,14 @@ impl Plan {
     }
 }
 
-/// Raises the limit on open files as far as the system allows, and gives it.
+/// Raises the limit on open files as far as the system allows, and returns it.
 pub(crate) fn raise_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(error) => {
-            warn!(%error, "the limit on open files stays as it is");
+            warn!(%error, "limit on open files not raised");
             limit.current
         }
     };

@@ -1,4 +1,4 @@
-//! What a fault drill does to this node: what stands until it is ended, and what happens to the process as a whole.
+//! Effects of a fault drill on this node: isolation until ended, and faults of the whole process.
 
 use std::io;
 use std::process::{Command, Stdio};
@@ -8,19 +8,19 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 use tracing::warn;
 
-/// The answer to a drill has this long to leave before the process dies or stops.
+/// Delay before the process dies or stops, for the drill's answer to be sent.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(50);
 
-/// From whom a drill cuts the node off.
+/// Peers that a drill isolates the node from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isolation {
-    /// From clients and from the other nodes: it plays dead.
+    /// Clients and the other nodes: the node seems dead.
     FromAll,
-    /// From the other nodes only, as in a partition.
+    /// The other nodes only, as in a partition.
     FromNodes,
 }
 
-/// The drill that cuts the node off at the moment, if one does.
+/// The isolation drill that is active, if any.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     state: Mutex<State>,
@@ -29,12 +29,13 @@ pub(crate) struct Standing {
 #[derive(Debug, Default)]
 struct State {
     isolation: Option<Isolation>,
-    /// Of the latest drill: a timer knows by it whether its own still stands.
+    /// Number of the latest drill: a timer ends only its own drill.
     number: u64,
 }
 
 impl Standing {
-    /// Begins a drill in place of the one before, and gives its number. `apply` runs before anybody else may end it.
+    /// Begins a drill in place of the previous one, and returns its number. `apply` runs under the lock,
+    /// before the drill can be ended.
     pub(crate) fn begin(&self, isolation: Isolation, apply: impl FnOnce()) -> u64 {
         let mut state = self.lock();
         state.number += 1;
@@ -43,14 +44,14 @@ impl Standing {
         state.number
     }
 
-    /// Ends whatever drill stands. `undo` runs in any case: it does no harm where nothing is to be undone.
+    /// Ends any active drill. `undo` runs in any case, and must be harmless without a drill.
     pub(crate) fn end(&self, undo: impl FnOnce()) {
         let mut state = self.lock();
         state.isolation = None;
         undo();
     }
 
-    /// Ends the drill of this number, and no later one. Whether it stood.
+    /// Ends the drill with this number, and no later one. True if it was active.
     pub(crate) fn end_only(&self, number: u64, undo: impl FnOnce()) -> bool {
         let mut state = self.lock();
         let stands = state.number == number && state.isolation.is_some();
@@ -61,7 +62,7 @@ impl Standing {
         stands
     }
 
-    /// Whether a drill of this kind stands.
+    /// True if a drill of this kind is active.
     pub(crate) fn is(&self, isolation: Isolation) -> bool {
         self.lock().isolation == Some(isolation)
     }
@@ -71,7 +72,7 @@ impl Standing {
     }
 }
 
-/// Ends this process as kill -9 does, once the answer has left.
+/// Ends this process as kill -9 does, once the answer is sent.
 pub(crate) fn crash() {
     tokio::spawn(async {
         tokio::time::sleep(LAST_WORDS).await;
@@ -79,15 +80,15 @@ pub(crate) fn crash() {
     });
 }
 
-/// Stops the whole process for this long, as a machine that hangs, once the answer has left. A stopped process cannot
-/// wake itself: a helper does, which also stops it, so that the one never comes before the other.
+/// Stops the whole process for `duration`, like a machine that hangs, once the answer is sent. A stopped
+/// process cannot wake itself: a helper process wakes it, and also stops it, which fixes the order of both.
 ///
 /// # Errors
-/// When the helper cannot be started. Then nothing hangs.
+/// If the helper cannot be started; then nothing hangs.
 pub(crate) fn hang(duration: Duration) -> io::Result<()> {
     let pid = getpid();
     let (words, seconds, pid) = (LAST_WORDS.as_secs_f64(), duration.as_secs_f64(), pid.as_raw_nonzero());
-    // Should this process be killed meanwhile, the helper wakes nobody, or a process that was not asleep.
+    // If this process is killed meanwhile, the signal reaches no process, or one that is not stopped.
     let script = format!("sleep {words:.3}; kill -STOP {pid}; sleep {seconds:.3}; kill -CONT {pid}");
     let mut helper = Command::new("sh")
         .args(["-c", &script])
@@ -96,7 +97,7 @@ pub(crate) fn hang(duration: Duration) -> io::Result<()> {
         .stderr(Stdio::null())
         .spawn()?;
     tokio::task::spawn_blocking(move || {
-        // Waited for, so that it does not stay in the process table.
+        // Waited for, so that no zombie remains.
         let _ = helper.wait();
         warn!("a drill is over: this process goes on");
     });

@@ -1,4 +1,4 @@
-//! How the node is doing: measured once a second, told from memory.
+//! Figures of the node: measured once a second, read from memory.
 
 mod history;
 
@@ -14,11 +14,11 @@ use tracing::warn;
 
 pub(crate) use history::{History, STEP_MS, Step};
 
-/// Between two measurements.
+/// Interval of measurements.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// What the rate and the percentile are about.
+/// Window of the rate and of the percentiles, in seconds.
 const WINDOW_S: u64 = 60;
-/// Durations are kept with two digits, up to a minute.
+/// Maximum recorded duration: a minute, with two significant digits.
 const MAX_DURATION_US: u64 = 60_000_000;
 
 /// The node's figures, measured by a thread of their own.
@@ -30,7 +30,10 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Starts to measure, until the last handle is gone.
+    /// Starts to measure, until the last handle is dropped.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
     pub(crate) fn start() -> anyhow::Result<Arc<Self>> {
         let figures = Arc::new(Self {
             started: Instant::now(),
@@ -46,7 +49,7 @@ impl Figures {
         Ok(figures)
     }
 
-    /// A request to the API was answered.
+    /// Counts an answered data-plane request.
     pub(crate) fn count(&self, took: Duration) {
         let second = self.started.elapsed().as_secs();
         self.window.lock().unwrap_or_else(PoisonError::into_inner).count(second, took);
@@ -54,14 +57,15 @@ impl Figures {
         self.history.lock().unwrap_or_else(PoisonError::into_inner).count(unix_ms(), took_us);
     }
 
-    /// As they are now, from memory.
+    /// The current figures, from memory.
     pub(crate) fn now(&self) -> NodeFigures {
         let mut figures = self.latest.read().unwrap_or_else(PoisonError::into_inner).clone();
         figures.uptime_s = self.started.elapsed().as_secs();
         figures
     }
 
-    /// What the node did in steps of [`STEP_MS`] that ended after `since_ms` (milliseconds since 1970), the oldest first.
+    /// Returns the steps of [`STEP_MS`] that ended after `since_ms` (milliseconds since 1970), the oldest
+    /// first.
     pub(crate) fn history(&self, since_ms: u64) -> Vec<Step> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner).since(since_ms)
     }
@@ -101,7 +105,7 @@ fn sample(figures: &Weak<Figures>) {
     let mut system = match System::new() {
         Ok(system) => system,
         Err(error) => {
-            warn!(%error, "the system does not tell how it is doing");
+            warn!(%error, "no figures of the system available");
             return;
         }
     };
@@ -117,11 +121,11 @@ fn sample(figures: &Weak<Figures>) {
     }
 }
 
-/// Requests of the last minute, in seconds of their own. Holds no clock: the second is an argument.
+/// Requests of the last minute, by second. Holds no clock: the second is an argument.
 #[derive(Default)]
 struct Window {
     seconds: VecDeque<Second>,
-    /// Since the start.
+    /// Requests since the start.
     total: u64,
 }
 
@@ -130,10 +134,10 @@ struct Second {
     durations: Histogram<u32>,
 }
 
-/// What the last minute was like.
+/// Summary of the last minute.
 #[derive(Debug, PartialEq)]
 struct Summary {
-    /// Requests a second.
+    /// Requests per second.
     qps_1m: f32,
     p50_ms: f32,
     p95_ms: f32,

@@ -1,18 +1,20 @@
-//! One node of the cluster, as a library, so that parts of it can be reached from outside of the `server` binary.
+//! One node of the cluster, as a library, so that its parts can be reached from outside of the `server`
+//! binary.
 //!
-//! | module | what it does |
+//! | module | contents |
 //! |---|---|
 //! | [`command`] | the `server` binary |
 //! | `config`, `cli` | flags over environment over file over defaults |
-//! | `http` | the API: handlers translate, they decide nothing about stego |
-//! | `pace` | the least that a peer has to send or read |
-//! | `pool`, `budget` | where pixel work runs, and how much of everything there may be |
+//! | `http` | the API: handlers translate, and contain no stego logic |
+//! | `pace` | the minimum transfer rate of a peer |
+//! | `pool`, `budget`, `work` | pixel threads, memory budgets, and the work of a request |
+//! | `covers` | prepared covers |
 //! | `demo` | three nodes from one command |
 //! | `token_file` | the admin token for programs on this machine |
-//! | `drills` | what a fault drill does to this node |
+//! | `drills` | effects of a fault drill on this node |
 //! | `log`, `signals` | lines that cannot stop the node; signals that do, and those that do not |
-//! | `listener` | connections, and the stop with a deadline |
-//! | `app`, `metrics`, `figures` | what the handlers share, and how the node is doing |
+//! | `listener`, `descriptors` | connections, the graceful stop with its deadline, shares of descriptors |
+//! | `app`, `metrics`, `figures` | shared state of the handlers, counters and figures of the node |
 
 mod app;
 mod budget;

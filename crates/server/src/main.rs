@@ -1,8 +1,8 @@
-//! The `server` binary; everything it does is in the library.
+//! The `server` binary; all functionality is in the library.
 
 use std::process::ExitCode;
 
-/// Decoded images come and go by the hundred megabytes.
+/// Global allocator, chosen for decoded images of hundreds of megabytes.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,4 +1,4 @@
-//! What a node counts, in the text format of OpenMetrics.
+//! Metrics of a node, in the text format of OpenMetrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,7 +23,7 @@ const DURATION_BUCKETS_S: [f64; 13] =
 
 type Bytes = Gauge<u64, AtomicU64>;
 
-/// The counters of a node.
+/// The metrics of a node.
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -121,7 +121,7 @@ fn register_bytes(registry: &mut Registry, rows: &[BytesRow<'_>]) {
 }
 
 impl Metrics {
-    /// All counters at zero.
+    /// Registers all metrics at zero.
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("steg"),
@@ -356,7 +356,8 @@ impl Metrics {
         }
     }
 
-    /// Counts an answered request. `route` is the pattern, never the path, so that the number of series is bounded.
+    /// Counts an answered request. `route` is the pattern, never the path, so that the number of series is
+    /// bounded.
     pub(crate) fn count_request(&self, route: &str, method: &str, status: u16, took: Duration) {
         let labels = RequestLabels { route: route.to_owned(), method: method.to_owned(), status };
         self.requests.get_or_create(&labels).inc();
@@ -378,12 +379,15 @@ impl Metrics {
         self.embedded.inc();
     }
 
-    /// Counts a secret found.
+    /// Counts an extracted secret.
     pub(crate) fn count_extracted(&self) {
         self.extracted.inc();
     }
 
-    /// Everything as text, the gauges read from `app` now.
+    /// Renders all metrics as text, the gauges read from `app` now.
+    ///
+    /// # Errors
+    /// That of the encoder, which writes to a string and does not fail.
     pub(crate) fn render(&self, app: &App) -> Result<String, std::fmt::Error> {
         self.pixel_jobs.set(i64::try_from(app.pool.jobs()).unwrap_or(i64::MAX));
         self.pixel_memory.set(app.pixel_memory.used_bytes());
@@ -400,7 +404,8 @@ impl Metrics {
     }
 }
 
-/// The process's resident set in bytes, where the system tells (Linux, proc(5): `statm`, second figure).
+/// Returns the process's resident set in bytes, if the system reports it (Linux, proc(5): `statm`, second
+/// figure).
 pub(crate) fn resident_memory_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;

@@ -1,8 +1,9 @@
-//! The least that a peer has to send or read while it is waited for, so that transfers do not hold memory for ever.
+//! Minimum transfer rate of a peer, so that transfers do not hold memory forever.
 //!
-//! An [`Allowance`] is time: waiting for the peer spends it, bytes that move earn it back at the least rate, and it never grows
-//! beyond `limits.idle_timeout_ms`. So a peer that does nothing is given up after that time, one that is too slow a little later,
-//! and one that is fast enough never, however long its transfer takes. The rate rises while memory is scarce.
+//! An [`Allowance`] is time: waiting for the peer spends it, transferred bytes earn it back at the minimum
+//! rate, and it never exceeds `limits.idle_timeout_ms`. So a stalled peer is given up after that time, a slow
+//! peer a little later, and a sufficiently fast peer never, however long its transfer takes. The rate rises
+//! while memory is scarce.
 
 use std::io;
 use std::pin::Pin;
@@ -16,11 +17,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::budget::Budget;
 use crate::config::LimitsConfig;
 
-/// Factor by which the least rate rises while more than half of the transfer memory is taken: slow peers together cannot hold
-/// the other half.
+/// Factor by which the minimum rate rises while more than half of the transfer memory is taken: slow peers
+/// together cannot hold the other half.
 const SCARCITY_FACTOR: u64 = 8;
 
-/// The rules for all transfers of a node.
+/// Rules for all transfers of a node.
 #[derive(Debug, Clone)]
 pub(crate) struct Pacing {
     patience: Duration,
@@ -29,7 +30,7 @@ pub(crate) struct Pacing {
 }
 
 impl Pacing {
-    /// Those of `limits`, while `memory` is what transfers hold.
+    /// The rules of `limits`; `memory` is held by the transfers.
     pub(crate) fn new(limits: &LimitsConfig, memory: &Arc<Budget>) -> Self {
         Self {
             patience: limits.idle_timeout(),
@@ -38,12 +39,12 @@ impl Pacing {
         }
     }
 
-    /// The allowance that a transfer begins with.
+    /// Initial allowance of a transfer.
     pub(crate) fn allowance(&self) -> Allowance {
         Allowance { most: self.patience, left: self.patience }
     }
 
-    /// Bytes a second that a peer has to move now.
+    /// Current minimum rate in bytes per second.
     pub(crate) fn rate(&self) -> u64 {
         required_rate(self.min_bytes_per_s, self.memory.used_bytes(), self.memory.total_bytes())
     }
@@ -54,7 +55,7 @@ fn required_rate(min_bytes_per_s: u64, used_bytes: u64, total_bytes: u64) -> u64
     if is_scarce { min_bytes_per_s.saturating_mul(SCARCITY_FACTOR) } else { min_bytes_per_s }
 }
 
-/// Time that a peer may still be waited for.
+/// Remaining time to wait for a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
     most: Duration,
@@ -62,12 +63,13 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// The time that is left.
+    /// The remaining time.
     pub(crate) fn left(self) -> Duration {
         self.left
     }
 
-    /// The peer was waited for, and moved so many bytes then, at least `bytes_per_s` of which it should move.
+    /// Settles a wait: subtracts `waited`, and adds the time for `bytes` at the minimum rate of
+    /// `bytes_per_s`.
     pub(crate) fn settle(&mut self, waited: Duration, bytes: u64, bytes_per_s: u64) {
         let earned = match bytes_per_s {
             0 if bytes > 0 => self.most,
@@ -77,25 +79,25 @@ impl Allowance {
     }
 }
 
-/// A connection whose peer has to read at the least rate.
+/// A connection whose peer has to read at the minimum rate.
 #[derive(Debug)]
 pub(crate) struct PacedStream<S> {
     stream: S,
     pacing: Pacing,
     allowance: Allowance,
-    /// Since when the peer is waited for; none: it is not.
+    /// Start of the current wait for the peer; `None` without one.
     since: Option<Instant>,
-    /// Made once it is needed, which on most connections it never is.
+    /// Created on first use, which most connections never reach.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> PacedStream<S> {
-    /// The connection `stream` under these rules.
+    /// Wraps the connection `stream` under these rules.
     pub(crate) fn new(stream: S, pacing: Pacing) -> Self {
         Self { stream, allowance: pacing.allowance(), pacing, since: None, timer: None }
     }
 
-    /// Counts what came of a write, or waits for the peer as long as it may be waited for.
+    /// Accounts for the result of a write, or waits for the peer within the allowance.
     fn pace(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if written.is_pending() {
             ready!(self.poll_patience(cx));
@@ -167,7 +169,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// A peer that moves `bytes` at the end of every `period_s`, and the second in which it is given up.
+    /// Gives up a peer that transfers `bytes` at the end of every `period_s` in the second `given_up_s`, or
+    /// never.
     fn check(min_bytes_per_s: u64, period_s: u64, bytes: u64, given_up_s: Option<u64>) {
         let mut allowance = Allowance { most: PATIENCE, left: PATIENCE };
         let mut passed = 0;
@@ -193,9 +196,9 @@ mod tests {
         check(1000, 1, 1000, None);
         check(1000, 5, 5000, None);
         check(1000, 1, 1_000_000, None);
-        // What was moved fast before buys no more than the patience there is at the beginning.
+        // Fast transfers before a stall never raise the allowance above its initial value.
         check(1000, 11, 1_000_000, Some(10));
-        // No least rate: any byte will do.
+        // Without a minimum rate any byte suffices.
         check(0, 9, 1, None);
         check(0, 11, 1, Some(10));
     }
@@ -208,7 +211,7 @@ mod tests {
         assert_eq!(required_rate(u64::MAX, 2, 2), u64::MAX);
     }
 
-    /// Sends 1 MB to a peer that reads so many bytes each second; true if all of it arrives.
+    /// Sends 1 MB to a peer that reads `bytes_per_s`; true if all of it arrives.
     async fn arrives(bytes_per_s: usize) -> bool {
         let limits = LimitsConfig { min_transfer_bytes_per_s: 10_000, ..LimitsConfig::default() };
         let (near, mut far) = duplex(16 << 10);

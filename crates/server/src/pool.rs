@@ -1,7 +1,7 @@
-//! Where pixel work runs: a fixed number of threads at a lower priority, and a bounded number of jobs before them.
+//! The pixel threads: a fixed number of threads at a lower priority, with a bounded queue of jobs.
 //!
-//! The threads run at nice 10, so that on a busy machine the threads that answer probes and health checks
-//! are served first. A job that finds no free place is refused at once; nobody waits in a queue without end.
+//! The threads run at nice 10, so that on a busy machine the threads that answer probes and health checks are
+//! served first. A job beyond the queue is refused at once; no queue is unbounded.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,34 +10,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-/// Steps by which the pixel threads' priority is below that of the process; 19 is the lowest there is.
+/// Nice increment of the pixel threads over the process; 19 is the lowest priority.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
 /// The pool of pixel threads.
 pub(crate) struct PixelPool {
     threads: rayon::ThreadPool,
-    /// One permit for each job that runs or waits.
+    /// One permit for each running or waiting job.
     places: Arc<Semaphore>,
     places_in_all: usize,
 }
 
-/// Why a job was not done.
+/// Reason why a job was not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PoolError {
-    /// As many jobs run and wait as may.
+    /// The queue is full.
     #[error("all places for pixel work are taken")]
     Full,
-    /// No thread was free for the job in time.
+    /// No thread was free for the job before its deadline.
     #[error("no thread was free for the work on the pixels in time")]
     Late,
-    /// The job panicked; the pool goes on.
+    /// The job panicked; the pool continues.
     #[error("the work on the pixels failed unexpectedly")]
     Panicked,
 }
 
 impl PixelPool {
-    /// Starts `threads` threads; `queue` jobs may wait for them.
+    /// Starts `threads` threads with a queue of `queue` jobs.
+    ///
+    /// # Errors
+    /// If the threads cannot be started.
     pub(crate) fn new(threads: usize, queue: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
         let places_in_all = threads + queue;
         let threads = rayon::ThreadPoolBuilder::new()
@@ -48,18 +51,21 @@ impl PixelPool {
         Ok(Self { threads, places: Arc::new(Semaphore::new(places_in_all)), places_in_all })
     }
 
-    /// Jobs that run or wait.
+    /// Number of running and waiting jobs.
     pub(crate) fn jobs(&self) -> usize {
         self.places_in_all - self.places.available_permits()
     }
 
-    /// Whether a job would be refused now.
+    /// True if a job would be refused now.
     pub(crate) fn is_full(&self) -> bool {
         self.places.available_permits() == 0
     }
 
-    /// Does `job` on one of the threads, if one is free for it before `start_by`. A job that has begun is waited for;
-    /// one whose caller is gone does not begin.
+    /// Runs `job` on a thread that becomes free before `start_by`. A job that has begun is awaited; a job
+    /// without a caller does not begin.
+    ///
+    /// # Errors
+    /// A [`PoolError`] if the job did not begin or panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         start_by: Instant,
@@ -74,7 +80,7 @@ impl PixelPool {
             move || {
                 let _place = place;
                 if !answer.is_closed() && ticket.claim() {
-                    // The job's state is dropped by unwinding; nothing of it is seen again.
+                    // Unwinding drops the job's state; nothing of it is observed again.
                     let _ = answer.send(span.in_scope(|| catch_unwind(AssertUnwindSafe(job))));
                 }
             }
@@ -91,19 +97,20 @@ impl PixelPool {
     }
 }
 
-/// Claimed once: by the thread that begins the job, or by the caller who gives up on it.
+/// Claimed once: by the thread that begins the job, or by the caller who gives up.
 #[derive(Default)]
 struct Ticket(AtomicBool);
 
 impl Ticket {
-    /// Whether the caller of this is the first.
+    /// True for the first caller.
     fn claim(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
 }
 
-/// On Linux this concerns the calling thread, not its process (setpriority(2), "C library/kernel
-/// differences"); elsewhere the whole node would get slower, so nothing is done.
+/// Lowers the priority of the calling thread. On Linux `nice` concerns the thread, not its process
+/// (setpriority(2), "C library/kernel differences"); elsewhere the whole node would get slower, so nothing is
+/// done.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICE) {
@@ -124,7 +131,7 @@ mod tests {
         Instant::now() + Duration::from_secs(60)
     }
 
-    /// Keeps the only thread of `pool` at work until it is released.
+    /// Keeps the only thread of `pool` busy until released.
     async fn occupied(pool: &Arc<PixelPool>) -> (mpsc::Sender<()>, JoinHandle<Result<bool, PoolError>>) {
         let (release, wait) = mpsc::channel();
         let (started, has_started) = oneshot::channel();
@@ -185,7 +192,7 @@ mod tests {
         assert_eq!(pool.run(soon(), || 7).await, Ok(7));
     }
 
-    /// A process that was started with a lower priority stays below that.
+    /// The nice value is relative to the process, which may itself run at a lower priority.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn pixel_threads_run_at_a_lower_priority() {

@@ -1,4 +1,4 @@
-//! Signals: some stop the node in order, one opens its log anew, the others do nothing.
+//! Signals: some stop the node gracefully, SIGHUP reopens its log, the others are ignored.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +15,8 @@ use crate::log::Log;
 /// Signals that stop a node, with their names.
 const STOPPING: [(&str, Signal); 3] =
     [("SIGTERM", Signal::TERM), ("SIGINT", Signal::INT), ("SIGQUIT", Signal::QUIT)];
-/// Signals that would end a process though nobody means that with a node: users' own, timers, limits. Instead of SIGXFSZ
-/// the write fails.
+/// Signals that would end the process without any such intention: user signals, timers, limits. With SIGXFSZ
+/// ignored, the write fails instead.
 const IGNORED: [(&str, Signal); 9] = [
     ("SIGUSR1", Signal::USR1),
     ("SIGUSR2", Signal::USR2),
@@ -28,31 +28,31 @@ const IGNORED: [(&str, Signal); 9] = [
     ("SIGIO", Signal::IO),
     ("SIGPIPE", Signal::PIPE),
 ];
-/// The same, where the system has them: more for faults and power, and those for real-time (signal(7)).
+/// Further ignored signals, by number, where the system has them: power failure and real-time (signal(7)).
 #[cfg(target_os = "linux")]
 const IGNORED_BY_NUMBER: [std::ops::RangeInclusive<i32>; 2] =
     [Signal::POWER.as_raw()..=Signal::POWER.as_raw(), 34..=64];
 #[cfg(not(target_os = "linux"))]
 const IGNORED_BY_NUMBER: [std::ops::RangeInclusive<i32>; 0] = [];
-/// Status of a process that was stopped at once.
+/// Exit status of a process that was stopped at once.
 const STOPPED_AT_ONCE: i32 = 1;
 
-/// A node's signals, watched from its start on.
+/// The signals of a node, watched from its start.
 pub(crate) struct Signals(Arc<Stopping>);
 
 struct Stopping {
     log: Log,
     app: OnceLock<Arc<App>>,
-    /// Set by the first signal that stops.
+    /// Set by the first stop signal.
     begun: AtomicBool,
 }
 
 impl Signals {
-    /// Watches for signals on the runtime that this is called in. Until there is an [`App`], one that stops ends the process
-    /// at once.
+    /// Watches signals on the current runtime. Until there is an [`App`], a stop signal ends the process at
+    /// once.
     ///
     /// # Errors
-    /// If the system does not tell of signals.
+    /// If the system refuses to register a handler.
     pub(crate) fn watch(log: &Log) -> anyhow::Result<Self> {
         let stopping =
             Arc::new(Stopping { log: log.clone(), app: OnceLock::new(), begun: AtomicBool::new(false) });
@@ -70,24 +70,24 @@ impl Signals {
         Ok(Self(stopping))
     }
 
-    /// From now on a signal that stops does so in order.
+    /// Makes stop signals graceful from now on.
     pub(crate) fn stop_in_order(&self, app: &Arc<App>) {
         // Called once in the life of a process; a second app would change nothing.
         let _ = self.0.app.set(Arc::clone(app));
     }
 }
 
-/// Ignores the signals that end a process by default and mean nothing here.
+/// Ignores the signals that end a process by default and have no meaning here.
 ///
 /// # Errors
-/// If the system does not tell of signals.
+/// If the system refuses to register a handler.
 pub(crate) fn ignore_others() -> anyhow::Result<()> {
     for (name, signal) in IGNORED {
         each(signal, move || info!(signal = name, "signal ignored"))
             .with_context(|| format!("cannot ignore {name}"))?;
     }
     for number in IGNORED_BY_NUMBER.into_iter().flatten() {
-        // The handler stays once this is dropped.
+        // The handler stays registered after the drop.
         drop(
             unix::signal(SignalKind::from_raw(number))
                 .with_context(|| format!("cannot ignore signal {number}"))?,
@@ -96,7 +96,7 @@ pub(crate) fn ignore_others() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Calls `act` each time the signal comes.
+/// Calls `act` on each signal.
 fn each(signal: Signal, act: impl Fn() + Send + 'static) -> io::Result<()> {
     let mut signals = unix::signal(SignalKind::from_raw(signal.as_raw()))?;
     tokio::spawn(async move {
@@ -108,7 +108,7 @@ fn each(signal: Signal, act: impl Fn() + Send + 'static) -> io::Result<()> {
 }
 
 impl Stopping {
-    /// The first signal starts the graceful stop, the second ends the process.
+    /// Starts the graceful stop on the first signal, and ends the process on the second.
     fn stop(&self, name: &str) {
         let is_first = !self.begun.swap(true, Ordering::Relaxed);
         if let Some(app) = self.app.get().filter(|_| is_first) {

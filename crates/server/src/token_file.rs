@@ -1,7 +1,7 @@
 //! `admin.token` in the data directory: the derived admin token, for programs on the node's own machine.
 //!
-//! The file is a copy: every node can make it again, and none needs it. So it is written on a thread of its own, beside
-//! everything else, and looked after for as long as the node runs; a directory that cannot be written costs a warning.
+//! The file is a copy: every node can write it again, and none needs it. So a separate thread writes the file
+//! and checks it for as long as the node runs; a directory that cannot be written costs a warning.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -14,20 +14,20 @@ use tracing::{info, warn};
 
 use crate::http::AdminToken;
 
-/// The file's name; `stegctl` and `loadgen` look for it under the same one.
+/// Name of the file; `stegctl` and `loadgen` look for the same name.
 const NAME: &str = "admin.token";
-/// Between two looks at it.
+/// Interval of checks.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// Bytes of it that are read: anything longer is another file.
+/// Maximum number of bytes read; a longer file is not a token file.
 const MAX_FILE_BYTES: u64 = 4096;
 const MODE: u32 = 0o600;
 
-/// Path of the token in the data directory `dir`.
+/// Returns the path of the token in the data directory `dir`.
 pub(crate) fn path_in(dir: &Path) -> PathBuf {
     dir.join(NAME)
 }
 
-/// Keeps the file in `dir` as it should be: with the derived token, or gone where another token is configured.
+/// Keeps the file in `dir` up to date: with the derived token, or removed if another token is configured.
 ///
 /// # Errors
 /// If the thread cannot be started.
@@ -54,7 +54,7 @@ pub(crate) fn keep(dir: &Path, token: &AdminToken) -> io::Result<()> {
     std::thread::Builder::new().name("admin-token".to_owned()).spawn(look_after).map(drop)
 }
 
-/// Puts the file into its state and gives what was done, if anything was.
+/// Brings the file into its intended state. Returns a description of the change, if any.
 fn set(path: &Path, token: &AdminToken) -> io::Result<Option<&'static str>> {
     match token.file() {
         None if is_in_place(path, token.text())? => Ok(None),
@@ -68,13 +68,12 @@ fn set(path: &Path, token: &AdminToken) -> io::Result<Option<&'static str>> {
     }
 }
 
-/// True for a file of this user, closed to others, that holds the token. Whatever else may be there is not opened for long: no
-/// link is followed, no pipe waited for.
+/// True for a private file of this user with the token. Links are not followed, and pipes not waited for.
 fn is_in_place(path: &Path, token: &str) -> io::Result<bool> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = match OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path) {
         Ok(file) => file,
-        // It is replaced. Where the directory itself cannot be used, that fails with the reason.
+        // The caller replaces the file. An unusable directory makes that fail with the reason.
         Err(_) => return Ok(false),
     };
     let about = file.metadata()?;
@@ -87,7 +86,8 @@ fn is_in_place(path: &Path, token: &str) -> io::Result<bool> {
     Ok(text.trim_ascii() == token.as_bytes())
 }
 
-/// Writes aside and renames: whoever finds the file finds all of it, and a link in its place is replaced, not followed.
+/// Writes a temporary file and renames it: readers never see a partial file, and a link in its place is
+/// replaced, not followed.
 fn write(path: &Path, token: &str) -> io::Result<()> {
     let aside = path.with_extension(format!("token-{}", std::process::id()));
     let written = write_new(&aside, token).and_then(|()| fs::rename(&aside, path));
@@ -95,13 +95,13 @@ fn write(path: &Path, token: &str) -> io::Result<()> {
         let _ = fs::remove_file(&aside);
     }
     written?;
-    // The name is durable too where the file system can do that; the file can be made again in any case.
+    // Makes the name durable too, if the file system supports it; the file can be written again in any case.
     let _ = path.parent().map(|dir| File::open(dir).and_then(|dir| dir.sync_all()));
     Ok(())
 }
 
 fn write_new(path: &Path, token: &str) -> io::Result<()> {
-    // One of an earlier process of this number, which was killed half-way.
+    // Left by an earlier process of the same id that was killed half-way.
     let _ = fs::remove_file(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
     file.write_all(format!("{token}\n").as_bytes())?;

@@ -1,8 +1,8 @@
-//! The work that one request asks of the pixel threads: measured, given its memory, done, and stopped early where nobody
-//! waits for it any more or it takes too long.
+//! The work of one request on the pixel threads: measured, admitted to memory, run, and stopped early when
+//! the client is gone or the time is over.
 //!
-//! Until the work begins, `limits.request_timeout_ms` counts: for the upload, for a thread, and for memory. Then
-//! `limits.work_timeout_ms` counts, from the moment that a thread begins.
+//! Until the work begins, `limits.request_timeout_ms` bounds the upload and the wait for a thread and for
+//! memory. `limits.work_timeout_ms` then starts when a thread begins.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use crate::app::App;
 use crate::budget::Exhausted;
 use crate::pool::PoolError;
 
-/// The work of one request. Whoever drops it, as hyper does with the handler of a client that is gone, stops it.
+/// The work of one request. Dropping it stops the work, as hyper does by dropping the handler of a
+/// disconnected client.
 pub(crate) struct Work {
     app: Arc<App>,
     start_by: Instant,
@@ -24,13 +25,16 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Work that has to begin before `start_by`.
+    /// Prepares work that has to begin before `start_by`.
     pub(crate) fn new(app: &Arc<App>, start_by: Instant) -> Self {
         let gone = CancellationToken::new();
         Self { app: Arc::clone(app), start_by, _guard: gone.clone().drop_guard(), gone }
     }
 
-    /// Measures `job` on a pixel thread, and then does it as [`Self::run`] does.
+    /// Measures `job` on a pixel thread, and then runs it like [`Self::run`].
+    ///
+    /// # Errors
+    /// Those of `measure` and of [`Self::run`].
     pub(crate) async fn measure_and_run<J, T, E>(
         self,
         job: J,
@@ -48,8 +52,12 @@ impl Work {
         self.run(job, memory_bytes, run).await
     }
 
-    /// Waits for `memory_bytes` of the memory for images, and does `job` on a pixel thread. The limits that `run` is given
-    /// stop it.
+    /// Waits for `memory_bytes` of the pixel memory, and runs `job` on a pixel thread. The limits passed to
+    /// `run` stop the work.
+    ///
+    /// # Errors
+    /// [`Exhausted`] or a [`PoolError`] if memory or a thread is not available in time, and the errors of
+    /// `run`.
     pub(crate) async fn run<J, T, E>(
         self,
         job: J,
@@ -76,7 +84,7 @@ impl Work {
     }
 }
 
-/// When work on a pixel thread ends before it is done.
+/// Condition that stops work on a pixel thread early.
 #[derive(Debug, Clone)]
 struct Stop {
     until: Instant,
@@ -88,7 +96,7 @@ impl Stop {
         self.gone.is_cancelled() || Instant::now() >= self.until
     }
 
-    /// `limits` with a watch that stops the work.
+    /// Returns `limits` with a watch that stops the work.
     fn limits(&self, limits: &Limits) -> Limits {
         let stop = self.clone();
         let watch = Watch::new(move |_| match stop.is_due() {

@@ -1,4 +1,4 @@
-//! What a node did over the last hours, step by step. Holds no clock: the time is an argument.
+//! Request history of the last hours, in steps. Holds no clock: the time is an argument.
 
 use std::collections::VecDeque;
 
@@ -6,51 +6,53 @@ use hdrhistogram::Histogram;
 
 use super::{durations, quantile_ms};
 
-/// A step, in milliseconds. Steps begin at multiples of it, so that those of all nodes lie beside each other.
+/// Length of a step in milliseconds. Steps begin at multiples of the length, so that the steps of all nodes
+/// align.
 pub(crate) const STEP_MS: u64 = 10_000;
-/// Steps that are kept: six hours.
+/// Number of steps kept: six hours.
 const KEPT: usize = 2160;
 
 /// Requests of one step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Step {
-    /// When it ended, in milliseconds since 1970.
+    /// End of the step, in milliseconds since 1970.
     pub at_ms: u64,
-    /// Requests to the API that were answered in it.
+    /// Number of data-plane requests answered in the step.
     pub requests: u64,
-    /// Median of their duration; none without requests.
+    /// Median of the durations; `None` without requests.
     pub p50_ms: Option<f32>,
-    /// 95th percentile of their duration; none without requests.
+    /// 95th percentile of the durations; `None` without requests.
     pub p95_ms: Option<f32>,
 }
 
-/// The steps of the last hours, the oldest first, and the one that has not ended.
+/// The steps of the last hours, the oldest first, and the current step.
 #[derive(Debug)]
 pub(crate) struct History {
     steps: VecDeque<Step>,
-    /// When the step that has not ended began; none before anything was.
+    /// Begin of the current step; `None` before the first event.
     begun_ms: Option<u64>,
-    /// Durations in it, in microseconds.
+    /// Durations in the current step, in microseconds.
     durations: Histogram<u32>,
 }
 
 impl History {
-    /// Nothing was yet.
+    /// An empty history.
     pub(crate) fn new() -> Self {
         Self { steps: VecDeque::new(), begun_ms: None, durations: durations() }
     }
 
-    /// A request was answered at `now_ms`, after so many microseconds.
+    /// Counts a request answered at `now_ms` after `took_us` microseconds.
     pub(crate) fn count(&mut self, now_ms: u64, took_us: u64) {
         self.tick(now_ms);
         self.durations.saturating_record(took_us);
     }
 
-    /// It is `now_ms`: steps that are over end. Those in which nobody came by, as in a process that stood still, had no requests.
+    /// Advances to `now_ms` and ends the steps before. Steps without a call, as in a suspended process, have
+    /// no requests.
     pub(crate) fn tick(&mut self, now_ms: u64) {
         let begins_ms = now_ms - now_ms % STEP_MS;
         let begun_ms = self.begun_ms.unwrap_or(begins_ms);
-        // A clock that goes back a little is waited for; one that was set back makes what it said before untrue.
+        // A small step back of the clock is waited out; a clock that was set back invalidates later steps.
         if now_ms < begun_ms && now_ms + STEP_MS >= begun_ms {
             return;
         }
@@ -77,7 +79,7 @@ impl History {
         self.durations.reset();
     }
 
-    /// Steps that ended after `since_ms`.
+    /// Returns the steps that ended after `since_ms`.
     pub(crate) fn since(&self, since_ms: u64) -> Vec<Step> {
         self.steps.iter().filter(|step| step.at_ms > since_ms).cloned().collect()
     }
@@ -97,7 +99,7 @@ mod tests {
         [1000, 1000, 9000].into_iter().for_each(|us| history.count(100_001, us));
         history.tick(109_999);
         assert!(history.since(0).is_empty());
-        // Nobody looked when the step ended: what comes next belongs to the next one all the same.
+        // No call at the end of the step: later requests belong to the next step all the same.
         history.count(110_300, 5000);
         history.tick(120_000);
         let steps = history.since(0);
