@@ -263,7 +263,7 @@ async fn serve(listener: TcpListener, app: Arc<App>) -> anyhow::Result<AfterStop
     let cut_off = listener::serve(listener, router, limits, &pacing, connections, app.draining()).await;
     app.control.stop().await;
     if cut_off > 0 {
-        warn!(cut_off, "stopped; connections cut off at the drain deadline");
+        warn!(cut_off, "stopped; some connections did not end in time");
     } else {
         info!("stopped");
     }

@@ -1,4 +1,4 @@
-//! Answers with large bodies, counted against the shared memory until they are sent.
+//! Answers with large bodies, counted against the shared memory until sent.
 
 use api::headers;
 use axum::body::Body;
@@ -13,21 +13,21 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::budget::CountedBytes;
 
-/// A body and the headers that go with it.
+/// A body and its headers.
 pub(super) struct Answer {
     /// The media type.
     pub media_type: &'static str,
     /// Further headers.
     pub headers: HeaderMap,
-    /// The body, in pieces that follow each other.
+    /// The body, in consecutive pieces.
     pub body: Vec<Piece>,
 }
 
 /// A part of a body.
 pub(super) enum Piece {
-    /// Made for this answer, and counted as its memory.
+    /// Created for this answer, and counted as the answer's memory.
     Own(Vec<u8>),
-    /// Shared with other answers, and counted elsewhere.
+    /// Shared with other answers, and counted by the owner.
     Shared(Bytes),
 }
 
@@ -38,17 +38,23 @@ impl From<Vec<u8>> for Piece {
 }
 
 impl Answer {
-    /// A value as JSON. Large ones belong on a pixel thread.
+    /// Encodes a value as JSON. Large values belong on a pixel thread.
+    ///
+    /// # Errors
+    /// [`Problem::internal`] if the value cannot be encoded.
     pub(super) fn json(value: &impl Serialize) -> Result<Self, Problem> {
         Ok(Self::of_json([to_json(value)?.into()]))
     }
 
-    /// A value as JSON, in pieces.
+    /// Builds an answer of JSON in pieces.
     pub(super) fn of_json<const N: usize>(pieces: [Piece; N]) -> Self {
         Self { media_type: "application/json", headers: HeaderMap::new(), body: pieces.into() }
     }
 
-    /// The response. What is its own of the body is counted in the node's transfer memory until it has gone out.
+    /// Builds the response. Own pieces count in the node's transfer memory until sent.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`](api::Code::Overloaded) if the transfer memory is used up.
     pub(super) fn into_response(self, app: &App) -> Result<Response, Problem> {
         let mut memory = app.transfer_memory.empty_share();
         let mut frames = Vec::with_capacity(self.body.len());
@@ -71,23 +77,26 @@ impl Answer {
     }
 }
 
-/// A value as JSON.
+/// Encodes a value as JSON.
+///
+/// # Errors
+/// [`Problem::internal`] if the value cannot be encoded.
 pub(super) fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(value).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written as JSON");
+        tracing::error!(%error, "cannot encode an answer as JSON");
         Problem::internal()
     })
 }
 
-/// Adds a header whose value is text; a text that cannot be one is left out.
+/// Adds a header with a text value; a text that is no valid header value is left out.
 pub(super) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.append(HeaderName::from_static(name), value);
     }
 }
 
-/// Adds a header for each note, in quotes (a string of RFC 9651, section 3.3.3): notes have commas in them, and a browser joins
-/// headers of one name by commas.
+/// Adds a header for each note, as a quoted string (RFC 9651, section 3.3.3): notes contain commas, and a
+/// browser joins headers of one name by commas.
 pub(super) fn insert_notes(map: &mut HeaderMap, notes: &[Note]) {
     for note in notes {
         let escaped = note.to_string().replace('\\', "\\\\").replace('"', "\\\"");

@@ -19,7 +19,7 @@ use crate::work::Work;
 
 const FIELDS: Fields = &[(fields::FILE, FieldKind::File)];
 
-/// The form of a capacity query.
+/// Form of a capacity request.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub(super) struct CapacityForm {
@@ -28,12 +28,12 @@ pub(super) struct CapacityForm {
     file: Vec<u8>,
 }
 
-/// Ask what fits into an image
+/// Get the capacity of an image
 #[utoipa::path(
     post, path = "/api/capacity", tag = "stego",
     request_body(content = CapacityForm, content_type = "multipart/form-data"),
     responses(
-        (status = 200, description = "What fits", body = CapacityAnswer),
+        (status = 200, description = "Capacity for each number of bits", body = CapacityAnswer),
         ImageProblems,
     )
 )]
@@ -55,7 +55,7 @@ pub(super) async fn capacity(
     Work::new(&app, start_by).measure_and_run(file, measure, run).await.map(Json)
 }
 
-/// On a pixel thread: what the work will take in memory, by the image's header.
+/// Returns the memory that the work needs by the image's header, on a pixel thread.
 fn memory_bytes(file: &[u8], limits: &Limits) -> Result<u64, Problem> {
     let info = probe(file, limits)?;
     let memory_bytes = info.embed_memory_bytes(0);
@@ -63,7 +63,8 @@ fn memory_bytes(file: &[u8], limits: &Limits) -> Result<u64, Problem> {
     Ok(memory_bytes + info.doubtful_memory_bytes())
 }
 
-/// On a pixel thread: the image is decoded, so that what is promised to fit will be taken.
+/// Computes the capacity, on a pixel thread. The image is decoded, so that an embed of the promised size
+/// succeeds.
 fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<CapacityAnswer, Problem> {
     let file = ImageFile::open(file, limits)?;
     let cover = file.cover(limits)?;

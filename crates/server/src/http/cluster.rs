@@ -1,4 +1,4 @@
-//! `/cluster/status` and `/cluster/members`: from memory, at once, whatever the other nodes do.
+//! `/cluster/status` and `/cluster/members`: answered from memory, independently of the other nodes.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::extract::State;
 
 use crate::app::App;
 
-/// The status as this node sees it now, from memory.
+/// Returns the status as seen by this node, from memory.
 pub(super) fn status_now(app: &App) -> StatusAnswer {
     StatusAnswer {
         cluster: app.control.status(),
@@ -30,18 +30,18 @@ pub(super) fn status_now(app: &App) -> StatusAnswer {
     }
 }
 
-/// How is the cluster?
+/// Cluster status
 ///
-/// As this node sees it, from memory: to ask costs the others nothing, and never waits for them.
-#[utoipa::path(get, path = "/cluster/status", tag = "cluster", responses((status = 200, description = "As this node sees it", body = StatusAnswer)))]
+/// As seen by this node, from memory: the call costs the other nodes nothing and never waits for them.
+#[utoipa::path(get, path = "/cluster/status", tag = "cluster", responses((status = 200, description = "Status as seen by this node", body = StatusAnswer)))]
 pub(super) async fn status(State(app): State<Arc<App>>) -> Json<StatusAnswer> {
     Json(status_now(&app))
 }
 
-/// Who belongs to the cluster?
+/// Cluster members
 ///
-/// As far as this node has heard.
-#[utoipa::path(get, path = "/cluster/members", tag = "cluster", responses((status = 200, description = "Everyone in the membership", body = Members)))]
+/// As known to this node.
+#[utoipa::path(get, path = "/cluster/members", tag = "cluster", responses((status = 200, description = "All voters and learners", body = Members)))]
 pub(super) async fn members(State(app): State<Arc<App>>) -> Json<Members> {
     let control_plane::status::Members { cluster_id, members, joint, waiting_for } = app.control.members();
     let member = |member: control_plane::status::MemberInfo| Member {

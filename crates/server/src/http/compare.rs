@@ -25,38 +25,39 @@ use crate::work::Work;
 const FIELDS: Fields =
     &[(fields::A, FieldKind::File), (fields::B, FieldKind::File), (fields::AMPLIFY, FieldKind::Text)];
 const PNG: &str = "image/png";
-/// The largest difference there can be, which is the most that it makes sense to amplify one by.
+/// The largest possible difference, and therefore the largest sensible factor.
 const MAX_AMPLIFY: u32 = u16::MAX as u32;
 
-/// The form of a comparison.
+/// Form of a comparison.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub(super) struct CompareForm {
     /// An image, such as a cover.
     #[schema(value_type = String, format = Binary)]
     a: Vec<u8>,
-    /// Another one of the same size and kind, such as the stego image made of it.
+    /// An image of the same size and kind, such as the stego image made from `a`.
     #[schema(value_type = String, format = Binary)]
     b: Vec<u8>,
-    /// In the picture of the differences, each is so many times what it is; the most that leaves the largest one within white,
-    /// where nothing is said.
+    /// Factor of the differences in the picture; the default is the largest factor that keeps the largest
+    /// difference within white.
     #[schema(minimum = 1, maximum = 65535)]
     amplify: Option<u32>,
 }
 
 /// Compare two images
 ///
-/// PSNR, SSIM and what differs, sample by sample, as this node decodes them: of a cover and its stego image, say. With
-/// `Accept: image/png` the answer is a picture of the differences, and the figures are in the `x-stego-*` headers.
+/// PSNR, SSIM and counts of differing samples and pixels, as decoded by this node; typically of a cover and
+/// its stego image. With `Accept: image/png` the answer is a picture of the differences, and the figures are
+/// in the `x-stego-*` headers.
 #[utoipa::path(
     post, path = "/api/compare", tag = "stego",
     request_body(content = CompareForm, content_type = "multipart/form-data"),
     responses(
-        (status = 200, description = "How much they differ", content(
+        (status = 200, description = "Figures of the difference, or a picture", content(
             (CompareAnswer = "application/json"),
             (inline(Binary) = "image/png"),
         )),
-        (status = 422, description = "They are not of the same size and kind", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "Images of different size or kind", body = ProblemDocument, content_type = "application/problem+json"),
         ImageProblems,
     )
 )]
@@ -92,7 +93,7 @@ fn parse_amplify(text: &str) -> Result<u32, Problem> {
     })
 }
 
-/// On a pixel thread: what the work will take in memory.
+/// Returns the memory that the work needs, on a pixel thread.
 fn memory_bytes([a, b]: &[UploadedFile; 2], limits: &Limits, as_png: bool) -> Result<u64, Problem> {
     let of_field = |file: &UploadedFile, name| probe(&file.bytes, limits).map_err(|error| named(name, error));
     let (a, b) = (of_field(a, fields::A)?, of_field(b, fields::B)?);
@@ -101,12 +102,12 @@ fn memory_bytes([a, b]: &[UploadedFile; 2], limits: &Limits, as_png: bool) -> Re
     Ok(memory_bytes + a.doubtful_memory_bytes() + b.doubtful_memory_bytes())
 }
 
-/// The problem with one of the two images, which names its field.
+/// Problem with one of the two images, with the name of its field.
 fn named(name: &str, error: ImageError) -> Problem {
     Problem::from(error).in_field(name)
 }
 
-/// Two images, and how much they differ.
+/// Two images and the figures of their difference.
 struct Compared {
     a: Cover,
     b: Cover,
@@ -114,9 +115,9 @@ struct Compared {
 }
 
 impl Compared {
-    /// On a pixel thread.
+    /// Decodes and compares two images, on a pixel thread.
     fn of([a, b]: [UploadedFile; 2], limits: &Limits) -> Result<Self, Problem> {
-        // Each file is given up once its image is there.
+        // Each file is dropped once decoded.
         let decode =
             |file: UploadedFile, name| Cover::decode(&file.bytes, limits).map_err(|error| named(name, error));
         let (a, b) = (decode(a, fields::A)?, decode(b, fields::B)?);
@@ -149,7 +150,7 @@ impl Compared {
         }
     }
 
-    /// The picture of the differences, the figures in its headers.
+    /// Answers with the picture of the differences, the figures in headers.
     fn picture(self, amplify: Option<u32>, limits: &Limits) -> Result<Answer, Problem> {
         let quality = &self.quality;
         let amplify = amplify.unwrap_or_else(|| quality.amplification(self.a.depth()));

@@ -1,5 +1,5 @@
-//! `GET /` and `GET /assets/{file}`: the web console, which works with every node of the cluster. Its pages lie behind `/#/`;
-//! addresses without the `#` lead there.
+//! `GET /` and `GET /assets/{file}`: the web console, which works with every node of the cluster. Console
+//! pages lie behind `/#/`; addresses without the `#` redirect there.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::config::NodeConfig;
 
-/// Whose page this is, and where the others are.
+/// The cluster as embedded in the page: the serving node and the origins of all nodes.
 #[derive(Serialize)]
 struct Cluster<'a> {
     cluster_name: &'a str,
-    /// The node that serves the page.
+    /// Id of the serving node.
     node_id: &'a str,
     /// In the configuration's order.
     nodes: Vec<Node<'a>>,
@@ -34,20 +34,21 @@ struct Node<'a> {
     origin: String,
 }
 
-/// Pages of the console that are found without the `#` too: `PAGES` in `web/src/pages.ts`.
+/// Pages of the console that are reachable without the `#` too: `PAGES` in `web/src/pages.ts`.
 const PAGES: [&str; 5] = ["hide", "find", "cluster", "drill", "settings"];
 
-/// Mark of an answer with an error status whose body is a page, which no problem document replaces.
+/// Response extension of an error status whose body is a page; such a body is not replaced by a problem
+/// document.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ErrorPage;
 
-/// The console's page.
+/// Serves the console's page.
 pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     render(&app)
 }
 
-/// Answer to a browser that navigates to a path without a route: a redirect to the console's page of that name, or the
-/// console with the status 404, which then tells of it.
+/// Answers a browser that navigates to a path without a route: with a redirect to the console's page of that
+/// name, or with the console under status 404.
 pub(super) fn navigation(app: &App, path: &str) -> Result<Response, Problem> {
     let name = path.trim_matches('/');
     if PAGES.contains(&name) {
@@ -62,7 +63,7 @@ fn render(app: &App) -> Result<Response, Problem> {
     let policy = content_security_policy(&app.config.nodes);
     let cluster = Cluster { cluster_name: &app.config.cluster_name, node_id: &app.node_id, nodes };
     let cluster = serde_json::to_string(&cluster).map_err(|error| {
-        tracing::error!(%error, "the cluster cannot be written as JSON");
+        tracing::error!(%error, "cannot encode the cluster as JSON");
         Problem::internal()
     })?;
     let headers = [
@@ -73,7 +74,8 @@ fn render(app: &App) -> Result<Response, Problem> {
     Ok((headers, Html(console::page(&cluster))).into_response())
 }
 
-/// Nothing but its own scripts and styles, its own images and those that it makes, and calls to the cluster's nodes.
+/// Content security policy of the page: own scripts and styles, own and generated images, calls to the
+/// cluster's nodes.
 fn content_security_policy(nodes: &[NodeConfig]) -> HeaderValue {
     let sources: Vec<_> = nodes.iter().map(origins::policy_source).collect();
     let policy = format!(
@@ -84,7 +86,8 @@ fn content_security_policy(nodes: &[NodeConfig]) -> HeaderValue {
     HeaderValue::try_from(policy).expect("addresses and ports are ASCII")
 }
 
-/// What the page loads. The name says the content, so that it is never asked for again.
+/// Serves a file that the page loads. File names change with the content, so that browsers may cache for
+/// good.
 pub(super) async fn asset(
     name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,

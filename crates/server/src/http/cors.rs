@@ -1,5 +1,5 @@
-//! Which pages of other origins may call a node: those that the cluster's nodes serve. So the console goes on with the other
-//! nodes when the one dies that it came from.
+//! Cross-origin access (CORS) for the pages of the cluster's own nodes, so that the console works on with the
+//! other nodes when its own node fails.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ use super::origins;
 use super::request::REQUEST_ID;
 use crate::config::NodeConfig;
 
-/// How long a browser may remember what is allowed.
+/// Lifetime of a preflight's result in browsers.
 const MAX_AGE: Duration = Duration::from_secs(600);
-/// Headers that a page may send, besides those of this API.
+/// Request headers allowed to pages, besides those of this API.
 const REQUEST_HEADERS: [HeaderName; 6] =
     [ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, HeaderName::from_static("last-event-id")];
-/// Headers of answers that a page may read, besides those of this API: how to go on.
+/// Further headers of answers for pages: file name, version, next page, retry time.
 const ANSWER_HEADERS: [HeaderName; 4] = [CONTENT_DISPOSITION, ETAG, LINK, RETRY_AFTER];
 
 /// Headers of HTTP and of this API.
@@ -33,7 +33,7 @@ fn all(of_http: &[HeaderName], own: &[&'static str]) -> Vec<HeaderName> {
     of_http.iter().cloned().chain(own.iter().map(|name| HeaderName::from_static(name))).collect()
 }
 
-/// What else is said to pages that may read an answer, and to nobody else: it is longer than most other heads.
+/// CORS headers that only allowed pages receive: they are longer than most other heads.
 const FOR_ALLOWED: [HeaderName; 4] = [
     ACCESS_CONTROL_ALLOW_HEADERS,
     ACCESS_CONTROL_ALLOW_METHODS,
@@ -41,13 +41,14 @@ const FOR_ALLOWED: [HeaderName; 4] = [
     ACCESS_CONTROL_MAX_AGE,
 ];
 
-/// Answers preflights, and tells browsers which pages may read an answer. Around everything else: a page can read problems
-/// too, and a preflight is answered also while the node is paused or about to stop.
+/// Answers preflights, and allows the cluster's pages to read answers. The outermost layer: a page can read
+/// problems too, and preflights are answered even while the node is paused or draining.
 pub(super) fn around<S: Clone + Send + Sync + 'static>(router: Router<S>, nodes: &[NodeConfig]) -> Router<S> {
     router.layer(layer(nodes)).layer(map_response(finished))
 }
 
-/// What is said to nobody goes; what every answer has, preflights get here: they are answered before there is a request to log.
+/// Removes CORS headers meant for allowed pages from all other answers, and gives preflights, which never
+/// reach the request layer, a request id.
 async fn finished(mut response: Response) -> Response {
     let headers = response.headers_mut();
     if !headers.contains_key(REQUEST_ID) {

@@ -14,18 +14,18 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::covers::CoverKey;
 
-/// An upper estimate of the memory, in bytes, that making and writing the largest image takes.
+/// Upper estimate, in bytes, of the memory for making and encoding the largest image.
 const MAX_MEMORY_BYTES: u64 = 40 << 20;
 
 /// Get a synthetic test image
 ///
-/// Photograph-like, made by code, the same for the same index on every node. Image 0 is the default cover.
+/// Photograph-like, generated, identical for the same index on every node. Image 0 is the default cover.
 #[utoipa::path(
     get, path = "/api/dataset/{index}", tag = "stego",
     params(("index" = u32, Path, description = "0 to 49", maximum = 49)),
     responses(
         (status = 200, description = "The image", body = inline(Binary), content_type = "image/png"),
-        (status = 304, description = "The client has it already"),
+        (status = 304, description = "The client's copy is current"),
         (status = 404, description = "No such index", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Overload or stop; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -57,7 +57,8 @@ pub(super) async fn dataset(
     Answer { media_type: "image/png", headers: cache_headers, body: vec![body.into()] }.into_response(&app)
 }
 
-/// Whether the client has what `tag` stands for (RFC 9110, section 13.1.2: a list of tags, compared weakly, or `*`).
+/// True if the client has the version named by `tag` (RFC 9110, section 13.1.2: a list of tags, compared
+/// weakly, or `*`).
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
     lines
@@ -66,7 +67,7 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
         .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
-/// On a pixel thread.
+/// Encodes the image, on a pixel thread.
 fn png(index: u32, app: &App) -> Option<Vec<u8>> {
     match app.covers().kept(CoverKey::Dataset(index)) {
         Some(cover) => Some(cover.prepared().cover().to_png()),

@@ -4,12 +4,12 @@ use axum::http::{HeaderMap, HeaderName, header};
 
 /// Encoding of a part (RFC 7578, section 4.7).
 pub(super) const CONTENT_TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
-/// Values of either header by which the bytes are sent as they are (RFC 2045, section 6.2).
+/// Values of either header that leave the bytes unencoded (RFC 2045, section 6.2).
 const PLAIN: [&str; 4] = ["identity", "7bit", "8bit", "binary"];
-/// Characters of a header's value in an answer, at most.
+/// Maximum length of a header's value in an answer, in characters.
 const MAX_SHOWN_CHARS: usize = 64;
 
-/// A body or a part that is sent in an encoding.
+/// A body or part with a content coding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{header}: {coding} is not supported; send the bytes as they are")]
 pub(super) struct Encoded {
@@ -17,15 +17,18 @@ pub(super) struct Encoded {
     coding: String,
 }
 
-/// Checks that a body under these headers is sent as it is.
+/// Checks that a body under these headers has no content coding.
 ///
 /// # Errors
-/// [`Encoded`] with the header that says otherwise.
+/// [`Encoded`] with the header that names a coding.
 pub(super) fn check_body(headers: &HeaderMap) -> Result<(), Encoded> {
     check(headers, &header::CONTENT_ENCODING, "Content-Encoding")
 }
 
-/// As [`check_body`], for a part of a form.
+/// Like [`check_body`], for a part of a form, including `Content-Transfer-Encoding`.
+///
+/// # Errors
+/// [`Encoded`] with the header that names a coding.
 pub(super) fn check_part(headers: &HeaderMap) -> Result<(), Encoded> {
     check_body(headers)?;
     check(headers, &CONTENT_TRANSFER_ENCODING, "Content-Transfer-Encoding")

@@ -1,5 +1,5 @@
-//! `GET /docs/errors`: what each code means and what helps. For browsers a page with an anchor for each code, for everybody else
-//! the text that it is made from.
+//! `GET /docs/errors`: meaning and remedy of each code. Browsers get a page with an anchor for each code,
+//! other clients the source text.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use super::negotiate::prefers;
 
 const PAGE: &str = include_str!("error_page.html");
 const TEXT: &str = include_str!("../../../../docs/errors.md");
-/// Nothing is loaded, from anywhere.
+/// The page loads nothing.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
                                        form-action 'none'; frame-ancestors 'none'";
 
@@ -21,7 +21,7 @@ static RENDERED: LazyLock<String> = LazyLock::new(|| {
     PAGE.replace("{{body}}", &body)
 });
 
-/// The page, in the form that the client wants.
+/// Serves the page in the negotiated form.
 pub(super) async fn error_page(headers: HeaderMap) -> Response {
     let form = if prefers(&headers, "text/html") {
         ([(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)], Html(RENDERED.as_str()))
@@ -32,7 +32,7 @@ pub(super) async fn error_page(headers: HeaderMap) -> Response {
     ([(header::VARY, "accept")], form).into_response()
 }
 
-/// Gives each heading of one word that word as its id.
+/// Gives each heading of a single word the word as its id.
 fn anchored<'a>(events: impl Iterator<Item = Event<'a>>) -> impl Iterator<Item = Event<'a>> {
     let mut events = events.peekable();
     std::iter::from_fn(move || {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
     use api::Code;
 
-    /// The line under the heading of each section about one code.
+    /// Maps each code to the line under its section's heading.
     fn sections() -> BTreeMap<&'static str, &'static str> {
         let sections = TEXT.split("\n### ").skip(1).map(|section| {
             let mut lines = section.lines().filter(|line| !line.is_empty());

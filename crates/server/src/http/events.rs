@@ -1,4 +1,4 @@
-//! `GET /cluster/events`: what happens, as it happens, and how the cluster is meanwhile.
+//! `GET /cluster/events`: a stream of cluster events and, on request, of the status.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,35 +20,35 @@ use super::cluster::status_now;
 use super::problem::Problem;
 use crate::app::App;
 
-/// How often a silent stream shows that it is there.
+/// Interval of keep-alive comments on a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Between two statuses on one stream, at least, however much happens.
+/// Minimum interval between two statuses on one stream.
 const STATUS_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
-/// What is watched.
+/// Content of the stream.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Watched {
-    /// Tell the status, too: events `status` with what `GET /cluster/status` answers, at once, every `gui.status_poll_ms`, and
-    /// after each other event.
+    /// Also send the status: events `status` with the answer of `GET /cluster/status`, at once, every
+    /// `gui.status_poll_ms`, and after each other event.
     #[serde(default)]
     #[param(required = false)]
     status: bool,
 }
 
-/// What happens in the cluster
+/// Stream cluster events
 ///
-/// Server-sent events: `role`, `leader`, `peer`, `suspicion`, `members`, `config`, `drill`, `notice`, each with one JSON
-/// object (below). Those of before come first, after `Last-Event-ID` if that is sent; `lagged` says how many a slow reader missed.
-/// With `status=true` there are events `status` besides, with what `GET /cluster/status` answers; those and `lagged` (`{"missed": 3}`) have
-/// no id.
+/// Server-sent events: `role`, `leader`, `peer`, `suspicion`, `members`, `config`, `drill`, `notice`, each
+/// with one JSON object (below). Retained events come first, after `Last-Event-ID` if sent; `lagged` gives
+/// the number of events that a slow reader missed. With `status=true` the stream also has events `status`
+/// with the answer of `GET /cluster/status`. `status` and `lagged` (`{"missed": 3}`) have no id.
 #[utoipa::path(
     get, path = "/cluster/events", tag = "cluster",
-    params(("last-event-id" = Option<u64>, Header, description = "The last one seen"), Watched),
+    params(("last-event-id" = Option<u64>, Header, description = "Id of the last event received"), Watched),
     responses(
-        (status = 200, description = "A stream without an end; this is the data of one event", body = Event, content_type = "text/event-stream"),
+        (status = 200, description = "An endless stream; the schema is the data of one event", body = Event, content_type = "text/event-stream"),
         (status = 400, description = "`status` is neither true nor false", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "As many watch as may", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Too many event streams on this node", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn events(
@@ -56,12 +56,12 @@ pub(super) async fn events(
     Query(Watched { status }): Query<Watched>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
-    let place = Arc::clone(&app.watchers)
-        .try_acquire_owned()
-        .map_err(|_| Problem::new(Code::TooManyWatchers, "as many watch the events as may"))?;
+    let place = Arc::clone(&app.watchers).try_acquire_owned().map_err(|_| {
+        Problem::new(Code::TooManyWatchers, "too many event streams on this node; ask another one")
+    })?;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let (recent, live) = app.control.events();
-    // Ids begin at 1 with each start: a last id beyond them is of an earlier one.
+    // Ids begin at 1 with each start: a larger last id belongs to an earlier process.
     let newest = recent.last().map_or(0, |event| event.id);
     let after = last.filter(|last| *last <= newest).unwrap_or(0);
     let first = stream::iter(status.then(|| status_of(&app)));
@@ -75,7 +75,7 @@ pub(super) async fn events(
     Ok(Sse::new(events.map(Ok)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-/// Somebody who watches, and their place among those who may.
+/// An event stream and its permit.
 struct Watcher {
     live: Receiver<Arc<Event>>,
     statuses: Option<Statuses>,
@@ -83,21 +83,21 @@ struct Watcher {
     _place: OwnedSemaphorePermit,
 }
 
-/// When the next status is due.
+/// Schedule of the statuses.
 struct Statuses {
     last: Instant,
     due: Instant,
 }
 
 impl Statuses {
-    /// One has just been sent.
+    /// Restarts the schedule after a status was sent.
     fn new(app: &App) -> Self {
         let every = Duration::from_millis(app.config.gui.status_poll_ms);
         let now = Instant::now();
         Self { last: now, due: now + every }
     }
 
-    /// Something happened that the status may tell of.
+    /// Advances the next status because an event may have changed it.
     fn hurry(&mut self) {
         self.due = self.due.min(self.last + STATUS_AT_MOST_EVERY);
     }
@@ -111,7 +111,7 @@ impl Statuses {
 }
 
 impl Watcher {
-    /// What comes next: something that happened, or the status.
+    /// Returns the next event or status.
     async fn next(&mut self) -> Option<SseEvent> {
         tokio::select! {
             received = self.live.recv() => {

@@ -1,4 +1,4 @@
-//! A body of several pieces, whose length is known.
+//! A body of several pieces with a known length.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -9,14 +9,14 @@ use axum::body::HttpBody;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-/// Pieces that are sent one after the other, none of them copied.
+/// Pieces sent in order without copying.
 #[derive(Debug)]
 pub(super) struct Frames {
     left: VecDeque<Bytes>,
 }
 
 impl Frames {
-    /// A body of `pieces`.
+    /// Builds a body of `pieces`; empty pieces are left out.
     pub(super) fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
         Self { left: pieces.into_iter().filter(|piece| !piece.is_empty()).collect() }
     }

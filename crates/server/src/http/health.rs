@@ -1,4 +1,5 @@
-//! `/livez`, `/readyz`, `/healthz` and `/metrics`. None of them depends on a quorum or waits for a pixel thread.
+//! `/livez`, `/readyz`, `/healthz` and `/metrics`. None of them depends on a quorum or waits for a pixel
+//! thread.
 
 use std::sync::Arc;
 
@@ -13,14 +14,14 @@ use super::negotiate::prefers;
 use super::problem::Problem;
 use crate::app::App;
 
-/// Is the process alive?
-#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "It is", body = String)))]
+/// Liveness of the process
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "The process is alive", body = String)))]
 pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// How is the node?
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Its own account", body = HealthAnswer)))]
+/// State of the node
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "State of this node, from its memory", body = HealthAnswer)))]
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<HealthAnswer> {
     let cluster = app.control.status();
     Json(HealthAnswer {
@@ -34,14 +35,14 @@ pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<HealthAnswer> {
     })
 }
 
-/// Does the node take embeds and extracts?
+/// Readiness for embeds and extracts
 ///
-/// Speaks of the data plane only.
+/// Covers the data plane only.
 #[utoipa::path(
-    get, path = "/readyz", tag = "health", params(("verbose" = Option<bool>, Query, description = "Present: list the checks")),
+    get, path = "/readyz", tag = "health", params(("verbose" = Option<bool>, Query, description = "If present, the answer lists the checks")),
     responses(
-        (status = 200, description = "It does", body = String),
-        (status = 503, description = "Not now; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "Ready", body = String),
+        (status = 503, description = "Not ready; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn readyz(
@@ -68,18 +69,18 @@ pub(super) async fn readyz(
 
 /// Counters and gauges
 ///
-/// In the text format of OpenMetrics, for Prometheus, which asks for that media type; everybody else gets the same text as
-/// `text/plain`.
+/// In the OpenMetrics text format if `Accept` prefers that media type, as Prometheus does; otherwise the same
+/// text as `text/plain`.
 #[utoipa::path(
     get, path = "/metrics", tag = "health",
-    responses((status = 200, description = "All of them", content(
+    responses((status = 200, description = "All metrics of this node", content(
         (String = "text/plain"),
         (String = "application/openmetrics-text"),
     )))
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     let text = app.metrics.render(&app).map_err(|error| {
-        tracing::error!(%error, "metrics cannot be written");
+        tracing::error!(%error, "cannot encode metrics");
         Problem::internal()
     })?;
     let content_type = match prefers(&headers, "application/openmetrics-text") {

@@ -1,4 +1,4 @@
-//! `GET /cluster/history`: what this node did over the last hours.
+//! `GET /cluster/history`: requests and latencies of this node over the last hours.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use crate::app::App;
 use crate::figures::{STEP_MS, Step};
 
-/// Which steps are wanted.
+/// Range of the steps to return.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Since {
@@ -22,7 +22,7 @@ pub(super) struct Since {
     since: u64,
 }
 
-/// The last millisecond that RFC 3339 can write.
+/// The last millisecond that RFC 3339 can express.
 const MAX_SINCE_MS: u64 = 253_402_300_799_999;
 
 fn up_to_the_year_9999<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -36,13 +36,13 @@ fn point(Step { at_ms, requests, p50_ms, p95_ms }: Step) -> HistoryPoint {
     HistoryPoint { at_ms, requests, p50_ms: p50_ms.map(rounded), p95_ms: p95_ms.map(rounded) }
 }
 
-/// How did this node do?
+/// Request history of this node
 ///
-/// Over the last six hours, or since its process started; from memory. Each node tells only of itself.
+/// Over the last six hours, or since the process started; from memory. Covers the answering node only.
 #[utoipa::path(
     get, path = "/cluster/history", tag = "cluster", params(Since),
     responses(
-        (status = 200, description = "Of this node", body = History),
+        (status = 200, description = "Steps of this node", body = History),
         (status = 400, description = "`since` is not a time", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

@@ -1,4 +1,4 @@
-//! Requests that may be repeated: the key that a client gives, and the request id that follows from key and request.
+//! Idempotent requests: the client's key, and the request id derived from key and request.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,17 +14,20 @@ use super::request::RequestId;
 use super::upload::Form;
 use crate::app::App;
 
-/// The header that makes repeating a request safe.
+/// Name of the header with the key.
 const IDEMPOTENCY_KEY: &str = api::headers::IDEMPOTENCY_KEY;
-/// Writes under way on one node, at most.
+/// Maximum number of writes in flight on one node.
 const MAX_IN_FLIGHT: usize = 1024;
 
-/// Whether the client sent an idempotency key.
+/// True if the client sent an idempotency key.
 pub(super) fn is_keyed(headers: &HeaderMap) -> bool {
     headers.contains_key(IDEMPOTENCY_KEY)
 }
 
-/// The client's idempotency key, if it sent one.
+/// Returns the client's idempotency key, if sent.
+///
+/// # Errors
+/// [`Code::InvalidIdempotencyKey`] for a key that is empty, too long or not visible ASCII.
 pub(super) fn client_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let fits = |key: &&str| {
@@ -38,15 +41,18 @@ pub(super) fn client_key(headers: &HeaderMap) -> Result<Option<String>, Problem>
     Ok(Some(key.to_owned()))
 }
 
-/// An answer under the request id that its body carries.
+/// Answers under the request id that the body carries.
 pub(super) fn under(request_id: Arc<str>, answer: Result<Response, Problem>) -> Response {
     let mut response = answer.into_response();
     response.extensions_mut().insert(RequestId(request_id));
     response
 }
 
-/// The id that an upload to `path` is answered under: with a key the same for the same upload on every node, otherwise
-/// `own`.
+/// Returns the request id of an upload to `path`: with an idempotency key the same id for the same upload on
+/// every node, otherwise `own`.
+///
+/// # Errors
+/// [`Code::InvalidIdempotencyKey`], or the pool's error if the digest cannot be computed in time.
 pub(super) async fn id_of_upload(
     app: &App,
     (path, headers): (&str, &HeaderMap),
@@ -65,21 +71,27 @@ pub(super) async fn id_of_upload(
     Ok((form, secret.request_id(&key, &fingerprint).into()))
 }
 
-/// Idempotency keys of requests under way on this node.
+/// Idempotency keys of requests in flight on this node.
 #[derive(Default)]
 pub(crate) struct InFlight(Arc<Mutex<HashSet<String>>>);
 
-/// A key's place among them, given back when dropped.
+/// Permit of a key in flight, returned on drop.
 pub(super) struct InFlightGuard {
     keys: Arc<Mutex<HashSet<String>>>,
     key: String,
 }
 
 impl InFlight {
+    /// Admits a request with this key.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] if too many writes are in flight, [`Code::RequestInFlight`] if one with the same
+    /// key is.
     pub(super) fn enter(&self, key: &str) -> Result<InFlightGuard, Problem> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.len() >= MAX_IN_FLIGHT {
-            return Err(Problem::new(Code::Overloaded, "as many changes as may be are under way already"));
+            let detail = format!("too many changes in flight on this node (limit {MAX_IN_FLIGHT})");
+            return Err(Problem::new(Code::Overloaded, detail));
         }
         if !keys.insert(key.to_owned()) {
             return Err(Problem::new(

@@ -7,10 +7,15 @@ use serde::de::DeserializeOwned;
 use super::encoding;
 use super::problem::Problem;
 
-/// Length of such a body, at most.
+/// Maximum length of such a body.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
-/// Reads a body, which is an object; `shape` is what should be in it, for people. An error names the member.
+/// Parses a body as a JSON object; `shape` describes the expected object to people. An error names the
+/// member.
+///
+/// # Errors
+/// A problem if the body is encoded, is not declared as JSON, is longer than [`MAX_BODY_BYTES`] or does not
+/// match `T`.
 pub(super) fn parse<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: &[u8],
@@ -36,7 +41,7 @@ pub(super) fn parse<T: DeserializeOwned>(
     }
     let malformed =
         |why: &dyn std::fmt::Display| Problem::new(Code::MalformedJson, format!("send {shape}: {why}"));
-    // serde takes an array for a struct, its members in their order.
+    // serde accepts an array of the members in order for a struct.
     if body.trim_ascii_start().first().is_some_and(|&first| first != b'{') {
         return Err(malformed(&"the body is JSON of another kind, and an object is expected"));
     }

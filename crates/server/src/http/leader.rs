@@ -1,4 +1,5 @@
-//! `/cluster/leader-transfers`: another node leads on an operator's word, as before maintenance of the one that does.
+//! `/cluster/leader-transfers`: leadership transfer on an operator's request, for example before maintenance
+//! of the leader.
 
 use std::sync::Arc;
 
@@ -17,18 +18,19 @@ use super::responses::{AccessProblems, QuorumProblems};
 use super::{json, settings};
 use crate::app::App;
 
-/// Hand leadership over
+/// Transfer leadership
 ///
-/// Any node takes the call, whoever leads. Answered once the new leader leads; writes under way meanwhile wait for it.
-/// An empty body stands for the best successor. There is no idempotency key: to ask again for the same node is harmless,
-/// since one that leads already is an answer and changes nothing. Without a name, asking again moves leadership on.
+/// Accepted by any node. Answered once the new leader leads; writes in flight wait for the new leader. An
+/// empty body selects the best successor. No idempotency key is needed: repeating the call for a named node
+/// is harmless, since a node that leads already is a success without a change. Without a name, every call
+/// moves leadership on.
 #[utoipa::path(
     post, path = "/cluster/leader-transfers", tag = "cluster", request_body = Option<TransferRequest>,
     responses(
-        (status = 200, description = "Who leads now", body = LeaderTransfer),
+        (status = 200, description = "Leader after the transfer", body = LeaderTransfer),
         AccessProblems,
         (status = 404, description = "No such node", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The node, or every other one, cannot lead at the moment", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The named node, or without a name every other node, cannot lead at the moment", body = ProblemDocument, content_type = "application/problem+json"),
         QuorumProblems,
     )
 )]

@@ -1,4 +1,4 @@
-//! The HTTP API. Handlers translate between HTTP and the library; they decide nothing about either.
+//! The HTTP API. Handlers translate between HTTP and the library and contain no logic of either.
 
 mod access;
 mod admin;
@@ -62,16 +62,16 @@ pub(crate) use upload::fuzzing::check as check_upload;
     info(
         title = "Stego cluster",
         description = "Hides files in images and finds them again.\n\nErrors are problem documents (RFC 9457) \
-                       with a stable `code`; [/docs/errors](/docs/errors) says of each what it means and what \
-                       helps, and `x-retry` of this document for programs: `elsewhere` (the same request at another \
+                       with a stable `code`; [/docs/errors](/docs/errors) gives the meaning and the remedy of \
+                       each, and `x-retry` of this document the retry class: `elsewhere` (the same request at another \
                        node), `later` (after `Retry-After`), `same_key` (with the same `Idempotency-Key`), \
                        `never`. Every answer carries `x-request-id`."
     ),
     tags(
-        (name = "stego", description = "Hide, find, and what fits"),
-        (name = "cluster", description = "Who leads, who belongs to it, what it agreed on"),
-        (name = "admin", description = "Fault drills, off unless the node was started with them"),
-        (name = "health", description = "For load balancers and dashboards"),
+        (name = "stego", description = "Hiding, finding and capacity"),
+        (name = "cluster", description = "Leader, membership and replicated settings"),
+        (name = "admin", description = "Fault drills; disabled unless the node was started with them"),
+        (name = "health", description = "Probes for load balancers, metrics for dashboards"),
     )
 )]
 struct ApiDoc;
@@ -79,7 +79,7 @@ struct ApiDoc;
 /// Every route of a node.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (api, document) = calls();
-    // What a browser takes an answer for is what its type says.
+    // Without this header a browser may guess a type other than the declared one.
     let nosniff = HeaderValue::from_static("nosniff");
     let routes = api
         .route("/", get(console::page))
@@ -95,14 +95,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// What helps against each problem, by its code: the member `x-retry` of the OpenAPI document.
+/// Retry class of each problem by code: the member `x-retry` of the OpenAPI document.
 fn retry_classes() -> Extensions {
     let classes: serde_json::Map<_, _> =
         Code::ALL.iter().map(|code| (code.to_string(), code.retry().as_str().into())).collect();
     ExtensionsBuilder::new().add("x-retry", classes).build()
 }
 
-/// The calls of the API, and the document that describes them.
+/// The calls of the API, and the document that describes the calls.
 fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
     let mut document = ApiDoc::openapi();
     document.extensions = Some(retry_classes());
@@ -129,7 +129,7 @@ fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// Answers what no route does: to a browser by the console, to a program by a problem document.
+/// Answers requests without a route: browsers with the console, programs with a problem document.
 async fn not_found(State(app): State<Arc<App>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let answer = if method == Method::GET && prefers(&headers, "text/html") {
         console::navigation(&app, uri.path()).into_response()
@@ -144,9 +144,10 @@ async fn method_not_allowed() -> Problem {
     Problem::new(Code::MethodNotAllowed, "the header Allow names the methods of this call")
 }
 
-/// The panic itself is in the log, written by the panic hook; this names the request that it ends.
+/// Answers a request whose handler panicked. The panic hook logs the panic itself; the line here names the
+/// request.
 fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
-    tracing::error!("a panic ended this request");
+    tracing::error!("request ended by a panic");
     Problem::internal().into_response()
 }
 
@@ -154,7 +155,7 @@ fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
 mod tests {
     use super::*;
 
-    /// The document, for tests that look into it.
+    /// The OpenAPI document.
     fn document() -> serde_json::Value {
         serde_json::to_value(calls().1).unwrap()
     }
@@ -174,7 +175,7 @@ mod tests {
         assert_eq!(words("ModeCapacity", "mode"), ["sequential"]);
     }
 
-    /// Generators of clients, openapi-python-client among them, stumble over each of these.
+    /// Constructs that break client generators, openapi-python-client among them.
     #[test]
     fn generators_of_clients_understand_every_schema() {
         fn walk(value: &serde_json::Value, path: &str, schemas: &serde_json::Value) {
@@ -209,7 +210,7 @@ mod tests {
         assert!(metrics["text/plain"].is_object(), "{metrics}");
     }
 
-    /// The console's types are made from this file, so that it cannot drift from the API.
+    /// The console's types are generated from this file.
     #[test]
     fn the_openapi_document_is_the_one_that_the_console_is_built_from() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../web/openapi.json");

@@ -1,8 +1,8 @@
-//! Which form of an answer a client wants (RFC 9110, section 12.5).
+//! Content negotiation (RFC 9110, section 12.5).
 
 use axum::http::{HeaderMap, HeaderName, header};
 
-/// Whether `Accept` prefers `media_type`, given exactly, over JSON. A client that does not care gets JSON.
+/// True if `Accept` prefers `media_type`, named exactly, over JSON. JSON is the default.
 pub(super) fn prefers(headers: &HeaderMap, media_type: &str) -> bool {
     let mut wanted = 0.0;
     let mut json = 0.0;
@@ -16,14 +16,14 @@ pub(super) fn prefers(headers: &HeaderMap, media_type: &str) -> bool {
     wanted > 0.0 && wanted >= json
 }
 
-/// Whether `Accept-Encoding` takes gzip. A client that says nothing may not know it.
+/// True if `Accept-Encoding` accepts gzip. Without the header, gzip is not assumed.
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     let codings: Vec<_> = weighted(headers, header::ACCEPT_ENCODING).collect();
     let of = |name| codings.iter().find(|(coding, _)| coding == name).map(|(_, quality)| *quality);
     of("gzip").or_else(|| of("*")).is_some_and(|quality| quality > 0.0)
 }
 
-/// What a header lists, in lower case, and how much each is wanted.
+/// Returns the items that a header lists, in lower case, with their weights.
 fn weighted(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = (String, f32)> {
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(|range| {

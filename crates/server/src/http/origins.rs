@@ -1,15 +1,15 @@
-//! The origins (RFC 6454) of the configured nodes, under which browsers know the pages that they serve.
+//! Web origins (RFC 6454) of the configured nodes, under which browsers know the pages of the nodes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::NodeConfig;
 
-/// The port that an origin with `http` does not name.
+/// The port that an origin with scheme `http` leaves out.
 const DEFAULT_PORT: u16 = 80;
 
-/// A node's origin by its address.
+/// Returns a node's origin by its address.
 pub(super) fn origin(node: &NodeConfig) -> String {
-    // An IPv4 address written as one of IPv6 is another text to browsers.
+    // Browsers treat an IPv4-mapped IPv6 address as a different origin.
     let host = node.ip.to_canonical();
     match node.http_port {
         DEFAULT_PORT => format!("http://{}", host.in_url()),
@@ -17,13 +17,13 @@ pub(super) fn origin(node: &NodeConfig) -> String {
     }
 }
 
-/// Address of the console of a node that listens on `http_port`.
+/// Returns the console's address on a node that listens on `http_port`.
 pub(crate) fn console_address(node: &NodeConfig, http_port: u16) -> String {
     origin(&NodeConfig { http_port, ..node.clone() }) + "/"
 }
 
-/// What lets a page call a node (Content Security Policy, level 3, section 2.3.1). There is no way to write an address of IPv6 in a
-/// policy: for such a node it is its port on any host.
+/// Returns the source expression that lets a page call a node (Content Security Policy, level 3, section
+/// 2.3.1). The grammar has no form for IPv6 addresses: such a node is allowed by its port on any host.
 pub(super) fn policy_source(node: &NodeConfig) -> String {
     if node.ip.to_canonical().address().is_some_and(|ip| ip.is_ipv6()) {
         format!("http://*:{}", node.http_port)
@@ -32,13 +32,14 @@ pub(super) fn policy_source(node: &NodeConfig) -> String {
     }
 }
 
-/// Origins of those nodes that are on loopback, whose pages come from this machine.
+/// Returns the origins of the nodes on loopback, whose pages come from this machine.
 pub(super) fn on_loopback(nodes: &[NodeConfig]) -> Vec<String> {
     let nodes: Vec<_> = nodes.iter().filter(|node| node.ip.is_loopback()).cloned().collect();
     all(&nodes)
 }
 
-/// Every origin of every node: those at 127.0.0.1 and ::1 are known as `localhost` too.
+/// Returns every origin of every node, in order and without duplicates: nodes at 127.0.0.1 and ::1 have
+/// `localhost` too.
 pub(super) fn all(nodes: &[NodeConfig]) -> Vec<String> {
     let mut all = Vec::new();
     for node in nodes {

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): the one place that knows which error becomes which of the [`Code`]s.
+//! Problem documents (RFC 9457): the only mapping from errors to [`Code`]s.
 
 use std::time::Duration;
 
@@ -18,26 +18,26 @@ use crate::budget::Exhausted;
 use crate::covers::CoverError;
 use crate::pool::PoolError;
 
-/// When to come back after a 503, in seconds: nothing was done, and trying again later helps.
+/// Default `Retry-After` of a 503 in seconds: nothing was done, and a later retry may succeed.
 const RETRY_AFTER_S: u64 = 1;
 
-/// Why a request was not served.
+/// A problem: code, detail and figures of a request that was not served.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
     code: Code,
-    /// The code's own, but where a library answered with another one.
+    /// The code's own status, unless a library answered with another.
     status: StatusCode,
     detail: String,
     /// Further members, such as both figures of a 413.
     figures: Map<String, Value>,
-    /// Seconds until another try helps, if known.
+    /// Seconds until a retry may succeed, if known.
     retry_after_s: Option<u64>,
-    /// The decoder that panicked, and what it said; for the log and the metrics, never for the answer.
+    /// The decoder that panicked and its message; for the log and the metrics, never for the answer.
     decoder_panic: Option<(ImageFormat, String)>,
 }
 
 impl Problem {
-    /// A problem of this code; `detail` says what happened here.
+    /// Creates a problem of this code; `detail` describes this occurrence.
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             code,
@@ -49,30 +49,30 @@ impl Problem {
         }
     }
 
-    /// The decoder whose panic ended the work, and what it said.
+    /// The decoder whose panic ended the work, and its message.
     pub(super) fn decoder_panic(&self) -> Option<(ImageFormat, &str)> {
         self.decoder_panic.as_ref().map(|(format, message)| (*format, message.as_str()))
     }
 
-    /// With figures as further members.
+    /// Adds figures as further members.
     pub(super) fn with<const N: usize>(mut self, figures: [(&str, u64); N]) -> Self {
         self.figures.extend(figures.map(|(name, figure)| (name.to_owned(), json!(figure))));
         self
     }
 
-    /// The same, with the time after which another try helps, rounded up to seconds.
+    /// Sets the time until a retry may succeed, rounded up to seconds.
     pub(super) fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after_s = Some(wait.as_millis().div_ceil(1000) as u64);
         self
     }
 
-    /// The same, with the field of the form that it is about.
+    /// Prefixes the detail with the name of the form's field.
     pub(super) fn in_field(mut self, name: &str) -> Self {
         self.detail = format!("{name}: {}", self.detail);
         self
     }
 
-    /// What stands for an error that some library answered with on its own.
+    /// Substitutes a problem for a bare error status of a library.
     pub(super) fn of_bare(status: StatusCode) -> Option<Self> {
         let problem = match status {
             StatusCode::NOT_FOUND => Self::new(Code::NotFound, "there is nothing under this path"),
@@ -88,7 +88,7 @@ impl Problem {
         Some(problem)
     }
 
-    /// 500: a defect of this program, told without its inside.
+    /// 500: a defect of this program, reported without internals.
     pub(super) fn internal() -> Self {
         Self::new(Code::Internal, "the node's log says more under this request id")
     }
@@ -98,12 +98,12 @@ impl Problem {
         self.code
     }
 
-    /// What happened.
+    /// The detail.
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The whole answer, once the request's id is known.
+    /// Builds the whole answer, once the request's id is known.
     pub(super) fn render(self, request_id: &str) -> Response {
         let code = self.code.as_str();
         let document = ProblemDocument {
@@ -139,7 +139,7 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// The problem travels in the response's extensions to [`super::request`], which knows the request's id.
+    /// Stores the problem in the response's extensions for [`super::request`], which knows the request's id.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
@@ -149,7 +149,7 @@ impl IntoResponse for Problem {
 
 impl From<Stopped> for Problem {
     fn from(_: Stopped) -> Self {
-        Self::new(Code::DeadlineExceeded, "the work on the image took longer than a request may")
+        Self::new(Code::DeadlineExceeded, "the work on the image exceeded the request's time limit")
     }
 }
 
@@ -218,7 +218,7 @@ impl From<EmbedError> for Problem {
             EmbedError::Container(error) => error.into(),
             EmbedError::Stopped(stopped) => stopped.into(),
             EmbedError::NotVerified { source } => {
-                tracing::error!(?source, "a stego image did not give its secret back and was withheld");
+                tracing::error!(?source, "stego image failed verification and was withheld");
                 Self::internal()
             }
         }
@@ -228,7 +228,9 @@ impl From<EmbedError> for Problem {
 impl From<PoolError> for Problem {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Full => Self::new(Code::Overloaded, "as many requests as may wait do so already"),
+            PoolError::Full => {
+                Self::new(Code::Overloaded, "the queue for pixel work is full (limits.pixel_queue)")
+            }
             PoolError::Late => Self::new(Code::Overloaded, "no thread was free for this request in time"),
             PoolError::Panicked => Self::internal(),
         }
@@ -287,7 +289,8 @@ impl From<UploadError> for Problem {
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         let detail = match error {
-            // Proposed, so it may happen yet: neither "done" nor "try again" would be true.
+            // The change was proposed and may still be committed: neither "done" nor "try again" would be
+            // true.
             ControlError::OutcomeUnknown => {
                 format!("{error}; ask again with the same Idempotency-Key to learn which")
             }
@@ -300,7 +303,7 @@ impl From<ControlError> for Problem {
 impl From<TransferError> for Problem {
     fn from(error: TransferError) -> Self {
         match error {
-            // Here there is no key to ask with, and none is needed.
+            // A transfer has no idempotency key and needs none.
             TransferError::Control(error) if error != ControlError::OutcomeUnknown => error.into(),
             error => Self::new(error.code(), error.to_string()),
         }
@@ -331,7 +334,7 @@ pub(super) fn status_of(code: Code) -> StatusCode {
     StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Code of an error of `stego`, which says it as text. One that is not in the list is a defect, and a test has every error.
+/// Returns the code of a `stego` error by name. An unknown name is a defect; a test covers every error.
 fn named(text: &str) -> Code {
     Code::named(text).unwrap_or(Code::Internal)
 }
@@ -340,7 +343,7 @@ fn needed_and_available(needed_bytes: u64, available_bytes: u64) -> [(&'static s
     [(NEEDED_BYTES, needed_bytes), (AVAILABLE_BYTES, available_bytes)]
 }
 
-/// An error and what is behind it, in one line. Image decoders speak of the file only.
+/// Joins an error and its source in one line. Image decoders describe the file only.
 fn with_source(error: &dyn std::error::Error) -> String {
     let line = match error.source() {
         Some(source) => format!("{error}: {source}"),
@@ -366,7 +369,7 @@ mod tests {
         );
     }
 
-    /// All errors of the libraries. A new variant does not compile here until it has its place in the lists.
+    /// All errors of the libraries. A new variant does not compile here until added to the lists.
     fn image_errors() -> Vec<ImageError> {
         let all = vec![
             ImageError::NotAnImage,
@@ -422,7 +425,7 @@ mod tests {
         let all: Vec<_> = images.chain(container_errors().into_iter().map(ExtractError::Container)).collect();
         for error in &all {
             match error {
-                // The third one is made by extracting only; its code is checked by name below.
+                // The third variant occurs on extraction only; a test below checks its code by name.
                 ExtractError::Image(_)
                 | ExtractError::Container(_)
                 | ExtractError::LossyFormat { .. }
@@ -455,7 +458,7 @@ mod tests {
     #[test]
     fn an_error_of_a_library_keeps_its_code() {
         let check = |own: &'static str, problem: Problem| assert_eq!(problem.code().as_str(), own);
-        // The library does not know why it was told to stop; here it is the time.
+        // The library does not know the reason of a stop; here the reason is the deadline.
         let code = |own| if own == "stopped" { "deadline_exceeded" } else { own };
         image_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
         container_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));

@@ -1,4 +1,4 @@
-//! What every request gets: an id, a log line, its place in the metrics, and problems written out.
+//! The layer around every request: id, span, metrics, host check and the rendering of problems.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,9 +18,9 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::listener::{Foreign, NoPlace, PeerAddress};
 
-/// The header that names a request, in both directions.
+/// Header with the request id, in both directions.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(api::headers::REQUEST_ID);
-/// Length of a request id that is taken over from the client, at most.
+/// Maximum length of a request id accepted from the client.
 const MAX_ID_LEN: usize = 64;
 /// The route label of requests that match no route.
 const NO_ROUTE: &str = "none";
@@ -48,7 +48,7 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
             Some(refusal) => refusal,
             None => next.run(Request::from_parts(parts, body)).await,
         };
-        // A handler may have derived another id, from an idempotency key.
+        // A handler may have derived the id from an idempotency key.
         let id = response.extensions_mut().remove().map_or(id, |RequestId(derived)| derived);
         let is_page = response.extensions_mut().remove::<ErrorPage>().is_some();
         let bare = if is_page { None } else { Problem::of_bare(response.status()) };
@@ -82,12 +82,12 @@ pub(super) async fn layer(State(app): State<Arc<App>>, mut request: Request, nex
     .await
 }
 
-/// Health calls tell of the stop instead of being refused for it.
+/// True for health calls, which report a drain instead of being refused for it.
 fn is_health(route: Option<&str>) -> bool {
     matches!(route, Some("/livez" | "/readyz" | "/healthz" | "/metrics"))
 }
 
-/// What a paused node still answers: how to end the pause, and what drills are watched by.
+/// True for routes served during a pause: the end of the pause, and the calls for observing a drill.
 fn is_open_in_a_pause(route: Option<&str>) -> bool {
     matches!(
         route,
@@ -102,12 +102,12 @@ fn is_open_in_a_pause(route: Option<&str>) -> bool {
     )
 }
 
-/// The calls that the node is there for, which its rate and its percentiles are about.
+/// True for data-plane calls, which the rate and the percentiles cover.
 fn is_work(route: Option<&str>) -> bool {
     route.is_some_and(|route| route.starts_with("/api/") && route != "/api/openapi.json")
 }
 
-/// The refusal of a connection in another protocol, for which a request stands that nobody sent.
+/// Refuses a connection in another protocol, for which the listener substituted a request.
 fn foreign(parts: &Parts) -> Option<Response> {
     let problem = match parts.extensions.get::<Foreign>()? {
         Foreign::Tls => {
@@ -126,8 +126,8 @@ fn foreign(parts: &Parts) -> Option<Response> {
     Some(response)
 }
 
-/// The refusal of a request for a host that is not this node's. Load balancers ask for the health under names of their own, and
-/// what they get tells nothing.
+/// Refuses a request for a host that is not this node's. Load balancers use names of their own for `/livez`
+/// and `/readyz`, whose answers reveal nothing.
 fn misdirected(app: &App, route: Option<&str>, parts: &Parts) -> Option<Response> {
     if matches!(route, Some("/livez" | "/readyz")) {
         return None;
@@ -135,7 +135,7 @@ fn misdirected(app: &App, route: Option<&str>, parts: &Parts) -> Option<Response
     app.access.check_host(parts).err().map(IntoResponse::into_response)
 }
 
-/// Why the node takes no request of this kind at the moment.
+/// Refuses requests that the node does not admit at the moment.
 fn refusal(app: &App, parts: &Parts, route: Option<&str>) -> Option<Response> {
     if parts.extensions.get::<NoPlace>().is_some() {
         let places = app.connections.rules.places;
@@ -156,7 +156,7 @@ fn draining() -> Response {
     response
 }
 
-/// The client's own id if it is a harmless one, otherwise a new one.
+/// Returns the client's id if harmless, otherwise a new id.
 fn request_id(request: &Request) -> Arc<str> {
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     match given {
@@ -170,7 +170,7 @@ fn is_harmless(id: &str) -> bool {
         && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
-/// Method names are free text; those that no route has share one label.
+/// Method names are free text; methods without a route share one label.
 fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

@@ -1,10 +1,10 @@
-//! The problems that calls of one kind have in common, for the OpenAPI document.
+//! Problems common to calls of one kind, for the OpenAPI document.
 
 use utoipa::IntoResponses;
 
 use api::ProblemDocument;
 
-/// What can go wrong with an image that is sent.
+/// Problems with an uploaded image.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes answers in the OpenAPI document")]
 pub(super) enum ImageProblems {
@@ -28,7 +28,7 @@ pub(super) enum ImageProblems {
     TooLarge(ProblemDocument),
     #[response(
         status = 415,
-        description = "Not an image that is read here",
+        description = "Unsupported image format or encoding",
         content_type = "application/problem+json"
     )]
     NotAnImage(ProblemDocument),
@@ -46,7 +46,7 @@ pub(super) enum ImageProblems {
 pub(super) enum AccessProblems {
     #[response(
         status = 400,
-        description = "Not what this call takes; the detail says what it takes",
+        description = "Invalid request; the detail says what this call takes",
         content_type = "application/problem+json"
     )]
     Malformed(ProblemDocument),
@@ -58,7 +58,7 @@ pub(super) enum AccessProblems {
     NoToken(ProblemDocument),
     #[response(
         status = 403,
-        description = "The admin token is wrong, or this is switched off",
+        description = "The admin token is wrong, or the call is disabled",
         content_type = "application/problem+json"
     )]
     Forbidden(ProblemDocument),
@@ -70,19 +70,19 @@ pub(super) enum AccessProblems {
     Guessing(ProblemDocument),
 }
 
-/// Why the cluster did not agree.
+/// Failures to reach agreement.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes answers in the OpenAPI document")]
 pub(super) enum QuorumProblems {
     #[response(
         status = 503,
-        description = "No quorum, or nobody took over; nothing was changed, see Retry-After",
+        description = "No quorum, or no new leader; nothing was changed, see Retry-After",
         content_type = "application/problem+json"
     )]
     NoQuorum(ProblemDocument),
     #[response(
         status = 504,
-        description = "It may or may not have been done",
+        description = "Outcome unknown: the change may or may not have been applied",
         content_type = "application/problem+json"
     )]
     Unknown(ProblemDocument),

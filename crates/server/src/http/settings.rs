@@ -1,5 +1,5 @@
-//! `/cluster/settings/{key}`: what holds for the whole cluster. Reads are linearizable, writes are agreed on before they are
-//! answered, and repeating a write is safe.
+//! `/cluster/settings/{key}`: settings of the whole cluster. Reads are linearizable, writes are committed
+//! before the answer, and repeating a write is safe.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -22,10 +22,10 @@ use super::problem::Problem;
 use super::responses::{AccessProblems, QuorumProblems};
 use crate::app::App;
 
-/// How long agreeing may take, at most.
+/// Maximum time to reach agreement.
 const AGREE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Right of a change, as it is sent.
+/// Authority of a change in its wire form.
 pub(super) fn authority(authority: catalog::Authority) -> Authority {
     match authority {
         catalog::Authority::Loopback => Authority::Loopback,
@@ -33,7 +33,7 @@ pub(super) fn authority(authority: catalog::Authority) -> Authority {
     }
 }
 
-/// A setting, as it is sent.
+/// A setting in its wire form.
 pub(super) fn answer_of(setting: catalog::Setting, request_id: Option<String>) -> Setting {
     let catalog::Actor { name, authority: right, via } = setting.updated_by;
     Setting {
@@ -55,13 +55,13 @@ fn json_of(value: SettingValue) -> serde_json::Value {
     }
 }
 
-/// Milliseconds since 1970 as RFC 3339, UTC.
+/// Formats milliseconds since 1970 as RFC 3339, UTC.
 fn rfc3339(ms: u64) -> String {
     let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     time.map_or_else(|| "unknown".to_owned(), |time| format!("{time:.3}"))
 }
 
-/// One setting
+/// Get a setting
 ///
 /// Linearizable. `ETag` is the version, for `If-Match`.
 #[utoipa::path(
@@ -82,21 +82,22 @@ pub(super) async fn get(State(app): State<Arc<App>>, Path(key): Path<String>) ->
 
 /// Set a setting
 ///
-/// Answered once most voters have it on disk. Repeating it with the same `Idempotency-Key` gives the same answer, from
-/// any node, for 24 hours. `If-Match` guards against changes not seen; `If-None-Match: *` sets only what is not set.
+/// Answered once a majority of voters has the change on disk. Repeating the call with the same
+/// `Idempotency-Key` gives the same answer, from any node, for 24 hours. `If-Match` prevents lost updates;
+/// `If-None-Match: *` sets only a setting without a value.
 #[utoipa::path(
     put, path = "/cluster/settings/{key}", tag = "cluster", request_body = PutSetting,
     params(
         ("key" = String, Path, description = "bits, compress, metadata or note.NAME"),
         ("idempotency-key" = Option<String>, Header, description = "Any text of up to 200 visible characters"),
-        ("if-match" = Option<String>, Header, description = "The version it must be at"),
-        ("x-steg-operator" = Option<String>, Header, description = "Who asks, to be remembered with it"),
+        ("if-match" = Option<String>, Header, description = "Required current version"),
+        ("x-steg-operator" = Option<String>, Header, description = "Name of the operator, stored with the change"),
     ),
     responses(
-        (status = 200, description = "The setting as it is now", body = Setting),
+        (status = 200, description = "The setting after the change", body = Setting),
         AccessProblems,
-        (status = 409, description = "The same key is under way on this node", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "It is at another version", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "A request with the same key is in flight on this node", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "The setting has another version", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "The key was used for another request", body = ProblemDocument, content_type = "application/problem+json"),
         QuorumProblems,
     )
@@ -119,11 +120,11 @@ pub(super) async fn put(
 
 /// Delete a setting
 ///
-/// The configuration's value holds again. As safe to repeat as setting one.
+/// The configured value applies again. As safe to repeat as setting a value.
 #[utoipa::path(
     delete, path = "/cluster/settings/{key}", tag = "cluster", params(("key" = String, Path, description = "bits, compress, metadata or note.NAME")),
     responses(
-        (status = 200, description = "The setting as it was", body = Setting),
+        (status = 200, description = "The setting before the deletion", body = Setting),
         AccessProblems,
         (status = 404, description = "Not set", body = ProblemDocument, content_type = "application/problem+json"),
         QuorumProblems,
@@ -165,7 +166,7 @@ async fn change(
     Ok(under(request_id, answered))
 }
 
-/// The setting, its version as the `ETag`.
+/// Answers with the setting, the version as the `ETag`.
 fn answer(setting: catalog::Setting, request_id: Option<String>) -> Response {
     let etag = HeaderValue::from_str(&format!("\"{}\"", setting.version));
     let mut response = Json(answer_of(setting, request_id)).into_response();
@@ -173,12 +174,13 @@ fn answer(setting: catalog::Setting, request_id: Option<String>) -> Response {
     response
 }
 
-/// When an operator's call is given up.
+/// Deadline of an operator's call.
 pub(super) fn deadline(app: &App) -> Instant {
     Instant::now() + app.config.limits.request_timeout().min(AGREE_WITHIN)
 }
 
-/// When a call that changes the cluster is given up: no later than its caller gives up, who could not know the outcome then.
+/// Deadline of a call that changes the cluster: no later than the caller's own, who could not learn the
+/// outcome afterwards.
 ///
 /// # Errors
 /// [`Code::MalformedRequest`] if the caller's own limit ([`api::headers::TIMEOUT_MS`]) is not a number.
@@ -191,6 +193,10 @@ pub(super) fn deadline_of_change(app: &App, headers: &HeaderMap) -> Result<Insta
     Ok(deadline(app).min(Instant::now() + Duration::from_millis(ms)))
 }
 
+/// Parses the key of a setting.
+///
+/// # Errors
+/// [`Code::UnknownSetting`] for a key that names no setting.
 pub(super) fn parse_key(text: &str) -> Result<SettingKey, Problem> {
     text.parse()
         .map_err(|error: catalog::SettingKeyError| Problem::new(Code::UnknownSetting, error.to_string()))

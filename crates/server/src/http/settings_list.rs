@@ -1,7 +1,7 @@
-//! `GET /cluster/settings`: the settings of the cluster, a page at a time.
+//! `GET /cluster/settings`: the settings of the cluster, in pages.
 //!
-//! A page is bounded in bytes, counts as transfer memory until it is sent, and comes from this node's memory unless the caller
-//! asks for a linearizable read: however many read, and however slowly, neither writes nor Raft notice.
+//! A page is bounded in bytes, counts as transfer memory until sent, and comes from this node's memory unless
+//! the caller asks for a linearizable read. Many or slow readers therefore affect neither writes nor Raft.
 
 use std::sync::Arc;
 
@@ -19,19 +19,19 @@ use super::problem::Problem;
 use super::settings::{answer_of, deadline, parse_key};
 use crate::app::App;
 
-/// Settings on a page, at most and unless the caller says.
+/// Default and maximum number of settings on a page.
 const MAX_PAGE_SETTINGS: usize = 100;
-/// Bytes of the settings on a page, roughly: few enough to be written as JSON on an async thread.
+/// Approximate size of a page's settings: small enough to be encoded as JSON on an async thread.
 const MAX_PAGE_BYTES: usize = 64 << 10;
 
-/// Part of the settings that is wanted.
+/// Range and consistency of a page.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
-    /// Settings on the page, at most; it may have fewer, and is then not the last one.
+    /// Maximum number of settings on the page; a page with fewer is not necessarily the last.
     #[param(required = false, minimum = 1, maximum = 100)]
     limit: Option<usize>,
-    /// Only settings after this key: `next` of the page before.
+    /// Only settings after this key: `next` of the previous page.
     #[param(required = false)]
     after: Option<String>,
     /// Consistency of the answer.
@@ -47,16 +47,16 @@ fn read(consistency: Consistency, app: &App) -> Read {
     }
 }
 
-/// All settings
+/// List all settings
 ///
-/// A page at a time; `next`, and a header `Link` with `rel="next"`, lead to the following one. Each page is as recent as
-/// `consistency` says; settings may change between two pages.
+/// In pages; `next`, and a header `Link` with `rel="next"`, lead to the following page. Each page is as
+/// recent as `consistency` says; settings may change between two pages.
 #[utoipa::path(
     get, path = "/cluster/settings", tag = "cluster", params(PageQuery),
     responses(
-        (status = 200, description = "By key", body = SettingsPage),
-        (status = 400, description = "A parameter that is none", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "No quorum where one is asked for, no cluster yet, or overload; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "A page of settings, ordered by key", body = SettingsPage),
+        (status = 400, description = "Invalid parameter", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "No quorum for a linearizable read, no cluster yet, or overload; see Retry-After", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(
@@ -79,7 +79,7 @@ pub(super) async fn list(
     answer.into_response(&app)
 }
 
-/// The following page (RFC 8288). Keys have no characters that would have to be escaped.
+/// Returns the link to the following page (RFC 8288). Keys contain no characters that need escaping.
 fn link_to(next: &str, limit: Option<usize>, consistency: Consistency) -> HeaderValue {
     let limit = limit.map_or_else(String::new, |limit| format!("&limit={limit}"));
     let consistency = match consistency {

@@ -1,7 +1,7 @@
-//! Multipart uploads: read as they arrive, counted against the body limit, the shared memory and the clock.
+//! Multipart uploads: read as a stream, counted against the body limit, the shared memory and the clock.
 //!
-//! A request that is refused half-way is still read to its end within bounds, so that a client which
-//! sends first and reads later gets the answer instead of a connection reset.
+//! A request that is refused half-way is still read to its end within bounds, so that a client which sends
+//! first and reads later gets the answer instead of a connection reset.
 
 mod disposition;
 
@@ -25,82 +25,84 @@ use crate::budget::{Budget, CountedBytes, Exhausted, Share};
 use crate::pace::{Allowance, Pacing};
 use disposition::Disposition;
 
-/// Length of a text field, at most.
+/// Maximum length of a text field.
 const MAX_TEXT_LEN_BYTES: usize = 1024;
-/// What may arrive at once outside of the fields of a form: boundaries, part headers, and the beginning of a field that
-/// arrived together with them. hyper hands out several hundred KiB at a time and the parser asks twice before it looks, so
-/// honest forms reach more than 1 MiB; the parser goes through all of it again with each chunk, so there is an end to it.
+/// Maximum length of consecutive chunks outside of a form's fields: boundaries, part headers, and the
+/// beginning of a field in the same chunk. hyper delivers several hundred KiB at a time and the parser polls
+/// twice before parsing, so honest forms reach more than 1 MiB. The bound exists because the parser scans its
+/// whole buffer again with each chunk.
 const MAX_STRUCTURE_BYTES: usize = 4 << 20;
-/// What is read and thrown away of a refused request.
+/// Bytes that are read and discarded of a refused request.
 const MAX_DISCARDED_BYTES: u64 = 1 << 30;
-/// How long that may take.
+/// Time limit for discarding.
 const MAX_DISCARDING: Duration = Duration::from_secs(10);
 
-/// When an image that arrives is looked at first; then whenever it has become twice as long.
+/// Length at which an arriving image is first inspected; later inspections follow at every doubling.
 const FIRST_LOOK_BYTES: usize = 256 << 10;
 
-/// Looks at the file in a form while it arrives.
+/// Inspection of a file while it arrives.
 pub(super) trait Look: Send {
-    /// The next bytes of the file, each of them once.
+    /// Takes the next bytes of the file. Every byte is passed exactly once.
     fn pass(&mut self, bytes: &[u8]);
 
-    /// All of it so far, given back if more is needed. Otherwise nothing of the file is kept, and the rest only passes.
+    /// Inspects the file received so far, and returns the buffer if more is needed. With `None`, nothing of
+    /// the file is kept and the rest is only passed.
     fn look(&mut self, so_far: Vec<u8>) -> BoxFuture<'_, Option<Vec<u8>>>;
 }
 
-/// What a field of a form holds.
+/// Kind of a form field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FieldKind {
     /// Bytes, with a file name and a media type.
     File,
     /// A short text.
     Text,
-    /// Part of the contract, and refused by this release: ignoring it would do something else than what was asked.
+    /// A reserved field, refused by this release: ignoring the field would do something other than requested.
     NotYet,
 }
 
-/// The fields that a call knows.
+/// Fields accepted by a call.
 pub(super) type Fields = &'static [(&'static str, FieldKind)];
 
-/// A form that was received whole.
+/// A completely received form.
 #[derive(Debug)]
 pub(super) struct Form {
     files: Vec<(&'static str, UploadedFile)>,
     texts: Vec<(&'static str, String)>,
-    /// What the texts take.
+    /// Memory of the texts.
     _memory: Share,
 }
 
-/// A file in a form. Its memory counts until its bytes are dropped.
+/// A file in a form. Its memory counts until the bytes are dropped.
 #[derive(Debug)]
 pub(super) struct UploadedFile {
-    /// Its bytes.
+    /// The content.
     pub bytes: CountedBytes,
-    /// Its name as sent.
+    /// The file name as sent.
     pub name: Option<String>,
-    /// Its media type as sent.
+    /// The media type as sent.
     pub media_type: Option<String>,
 }
 
-/// Why a form was not received.
+/// Reason why a form was not received.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UploadError {
-    /// A body or a part in an encoding.
+    /// A body or part with a content coding.
     #[error(transparent)]
     Encoded(#[from] Encoded),
-    /// A field of the contract that this release does not serve.
+    /// A field reserved for a later release.
     #[error("{}", not_yet(.name))]
     NotYet {
         /// The field's name.
         name: &'static str,
     },
-    /// Another kind of body.
+    /// A body that is not multipart/form-data.
     #[error(
         "the body should be multipart/form-data with a boundary, and Content-Type is {found}; with curl: -F \
          file=@secret.pdf"
     )]
     NotMultipart {
-        /// What the header says.
+        /// Value of Content-Type.
         found: String,
     },
     /// The body ends before the form does.
@@ -116,7 +118,7 @@ pub(super) enum UploadError {
     UnknownField {
         /// The field's name.
         name: String,
-        /// The fields there are.
+        /// Names of the accepted fields.
         known: String,
     },
     /// A field given twice.
@@ -125,19 +127,19 @@ pub(super) enum UploadError {
         /// The field's name.
         name: &'static str,
     },
-    /// An image without a byte.
+    /// An empty image.
     #[error("the file in the field `{name}` is empty")]
     EmptyFile {
         /// The field's name.
         name: &'static str,
     },
-    /// A text that is too long.
+    /// A text over the limit.
     #[error("the field `{name}` is longer than {MAX_TEXT_LEN_BYTES} bytes")]
     FieldTooLong {
         /// The field's name.
         name: &'static str,
     },
-    /// Part headers or a preamble without end.
+    /// Part headers or a preamble over the limit.
     #[error("the multipart body has more than {MAX_STRUCTURE_BYTES} bytes outside of its fields")]
     EndlessStructure,
     /// A text that is not UTF-8.
@@ -146,10 +148,10 @@ pub(super) enum UploadError {
         /// The field's name.
         name: &'static str,
     },
-    /// More bytes than a body may have.
+    /// A body over the limit.
     #[error("the body has {needed_bytes} bytes or more; at most {max_bytes} are allowed here")]
     BodyTooLarge {
-        /// What was announced, or what arrived before reading stopped.
+        /// Announced length, or the bytes received before reading stopped.
         needed_bytes: u64,
         /// The limit.
         max_bytes: u64,
@@ -157,12 +159,12 @@ pub(super) enum UploadError {
     /// The memory shared by all uploads is used up.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
-    /// Nothing, or too little, arrived for a while.
+    /// Bytes arrive too slowly, or not at all.
     #[error(
         "the body arrives too slowly (limits.min_transfer_bytes_per_s) or not at all (limits.idle_timeout_ms)"
     )]
     Stalled,
-    /// The body took longer than a request may.
+    /// The body missed the request's deadline.
     #[error("the body did not arrive in time")]
     TooSlow,
     /// The connection broke.
@@ -171,14 +173,18 @@ pub(super) enum UploadError {
 }
 
 impl UploadError {
-    /// Whether somebody may still be sending.
+    /// True if the client may still be sending.
     fn leaves_a_sender(&self) -> bool {
         !matches!(self, Self::Stalled | Self::TooSlow | Self::Broken(_))
     }
 }
 
 impl Form {
-    /// Receives the form in `request`, which may have the fields `known`, until `deadline`.
+    /// Receives the form in `request`, restricted to the fields `known`, until `deadline`.
+    ///
+    /// # Errors
+    /// An [`UploadError`] by the first violation. If the client may still be sending, the rest of the body is
+    /// discarded before.
     pub(super) async fn receive(
         request: Request,
         known: Fields,
@@ -188,8 +194,11 @@ impl Form {
         Self::receive_within(request, known, Bounds::of(app, deadline), None).await
     }
 
-    /// As [`Self::receive`], while `look` looks at the file in it, of which there is one. Where it has seen enough, the form has an
-    /// empty one.
+    /// Like [`Self::receive`], for a form with one file, which `look` inspects on arrival. If `look` needs no
+    /// more of the file, the form holds an empty file.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
     pub(super) async fn receive_looking(
         request: Request,
         known: Fields,
@@ -227,11 +236,11 @@ impl Form {
         Ok(Self { files, texts, _memory: receiver.memory.split(texts_bytes) })
     }
 
-    /// SHA-256 of the fields with their names and what they say of themselves, texts after files, each in the order sent.
-    /// A long form belongs on a pixel thread.
+    /// Returns the SHA-256 of all fields with names and file metadata, texts after files, each in the order
+    /// sent. A long form belongs on a pixel thread.
     pub(super) fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        // Lengths tell parts apart; a part that is missing is told from an empty one.
+        // Length prefixes separate the parts; a missing part has a length that no part can have.
         let mut add = |part: Option<&[u8]>| {
             hash.update(part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
             hash.update(part.unwrap_or_default());
@@ -250,13 +259,16 @@ impl Form {
         hash.finalize().into()
     }
 
-    /// The file in field `name`.
+    /// Takes the file in field `name` out of the form.
     pub(super) fn take_file(&mut self, name: &str) -> Option<UploadedFile> {
         let at = self.files.iter().position(|(field, _)| *field == name)?;
         Some(self.files.swap_remove(at).1)
     }
 
-    /// The image in field `name`, which has at least one byte.
+    /// Takes the image in field `name` out of the form.
+    ///
+    /// # Errors
+    /// [`UploadError::EmptyFile`] for an image of no bytes.
     pub(super) fn take_image(&mut self, name: &'static str) -> Result<Option<UploadedFile>, UploadError> {
         match self.take_file(name) {
             Some(file) if file.bytes.is_empty() => Err(UploadError::EmptyFile { name }),
@@ -264,18 +276,18 @@ impl Form {
         }
     }
 
-    /// The text in field `name`.
+    /// Returns the text in field `name`.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.texts.iter().find_map(|(field, text)| (*field == name).then_some(text.as_str()))
     }
 }
 
-/// A client that asked before sending the body does not send it when it is refused (RFC 9110, 10.1.1).
+/// True for a client that expects `100 Continue` and sends no body once refused (RFC 9110, section 10.1.1).
 fn waits_for_permission(headers: &HeaderMap) -> bool {
     headers.contains_key(header::EXPECT)
 }
 
-/// The fields of a form, by name, in the order sent.
+/// Fields of a form, by name, in the order sent.
 #[derive(Default)]
 struct Received {
     files: Vec<(&'static str, ReceivedFile)>,
@@ -294,9 +306,9 @@ struct ReceivedFile {
     media_type: Option<String>,
 }
 
-/// What one upload may cost.
+/// Resource bounds of one upload.
 struct Bounds {
-    /// Where what is kept of it is counted.
+    /// Account of the memory that the upload keeps.
     memory: Share,
     max_bytes: u64,
     pacing: Pacing,
@@ -315,16 +327,16 @@ impl Bounds {
     }
 }
 
-/// What arrives at the moment.
+/// Position of the parser, shared with the stream that feeds the parser.
 #[derive(Debug, Default)]
 struct Place {
-    /// Whether it belongs to a field; if not, to the form's structure.
+    /// True inside a field, false in the form's structure.
     in_field: AtomicBool,
-    /// Whether it only passes.
+    /// True while the file's bytes are passed on and not kept.
     passing: AtomicBool,
 }
 
-/// Reads a body and counts what it reads.
+/// Reads a body and accounts for the bytes.
 struct Receiver {
     body: BodyDataStream,
     memory: Share,
@@ -333,7 +345,7 @@ struct Receiver {
     pacing: Pacing,
     allowance: Allowance,
     deadline: Instant,
-    /// Whether the body was asked for: then a client that waits for permission has got it.
+    /// True once the body was polled: hyper has then sent `100 Continue` to a client that expects it.
     asked: bool,
     place: Arc<Place>,
     structure_bytes: usize,
@@ -375,7 +387,8 @@ impl Receiver {
         let room_bytes = announced.unwrap_or(self.max_bytes);
         let place = Arc::clone(&self.place);
         let chunks = stream::try_unfold(self, |receiver| async move {
-            // The parser takes all that is ready before it looks at it; this makes it look in between.
+            // The parser buffers everything that is ready before parsing; the yield makes it parse in
+            // between.
             tokio::task::yield_now().await;
             Ok::<_, UploadError>(receiver.next_chunk().await?.map(|chunk| (chunk, receiver)))
         });
@@ -402,7 +415,7 @@ impl Receiver {
             });
         }
         if self.place.passing.load(Ordering::Relaxed) {
-            // What is still there of other fields is less than a line of text each.
+            // Other fields retain less than a line of text each.
             self.memory.give_back();
         } else {
             self.memory.grow(chunk.len() as u64)?;
@@ -415,7 +428,7 @@ impl Receiver {
         Ok(Some(chunk))
     }
 
-    /// Reads on without keeping anything.
+    /// Reads and discards the rest of the body, within bounds.
     async fn discard_rest(&mut self) {
         let until = Instant::now() + MAX_DISCARDING;
         let mut discarded_bytes = 0;
@@ -429,7 +442,7 @@ impl Receiver {
     }
 }
 
-/// `room_bytes` bounds all fields together.
+/// Collects the fields; `room_bytes` bounds all fields together.
 async fn collect(
     mut multipart: Multipart<'_>,
     known: Fields,
@@ -456,7 +469,7 @@ async fn collect(
                     None => file_bytes(&mut field, room_bytes).await?,
                 };
                 room_bytes = room_bytes.saturating_sub(bytes.len() as u64);
-                // What browsers send for a field in which no file was chosen (HTML, section 4.10.21.4).
+                // Browsers send an empty part for a field without a chosen file (HTML, section 4.10.21.4).
                 if file_name.as_deref() != Some("") || !bytes.is_empty() {
                     received.files.push((name, ReceivedFile { bytes, name: file_name, media_type }));
                 }
@@ -468,8 +481,8 @@ async fn collect(
     Ok(received)
 }
 
-/// All of a file. There is room for all that may come from the beginning, since a vector that grows is copied and is there
-/// twice meanwhile; pages that nothing is written to cost nothing.
+/// Reads a whole file. The vector reserves the maximum from the start, since a growing vector is copied and
+/// exists twice meanwhile; untouched pages cost nothing.
 async fn file_bytes(field: &mut Field<'_>, room_bytes: u64) -> Result<Vec<u8>, UploadError> {
     let mut bytes = vec_with_room(room_bytes);
     while let Some(chunk) = field.chunk().await.map_err(from_multer)? {
@@ -479,7 +492,7 @@ async fn file_bytes(field: &mut Field<'_>, room_bytes: u64) -> Result<Vec<u8>, U
     Ok(bytes)
 }
 
-/// As [`file_bytes`], or nothing if `look` has seen enough.
+/// Like [`file_bytes`], or returns nothing if `look` needs no more.
 async fn looked_at(
     field: &mut Field<'_>,
     room_bytes: u64,
@@ -503,7 +516,7 @@ async fn looked_at(
     Ok(bytes)
 }
 
-/// An empty vector. A system that does not lend that much lets it grow instead.
+/// Returns an empty vector with room for `room_bytes`, or without if the system refuses the reservation.
 fn vec_with_room(room_bytes: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = bytes.try_reserve_exact(usize::try_from(room_bytes).unwrap_or(0));
@@ -521,12 +534,12 @@ async fn text(field: &mut Field<'_>, name: &'static str) -> Result<String, Uploa
     String::from_utf8(bytes).map_err(|_| UploadError::NotText { name })
 }
 
-/// A header's text for people, of a bearable length.
+/// Quotes a header's value, cut to 64 characters.
 fn quoted(text: &str) -> String {
     format!("`{}`", text.chars().take(64).collect::<String>())
 }
 
-/// The answer to a field that a later release serves, with what to do until then.
+/// Error text of a field reserved for a later release, with the workaround.
 fn not_yet(name: &str) -> String {
     const SECRETS: [&str; 3] = ["passphrase", "password", "key_file"];
     let instead = match SECRETS.contains(&name) {
@@ -559,7 +572,7 @@ fn served(known: Fields) -> impl Iterator<Item = &'static str> {
     known.iter().filter(|(_, kind)| *kind != FieldKind::NotYet).map(|(field, _)| *field)
 }
 
-/// What stopped the body comes back from the parser wrapped up.
+/// Unwraps the [`UploadError`] that the parser returns inside its own error.
 fn from_multer(error: multer::Error) -> UploadError {
     match error {
         multer::Error::StreamReadFailed(cause) => match cause.downcast::<UploadError>() {

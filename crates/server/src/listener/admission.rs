@@ -180,8 +180,8 @@ impl Admission {
         }
     }
 
-    /// Retries to find a place for a waiting request. `None` without a place; otherwise the connection to close
-    /// in exchange, if any.
+    /// Retries to find a place for a waiting request. `None` without a place; otherwise the connection to
+    /// close in exchange, if any.
     pub(super) fn take_place(&mut self, id: ConnectionId, now: Instant) -> Option<Option<ConnectionId>> {
         let source = self.connections.get(&id)?.source;
         let closed = self.room_for(source, FRESH, now)?;

@@ -1,42 +1,43 @@
 //! Rate limit of wrong admin tokens, without a clock.
 //!
-//! Each address has a few wrong tokens at once and one more every few seconds. After that nothing from it is compared until
-//! there is another one, not even the right token: an answer would tell a guesser. Other addresses do not notice. The table is
-//! bounded; while it is full, addresses that are not in it share one larger allowance.
+//! A token bucket per address: a burst of wrong tokens, refilled every few seconds. While the bucket is
+//! empty, no token of that address is compared, not even the right token: an answer would help a guesser.
+//! Other addresses are unaffected. The table is bounded; while it is full, addresses outside the table share
+//! one larger bucket.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Addresses that are remembered, at most.
+/// Maximum number of addresses in the table.
 const MAX_ADDRESSES: usize = 4096;
-/// Wrong tokens of an address at once.
+/// Burst of wrong tokens per address.
 const BURST: u32 = 10;
-/// Until an address may send another wrong token.
+/// Refill interval of an address's bucket.
 const EVERY: Duration = Duration::from_secs(6);
-/// Wrong tokens at once of all addresses together that the table has no room for.
+/// Burst of wrong tokens of all addresses outside the table together.
 const SHARED_BURST: u32 = 100;
-/// Until they may send another one.
+/// Refill interval of the shared bucket.
 const SHARED_EVERY: Duration = Duration::from_millis(100);
 
-/// Outcome of comparing a token.
+/// Outcome of judging a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The right one.
+    /// The right token.
     Right,
-    /// A wrong one.
+    /// A wrong token.
     Wrong {
-        /// The last one that is compared for now.
+        /// True if the bucket is empty now.
         last: bool,
     },
-    /// Not compared.
+    /// Not compared: rate limit exceeded.
     TooMany {
-        /// Until one is compared again.
+        /// Time until the next token is compared.
         retry_after: Duration,
     },
 }
 
-/// The wrong tokens of late.
+/// Recent wrong tokens, by address.
 #[derive(Debug, Default)]
 pub(super) struct Guesses {
     by_address: HashMap<IpAddr, Allowance>,
@@ -44,7 +45,8 @@ pub(super) struct Guesses {
 }
 
 impl Guesses {
-    /// Judges a token from `address`; `is_right` compares it and is asked only where it may be.
+    /// Judges a token from `address`; `is_right` compares the token, and is called only within the rate
+    /// limit.
     pub(super) fn judge(
         &mut self,
         now: Instant,
@@ -75,7 +77,8 @@ impl Guesses {
     }
 }
 
-/// The key of the table: an address, of IPv6 the /64 network that a single host usually has for itself.
+/// Returns the key of the table: the address, for IPv6 the /64 network that a single host usually has for
+/// itself.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => {
@@ -86,7 +89,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A bucket of guesses that fills with time.
+/// A token bucket of guesses.
 #[derive(Debug, Clone, Copy)]
 struct Allowance {
     /// Time at which the bucket is full again.
@@ -94,18 +97,18 @@ struct Allowance {
 }
 
 impl Allowance {
-    /// Time until it is full again.
+    /// Time until the bucket is full.
     fn used(self, now: Instant) -> Duration {
         self.free_at.saturating_duration_since(now)
     }
 
-    /// Time until there is a guess in it; none: there is one.
+    /// Time until the bucket holds a guess; `None` if it holds one now.
     fn wait(self, now: Instant, burst: u32, every: Duration) -> Option<Duration> {
         let wait = (self.used(now) + every).saturating_sub(every * burst);
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// Takes a guess out. True if it was the last one.
+    /// Takes a guess out. True if the bucket is empty afterwards.
     fn take(&mut self, now: Instant, burst: u32, every: Duration) -> bool {
         self.free_at = self.free_at.max(now) + every;
         self.wait(now, burst, every).is_some()
@@ -116,7 +119,7 @@ impl Allowance {
 mod tests {
     use super::*;
 
-    /// Sends tokens one after the other: from an address, at a time in seconds, right or wrong, and what becomes of it.
+    /// Judges a sequence of tokens: address, time in seconds, right or wrong, expected verdict.
     fn check(events: &[(&str, f64, bool, &str)]) {
         let (mut guesses, start) = (Guesses::default(), Instant::now());
         for (i, &(address, at, right, expected)) in events.iter().enumerate() {
@@ -137,7 +140,7 @@ mod tests {
         events.extend([
             ("10.0.0.1", 0.0, false, "last"),
             ("10.0.0.1", 0.0, false, "6 s"),
-            // Not even the right one: the answer would tell.
+            // A verdict on the right token would help a guesser.
             ("10.0.0.1", 1.0, true, "5 s"),
             ("10.0.0.2", 1.0, true, "right"),
             ("10.0.0.2", 1.0, false, "wrong"),
@@ -180,7 +183,7 @@ mod tests {
         assert_eq!(judge(newcomers, true), Verdict::TooMany { retry_after: SHARED_EVERY });
         assert_eq!(judge(0, true), Verdict::Right, "an address in the table has an allowance of its own");
         assert_eq!(guesses.by_address.len(), MAX_ADDRESSES);
-        // Once they have stayed away for a while, there is room again.
+        // Buckets that have filled up again make room.
         let later = now + EVERY;
         assert_eq!(
             guesses.judge(later, IpAddr::from([9, 9, 9, 9]), || false),

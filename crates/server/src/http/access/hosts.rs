@@ -1,7 +1,8 @@
 //! The host names and addresses that a node answers to.
 //!
-//! A page of somebody else can have its own name resolve to a node (DNS rebinding): the browser then takes the node for that
-//! page's own server. Only the request's host tells, so a node serves no host that is not its own.
+//! A foreign page can make its own name resolve to a node (DNS rebinding): the browser then treats the node
+//! as that page's own server. Only the request's host reveals the attack, so a node refuses every host but
+//! its own.
 
 use std::net::IpAddr;
 
@@ -11,23 +12,23 @@ use control_plane::Host;
 
 use crate::config::NodeConfig;
 
-/// The hosts of one node. Loopback and the address that a connection was made to are always among them.
+/// The hosts of one node. Loopback and the local address of the connection are always included.
 #[derive(Debug)]
 pub(crate) struct Hosts(Vec<Host>);
 
-/// A request for a host that is none of this node.
+/// Refusal of a request by its host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HostError {
-    /// HTTP/1.1 without the header.
+    /// HTTP/1.1 without a Host header.
     #[error("a request of HTTP/1.1 needs the header Host (RFC 9112, section 3.2)")]
     Missing,
-    /// The header given twice.
+    /// More than one Host header.
     #[error("the header Host is given more than once (RFC 9112, section 3.2)")]
     Repeated,
-    /// Not a host with or without a port.
+    /// A value that is no host with or without a port.
     #[error("the request's host is neither a host name nor an address")]
     Malformed,
-    /// Another host.
+    /// A host that is not this node's.
     #[error(
         "this node does not answer to the host `{0}`; if it is a name of the node or of a proxy in front of it, add it to \
          security.hosts in the configuration"
@@ -36,14 +37,17 @@ pub(super) enum HostError {
 }
 
 impl Hosts {
-    /// Those of `node`, and `more` that lead to it.
+    /// Combines the hosts of `node` with the `more` configured ones.
     pub(crate) fn new(node: &NodeConfig, more: &[Host]) -> Self {
         let bound = node.bind_ip.map(Host::from);
         let own = std::iter::once(node.ip.clone()).chain(bound);
         Self(own.chain(more.iter().cloned()).map(|host| host.to_canonical()).collect())
     }
 
-    /// Checks the host that a request is for. `local` is this node's end of the connection.
+    /// Checks the host of a request. `local` is this node's address of the connection.
+    ///
+    /// # Errors
+    /// A [`HostError`] if the host is missing, repeated, malformed or not this node's.
     pub(super) fn check(
         &self,
         version: Version,
@@ -59,11 +63,11 @@ impl Hosts {
         if header.is_none() && version >= Version::HTTP_11 {
             return Err(HostError::Missing);
         }
-        // A target in absolute form beats the header (RFC 9112, section 3.2.2).
+        // A target in absolute form overrides the header (RFC 9112, section 3.2.2).
         let authority = match (target.authority(), header) {
             (Some(authority), _) => authority.as_str(),
             (None, Some(value)) => value.to_str().map_err(|_| HostError::Malformed)?,
-            // A client of HTTP/1.0, which no browser is.
+            // HTTP/1.0, which no browser speaks.
             (None, None) => return Ok(()),
         };
         let host = host_of(authority).ok_or(HostError::Malformed)?.to_canonical();

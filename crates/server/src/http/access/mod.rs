@@ -1,4 +1,4 @@
-//! The right to change the cluster: the admin token, and loopback where the configuration trusts it.
+//! Authorization of changes to the cluster: the admin token, and loopback where the configuration trusts it.
 
 mod guesses;
 mod hosts;
@@ -27,23 +27,23 @@ use hosts::{HostError, Hosts};
 pub(super) use right::{__path_access, access};
 pub(crate) use token::AdminToken;
 
-/// Characters of an operator's name, at most.
+/// Maximum length of an operator's name, in characters.
 const MAX_OPERATOR_CHARS: usize = 100;
-/// Headers of requests that came through a proxy.
+/// Headers of requests forwarded by a proxy.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
-/// The hosts that a node answers to, and the right to change the cluster.
+/// The hosts that a node answers to, and the authorization of changes.
 pub(crate) struct Access {
     token: AdminToken,
     loopback: LoopbackConfig,
-    /// Origins of those pages of the console that this machine serves itself.
+    /// Origins of the console pages served from this machine.
     console_origins: Vec<String>,
     hosts: Hosts,
     guesses: Mutex<Guesses>,
 }
 
 impl Access {
-    /// The rules of `node`, one of `nodes`, under `config`.
+    /// The rules of `node`, a member of `nodes`, under `config`.
     pub(crate) fn new(
         config: &SecurityConfig,
         node: &NodeConfig,
@@ -60,6 +60,9 @@ impl Access {
     }
 
     /// Checks that a request is for one of this node's hosts.
+    ///
+    /// # Errors
+    /// [`Code::UnknownHost`], or [`Code::MalformedRequest`] if the host is missing, repeated or malformed.
     pub(super) fn check_host(&self, parts: &Parts) -> Result<(), Problem> {
         let local = parts.extensions.get::<LocalAddress>().and_then(|local| local.0);
         self.hosts.check(parts.version, &parts.uri, &parts.headers, local).map_err(|error| {
@@ -71,7 +74,7 @@ impl Access {
         })
     }
 
-    /// The right by which a request changes the cluster.
+    /// Returns the authority by which a request changes the cluster, or the refusal.
     fn check(&self, now: Instant, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<Authority, Problem> {
         match bearer(headers) {
             Some(given) => self.check_token(now, peer, given),
@@ -81,25 +84,26 @@ impl Access {
 
     fn check_token(&self, now: Instant, peer: Option<IpAddr>, given: &str) -> Result<Authority, Problem> {
         let address = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        // Counters are never left half changed, so a poisoned lock means nothing here.
+        // Counters are never left half changed, so a poisoned lock is harmless here.
         let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
         match guesses.judge(now, address, || self.token.is(given)) {
             Verdict::Right => Ok(Authority::AdminToken),
             Verdict::Wrong { last } => {
                 if last {
-                    warn!(peer = %address, "too many wrong admin tokens; further ones are slowed down");
+                    warn!(peer = %address, "too many wrong admin tokens; rate limit in force");
                 }
                 Err(Problem::new(Code::TokenWrong, "this is not the admin token of this cluster"))
             }
             Verdict::TooMany { retry_after } => {
-                let detail = "too many wrong tokens came from this address; none is compared for a moment";
+                let detail =
+                    "too many wrong tokens from this address; no token is compared until Retry-After";
                 Err(Problem::new(Code::TooManyGuesses, detail).retry_after(retry_after))
             }
         }
     }
 
     fn check_loopback(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<Authority, Problem> {
-        // Behind a proxy on this machine everybody seems to be on it.
+        // Behind a proxy on this machine every client seems local.
         let is_forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
         let is_loopback = peer.is_some_and(|peer| peer.is_loopback()) && !is_forwarded;
         if self.loopback == LoopbackConfig::Token || !is_loopback {
@@ -123,14 +127,15 @@ impl Access {
     }
 }
 
-/// The token in the header Authorization (RFC 6750, section 2.1), if it has one.
+/// Returns the bearer token of the header Authorization (RFC 6750, section 2.1), if present.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// A browser on this machine can be made to call loopback by any page it shows. Such a call gives itself away. The pages of
-/// the cluster's own nodes on this machine may: people operate a node from another one's.
+/// Returns the reason to refuse a loopback request as cross-origin. Any page can make a browser on this
+/// machine call loopback; `Host`, `Origin` and `Sec-Fetch-Site` reveal such calls. Pages of the cluster's own
+/// nodes on this machine are allowed, since operators use one node's console for another node.
 fn foreign_page(headers: &HeaderMap, console_origins: &[String]) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text("host").unwrap_or_default();
@@ -155,7 +160,7 @@ fn foreign_page(headers: &HeaderMap, console_origins: &[String]) -> Option<Strin
     foreign.then(|| "the request comes from a page of another site; send the admin token".to_owned())
 }
 
-/// Somebody who may change the cluster. Handlers that take it are closed to everybody else.
+/// An authorized caller. Handlers with this extractor refuse every other request.
 pub(super) struct Operator(pub Actor);
 
 impl FromRequestParts<Arc<App>> for Operator {
@@ -217,7 +222,7 @@ mod tests {
         access.check(Instant::now(), peer.parse().ok(), &headers).map_err(|problem| problem.code().as_str())
     }
 
-    /// As [`check_with`], with loopback trusted.
+    /// Like [`check_with`], with loopback trusted.
     fn check(peer: &str, headers: &[(&str, &str)]) -> Result<Authority, &'static str> {
         check_with(LoopbackConfig::Trusted, peer, headers)
     }

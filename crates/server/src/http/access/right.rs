@@ -1,4 +1,4 @@
-//! `/cluster/access`: the right of whoever asks, for programs that have several tokens or none.
+//! `/cluster/access`: the caller's right to change the cluster, for programs with several tokens or none.
 
 use api::settings::Access;
 use axum::Json;
@@ -7,9 +7,9 @@ use super::Operator;
 use crate::http::responses::AccessProblems;
 use crate::http::settings::authority;
 
-/// Right to change the cluster
+/// Check the right to change the cluster
 ///
-/// Answered where the same caller may change the cluster, and refused as a change would be. Changes nothing.
+/// Succeeds if the caller may change the cluster; otherwise refused as a change would be. Changes nothing.
 #[utoipa::path(
     get, path = "/cluster/access", tag = "cluster",
     responses((status = 200, description = "The caller may change the cluster", body = Access), AccessProblems)

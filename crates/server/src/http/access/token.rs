@@ -1,4 +1,4 @@
-//! The admin token: where it comes from, and how one that was given is compared with it.
+//! The admin token: configured or derived, and compared in constant time.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,22 +8,23 @@ use control_plane::ClusterSecret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Bits of a configured token, at least, by [`strength_bits`].
+/// Minimum strength of a configured token in bits, by [`strength_bits`].
 const MIN_STRENGTH_BITS: usize = 128;
-/// Different characters in a configured token, at least. A random one has fewer once in many millions.
+/// Minimum number of different characters in a configured token. A random token has fewer once in many
+/// millions.
 const MIN_DISTINCT: usize = 8;
-/// Bytes of a token file, at most: anything longer is another file.
+/// Maximum length of a token file in bytes; a longer file is not a token file.
 const MAX_FILE_BYTES: u64 = 4096;
 
-/// The token by which operators change the cluster. It has no `Debug`: it must not end up in a log.
+/// The token by which operators change the cluster. Has no `Debug`: a token must not end up in a log.
 #[derive(Clone)]
 pub(crate) struct AdminToken {
     text: String,
-    /// The file that it was configured in; none: derived from the secret that all nodes share.
+    /// The configured token file; `None` for a token derived from the secret that all nodes share.
     file: Option<PathBuf>,
 }
 
-/// A token file that cannot be used. Says nothing of the token itself.
+/// A token file that cannot be used. The message never contains the token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
     /// The file cannot be read.
@@ -35,7 +36,7 @@ pub(crate) enum TokenError {
         #[source]
         source: std::io::Error,
     },
-    /// Others may read it.
+    /// The file is readable by others.
     #[error("the admin token file {path} can be read by others (mode {mode:03o}); run: chmod 600 {path}")]
     TooOpen {
         /// The file.
@@ -43,7 +44,7 @@ pub(crate) enum TokenError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Not one word of visible ASCII.
+    /// Content other than one word of visible ASCII.
     #[error(
         "the admin token file {path} must hold one line of visible ASCII characters; {MAKE_ONE} > {path}"
     )]
@@ -51,7 +52,7 @@ pub(crate) enum TokenError {
         /// The file.
         path: PathBuf,
     },
-    /// A token that could be guessed.
+    /// A token that can be guessed.
     #[error(
         "the admin token in {path} can be guessed: about {bits} bits, at least {MIN_STRENGTH_BITS} are needed; {MAKE_ONE} > \
          {path}"
@@ -59,19 +60,20 @@ pub(crate) enum TokenError {
     Weak {
         /// The file.
         path: PathBuf,
-        /// Its estimated strength.
+        /// Estimated strength.
         bits: usize,
     },
 }
 
-/// The next step where a token is not good enough.
+/// The remedy for an unsuitable token.
 const MAKE_ONE: &str = "to make one: openssl rand -base64 32";
 
 impl AdminToken {
-    /// The token in the file at `path`.
+    /// Reads the token from the file at `path`.
     ///
     /// # Errors
-    /// [`TokenError`] if the file cannot be read, can be read by others, or holds no token that is long enough.
+    /// [`TokenError`] if the file cannot be read, can be read by others, or holds no token of sufficient
+    /// strength.
     pub(crate) fn configured(path: &Path) -> Result<Self, TokenError> {
         use std::io::Read as _;
         let read = |source| TokenError::Read { path: path.to_owned(), source };
@@ -93,36 +95,37 @@ impl AdminToken {
         }
     }
 
-    /// The token that follows from the secret that all nodes share.
+    /// Derives the token from the secret that all nodes share.
     pub(crate) fn derived(secret: &ClusterSecret) -> Self {
         Self { text: secret.admin_token(), file: None }
     }
 
-    /// The token itself.
+    /// The token as text.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The file that it was configured in, if it was.
+    /// The file of a configured token; `None` for a derived token.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// True for this token. Takes the same time for every other one of the same length.
+    /// True for this token. Comparing takes the same time for every wrong token of the same length.
     pub(super) fn is(&self, given: &str) -> bool {
         mac(given).verify_slice(&mac(&self.text).finalize().into_bytes()).is_ok()
     }
 }
 
-/// A tag of `text`, by which texts are compared in constant time (`verify_slice`) whatever their lengths.
+/// Returns a tag of `text`, by which texts of any length are compared in constant time (`verify_slice`).
 fn mac(text: &str) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(b"admin token").expect("any length of key");
     mac.update(text.as_bytes());
     mac
 }
 
-/// An upper estimate of the bits of randomness in a token: its length times those of its alphabet (hexadecimal, otherwise
-/// base64), without repetitions of its beginning. None at all with only a few different characters.
+/// Returns an upper estimate of the random bits in a token: length without repetitions of its beginning,
+/// times bits per character of the alphabet (hexadecimal, otherwise base64). Zero for a token of only a few
+/// different characters.
 fn strength_bits(token: &str) -> usize {
     let bytes = token.as_bytes();
     let distinct = bytes.iter().collect::<std::collections::BTreeSet<_>>().len();

@@ -1,4 +1,4 @@
-//! Which drill a request asks for: read and checked, nothing done yet.
+//! The drill that a request asks for: parsed and checked, not yet carried out.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use axum::http::HeaderMap;
 use crate::http::json;
 use crate::http::problem::Problem;
 
-/// Longest time for what nobody can end before: a node that hangs cannot be asked to go on.
+/// Longest duration of a drill that cannot be ended early: a node that hangs answers no request.
 const MAX_HANG_MS: u64 = 60_000;
-/// Longest time for what can be ended at any time.
+/// Longest duration of a drill that can be ended at any time.
 const MAX_ISOLATION_MS: u64 = 3_600_000;
 
-/// A drill that can be done.
+/// A valid drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drill {
     Crash,
@@ -27,7 +27,11 @@ pub(super) enum Drill {
 }
 
 impl Drill {
-    /// The drill that a body asks for.
+    /// Parses and checks the drill in a request body.
+    ///
+    /// # Errors
+    /// A problem document if the body is not such a JSON object, or `for_ms` is missing, not allowed or out
+    /// of range.
     pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<(Fault, Self), Problem> {
         let request: FailRequest = json::parse(headers, body, "{\"action\": …, \"for_ms\": …}")?;
         Ok((request.action, Self::check(request)?))

@@ -1,4 +1,4 @@
-//! `/admin/*`: fault drills. Off unless the node was started with them.
+//! `/admin/*`: fault drills. Disabled unless the node was started with fault injection.
 
 mod drill;
 
@@ -21,16 +21,17 @@ use crate::app::{AfterStop, App};
 use crate::drills::{self, Isolation, LAST_WORDS};
 use drill::Drill;
 
-/// Let this node fail
+/// Start a fault drill
 ///
-/// A drill. `crash` ends the process as kill -9 does. `pause` makes the node play dead, `partition` cuts it off from the other
-/// nodes only; both last until the node is restored, or for `for_ms`. `hang` stops the whole process for `for_ms`. `restart`
-/// stops it as SIGTERM does and starts it anew. `stall_disk` makes the next write to the disk slow, and `false_alarm` has
-/// the node suspect a leader that is well.
+/// `crash` ends the process as kill -9 does. `pause` makes the node seem dead to clients and to the other
+/// nodes, `partition` to the other nodes only; both last until the node is restored, or for `for_ms`. `hang`
+/// stops the whole process for `for_ms`. `restart` stops the process as SIGTERM does and starts it again.
+/// `stall_disk` slows the next write to the disk down, and `false_alarm` makes the node suspect a healthy
+/// leader.
 #[utoipa::path(
     post, path = "/admin/fail", tag = "admin", request_body = FailRequest,
     responses(
-        (status = 202, description = "It will", body = DrillAnswer),
+        (status = 202, description = "Accepted; the fault starts `after_ms` later", body = DrillAnswer),
         AccessProblems,
         (status = 409, description = "`false_alarm`: the node follows no leader", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -43,7 +44,7 @@ pub(super) async fn fail(
 ) -> Result<(StatusCode, Json<DrillAnswer>), Problem> {
     check_enabled(&app)?;
     let (fault, drill) = Drill::read(&headers, &body)?;
-    warn!(?actor, ?drill, "a drill lets this node fail");
+    warn!(?actor, ?drill, "drill started");
     let after = carry_out(&app, drill)?;
     let action = fault.as_str();
     app.control.tell(EventKind::Drill { action: action.to_owned() });
@@ -51,7 +52,7 @@ pub(super) async fn fail(
     Ok((StatusCode::ACCEPTED, Json(DrillAnswer { action: action.to_owned(), node_id, after_ms })))
 }
 
-/// Does it, or has it done after the time that is given back.
+/// Starts the drill, and returns the delay until the fault sets in.
 fn carry_out(app: &Arc<App>, drill: Drill) -> Result<Duration, Problem> {
     match drill {
         Drill::Crash => {
@@ -60,7 +61,7 @@ fn carry_out(app: &Arc<App>, drill: Drill) -> Result<Duration, Problem> {
         }
         Drill::Hang(duration) => {
             drills::hang(duration).map_err(|error| {
-                tracing::error!(%error, "the helper that ends the drill cannot be started; nothing hangs");
+                tracing::error!(%error, "cannot start the helper that ends the drill; process not stopped");
                 Problem::internal()
             })?;
             return Ok(LAST_WORDS);
@@ -78,7 +79,8 @@ fn carry_out(app: &Arc<App>, drill: Drill) -> Result<Duration, Problem> {
     Ok(Duration::ZERO)
 }
 
-/// Cuts the node off. With a duration it comes back by itself, should whoever asked for it be gone by then.
+/// Isolates the node. With a duration the isolation ends by itself, even if the client that asked is gone by
+/// then.
 fn isolate(app: &Arc<App>, isolation: Isolation, duration: Option<Duration>) {
     let number = app.isolate(isolation);
     let Some(duration) = duration else { return };
@@ -94,7 +96,7 @@ fn isolate(app: &Arc<App>, isolation: Isolation, duration: Option<Duration>) {
 
 /// End a drill
 ///
-/// Ends `pause` and `partition`. A node to which neither was done stays as it is.
+/// Ends `pause` and `partition`. Without effect on a node that is not isolated.
 #[utoipa::path(
     post, path = "/admin/restore", tag = "admin",
     responses(

@@ -1,8 +1,8 @@
-//! What an image carries, found while it still arrives.
+//! Extraction from an image that is still arriving.
 //!
-//! A secret lies in the first rows of a PNG, and what follows them need not be kept. So the beginning is looked at as it grows,
-//! and once the secret is there the rest only passes by. Whatever cannot be told for certain from a beginning is left to those
-//! who have the whole file.
+//! A secret lies in the first rows of a PNG, and what follows need not be kept. So the beginning is inspected
+//! as it grows, and once the secret is found the rest is only counted. Anything that a beginning cannot
+//! decide for certain is left to extraction from the whole file.
 
 use std::sync::Arc;
 
@@ -19,31 +19,31 @@ use crate::app::App;
 use crate::budget::Share;
 use crate::work::Work;
 
-/// Looks at the image in an upload.
+/// Inspects the image in an upload.
 pub(super) struct Early {
     app: Arc<App>,
     start_by: Instant,
-    /// Whether a longer beginning may tell more.
+    /// True while a longer beginning may decide more.
     looks_on: bool,
     end: PngEnd,
     outcome: Option<Result<Found, Problem>>,
 }
 
-/// A secret, and the memory that it takes.
+/// A secret, and the account of its memory.
 pub(super) struct Found {
     pub(super) extracted: Extracted,
     pub(super) memory: Share,
 }
 
-/// What a beginning tells.
+/// Result of inspecting a beginning.
 enum Told {
-    /// All there is to know.
+    /// The payload, complete.
     Found(Extracted),
-    /// That nothing will be found.
+    /// A final refusal.
     Refused(Problem),
-    /// Nothing so far.
+    /// Undecided; a longer beginning is needed.
     TooShort(Vec<u8>),
-    /// Nothing for certain, and a longer one will not do so either.
+    /// Undecided, and undecidable from any beginning.
     Uncertain(Vec<u8>),
 }
 
@@ -53,14 +53,14 @@ impl Early {
         Self { app: Arc::clone(app), start_by, looks_on: true, end: PngEnd::new(), outcome: None }
     }
 
-    /// What was found, or why nothing will be, once the whole upload has passed by. `None`: ask the file itself.
+    /// Returns the outcome once the whole upload has passed; `None` if the whole file has to be read.
     pub(super) fn outcome(self) -> Option<Result<Found, Problem>> {
         let mut found = match self.outcome? {
             Ok(found) => found,
             Err(problem) => return Some(Err(problem)),
         };
         let notes = &mut found.extracted.notes;
-        // The beginning ended where we cut it.
+        // The beginning was cut off here, not by the sender.
         notes.retain(|note| *note != Note::CutOffBelowPayload);
         if !self.end.has_passed() {
             notes.push(Note::CutOffBelowPayload);
@@ -68,9 +68,9 @@ impl Early {
         Some(Ok(found))
     }
 
-    /// The bytes again where they are still needed.
+    /// Inspects the beginning on a pixel thread, and returns the bytes if still needed.
     async fn look_into(&mut self, so_far: Vec<u8>) -> Result<Option<Vec<u8>>, Problem> {
-        // The upload counts them, too; but it may end while a thread has them.
+        // The upload counts these bytes too, but may end while a thread holds them.
         let mut memory = self.app.transfer_memory.empty_share();
         if memory.grow(so_far.len() as u64).is_err() {
             self.looks_on = false;
@@ -109,7 +109,8 @@ impl Look for Early {
             if !self.looks_on {
                 return Some(so_far);
             }
-            // A node without a place or memory for this keeps no more of it; the answer comes once the rest has passed.
+            // Without a pixel thread or memory for the work, nothing more is kept; the answer follows once
+            // the rest has passed.
             self.look_into(so_far).await.unwrap_or_else(|problem| {
                 self.outcome = Some(Err(problem));
                 None
@@ -119,8 +120,8 @@ impl Look for Early {
     }
 }
 
-/// Whether the beginning of a file can tell what it carries: its rows come one after the other, and the first ones claim
-/// something.
+/// True if a beginning can decide: the rows are in order (a PNG without interlacing), and the first ones
+/// announce a payload.
 fn may_tell(file: &[u8], limits: &Limits) -> Result<bool, ExtractError> {
     let file = ImageFile::open(file, limits)?;
     let claimed = file.claimed_lengths_bytes(limits)?;
@@ -128,7 +129,7 @@ fn may_tell(file: &[u8], limits: &Limits) -> Result<bool, ExtractError> {
     Ok(info.format == ImageFormat::Png && !info.interlaced && claimed != (0, 0))
 }
 
-/// On a pixel thread.
+/// Extracts from a beginning, on a pixel thread.
 fn told_by(file: Vec<u8>, limits: &Limits) -> Told {
     let outcome = match may_tell(&file, limits) {
         Ok(true) => stego::extract(&file, limits),

@@ -38,7 +38,7 @@ const FIELDS: Fields = &[
     (fields::PASSWORD, FieldKind::NotYet),
     (fields::KEY_FILE, FieldKind::NotYet),
 ];
-/// What a file name keeps unencoded in a header (RFC 8187, `attr-char`).
+/// Characters of a file name that stay unencoded in a header (RFC 8187, `attr-char`).
 const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -53,20 +53,20 @@ const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// The form of an extract.
+/// Form of an extract request.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub(super) struct ExtractForm {
-    /// The stego image: the PNG as it was made, not a photo or a screenshot of it. Lossless conversions are read too; a JPEG
-    /// is refused by name, since nothing is embedded in one yet.
+    /// The stego image: the original PNG, not a photo or a screenshot. Lossless conversions are read too; a
+    /// JPEG is refused, since JPEGs carry no payload yet.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
 }
 
-/// Find the file in an image
+/// Extract the file from an image
 ///
-/// Returns the secret as JSON with base64 or, with `Accept: application/octet-stream`, as it is. What is
-/// returned is exactly what was embedded.
+/// Returns the secret as JSON with base64 or, with `Accept: application/octet-stream`, as raw bytes. The
+/// secret is byte for byte the embedded file.
 #[utoipa::path(
     post, path = "/api/extract", tag = "stego",
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters", pattern = "^[!-~]{1,200}$")),
@@ -76,7 +76,7 @@ pub(super) struct ExtractForm {
             (ExtractAnswer<'static> = "application/json"),
             (inline(Binary) = "application/octet-stream"),
         )),
-        (status = 422, description = "No payload, a damaged one, or an image that was saved anew", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "No payload, a damaged payload, or an image that was saved anew", body = ProblemDocument, content_type = "application/problem+json"),
         ImageProblems,
     )
 )]
@@ -93,7 +93,7 @@ pub(super) async fn extract(
         let form = Form::receive_looking(request, FIELDS, &app, start_by, &mut early).await?;
         return extract_form(&app, form, early.outcome(), request_id, as_bytes, start_by).await;
     }
-    // The id of the answer depends on every byte.
+    // The request id of a keyed request depends on every byte.
     let form = Form::receive(request, FIELDS, &app, start_by).await?;
     let upload = (PATH, &headers);
     let (form, request_id) = idempotency::id_of_upload(&app, upload, form, request_id, start_by).await?;
@@ -126,7 +126,7 @@ async fn extract_form(
     Ok(answer)
 }
 
-/// From the whole file.
+/// Extracts from the whole file.
 async fn extract_file(
     work: Work,
     mut form: Form,
@@ -148,7 +148,8 @@ async fn extract_file(
     work.measure_and_run(file, measure, run).await
 }
 
-/// On a pixel thread: what the work will take in memory, by the headers of the image and of the container in it.
+/// Returns the memory that the work needs, by the headers of the image and of its container. Runs on a pixel
+/// thread.
 fn memory_bytes(file: &[u8], limits: &Limits, as_bytes: bool) -> Result<u64, Problem> {
     let file = ImageFile::open(file, limits)?;
     file.info().check_memory(file.extract_memory_bytes(), limits)?;
@@ -158,7 +159,7 @@ fn memory_bytes(file: &[u8], limits: &Limits, as_bytes: bool) -> Result<u64, Pro
     Ok(memory_bytes + file.info().doubtful_memory_bytes())
 }
 
-/// On a pixel thread.
+/// Builds the answer, on a pixel thread.
 fn answer_with(found: Extracted, request_id: &str, as_bytes: bool) -> Result<Answer, Problem> {
     if as_bytes {
         return Ok(bytes_answer(found));
@@ -178,7 +179,7 @@ fn media_type(found: &Extracted) -> &str {
     found.media_type.as_ref().map_or(OCTET_STREAM, MediaType::as_str)
 }
 
-/// The name for programs that do not know `filename*` (RFC 6266, appendix D).
+/// Returns the fallback name for programs without support of `filename*` (RFC 6266, appendix D).
 fn ascii(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' })

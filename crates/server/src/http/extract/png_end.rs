@@ -1,12 +1,12 @@
-//! Where a PNG ends, seen while it passes by.
+//! Detection of a PNG's end in a stream.
 
 const SIGNATURE_LEN_BYTES: u64 = 8;
 const CRC_LEN_BYTES: u64 = 4;
 
-/// Follows the chunks of a PNG (third edition, 5.3) without keeping any of it.
+/// Follows the chunks of a PNG (third edition, 5.3) without keeping any of the bytes.
 #[derive(Debug)]
 pub(super) struct PngEnd {
-    /// Length and type of the chunk that begins, as far as they are here.
+    /// Length and type of the current chunk, as far as received.
     header: [u8; 8],
     header_len: usize,
     /// Bytes until the next chunk begins.
@@ -15,12 +15,12 @@ pub(super) struct PngEnd {
 }
 
 impl PngEnd {
-    /// Before the first byte.
+    /// The state before the first byte.
     pub(super) fn new() -> Self {
         Self { header: [0; 8], header_len: 0, to_skip: SIGNATURE_LEN_BYTES, is_last: false }
     }
 
-    /// The next bytes of the file.
+    /// Takes the next bytes of the file.
     pub(super) fn pass(&mut self, mut bytes: &[u8]) {
         loop {
             let skipped = usize::try_from(self.to_skip).unwrap_or(usize::MAX).min(bytes.len());
@@ -42,7 +42,7 @@ impl PngEnd {
         }
     }
 
-    /// Whether IEND has passed by whole. What follows it is not part of the image.
+    /// True once IEND has passed completely. Bytes after IEND are not part of the image.
     pub(super) fn has_passed(&self) -> bool {
         self.is_last && self.to_skip == 0
     }

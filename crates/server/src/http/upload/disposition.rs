@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `filename="größe.pdf"` in UTF-8 | browsers, curl |
 //! | the same in ISO-8859-1 | older programs on Windows |
-//! | `filename*=UTF-8''gr%C3%B6%C3%9Fe.pdf` (RFC 8187), alone or beside `filename` | Python, Java and .NET libraries |
+//! | `filename*=UTF-8''gr%C3%B6%C3%9Fe.pdf` (RFC 8187), alone or beside `filename` | Python, Java, .NET |
 //! | `filename="=?utf-8?B?Z3LDtsOfZS5wZGY=?="` (RFC 2047) | .NET's `HttpClient` |
 
 use base64::Engine;
@@ -19,17 +19,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     general_purpose::PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Names in the header of a part.
+/// Names in a part's header.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Disposition {
     /// Name of the field.
     pub(super) name: Option<String>,
-    /// Name of the file; `filename*` comes before `filename` (RFC 6266, section 4.3).
+    /// Name of the file; `filename*` takes precedence over `filename` (RFC 6266, section 4.3).
     pub(super) file_name: Option<String>,
 }
 
 impl Disposition {
-    /// Reads the value of the header. A parameter that is not well formed counts as missing.
+    /// Parses the value of the header. A malformed parameter counts as missing.
     pub(super) fn parse(header: &[u8]) -> Self {
         let (mut name, mut plain, mut extended) = (None, None, None);
         let mut rest = after(header, b';');
@@ -47,13 +47,13 @@ impl Disposition {
     }
 }
 
-/// The part behind the first `end`.
+/// Returns the bytes after the first `end`.
 fn after(bytes: &[u8], end: u8) -> &[u8] {
     let at = bytes.iter().position(|&byte| byte == end).map_or(bytes.len(), |at| at + 1);
     &bytes[at..]
 }
 
-/// The first parameter: its name in lower case, its value, and the parameters behind it.
+/// Splits off the first parameter: the name in lower case, the value, and the remaining parameters.
 fn parameter(bytes: &[u8]) -> (String, Vec<u8>, &[u8]) {
     let end = bytes.iter().position(|byte| b"=;".contains(byte)).unwrap_or(bytes.len());
     let key = String::from_utf8_lossy(bytes[..end].trim_ascii()).to_ascii_lowercase();
@@ -72,8 +72,8 @@ fn parameter(bytes: &[u8]) -> (String, Vec<u8>, &[u8]) {
     }
 }
 
-/// Text up to the closing quotation mark, and the bytes behind. A backslash escapes a quotation mark only: programs on Windows
-/// send paths with plain backslashes.
+/// Returns the text up to the closing quotation mark, and the bytes after. A backslash escapes a quotation
+/// mark only: programs on Windows send paths with plain backslashes.
 fn quoted_string(bytes: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut value = Vec::new();
     let mut rest = bytes;
@@ -97,31 +97,31 @@ fn quoted_string(bytes: &[u8]) -> (Vec<u8>, &[u8]) {
     }
 }
 
-/// UTF-8, otherwise ISO-8859-1, in which every byte is a character.
+/// Decodes UTF-8, otherwise ISO-8859-1, in which every byte is a character.
 fn text(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().copied().map(char::from).collect(), str::to_owned)
 }
 
-/// Browsers and curl write these three characters of a file name so (HTML, section 4.10.21.8).
+/// Undoes the escapes of browsers and curl in file names (HTML, section 4.10.21.8).
 fn unescaped(name: &str) -> String {
     name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
 }
 
-/// A value with its character set and language (RFC 8187, section 3.2).
+/// Decodes a value with its character set and language (RFC 8187, section 3.2).
 fn extended_value(value: &[u8]) -> Option<String> {
     let mut parts = value.splitn(3, |&byte| byte == b'\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);
     in_charset(charset, &percent_decode(encoded).collect::<Vec<u8>>())
 }
 
-/// Bytes of a named character set as text; none if the set is not known or the bytes are not of it.
+/// Decodes bytes of a named character set; `None` for an unknown set or invalid bytes.
 fn in_charset(label: &[u8], bytes: &[u8]) -> Option<String> {
     let text = Encoding::for_label(label)?.decode_without_bom_handling_and_without_replacement(bytes)?;
     Some(text.into_owned())
 }
 
-/// A text with its encoded words (RFC 2047) decoded. White space between two of them is left out; a word that is not well formed
-/// stays as it is.
+/// Decodes the encoded words (RFC 2047) in a text. White space between two encoded words is dropped; a
+/// malformed word stays unchanged.
 fn decoded_words(text: &str) -> String {
     let mut decoded = String::new();
     let (mut rest, mut is_behind_word) = (text, false);
@@ -146,7 +146,8 @@ fn decoded_words(text: &str) -> String {
     decoded + rest
 }
 
-/// The word `=?charset?encoding?content?=` at the beginning of `text`, decoded, and the text behind it.
+/// Decodes the word `=?charset?encoding?content?=` at the beginning of `text`, and returns the text after it
+/// too.
 fn encoded_word(text: &str) -> Option<(String, &str)> {
     let (charset, rest) = text.strip_prefix("=?")?.split_once('?')?;
     let (encoding, rest) = rest.split_once('?')?;
@@ -154,7 +155,7 @@ fn encoded_word(text: &str) -> Option<(String, &str)> {
     let behind = rest.strip_prefix('=')?;
     let bytes = match encoding {
         "B" | "b" => BASE64.decode(content).ok()?,
-        // As percent-encoding, with another sign (RFC 2047, section 4.2).
+        // Like percent-encoding, with `=` for `%` (RFC 2047, section 4.2).
         "Q" | "q" => {
             percent_decode(content.replace('%', "=25").replace('=', "%").replace('_', " ").as_bytes())
                 .collect()
@@ -191,7 +192,7 @@ mod tests {
         check(br#"form-data; name="file"; filename="no end"#, Some("no end"));
     }
 
-    /// Examples of RFC 8187, section 3.2.3, and names as Python's `requests` sends them.
+    /// Examples of RFC 8187, section 3.2.3, and names as sent by Python's `requests`.
     #[test]
     fn extended_names() {
         check(b"form-data; name=\"file\"; filename*=UTF-8''gr%C3%B6%C3%9Fe.pdf", Some("größe.pdf"));
@@ -201,13 +202,13 @@ mod tests {
         check(both, Some("größe.pdf"));
         let both = b"form-data; name=\"file\"; filename*=UTF-8''gr%C3%B6%C3%9Fe.pdf; filename=\"gr__e.pdf\"";
         check(both, Some("größe.pdf"));
-        // A name that cannot be decoded leaves the plain one.
+        // If the extended name cannot be decoded, the plain name is used.
         check(b"form-data; name=\"file\"; filename*=UTF-8''%FF; filename=a.pdf", Some("a.pdf"));
         check(b"form-data; name=\"file\"; filename*=x-unheard-of''a; filename=a.pdf", Some("a.pdf"));
         check(b"form-data; name=\"file\"; filename*=a.pdf", None);
     }
 
-    /// Examples of RFC 2047, section 8, and a name as .NET sends it.
+    /// Examples of RFC 2047, section 8, and a name as sent by .NET.
     #[test]
     fn encoded_words() {
         let check = |text: &str, want: &str| assert_eq!(decoded_words(text), want, "{text}");

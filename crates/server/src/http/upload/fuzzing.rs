@@ -1,4 +1,4 @@
-//! The upload's door for fuzzing.
+//! Entry point of the upload's fuzz target.
 
 use crate::config::LimitsConfig;
 
@@ -12,12 +12,12 @@ const FIELDS: Fields = &[
 ];
 const BOUNDED: &str = "multipart/form-data; boundary=B";
 const MAX_BODY_BYTES: u64 = 1 << 20;
-/// All of it lies there already: nobody waits that long.
+/// Never reached: the whole body is available at once.
 const PLENTY: Duration = Duration::from_secs(60);
-/// Bytes of a file's name, at most.
+/// Maximum length of a file's name in bytes.
 const MAX_NAME_BYTES: usize = 32;
 
-/// Receives `bytes` as a body, whole and in pieces, and as what a form that is well formed holds.
+/// Receives `bytes` as a body, whole and in pieces, and as the content of a well-formed form.
 pub(crate) fn check(bytes: &[u8]) {
     let [flags, piece, rest @ ..] = bytes else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -27,7 +27,7 @@ pub(crate) fn check(bytes: &[u8]) {
     });
 }
 
-/// The pieces that a body arrives in make no difference.
+/// Checks that splitting a body into pieces makes no difference.
 async fn any_body(names_its_type: bool, piece: usize, rest: &[u8]) {
     let line_end = rest.iter().position(|&byte| byte == b'\n').filter(|_| names_its_type);
     let (content_type, body) = match line_end {
@@ -48,7 +48,7 @@ async fn any_body(names_its_type: bool, piece: usize, rest: &[u8]) {
     }
 }
 
-/// A file arrives as it was sent, with its name.
+/// Checks that a file arrives unchanged, with its name.
 async fn well_formed(piece: usize, content: &[u8]) {
     let boundary = b"\r\n--B";
     if [b"\r\n", content].concat().windows(boundary.len()).any(|window| window == boundary) {
@@ -59,7 +59,7 @@ async fn well_formed(piece: usize, content: &[u8]) {
         .filter(|c| c.is_alphanumeric() || *c == '.')
         .collect();
     if name.is_empty() && content.is_empty() {
-        // What browsers send for a field without a file counts as left out.
+        // Browsers send such a part for a field without a file; it counts as left out.
         return;
     }
     let head = format!("--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
@@ -70,7 +70,7 @@ async fn well_formed(piece: usize, content: &[u8]) {
     assert_eq!(file.name, Some(name));
 }
 
-/// The form in `body`, which arrives in pieces. What was counted for it is given back with it.
+/// Receives the form in `body`, which arrives in pieces. Checks that a refused form returns its memory.
 async fn received(content_type: &[u8], body: &[u8], piece: usize) -> Result<Form, UploadError> {
     let budget = Budget::new(MAX_BODY_BYTES);
     let bounds = || Bounds {
