@@ -1,4 +1,4 @@
-//! Opening database files so that a power loss at any moment leaves one that opens.
+//! Opening of database files, safe against power loss at any moment.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,15 +13,15 @@ use super::reserved::Reserved;
 use super::room::Room;
 use super::sync_dir;
 
-/// Memory in which the library keeps pages of a file.
+/// Size of the library's page cache, per file.
 const PAGE_CACHE_BYTES: usize = 16 << 20;
-/// How the name of a database ends while it is created.
+/// Extension of a database file during creation.
 const UNFINISHED: &str = "new";
 
-/// Opens and verifies the database in a file, or creates one. Blocks.
+/// Opens and verifies the database in a file, or creates a new database. Blocks.
 ///
-/// A new one is created under another name, since the library does not open a file that it was about to create when
-/// the power went. Where the disk is full, writes take bytes from the reserve of `room`.
+/// A new database is created under a temporary name, since the library does not open a file left
+/// half-created by a power loss. On a full disk, writes take bytes of the reserve of `room`.
 pub(super) fn open_file(what: &'static str, path: &Path, room: &Arc<Room>) -> Result<Database, OpenError> {
     if !super::exists(path)? {
         let unfinished = path.with_extension(UNFINISHED);
@@ -43,7 +43,7 @@ pub(super) fn open_file(what: &'static str, path: &Path, room: &Arc<Room>) -> Re
     open_backend(what, file_backend(what, file, room)?)
 }
 
-/// Opens and verifies the database on anything that stores bytes. Blocks.
+/// Opens and verifies the database on any storage backend. Blocks.
 pub(super) fn open_backend(what: &'static str, backend: impl StorageBackend) -> Result<Database, OpenError> {
     Builder::new()
         .set_cache_size(PAGE_CACHE_BYTES)
@@ -52,8 +52,8 @@ pub(super) fn open_backend(what: &'static str, backend: impl StorageBackend) -> 
         .map_err(OpenError::database(what))
 }
 
-/// A transaction that is durable once committed. With quick repair the library commits in two phases: after a power
-/// loss it never falls back to an earlier commit without saying so.
+/// Begins a transaction with a durable commit. With quick repair the library commits in two phases: after a
+/// power loss the library never falls back silently to an earlier commit.
 pub(super) fn begin_durable(database: &Database) -> Result<WriteTransaction, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;

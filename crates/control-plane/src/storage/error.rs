@@ -1,4 +1,4 @@
-//! Why stored things cannot be opened or read.
+//! Errors of opening and reading stored data.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,49 +9,48 @@ use crate::LogId;
 use crate::catalog::RowError;
 use crate::format::NeedsRelease;
 
-/// Why the storage cannot be opened.
+/// Failure to open the storage.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The operating system refused.
+    /// Error of the operating system.
     #[error("cannot use {}", path.display())]
     Io {
-        /// Which file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// The database library refused.
+    /// Error of the database library.
     #[error("cannot read {what}")]
     Database {
-        /// Which database.
+        /// Name of the database.
         what: &'static str,
-        /// Why.
+        /// Cause.
         #[source]
         source: Box<redb::Error>,
     },
     /// A record is damaged or of another release.
     #[error("cannot read {what}")]
     Record {
-        /// Which record.
+        /// Name of the record.
         what: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: RecordError,
     },
     /// A row of the state is damaged or of another release.
     #[error("cannot read the state")]
     Row(#[source] RowError),
-    /// The cluster has activated a version, or the log holds a committed entry, that this release does not
-    /// read.
+    /// The cluster has activated a version, or the log holds a committed entry, unreadable by this release.
     #[error(transparent)]
     NeedsRelease(#[from] NeedsRelease),
     /// An entry is missing from the log.
     #[error("the log has entry {found} where entry {expected} belongs")]
     Gap {
-        /// The index that comes next.
+        /// Expected index.
         expected: u64,
-        /// The index that is there.
+        /// Index found.
         found: u64,
     },
     /// Entries of the log contradict each other.
@@ -72,13 +71,13 @@ pub enum OpenError {
     /// The snapshot cannot be read.
     #[error("cannot read the snapshot")]
     Snapshot(#[source] SnapshotError),
-    /// There is a state, but no log.
+    /// A state without a log.
     #[error("{} is missing: without its votes this node must rejoin with an empty data directory", path.display())]
     LogLost {
-        /// Where it should be.
+        /// Expected path of the log.
         path: PathBuf,
     },
-    /// Neither state nor snapshot has what was purged from the log.
+    /// Neither state nor snapshot covers the purged part of the log.
     #[error(
         "the log was purged up to {purged}, and neither the state nor a snapshot reaches that far: this node's data \
          is lost, and it must rejoin with an empty data directory"
@@ -90,7 +89,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The file that the error names.
+    /// Returns the path named by the error.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::Io { path, .. } | Self::LogLost { path } => Some(path),
@@ -98,7 +97,7 @@ impl OpenError {
         }
     }
 
-    /// True if another release wrote what cannot be read.
+    /// True if the unreadable data was written by another release.
     pub(crate) fn is_of_another_release(&self) -> bool {
         match self {
             Self::NeedsRelease(_) => true,
@@ -113,7 +112,7 @@ impl OpenError {
         }
     }
 
-    /// The release that is needed, where the newer one that wrote the unreadable thing is named in it.
+    /// Returns the required release, if the data names the newer release.
     pub(crate) fn needs_release(&self) -> Option<&NeedsRelease> {
         match self {
             Self::NeedsRelease(needed)
@@ -123,7 +122,7 @@ impl OpenError {
         }
     }
 
-    /// The answer of the operating system, if it gave one.
+    /// Returns the error kind of the operating system, if any.
     pub(super) fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
             Self::Io { source, .. } => Some(source.kind()),
@@ -137,23 +136,23 @@ impl OpenError {
         }
     }
 
-    /// For `map_err` on what the operating system does.
+    /// Returns a function for `map_err` on operating system errors.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.into(), source }
     }
 
-    /// For `map_err` on what the database library does.
+    /// Returns a function for `map_err` on database errors.
     pub(super) fn database<E: Into<redb::Error>>(what: &'static str) -> impl Fn(E) -> Self {
         move |error| Self::Database { what, source: Box::new(error.into()) }
     }
 
-    /// For `map_err` on records.
+    /// Returns a function for `map_err` on record errors.
     pub(super) fn record(what: impl Into<String>) -> impl FnOnce(RecordError) -> Self {
         |source| Self::Record { what: what.into(), source }
     }
 
-    /// Whether the bytes are not those that were written, so that they may be replaced by what is in other files. Not
-    /// so if the file is in use, cannot be read, or is of another release.
+    /// True if the bytes are corrupted, so that the content of other files may replace the file. False if
+    /// the file is in use, cannot be read, or is of another release.
     pub(super) fn is_damage(&self) -> bool {
         use io::ErrorKind::{InvalidData, UnexpectedEof};
         match self {

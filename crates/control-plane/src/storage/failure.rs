@@ -1,4 +1,4 @@
-//! A storage that cannot be used, as operators see it.
+//! Failures of the storage as reported to operators.
 
 use std::fmt;
 use std::io;
@@ -9,13 +9,13 @@ use super::Unopened;
 /// The failure of a node's storage: the file, the cause, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageFailure {
-    /// The file or folder that cannot be used.
+    /// The unusable file or folder.
     pub file: PathBuf,
     /// The cause, in one line.
     pub error: String,
     /// The remedy, for an operator.
     pub remedy: String,
-    /// The release that is needed, where a newer one wrote what cannot be read. The node does not try again.
+    /// The required release, for data of a newer release. The node does not retry in this case.
     pub needs_release: Option<String>,
 }
 
@@ -31,43 +31,43 @@ enum Kind {
 }
 
 impl StorageFailure {
-    /// File and cause, in one line.
+    /// Formats file and cause, in one line.
     pub(crate) fn cause(&self) -> String {
         format!("{}: {}", self.file.display(), self.error)
     }
 
-    /// The failure behind an answer of the operating system.
+    /// Creates the failure from an error of the operating system.
     pub(crate) fn io(file: &Path, data_dir: &Path, error: &io::Error) -> Self {
         Self::new(file, data_dir, error.to_string(), Kind::of(Some(error.kind()), Kind::Other))
     }
 
-    /// The failure to open a storage.
+    /// Creates the failure from an error of opening the storage.
     pub(crate) fn unopened(unopened: &Unopened, data_dir: &Path) -> Self {
         if let Some(needed) = unopened.error.needs_release() {
             let error = crate::text_with_sources(&unopened.error);
             return Self::needs(&unopened.file, data_dir, error, &needed.release);
         }
-        // What no answer of the system explains is in the bytes themselves.
+        // Failures without an operating system error lie in the stored bytes.
         let kind = Kind::of(unopened.error.io_kind(), Kind::Damaged);
         Self::new(&unopened.file, data_dir, crate::text_with_sources(&unopened.error), kind)
     }
 
-    /// Stored bytes that are not those that were written, or that are not there any more.
+    /// Creates the failure for corrupted or missing bytes.
     pub(crate) fn damaged(file: &Path, data_dir: &Path, error: String) -> Self {
         Self::new(file, data_dir, error, Kind::Damaged)
     }
 
-    /// A write that failed on a full disk.
+    /// Creates the failure for a write on a full disk.
     pub(crate) fn full(file: &Path, data_dir: &Path, error: String) -> Self {
         Self::new(file, data_dir, error, Kind::Full)
     }
 
-    /// A failure of which only words are known.
+    /// Creates the failure for an error known only as text.
     pub(crate) fn other(file: &Path, data_dir: &Path, error: String) -> Self {
         Self::new(file, data_dir, error, Kind::Other)
     }
 
-    /// Something that only `release` and newer ones read.
+    /// Creates the failure for data readable by `release` and newer releases only.
     pub(crate) fn needs(file: &Path, data_dir: &Path, error: String, release: &str) -> Self {
         let remedy = format!("start release {release} or a newer one on {}", data_dir.display());
         let needs_release = Some(release.to_owned());

@@ -1,4 +1,4 @@
-//! The storage's doors for fuzzing.
+//! Entry points for fuzzing the storage.
 
 use sha2::{Digest, Sha256};
 
@@ -13,7 +13,7 @@ use crate::{Entry, LogId, Vote};
 /// Bytes of a snapshot's checksum, at its end.
 const SUM_BYTES: usize = 32;
 
-/// Reads `bytes` as a snapshot, as they are and with the checksum that they need.
+/// Reads `bytes` as a snapshot, both unchanged and with a corrected checksum.
 pub(crate) fn check_snapshot(bytes: &[u8]) {
     let _ = restored(bytes);
     let Some((content, _)) = bytes.split_last_chunk::<SUM_BYTES>() else { return };
@@ -26,14 +26,14 @@ pub(crate) fn check_snapshot(bytes: &[u8]) {
     assert!(again == (header, catalog), "a snapshot reads as something else once it is written again");
 }
 
-/// What a node makes of a snapshot.
+/// Restores header and catalogue from a snapshot.
 fn restored(bytes: &[u8]) -> Result<(Header, Catalog), SnapshotError> {
     let mut catalog = Catalog::default();
     let header = snapshot::read_from(bytes, |row| Ok(catalog.restore(row)?))?;
     Ok((header, catalog))
 }
 
-/// Reads `bytes` as a record of each kind, as they are and as the body of one.
+/// Reads `bytes` as a record of each kind, both unchanged and as the body of a record.
 pub(crate) fn check_record(bytes: &[u8]) {
     comes_back(bytes, record::decode, record_of);
     comes_back(bytes, record::decode::<LogId>, record::encode);
@@ -54,7 +54,7 @@ fn comes_back<T: PartialEq>(
     }
 }
 
-/// The entries of the golden files.
+/// Returns the entries of the golden files.
 pub(crate) fn golden_entries() -> Vec<Entry> {
     let golden = [
         include_bytes!("../../tests/golden/storage-entry-blank.record").as_slice(),

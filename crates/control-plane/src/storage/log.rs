@@ -25,23 +25,23 @@ use crate::format::FormatVersion;
 use crate::{Entry, LogId, TypeConfig, Vote};
 
 const WHAT: &str = "the log file";
-/// A read from the disk begins again if entries were removed meanwhile, so often at most.
+/// Maximum number of attempts at a disk read interrupted by the removal of entries.
 const MAX_READ_ATTEMPTS: u32 = 16;
 
-/// The log and the vote. Clones are handles of the same log; the file is closed after [`LogStore::close`], or some time
-/// after the last handle is gone.
+/// The log and the vote. Clones are handles of the same log; the file is closed by [`LogStore::close`], or
+/// some time after the last handle is dropped.
 #[derive(Clone)]
 pub(crate) struct LogStore {
     core: Arc<Core>,
     queue: mpsc::Sender<Queued>,
 }
 
-/// Tells how far the log is durable.
+/// Watch on the durability of the log.
 #[derive(Clone)]
 pub(crate) struct LogMark(watch::Receiver<Durable>);
 
 impl LogStore {
-    /// Opens the log in a file, or begins one. Blocks while it verifies everything in the file.
+    /// Opens the log in a file, or creates a new log. Blocks while verifying the whole file.
     ///
     /// # Errors
     /// [`OpenError`] if the file cannot be opened, is damaged, or was written by another release.
@@ -49,7 +49,7 @@ impl LogStore {
         Self::start(open_file(WHAT, path, room)?, Arc::clone(room))
     }
 
-    /// Opens the log on anything that stores bytes.
+    /// Opens the log on any storage backend.
     #[cfg(test)]
     pub(super) fn with_backend(backend: impl redb::StorageBackend) -> Result<Self, OpenError> {
         Self::start(super::database::open_backend(WHAT, backend)?, Arc::new(Room::endless()))
@@ -63,53 +63,54 @@ impl LogStore {
         Ok(Self { core, queue })
     }
 
-    /// Makes durable what was handed over, closes the file and gives up its lock. Every handle is useless afterwards.
+    /// Makes queued writes durable, closes the file and releases the file lock. All handles are unusable
+    /// afterwards.
     pub(crate) async fn close(self) {
         let (closer, closed) = oneshot::channel();
         if let Ok(permit) = self.queue.reserve().await {
             permit.send(Queued { number: 0, since: Instant::now(), write: Write::Close(closer) });
-            // An error says that the writer has ended, and its thread with it.
+            // An error means that the writer thread has ended.
             let _ = closed.await;
         }
     }
 
-    /// How the disk keeps up. From memory.
+    /// Returns statistics of the disk flushes. From memory.
     pub(crate) fn flush_stats(&self) -> FlushStats {
         self.core.stats()
     }
 
-    /// For how long the oldest write has been waiting for the commit under way.
+    /// Returns the waiting time of the oldest write in the commit in flight.
     pub(crate) fn oldest_unfinished(&self) -> Option<Duration> {
         self.core.oldest_unfinished()
     }
 
-    /// A drill: the next commit takes this much longer.
+    /// Delays the next commit by `duration`, for drills.
     pub(crate) fn stall(&self, duration: Duration) {
         self.core.stall(duration);
     }
 
-    /// A handle that tells how far the log is durable.
+    /// Returns a watch on the durability of the log.
     pub(crate) fn mark(&self) -> LogMark {
         LogMark(self.core.durable.subscribe())
     }
 
-    /// Bytes of the entries in the log, as they are stored. From memory.
+    /// Returns the stored size of the entries in the log, in bytes. From memory.
     pub(crate) fn bytes(&self) -> u64 {
         self.core.memory().bytes()
     }
 
-    /// The reason why nothing can be written any more.
+    /// Returns the cause for which writes fail.
     pub(crate) fn failure(&self) -> Option<String> {
         self.core.memory().failed.as_ref().map(ToString::to_string)
     }
 
-    /// The last purged entry.
+    /// Returns the last purged entry.
     pub(crate) fn purged(&self) -> Option<LogId> {
         self.core.memory().purged
     }
 
-    /// Has `change` change the memory and hands over what it returns, in one step: writes reach the disk in the order
-    /// in which they changed the memory.
+    /// Applies `change` to the memory and queues the resulting write in one step: writes reach the disk in
+    /// the order of their changes to the memory.
     async fn hand_over(&self, change: impl FnOnce(&mut Memory, u64) -> io::Result<Write>) -> io::Result<()> {
         let permit = self.queue.reserve().await.map_err(|_| self.core.failure())?;
         let mut memory = self.core.memory();
@@ -123,7 +124,7 @@ impl LogStore {
         Ok(())
     }
 
-    /// What the log has of a range, as it is at one moment.
+    /// Reads the existing entries of a range, as of one moment.
     async fn read(&self, range: Range<u64>) -> io::Result<Vec<Entry>> {
         for _ in 0..MAX_READ_ATTEMPTS {
             let plan = {
@@ -149,7 +150,7 @@ impl LogStore {
 }
 
 impl LogMark {
-    /// Waits until the entry at `index` is durable here.
+    /// Waits until the entry at `index` is durable on this node.
     ///
     /// # Errors
     /// If the log failed or was closed.
@@ -164,14 +165,14 @@ impl LogMark {
         }
     }
 
-    /// A mark of no log, that everything has reached.
+    /// Returns a mark with every index durable.
     #[cfg(test)]
     pub(super) fn everything() -> Self {
         Self(watch::channel(Durable::Until(u64::MAX)).1)
     }
 }
 
-/// Whether `vote` says of the leader that was voted for by `durable`, and of nothing else, that it leads.
+/// True if `vote` only commits the `durable` vote, for the same leader.
 fn is_confirmed_by(durable: &Vote, vote: &Vote) -> bool {
     durable.leader_id == vote.leader_id && vote.is_committed()
 }
@@ -218,11 +219,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.clone()
     }
 
-    /// Durable on return. Readers see the new vote from then on.
+    /// Saves the vote: durable on return, and visible to readers from then on.
     ///
-    /// One vote is not waited for: that for a leader which this node has voted for, once it is known to lead. All that may
-    /// be lost with it is this knowledge: the vote itself is durable, so nobody else gets it in this term, and entries of that
-    /// leader follow it to the disk in the order in which they are handed over. A leader takes over two flushes earlier so.
+    /// A committed vote for the leader of the durable vote is the exception: the call does not wait for the
+    /// disk. Only the knowledge of the election's outcome may be lost: the vote itself is durable, so no
+    /// second candidate gets a vote of this node in the same term, and entries of the leader follow to the
+    /// disk in queue order. A leader takes over two flushes earlier as a result.
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let mut waits = None;
         self.hand_over(|memory, _| {
@@ -241,7 +243,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         }
     }
 
-    /// Not written at once: it goes along with the next commit whose log reaches that far.
+    /// Records the committed id without a write: the next commit of a log with this entry includes the id.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
         let mut memory = self.core.memory();
         check(&memory)?;
@@ -279,7 +281,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
         self.hand_over(|memory, number| {
             let from = memory.truncate(last_log_id, number);
-            // What comes in the place of these entries is not durable yet.
+            // The entries that replace these are not durable yet.
             self.core.durable.send_if_modified(|durable| match durable {
                 Durable::Until(end) if *end > from => {
                     *end = from;
@@ -301,18 +303,17 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 }
 
-/// The record of an entry, in the form of the command in it.
+/// Encodes an entry, in the form of the contained command.
 pub(super) fn record_of(entry: &Entry) -> Vec<u8> {
     let version = match &entry.payload {
-        // A command that this release cannot read is in a form that it can: the bytes of the command are kept
-        // as they are.
+        // The record of an unreadable command has a readable form, with the bytes of the command unchanged.
         EntryPayload::Normal(command) => command.version().min(FormatVersion::LATEST),
         EntryPayload::Blank | EntryPayload::Membership(_) => FormatVersion::FIRST,
     };
     record::encode_in(version, entry)
 }
 
-/// Reads and verifies everything in the file.
+/// Reads and verifies the whole file.
 fn load(database: &Database) -> Result<Memory, OpenError> {
     create_tables(database).map_err(OpenError::database(WHAT))?;
     let read = database.begin_read().map_err(OpenError::database(WHAT))?;
@@ -350,7 +351,7 @@ fn load(database: &Database) -> Result<Memory, OpenError> {
     }
 }
 
-/// Makes sure that there are tables to read.
+/// Creates missing tables.
 fn create_tables(database: &Database) -> Result<(), redb::Error> {
     let transaction = begin_durable(database)?;
     transaction.open_table(ENTRIES)?;

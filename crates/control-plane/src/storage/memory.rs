@@ -1,4 +1,4 @@
-//! What the log store knows without the disk: the bounds of the log, the vote, and the latest entries.
+//! In-memory part of the log store: the bounds of the log, the vote, and the latest entries.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -6,35 +6,36 @@ use std::sync::Arc;
 
 use crate::{Entry, LogId, Vote};
 
-/// Bytes of entries kept in memory, as they are stored. Entries that are not durable yet count, and stay beyond it.
+/// Bytes of entries kept in memory, as stored. Entries not yet durable count, and stay even beyond the
+/// limit.
 pub(super) const MAX_CACHED_BYTES: usize = 16 << 20;
 
-/// What the log holds, including what is still on its way to the disk.
+/// Content of the log, including writes in flight to the disk.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// The vote that is durable, but for the knowledge that its leader leads.
+    /// The vote, durable except for the knowledge that the leader is elected.
     pub vote: Option<Vote>,
     /// The last entry known to be committed.
     pub committed: Option<LogId>,
     /// The last purged entry.
     pub purged: Option<LogId>,
-    /// The last entry, or the last purged one.
+    /// The last entry, or the last purged entry.
     pub last: Option<LogId>,
-    /// The index of the first entry, if there is one.
+    /// Index of the first entry, if there is any.
     pub first: u64,
-    /// Counts what removes entries: who reads from the disk in between reads again.
+    /// Number of removals of entries; a disk read with a removal in between is repeated.
     pub removals: u64,
-    /// The number of the last write that was handed to the writer.
+    /// Number of the last write submitted to the writer.
     pub handed_over: u64,
-    /// Why nothing works any more.
+    /// Cause for which the log failed or is closed.
     pub failed: Option<Arc<str>>,
     cache: VecDeque<Cached>,
     cached_bytes: usize,
     /// Lengths of the records of all entries, from the first one on.
     lengths: VecDeque<u32>,
-    /// Their sum.
+    /// Sum of `lengths`.
     bytes: u64,
-    /// Truncations on their way to the disk: the number of the write, and the first index that is gone.
+    /// Truncations in flight to the disk: the number of the write, and the first removed index.
     truncations: VecDeque<(u64, u64)>,
 }
 
@@ -44,7 +45,7 @@ struct Cached {
     write: u64,
 }
 
-/// How to read a range of the log: first from the disk, then from memory.
+/// Plan for reading a range of the log: first from the disk, then from memory.
 pub(super) struct Plan {
     pub on_disk: Range<u64>,
     pub cached: Vec<Arc<Entry>>,
@@ -52,7 +53,7 @@ pub(super) struct Plan {
 }
 
 impl Memory {
-    /// The index after the last entry.
+    /// Returns the index after the last entry.
     pub(super) fn end(&self) -> u64 {
         self.last.as_ref().map_or(0, |id| id.index + 1)
     }
@@ -61,7 +62,7 @@ impl Memory {
         self.last == self.purged
     }
 
-    /// Whether these entries continue the log without a hole.
+    /// Checks that the entries continue the log without a gap.
     pub(super) fn check_append(&self, entries: &[(Entry, usize)]) -> Result<(), String> {
         // An entirely new log may begin anywhere; openraft begins at 0.
         let new = self.last.is_none();
@@ -74,7 +75,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Takes in entries that [`Self::check_append`] found right, each with its length as stored, as part of a write.
+    /// Adds entries accepted by [`Self::check_append`], each with the stored length, as part of a write.
     pub(super) fn append(&mut self, entries: Vec<(Entry, usize)>, write: u64) {
         for (entry, bytes) in entries {
             if self.is_empty() {
@@ -87,13 +88,13 @@ impl Memory {
         }
     }
 
-    /// Takes in the next entry that is on the disk already, with its length as stored.
+    /// Adds the next entry on the disk, with the stored length.
     pub(super) fn found(&mut self, id: LogId, bytes: usize) {
         self.last = Some(id);
         self.add_length(bytes);
     }
 
-    /// Bytes of all entries, as they are stored.
+    /// Returns the stored size of all entries, in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -104,7 +105,7 @@ impl Memory {
         self.bytes += u64::from(length);
     }
 
-    /// Removes every entry after `last`, by the write of this number. Returns the first index that is gone.
+    /// Removes every entry after `last`, by the write of this number. Returns the first removed index.
     pub(super) fn truncate(&mut self, last: Option<LogId>, number: u64) -> u64 {
         let from = last.as_ref().map_or(0, |id| id.index + 1).max(self.purged_end());
         self.truncations.push_back((number, from));
@@ -126,8 +127,8 @@ impl Memory {
         from
     }
 
-    /// Where the durable log ends once the write of this number is on the disk, which then ends before `end`: what a later
-    /// truncation removes is not the log's any more, though it is on the disk still.
+    /// Returns the end of the durable log once the write of this number is on the disk and ends the file
+    /// before `end`. Entries removed by a later truncation do not count, although still on the disk.
     pub(super) fn durable_end(&mut self, number: u64, end: u64) -> u64 {
         while self.truncations.front().is_some_and(|(truncation, _)| *truncation <= number) {
             self.truncations.pop_front();
@@ -135,7 +136,7 @@ impl Memory {
         self.truncations.iter().fold(end, |end, (_, from)| end.min(*from))
     }
 
-    /// Removes every entry up to `upto`, which may be beyond the last one.
+    /// Removes every entry up to `upto`, even beyond the last entry.
     pub(super) fn purge(&mut self, upto: LogId) {
         if self.purged >= Some(upto) {
             return;
@@ -157,7 +158,7 @@ impl Memory {
         self.purged.as_ref().map_or(0, |id| id.index + 1)
     }
 
-    /// Forgets the oldest entries beyond `max_bytes`, as far as the writes up to `durable` brought them to the disk.
+    /// Evicts the oldest entries beyond `max_bytes`, as far as durable by the writes up to `durable`.
     pub(super) fn evict(&mut self, durable: u64, max_bytes: usize) {
         let mut excess = self.cached_bytes.saturating_sub(max_bytes);
         self.forget_while(|cached| {
@@ -167,7 +168,7 @@ impl Memory {
         });
     }
 
-    /// Forgets the oldest entries in memory while `forget` says so.
+    /// Evicts the oldest entries in memory while `forget` returns true.
     fn forget_while(&mut self, mut forget: impl FnMut(&Cached) -> bool) {
         while let Some(cached) = self.cache.front().filter(|cached| forget(cached)) {
             self.cached_bytes -= cached.bytes;
@@ -175,7 +176,8 @@ impl Memory {
         }
     }
 
-    /// How to read what the log has of a range. Everything that is not in memory is durable.
+    /// Returns the plan for reading the existing entries of a range. Every entry outside the memory is
+    /// durable.
     pub(super) fn plan(&self, range: Range<u64>) -> Plan {
         let (start, end) = (range.start.max(self.first), range.end.min(self.end()));
         let removals = self.removals;
@@ -193,7 +195,7 @@ impl Memory {
         }
     }
 
-    /// Bytes of entries in memory, for tests of the bound.
+    /// Returns the bytes of entries in memory, for tests of the limit.
     #[cfg(test)]
     pub(super) fn cached_bytes(&self) -> usize {
         self.cached_bytes

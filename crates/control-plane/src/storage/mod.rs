@@ -1,15 +1,16 @@
-//! What a node keeps on disk: the Raft log with the vote (`log.redb`), the applied state (`state.redb`) and the newest
-//! snapshot (`snapshots/`).
+//! Persistent storage of a node: the Raft log with the vote (`log.redb`), the applied state (`state.redb`)
+//! and the newest snapshot (`snapshots/`).
 //!
-//! What holds:
-//! - A vote that was saved and an append that was reported are durable, through kill -9 and power loss.
-//! - The state file never holds an entry that the log file may lose: an entry is applied once it is durable here. It
-//!   may be behind, and it may be lost: openraft installs the snapshot and applies the log again.
+//! Invariants:
+//! - A saved vote and a reported append are durable, through kill -9 and power loss.
+//! - The state file never holds an entry that the log file may lose: an entry is applied only once durable
+//!   on this node. The state file may lag, and may be lost: openraft installs the snapshot and applies the
+//!   log again.
 //! - The log is purged only up to a durable snapshot.
-//! - Everything stored carries a version and a checksum. What is damaged is never skipped; what a newer
-//!   release wrote is refused by the name of the release that reads it.
-//! - After a failed write nothing works any more until the files are opened anew, which verifies them.
-//! - A write that meets a full disk takes its bytes from a reserve ([`space`]); a snapshot never does.
+//! - All stored data carries a version and a checksum. Damaged data is never skipped; data of a newer
+//!   release is refused with the name of the required release.
+//! - After a failed write the storage is unusable until the files are opened anew, with verification.
+//! - A write on a full disk takes bytes of a reserve ([`space`]); a snapshot never does.
 
 mod database;
 mod error;
@@ -45,24 +46,24 @@ pub(crate) use state::StateMachine;
 pub(crate) use view::StateView;
 pub use writer::FlushStats;
 
-/// The log and the vote.
+/// File name of the log and the vote.
 pub(crate) const LOG_FILE: &str = "log.redb";
-/// The applied state.
+/// File name of the applied state.
 const STATE_FILE: &str = "state.redb";
-/// The folder of snapshots.
+/// Name of the folder of snapshots.
 const SNAPSHOT_DIR: &str = "snapshots";
 
-/// Everything a node keeps for Raft.
+/// Persistent Raft state of a node.
 pub(crate) struct Storage {
     /// The log and the vote.
     pub log: LogStore,
     /// The applied state and the snapshots.
     pub state: StateMachine,
-    /// Room on the disk under both.
+    /// Disk space under both.
     pub room: Arc<Room>,
 }
 
-/// A file that cannot be opened.
+/// Failure to open a file.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", file.display())]
 pub struct Unopened {
@@ -73,11 +74,11 @@ pub struct Unopened {
     pub error: OpenError,
 }
 
-/// Opens and verifies everything in a data directory, which exists. Blocks on the disk.
+/// Opens and verifies all files in an existing data directory. Blocks on the disk.
 ///
 /// # Errors
-/// [`Unopened`] if a file cannot be opened, is damaged or lost beyond what the others replace, or was written by
-/// another release.
+/// [`Unopened`] if a file cannot be opened, was written by another release, or is damaged or lost without a
+/// replacement in other files.
 pub(crate) fn open(data_dir: &Path, max_log_bytes: u64) -> Result<Storage, Unopened> {
     let room = Arc::new(Room::open(data_dir, max_log_bytes));
     let at = |file: &Path| {
@@ -103,7 +104,7 @@ fn exists(path: &Path) -> Result<bool, OpenError> {
     path.try_exists().map_err(OpenError::io(path))
 }
 
-/// Makes the names in a folder durable: of files created, renamed or removed.
+/// Makes the creation, renaming and removal of files in a folder durable.
 fn sync_dir(dir: &Path) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
 }

@@ -1,15 +1,15 @@
 //! Values in a database file. Numbers have the most significant byte first.
 //!
-//! | what | bytes |
+//! | part | bytes |
 //! |---|---|
 //! | version | 1 |
-//! | CRC-32 (IEEE) of everything but these four bytes | 4 |
+//! | CRC-32 (IEEE) of the other bytes | 4 |
 //! | from version 2 on: length of a release's name, the name in UTF-8 | 1 + length |
 //! | body: JSON text | rest |
 //!
-//! The version is that of the body's form. The name is that of the first release that reads it: this much is
-//! the same in every version from 2 on, so that a record of a newer release says which release it needs, and
-//! is not taken for damage.
+//! The version is the version of the body's form. The name is the first release able to read the form.
+//! Version, checksum and name have the same layout in every version from 2 on, so that a record of a newer
+//! release names the required release and is not mistaken for damage.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,10 +22,10 @@ const PREFIX_BYTES: usize = 1 + CRC_BYTES;
 /// Failure to read a record.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// Written by another release, which it does not name.
+    /// Unknown version, without the name of the release.
     #[error("record version {found}; this release reads versions 1 to {}", FormatVersion::LATEST)]
     UnknownVersion {
-        /// What it says.
+        /// Version in the record.
         found: u8,
     },
     /// Written by a newer release.
@@ -34,18 +34,18 @@ pub enum RecordError {
     /// Too short for a version, a checksum and a release.
     #[error("a record of {len} bytes, which is too short")]
     TooShort {
-        /// How many bytes there are.
+        /// Length in bytes.
         len: usize,
     },
-    /// The bytes are not those that were written.
+    /// Corrupted bytes.
     #[error("a damaged record: its checksum is {found:08x}, not {expected:08x}")]
     Checksum {
-        /// What the record says.
+        /// Checksum in the record.
         expected: u32,
-        /// What its bytes give.
+        /// Checksum of the bytes.
         found: u32,
     },
-    /// The bytes are those that were written, but not what is expected here.
+    /// Intact bytes with unexpected content.
     #[error("a record that cannot be understood")]
     Malformed(#[source] serde_json::Error),
 }
@@ -57,23 +57,23 @@ impl RecordError {
     }
 }
 
-/// The record of `value`, whose form every release reads.
+/// Encodes `value` in a form readable by every release.
 pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     encode_in(FormatVersion::FIRST, value)
 }
 
-/// The record of `value`, whose form is that of `version`.
+/// Encodes `value` in the form of `version`.
 pub(super) fn encode_in<T: Serialize>(version: FormatVersion, value: &T) -> Vec<u8> {
     let body = serde_json::to_vec(value).expect("maps with text keys and no failing parts");
     encode_text(version, &body)
 }
 
-/// The record of a body that is JSON already.
+/// Encodes a body of JSON text.
 pub(super) fn encode_text(version: FormatVersion, body: &[u8]) -> Vec<u8> {
     encode_for(version, version.release().unwrap_or_default(), body)
 }
 
-/// The record of a body that the release `needs` reads first.
+/// Encodes a body readable from the release `needs` on.
 pub(super) fn encode_for(version: FormatVersion, needs: &str, body: &[u8]) -> Vec<u8> {
     let number = u8::try_from(version.number()).expect("versions of records have one byte");
     let mut named = Vec::new();
@@ -89,12 +89,12 @@ pub(super) fn encode_for(version: FormatVersion, needs: &str, body: &[u8]) -> Ve
     record
 }
 
-/// The value of a record whose JSON is the same in every version that this release reads.
+/// Decodes a value with the same JSON in every version known to this release.
 pub(super) fn decode<T: DeserializeOwned>(record: &[u8]) -> Result<T, RecordError> {
     serde_json::from_slice(body(record)?.1).map_err(RecordError::Malformed)
 }
 
-/// The value of a record in its newest form.
+/// Decodes a value into the newest form.
 pub(super) fn decode_newest<T: Format>(record: &[u8]) -> Result<T, RecordError> {
     let (version, body) = body(record)?;
     let body = serde_json::from_slice(body).map_err(RecordError::Malformed)?;
@@ -104,7 +104,7 @@ pub(super) fn decode_newest<T: Format>(record: &[u8]) -> Result<T, RecordError> 
     })
 }
 
-/// Version and body of a record, with its checksum checked.
+/// Verifies the checksum of a record and returns version and body.
 pub(super) fn body(record: &[u8]) -> Result<(FormatVersion, &[u8]), RecordError> {
     let too_short = || RecordError::TooShort { len: record.len() };
     let number = *record.first().ok_or_else(too_short)?;
@@ -116,7 +116,7 @@ pub(super) fn body(record: &[u8]) -> Result<(FormatVersion, &[u8]), RecordError>
     if version == FormatVersion::FIRST {
         return Ok((version, content?));
     }
-    // Of a version that was never written, nothing else is known.
+    // Nothing else is known of a version that was never written.
     let named = content.and_then(|content| release_and_rest(content).ok_or_else(too_short));
     match named {
         _ if version < FormatVersion::FIRST => Err(RecordError::UnknownVersion { found: number }),
@@ -130,7 +130,7 @@ pub(super) fn body(record: &[u8]) -> Result<(FormatVersion, &[u8]), RecordError>
     }
 }
 
-/// The bytes after the checksum, if they have it.
+/// Returns the bytes after the checksum, if the checksum matches.
 fn verified(number: u8, expected: u32, content: &[u8]) -> Result<&[u8], RecordError> {
     let found = checksum(number, &[content]);
     if expected != found {

@@ -1,4 +1,4 @@
-//! A database file whose writes take bytes from the reserve where the disk is full.
+//! A database file with writes backed by the reserve on a full disk.
 
 use std::io;
 use std::ops::Bound;
@@ -8,7 +8,7 @@ use redb::{BackendError, StorageBackend};
 
 use super::room::Room;
 
-/// Anything that stores bytes, with the reserve behind it.
+/// Storage backend backed by the reserve.
 #[derive(Debug)]
 pub(super) struct Reserved<B> {
     inner: B,
@@ -38,7 +38,7 @@ impl<B: StorageBackend> StorageBackend for Reserved<B> {
         self.room.with_reserve(|| self.inner.write(offset, data))
     }
 
-    /// Not tried again: after a failed sync nobody knows which writes reached the disk.
+    /// Syncs without a retry: after a failed sync the set of writes on the disk is unknown.
     fn sync_data(&self) -> io::Result<()> {
         self.inner.sync_data()
     }

@@ -1,4 +1,5 @@
-//! The room on the disk of a data directory: measured, reserved, and given up where a write would fail for want of it.
+//! Disk space of a data directory: measured, reserved, and released where a write would fail for lack of
+//! space.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -16,17 +17,18 @@ use super::space::{Admission, Deferred, Shortage, SnapshotRule, Space};
 
 /// Pause between two measurements while nothing is written.
 pub(crate) const TEND_EVERY: Duration = Duration::from_millis(250);
-/// After so long without a write the disk is tried with one.
+/// Time without a write after which the disk is tested by a trial write.
 const TRIAL_EVERY: Duration = Duration::from_secs(2);
-/// Name of the file whose bytes are kept for Raft.
+/// Name of the reserve file.
 const RESERVE_FILE: &str = "reserve";
-/// Bytes written at a time where a file system cannot allocate without writing.
+/// Bytes per write where a file system cannot allocate without writing.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// Room on the disk of one data directory. Measuring and reserving block; everything else is answered from memory.
+/// Disk space of one data directory. Measuring and reserving block; every other query is answered from
+/// memory.
 pub(crate) struct Room {
     dir: PathBuf,
-    /// Held while the file is changed, by threads that may block.
+    /// Reserve file. Locked while the file changes, by threads that may block.
     reserve: Mutex<Option<File>>,
     free_bytes: AtomicU64,
     reserve_bytes: AtomicU64,
@@ -38,10 +40,10 @@ pub(crate) struct Room {
     trial: Mutex<Trial>,
 }
 
-/// State of the writes that only try the disk.
+/// State of the trial writes.
 #[derive(Debug)]
 struct Trial {
-    /// Start of the work on the disk that has not ended.
+    /// Start of the disk work in progress.
     begun: Option<Instant>,
     /// End of the latest write that succeeded, or of the latest trial.
     latest: Instant,
@@ -55,12 +57,12 @@ struct Snapshots {
     trouble: Option<SnapshotTrouble>,
 }
 
-/// A reason why the log is not cut.
+/// Cause for which the log is not compacted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SnapshotTrouble {
-    /// The folder or file that could not be written.
+    /// Folder or file of the failed write.
     pub file: PathBuf,
-    /// The cause.
+    /// Cause of the failure.
     pub error: String,
 }
 
@@ -71,7 +73,8 @@ impl fmt::Display for SnapshotTrouble {
 }
 
 impl Room {
-    /// The room of the data directory `dir`, with its reserve made if there is room for it. Blocks.
+    /// Opens the room of the data directory `dir` and creates the reserve if there is space for the file.
+    /// Blocks.
     pub(crate) fn open(dir: &Path, max_log_bytes: u64) -> Self {
         let path = dir.join(RESERVE_FILE);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
@@ -108,7 +111,7 @@ impl Room {
         }
     }
 
-    /// Room that never ends, for tests of other things.
+    /// Returns unlimited room, for tests of other components.
     #[cfg(test)]
     pub(super) fn endless() -> Self {
         let room = Self::new(PathBuf::new(), None, u64::MAX);
@@ -116,13 +119,13 @@ impl Room {
         room
     }
 
-    /// Room with so many free bytes, until it is measured.
+    /// Sets the free bytes until the next measurement.
     #[cfg(test)]
     pub(super) fn set_free_bytes(&self, bytes: u64) {
         self.free_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Looks how much is free. Blocks for a moment.
+    /// Measures the free space. Blocks for a moment.
     pub(super) fn measure(&self) {
         if self.dir.as_os_str().is_empty() {
             return;
@@ -135,7 +138,7 @@ impl Room {
         }
     }
 
-    /// Measures, makes the reserve whole where there is room for it, and tries the disk if nothing was written of late.
+    /// Measures, completes the reserve if there is space, and tests the disk if there was no recent write.
     /// Blocks.
     pub(crate) fn tend(&self) {
         let now = Instant::now();
@@ -161,28 +164,29 @@ impl Room {
         }
     }
 
-    /// Writes a byte of the reserve anew, which takes no room, and waits until it is durable.
+    /// Overwrites a byte of the reserve, which takes no space, and waits until the write is durable.
     fn try_write(&self) -> io::Result<()> {
         let reserve = self.reserve();
         let Some(file) = reserve.as_ref().filter(|_| self.space().reserve_bytes > 0) else { return Ok(()) };
         match file.write_all_at(&[0], 0).and_then(|()| file.sync_data()) {
-            // Where every write takes a new block. Another message tells of it.
+            // A file system on which every write takes a new block. The shortage of space is reported
+            // elsewhere.
             Err(error) if is_full(&error) => Ok(()),
             outcome => outcome,
         }
     }
 
-    /// Failure of the disk to take the latest trial. From memory.
+    /// Returns the failure of the latest trial write. From memory.
     pub(crate) fn trial_failure(&self) -> Option<StorageFailure> {
         self.trial().failure.clone()
     }
 
-    /// Time since the start of the work on the disk that has not ended. From memory.
+    /// Returns the age of the disk work in progress, or zero. From memory.
     pub(crate) fn unfinished_for(&self, now: Instant) -> Duration {
         self.trial().begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun))
     }
 
-    /// Records that the disk took a write. Blocks for a moment.
+    /// Records a successful write. Blocks for a moment.
     pub(super) fn written(&self) {
         self.measure();
         let mut trial = self.trial();
@@ -204,7 +208,7 @@ impl Room {
                 tracing::debug!(bytes = len + missing, "disk space reserved");
             }
             Err(error) => {
-                // Not half of it: what is taken must be known.
+                // No partial growth: the length of the reserve must be known.
                 let _ = file.set_len(len);
                 tracing::debug!(%error, "no disk space reserved");
             }
@@ -213,7 +217,7 @@ impl Room {
         self.measure();
     }
 
-    /// Runs a write again with bytes of the reserve, as long as it fails because the disk is full and some are left.
+    /// Repeats a write with bytes of the reserve while the disk is full and the reserve has bytes left.
     pub(super) fn with_reserve<T>(&self, mut write: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         loop {
             match write() {
@@ -223,7 +227,7 @@ impl Room {
         }
     }
 
-    /// Gives up a slice of the reserve. False: none was left.
+    /// Releases a slice of the reserve. Returns false if the reserve is empty or cannot be shortened.
     fn release(&self) -> bool {
         let reserve = self.reserve();
         let (Some(file), Some(left)) = (reserve.as_ref(), self.space().reserve_after_slice()) else {
@@ -240,34 +244,34 @@ impl Room {
         true
     }
 
-    /// Free bytes of the disk, and bytes of the reserve. From memory.
+    /// Returns the free bytes of the disk and the bytes of the reserve. From memory.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         let Space { free_bytes, reserve_bytes } = self.space();
         (free_bytes, reserve_bytes)
     }
 
-    /// Bytes of entries that the log may hold.
+    /// Returns the maximum of bytes of entries in the log.
     pub(crate) fn max_log_bytes(&self) -> u64 {
         self.max_log_bytes
     }
 
-    /// Refuses what takes so many bytes. From memory.
+    /// Refuses a write of `bytes` bytes for lack of space. From memory.
     pub(crate) fn has_room_for(&self, bytes: u64) -> Result<(), Shortage> {
         self.space().has_room_for(bytes)
     }
 
-    /// Refuses to open a storage on a disk that takes no write.
+    /// Refuses to open a storage on a disk without space for a write.
     pub(crate) fn may_open(&self) -> Result<(), Shortage> {
         self.space().may_open()
     }
 
-    /// Refuses writes of clients while there is no room for them. From memory.
+    /// Refuses writes of clients for lack of space. From memory.
     pub(crate) fn admit(&self, log_bytes: u64) -> Result<(), Shortage> {
         let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
         admission.judge(self.space(), log_bytes, self.max_log_bytes)
     }
 
-    /// Asks for a snapshot of a state of so many bytes. False: not now.
+    /// Requests a snapshot of a state of `state_bytes` bytes. Returns false if the snapshot is deferred.
     pub(super) fn ask_for_snapshot(&self, state_bytes: u64, folder: &Path) -> bool {
         self.measure();
         let (now, space) = (self.opened.elapsed(), self.space());
@@ -289,14 +293,14 @@ impl Room {
         }
     }
 
-    /// True if a snapshot that was put off can be built now. From memory.
+    /// True if a deferred snapshot can be built now. From memory.
     pub(crate) fn snapshot_is_due(&self) -> bool {
         let snapshots = self.snapshots();
         snapshots.trouble.is_some()
             && snapshots.rule.is_due(self.opened.elapsed(), snapshots.state_bytes, self.space())
     }
 
-    /// The snapshot that was asked for is written, or a newer one is there.
+    /// Records that the requested snapshot, or a newer snapshot, is written.
     pub(super) fn snapshot_succeeded(&self) {
         let mut snapshots = self.snapshots();
         snapshots.rule.succeeded();
@@ -305,7 +309,7 @@ impl Room {
         }
     }
 
-    /// A snapshot could not be written.
+    /// Records a failed snapshot and starts the pause before the next attempt.
     pub(super) fn snapshot_failed(&self, file: &Path, error: &io::Error) {
         let mut snapshots = self.snapshots();
         let pause = snapshots.rule.failed(self.opened.elapsed());
@@ -314,7 +318,7 @@ impl Room {
         tracing::error!(file = %file.display(), %error, retry_ms = pause.as_millis() as u64, "snapshot failed");
     }
 
-    /// The reason why no snapshot is written, while one is wanted. From memory.
+    /// Returns the cause for which no snapshot is written while a snapshot is wanted. From memory.
     pub(crate) fn snapshot_trouble(&self) -> Option<SnapshotTrouble> {
         let snapshots = self.snapshots();
         snapshots.trouble.clone().filter(|_| snapshots.rule.is_wanted())
@@ -347,12 +351,12 @@ impl fmt::Debug for Room {
     }
 }
 
-/// True if a write failed for want of room.
+/// True if a write failed for lack of space.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Makes a file longer, with blocks behind every byte. Blocks.
+/// Extends a file, with allocated blocks behind every byte. Blocks.
 fn allocate(mut file: &File, from: u64, bytes: u64) -> io::Result<()> {
     match fallocate(file, FallocateFlags::empty(), from, bytes) {
         Err(rustix::io::Errno::OPNOTSUPP) => {}

@@ -2,18 +2,18 @@
 //!
 //! Format, numbers with the most significant byte first:
 //!
-//! | what | bytes |
+//! | part | bytes |
 //! |---|---|
 //! | magic `STEGSNAP` | 8 |
 //! | version | 4 |
 //! | length of the header, the header as JSON ([`Header`]) in the form of the version | 4 + length |
-//! | for each row: its length, the row as JSON | 4 + length |
-//! | 0, where the next row's length would be | 4 |
+//! | per row: length of the row, the row as JSON | 4 + length |
+//! | 0 in place of the next row's length | 4 |
 //! | the number of rows | 8 |
 //! | SHA-256 of everything before | 32 |
 //!
-//! From version 2 on, every header has `activated`: a snapshot of a newer release says which release it
-//! needs.
+//! From version 2 on, every header has `activated`: a snapshot of a newer release names the release
+//! required to read the snapshot.
 
 mod transfer;
 
@@ -32,32 +32,32 @@ use crate::SnapshotMeta;
 use crate::catalog::{Row, RowError};
 use crate::format::{Activated, Format, FormatError, FormatVersion, NeedsRelease, NoForm};
 
-/// Length of a snapshot that is received or read, at most.
+/// Maximum length of a snapshot to receive or to read.
 pub(crate) const MAX_SNAPSHOT_BYTES: u64 = 4 << 30;
 const MAGIC: &[u8; 8] = b"STEGSNAP";
-/// Length of the header and of a row, at most.
+/// Maximum length of the header and of a row.
 const MAX_PART_BYTES: u32 = 4 << 20;
 const SUM_BYTES: usize = 32;
-/// How the names of snapshots end.
+/// Extension of snapshot files.
 pub(super) const EXTENSION: &str = "snap";
-/// How the names of unfinished files end.
+/// Extension of unfinished files.
 const UNFINISHED: &str = "tmp";
-/// What is added to the name of a damaged file.
+/// Extension of damaged files.
 const DAMAGED: &str = "damaged";
 
-/// What a snapshot says of itself.
+/// Header of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
-    /// The last entry in it and the last membership.
+    /// The last applied entry and the last membership.
     pub meta: SnapshotMeta,
-    /// The greatest number of voters that any applied uniform membership ever had.
+    /// Greatest number of voters of any uniform membership applied so far.
     pub largest_voter_set: usize,
-    /// The activated version of the formats.
+    /// Activated version of the formats.
     pub activated: Activated,
 }
 
-/// Form of release 0.1, which is written below version 2.
+/// Form of release 0.1, written below version 2.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeaderV1 {
@@ -65,7 +65,7 @@ pub(super) struct HeaderV1 {
     largest_voter_set: usize,
 }
 
-/// The part of a header that is the same in every version from 2 on.
+/// Part of a header common to all versions from 2 on.
 #[derive(Deserialize)]
 struct ActivatedOnly {
     activated: Activated,
@@ -90,7 +90,7 @@ impl Format for Header {
 }
 
 impl Header {
-    /// Reads the form of `version`.
+    /// Parses the form of `version`.
     fn of(version: FormatVersion, json: &[u8]) -> Result<Self, SnapshotError> {
         if version > FormatVersion::LATEST
             && let Ok(ActivatedOnly { activated }) = serde_json::from_slice(json)
@@ -116,54 +116,55 @@ impl Header {
     }
 }
 
-/// Why a file is not a snapshot that this release can use.
+/// Failure to read or write a snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// The operating system refused.
+    /// Error of the operating system.
     #[error("cannot read or write the snapshot")]
     Io(#[from] io::Error),
-    /// Not a snapshot at all.
+    /// Not a snapshot.
     #[error("not a snapshot")]
     NotASnapshot,
-    /// Written by another release, which it does not name.
+    /// Unknown version, without the name of the release.
     #[error("a snapshot of version {found}; this release reads versions 1 to {}", FormatVersion::LATEST)]
     UnknownVersion {
-        /// What it says.
+        /// Version in the file.
         found: u32,
     },
     /// Written by a newer release.
     #[error(transparent)]
     NeedsRelease(#[from] NeedsRelease),
-    /// The bytes are not those that were written.
+    /// Corrupted bytes.
     #[error("a damaged snapshot: {what}")]
     Damaged {
-        /// What is wrong with it.
+        /// Description of the damage.
         what: &'static str,
     },
-    /// A part of it cannot be understood.
+    /// Malformed part.
     #[error("a damaged snapshot")]
     Malformed(#[from] serde_json::Error),
     /// A row is damaged or of another release.
     #[error("a row of the snapshot cannot be used")]
     Row(#[from] RowError),
-    /// More than there may be, or than was announced.
+    /// Longer than the limit, or than announced.
     #[error("a snapshot of more than {max} bytes")]
     TooLong {
-        /// The limit.
+        /// Limit in bytes.
         max: u64,
     },
-    /// Fewer bytes came than were announced.
+    /// Fewer bytes than announced.
     #[error("a snapshot of {expected} bytes ended after {received}")]
     Incomplete {
-        /// As announced.
+        /// Announced length in bytes.
         expected: u64,
-        /// What came.
+        /// Received bytes.
         received: u64,
     },
 }
 
 impl SnapshotError {
-    /// Whether the bytes are not those that were written. Not so for other releases and for what cannot be read.
+    /// True if the bytes are corrupted or cut short. False for other releases and for files that cannot be
+    /// read.
     pub(super) fn is_damage(&self) -> bool {
         match self {
             Self::Io(error) => error.kind() == io::ErrorKind::UnexpectedEof,
@@ -183,7 +184,7 @@ impl From<SnapshotError> for io::Error {
     }
 }
 
-/// Writes a snapshot beside its place and makes it durable. Blocks.
+/// Writes a snapshot under a temporary name and makes the file durable. Blocks.
 pub(super) fn write<E: From<io::Error>>(
     dir: &Path,
     header: &Header,
@@ -191,7 +192,7 @@ pub(super) fn write<E: From<io::Error>>(
 ) -> Result<SnapshotFile, E> {
     let path = dir.join(name(&header.meta)).with_extension(UNFINISHED);
     let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-    // From here on the file goes away unless it is installed.
+    // From here on the file is removed unless it is installed.
     let snapshot = SnapshotFile::temporary(path, file, header.clone())?;
     write_to(snapshot.file(), header, rows)?;
     snapshot.file().sync_all()?;
@@ -218,7 +219,8 @@ pub(super) fn write_to<E: From<io::Error>>(
     Ok(inner.flush()?)
 }
 
-/// Reads and verifies a snapshot from its beginning to its end. What `row` was given is good only if this returns `Ok`.
+/// Reads and verifies a snapshot from beginning to end. The rows passed to `row` are valid only if the
+/// result is `Ok`.
 pub(super) fn read(
     file: &File,
     row: impl FnMut(&Row) -> Result<(), SnapshotError>,
@@ -226,7 +228,7 @@ pub(super) fn read(
     read_from(BufReader::new(Positioned { file, offset: 0 }), row)
 }
 
-/// As [`read`], from anywhere.
+/// Same as [`read`], for any source of bytes.
 pub(super) fn read_from(
     input: impl Read,
     mut row: impl FnMut(&Row) -> Result<(), SnapshotError>,
@@ -241,7 +243,7 @@ pub(super) fn read_from(
     }
     let unknown = |error| match version.is_known() {
         true => error,
-        // The rest is of another release.
+        // The rest is in an unknown format.
         false => SnapshotError::UnknownVersion { found: version.number() },
     };
     let header = input.part().map_err(unknown)?;
@@ -251,7 +253,7 @@ pub(super) fn read_from(
         error => unknown(error),
     })?;
     let readable = header.activated.check();
-    // The rows are parsed before the checksum is known to be right, which is why they are not used yet.
+    // The rows are parsed before the checksum is verified; therefore they are not used yet.
     let mut count = 0u64;
     while let Some(part) = input.part()? {
         if readable.is_ok() {
@@ -273,7 +275,7 @@ pub(super) fn read_from(
     Ok(header)
 }
 
-/// Gives a snapshot its name, durably, and removes every other one. Blocks.
+/// Gives a snapshot its name, durably, and removes every other snapshot. Blocks.
 pub(super) fn publish(dir: &Path, snapshot: &SnapshotFile) -> Result<SnapshotFile, io::Error> {
     let path = dir.join(name(snapshot.meta()));
     let published = snapshot.rename(&path)?;
@@ -286,8 +288,8 @@ pub(super) fn publish(dir: &Path, snapshot: &SnapshotFile) -> Result<SnapshotFil
     Ok(published)
 }
 
-/// Removes unfinished files and returns the newest snapshot, verified. A damaged one is set aside: whether anything is
-/// lost with it is for the caller to find out.
+/// Removes unfinished files and returns the newest snapshot, verified. A damaged snapshot is set aside; the
+/// caller determines if data was lost with the file.
 pub(super) fn find(dir: &Path) -> Result<Option<SnapshotFile>, SnapshotError> {
     for unfinished in files(dir, UNFINISHED)? {
         fs::remove_file(unfinished)?;
@@ -309,7 +311,7 @@ pub(super) fn find(dir: &Path) -> Result<Option<SnapshotFile>, SnapshotError> {
     newest.map(|newest| publish(dir, &newest)).transpose().map_err(SnapshotError::Io)
 }
 
-/// `INDEX-TERM.snap`, of the last entry in it.
+/// Returns the file name `INDEX-TERM.snap`, from the last applied entry.
 fn name(meta: &SnapshotMeta) -> PathBuf {
     let (index, term) = meta.last_log_id.as_ref().map_or((0, 0), |id| (id.index, id.leader_id.term));
     format!("{index}-{term}.{EXTENSION}").into()
@@ -330,7 +332,7 @@ fn write_part<T: Serialize>(out: &mut impl Write, part: &T) -> io::Result<()> {
     out.write_all(&json)
 }
 
-/// Reads a file without moving the position that its other handles share.
+/// Reader of a file with a separate position, since the position of a handle is shared.
 struct Positioned<'a> {
     file: &'a File,
     offset: u64,
@@ -344,7 +346,7 @@ impl Read for Positioned<'_> {
     }
 }
 
-/// Computes the checksum of what passes.
+/// Stream with a running checksum.
 struct Summed<T> {
     inner: T,
     sum: Sha256,
@@ -370,7 +372,7 @@ impl<R: Read> Summed<R> {
         Ok(bytes)
     }
 
-    /// The next part, or none where a length of 0 stands.
+    /// Reads the next part, or none if the length is 0.
     fn part(&mut self) -> Result<Option<Vec<u8>>, SnapshotError> {
         let len = u32::from_be_bytes(self.array()?);
         if len == 0 {

@@ -1,15 +1,16 @@
 //! Rules for a disk that fills up and for snapshots that fail. Pure: bytes and times are arguments.
 //!
-//! Every data directory holds a file of [`RESERVE_BYTES`] that nothing is stored in. A write that meets a full disk takes
-//! its bytes from there, slice by slice, so that votes and the entries of other nodes reach the disk. Long before that,
-//! writes of clients are refused: while less than [`MIN_FREE_BYTES`] are free, or while the reserve is not whole.
+//! Every data directory holds a reserve file of [`RESERVE_BYTES`], without content. A write on a full disk
+//! takes bytes of the reserve, slice by slice, so that votes and entries from other nodes reach the disk.
+//! Writes of clients are refused long before: while less than [`MIN_FREE_BYTES`] are free, or while the
+//! reserve is incomplete.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
 
-/// Bytes that are kept for Raft in every data directory.
+/// Bytes reserved for Raft in every data directory.
 pub(crate) const RESERVE_BYTES: u64 = 4 << 20;
 /// Free bytes below which no write of a client is proposed.
 pub(super) const MIN_FREE_BYTES: u64 = 4 << 20;
@@ -25,20 +26,20 @@ const SNAPSHOT_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration:
 /// Room on the disk of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Space {
-    /// Bytes that any process may take.
+    /// Bytes available to any process.
     pub free_bytes: u64,
     /// Bytes in the reserve.
     pub reserve_bytes: u64,
 }
 
-/// A lack of room, for which a write or a snapshot is refused.
+/// Lack of space, the cause for refusing a write or a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shortage {
     /// Too little of the disk is free.
     Disk {
-        /// Bytes that are free.
+        /// Free bytes.
         free_bytes: u64,
-        /// Bytes that must be.
+        /// Bytes required to be free.
         needed_bytes: u64,
     },
     /// The log has reached its limit, because no snapshot could be written.
@@ -69,19 +70,19 @@ impl Space {
         RESERVE_BYTES.saturating_sub(self.reserve_bytes)
     }
 
-    /// Bytes to add to the reserve now: all that are missing, or none.
+    /// Returns the bytes to add to the reserve now: all missing bytes, or none.
     pub(super) fn reserve_to_add(self) -> u64 {
         let missing = self.missing_reserve();
         let enough = self.free_bytes >= missing + MIN_FREE_BYTES + MARGIN_BYTES;
         if enough { missing } else { 0 }
     }
 
-    /// The length of the reserve once a slice is taken from it; none if it is empty.
+    /// Returns the length of the reserve without one slice; none if the reserve is empty.
     pub(super) fn reserve_after_slice(self) -> Option<u64> {
         (self.reserve_bytes > 0).then(|| self.reserve_bytes.saturating_sub(SLICE_BYTES))
     }
 
-    /// Refuses something that takes so many bytes, beyond those that always stay free.
+    /// Refuses a write of `bytes` bytes if the space to keep free would be used.
     pub(super) fn has_room_for(self, bytes: u64) -> Result<(), Shortage> {
         let needed_bytes = bytes + self.missing_reserve() + MIN_FREE_BYTES;
         if self.free_bytes >= needed_bytes {
@@ -90,7 +91,7 @@ impl Space {
         Err(Shortage::Disk { free_bytes: self.free_bytes, needed_bytes })
     }
 
-    /// Refuses to open a storage that could not write anything.
+    /// Refuses to open a storage without space for any write.
     pub(super) fn may_open(self) -> Result<(), Shortage> {
         let free_bytes = self.free_bytes.saturating_add(self.reserve_bytes);
         if free_bytes >= OPEN_BYTES {
@@ -100,14 +101,14 @@ impl Space {
     }
 }
 
-/// Admission of writes to the log of one node, with a margin between the last refusal and the next admission.
+/// Admission of writes to the log of one node, with hysteresis between refusal and admission.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
     refusing: bool,
 }
 
 impl Admission {
-    /// Refuses writes while there is no room for them.
+    /// Refuses writes for lack of space.
     pub(super) fn judge(&mut self, space: Space, log_bytes: u64, max_log_bytes: u64) -> Result<(), Shortage> {
         let margin = if self.refusing { MARGIN_BYTES } else { 0 };
         let log_margin = if self.refusing { max_log_bytes / 16 } else { 0 };
@@ -127,16 +128,16 @@ impl Admission {
     }
 }
 
-/// A reason why no snapshot is built now.
+/// Cause for deferring a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deferred {
-    /// There is no room for it.
+    /// Lack of space.
     NoRoom(Shortage),
-    /// The last one failed a moment ago.
+    /// Pause after a failed snapshot, until this time.
     Until(Duration),
 }
 
-/// Decides when a snapshot is built. Times count from any moment.
+/// Schedule of snapshots. Times count from any fixed moment.
 #[derive(Debug)]
 pub(super) struct SnapshotRule {
     backoff: Backoff,
@@ -151,28 +152,29 @@ impl Default for SnapshotRule {
 }
 
 impl SnapshotRule {
-    /// A snapshot is wanted of a state of so many bytes. Room is needed for twice the state.
+    /// Requests a snapshot of a state of `state_bytes` bytes, which requires free space for twice the
+    /// state.
     pub(super) fn ask(&mut self, now: Duration, state_bytes: u64, space: Space) -> Result<(), Deferred> {
         self.wanted = true;
         self.check(now, state_bytes, space)
     }
 
-    /// True if a snapshot that was put off can be built now.
+    /// True if a deferred snapshot can be built now.
     pub(super) fn is_due(&self, now: Duration, state_bytes: u64, space: Space) -> bool {
         self.wanted && self.check(now, state_bytes, space).is_ok()
     }
 
-    /// True if a snapshot is being put off, or is being built.
+    /// True if a snapshot is deferred or being built.
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted
     }
 
-    /// A snapshot was written, or is not wanted any more.
+    /// Records a written snapshot, or that no snapshot is wanted any more.
     pub(super) fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// A snapshot could not be written. Returns the pause before the next attempt.
+    /// Records a failed snapshot. Returns the pause before the next attempt.
     pub(super) fn failed(&mut self, now: Duration) -> Duration {
         self.wanted = true;
         let pause = self.backoff.pause();
@@ -267,7 +269,7 @@ mod tests {
         Done,
     }
 
-    /// Of a state of 10 MiB. `space` is what is there throughout.
+    /// Runs the steps against a state of 10 MiB, with constant `space`.
     fn check(space: Space, steps: &[Step]) {
         let mut rule = SnapshotRule::default();
         let ms = Duration::from_millis;

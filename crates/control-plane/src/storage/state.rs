@@ -1,4 +1,4 @@
-//! The state machine that openraft drives: applies entries, takes snapshots and installs them.
+//! State machine for openraft: applies entries, builds snapshots and installs snapshots.
 
 use std::fs;
 use std::io;
@@ -20,14 +20,15 @@ use crate::catalog::{Context, Outcome, Row};
 use crate::format::NeedsRelease;
 use crate::{Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 
-/// Entries in one transaction, at most.
+/// Maximum number of entries in one transaction.
 const MAX_BATCH_ENTRIES: usize = 1024;
-/// What is added to the name of a damaged state file.
+/// Extension of a damaged state file.
 const DAMAGED: &str = "redb.damaged";
 
 type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotFile>;
 
-/// The applied state with its file and its snapshots. openraft owns it; [`StateMachine::view`] is for everyone else.
+/// The applied state with the state file and the snapshots. Owned by openraft; [`StateMachine::view`]
+/// serves the rest of the node.
 pub(crate) struct StateMachine {
     shared: Arc<Shared>,
     log: LogMark,
@@ -37,26 +38,28 @@ struct Shared {
     view: StateView,
     file: Arc<StateFile>,
     snapshots: PathBuf,
-    /// The newest snapshot. Held for memory operations only.
+    /// The newest snapshot. Locked for memory operations only.
     current: Mutex<Option<SnapshotFile>>,
-    /// Who builds or installs a snapshot, one at a time. Held while working on the disk, by threads that may block.
+    /// Mutual exclusion of building and installing snapshots. Locked during disk work, by threads that may
+    /// block.
     publishing: Mutex<()>,
     room: Arc<Room>,
-    /// Stands for a snapshot where none could be built.
+    /// Empty snapshot, in place of a snapshot after a failed build.
     nothing: SnapshotFile,
 }
 
-/// Writes a snapshot of the state as it was when the builder was made.
+/// Builder of a snapshot, from the state at the builder's creation.
 pub(crate) struct SnapshotBuilder {
     shared: Arc<Shared>,
     view: Option<io::Result<FileView>>,
 }
 
 impl StateMachine {
-    /// Opens state and snapshots in a data directory. Blocks while it verifies them. Entries are applied once `log`
-    /// has reached them. Snapshots are built while `room` has room for them.
+    /// Opens state and snapshots in a data directory. Blocks while verifying the files. Entries are applied
+    /// once durable in `log`. Snapshots are built while `room` has space for a file.
     ///
-    /// A damaged state file is set aside and an empty one begun: openraft installs the snapshot and applies the log.
+    /// A damaged state file is set aside and replaced by an empty file: openraft installs the snapshot and
+    /// applies the log.
     ///
     /// # Errors
     /// [`OpenError`] if a file cannot be opened or was written by another release.
@@ -84,18 +87,18 @@ impl StateMachine {
         Ok(Self { shared: Arc::new(shared), log })
     }
 
-    /// The state for the rest of the node.
+    /// Returns the state for the rest of the node.
     pub(crate) fn view(&self) -> StateView {
         self.shared.view.clone()
     }
 
-    /// The folder in which a [`super::SnapshotReceiver`] begins its file.
+    /// Returns the folder for files of a [`super::SnapshotReceiver`].
     #[cfg(test)]
     pub(crate) fn snapshot_dir(&self) -> &Path {
         &self.shared.snapshots
     }
 
-    /// The last entry that the state or the snapshot has.
+    /// Returns the last entry in the state or in the snapshot.
     pub(super) fn reaches(&self) -> Option<LogId> {
         let snapshot = self.shared.current().as_ref().and_then(|snapshot| snapshot.meta().last_log_id);
         self.shared.view.last_applied().max(snapshot)
@@ -120,7 +123,7 @@ impl StateMachine {
 
 impl Drop for StateMachine {
     fn drop(&mut self) {
-        // Whoever drops it may be an async thread, and closing waits for the disk.
+        // The dropping thread may be async, and closing waits for the disk.
         let file = self.shared.file.clone();
         let close = std::thread::Builder::new().name("state-close".into()).spawn(move || file.close());
         if let Err(error) = close {
@@ -138,8 +141,8 @@ impl Shared {
         self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies entries and writes what they changed. Blocks. Ends at the first entry that this release cannot
-    /// read: what comes before it is applied and written.
+    /// Applies entries and writes the changed rows. Blocks. Stops at the first entry unreadable by this
+    /// release; earlier entries are applied and written.
     fn apply(&self, entries: &[Entry]) -> io::Result<Vec<Outcome>> {
         let mut rows = Vec::new();
         let mut outcomes = Vec::with_capacity(entries.len());
@@ -164,7 +167,7 @@ impl Shared {
         Ok(outcomes)
     }
 
-    /// Writes and publishes a snapshot, unless there is one as new. Blocks.
+    /// Writes and publishes a snapshot, unless a newer snapshot exists. Blocks.
     fn build(&self, view: &FileView) -> io::Result<SnapshotFile> {
         let _publishing = self.publishing();
         let Progress { last_applied, membership, largest_voter_set, activated } = view.progress()?;
@@ -180,7 +183,7 @@ impl Shared {
         self.publish(&written)
     }
 
-    /// Bytes that the state takes on the disk.
+    /// Returns the allocated size of the state file, in bytes.
     fn state_bytes(&self) -> u64 {
         use std::os::unix::fs::MetadataExt;
         let path = self.snapshots.with_file_name(STATE_FILE);
@@ -193,7 +196,7 @@ impl Shared {
         Ok(published)
     }
 
-    /// Replaces the state by what is in a snapshot, and the current snapshot by that one. Blocks.
+    /// Replaces the state and the current snapshot by the given snapshot. Blocks.
     fn install(&self, meta: &SnapshotMeta, snapshot: &SnapshotFile) -> io::Result<()> {
         let _publishing = self.publishing();
         let mut catalog = crate::catalog::Catalog::default();
@@ -205,9 +208,9 @@ impl Shared {
                 "the snapshot is another one than announced, or older than the state",
             ));
         }
-        // The snapshot first: it is installed again if the state does not become durable.
+        // Snapshot first: it is installed again if the state does not become durable.
         self.publish(snapshot)?;
-        // A newer snapshot than any that is wanted.
+        // Newer than any snapshot still wanted.
         self.room.snapshot_succeeded();
         let progress = Progress {
             last_applied: header.meta.last_log_id,
@@ -224,12 +227,12 @@ impl Shared {
 
 /// Failure to apply an entry.
 enum StepError {
-    /// This release cannot read the entry.
+    /// Entry unreadable by this release.
     NeedsRelease(NeedsRelease),
     Io(io::Error),
 }
 
-/// Applies one entry in memory and notes the rows to write.
+/// Applies one entry in memory and collects the rows to write.
 fn step(applied: &mut Applied, entry: &Entry, rows: &mut Vec<Row>) -> Result<Outcome, StepError> {
     let id = entry.log_id;
     let Applied { catalog, progress } = applied;
@@ -259,7 +262,7 @@ fn step(applied: &mut Applied, entry: &Entry, rows: &mut Vec<Row>) -> Result<Out
     Ok(outcome)
 }
 
-/// Runs what waits for the disk on a thread that may.
+/// Runs disk work on a thread of the blocking pool.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
@@ -287,7 +290,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.apply_batch(batch).await
     }
 
-    /// Refuses while there is no room for a snapshot, and for a while after one that failed.
+    /// Returns none, unless `force` is set, for lack of space and during the pause after a failed snapshot.
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
         let shared = self.shared.clone();
         let asked = blocking(move || {
@@ -326,8 +329,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     type SnapshotData = SnapshotFile;
 
-    /// Builds once. A failure is noted and answered with the snapshot that was there before, or with one of nothing, which
-    /// openraft takes as no progress: an error would end Raft. The view of the state is dropped in any case.
+    /// Builds a snapshot once. A failure is recorded and answered with the previous snapshot or with an
+    /// empty snapshot, which openraft treats as no progress: an error would end Raft. The view of the state
+    /// is dropped in any case.
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let shared = self.shared.clone();
         let view =

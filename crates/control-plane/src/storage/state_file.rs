@@ -1,8 +1,8 @@
 //! The file of the applied state.
 //!
-//! Batches of entries are committed without waiting for the disk, and nothing is lost by it: every entry is durable in
-//! the log before it is applied, the log is purged only up to a durable snapshot, and what a power loss undoes here is
-//! applied again from the last durable commit (or from the snapshot) on.
+//! Batches of entries are committed without waiting for the disk, and without loss: every entry is durable
+//! in the log before being applied, the log is purged only up to a durable snapshot, and changes undone by
+//! a power loss are applied again from the last durable commit (or from the snapshot) on.
 
 use std::io;
 use std::path::Path;
@@ -23,14 +23,14 @@ use crate::format::{Activated, Format, FormatVersion, NoForm};
 use crate::{LogId, StoredMembership};
 
 const WHAT: &str = "the state file";
-/// What is not a row of the catalogue.
+/// Table of everything except the rows of the catalogue.
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 /// Key of the [`Progress`] in [`META`].
 const PROGRESS: &str = "progress";
 
 type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
 
-/// How far entries were applied.
+/// Progress of applying entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Progress {
@@ -38,13 +38,13 @@ pub(super) struct Progress {
     pub last_applied: Option<LogId>,
     /// The last applied membership.
     pub membership: StoredMembership,
-    /// The greatest number of voters that any applied uniform membership ever had.
+    /// Greatest number of voters of any uniform membership applied so far.
     pub largest_voter_set: usize,
     /// The activated version of the formats.
     pub activated: Activated,
 }
 
-/// Form of release 0.1, which is written below version 2.
+/// Form of release 0.1, written below version 2.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProgressV1 {
@@ -73,7 +73,7 @@ impl Format for Progress {
 }
 
 impl Progress {
-    /// The record, in the newest form that is not above the activated version.
+    /// Encodes the progress as a record, in the newest form not above the activated version.
     pub(super) fn record(&self) -> Vec<u8> {
         if !self.activated.is_first() {
             return record::encode_in(Self::SINCE, self);
@@ -82,20 +82,20 @@ impl Progress {
         record::encode_in(ProgressV1::SINCE, &ProgressV1 { last_applied, membership, largest_voter_set })
     }
 
-    /// The progress in a record.
+    /// Decodes the progress from a record.
     pub(super) fn of(record: &[u8]) -> Result<Self, record::RecordError> {
         record::decode_newest(record)
     }
 }
 
-/// The file, open until it is closed.
+/// The state file; none once closed.
 pub(super) struct StateFile(RwLock<Option<Database>>);
 
-/// The file as it was at one moment.
+/// Consistent view of the file at one moment.
 pub(super) struct FileView(ReadTransaction);
 
 impl StateFile {
-    /// Opens the file, or begins one, and reads everything in it. Blocks.
+    /// Opens or creates the file and reads the whole content. Blocks.
     pub(super) fn open(path: &Path, room: &Arc<Room>) -> Result<(Self, Applied), OpenError> {
         let database = open_file(WHAT, path, room)?;
         create_tables(&database).map_err(OpenError::database(WHAT))?;
@@ -103,7 +103,7 @@ impl StateFile {
         Ok((Self(RwLock::new(Some(database))), applied))
     }
 
-    /// Writes what a batch of entries changed, in one transaction that does not wait for the disk. Blocks.
+    /// Writes the changes of a batch of entries, in one transaction without a wait for the disk. Blocks.
     pub(super) fn write(&self, rows: &[Row], progress: &Progress) -> io::Result<()> {
         self.with_database(|database| {
             let mut transaction = database.begin_write()?;
@@ -116,7 +116,7 @@ impl StateFile {
         })
     }
 
-    /// Replaces everything, durably. Blocks.
+    /// Replaces the whole content, durably. Blocks.
     pub(super) fn replace(&self, applied: &Applied) -> io::Result<()> {
         self.with_database(|database| {
             let transaction = begin_durable(database)?;
@@ -131,7 +131,7 @@ impl StateFile {
         })
     }
 
-    /// Makes everything durable that was written. Blocks.
+    /// Makes all previous writes durable. Blocks.
     pub(super) fn make_durable(&self) -> io::Result<()> {
         self.with_database(|database| {
             let transaction = begin_durable(database)?;
@@ -146,15 +146,15 @@ impl StateFile {
         })
     }
 
-    /// The file as it is now; later batches do not change the view. Blocks.
+    /// Returns a view of the current file, unaffected by later batches. Blocks.
     pub(super) fn view(&self) -> io::Result<FileView> {
         self.with_database(|database| Ok(FileView(database.begin_read()?)))
     }
 
-    /// Makes everything durable and closes the file. Blocks. Nothing can be done with it any more.
+    /// Makes all writes durable and closes the file for good. Blocks.
     pub(super) fn close(&self) {
         let database = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
-        // The library makes durable what is not yet.
+        // The library makes pending writes durable.
         if let Some(Err(error)) = database.map(Database::close) {
             tracing::warn!(%error, "the state file was not closed cleanly");
         }
@@ -168,7 +168,7 @@ impl StateFile {
 }
 
 impl FileView {
-    /// How far entries were applied.
+    /// Reads the progress of applying entries.
     pub(super) fn progress(&self) -> io::Result<Progress> {
         let meta = self.0.open_table(META).map_err(io::Error::other)?;
         match meta.get(PROGRESS).map_err(io::Error::other)? {
@@ -177,7 +177,7 @@ impl FileView {
         }
     }
 
-    /// Every row, by table and key.
+    /// Returns every row, by table and key.
     pub(super) fn rows(&self) -> io::Result<impl Iterator<Item = io::Result<Row>>> {
         let mut tables = Vec::new();
         for table in Table::ALL {
@@ -210,7 +210,7 @@ fn load(database: &Database) -> Result<Applied, OpenError> {
     if let Some(progress) = meta.get(PROGRESS).map_err(OpenError::database(WHAT))? {
         applied.progress = Progress::of(progress.value()).map_err(OpenError::record("what is applied"))?;
     }
-    // Before the rows: of what a newer release wrote, this names it.
+    // Before the rows: the error for data of a newer release names the release.
     applied.progress.activated.check()?;
     for table in Table::ALL {
         let rows = read.open_table(rows_of(table)).map_err(OpenError::database(WHAT))?;

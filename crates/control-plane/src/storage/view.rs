@@ -1,4 +1,4 @@
-//! The applied state as the rest of the node sees it.
+//! Read access to the applied state for the rest of the node.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -9,17 +9,17 @@ use crate::LogId;
 use crate::catalog::Catalog;
 use crate::format::{Activated, FormatVersion, NeedsRelease};
 
-/// Everything that applying entries makes.
+/// Result of applying entries.
 #[derive(Default)]
 pub(super) struct Applied {
-    /// What the commands made.
+    /// State produced by the commands.
     pub catalog: Catalog,
-    /// How far they were applied.
+    /// Progress of applying entries.
     pub progress: Progress,
 }
 
-/// The applied state, in memory. Cheap to clone; follows the [`super::StateMachine`] that it came from, and is at rest
-/// once that one is closed.
+/// The applied state, in memory. Cheap to clone; follows the originating [`super::StateMachine`] until
+/// closed.
 #[derive(Clone)]
 pub(crate) struct StateView(Arc<Shared>);
 
@@ -27,7 +27,7 @@ struct Shared {
     applied: RwLock<Applied>,
     reached: watch::Sender<Option<u64>>,
     file: Arc<StateFile>,
-    /// The release that reads what was committed and cannot be read here.
+    /// Release required for committed data unreadable by this release.
     needed: OnceLock<NeedsRelease>,
 }
 
@@ -38,57 +38,57 @@ impl StateView {
         Self(Arc::new(Shared { applied, reached, file, needed }))
     }
 
-    /// Has `look` look at the catalogue. No entry is applied meanwhile: it must not take long.
+    /// Calls `look` with the catalogue. No entry is applied during the call, which must be short.
     pub(crate) fn catalog<T>(&self, look: impl FnOnce(&Catalog) -> T) -> T {
         self.look(|applied| look(&applied.catalog))
     }
 
-    /// The last applied entry.
+    /// Returns the last applied entry.
     pub(crate) fn last_applied(&self) -> Option<LogId> {
         self.look(|applied| applied.progress.last_applied)
     }
 
-    /// The last applied membership.
+    /// Returns the last applied membership.
     #[cfg(test)]
     pub(crate) fn membership(&self) -> crate::StoredMembership {
         self.look(|applied| applied.progress.membership.clone())
     }
 
-    /// The greatest number of voters that any applied uniform membership ever had.
+    /// Returns the greatest number of voters of any uniform membership applied so far.
     pub(crate) fn largest_voter_set(&self) -> usize {
         self.look(|applied| applied.progress.largest_voter_set)
     }
 
-    /// The activated version of the formats.
+    /// Returns the activated version of the formats.
     pub(crate) fn activated(&self) -> Activated {
         self.look(|applied| applied.progress.activated.clone())
     }
 
-    /// The same without its release.
+    /// Returns the activated version without the release.
     pub(crate) fn activated_version(&self) -> FormatVersion {
         self.look(|applied| applied.progress.activated.version)
     }
 
-    /// Notes that something was committed that this release cannot read.
+    /// Records committed data unreadable by this release.
     pub(crate) fn note_needed(&self, needed: &NeedsRelease) {
-        // The first one says enough.
+        // The first record suffices.
         let _ = self.0.needed.set(needed.clone());
     }
 
-    /// The release that reads what was committed and cannot be read here.
+    /// Returns the release required for committed data unreadable by this release.
     pub(crate) fn needed(&self) -> Option<&NeedsRelease> {
         self.0.needed.get()
     }
 
-    /// Waits until the entry at `index` is applied. For ever, if the state machine is closed before.
+    /// Waits until the entry at `index` is applied. Never returns if the state machine is closed before.
     pub(crate) async fn wait_applied(&self, index: u64) {
         let mut reached = self.0.reached.subscribe();
         // The sender lives as long as this view.
         let _ = reached.wait_for(|reached| *reached >= Some(index)).await;
     }
 
-    /// Makes the state durable, closes its file and gives up its lock, whoever still has a handle. Nothing is applied
-    /// any more.
+    /// Makes the state durable, closes the file and releases the file lock, regardless of other handles. No
+    /// entry is applied afterwards.
     pub(crate) async fn close(&self) {
         let file = self.0.file.clone();
         // A panic of the library leaves the file for the next open to verify.
@@ -103,7 +103,7 @@ impl StateView {
         change(&mut self.0.applied.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Wakes who waits for what is applied now.
+    /// Notifies waiters of the last applied entry.
     pub(super) fn announce(&self) {
         self.0.reached.send_replace(self.last_applied().map(|id| id.index));
     }

@@ -1,8 +1,8 @@
 //! The thread that writes the log file.
 //!
-//! It takes everything that waits in its queue into one durable commit: while one commit is on its way to the disk, the
-//! next one gathers. Writes become durable in the order in which they were handed over. After a failed commit, every
-//! write that waits fails, and so does every later one.
+//! The thread writes all queued requests in one durable commit (group commit): while a commit is in flight,
+//! the next batch gathers in the queue. Writes become durable in queue order. After a failed commit, every
+//! queued write fails, and so does every later write.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,7 +22,7 @@ use crate::{Entry, LogId, TypeConfig, Vote};
 
 /// Entries by index.
 pub(super) const ENTRIES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("entries");
-/// What is not an entry.
+/// Vote and log ids, by key.
 pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 /// Key of the vote in [`META`].
 pub(super) const VOTE: &str = "vote";
@@ -31,58 +31,58 @@ pub(super) const COMMITTED: &str = "committed";
 /// Key of the last purged entry in [`META`].
 pub(super) const PURGED: &str = "purged";
 
-/// Writes that may wait for the disk; who comes later waits for room.
+/// Maximum number of queued writes; further senders wait for a permit.
 pub(super) const MAX_QUEUED_WRITES: usize = 1024;
-/// Flushes whose duration is remembered.
+/// Number of flushes with a recorded duration.
 const REMEMBERED_FLUSHES: usize = 128;
-/// Why nothing works after the end.
+/// Error text after the log is closed.
 const CLOSED: &str = "the log is closed";
 
-/// Something to write, and whom to tell.
+/// A write request with the sender of its completion.
 pub(super) enum Write {
-    /// A vote, and who waits for it, if anybody has to.
+    /// A vote, with the sender of the result if the caller waits for durability.
     Vote(Vote, Option<oneshot::Sender<io::Result<()>>>),
     /// Records of consecutive entries.
     Append(Vec<(u64, Vec<u8>)>, IOFlushed<TypeConfig>),
-    /// Remove this entry and all after it.
+    /// Removal of the entry at this index and all later entries.
     Truncate(u64),
-    /// Remove this entry and all before it.
+    /// Removal of this entry and all earlier entries.
     Purge(LogId),
-    /// End; the file is closed when this is told.
+    /// End of the log, with the sender to notify once the file is closed.
     Close(oneshot::Sender<()>),
 }
 
 /// A write in the queue.
 pub(super) struct Queued {
-    /// Counts up by one.
+    /// Sequence number, consecutive.
     pub number: u64,
-    /// When it was handed over.
+    /// Time of submission.
     pub since: Instant,
-    /// What it is.
+    /// The request.
     pub write: Write,
 }
 
-/// How far the log is durable.
+/// Durability of the log.
 #[derive(Debug, Clone)]
 pub(super) enum Durable {
-    /// Every entry before this index is, or was and is purged.
+    /// Every entry before this index is durable, or was durable and is purged.
     Until(u64),
-    /// Nothing works any more.
+    /// The log failed or is closed.
     Failed(Arc<str>),
 }
 
-/// How the disk keeps up with the log.
+/// Statistics of the log's disk flushes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FlushStats {
     /// Commits since the file was opened.
     pub commits: u64,
-    /// Writes in them.
+    /// Writes in these commits.
     pub writes: u64,
-    /// For how long the oldest write has been waiting for the commit under way.
+    /// Waiting time of the oldest write in the commit in flight.
     pub oldest_unfinished: Option<Duration>,
-    /// The median duration of the latest commits.
+    /// Median duration of the latest commits.
     pub median: Option<Duration>,
-    /// The longest of the latest commits.
+    /// Longest duration of the latest commits.
     pub worst: Option<Duration>,
 }
 
@@ -94,15 +94,15 @@ struct Flushes {
     latest: VecDeque<Duration>,
 }
 
-/// What the handles of the log and its writer share.
+/// State shared by the handles of the log and the writer thread.
 pub(super) struct Core {
-    /// The open file; none after the end. Readers hold the lock while they read: the end waits for them.
+    /// The open file; none once closed. Readers hold the lock while they read: closing waits for them.
     database: RwLock<Option<Database>>,
     memory: Mutex<Memory>,
     flushes: Mutex<Flushes>,
-    /// A drill: how much longer the next commit takes.
+    /// Extra duration of the next commit, for drills.
     stall: Mutex<Duration>,
-    /// How far the log is durable.
+    /// Durability of the log.
     pub durable: watch::Sender<Durable>,
     room: Arc<Room>,
 }
@@ -120,18 +120,18 @@ impl Core {
         }
     }
 
-    /// What is known without the disk. Held for memory operations only.
+    /// Locks the in-memory part of the log. For memory operations only.
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has `use_it` use the open file. Blocks on the disk.
+    /// Calls `use_it` with the open file. Blocks on the disk.
     pub(super) fn with_database<T>(&self, use_it: impl FnOnce(&Database) -> io::Result<T>) -> io::Result<T> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         use_it(database.as_ref().ok_or_else(|| self.failure())?)
     }
 
-    /// The entries of a range as they are on the disk. Blocks.
+    /// Reads the entries of a range from the disk. Blocks.
     pub(super) fn read_entries(&self, range: std::ops::Range<u64>) -> io::Result<Vec<Entry>> {
         self.with_database(|database| {
             let read = database.begin_read().map_err(io::Error::other)?;
@@ -154,13 +154,13 @@ impl Core {
         })
     }
 
-    /// Why nothing works any more.
+    /// Returns the cause for which the log failed or is closed.
     pub(super) fn failure(&self) -> io::Error {
         let reason = self.memory().failed.clone().unwrap_or_else(|| CLOSED.into());
         io::Error::other(reason.as_ref())
     }
 
-    /// How the disk keeps up.
+    /// Returns statistics of the disk flushes.
     pub(super) fn stats(&self) -> FlushStats {
         let flushes = self.flushes();
         let (commits, writes) = (flushes.commits, flushes.writes);
@@ -177,17 +177,17 @@ impl Core {
         }
     }
 
-    /// For how long the oldest write has been waiting for the commit under way.
+    /// Returns the waiting time of the oldest write in the commit in flight.
     pub(super) fn oldest_unfinished(&self) -> Option<Duration> {
         self.flushes().unfinished_since.map(|since| since.elapsed())
     }
 
-    /// A drill: the next commit takes this much longer.
+    /// Delays the next commit by `duration`, for drills.
     pub(super) fn stall(&self, duration: Duration) {
         *self.stall.lock().unwrap_or_else(PoisonError::into_inner) = duration;
     }
 
-    /// The stall that was asked for, once.
+    /// Takes the requested stall, for a single commit.
     fn take_stall(&self) -> Duration {
         std::mem::take(&mut *self.stall.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -214,18 +214,19 @@ fn hole(index: u64) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("entry {index} of the log is not where it belongs"))
 }
 
-/// The writing thread's own.
+/// State of the writer thread.
 pub(super) struct Writer {
     core: Arc<Core>,
     queue: mpsc::Receiver<Queued>,
-    /// The index after the last entry on the disk.
+    /// Index after the last entry on the disk.
     end: u64,
-    /// What [`COMMITTED`] says on the disk.
+    /// Value of [`COMMITTED`] on the disk.
     committed: Option<LogId>,
 }
 
 impl Writer {
-    /// Starts the thread. It ends after [`Write::Close`], and once nobody can hand over anything any more.
+    /// Starts the thread. The thread ends after [`Write::Close`], or once every sender of the queue is
+    /// gone.
     pub(super) fn start(core: Arc<Core>, queue: mpsc::Receiver<Queued>) -> io::Result<()> {
         let (end, committed) = {
             let memory = core.memory();
@@ -260,19 +261,19 @@ impl Writer {
         }
         self.core.close_database();
         for closer in closers {
-            // Nobody may be waiting any more.
+            // The receiver may be gone.
             let _ = closer.send(());
         }
     }
 
-    /// Makes a batch durable and tells so. It is left as it was if that fails.
+    /// Makes a batch durable and notifies the callers. The batch stays unchanged on failure.
     fn flush(&mut self, batch: &mut Vec<Queued>) -> io::Result<()> {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
         let (since, number, writes) = (first.since, last.number, batch.len() as u64);
         self.core.flushes().unfinished_since = Some(since);
         let started = Instant::now();
         let committed = self.core.memory().committed;
-        // A panic of the library must not leave anyone waiting: it counts as a failed write.
+        // A panic of the library counts as a failed write, so that every caller gets an answer.
         let commit = AssertUnwindSafe(|| self.commit(batch, committed));
         let end = panic::catch_unwind(commit)
             .unwrap_or_else(|_| Err(io::Error::other("the database library panicked")))?;
@@ -295,7 +296,7 @@ impl Writer {
         }) {
             memory.vote = Some(vote);
         }
-        // Told under the lock: a truncation that comes after lowers it again.
+        // Sent under the lock: a later truncation lowers the value again.
         let durable_end = memory.durable_end(number, end);
         self.core.durable.send_replace(Durable::Until(durable_end));
         drop(memory);
@@ -303,7 +304,7 @@ impl Writer {
         Ok(())
     }
 
-    /// One durable transaction. Returns the index after the last entry.
+    /// Commits one durable transaction. Returns the index after the last entry.
     fn commit(&mut self, batch: &[Queued], committed: Option<LogId>) -> io::Result<u64> {
         let core = self.core.clone();
         std::thread::sleep(core.take_stall());
@@ -313,7 +314,8 @@ impl Writer {
             for queued in batch {
                 end = apply(&transaction, &queued.write, end).map_err(io::Error::other)?;
             }
-            // Rides along. It never names an entry that is not in the file: a restart applies up to it.
+            // Written along with the batch. Never names an entry that is not in the file: a restart applies
+            // up to it.
             let committed = committed.filter(|id| id.index < end && Some(*id) != self.committed);
             if let Some(id) = &committed {
                 let mut meta = transaction.open_table(META).map_err(io::Error::other)?;
@@ -326,7 +328,7 @@ impl Writer {
     }
 }
 
-/// Carries out a write on a log that ends before `end`. Returns where it ends then.
+/// Executes a write on a log with the given end index. Returns the new end index.
 fn apply(transaction: &WriteTransaction, write: &Write, end: u64) -> Result<u64, redb::Error> {
     match write {
         Write::Vote(vote, _) => {
@@ -353,7 +355,7 @@ fn apply(transaction: &WriteTransaction, write: &Write, end: u64) -> Result<u64,
     }
 }
 
-/// Takes out who asked for the end, and everything handed over after that: it is not written, and told so.
+/// Removes close requests and everything queued after the first, and fails the writes among the latter.
 fn take_closers(batch: &mut Vec<Queued>, closers: &mut Vec<oneshot::Sender<()>>) -> bool {
     let Some(end) = batch.iter().position(|queued| matches!(queued.write, Write::Close(_))) else {
         return false;
@@ -377,7 +379,7 @@ fn tell_one(write: Write, result: Result<(), &Arc<str>>) {
     let result = result.map_err(|reason| io::Error::other(reason.as_ref()));
     match write {
         Write::Vote(_, waiter) => {
-            // Who asked may have gone.
+            // The receiver may be gone.
             let _ = waiter.map(|waiter| waiter.send(result));
         }
         Write::Append(_, flushed) => flushed.io_completed(result),

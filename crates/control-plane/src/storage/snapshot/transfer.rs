@@ -1,4 +1,4 @@
-//! Snapshots as they are handed around: a handle to read one from, and a receiver to write one to.
+//! Transfer of snapshots: a handle for reading and a receiver for writing.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -15,8 +15,8 @@ use crate::SnapshotMeta;
 use crate::catalog::Row;
 use crate::format::Activated;
 
-/// A complete, verified snapshot. Cheap to clone; it stays readable while newer ones take its place. One that was
-/// received is removed with its last handle, unless it was installed.
+/// A complete, verified snapshot. Cheap to clone, and readable even after replacement by a newer snapshot.
+/// A received snapshot is removed with the last handle, unless installed.
 #[derive(Clone)]
 pub(crate) struct SnapshotFile(Arc<Inner>);
 
@@ -29,10 +29,10 @@ struct Inner {
 }
 
 impl SnapshotFile {
-    /// Opens a snapshot and verifies all of it. Blocks.
+    /// Opens a snapshot and verifies the whole file. Blocks.
     ///
     /// # Errors
-    /// [`SnapshotError`] if it cannot be read, is damaged, or was written by another release.
+    /// [`SnapshotError`] if the file cannot be read, is damaged, or was written by another release.
     pub(crate) fn open(path: PathBuf) -> Result<Self, SnapshotError> {
         let file = File::open(&path)?;
         let header = read(&file, |_| Ok(()))?;
@@ -40,7 +40,7 @@ impl SnapshotFile {
         Ok(Self(Arc::new(Inner { file, path, len_bytes, header, temporary: AtomicBool::new(false) })))
     }
 
-    /// A snapshot of nothing, which has no bytes; `folder` is there to be held.
+    /// Returns an empty snapshot of zero bytes; `folder` serves as the open file.
     pub(in crate::storage) fn nothing(folder: &Path) -> io::Result<Self> {
         let header =
             Header { meta: SnapshotMeta::default(), largest_voter_set: 0, activated: Activated::default() };
@@ -48,20 +48,20 @@ impl SnapshotFile {
         Ok(Self(Arc::new(Inner { file, path, len_bytes: 0, header, temporary: AtomicBool::new(false) })))
     }
 
-    /// What it says of itself.
+    /// Returns the metadata in the header.
     pub(crate) fn meta(&self) -> &SnapshotMeta {
         &self.0.header.meta
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub(crate) fn len_bytes(&self) -> u64 {
         self.0.len_bytes
     }
 
-    /// Up to `max_bytes` from `offset` on; none at the end. Blocks.
+    /// Reads up to `max_bytes` from `offset` on; no bytes at the end. Blocks.
     ///
     /// # Errors
-    /// As the operating system's.
+    /// Errors of the operating system.
     pub(crate) fn read_at(&self, offset: u64, max_bytes: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.0.len_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; max_bytes.min(left)];
@@ -69,7 +69,7 @@ impl SnapshotFile {
         Ok(bytes)
     }
 
-    /// Reads and verifies it again, giving each row to `row`. Blocks.
+    /// Reads and verifies the file again, passing each row to `row`. Blocks.
     pub(in crate::storage) fn rows(
         &self,
         row: impl FnMut(&Row) -> Result<(), SnapshotError>,
@@ -77,7 +77,7 @@ impl SnapshotFile {
         read(&self.0.file, row)
     }
 
-    /// A file that is being written and goes away unless it is renamed.
+    /// Returns a file in progress, removed on drop unless renamed.
     pub(super) fn temporary(path: PathBuf, file: File, header: Header) -> io::Result<Self> {
         Ok(Self(Arc::new(Inner { file, path, len_bytes: 0, header, temporary: AtomicBool::new(true) })))
     }
@@ -86,13 +86,13 @@ impl SnapshotFile {
         &self.0.file
     }
 
-    /// The same with the length that the file has now.
+    /// Returns the same snapshot with the current length of the file.
     pub(super) fn measured(self) -> io::Result<Self> {
         let len_bytes = self.0.file.metadata()?.len();
         self.moved(self.0.path.clone(), len_bytes, self.0.temporary.load(Ordering::Relaxed))
     }
 
-    /// The same under another name, for good. Other handles stay readable.
+    /// Renames the file, which then is permanent. Other handles stay readable.
     pub(super) fn rename(&self, path: &Path) -> io::Result<Self> {
         if self.0.path != path {
             fs::rename(&self.0.path, path)?;
@@ -117,13 +117,13 @@ impl fmt::Debug for SnapshotFile {
 impl Drop for Inner {
     fn drop(&mut self) {
         if *self.temporary.get_mut() {
-            // What stays is removed at the next start.
+            // A remaining file is removed at the next start.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// A snapshot on its way from another node. What was written is removed unless it is finished.
+/// A snapshot in transfer from another node. The file is removed unless finished.
 pub(crate) struct SnapshotReceiver {
     file: File,
     path: Option<PathBuf>,
@@ -132,10 +132,10 @@ pub(crate) struct SnapshotReceiver {
 }
 
 impl SnapshotReceiver {
-    /// Begins a file in the folder of snapshots. Blocks.
+    /// Creates a file in the folder of snapshots. Blocks.
     ///
     /// # Errors
-    /// [`SnapshotError::TooLong`] beyond [`MAX_SNAPSHOT_BYTES`], and what the operating system says.
+    /// [`SnapshotError::TooLong`] beyond [`MAX_SNAPSHOT_BYTES`], and errors of the operating system.
     pub(crate) fn create(dir: &Path, expected_bytes: u64) -> Result<Self, SnapshotError> {
         if expected_bytes > MAX_SNAPSHOT_BYTES {
             return Err(SnapshotError::TooLong { max: MAX_SNAPSHOT_BYTES });
@@ -145,15 +145,15 @@ impl SnapshotReceiver {
         Ok(Self { file, path: Some(path), expected_bytes, received_bytes: 0 })
     }
 
-    /// Bytes that came so far.
+    /// Returns the bytes received so far.
     pub(crate) fn received_bytes(&self) -> u64 {
         self.received_bytes
     }
 
-    /// Takes in the next bytes. Blocks.
+    /// Appends the next bytes. Blocks.
     ///
     /// # Errors
-    /// [`SnapshotError::TooLong`] beyond the announced length, and what the operating system says.
+    /// [`SnapshotError::TooLong`] beyond the announced length, and errors of the operating system.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
         let received_bytes = self.received_bytes.saturating_add(bytes.len() as u64);
         if received_bytes > self.expected_bytes {
@@ -164,10 +164,10 @@ impl SnapshotReceiver {
         Ok(())
     }
 
-    /// Verifies everything and makes it durable. Blocks.
+    /// Verifies the file and makes the content durable. Blocks.
     ///
     /// # Errors
-    /// [`SnapshotError`] if it is incomplete, damaged, or was written by another release.
+    /// [`SnapshotError`] if the file is incomplete, damaged, or was written by another release.
     pub(crate) fn finish(mut self) -> Result<SnapshotFile, SnapshotError> {
         let (expected, received) = (self.expected_bytes, self.received_bytes);
         if received != expected {
@@ -184,7 +184,7 @@ impl SnapshotReceiver {
 impl Drop for SnapshotReceiver {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // What stays is removed at the next start.
+            // A remaining file is removed at the next start.
             let _ = fs::remove_file(path);
         }
     }

@@ -1,4 +1,4 @@
-//! A disk in memory that loses what was not synced, and whose syncs can be held up.
+//! An in-memory disk that loses unsynced writes on power loss, with syncs that can be held.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use redb::StorageBackend;
 
-/// What a disk writes in one piece.
+/// Size of an atomic write.
 const SECTOR_BYTES: usize = 512;
 
 #[derive(Debug, Clone, Default)]
@@ -15,14 +15,14 @@ pub(super) struct Disk(Arc<(Mutex<Contents>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Contents {
-    /// What a reader sees.
+    /// Content seen by readers.
     seen: Vec<u8>,
-    /// What survives a power loss.
+    /// Content that survives a power loss.
     durable: Vec<u8>,
-    /// What was done since, piece by piece.
+    /// Changes since the last sync, in order.
     unsynced: Vec<Change>,
     syncs: usize,
-    /// The sync at which the power goes.
+    /// Number of the sync during which the power fails.
     power_fails_at: Option<usize>,
     lies: bool,
     held: bool,
@@ -35,30 +35,30 @@ enum Change {
     Len(usize),
 }
 
-/// Which of the unsynced changes survive.
+/// Unsynced changes that survive a power loss.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Survivors {
     None,
-    /// Any, sector by sector.
+    /// A random selection, sector by sector.
     Random(u64),
 }
 
 impl Disk {
-    /// This disk as it is durable, whose power goes during this sync, counted from 0.
+    /// Copies the durable content to a disk with a power loss during this sync, counted from 0.
     pub(super) fn failing_at(&self, sync: usize) -> Self {
         let disk = self.after_power_loss(Survivors::None);
         disk.contents().power_fails_at = Some(sync);
         disk
     }
 
-    /// This disk as it is durable, saying from now on that it synced, although it did not.
+    /// Copies the durable content to a disk that reports every sync as successful without syncing.
     pub(super) fn lying(&self) -> Self {
         let disk = self.after_power_loss(Survivors::None);
         disk.contents().lies = true;
         disk
     }
 
-    /// What is found once the power is back.
+    /// Returns the disk after a power loss.
     pub(super) fn after_power_loss(&self, survivors: Survivors) -> Self {
         let contents = self.contents();
         let mut found = contents.durable.clone();
@@ -79,7 +79,7 @@ impl Disk {
         self.contents().syncs
     }
 
-    /// The next syncs wait until [`Self::release`].
+    /// Holds the next syncs until [`Self::release`].
     pub(super) fn hold(&self) {
         self.contents().held = true;
     }
@@ -89,12 +89,12 @@ impl Disk {
         self.0.1.notify_all();
     }
 
-    /// Whether a sync is held up.
+    /// True if a sync is held.
     pub(super) fn is_waiting(&self) -> bool {
         self.contents().waiting
     }
 
-    /// The power goes now.
+    /// Cuts the power now.
     pub(super) fn fail(&self) {
         let mut contents = self.contents();
         contents.power_fails_at = Some(contents.syncs);

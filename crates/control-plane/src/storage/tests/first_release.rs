@@ -1,7 +1,7 @@
-//! The data directory of release 0.1 under `tests/fixtures`, written by its `server` and never again.
+//! The data directory of release 0.1 under `tests/fixtures`, written once by the `server` of release 0.1.
 //!
-//! A cluster of one node with `snapshot_every: 100` and `max_log_bytes: 1048576`: three settings, a note that
-//! was deleted, 130 writes of seven notes, one more after the snapshot, then SIGKILL.
+//! A cluster of one node with `snapshot_every: 100` and `max_log_bytes: 1048576`: three settings, a deleted
+//! note, 130 writes of seven notes, one more after the snapshot, then SIGKILL.
 
 use openraft::StorageHelper;
 use openraft::storage::RaftLogStorage;
@@ -11,7 +11,7 @@ use crate::format::Activated;
 
 const FILES: [&str; 4] = ["identity.json", LOG_FILE, STATE_FILE, "snapshots/99-1.snap"];
 
-/// A copy of the directory, which a test may change.
+/// Copies the directory, for tests with changes to the files.
 pub(crate) fn copy_to(dir: &Path) {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/release-0.1");
     fs::create_dir_all(dir.join(SNAPSHOT_DIR)).unwrap();
@@ -20,8 +20,8 @@ pub(crate) fn copy_to(dir: &Path) {
     }
 }
 
-/// Has the cluster of the directory activate version 3, which this release does not read, as a release that
-/// does would.
+/// Activates version 3, unreadable by this release, in the cluster of the directory, in place of a newer
+/// release.
 pub(crate) async fn activate_beyond(dir: &Path) {
     let mut state = state_in(dir);
     let id = state.view().membership().membership().voter_ids().next().unwrap();
@@ -31,7 +31,7 @@ pub(crate) async fn activate_beyond(dir: &Path) {
     state.view().close().await;
 }
 
-/// Content of the directory, whichever of its files are left.
+/// Checks the content of the directory, with any subset of the derived files present.
 async fn check(dir: &Path) {
     let mut storage = open(dir).unwrap();
     let mut helper = StorageHelper::new(&mut storage.log, &mut storage.state).with_id(RaftId::from(1));
@@ -42,7 +42,7 @@ async fn check(dir: &Path) {
     let index = |id: Option<LogId>| id.map(|id| id.index);
     assert_eq!((index(state.last_purged_log_id), index(state.last_log_id)), (Some(83), Some(137)));
     assert_eq!(entries(&storage.log).await.len(), 54);
-    // That the last one is committed was not on the disk yet.
+    // The commit of the last entry was not recorded on the disk yet.
     assert_eq!(index(view.last_applied()), Some(136));
     assert_eq!((view.activated(), view.largest_voter_set()), (Activated::default(), 1));
     let keys = [
@@ -66,7 +66,7 @@ async fn the_directory_of_release_0_1_opens_with_all_that_is_in_it() {
     let dir = tempfile::tempdir().unwrap();
     copy_to(dir.path());
     check(dir.path()).await;
-    // And again, after this release has opened it.
+    // Again, after this release has opened the directory.
     check(dir.path()).await;
 }
 

@@ -1,7 +1,7 @@
 //! The formats on disk, pinned by files under `tests/golden`.
 //!
-//! A changed format needs a new form and an upgrade from the one before it ([`crate::format`]), and files of
-//! its own; with `WRITE_GOLDEN=1` set, the tests write the files.
+//! A changed format needs a new form, an upgrade from the previous form ([`crate::format`]), and separate
+//! files; with `WRITE_GOLDEN=1` set, the tests write the files.
 
 use std::path::PathBuf;
 
@@ -55,7 +55,7 @@ fn records_of_version_2() {
     assert_eq!(Progress::of(&activated(progress()).record()).unwrap(), activated(progress()));
 }
 
-/// A record of a later release, whose body is anything, says which release it needs; release 0.1 called it so
+/// A record of a later release, with any body, names the required release; release 0.1 refused such records
 /// by the version alone.
 #[test]
 fn a_record_of_a_newer_release_names_it() {
@@ -100,7 +100,7 @@ fn records_come_back() {
     assert_eq!(Progress::of(&progress().record()).unwrap(), progress());
 }
 
-/// The published check value of CRC-32 is that of the digits; here a version byte comes first.
+/// The published check value of CRC-32 covers the digits only; here a version byte comes first.
 #[test]
 fn the_checksum_is_that_of_zlib() {
     // python3 -c 'import zlib; print(hex(zlib.crc32(b"\x01123456789")))'
@@ -181,7 +181,7 @@ fn snapshots_of_version_2() {
     assert_eq!(restored, catalog);
 }
 
-/// A snapshot of release 1.7, in the form of version 2.
+/// Returns a snapshot of release 1.7, in the form of version 2.
 pub(crate) fn newer_snapshot() -> Vec<u8> {
     let newer = Activated { version: FormatVersion::new(9), release: "1.7".to_owned() };
     let header = Header { activated: newer, ..header() };
@@ -199,7 +199,7 @@ pub(crate) fn newer_snapshot() -> Vec<u8> {
 fn a_snapshot_of_a_newer_release_names_it() {
     let (dir, bytes) = (tempfile::tempdir().unwrap(), newer_snapshot());
     let path = dir.path().join("newer.snap");
-    // In a form that this release knows, and in one that it does not.
+    // In a form known to this release, and in an unknown form.
     for version in [2u32, 9] {
         let mut bytes = bytes.clone();
         bytes[8..12].copy_from_slice(&version.to_be_bytes());

@@ -11,7 +11,7 @@ use super::disk::Disk;
 use super::*;
 use crate::TypeConfig;
 
-/// Hands over an append. The other end tells when it is durable.
+/// Submits an append. The receiver resolves once the append is durable.
 async fn begin_append(
     log: &mut LogStore,
     entries: Vec<Entry>,
@@ -204,7 +204,7 @@ async fn what_is_truncated_is_not_durable_any_more() {
     assert!(!is_durable(8, &log));
 }
 
-/// Changes the file as nobody should, and returns what opening it says.
+/// Applies a forbidden change to the file and returns the error of opening the log.
 async fn damaged(change: impl FnOnce(&redb::WriteTransaction)) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(LOG_FILE);

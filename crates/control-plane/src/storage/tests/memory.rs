@@ -1,4 +1,4 @@
-//! What is kept in memory, and what is not.
+//! Cache of entries in memory: content and limit.
 
 use super::super::memory::Memory;
 use super::*;
@@ -11,7 +11,7 @@ fn append(memory: &mut Memory, entries: Vec<Entry>, write: u64) {
     memory.append(entries, write);
 }
 
-/// Which indexes of a range come from the disk and which from memory.
+/// Returns the indexes of a range to read from the disk and from memory.
 fn plan(memory: &Memory, range: std::ops::Range<u64>) -> (Vec<u64>, Vec<u64>) {
     let plan = memory.plan(range);
     (plan.on_disk.collect(), plan.cached.iter().map(|entry| entry.log_id.index).collect())

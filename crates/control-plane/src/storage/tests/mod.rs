@@ -1,4 +1,4 @@
-//! Tests of the storage, and what they share.
+//! Tests of the storage, with shared fixtures.
 
 mod disk;
 pub(crate) mod first_release;
@@ -36,7 +36,7 @@ fn vote(term: u64) -> Vote {
     Vote::new(term, RaftId::from(1))
 }
 
-/// The same, once it is known that the one voted for leads.
+/// Returns the vote of a term, committed.
 fn confirmed(term: u64) -> Vote {
     Vote::new_committed(term, RaftId::from(1))
 }
@@ -58,7 +58,7 @@ fn membership(term: u64, index: u64, voters: impl IntoIterator<Item = u64>) -> E
     Entry::new_membership(log_id(term, index), Membership::new(vec![voters], nodes).unwrap())
 }
 
-/// Sets the note `note.NAME` to `text`.
+/// Returns an entry that sets the note `note.NAME` to `text`.
 fn note(term: u64, index: u64, name: &str, text: &str) -> Entry {
     let command = Command {
         request: RequestKey {
@@ -79,12 +79,12 @@ fn note(term: u64, index: u64, name: &str, text: &str) -> Entry {
     Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(command) }
 }
 
-/// Activates a version that n1 alone announces.
+/// Returns an entry that activates a version announced by n1 alone.
 fn activate(term: u64, index: u64, version: u32) -> Entry {
     activate_for(RaftId::from(1), term, index, version)
 }
 
-/// Activates a version that one node alone announces.
+/// Returns an entry that activates a version announced by a single node.
 fn activate_for(raft_id: RaftId, term: u64, index: u64, version: u32) -> Entry {
     let EntryPayload::Normal(command) = note(term, index, "a", "").payload else { unreachable!() };
     let version = FormatVersion::new(version);
@@ -96,14 +96,14 @@ fn activate_for(raft_id: RaftId, term: u64, index: u64, version: u32) -> Entry {
     Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(command) }
 }
 
-/// A command of release 1.7.
+/// Returns an entry with a command of release 1.7.
 fn newer(term: u64, index: u64) -> Entry {
     let command = serde_json::json!({"v": 9, "needs": "1.7", "body": {"of": "another kind"}});
     let command = serde_json::from_value(command).unwrap();
     Entry { log_id: log_id(term, index), payload: EntryPayload::Normal(command) }
 }
 
-/// The text of the note `note.NAME`.
+/// Returns the text of the note `note.NAME`.
 fn note_text(view: &StateView, name: &str) -> Option<String> {
     view.catalog(|catalog| match catalog.setting(&SettingKey::Note(name.into())) {
         Some(Setting { value: SettingValue::Text(text), .. }) => Some(text.clone()),
@@ -124,7 +124,7 @@ async fn entries(log: &LogStore) -> Vec<Entry> {
     log.clone().try_get_log_entries(..).await.unwrap()
 }
 
-/// Everything in a data directory, with room for all of it.
+/// Opens all files in a data directory, without a limit on the log.
 fn open(dir: &Path) -> Result<Storage, OpenError> {
     super::open(dir, u64::MAX).map_err(|unopened| unopened.error)
 }
@@ -137,12 +137,12 @@ fn open_state(dir: &Path, log: LogMark) -> Result<StateMachine, OpenError> {
     StateMachine::open(dir, log, Arc::new(Room::endless()))
 }
 
-/// The state on its own, without a log to wait for.
+/// Opens the state alone, without a wait for the log.
 fn state_in(dir: &Path) -> StateMachine {
     open_state(dir, LogMark::everything()).unwrap()
 }
 
-/// An error with everything that led to it, as operators see it.
+/// Formats an error with all sources, as shown to operators.
 fn in_full(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

@@ -1,11 +1,11 @@
-//! Power loss at every sync: what was reported durable is there afterwards.
+//! Power loss at every sync: everything reported durable is found afterwards.
 
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
 
 use super::disk::{Disk, Survivors};
 use super::*;
 
-/// What a node did before the power went.
+/// Work reported as done before the power loss.
 #[derive(Default)]
 struct Done {
     reported_vote: Option<Vote>,
@@ -14,14 +14,15 @@ struct Done {
     asked: Vec<Entry>,
 }
 
-/// A disk with an empty log. Creating a log is another matter: it is renamed once it is complete.
+/// Returns a disk with an empty log. The creation of a log is not under test here: a new file is renamed
+/// once complete.
 async fn empty() -> Disk {
     let disk = Disk::default();
     LogStore::with_backend(disk.clone()).unwrap().close().await;
     disk
 }
 
-/// Votes and appends, up to the first failure.
+/// Saves votes and appends entries, up to the first failure.
 async fn work(disk: &Disk) -> Done {
     let mut done = Done::default();
     let Ok(mut log) = LogStore::with_backend(disk.clone()) else { return done };
@@ -31,7 +32,8 @@ async fn work(disk: &Disk) -> Done {
             break;
         }
         done.reported_vote = Some(vote(term));
-        // Not waited for: it may be lost, but not if an entry of the term is there.
+        // The call does not wait for the disk: the vote may be lost, but not if an entry of the term is
+        // there.
         if log.save_vote(&confirmed(term)).await.is_err() {
             break;
         }
@@ -49,7 +51,7 @@ async fn work(disk: &Disk) -> Done {
     done
 }
 
-/// What is wrong with what is found after the power came back.
+/// Compares the log after the power loss with the reported work; an error describes the difference.
 async fn verify(done: &Done, disk: Disk) -> Result<(), String> {
     let mut log = LogStore::with_backend(disk).map_err(|error| in_full(&error))?;
     let vote = log.read_vote().await.unwrap();
@@ -90,7 +92,7 @@ async fn nothing_reported_is_lost() {
     }
 }
 
-/// The test above finds a disk that does not keep what it synced.
+/// Checks that the test above detects a disk that loses synced writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lying_disk_is_found_out() {
     let disk = empty().await.lying();

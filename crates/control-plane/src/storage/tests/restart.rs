@@ -1,4 +1,4 @@
-//! What a node finds when it starts again.
+//! Restart of a node on existing files.
 
 use openraft::StorageHelper;
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
@@ -13,7 +13,7 @@ use crate::format::Activated;
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 const SETTINGS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("settings");
 
-/// What openraft does first.
+/// Runs the first steps of openraft at startup.
 async fn start(storage: &mut Storage) {
     let mut helper = StorageHelper::new(&mut storage.log, &mut storage.state).with_id(RaftId::from(1));
     helper.get_initial_state().await.unwrap();
@@ -28,7 +28,8 @@ fn catalog(view: &StateView) -> Catalog {
     view.catalog(Clone::clone)
 }
 
-/// A node with a membership, a snapshot, a purged log and entries after it. Returns its last catalogue.
+/// Creates a node with a membership, a snapshot, a purged log and entries after it. Returns the last
+/// catalogue.
 async fn lived_in(dir: &Path) -> Catalog {
     let mut storage = open(dir).unwrap();
     let mut log = vec![membership(1, 0, [1, 2, 3]), membership(1, 1, [1])];
@@ -64,7 +65,7 @@ async fn log_vote_and_state_are_there_again() {
     assert_eq!(catalog(&view), expected);
 }
 
-/// Does something to the folder of a node, and expects that its state comes back from snapshot and log.
+/// Damages the folder of a node, and expects the state restored from snapshot and log.
 async fn comes_back(harm: impl FnOnce(&Path)) {
     let dir = tempfile::tempdir().unwrap();
     let expected = lived_in(dir.path()).await;
@@ -126,7 +127,8 @@ fn change_state(dir: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
     transaction.commit().unwrap();
 }
 
-/// Why the storage is not opened. What the attempt before opened of it is closed by a thread of its own, a moment later.
+/// Returns the error of opening the storage. Files opened by the previous attempt are closed by a separate
+/// thread, a moment later.
 fn refusal(dir: &Path) -> String {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
@@ -194,7 +196,7 @@ async fn a_state_of_another_release_is_refused() {
     );
 }
 
-/// What comes before it is applied and durable, and it is not skipped.
+/// Earlier entries are applied and durable, and the unreadable entry is not skipped.
 #[tokio::test]
 async fn an_entry_of_a_newer_release_ends_applying_and_names_the_release() {
     let dir = tempfile::tempdir().unwrap();
@@ -214,7 +216,7 @@ async fn an_entry_of_a_newer_release_ends_applying_and_names_the_release() {
     }
 }
 
-/// A node whose binary went back: its row covers the version, and its release does not.
+/// A node with a downgraded binary: the announcement covers the version, and the release does not.
 #[tokio::test]
 async fn a_version_beyond_this_release_ends_applying_and_every_later_start() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Room on a disk: the reserve is made, given up where a write would fail, and made again.
+//! Disk space: the reserve is created, released where a write would fail, and created again.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use super::super::space::RESERVE_BYTES;
 use super::*;
 
-/// Bytes that the reserve in `dir` takes on the disk.
+/// Returns the bytes on the disk allocated to the reserve in `dir`.
 fn reserved(dir: &Path) -> u64 {
     let found = fs::metadata(dir.join("reserve")).unwrap();
     assert!(found.len() <= found.blocks() * 512, "a sparse file reserves nothing");
@@ -19,26 +19,26 @@ fn a_write_that_meets_a_full_disk_takes_its_bytes_from_the_reserve() {
     let room = Room::open(dir.path(), u64::MAX);
     assert_eq!((reserved(dir.path()), room.admit(0)), (RESERVE_BYTES, Ok(())));
     let full = || io::Error::from(io::ErrorKind::StorageFull);
-    // What the file system has while a third of the reserve is given up.
+    // The write succeeds once a third of the reserve is left.
     let write = || if reserved(dir.path()) > RESERVE_BYTES / 3 { Err(full()) } else { Ok("written") };
     assert_eq!(room.with_reserve(write).unwrap(), "written");
     let left = reserved(dir.path());
     assert!(left > 0 && left <= RESERVE_BYTES / 3, "no more than needed: {left}");
     assert!(room.admit(0).is_err(), "refused at once");
-    // Any other error is passed on, and costs nothing.
+    // Any other error is returned without releasing space.
     let other = room.with_reserve(|| Err::<(), _>(io::Error::other("broken"))).unwrap_err();
     assert_eq!((other.to_string(), reserved(dir.path())), ("broken".to_owned(), left));
-    // In the end nothing is left.
+    // In the end the reserve is empty.
     assert_eq!(room.with_reserve(|| Err::<(), _>(full())).unwrap_err().kind(), io::ErrorKind::StorageFull);
     assert_eq!(reserved(dir.path()), 0);
     room.tend();
     assert_eq!((reserved(dir.path()), room.admit(0)), (RESERVE_BYTES, Ok(())));
-    // It is found again.
+    // The reserve is complete again after a restart.
     drop(room);
     assert!(Room::open(dir.path(), u64::MAX).admit(0).is_ok());
 }
 
-/// Two thirds of what was appended are purged and truncated, in memory and as it is found again.
+/// Two thirds of the appended entries are purged and truncated, in memory and after reopening.
 #[tokio::test]
 async fn the_bytes_of_the_log_are_counted() {
     use openraft::storage::{RaftLogStorage, RaftLogStorageExt};

@@ -1,4 +1,4 @@
-//! Taking, handing over and installing snapshots.
+//! Building, transferring and installing snapshots.
 
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 
@@ -12,7 +12,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Sends a snapshot in pieces.
+/// Transfers a snapshot in chunks.
 fn receive(dir: &Path, snapshot: &SnapshotFile) -> SnapshotFile {
     let mut receiver = SnapshotReceiver::create(&dir.join(SNAPSHOT_DIR), snapshot.len_bytes()).unwrap();
     while receiver.received_bytes() < snapshot.len_bytes() {
@@ -44,7 +44,7 @@ async fn entries_are_applied_while_a_snapshot_is_taken() {
     view.wait_applied(1).await;
     assert_eq!(names(other.path()), ["1-1.snap"]);
 
-    // It is the follower's own now, after a restart too.
+    // The snapshot belongs to the follower now, after a restart too.
     view.close().await;
     let mut follower = state_in(other.path());
     assert_eq!(note_text(&follower.view(), "a").as_deref(), Some("old"));
@@ -83,7 +83,7 @@ async fn only_the_newest_is_kept_and_handles_stay_readable() {
     assert_eq!(names(dir.path()), ["1-1.snap"]);
     assert_eq!(first.read_at(0, usize::MAX).unwrap().len() as u64, first.len_bytes());
     first.rows(|_| Ok(())).unwrap();
-    // A builder that was overtaken gives the newer one.
+    // A builder with an outdated view returns the newer snapshot.
     assert_eq!(&late.build_snapshot().await.unwrap().meta, second.meta());
     assert_eq!(names(dir.path()), ["1-1.snap"]);
     let again = build(&mut state).await;
@@ -153,13 +153,13 @@ async fn an_older_or_another_snapshot_is_not_installed() {
     assert_eq!(note_text(&state.view(), "a").as_deref(), Some("2"));
 }
 
-/// A state whose room is the test's.
+/// Opens a state with a room under the test's control.
 fn state_with_room(dir: &Path) -> (StateMachine, Arc<Room>) {
     let room = Arc::new(Room::endless());
     (StateMachine::open(dir, LogMark::everything(), room.clone()).unwrap(), room)
 }
 
-/// A folder that nothing can be written into, root or not: a file in its place.
+/// Makes a folder unwritable, even for root, by a file in place of the folder.
 fn break_folder(dir: &Path) -> impl Fn() + use<> {
     let (folder, away) = (dir.join(SNAPSHOT_DIR), dir.join("away"));
     fs::rename(&folder, &away).unwrap();
@@ -182,11 +182,11 @@ async fn a_snapshot_that_cannot_be_written_is_no_error_to_openraft() {
     assert!(state.get_current_snapshot().await.unwrap().is_none(), "nothing is no snapshot to send");
     let trouble = room.snapshot_trouble().unwrap();
     assert!(trouble.file.ends_with("snapshots") && trouble.error.contains("Not a directory"), "{trouble:?}");
-    // Put off for a while.
+    // Deferred for a while.
     assert!(state.try_create_snapshot_builder(false).await.is_none());
     assert!(!room.snapshot_is_due());
     mend();
-    // One that must be built is.
+    // A forced snapshot is built nonetheless.
     let first = state.try_create_snapshot_builder(true).await.unwrap().build_snapshot().await.unwrap();
     assert_eq!((first.meta.last_log_id, room.snapshot_trouble()), (Some(log_id(1, 0)), None));
 

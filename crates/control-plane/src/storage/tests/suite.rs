@@ -1,4 +1,4 @@
-//! openraft's own tests of a storage.
+//! The storage test suite of openraft.
 
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
