@@ -1,32 +1,34 @@
-//! Addresses of one peer, and the order in which they are dialled: rules without a clock and without a resolver.
+//! Addresses of one peer, and the dialing order: rules without a clock and without a resolver.
 
 use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Addresses of a name that are kept, at most.
+/// Maximum number of addresses per name.
 const MAX_ADDRESSES: usize = 8;
-/// Between two lookups of a name while nothing fails.
+/// Interval between two lookups of a name without failures.
 pub(super) const LOOK_UP_EVERY: Duration = Duration::from_secs(30);
-/// Between two lookups of a name however often it fails.
+/// Minimum interval between two lookups of a name, however many dials fail.
 pub(super) const LOOK_UP_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// The last known addresses of a peer. Reading them waits for nobody.
+/// The last known addresses of a peer. Reading never waits for a lookup.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     known: Mutex<Vec<IpAddr>>,
-    /// The one that is dialled first: the last that worked, or the one after the last that did not.
+    /// Position of the first address to dial: the last address that worked, or the successor of the last
+    /// address that did not.
     first: AtomicUsize,
 }
 
 impl Addresses {
-    /// A peer that is where it is configured to be.
+    /// Returns the configured address of a peer.
     pub(super) fn fixed(ip: IpAddr) -> Self {
         Self { known: Mutex::new(vec![ip]), first: AtomicUsize::new(0) }
     }
 
-    /// Takes over what a resolver found; nothing found leaves the last known addresses. True if they changed.
+    /// Replaces the addresses by the resolver's answer; an empty answer leaves the last known addresses.
+    /// Returns true if the addresses changed.
     pub(super) fn learn(&self, found: impl IntoIterator<Item = IpAddr>) -> bool {
         let mut fresh: Vec<IpAddr> = Vec::new();
         for ip in found {
@@ -36,7 +38,7 @@ impl Addresses {
         }
         let mut known = self.lock();
         let same = |a: &[IpAddr], b: &[IpAddr]| a.len() == b.len() && a.iter().all(|ip| b.contains(ip));
-        // Resolvers turn the order around with every answer; that is no change.
+        // Resolvers rotate the order with every answer; the rotation is no change.
         if fresh.is_empty() || same(&known, &fresh) {
             return false;
         }
@@ -45,35 +47,36 @@ impl Addresses {
         true
     }
 
-    /// The addresses with their places, in the order in which they should be dialled.
+    /// Returns the addresses with their positions, in dialing order.
     pub(super) fn in_order(&self) -> Vec<(usize, IpAddr)> {
         let known = self.lock();
         let first = self.first.load(Ordering::Relaxed).checked_rem(known.len()).unwrap_or(0);
         (0..known.len()).map(|i| (first + i) % known.len()).map(|place| (place, known[place])).collect()
     }
 
-    /// True for a canonical address among them.
+    /// True if the canonical address is known.
     pub(super) fn contains(&self, address: IpAddr) -> bool {
         self.lock().iter().any(|known| known.to_canonical() == address)
     }
 
-    /// The address in this place is being dialled. Should nothing come of it, not even an end, the next one is first next time.
+    /// Records the start of a dial. If the dial neither succeeds nor ends, the next dial begins with the
+    /// next address.
     pub(super) fn begin(&self, place: usize) {
         self.first.store(place.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// The address in this place works.
+    /// Records that the address works.
     pub(super) fn worked(&self, place: usize) {
         self.first.store(place, Ordering::Relaxed);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<IpAddr>> {
-        // A list that is replaced as a whole is whole at any time.
+        // The list is replaced as a whole and therefore consistent at any time.
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// The time left until a name should be looked up again; `failed` if dialling has failed since `last`.
+/// Returns the time left until the next lookup of a name; `failed` if a dial has failed since `last`.
 pub(super) fn until_look_up(last: Option<Instant>, now: Instant, failed: bool) -> Duration {
     let every = if failed { LOOK_UP_AT_MOST_EVERY } else { LOOK_UP_EVERY };
     last.map_or(Duration::ZERO, |last| (last + every).saturating_duration_since(now))
@@ -132,10 +135,10 @@ mod tests {
             Begin(1),
             Worked(1),
             Order(&["127.0.0.1", "::1"]),
-            // Another order of the same ones.
+            // The same addresses in another order.
             Learn(&["127.0.0.1", "::1"], false),
             Order(&["127.0.0.1", "::1"]),
-            // A dial that was given up half-way.
+            // A cancelled dial.
             Begin(1),
             Order(&["::1", "127.0.0.1"]),
         ]);

@@ -1,8 +1,10 @@
-//! Frames: the length of a body (u32, big-endian), the body, and an authenticator (16 bytes: HMAC-SHA-256, truncated,
-//! under the key of the connection and direction, over the frame's number, u64 from 0, and the body).
+//! Frames: the length of a body (u32, big-endian), the body, and an authenticator (16 bytes: HMAC-SHA-256,
+//! truncated, under the key of the connection and direction, over the frame's number, u64 from 0, and the
+//! body).
 //!
-//! A frame that is forged, damaged, repeated, out of order or cut short is not delivered and ends the connection: no
-//! frame comes after it. A length is checked before anything is read for it, and memory grows with what arrives.
+//! A forged, damaged, repeated, reordered or truncated frame is not delivered and ends the connection: no
+//! frame is delivered afterwards. A length is checked before the body is read, and memory grows with the
+//! received bytes.
 
 use std::io;
 use std::sync::Arc;
@@ -22,69 +24,71 @@ use super::Cut;
 use super::handshake::Session;
 use super::register::Place;
 
-/// Bytes of a body, at most.
+/// Maximum length of a body.
 pub(crate) const MAX_FRAME_BYTES: usize = 16 << 20;
-/// From the first byte of a frame to its last.
+/// Time limit from the first byte of a frame to the last.
 pub(super) const FRAME_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 const LENGTH_BYTES: usize = 4;
 const TAG_BYTES: usize = 16;
-/// What is read, written and authenticated in one go of a long frame, so that no thread is busy with it for long.
+/// Bytes of a long frame to read, write and authenticate at a time, so that a thread is never busy for
+/// long.
 const PIECE_BYTES: usize = 64 << 10;
-/// What an idle connection keeps ready for the beginning of a frame.
+/// Buffer of an idle connection, for the beginning of a frame.
 const IDLE_BUFFER_BYTES: usize = 4 << 10;
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// Why frames ended, or a frame was not sent.
+/// Failure to send or receive a frame.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrameError {
-    /// The peer closed the connection, between two frames.
+    /// Connection closed by the peer, between two frames.
     #[error("the peer closed the connection")]
     Closed,
-    /// The peer closed the connection within a frame.
+    /// Connection closed by the peer within a frame.
     #[error("the connection ended in the middle of a frame")]
     CutShort,
-    /// The connection broke.
+    /// I/O error on the connection.
     #[error("the connection broke")]
     Io(#[source] io::Error),
-    /// More than a frame holds. One that was to be sent was not, and the connection goes on.
+    /// Frame longer than the limit. The connection stays usable after a refused send.
     #[error("a frame of {bytes} bytes is longer than {MAX_FRAME_BYTES}")]
     TooLong {
-        /// Bytes of the body.
+        /// Length of the body in bytes.
         bytes: usize,
     },
-    /// The authenticator is wrong.
+    /// Wrong authenticator.
     #[error("a frame was forged, damaged, repeated or out of order")]
     Forged,
-    /// A frame was begun and not finished.
+    /// Frame not finished in time.
     #[error("a frame was not finished in time")]
     TooSlow,
-    /// An authentic frame that is not what was expected.
+    /// Authentic frame with unexpected content.
     #[error("a frame cannot be understood")]
     Malformed(#[source] serde_json::Error),
-    /// What was to be sent cannot be. Nothing was, and the connection goes on.
+    /// Message not encodable. Nothing was sent, and the connection stays usable.
     #[error("a message cannot be put into a frame")]
     Encode(#[source] serde_json::Error),
-    /// This node is or was paused since; a drill.
+    /// This node was paused since the connection began; a drill.
     #[error("this node was paused")]
     Paused,
-    /// The peer holds as many connections as it may, and this one was silent the longest.
+    /// Closed in favour of a newer connection of the same peer, as the longest silent connection beyond the
+    /// limit.
     #[error("the connection made room for a newer one of the same peer")]
     Displaced,
-    /// An earlier error, or a `send` that was given up half-way, made the connection useless.
+    /// Connection unusable after an earlier error or a cancelled `send`.
     #[error("the connection cannot be used any more")]
     Ended,
 }
 
 impl FrameError {
-    /// Whether the peer went away before the first byte of an answer.
+    /// True if the peer closed the connection before the first byte of an answer.
     pub(super) fn is_hang_up(&self) -> bool {
         matches!(self, Self::Closed | Self::Io(_))
     }
 }
 
-/// The body of a message.
+/// Encodes the body of a message.
 ///
 /// # Errors
 /// [`FrameError::Encode`] or [`FrameError::TooLong`].
@@ -99,8 +103,8 @@ fn check_length(bytes: usize) -> Result<(), FrameError> {
 
 /// An authenticated connection to another node. Sending does not wait for answers.
 ///
-/// `recv` and `recv_bytes` may be dropped half-way: what has arrived is kept for the next call. A `send` or `send_bytes`
-/// that is dropped half-way leaves half a frame behind: every later one fails with [`FrameError::Ended`].
+/// `recv` and `recv_bytes` are cancel safe: received bytes are kept for the next call. A cancelled `send`
+/// or `send_bytes` leaves an incomplete frame behind: every later send fails with [`FrameError::Ended`].
 pub(crate) struct Channel {
     sender: FrameSender,
     receiver: FrameReceiver,
@@ -121,55 +125,56 @@ impl Channel {
         }
     }
 
-    /// Sends a message as JSON. Not to be dropped half-way.
+    /// Sends a message as JSON. Not cancel safe.
     ///
     /// # Errors
-    /// [`FrameError`]; after [`FrameError::Encode`] and [`FrameError::TooLong`] the connection goes on.
+    /// [`FrameError`]; after [`FrameError::Encode`] and [`FrameError::TooLong`] the connection stays
+    /// usable.
     pub(crate) async fn send(&mut self, message: &impl Serialize) -> Result<(), FrameError> {
         self.sender.send(message).await
     }
 
-    /// Sends bytes as they are. Not to be dropped half-way.
+    /// Sends raw bytes. Not cancel safe.
     ///
     /// # Errors
-    /// As [`Self::send`].
+    /// Same as [`Self::send`].
     pub(crate) async fn send_bytes(&mut self, body: &[u8]) -> Result<(), FrameError> {
         self.sender.send_bytes(body).await
     }
 
-    /// The next message.
+    /// Receives the next message.
     ///
     /// # Errors
-    /// [`FrameError`]; nothing is received after it.
+    /// [`FrameError`]; no message is received afterwards.
     pub(crate) async fn recv<T: DeserializeOwned>(&mut self) -> Result<T, FrameError> {
         self.receiver.recv().await
     }
 
-    /// The body of the next frame.
+    /// Receives the body of the next frame.
     ///
     /// # Errors
-    /// As [`Self::recv`].
+    /// Same as [`Self::recv`].
     pub(crate) async fn recv_bytes(&mut self) -> Result<Bytes, FrameError> {
         self.receiver.recv_bytes().await
     }
 
-    /// The two directions, for two tasks.
+    /// Splits the channel into the two directions, for two tasks.
     pub(crate) fn split(self) -> (FrameSender, FrameReceiver) {
         (self.sender, self.receiver)
     }
 
-    /// Takes the connection off this runtime. To be called on the runtime that it is on.
+    /// Detaches the connection from the current runtime. Must be called on the runtime of the connection.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// Errors of the operating system.
     pub(crate) fn detach(self) -> io::Result<Detached> {
         let Self { sender, receiver } = self;
         let stream = receiver.input.reunite(sender.output).expect("two halves of one connection");
         Ok(Detached { stream: stream.into_std()?, outbound: sender.state, inbound: receiver.state })
     }
 
-    /// Whether the connection is open and silent, as far as the system has heard: whatever arrives unasked makes it
-    /// useless.
+    /// True if the connection is open and silent, as far as known to the system: unsolicited bytes make a
+    /// connection unusable.
     pub(super) fn is_idle(&self) -> bool {
         let (outbound, inbound) = (&self.sender.state, &self.receiver.state);
         if outbound.ended || inbound.ended || inbound.cut.is_cut() || !inbound.buffer.is_empty() {
@@ -180,7 +185,7 @@ impl Channel {
     }
 }
 
-/// A connection that is on no runtime.
+/// A connection without a runtime.
 pub(crate) struct Detached {
     stream: std::net::TcpStream,
     outbound: Outbound,
@@ -188,16 +193,16 @@ pub(crate) struct Detached {
 }
 
 impl Detached {
-    /// Puts the connection on the runtime that this is called on.
+    /// Attaches the connection to the current runtime.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// Errors of the operating system.
     pub(crate) fn attach(self) -> io::Result<Channel> {
         Ok(Channel::assemble(TcpStream::from_std(self.stream)?, self.outbound, self.inbound))
     }
 }
 
-/// The key and the number of the next frame of one direction.
+/// Key and next frame number of one direction.
 struct Seal {
     keyed: HmacSha256,
     number: u64,
@@ -208,13 +213,13 @@ impl Seal {
         Self { keyed: HmacSha256::new_from_slice(key).expect("any length of key"), number: 0 }
     }
 
-    /// The authenticator of the next frame, to be fed with its body.
+    /// Returns the authenticator of the next frame, before the body is added.
     fn next(&self) -> HmacSha256 {
         self.keyed.clone().chain_update(self.number.to_be_bytes())
     }
 }
 
-/// Sends frames.
+/// Sending half of a channel.
 pub(crate) struct FrameSender<W = OwnedWriteHalf> {
     output: W,
     state: Outbound,
@@ -222,11 +227,11 @@ pub(crate) struct FrameSender<W = OwnedWriteHalf> {
 
 struct Outbound {
     seal: Seal,
-    /// Nothing can be sent any more; also while a frame is being written.
+    /// True if no further frame can be sent; also during the write of a frame.
     ended: bool,
     limit: Duration,
     cut: Cut,
-    /// Free again with the last owner.
+    /// Released with the last owner.
     place: Option<Arc<Place>>,
 }
 
@@ -237,18 +242,18 @@ impl Outbound {
 }
 
 impl<W: AsyncWrite + Unpin> FrameSender<W> {
-    /// As [`Channel::send`].
+    /// Same as [`Channel::send`].
     ///
     /// # Errors
-    /// As [`Channel::send`].
+    /// Same as [`Channel::send`].
     pub(crate) async fn send(&mut self, message: &impl Serialize) -> Result<(), FrameError> {
         self.send_bytes(&encode(message)?).await
     }
 
-    /// As [`Channel::send_bytes`].
+    /// Same as [`Channel::send_bytes`].
     ///
     /// # Errors
-    /// As [`Channel::send`].
+    /// Same as [`Channel::send`].
     pub(crate) async fn send_bytes(&mut self, body: &[u8]) -> Result<(), FrameError> {
         check_length(body.len())?;
         let Self { output, state } = self;
@@ -289,7 +294,7 @@ async fn write_frame<W: AsyncWrite + Unpin>(output: &mut W, seal: &Seal, body: &
     output.write_all(&piece).await
 }
 
-/// Receives frames.
+/// Receiving half of a channel.
 pub(crate) struct FrameReceiver<R = OwnedReadHalf> {
     input: R,
     state: Inbound,
@@ -297,25 +302,26 @@ pub(crate) struct FrameReceiver<R = OwnedReadHalf> {
 
 struct Inbound {
     seal: Seal,
-    /// What has arrived of the frames that were not delivered yet.
+    /// Received bytes of undelivered frames.
     buffer: BytesMut,
-    /// The authenticator of the frame that `buffer` begins with, and how many bytes of its body it has seen.
+    /// Authenticator of the frame at the beginning of `buffer`, and the number of authenticated bytes of
+    /// the body.
     mac: Option<HmacSha256>,
     authenticated: usize,
-    /// When this frame was first waited for.
+    /// Time of the first wait for the frame.
     begun: Option<Instant>,
     ended: bool,
     limit: Duration,
     cut: Cut,
-    /// Free again with the last owner.
+    /// Released with the last owner.
     place: Option<Arc<Place>>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReceiver<R> {
-    /// As [`Channel::recv`].
+    /// Same as [`Channel::recv`].
     ///
     /// # Errors
-    /// As [`Channel::recv`].
+    /// Same as [`Channel::recv`].
     pub(crate) async fn recv<T: DeserializeOwned>(&mut self) -> Result<T, FrameError> {
         let body = self.recv_bytes().await?;
         serde_json::from_slice(&body).map_err(|error| {
@@ -324,10 +330,10 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
         })
     }
 
-    /// As [`Channel::recv_bytes`].
+    /// Same as [`Channel::recv_bytes`].
     ///
     /// # Errors
-    /// As [`Channel::recv`].
+    /// Same as [`Channel::recv`].
     pub(crate) async fn recv_bytes(&mut self) -> Result<Bytes, FrameError> {
         if self.state.ended {
             return Err(FrameError::Ended);
@@ -387,7 +393,7 @@ impl Inbound {
         }
     }
 
-    /// The body of the frame that the buffer begins with, once it is whole.
+    /// Takes the body of the frame at the beginning of the buffer, once complete.
     fn take(&mut self) -> Result<Option<Bytes>, FrameError> {
         let Some((length, rest)) = self.buffer.split_first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);
@@ -414,13 +420,13 @@ impl Inbound {
         let body = self.buffer.split_to(length).freeze();
         self.buffer.advance(TAG_BYTES);
         if length > PIECE_BYTES {
-            // Not to keep a long frame's memory for the sake of what follows it.
+            // Releases the memory of a long frame.
             self.buffer = BytesMut::from(&self.buffer[..]);
         }
         body
     }
 
-    /// When the frame that is waited for must be whole; none before its first byte.
+    /// Returns the deadline of the current frame; none before the first byte.
     fn deadline(&mut self) -> Option<Instant> {
         if self.buffer.is_empty() {
             return None;

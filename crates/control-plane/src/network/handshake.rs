@@ -1,4 +1,5 @@
-//! The handshake: two nodes show each other that they know the cluster's secret, without a word about the secret.
+//! The handshake: two nodes prove to each other that they know the cluster's secret, without revealing the
+//! secret.
 //!
 //! ```text
 //! dialer   → hello      purpose, nonce, cluster, own name, wanted name
@@ -7,12 +8,14 @@
 //! listener → welcome    HMAC("welcome", hello ‖ challenge ‖ proof)
 //! ```
 //!
-//! or, instead of its next message, either side's refusal with the reason, and the end. Every authenticator covers both
-//! nonces and is made under a label of its own role: an authenticator sent back to its maker, or one of another
-//! connection, proves nothing. The keys of the connection come from the secret and the transcript.
+//! Instead of the next message, either side may send a refusal with the cause and close the connection.
+//! Every authenticator covers both nonces and is computed under a label for the role of the sender: an
+//! authenticator reflected to the sender, or replayed from another connection, proves nothing. The keys of
+//! the connection derive from the secret and the transcript.
 //!
-//! A message is `STEG`, the sender's protocol version (u16), its kind (u8), the length of its body (u16), all big-endian,
-//! and the body; a name is its length (u8) and UTF-8. This framing and the refusal are the same in every version.
+//! A message is `STEG`, the sender's protocol version (u16), the message kind (u8), the length of the body
+//! (u16), all big-endian, and the body; a name is a length (u8) and UTF-8. This framing and the refusal are
+//! the same in every version.
 
 use std::io;
 use std::time::Duration;
@@ -23,14 +26,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::secret::ClusterSecret;
 
-/// The version of handshake and frames.
+/// Version of handshake and frames.
 pub(crate) const PROTOCOL_VERSION: u16 = 1;
-/// How long a handshake may take.
+/// Time limit of a handshake.
 pub(super) const HANDSHAKE_TIME_LIMIT: Duration = Duration::from_secs(2);
 
 const MAGIC: [u8; 4] = *b"STEG";
 const HEADER_BYTES: usize = 9;
-/// Bytes of a message with its header, at most: a hello with three names of the greatest length fits.
+/// Maximum length of a message with the header: a hello with three names of maximum length fits.
 const MAX_MESSAGE_BYTES: usize = 1024;
 const MAX_NAME_BYTES: usize = 255;
 const MAC_BYTES: usize = 32;
@@ -43,10 +46,10 @@ const REFUSAL: u8 = 5;
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// Makes two handshakes of the same nodes differ.
+/// Random value that distinguishes handshakes between the same nodes.
 pub(super) type Nonce = [u8; 32];
 
-/// Who this node is and what it proves itself with. It has no `Debug`: it holds keys.
+/// Names and keys of this node. Without `Debug`, because of the keys.
 pub(crate) struct Identity {
     cluster: String,
     node: String,
@@ -55,7 +58,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// The node `node` of the cluster `cluster`.
+    /// Creates the identity of the node `node` in the cluster `cluster`.
     pub(crate) fn new(cluster: &str, node: &str, secret: ClusterSecret) -> Self {
         let key = secret.derive("handshake", cluster.as_bytes());
         Self { cluster: cluster.to_owned(), node: node.to_owned(), secret, key }
@@ -77,7 +80,7 @@ impl Identity {
         self.mac(label, transcript).verify_slice(tag).map_err(|_| HandshakeError::OtherKey)
     }
 
-    /// The keys from dialer to listener and back.
+    /// Derives the keys from dialer to listener and from listener to dialer.
     fn session_keys(&self, transcript: &[u8]) -> ([u8; 32], [u8; 32]) {
         let digest = Sha256::digest(transcript);
         let key = |purpose| self.secret.derive(purpose, &digest);
@@ -85,14 +88,14 @@ impl Identity {
     }
 }
 
-/// What a connection is for.
+/// Purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Requests and their answers, one after the other.
+    /// Requests and answers, one after the other.
     Rpc,
     /// Probes.
     Probe,
-    /// One snapshot.
+    /// A single snapshot.
     Snapshot,
 }
 
@@ -110,85 +113,85 @@ impl Purpose {
     }
 }
 
-/// Why a handshake failed. The texts go after "peer 10.0.0.2:5001".
+/// Failure of a handshake. The texts follow "peer 10.0.0.2:5001".
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
-    /// Its authenticator is wrong.
+    /// Wrong authenticator from the peer.
     #[error("does not know this cluster's key")]
     OtherKey,
-    /// It found this node's authenticator wrong.
+    /// Authenticator of this node refused by the peer.
     #[error("says that this node does not know its cluster's key")]
     KeyRefused,
-    /// Another version.
+    /// Different protocol version.
     #[error("speaks version {theirs} of the protocol between nodes, this node speaks version {ours}")]
     Version {
-        /// The peer's.
+        /// Version of the peer.
         theirs: u16,
-        /// This node's.
+        /// Version of this node.
         ours: u16,
     },
-    /// Another cluster name.
+    /// Different cluster name.
     #[error("belongs to cluster `{theirs}`, this node to `{ours}`")]
     OtherCluster {
-        /// The peer's.
+        /// Cluster of the peer.
         theirs: String,
-        /// This node's.
+        /// Cluster of this node.
         ours: String,
     },
-    /// The dialer found another node at the address.
+    /// Unexpected node at the dialed address.
     #[error("is {found}, not {wanted}")]
     OtherNode {
-        /// Who is there.
+        /// Name of the node at the address.
         found: String,
-        /// Who should be.
+        /// Expected name.
         wanted: String,
     },
-    /// The listener was taken for another node.
+    /// Connection intended for a different node.
     #[error("looks for {wanted} here, but this is {own}")]
     Misdirected {
-        /// Whom the peer wanted.
+        /// Node wanted by the peer.
         wanted: String,
-        /// This node.
+        /// Name of this node.
         own: String,
     },
-    /// It does not begin like a node.
+    /// First bytes not from the node protocol.
     #[error("does not speak the protocol between nodes")]
     Foreign,
-    /// It begins like a node and goes on otherwise.
+    /// Malformed message after a valid beginning.
     #[error("sent a malformed handshake")]
     Malformed,
-    /// It holds as many connections for this purpose as one peer may, each with a call in flight.
+    /// All connections of the peer for this purpose in use, each with a call in flight.
     #[error("({node}) holds all the connections that one node may ({purpose:?})")]
     NoPlace {
-        /// The peer's name.
+        /// Name of the peer.
         node: String,
-        /// The connection's purpose.
+        /// Purpose of the connection.
         purpose: Purpose,
     },
-    /// It sent nothing at all.
+    /// No byte received in time.
     #[error("sent nothing")]
     Silent,
-    /// The names do not fit into a hello.
+    /// Names too long for a hello.
     #[error("cannot be greeted: names of clusters and nodes have at most {MAX_NAME_BYTES} bytes")]
     LongName,
-    /// It closed the connection.
+    /// Connection closed by the peer.
     #[error("hung up during the handshake")]
     Closed,
-    /// It did not answer in time.
+    /// Handshake not finished in time.
     #[error("did not finish the handshake in time")]
     TooSlow,
-    /// The connection broke.
+    /// I/O error on the connection.
     #[error("was lost during the handshake: {0}")]
     Io(io::Error),
 }
 
 impl HandshakeError {
-    /// Whether the connection ended.
+    /// True if the connection ended.
     pub(crate) fn is_hang_up(&self) -> bool {
         matches!(self, Self::Closed | Self::Io(_))
     }
 
-    /// Whether the two can never talk as they are configured, in contrast to a connection that failed.
+    /// True if the configurations of the two nodes are incompatible, as opposed to a failed connection.
     pub(crate) fn is_refusal(&self) -> bool {
         !matches!(self, Self::Closed | Self::TooSlow | Self::Silent | Self::NoPlace { .. } | Self::Io(_))
     }
@@ -204,22 +207,22 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
-/// The keys of a connection. It has no `Debug`.
+/// Keys of a connection. Without `Debug`.
 pub(super) struct Session {
-    /// For what this node sends.
+    /// Key for sent frames.
     pub(super) send_key: [u8; 32],
-    /// For what it receives.
+    /// Key for received frames.
     pub(super) receive_key: [u8; 32],
 }
 
-/// Who dialled, as the listener learns it.
+/// Dialer of a connection, as authenticated by the listener.
 pub(super) struct Caller {
     pub(super) node: String,
     pub(super) purpose: Purpose,
     pub(super) session: Session,
 }
 
-/// The dialer's part, within `limit`.
+/// Runs the dialer's side, within `limit`.
 pub(super) async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     identity: &Identity,
@@ -251,8 +254,8 @@ pub(super) async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     .await
 }
 
-/// The listener's part, within `limit`. `admit` has the last word on a caller that has proven that it knows the secret:
-/// one that is not admitted hears no welcome and sends nothing.
+/// Runs the listener's side, within `limit`. `admit` decides about a caller with a verified proof: a
+/// refused caller receives no welcome and sends no frame.
 pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     identity: &Identity,
@@ -312,7 +315,7 @@ impl Hello<'_> {
     }
 }
 
-/// Checks a hello; gives the dialer's name and purpose.
+/// Parses a hello; returns the dialer's name and purpose.
 fn hello_from(hello: &Message, identity: &Identity) -> Result<(String, Purpose), HandshakeError> {
     hello.of_this_version()?;
     if hello.kind != HELLO {
@@ -332,7 +335,7 @@ fn hello_from(hello: &Message, identity: &Identity) -> Result<(String, Purpose),
     Ok((node, purpose))
 }
 
-/// The challenge to a hello, its authenticator at the end.
+/// Encodes the challenge to a hello, with the authenticator at the end.
 fn challenge_for(identity: &Identity, hello: &[u8], nonce: Nonce) -> Result<Vec<u8>, HandshakeError> {
     let mut body = nonce.to_vec();
     put_name(&mut body, &identity.node)?;
@@ -341,7 +344,7 @@ fn challenge_for(identity: &Identity, hello: &[u8], nonce: Nonce) -> Result<Vec<
     Ok(message(CHALLENGE, &body))
 }
 
-/// Checks the challenge to the hello in `transcript` and adds it there.
+/// Verifies the challenge to the hello in `transcript` and appends the challenge there.
 fn challenge_from(
     body: &[u8],
     identity: &Identity,
@@ -361,13 +364,13 @@ fn challenge_from(
     Ok(())
 }
 
-// Why a node refuses: the first byte of a refusal. What follows depends on it.
+// Causes of a refusal, the first byte of the body. The rest depends on the cause.
 const REFUSED_VERSION: u8 = 1; // the refuser's version, the refused one
 const REFUSED_CLUSTER: u8 = 2; // the refuser's cluster
 const REFUSED_TARGET: u8 = 3; // the refuser's name
 const REFUSED_KEY: u8 = 4;
 
-/// Tells the peer why, if there is a word for it, and fails.
+/// Sends a refusal to the peer, if the cause has a code, and returns the error.
 async fn refuse<S: AsyncWrite + Unpin, T>(
     stream: &mut S,
     error: HandshakeError,
@@ -390,13 +393,13 @@ async fn refuse<S: AsyncWrite + Unpin, T>(
         HandshakeError::OtherKey => body.push(REFUSED_KEY),
         _ => return Err(error),
     }
-    // The reason stays the same whether or not the peer hears it.
+    // The error is the same even if the peer does not receive the refusal.
     let _ = stream.write_all(&message(REFUSAL, &body)).await;
     let _ = stream.shutdown().await;
     Err(error)
 }
 
-/// What a refusal says.
+/// Parses a refusal.
 fn refused(body: &[u8], identity: &Identity, wanted: &str) -> Result<HandshakeError, HandshakeError> {
     let mut rest = Fields(body);
     Ok(match rest.byte()? {
@@ -453,7 +456,7 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Message, Handshake
     Ok(Message { version: u16::from_be_bytes([v1, v0]), kind, body })
 }
 
-/// Reads the body of a message of this kind and version, or fails with what the peer says instead.
+/// Reads the body of a message of this kind and version; a refusal of the peer is the error.
 async fn read_expected<S: AsyncRead + Unpin>(
     stream: &mut S,
     kind: u8,
@@ -474,7 +477,7 @@ fn put_name(body: &mut Vec<u8>, name: &str) -> Result<(), HandshakeError> {
     Ok(())
 }
 
-/// What is left of a body.
+/// Remaining fields of a body.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -492,7 +495,7 @@ impl<'a> Fields<'a> {
         Ok(u16::from_be_bytes([self.byte()?, self.byte()?]))
     }
 
-    /// A name. It may be a stranger's and goes into logs: no control characters.
+    /// Reads a name. Names from strangers go into logs: no control characters.
     fn name(&mut self) -> Result<String, HandshakeError> {
         let length = self.byte()?;
         let text = std::str::from_utf8(self.bytes(length.into())?).map_err(|_| HandshakeError::Malformed)?;

@@ -1,7 +1,8 @@
-//! Calls to the configured peers, over connections that are kept for the next call.
+//! Calls to the configured peers, over persistent connections.
 //!
-//! Kept connections belong to the runtime they were dialled on: use one [`Links`] on one runtime. A call that is dropped
-//! half-way takes its connection with it, so that no answer is taken for another one's.
+//! Idle connections belong to the runtime of the dial: use one [`Links`] on one runtime. A call dropped
+//! before completion closes the connection, so that a late answer cannot be mistaken for the answer to
+//! another call.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,56 +22,57 @@ use super::resolver::{Lookups, Resolve};
 use super::{Pause, tune};
 use crate::host::Host;
 
-/// Connections without a call that are kept for each peer.
+/// Maximum number of idle connections per peer.
 pub(crate) const MAX_IDLE_PER_PEER: usize = 8;
-/// Connections that a peer which was just found gets for calls to come: one for a vote, one for what follows it.
+/// Number of connections to open in advance to a newly reachable peer: one for a vote, one for the
+/// following calls.
 const WARM_PER_PEER: usize = 2;
-/// Connections to a peer that are being made at a time, for calls.
+/// Maximum number of concurrent dials to a peer, for calls.
 pub(crate) const MAX_DIALLING_PER_PEER: usize = 4;
-/// How long making one may take, whoever still waits for it.
+/// Time limit of a dial, independent of the waiting caller.
 const DIAL_WITHIN: Duration = Duration::from_secs(3);
 
-/// Why a call has no answer.
+/// Failure of a call.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// Nothing of the request was sent.
+    /// No part of the request was sent.
     #[error("cannot call {peer}")]
     NotSent {
-        /// Whom.
+        /// Name of the peer.
         peer: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: Unsent,
     },
-    /// The two nodes cannot talk as they are configured. Nothing of the request was sent.
+    /// The configurations of the two nodes are incompatible. No part of the request was sent.
     #[error("peer {peer} at {address} {reason}")]
     Refused {
-        /// Whom.
+        /// Name of the peer.
         peer: String,
-        /// Where.
+        /// Address of the peer.
         address: SocketAddr,
-        /// Why.
+        /// Cause.
         reason: HandshakeError,
     },
-    /// The request was sent, at least in part, and no answer came: it may have been carried out.
+    /// The request was sent, at least in part, without an answer: the peer may have executed the request.
     #[error("no answer from {peer}")]
     Lost {
-        /// Whose.
+        /// Name of the peer.
         peer: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: Loss,
     },
 }
 
 impl CallError {
-    /// Whether the system at the peer's address said that nobody listens there.
+    /// True if the host at the peer's address reported a closed port.
     pub(crate) fn is_port_closed(&self) -> bool {
         let Self::NotSent { source: Unsent::Connect { source, .. }, .. } = self else { return false };
         source.kind() == io::ErrorKind::ConnectionRefused
     }
 
-    /// Whether there was a connection, which ended before the peer had shown who it is.
+    /// True if an established connection ended before the peer was authenticated.
     pub(crate) fn is_cut_off(&self) -> bool {
         match self {
             Self::NotSent { source: Unsent::Connect { source, .. }, .. } => {
@@ -82,55 +84,55 @@ impl CallError {
     }
 }
 
-/// Why nothing was sent.
+/// Cause for which a request was not sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unsent {
-    /// There is no such peer.
+    /// Name missing in the configuration.
     #[error("it is not in this node's configuration")]
     UnknownPeer,
-    /// Its host name has no known address.
+    /// Host name without a known address.
     #[error("the host name {name} has no address yet: the resolver has not answered, or knows none")]
     Unresolved {
-        /// The name.
+        /// Host name.
         name: String,
     },
-    /// No connection.
+    /// Connection not established.
     #[error("cannot connect to {address}")]
     Connect {
-        /// Where.
+        /// Address of the peer.
         address: SocketAddr,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// The connection failed before the peer had shown who it is.
+    /// Connection failed before the peer was authenticated.
     #[error("peer {address} {reason}")]
     Handshake {
-        /// Where.
+        /// Address of the peer.
         address: SocketAddr,
-        /// How.
+        /// Cause.
         reason: HandshakeError,
     },
-    /// The request fits into no frame.
+    /// Request too large for a frame, or not encodable.
     #[error(transparent)]
     Request(FrameError),
-    /// No connection in time.
+    /// No connection before the deadline.
     #[error("no connection before the deadline")]
     Deadline,
 }
 
-/// Why an answer was lost.
+/// Cause for which an answer was lost.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Loss {
-    /// None in time.
+    /// No answer before the deadline.
     #[error("none before the deadline")]
     Deadline,
-    /// The connection failed.
+    /// Connection failed.
     #[error(transparent)]
     Connection(FrameError),
 }
 
-/// The ways to this node's peers. Cheap to clone.
+/// Connections to this node's peers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Links(Arc<Inner>);
 
@@ -163,10 +165,11 @@ impl Place {
 }
 
 impl Links {
-    /// To peers of these names at these hosts and ports. Host names are looked up by `resolver`, in the background.
+    /// Creates links to peers with these names, hosts and ports. Host names are looked up by `resolver`, in
+    /// the background.
     ///
     /// # Errors
-    /// If there is no thread for a host name.
+    /// If the thread for a host name cannot be started.
     pub(crate) fn new(
         identity: Arc<Identity>,
         peers: impl IntoIterator<Item = (String, Host, u16)>,
@@ -185,11 +188,11 @@ impl Links {
         Ok(Self(Arc::new(Inner { identity, pause, peers })))
     }
 
-    /// Sends a request and waits for its answer. The request may reach the peer twice: to be used for what may be
-    /// repeated.
+    /// Sends a request and waits for the answer. The request may reach the peer twice: only for idempotent
+    /// requests.
     ///
     /// # Errors
-    /// [`CallError`]; it says whether the peer may have carried the request out.
+    /// [`CallError`], by which the caller knows if the peer may have executed the request.
     pub(crate) async fn call<Q: Serialize, A: DeserializeOwned>(
         &self,
         peer: &str,
@@ -207,10 +210,10 @@ impl Links {
         self.exchange(peer, channel, &body, deadline).await
     }
 
-    /// As [`Self::call`], but the request reaches the peer at most once.
+    /// Same as [`Self::call`], but the request reaches the peer at most once.
     ///
     /// # Errors
-    /// As [`Self::call`].
+    /// Same as [`Self::call`].
     pub(crate) async fn call_once<Q: Serialize, A: DeserializeOwned>(
         &self,
         peer: &str,
@@ -225,8 +228,9 @@ impl Links {
         self.exchange(peer, channel, &body, deadline).await
     }
 
-    /// A new connection for a call. Making one takes several round trips, more than a heartbeat may take: it is made on a
-    /// task of its own, and if the caller gives up meanwhile, it is kept for the next call.
+    /// Returns a new connection for a call. A dial takes several round trips, more than the time limit of a
+    /// heartbeat: the dial runs on a separate task, and if the caller times out, the connection is kept for
+    /// the next call.
     async fn connection(&self, peer: &str, deadline: Instant) -> Result<Channel, CallError> {
         let not_sent = |source| CallError::NotSent { peer: peer.to_owned(), source };
         let dialling = self.0.peers.get(peer).map(|peer| Arc::clone(&peer.dialling));
@@ -254,18 +258,19 @@ impl Links {
         }
     }
 
-    /// Makes the connections that the first calls to a peer will need, so that an election does not wait for them.
+    /// Opens the connections for the first calls to a peer in advance, so that an election does not wait
+    /// for a dial.
     pub(crate) async fn warm_up(&self, peer: &str) {
         let deadline = Instant::now() + DIAL_WITHIN;
         let missing = self.0.peers.get(peer).map_or(0, |peer| WARM_PER_PEER.saturating_sub(peer.open_idle()));
         for _ in 0..missing {
-            // Whoever calls next finds out what is wrong.
+            // The next call reports the error.
             let Ok(channel) = self.dial(peer, Purpose::Rpc, deadline).await else { return };
             self.keep(peer, channel);
         }
     }
 
-    /// A connection of its own.
+    /// Opens a dedicated connection.
     ///
     /// # Errors
     /// [`CallError::NotSent`] or [`CallError::Refused`].
@@ -290,8 +295,9 @@ impl Links {
         dialled
     }
 
-    /// Dials the known addresses of a peer one after the other until one takes the connection. It counts as a closed
-    /// port only if every address is one: at one of several, nobody may listen while the peer is well.
+    /// Dials the known addresses of a peer one after the other until a connection succeeds. The result is a
+    /// closed port only if the port is closed at every address: a closed port at one of several addresses
+    /// is no evidence of a dead peer.
     async fn dial_any(
         &self,
         peer: &str,
@@ -323,14 +329,14 @@ impl Links {
         }))
     }
 
-    /// True for an address at which a peer is found.
+    /// True if the address belongs to a peer.
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.peers.values().any(|peer| peer.place.addresses().contains(address))
     }
 
-    /// Closes the kept connections and lets every call and dial wait for its deadline, until [`Self::resume`]. Shared
-    /// with whatever was made with the same [`Pause`].
+    /// Closes the idle connections, and stalls every call and dial up to the respective deadline, until
+    /// [`Self::resume`]. Affects every user of the same [`Pause`].
     pub(crate) fn pause(&self) {
         self.0.pause.pause();
         for peer in self.0.peers.values() {
@@ -357,7 +363,7 @@ impl Links {
         let mut cut = pause.watch();
         let dialled = tokio::select! {
             biased;
-            // Whoever is paused hears nothing, not even a refusal.
+            // A paused node receives nothing, not even a refusal.
             () = cut.cut() => std::future::pending().await,
             dialled = connect(identity, peer, address, purpose) => dialled,
         };
@@ -370,7 +376,7 @@ impl Links {
         }
     }
 
-    /// Sends the request and receives the answer; keeps the connection only after a complete one.
+    /// Sends the request and receives the answer; keeps the connection only after a complete exchange.
     async fn exchange<A: DeserializeOwned>(
         &self,
         peer: &str,
@@ -396,7 +402,8 @@ impl Links {
             Ok(Err(error)) => Loss::Connection(error),
             Err(_) => Loss::Deadline,
         };
-        // What broke this connection probably broke the others; what was late on it need not be late on them.
+        // A broken connection suggests that the other idle connections are broken too; a late answer does
+        // not.
         if let (Loss::Connection(_), Some(peer)) = (&source, self.0.peers.get(peer)) {
             peer.forget_idle();
         }
@@ -410,7 +417,8 @@ impl Links {
     }
 }
 
-/// True if another address of the same peer may do: nothing took the connection at this one, or something else did.
+/// True if another address of the same peer may succeed: the connection failed, or another process
+/// answered.
 fn is_worth_another_address(error: &CallError) -> bool {
     matches!(
         error,
@@ -440,7 +448,7 @@ async fn round_trip<A: DeserializeOwned>(channel: &mut Channel, body: &[u8]) -> 
 }
 
 impl Peer {
-    /// The connection used last that is still open.
+    /// Returns the most recently used connection that is still open.
     fn take_idle(&self) -> Option<Channel> {
         let mut idle = self.lock();
         while let Some(channel) = idle.pop() {
@@ -451,7 +459,8 @@ impl Peer {
         None
     }
 
-    /// Keeps it if there is room and it is open. A pause comes either before the look at it or clears the list after.
+    /// Keeps an open connection if the limit allows. A pause either precedes the check or clears the list
+    /// afterwards.
     fn keep(&self, channel: Channel) {
         let mut idle = self.lock();
         if idle.len() < MAX_IDLE_PER_PEER && channel.is_idle() {
@@ -459,7 +468,7 @@ impl Peer {
         }
     }
 
-    /// How many kept connections are open.
+    /// Returns the number of open idle connections.
     fn open_idle(&self) -> usize {
         let mut idle = self.lock();
         idle.retain(Channel::is_idle);
@@ -471,7 +480,7 @@ impl Peer {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
-        // Nothing panics while it is held; a list of connections is whole at any time.
+        // No panic while the lock is held; the list is consistent at any time.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
-//! Lets other nodes in, and nobody else.
+//! Listener for connections from other nodes, and from authenticated nodes only.
 //!
-//! Every connection is accepted at once, whoever waits before it: [`places`](super::places) says whose is closed for it.
-//! Only connections that are already closed and not yet gone can hold up the next one, so that the number of descriptors
-//! has a bound.
+//! Every connection is accepted at once, regardless of pending handshakes: [`places`](super::places)
+//! decides about the connection to close in exchange. Only closed connections with descriptors still in use
+//! can delay the next accept, so that the number of descriptors is bounded.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -22,38 +22,38 @@ use super::places::Rules;
 use super::register::{Place, Reason, Register};
 use super::{Cut, Pause, tune};
 
-/// From a connection to its first byte. Whoever dials sends the first message at once.
+/// Time limit from a connection to the first byte. A dialer sends the first message at once.
 const FIRST_BYTE_TIME_LIMIT: Duration = Duration::from_millis(250);
-/// Connections that were closed and whose descriptors are not free yet.
+/// Maximum number of closed connections with descriptors still in use.
 pub(crate) const MAX_CLOSING: usize = 16;
-/// Connections that the system completes ahead of [`Listener::run`] (at most `net.core.somaxconn`).
+/// Connections completed by the system ahead of [`Listener::run`] (at most `net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
-/// Connections that are accepted in a row before probes have their turn.
+/// Consecutive accepts before the task yields to probes.
 const ACCEPTED_IN_A_ROW: usize = 16;
-/// How long to wait after an accept failed, mostly for want of file descriptors.
+/// Pause after a failed accept, mostly for lack of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Between two log lines about connections that were turned away.
+/// Minimum interval between two log lines about refused connections.
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A connection from another node, which has shown that it is one.
+/// An authenticated connection from another node.
 pub(crate) struct Incoming {
-    /// What for.
+    /// Purpose of the connection.
     pub(crate) purpose: Purpose,
-    /// The name that the node gave: a holder of the cluster's key may give any.
+    /// Name given by the peer: a holder of the cluster's key may give any name.
     pub(crate) peer_name: String,
-    /// The connection. Its place is free once this is dropped, both halves of it.
+    /// The connection. The place is released once both halves are dropped.
     pub(crate) channel: Channel,
 }
 
-/// The configured nodes, as far as they matter before a handshake has ended.
+/// The configured nodes, as far as relevant before the end of a handshake.
 pub(crate) struct Peers {
-    /// Their names, without this node's.
+    /// Names of the nodes, without this node.
     pub(crate) names: Vec<String>,
-    /// True for an address at which one of them is found.
+    /// True if the address belongs to a configured node.
     pub(crate) has_address: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
-/// Where other nodes connect. It is on no runtime until [`Self::run`].
+/// Listener for other nodes. Attached to a runtime by [`Self::run`] only.
 pub(crate) struct Listener {
     socket: std::net::TcpListener,
     identity: Arc<Identity>,
@@ -78,10 +78,10 @@ impl Default for Limits {
 }
 
 impl Listener {
-    /// Takes the address; connections wait in the system's backlog until [`Self::run`].
+    /// Binds the address; connections wait in the system's backlog until [`Self::run`].
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address cannot be bound.
     pub(crate) fn bind(
         address: SocketAddr,
         identity: Arc<Identity>,
@@ -89,7 +89,8 @@ impl Listener {
         rules: Rules,
         pause: Pause,
     ) -> io::Result<Self> {
-        // The standard library sets SO_REUSEADDR: a restart does not wait for connections of the last run to fade.
+        // The standard library sets SO_REUSEADDR: a restart does not wait for connections of the last run
+        // in TIME_WAIT.
         let socket = std::net::TcpListener::bind(address)?;
         rustix::net::listen(&socket, BACKLOG)?;
         socket.set_nonblocking(true)?;
@@ -100,22 +101,22 @@ impl Listener {
         Ok(Self { socket, identity, pause, has_peer_address: has_address, register, descriptors, limits })
     }
 
-    /// The connections that it holds.
+    /// Returns the register of connections.
     pub(crate) fn register(&self) -> Arc<Register> {
         Arc::clone(&self.register)
     }
 
-    /// The address, with the port that the system chose for port 0.
+    /// Returns the address, with the port chosen by the system for port 0.
     ///
     /// # Errors
-    /// If the system does not say.
+    /// Errors of the operating system.
     #[cfg(test)]
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Hands every authenticated connection to `handle`, which must not block, until `stop` is cancelled. Then the port
-    /// is free, `handle` is not called any more, and connections that were handed over go on.
+    /// Passes every authenticated connection to `handle`, which must not block, until `stop` is cancelled.
+    /// Afterwards the port is free, `handle` is not called any more, and the passed connections stay open.
     ///
     /// # Errors
     /// If the runtime cannot take the socket.
@@ -154,7 +155,7 @@ struct Door {
     descriptors: Arc<Semaphore>,
 }
 
-/// A connection of which nothing is known yet.
+/// An unauthenticated connection.
 struct Visit {
     stream: TcpStream,
     address: SocketAddr,
@@ -211,7 +212,7 @@ impl<F: Fn(Incoming)> Greeter<F> {
         let Visit { mut stream, address, place, mut cut } = visit;
         let answered = tokio::select! {
             biased;
-            // Counted by whoever closed it.
+            // Counted where the connection was closed.
             () = cut.cut() => return,
             answered = self.answer(&mut stream, &place) => answered,
         };
@@ -230,7 +231,7 @@ impl<F: Fn(Incoming)> Greeter<F> {
 
     async fn answer(&self, stream: &mut TcpStream, place: &Place) -> Result<Caller, HandshakeError> {
         let Limits { first_byte, handshake } = self.limits;
-        // The system may say that a stream is readable when it is not yet.
+        // The system may report a stream as readable too early.
         let mut byte = [0];
         let first = tokio::time::timeout(first_byte, stream.peek(&mut byte));
         first.await.map_err(|_| HandshakeError::Silent)??;
@@ -248,7 +249,7 @@ fn reason(error: &HandshakeError) -> Reason {
     }
 }
 
-/// Says who was turned away, one line in a while.
+/// Log of refused connections, with a limited rate.
 #[derive(Default)]
 struct Complaints(Mutex<Throttle>);
 
@@ -261,7 +262,7 @@ impl Complaints {
     }
 }
 
-/// Lets one thing through in an interval and counts the others.
+/// Rate limit with a count of suppressed events.
 #[derive(Default)]
 struct Throttle {
     last: Option<Instant>,
@@ -269,7 +270,8 @@ struct Throttle {
 }
 
 impl Throttle {
-    /// How many were suppressed since the last one that was due, if this one is.
+    /// Returns the number of suppressed events since the previous permitted event, if an event is permitted
+    /// now.
     fn due(&mut self, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now.duration_since(last) < WARNING_INTERVAL) {
             self.suppressed += 1;

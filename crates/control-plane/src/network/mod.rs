@@ -1,9 +1,10 @@
-//! How nodes talk: authenticated, bounded frames over TCP connections that stay open.
+//! Communication between nodes: authenticated, bounded frames over persistent TCP connections.
 //!
-//! A connection begins with a mutual handshake ([`handshake`]) in which both sides prove that they know the cluster's
-//! secret and that they are the nodes the other one means; after it, every frame ([`frame`]) carries an authenticator
-//! under a key of its own direction and connection. [`links`] calls other nodes, [`listener`] lets them in, by the rules
-//! in [`places`]. What is said in the frames is not known here. Frames are authenticated, not encrypted.
+//! A connection begins with a mutual handshake ([`handshake`]): both sides prove that they know the
+//! cluster's secret and are the intended nodes. Afterwards every frame ([`frame`]) carries an authenticator
+//! under a key for the direction and connection. [`links`] calls other nodes, [`listener`] accepts
+//! connections by the rules in [`places`]. The content of frames is unknown to this module. Frames are
+//! authenticated, not encrypted.
 
 mod addresses;
 mod frame;
@@ -40,14 +41,14 @@ pub use register::PortFigures;
 pub(crate) use register::Register;
 pub(crate) use resolver::{Resolve, SystemResolver};
 
-/// Silence on a connection before the system asks whether the other side is still there.
+/// Silence on a connection before the first keepalive probe.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-/// Between two such questions.
+/// Interval between two keepalive probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// Unanswered ones that end the connection.
+/// Unanswered keepalive probes that end the connection.
 const KEEPALIVE_COUNT: u32 = 3;
 
-/// Frames leave at once, and a peer that vanished without a word does not keep its place for ever.
+/// Sets the socket options: frames leave at once, and a vanished peer does not hold a place for ever.
 fn tune(stream: &TcpStream) {
     let tuned = || -> io::Result<()> {
         use rustix::net::sockopt;
@@ -63,23 +64,23 @@ fn tune(stream: &TcpStream) {
     }
 }
 
-/// A drill: while it is paused, this node neither calls nor answers, as if its packets were dropped. Shared by
-/// everything that talks to other nodes.
+/// Pause of a node, for drills: a paused node neither calls nor answers, as if all packets were dropped.
+/// Shared by all communication with other nodes.
 #[derive(Debug, Clone)]
 pub(crate) struct Pause(Arc<watch::Sender<bool>>);
 
 impl Pause {
-    /// Not paused.
+    /// Returns a pause in the resumed state.
     pub(crate) fn new() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Cuts every connection and lets none begin.
+    /// Cuts every connection and prevents new connections.
     pub(crate) fn pause(&self) {
         self.set(true);
     }
 
-    /// Whether it is paused.
+    /// True if the node is paused.
     pub(crate) fn is_paused(&self) -> bool {
         *self.0.borrow()
     }
@@ -93,19 +94,19 @@ impl Pause {
         self.0.send_if_modified(|now| std::mem::replace(now, paused) != paused);
     }
 
-    /// Returns once it is not paused.
+    /// Waits until the node is not paused.
     async fn resumed(&self) {
-        // The sender is in `self`: it cannot be gone.
+        // The sender is in `self`: it cannot be dropped.
         let _ = self.0.subscribe().wait_for(|paused| !paused).await;
     }
 
-    /// What tells whoever begins something now that a pause came since, even if that is over already.
+    /// Returns a watch for operations starting now, which reports any later pause, even if already over.
     fn watch(&self) -> Cut {
         Cut { pause: self.0.subscribe(), closed: None }
     }
 }
 
-/// Tells what began with it that it was cut: by a pause, or because its place went to another connection.
+/// Watch on the end of a connection: by a pause, or because the place went to another connection.
 #[derive(Debug, Clone)]
 struct Cut {
     pause: watch::Receiver<bool>,
@@ -113,7 +114,7 @@ struct Cut {
 }
 
 impl Cut {
-    /// The same, cut by this token as well.
+    /// Adds a token that cuts as well.
     fn or_closed(self, closed: CancellationToken) -> Self {
         Self { closed: Some(closed), ..self }
     }
@@ -123,11 +124,11 @@ impl Cut {
     }
 
     fn is_paused(&self) -> bool {
-        // The first change since is a pause. An error says that nobody is left who could pause.
+        // The first change since is a pause. An error means that no sender is left.
         *self.pause.borrow() || self.pause.has_changed().unwrap_or(false)
     }
 
-    /// Returns once it is cut. May be dropped half-way.
+    /// Waits until the connection is cut. Cancel safe.
     async fn cut(&mut self) {
         if self.is_cut() {
             return;
@@ -150,7 +151,7 @@ impl Cut {
         }
     }
 
-    /// The error of a frame that was cut.
+    /// Returns the error of a frame on a cut connection.
     fn error(&self) -> FrameError {
         if self.is_paused() { FrameError::Paused } else { FrameError::Displaced }
     }

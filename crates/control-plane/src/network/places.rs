@@ -1,15 +1,16 @@
 //! Places for connections from other nodes: rules without a clock and without I/O.
 //!
-//! A connection is a *stranger* until its handshake ends, then a *member* under the name and purpose that it proved to be
-//! entitled to by the cluster's key.
+//! A connection is a *stranger* until the end of the handshake, then a *member* under the name and purpose
+//! authenticated with the cluster's key.
 //!
-//! - A stranger is always taken. Beyond [`Rules::strangers`] the oldest one is closed: the oldest of the address that
-//!   holds the most, so that a flood from one address displaces itself. The first [`SPARED_PER_PEER_ADDRESS`] strangers
-//!   from the address of a configured node do not count.
-//! - A member has a place of its own peer and purpose, which no other peer and no stranger can take. Beyond that number
-//!   the peer's connection that was silent the longest is closed, unless a call is in flight on each: then the new one
-//!   is refused, before its handshake has ended, so that nothing was sent on it.
-//! - Names that are not in this node's configuration share the places of one peer.
+//! - A stranger is always accepted. Beyond [`Rules::strangers`] the oldest stranger is closed: the oldest
+//!   of the address with the most strangers, so that a flood from one address displaces itself. The first
+//!   [`SPARED_PER_PEER_ADDRESS`] strangers from the address of a configured node do not count.
+//! - A member has a place for the combination of peer and purpose, out of reach of any other peer or
+//!   stranger. Beyond the limit the longest silent connection of the peer is closed, unless a call is in
+//!   flight on each: then the new connection is refused before the end of the handshake, so that no request
+//!   was sent.
+//! - Names missing in this node's configuration share the places of one peer.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,43 +18,44 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::handshake::Purpose;
 
-/// Strangers from the address of a configured node that no flood from other addresses displaces.
+/// Number of strangers from the address of a configured node protected from a flood from other addresses.
 pub(super) const SPARED_PER_PEER_ADDRESS: usize = 8;
-/// Connections for probes that one peer may hold: its own, one that is made anew, and those of an earlier run.
+/// Maximum number of probe connections per peer: the current connection, a replacement, and the connections
+/// of an earlier run.
 const PROBE_PLACES: usize = 4;
-/// Snapshots that one peer may send at a time.
+/// Maximum number of concurrent snapshots per peer.
 const SNAPSHOT_PLACES: usize = 2;
-/// Connections for calls that one peer may hold besides those of the reads and writes it forwards.
+/// Number of call connections per peer in addition to the connections for forwarded reads and writes.
 const RPC_PLACES_FOR_RAFT: usize = 12;
 
-/// Numbers of places.
+/// Limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// Strangers at a time.
+    /// Maximum number of strangers.
     pub(super) strangers: usize,
-    /// Connections of one peer for calls.
+    /// Maximum number of call connections per peer.
     pub(super) rpc: usize,
-    /// For probes.
+    /// Maximum number of probe connections per peer.
     pub(super) probe: usize,
-    /// For snapshots.
+    /// Maximum number of snapshot connections per peer.
     pub(super) snapshot: usize,
 }
 
 impl Rules {
-    /// Rules for peers that forward up to `calls` reads and writes each.
+    /// Returns the rules for peers with up to `calls` forwarded reads and writes each.
     pub(crate) fn new(strangers: usize, calls: usize) -> Self {
         let rpc = calls + RPC_PLACES_FOR_RAFT;
         Self { strangers, rpc, probe: PROBE_PLACES, snapshot: SNAPSHOT_PLACES }
     }
 
-    /// Connections of one peer, at most.
+    /// Returns the maximum number of connections per peer.
     pub(super) fn per_peer(&self) -> usize {
         self.rpc + self.probe + self.snapshot
     }
 
-    /// Connections of all kinds with this number of peers, at most.
+    /// Returns the maximum number of connections of all kinds, for this number of peers.
     pub(crate) fn total(&self, peers: usize) -> usize {
-        // Unlisted names are one peer more.
+        // Unlisted names count as one more peer.
         self.strangers + (peers + 1) * self.per_peer()
     }
 
@@ -96,18 +98,19 @@ type Group = Option<String>;
 struct Member {
     group: Group,
     purpose: Purpose,
-    /// A call is in flight.
+    /// True if a call is in flight.
     busy: bool,
-    /// Number of the last event on it.
+    /// Number of the last event on the connection.
     heard: u64,
 }
 
-/// Decision about a handshake that succeeded.
+/// Decision about a successful handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Admitted; the other connection, if any, is to be closed.
     Admitted(Option<ConnectionId>),
-    /// A call is in flight on every connection of the peer for this purpose, or this connection was closed meanwhile.
+    /// A call is in flight on every connection of the peer for this purpose, or this connection has been
+    /// closed.
     Refused,
 }
 
@@ -118,18 +121,18 @@ pub(super) struct Places {
     peers: BTreeSet<String>,
     strangers: BTreeMap<ConnectionId, Stranger>,
     members: BTreeMap<ConnectionId, Member>,
-    /// Numbers connections and events.
+    /// Number of the latest connection or event.
     clock: u64,
 }
 
 impl Places {
-    /// No connection yet; `peers` are the configured names, without this node's.
+    /// Creates an empty set of places; `peers` are the configured names, without this node.
     pub(super) fn new(rules: Rules, peers: impl IntoIterator<Item = String>) -> Self {
         let peers = peers.into_iter().collect();
         Self { rules, peers, strangers: BTreeMap::new(), members: BTreeMap::new(), clock: 0 }
     }
 
-    /// Takes a stranger, and names the one to close for it.
+    /// Accepts a stranger, and returns the stranger to close in exchange, if any.
     pub(super) fn arrive(
         &mut self,
         address: IpAddr,
@@ -145,10 +148,10 @@ impl Places {
         (id, displaced)
     }
 
-    /// The stranger to close first: the oldest one of the address with the most beyond those spared; where nobody has
-    /// more, the oldest of all.
+    /// Returns the stranger to close first: the oldest of the address with the most strangers beyond the
+    /// protected number; the oldest of all if there is no such address.
     pub(super) fn oldest_stranger(&self) -> Option<ConnectionId> {
-        // What each address holds beyond the spared ones, and its oldest.
+        // Number beyond the protected strangers, and the oldest stranger, per address.
         let mut excess: BTreeMap<Source, (isize, ConnectionId)> = BTreeMap::new();
         for (&id, stranger) in &self.strangers {
             let spared = if stranger.from_peer_address { SPARED_PER_PEER_ADDRESS as isize } else { 0 };
@@ -158,7 +161,7 @@ impl Places {
         heaviest.map(|(_, oldest)| oldest)
     }
 
-    /// Makes a stranger a member under the name that its handshake gave.
+    /// Turns a stranger into a member under the authenticated name.
     pub(super) fn admit(&mut self, id: ConnectionId, name: &str, purpose: Purpose) -> Verdict {
         if !self.strangers.contains_key(&id) {
             // Closed in the meantime.
@@ -185,23 +188,23 @@ impl Places {
         Verdict::Admitted(displaced)
     }
 
-    /// A frame arrived on a member's connection: a call is in flight.
+    /// Records a received frame on a member's connection: a call is in flight.
     pub(super) fn received(&mut self, id: ConnectionId) {
         self.note(id, true);
     }
 
-    /// A frame was sent on it: the call is answered.
+    /// Records a sent frame: the call is answered.
     pub(super) fn sent(&mut self, id: ConnectionId) {
         self.note(id, false);
     }
 
-    /// The connection ended, or was closed as decided earlier.
+    /// Removes a connection that ended or was closed.
     pub(super) fn leave(&mut self, id: ConnectionId) {
         self.strangers.remove(&id);
         self.members.remove(&id);
     }
 
-    /// Connections at the moment: strangers, members.
+    /// Returns the current numbers of strangers and members.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.strangers.len(), self.members.len())
     }
@@ -233,7 +236,8 @@ mod tests {
         ConnectionId(number)
     }
 
-    /// Strangers arrive from these addresses (`*`: of a configured node); the numbers of those that are left.
+    /// Accepts strangers from these addresses (`*`: of a configured node) and compares the numbers of the
+    /// remaining strangers.
     fn check_strangers(arrivals: &[&str], left: &[u64]) {
         let mut places = Places::new(Rules { strangers: 12, ..RULES }, []);
         for arrival in arrivals {
@@ -252,21 +256,22 @@ mod tests {
         check_strangers(&["10.0.0.9 x12"], &all(1..=12));
         // One address alone displaces itself, the oldest first.
         check_strangers(&["10.0.0.9 x30"], &all(19..=30));
-        // Somebody else, early or late, stays whatever one address does.
+        // A stranger from a different address, early or late, stays despite a flood from one address.
         check_strangers(&["10.0.0.1", "10.0.0.9 x30"], &[&[1][..], &all(21..=31)].concat());
         check_strangers(&["10.0.0.9 x30", "10.0.0.1"], &all(20..=31));
         // A network of IPv6 is one address; IPv4 inside IPv6 is IPv4.
         check_strangers(&["2001:db8::1 x6", "2001:db8::2 x6", "10.0.0.1", "::ffff:10.0.0.1"], &all(3..=14));
-        // A flood from many addresses displaces its own oldest, not a configured node's in the middle of a handshake.
+        // A flood from many addresses displaces itself, not a configured node in the middle of a handshake.
         let many: Vec<String> = (0..40).map(|i| format!("10.0.1.{i}")).collect();
         let mut arrivals = vec!["10.0.0.2* x2"];
         arrivals.extend(many.iter().map(String::as_str));
         check_strangers(&arrivals, &[&[1, 2][..], &all(33..=42)].concat());
-        // A flood from a configured node's address spares others, and what came last of its own.
+        // A flood from a configured node's address spares other addresses, and the latest strangers of the
+        // same address.
         check_strangers(&["10.0.0.3*", "10.0.0.2* x40"], &[&[1][..], &all(31..=41)].concat());
     }
 
-    /// Handshakes succeed one after the other; the verdicts.
+    /// Completes handshakes one after the other and compares the verdicts.
     fn check_members(places: &mut Places, callers: &[(&str, Purpose)], expected: &[Verdict]) {
         let verdicts: Vec<Verdict> = callers
             .iter()
@@ -288,14 +293,14 @@ mod tests {
     fn each_peer_has_places_for_each_purpose() {
         let mut places = places();
         check_members(&mut places, &[("n2", Purpose::Rpc); 2], &[FREE; 2]);
-        // The third takes the place of the first: nothing was heard on it for the longest time. Ids count events too.
+        // The third takes the place of the first, the longest silent connection. Ids count events too.
         check_members(&mut places, &[("n2", Purpose::Rpc)], &[Verdict::Admitted(Some(id(1)))]);
         check_members(
             &mut places,
             &[("n2", Purpose::Probe), ("n2", Purpose::Snapshot), ("n3", Purpose::Rpc), ("n3", Purpose::Rpc)],
             &[FREE; 4],
         );
-        // Names that are not configured share the places of one more.
+        // Unknown names share the places of one more peer.
         check_members(&mut places, &[("n8", Purpose::Probe)], &[FREE]);
         let (probes, _) = places.arrive("10.0.0.8".parse().unwrap(), false);
         assert!(matches!(places.admit(probes, "n9", Purpose::Probe), Verdict::Admitted(Some(_))));
@@ -316,7 +321,7 @@ mod tests {
         check_members(&mut places, &[("n2", Purpose::Rpc)], &[Verdict::Refused]);
         places.sent(second);
         check_members(&mut places, &[("n2", Purpose::Rpc)], &[Verdict::Admitted(Some(second))]);
-        // Whoever was heard later stays longer; one that has left makes room.
+        // The connection heard later stays longer; a closed connection makes room.
         places.sent(first);
         let (third, _) = places.arrive("10.0.0.2".parse().unwrap(), true);
         assert!(

@@ -1,4 +1,4 @@
-//! How openraft calls other nodes: its calls in our envelopes, over our links.
+//! openraft's network interface: calls of openraft in envelopes, over [`super::Links`].
 
 use std::future::Future;
 use std::io;
@@ -21,19 +21,20 @@ use crate::message::{Call, Envelope, Refused, Reply, SnapshotOffer, SnapshotRepl
 use crate::storage::SnapshotFile;
 use crate::types::{Member, RaftId, TypeConfig, Vote};
 
-/// How long a peer may take to make entries durable.
+/// Time limit of a peer for making entries durable.
 const APPEND_WITHIN: Duration = Duration::from_secs(2);
-/// Length of a snapshot's chunks.
+/// Length of a snapshot chunk.
 const CHUNK_BYTES: usize = 1 << 20;
-/// How long a peer may take for a chunk of a snapshot, and to connect.
+/// Time limit of a snapshot chunk, and of the dial.
 const CHUNK_WITHIN: Duration = Duration::from_secs(10);
-/// How long a peer may take to verify and install a snapshot it has whole.
+/// Time limit of a peer for verifying and installing a complete snapshot.
 const INSTALL_WITHIN: Duration = Duration::from_secs(120);
 
-/// Pause after a snapshot that was not taken. Without it the leader sends it ten times a second to a peer without room.
+/// Pause after a failed snapshot transfer. Without the pause the leader would send the snapshot ten times a
+/// second to a peer short of disk space.
 const SNAPSHOT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Makes openraft's clients.
+/// Factory of openraft's clients.
 pub(crate) struct Factory(Arc<Core>);
 
 impl Factory {
@@ -50,7 +51,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
     }
 }
 
-/// Calls one data directory of one peer.
+/// Client for one data directory of one peer.
 pub(crate) struct RaftClient {
     core: Arc<Core>,
     target: RaftId,
@@ -71,7 +72,7 @@ impl RaftClient {
         match self.core.links.call(&self.name, &envelope, deadline).await {
             Ok(Reply::Refused(refused)) => Err(refusal(&refused)),
             Ok(reply) => Ok(reply),
-            // `Unreachable` makes openraft wait a little before it tries again; a lost answer is tried again at once.
+            // `Unreachable` makes openraft wait a little before a retry; a lost answer is retried at once.
             Err(error @ CallError::Lost { .. }) => Err(RPCError::Network(NetworkError::new(&error))),
             Err(error) => Err(RPCError::Unreachable(Unreachable::new(&error))),
         }
@@ -120,7 +121,7 @@ impl RaftNetworkV2<TypeConfig> for RaftClient {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        // openraft's limit is that of a heartbeat; entries wait for the peer's disk.
+        // openraft's time limit is made for heartbeats; entries wait for the peer's disk.
         let option = if rpc.entries.is_empty() {
             option
         } else {
@@ -165,8 +166,8 @@ impl RaftNetworkV2<TypeConfig> for RaftClient {
         }
     }
 
-    /// Sends the snapshot on a connection of its own, so that heartbeats go on beside it. The limits are on progress:
-    /// openraft's own limit is for the whole call, which no long snapshot would ever meet.
+    /// Sends the snapshot on a dedicated connection, concurrently with heartbeats. The time limits apply to
+    /// progress: openraft's time limit covers the whole call, too short for any long snapshot.
     async fn full_snapshot(
         &mut self,
         vote: Vote,

@@ -1,4 +1,5 @@
-//! The connections of the listener as they are now: decides by [`places`](super::places), and carries it out.
+//! Register of the listener's current connections: decides by [`places`](super::places), and executes the
+//! decisions.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,20 +12,20 @@ use tokio_util::sync::CancellationToken;
 use super::handshake::Purpose;
 use super::places::{ConnectionId, Places, Rules, Verdict};
 
-/// Reason for which this node closed a connection at its port for nodes.
+/// Cause for which this node closed a connection at the port for nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// A stranger that sent nothing in time.
+    /// No byte from a stranger in time.
     Silent,
-    /// A stranger that did not finish the handshake in time.
+    /// Handshake of a stranger not finished in time.
     Slow,
-    /// A stranger that made room for a newer one.
+    /// Stranger closed in favour of a newer connection.
     Displaced,
-    /// A stranger whose handshake failed.
+    /// Handshake of a stranger failed.
     Handshake,
-    /// A peer with a call in flight on every connection that it may hold.
+    /// Peer with a call in flight on every permitted connection.
     PeerRefused,
-    /// A connection of a peer that made room for a newer one of the same peer.
+    /// Connection of a peer closed in favour of a newer connection of the same peer.
     PeerDisplaced,
 }
 
@@ -46,11 +47,11 @@ pub struct PortFigures {
     pub strangers: usize,
     /// Connections of other nodes.
     pub members: usize,
-    /// Connections that this node closed since its start, by reason.
+    /// Connections closed by this node since start, by reason.
     pub closed: Vec<(&'static str, u64)>,
 }
 
-/// The connections of a listener.
+/// Connections of a listener.
 #[derive(Debug)]
 pub(crate) struct Register {
     held: Mutex<Held>,
@@ -65,13 +66,13 @@ struct Held {
 }
 
 impl Register {
-    /// No connection yet; `peers` are the configured names, without this node's.
+    /// Creates an empty register; `peers` are the configured names, without this node.
     pub(crate) fn new(rules: Rules, peers: impl IntoIterator<Item = String>) -> Arc<Self> {
         let held = Held { places: Places::new(rules, peers), tokens: BTreeMap::new() };
         Arc::new(Self { held: Mutex::new(held), closed: Default::default() })
     }
 
-    /// Figures as they are now.
+    /// Returns the current figures.
     pub(crate) fn figures(&self) -> PortFigures {
         let (strangers, members) = self.lock().places.counts();
         let closed = Reason::ALL.iter().zip(&self.closed);
@@ -79,7 +80,7 @@ impl Register {
         PortFigures { strangers, members, closed: closed.collect() }
     }
 
-    /// Takes a stranger, at the expense of another one where there are too many.
+    /// Accepts a stranger, and closes another stranger beyond the limit.
     pub(super) fn arrive(
         self: &Arc<Self>,
         address: IpAddr,
@@ -96,7 +97,7 @@ impl Register {
         Place { register: Arc::clone(self), id, closed, _descriptor: descriptor }
     }
 
-    /// Closes the stranger that would be displaced next, if there is one: the system is short of descriptors.
+    /// Closes the next stranger to be displaced, if there is any: the system is short of descriptors.
     pub(super) fn close_oldest_stranger(&self) {
         let mut held = self.lock();
         let oldest = held.places.oldest_stranger();
@@ -108,7 +109,7 @@ impl Register {
         self.close(token, Reason::Displaced);
     }
 
-    /// Counts a connection that ends for this reason.
+    /// Counts a connection closed for this reason.
     pub(super) fn count(&self, reason: Reason) {
         let index =
             Reason::ALL.iter().position(|(known, _)| *known == reason).expect("every reason is listed");
@@ -127,7 +128,7 @@ impl Register {
     }
 }
 
-/// A connection's place, given back when dropped.
+/// Place of a connection, released on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     register: Arc<Register>,
@@ -137,12 +138,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Cancelled when the place goes to another connection.
+    /// Returns the token cancelled when the place goes to another connection.
     pub(super) fn closed(&self) -> CancellationToken {
         self.closed.clone()
     }
 
-    /// Moves it from the strangers' to a peer's. False: that peer has no place for it.
+    /// Moves the connection from the strangers to a peer. Returns false if the peer has no free place.
     pub(super) fn admit(&self, name: &str, purpose: Purpose) -> bool {
         let mut held = self.register.lock();
         let verdict = held.places.admit(self.id, name, purpose);
@@ -155,12 +156,12 @@ impl Place {
         verdict != Verdict::Refused
     }
 
-    /// A frame arrived.
+    /// Records a received frame.
     pub(super) fn received(&self) {
         self.register.lock().places.received(self.id);
     }
 
-    /// A frame was sent.
+    /// Records a sent frame.
     pub(super) fn sent(&self) {
         self.register.lock().places.sent(self.id);
     }

@@ -1,7 +1,8 @@
-//! Turns the host names of peers into addresses, in the background.
+//! Lookup of the host names of peers, in the background.
 //!
-//! Every name has a thread of its own, which asks the system's resolver every 30 s and after a peer could not be reached. A name
-//! server that is slow or gone holds up nothing else: whoever dials uses the last known addresses and never waits for new ones.
+//! Every name has a dedicated thread, which queries the system's resolver every 30 s and after a failed
+//! dial. A slow or absent name server delays nothing else: dials use the last known addresses and never
+//! wait for a lookup.
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -12,12 +13,12 @@ use tracing::{info, warn};
 
 use super::addresses::{Addresses, until_look_up};
 
-/// A source of addresses.
+/// Source of addresses.
 pub(crate) trait Resolve: Send + Sync + 'static {
-    /// The addresses of a host name. May block for as long as it takes.
+    /// Returns the addresses of a host name. May block without limit.
     ///
     /// # Errors
-    /// If there are none, or if they cannot be found out.
+    /// If the name has no addresses, or the lookup fails.
     fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 
@@ -31,7 +32,7 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// A peer's name that is looked up as long as this lives.
+/// Periodic lookup of a peer's name, until dropped.
 #[derive(Debug)]
 pub(super) struct Lookups {
     pub(super) name: String,
@@ -41,10 +42,10 @@ pub(super) struct Lookups {
 }
 
 impl Lookups {
-    /// Begins to look `name` up.
+    /// Starts the lookup of `name`.
     ///
     /// # Errors
-    /// If there is no thread for it.
+    /// If the thread cannot be started.
     pub(super) fn begin(name: String, resolver: Arc<dyn Resolve>) -> io::Result<Arc<Self>> {
         let lookups = Arc::new(Self {
             name,
@@ -57,12 +58,12 @@ impl Lookups {
         Ok(lookups)
     }
 
-    /// The addresses as last heard.
+    /// Returns the last known addresses.
     pub(super) fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// The peer could not be reached: it may have moved.
+    /// Requests an early lookup after a failed dial: the peer may have moved.
     pub(super) fn look_up_soon(&self) {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         if !*wanted {
@@ -71,7 +72,7 @@ impl Lookups {
         }
     }
 
-    /// Waits until the name should be looked up again.
+    /// Waits until the next lookup of the name.
     fn wait(&self, last: Option<Instant>) {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -90,7 +91,7 @@ fn run(weak: &Weak<Lookups>, resolver: &dyn Resolve) {
     while let Some(lookups) = weak.upgrade() {
         lookups.wait(last);
         let name = lookups.name.clone();
-        // Asking may take long, and ends with the process: it keeps nothing alive.
+        // A query may take long, and ends with the process: it keeps nothing alive.
         drop(lookups);
         let found = resolver.resolve(&name);
         last = Some(Instant::now());

@@ -17,7 +17,7 @@ use super::listener::Limits;
 use super::*;
 use crate::secret::ClusterSecret;
 
-/// Longer than anything here takes.
+/// Longer than any step of a test.
 const AMPLE: Duration = Duration::from_secs(60);
 
 fn ample() -> Instant {
@@ -28,7 +28,7 @@ fn identity(node: &str, secret: u8) -> Arc<Identity> {
     Arc::new(Identity::new("phase1", node, ClusterSecret::from_bytes([secret; 32])))
 }
 
-/// n2, whose connections the test handles.
+/// The node n2, with connections handled by the test.
 struct Node {
     address: SocketAddr,
     pause: Pause,
@@ -64,7 +64,7 @@ impl Node {
         Self { address, pause, stop, run, incoming, register }
     }
 
-    /// Waits until the connections are as many: strangers, members.
+    /// Waits for these numbers of strangers and members.
     async fn wait_for(&self, strangers: usize, members: usize) {
         let counts = || (self.register.figures().strangers, self.register.figures().members);
         while counts() != (strangers, members) {
@@ -80,12 +80,12 @@ impl Node {
         self.incoming.recv().await.unwrap().channel
     }
 
-    /// Connections that have come in since they were last asked for.
+    /// Takes the waiting connections and returns the count.
     fn waiting(&mut self) -> usize {
         std::iter::from_fn(|| self.incoming.try_recv().ok()).count()
     }
 
-    /// n1's links to this node.
+    /// Returns n1's links to this node.
     fn links(&self) -> Links {
         self.links_with(7)
     }
@@ -113,7 +113,7 @@ fn links_between(name: &str, peer: &str, secret: u8, address: SocketAddr) -> Lin
     Links::new(identity(name, secret), [peer], Pause::new(), &resolver).unwrap()
 }
 
-/// A resolver that gives the answers it is told, and hangs until there is one.
+/// Resolver with answers scripted by the test; blocks until the next answer.
 struct Told(std::sync::Mutex<std::sync::mpsc::Receiver<io::Result<Vec<IpAddr>>>>);
 
 impl Resolve for Told {
@@ -124,7 +124,7 @@ impl Resolve for Told {
     }
 }
 
-/// Links to n2 by its name, and what tells their resolver.
+/// Returns links to n2 by name, and a function for the resolver's answers.
 fn links_by_name(port: u16) -> (Links, impl Fn(&[&str])) {
     let (tell, told) = std::sync::mpsc::channel();
     let resolver: Arc<dyn Resolve> = Arc::new(Told(std::sync::Mutex::new(told)));
@@ -133,7 +133,7 @@ fn links_by_name(port: u16) -> (Links, impl Fn(&[&str])) {
     (links, move |ips: &[&str]| tell.send(Ok(ips.iter().map(|ip| ip.parse().unwrap()).collect())).unwrap())
 }
 
-/// Dials until it is as wanted.
+/// Dials until the outcome is as wanted.
 async fn dial_until(links: &Links, wanted: impl Fn(&Result<(), CallError>) -> bool) {
     let deadline = ample();
     loop {
@@ -146,7 +146,7 @@ async fn dial_until(links: &Links, wanted: impl Fn(&Result<(), CallError>) -> bo
     }
 }
 
-/// Answers requests with the number after.
+/// Answers each request with the successor of the number.
 async fn count_up(channel: &mut Channel) -> FrameError {
     loop {
         let number: u64 = match channel.recv().await {
@@ -172,7 +172,7 @@ async fn call_answered_by(links: &Links, channel: &mut Channel) {
     assert_eq!(answer.unwrap(), 2);
 }
 
-/// Calls over a new connection, which is then kept, and gives its other end.
+/// Calls over a new connection, kept afterwards, and returns the other end.
 async fn call_on_a_new_connection(links: &Links, node: &mut Node) -> Channel {
     let (answer, channel) = tokio::join!(call(links, 1), async {
         let mut channel = node.next().await;
@@ -204,7 +204,7 @@ async fn calls_at_the_same_time_do_not_mix_and_few_connections_are_kept() {
         tokio::spawn(async move { (number, call(&links, number).await.unwrap()) })
     });
     let calls: Vec<_> = calls.collect();
-    // Nobody is answered before everybody has asked: each call has a connection of its own.
+    // No answer before all requests have arrived: each call has a dedicated connection.
     let mut channels = Vec::new();
     for _ in 0..20 {
         channels.push(node.next().await);
@@ -347,7 +347,7 @@ async fn a_redial_never_waits_for_a_resolver() {
     );
     tell(&["127.0.0.1"]);
     dial_until(&links, Result::is_ok).await;
-    // A failure has it look the name up again, which hangs; the last known address goes on.
+    // A failure triggers a lookup of the name, which hangs; the last known address stays in use.
     node.pause.pause();
     let cut = links.dial("n2", Purpose::Probe, Instant::now() + Duration::from_millis(50)).await;
     assert!(cut.is_err());
@@ -372,7 +372,7 @@ async fn a_peer_that_moved_is_found_under_its_name() {
 async fn every_address_of_a_name_is_dialled() {
     let node = Node::start();
     let (links, tell) = links_by_name(node.address.port());
-    // At the first one nobody listens, which is no evidence that the node is dead.
+    // The port at the first address is closed, which is no evidence of a dead node.
     tell(&["127.0.0.2", "127.0.0.3", "127.0.0.1"]);
     dial_until(&links, |dialled| {
         assert!(!dialled.as_ref().is_err_and(CallError::is_port_closed));
@@ -431,7 +431,7 @@ async fn a_paused_listener_lets_nobody_in_until_it_resumes() {
     drop(call_on_a_new_connection(&links, &mut node).await);
 }
 
-/// Bytes that a stranger sends before it stops.
+/// Returns the bytes sent by a stranger before silence.
 fn beginnings() -> [Vec<u8>; 3] {
     let mut hello = b"STEG\x00\x01\x01\x00\x2e\x01".to_vec();
     hello.extend([9; 32]);
@@ -471,7 +471,7 @@ async fn strangers_are_closed_in_time() {
 #[tokio::test]
 async fn a_flood_of_strangers_displaces_itself_and_keeps_nobody_out() {
     for beginning in beginnings() {
-        // No time limit helps: what is full stays full but for newcomers.
+        // Without time limits: the places stay taken except for newcomers.
         let mut node = Node::start_with(|rules, limits| {
             rules.strangers = 4;
             (limits.first_byte, limits.handshake) = (AMPLE, AMPLE);
@@ -486,7 +486,7 @@ async fn a_flood_of_strangers_displaces_itself_and_keeps_nobody_out() {
             tokio::task::yield_now().await;
         }
         let mut far = call_on_a_new_connection(&node.links(), &mut node).await;
-        // One more made room for the friend. Whoever was displaced hears the end of it.
+        // One more made room for the friend. Every displaced stranger reads the end of the stream.
         for mut stranger in flood.drain(..37) {
             while stranger.read(&mut [0; 512]).await.unwrap_or(0) > 0 {}
         }
@@ -509,17 +509,17 @@ async fn a_peer_that_floods_takes_no_place_of_another() {
         near.push(channel);
         far.push(incoming);
     }
-    // Nothing is sent on what is refused: the caller knows that nothing was done.
+    // A refusal precedes any request: the caller knows that nothing was executed.
     let refused = flooding.call_once::<u64, u64>("n2", &1, ample()).await.unwrap_err();
     assert!(matches!(&refused, CallError::NotSent { .. }), "{refused:?}");
     assert_eq!(node.closed("peer_refused"), 1);
-    // Its probes, and the other peer, have places of their own.
+    // Probes and the other peer have separate places.
     for _ in 0..3 {
         flooding.dial("n2", Purpose::Probe, ample()).await.unwrap();
         node.next().await;
     }
     drop(call_on_a_new_connection(&other, &mut node).await);
-    // An answered call makes its connection the one to make room.
+    // An answered call makes its connection the first candidate for closing.
     far[1].send(&2_u64).await.unwrap();
     let _newer = flooding.dial("n2", Purpose::Rpc, ample()).await.unwrap();
     node.next().await;

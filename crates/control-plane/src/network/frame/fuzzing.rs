@@ -1,11 +1,11 @@
-//! The frames' door for fuzzing.
+//! Entry point for fuzzing the frames.
 
 use super::super::Pause;
 use super::*;
 
 const KEY: [u8; 32] = [5; 32];
 
-/// Receives `bytes` as they are, sealed as a body, and sealed and tampered with.
+/// Receives `bytes` unchanged, sealed as a body, and sealed with a corrupted byte.
 pub(crate) fn check(bytes: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime without I/O needs nothing").block_on(async {
@@ -31,7 +31,7 @@ async fn sealed(body: &[u8]) -> Vec<u8> {
     sender.output
 }
 
-/// What a receiver delivers of these bytes, and how it ends.
+/// Returns the delivered bodies and the final error.
 async fn received(bytes: &[u8]) -> (Vec<Bytes>, FrameError) {
     let pause = Pause::new();
     let mut receiver = FrameReceiver { input: bytes, state: Inbound::new(&KEY, pause.watch(), None) };

@@ -14,7 +14,7 @@ fn receiver<R>(input: R, pause: &Pause) -> FrameReceiver<R> {
     FrameReceiver { input, state: Inbound::new(&KEY, pause.watch(), None) }
 }
 
-/// The frames with these bodies, one after the other.
+/// Returns the frames with these bodies, one after the other.
 async fn frames(bodies: &[&[u8]]) -> Vec<Vec<u8>> {
     let mut sender = sender(Vec::new(), &Pause::new());
     let mut frames = Vec::new();
@@ -25,7 +25,7 @@ async fn frames(bodies: &[&[u8]]) -> Vec<Vec<u8>> {
     frames
 }
 
-/// What a receiver delivers of these bytes, and how it ends.
+/// Returns the delivered bodies and the final error.
 async fn delivered(bytes: &[u8]) -> (Vec<Bytes>, FrameError) {
     let mut receiver = receiver(bytes, &Pause::new());
     let mut bodies = Vec::new();
@@ -42,7 +42,7 @@ async fn delivered(bytes: &[u8]) -> (Vec<Bytes>, FrameError) {
 
 #[tokio::test]
 async fn the_format_is_pinned() {
-    // Made from the module's description with Python's hmac.
+    // Computed from the module's description with Python's hmac.
     let expected =
         ["0000000422616222d10903097abeb880286a0cfd3247344a", "00000000e78f9615ceda43d86afccfc86c09e53d"];
     let mut sender = sender(Vec::new(), &Pause::new());
@@ -103,7 +103,7 @@ async fn a_huge_length_takes_no_memory() {
     let mut greedy = receiver(&[0xff, 0xff, 0xff, 0xff][..], &pause);
     let end = greedy.recv_bytes().await.unwrap_err();
     assert!(matches!(end, FrameError::TooLong { bytes: 0xffff_ffff }), "{end:?}");
-    // The longest that is allowed, of which almost nothing arrives.
+    // The maximum length, with few bytes received.
     let announced = [(MAX_FRAME_BYTES as u32).to_be_bytes().as_slice(), &[0; 100]].concat();
     let mut patient = receiver(announced.as_slice(), &pause);
     assert!(matches!(patient.recv_bytes().await, Err(FrameError::CutShort)));
@@ -167,7 +167,7 @@ async fn receiving_may_be_given_up_half_way_and_sending_may_not() {
     let body = [7; 100];
     let send = async {
         sender.send_bytes(&body).await.unwrap();
-        // Nobody reads the second one.
+        // The second frame is not read.
         let mut second = std::pin::pin!(sender.send_bytes(&body));
         assert!(futures_util::poll!(second.as_mut()).is_pending());
     };

@@ -1,4 +1,4 @@
-//! The handshake's door for fuzzing.
+//! Entry point for fuzzing the handshake.
 
 use tokio::io::join;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const NONCE: Nonce = [7; 32];
 
-/// Sends `bytes` to either side, and as the body of a hello whose sender knows the secret.
+/// Sends `bytes` to either side, and as the body of a hello from a holder of the secret.
 pub(crate) fn check(bytes: &[u8]) {
     let identity = identity();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -18,7 +18,7 @@ pub(crate) fn check(bytes: &[u8]) {
     });
 }
 
-/// Whoever does not know the secret is not let in, and hears no more than a handshake has.
+/// Checks that a stranger without the secret is refused, and receives at most the messages of a handshake.
 async fn stranger(bytes: &[u8], identity: &Identity) {
     let mut said = Vec::new();
     let mut stream = join(bytes, &mut said);
@@ -33,12 +33,13 @@ async fn stranger(bytes: &[u8], identity: &Identity) {
     assert!(said.len() <= 3 * MAX_MESSAGE_BYTES, "{} bytes were sent", said.len());
 }
 
-/// A hello is answered exactly if it is well formed and meant for this node, and then the proof gets the caller in.
+/// Checks that a hello is answered exactly if well formed and addressed to this node, and that the proof
+/// then admits the caller.
 async fn known(hello: &[u8], identity: &Identity) {
     let hello = message(HELLO, hello);
     let parsed = Message { version: PROTOCOL_VERSION, kind: HELLO, body: hello[HEADER_BYTES..].to_vec() };
     let expected = hello_from(&parsed, identity).ok();
-    // What the dialer sends does not depend on when it hears what, so that all of it can be there from the start.
+    // The dialer's messages do not depend on timing, so that all bytes can be there from the start.
     let challenge = challenge_for(identity, &hello, NONCE).expect("the node's name is short");
     let proof = message(PROOF, &identity.sign("dialer", &[&*hello, &challenge].concat()));
     let sent = [&*hello, &proof].concat();
@@ -61,7 +62,7 @@ fn identity() -> Identity {
     Identity::new("fuzzed", "n1", ClusterSecret::from_bytes([9; 32]))
 }
 
-/// The body of a hello, a hello, and a challenge.
+/// Returns the body of a hello, a hello, and a challenge.
 pub(crate) fn samples() -> [Vec<u8>; 3] {
     let identity = identity();
     let hello =

@@ -6,8 +6,8 @@ use super::*;
 const DIALER_NONCE: Nonce = [0xd1; 32];
 const LISTENER_NONCE: Nonce = [0xa2; 32];
 
-// Made from the module's description with Python's hmac and hashlib; the secret is 32 times 7, the cluster `phase1`,
-// n1 dials n2 for requests.
+// Computed from the module's description with Python's hmac and hashlib; the secret is 32 times 7, the
+// cluster `phase1`, n1 dials n2 for requests.
 const HELLO_HEX: &str = "53544547000101002e01d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d106706861\
      736531026e31026e32";
 const CHALLENGE_HEX: &str = "535445470001020043a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2026e32\
@@ -38,13 +38,13 @@ async fn answer_as(identity: &Identity, stream: &mut DuplexStream) -> Result<Cal
     answer(stream, identity, LISTENER_NONCE, |_, _| true, HANDSHAKE_TIME_LIMIT).await
 }
 
-/// Both parts against each other.
+/// Runs both sides against each other.
 async fn meet(
     dialer: &Identity,
     listener: &Identity,
 ) -> (Result<Session, HandshakeError>, Result<Caller, HandshakeError>) {
     let (mut left, mut right) = duplex(4096);
-    // Each side hangs up as soon as it is done.
+    // Each side closes the connection as soon as done.
     tokio::join!(async move { dial_as(dialer, &mut left).await }, async move {
         answer_as(listener, &mut right).await
     },)
@@ -54,7 +54,7 @@ fn text<T>(outcome: Result<T, HandshakeError>) -> String {
     outcome.map(drop).unwrap_err().to_string()
 }
 
-/// Writes `bytes`, then reads until the other side hangs up or `count` bytes are there.
+/// Writes `bytes`, then reads until the other side closes the connection or `count` bytes are read.
 async fn say(stream: &mut DuplexStream, bytes: &[u8], count: usize) -> Vec<u8> {
     stream.write_all(bytes).await.unwrap();
     let mut heard = Vec::new();
@@ -128,7 +128,7 @@ async fn names_of_the_greatest_length_fit() {
 
 #[tokio::test]
 async fn another_version_is_refused_by_both_numbers() {
-    // A listener of this version hears a dialer of version 9, whose hello looks otherwise.
+    // A listener of this version receives the hello of a dialer of version 9, in a different layout.
     let (mut near, mut far) = duplex(4096);
     let n2 = n2();
     let (answered, heard) = tokio::join!(
@@ -222,7 +222,8 @@ async fn messages_of_a_node_sent_back_to_it_prove_nothing() {
 
 #[tokio::test]
 async fn a_node_answers_no_challenge_for_a_stranger() {
-    // n1 dials; the stranger has n1's own listener make a challenge for n1's hello, readdressed, and passes it on.
+    // n1 dials; the stranger has n1's own listener make a challenge for n1's hello, readdressed, and passes
+    // it on.
     let (mut near, mut far) = duplex(4096);
     let (n1, n1_too) = (n1(), n1());
     let (dialled, rest) = tokio::join!(async move { dial_as(&n1, &mut near).await }, async move {
