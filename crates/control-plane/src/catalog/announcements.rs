@@ -1,4 +1,4 @@
-//! Announcements of the nodes: the versions that each one reads.
+//! Announcements of the nodes: the versions readable by each node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,13 @@ use super::{Row, RowError, Table};
 use crate::RaftId;
 use crate::format::{self, Announcement, FormatVersion};
 
-/// Announcements by node. One for each member, and one for a node that is about to join.
+/// Announcements by node. One for each member, and one for a joining node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Announcements(BTreeMap<RaftId, Announcement>);
 
 impl Announcements {
-    /// Replaces the announcement of a node, and removes those of other nodes that are no members.
+    /// Replaces the announcement of a node, and removes the announcements of other nodes outside the
+    /// membership.
     pub(super) fn announce(&mut self, announcement: &Announcement, members: &BTreeSet<RaftId>) -> Vec<Row> {
         let id = announcement.raft_id;
         let gone: Vec<RaftId> =
@@ -24,7 +25,8 @@ impl Announcements {
         rows
     }
 
-    /// Members that these announcements, and `added` before them, do not show to read `version`.
+    /// Returns the members without an announcement that covers `version`, in `added` (which takes
+    /// precedence) or in the catalogue.
     pub(super) fn uncovered(
         &self,
         added: &[Announcement],

@@ -10,106 +10,109 @@ use crate::format::{
     Announcement, Format, FormatError, FormatVersion, MAX_RELEASE_BYTES, NeedsRelease, NoForm,
 };
 
-/// Characters of an idempotency key, at most.
+/// Maximum length of an idempotency key, in characters.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 200;
 const MAX_ACTOR_CHARS: usize = 100;
-/// Announcements that go with an activation, at most.
+/// Maximum number of announcements in an activation.
 const MAX_ANNOUNCED: usize = 64;
 
-/// One request to change the catalogue, with everything that applying it needs.
+/// A request to change the catalogue, with all data required for applying the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Command {
-    /// What makes repeating it safe.
+    /// Key that makes repetitions safe.
     pub request: RequestKey,
-    /// When it was proposed, in milliseconds since 1970, by the clock of the leader.
+    /// Time of the proposal, in milliseconds since 1970, by the clock of the leader.
     pub proposed_at_ms: u64,
-    /// Who asked for it.
+    /// Originator of the request.
     pub actor: Actor,
-    /// What to do.
+    /// Requested action.
     pub action: Action,
 }
 
-/// What makes repeating a request safe: the first one applied counts, a later one under the same key gets its outcome.
+/// Key for deduplication: the first applied request counts, a later request under the same key gets the
+/// same outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestKey {
-    /// The client's `Idempotency-Key`, or one that the server minted.
+    /// Value of the client's `Idempotency-Key`, or a key minted by the server.
     pub key: String,
-    /// Whether the server minted it: nobody outside can repeat it later, so it is remembered for minutes only.
+    /// True if the server minted the key: no client can repeat the request later, so the key is remembered
+    /// for minutes only.
     pub minted: bool,
-    /// HMAC-SHA-256 of the request under a key derived from the cluster's secret, in hexadecimal: tells a repetition
-    /// from another request under the same key.
+    /// HMAC-SHA-256 of the request under a key derived from the cluster's secret, in hexadecimal:
+    /// distinguishes a repetition from a different request under the same key.
     pub fingerprint: String,
-    /// The id that the answer carries, the first time and every time.
+    /// Request id in the answer, the same for every repetition.
     pub request_id: String,
 }
 
-/// Who asked.
+/// Originator of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
-    /// What they call themselves; nobody checked it.
+    /// Unverified name given by the originator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// By which right.
+    /// Authority of the originator.
     pub authority: Authority,
-    /// The name of the node that took the request in.
+    /// Name of the node that received the request.
     pub via: String,
 }
 
-/// By which right somebody changes the cluster.
+/// Authority to change the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Authority {
-    /// They are on the node's own machine.
+    /// Connection from the node's own machine.
     Loopback,
-    /// They know the admin token.
+    /// Knowledge of the admin token.
     AdminToken,
 }
 
-/// What to do.
+/// Action of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
-    /// Set a setting.
+    /// Creation or change of a setting.
     PutSetting {
-        /// Which.
+        /// Key of the setting.
         key: SettingKey,
-        /// To what.
+        /// New value.
         value: SettingValue,
-        /// Only if it is at this version; 0: only if there is none.
+        /// Required current version; 0 requires that the setting does not exist.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         if_version: Option<u64>,
     },
-    /// Delete a setting.
+    /// Deletion of a setting.
     DeleteSetting {
-        /// Which.
+        /// Key of the setting.
         key: SettingKey,
-        /// Only if it is at this version.
+        /// Required current version.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         if_version: Option<u64>,
     },
-    /// Replace the announcement of a node.
+    /// Replacement of a node's announcement.
     Announce {
         /// The announcement.
         announcement: Announcement,
     },
-    /// Raise the version of the formats that the cluster writes. Refused unless announcements of all members
-    /// cover it.
+    /// Increase of the version of the formats written by the cluster. Refused unless covered by the
+    /// announcements of all members.
     Activate {
-        /// The version.
+        /// Version to activate.
         version: FormatVersion,
-        /// First release that reads it.
+        /// First release able to read the version.
         release: String,
-        /// Announcements to take in first. Below version 2 there are no rows of them yet.
+        /// Announcements to apply first. Below version 2 there are no rows for announcements yet.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         announced: Vec<Announcement>,
     },
 }
 
 impl Action {
-    /// Version that introduced the action: below it, the action is refused when applied.
+    /// Returns the version that introduced the action: below this version, the action is refused when
+    /// applied.
     pub fn since(&self) -> FormatVersion {
         match self {
             Self::PutSetting { .. } | Self::DeleteSetting { .. } => FormatVersion::FIRST,
@@ -118,42 +121,42 @@ impl Action {
     }
 }
 
-/// Why bytes are not a command of this release.
+/// Failure to read a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// Written by a newer release.
     #[error(transparent)]
     NeedsRelease(#[from] NeedsRelease),
-    /// No form has the version.
+    /// Version without a form.
     #[error("a command of version {found}; this release reads versions 1 to {}", FormatVersion::LATEST)]
     UnknownVersion {
-        /// What it says.
+        /// Version in the command.
         found: FormatVersion,
     },
-    /// Not what a command looks like.
+    /// Malformed command.
     #[error("a damaged command: {0}")]
     Malformed(String),
-    /// More announcements than may go with an activation.
+    /// Too many announcements in an activation.
     #[error("an activation with {count} announcements (limit {MAX_ANNOUNCED})")]
     TooManyAnnounced {
-        /// Announcements.
+        /// Number of announcements.
         count: usize,
     },
-    /// Longer than a part of a command may be.
+    /// Part of a command longer than the limit.
     #[error("the {part} of a command has more than {max} characters")]
     TooLong {
-        /// Which part.
+        /// Name of the part.
         part: &'static str,
-        /// The limit.
+        /// Limit in characters.
         max: usize,
     },
 }
 
-/// A command with its version, which is read before the rest is understood.
+/// A command with the version, which is read before the rest is parsed.
 #[derive(Clone, Serialize, Deserialize)]
 struct Stored {
     v: FormatVersion,
-    /// First release that reads the version; told from version 2 on.
+    /// First release able to read the version; present from version 2 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     needs: Option<String>,
     body: Value,
@@ -185,7 +188,7 @@ enum ActionV1 {
     },
 }
 
-/// Form with announcements and activations. It writes every older action as the form before does.
+/// Form with announcements and activations. Older actions have the same text as in the previous form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BodyV2 {
@@ -240,7 +243,7 @@ impl Stored {
     }
 }
 
-/// First release that reads the version, where a form names it.
+/// Returns the first release able to read the version, for forms with this name.
 fn needs(version: FormatVersion) -> Option<String> {
     (version > FormatVersion::FIRST).then(|| version.release().unwrap_or_default().to_owned())
 }
@@ -262,14 +265,15 @@ impl From<Command> for Stored {
     }
 }
 
-/// A command as the log keeps it. One of a newer release is kept as it came, so that a node may hold and pass
-/// on entries that it cannot read: it must not apply any, and need not as long as none is committed.
+/// A command as stored in the log. A command of a newer release is kept unchanged, so that a node may hold
+/// and forward unreadable entries: an unreadable entry must not be applied, and need not be until
+/// committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub enum StoredCommand {
-    /// A command of a version that this release reads.
+    /// A command of a version readable by this release.
     Known {
-        /// Version of the form that it is kept in.
+        /// Version of the stored form.
         version: FormatVersion,
         /// The command.
         command: Command,
@@ -287,14 +291,14 @@ pub struct UnreadableCommand {
 }
 
 impl StoredCommand {
-    /// The command in the newest form that is not above the activated version, or in the first one that has
-    /// its action.
+    /// Wraps a command in the newest form not above the activated version, or in the first form with the
+    /// command's action.
     pub fn new(command: Command, activated: FormatVersion) -> Self {
         let version = activated.min(BodyV2::SINCE).max(command.action.since());
         Self::Known { version, command }
     }
 
-    /// Version of the form.
+    /// Returns the version of the form.
     pub fn version(&self) -> FormatVersion {
         match self {
             Self::Known { version, .. } => *version,
@@ -302,10 +306,10 @@ impl StoredCommand {
         }
     }
 
-    /// The command.
+    /// Returns the command.
     ///
     /// # Errors
-    /// [`NeedsRelease`] names the release that reads it.
+    /// [`NeedsRelease`] names the release able to read the command.
     pub fn command(&self) -> Result<&Command, NeedsRelease> {
         match self {
             Self::Known { command, .. } => Ok(command),
@@ -364,10 +368,11 @@ fn check_release(release: &str) -> Result<(), CommandError> {
 }
 
 impl Command {
-    /// Whether every part is as short as it may be.
+    /// Checks the lengths of all parts.
     ///
     /// # Errors
-    /// [`CommandError::TooLong`] names the part.
+    /// [`CommandError::TooLong`] names the part, [`CommandError::TooManyAnnounced`] the number of
+    /// announcements.
     pub fn check(&self) -> Result<(), CommandError> {
         let name = self.actor.name.as_deref().unwrap_or_default();
         let parts = [

@@ -1,8 +1,9 @@
-//! The replicated state machine: what must not be lost, and how commands change it.
+//! The replicated state machine: the durable state of the cluster, and the effect of commands.
 //!
-//! Pure: no I/O, no clock, no randomness. Every node applies the same commands in the same order and comes to the same
-//! state, so whatever a command needs to know of the outside (time, who asks) travels in the command.
-//! [`Catalog::apply`] decides and returns what changed as [`Row`]s; the storage writes those and nothing else.
+//! Pure: no I/O, no clock, no randomness. Every node applies the same commands in the same order and
+//! reaches the same state, so all outside data of a command (time, originator) is part of the command.
+//! [`Catalog::apply`] decides and returns the changes as [`Row`]s; the storage writes these rows and
+//! nothing else.
 //!
 //! Formats are versioned and pinned by golden files: commands ([`Command`]) and rows ([`Row`]).
 
@@ -33,7 +34,7 @@ use announcements::Announcements;
 use requests::Requests;
 use settings::Settings;
 
-/// The state that every node of the cluster agrees on.
+/// The state agreed on by every node of the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
     settings: Settings,
@@ -41,7 +42,7 @@ pub struct Catalog {
     announcements: Announcements,
 }
 
-/// Replicated state beside the catalogue that applying a command depends on.
+/// Replicated state outside the catalogue, an input of applying a command.
 #[derive(Debug)]
 pub struct Context<'a> {
     /// Index of the command's entry.
@@ -52,76 +53,76 @@ pub struct Context<'a> {
     pub activated: &'a mut Activated,
 }
 
-/// What came of a command, the same on every node.
+/// Outcome of applying a command, the same on every node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// The entry carried no command (a new leader's first entry, a membership).
+    /// No command in the entry (a new leader's first entry, a membership).
     Nothing,
-    /// The setting as it is now.
+    /// Setting written.
     SettingPut {
-        /// With who, when and what it was before.
+        /// The setting with author, time and previous value.
         setting: Setting,
-        /// The id of the request that did it.
+        /// Id of the request.
         request_id: String,
     },
-    /// The setting as it was before it was deleted.
+    /// Setting deleted.
     SettingDeleted {
-        /// As it was.
+        /// The setting before the deletion.
         setting: Setting,
-        /// The id of the request that did it.
+        /// Id of the request.
         request_id: String,
     },
-    /// The announcement of a node was taken in.
+    /// Announcement of a node recorded.
     Announced,
-    /// The cluster writes at least the version that was asked for.
+    /// Version activated: the cluster writes at least the requested version.
     Activated {
         /// Activated version.
         version: FormatVersion,
     },
-    /// Nothing was changed.
+    /// Command refused, without any change.
     Refused {
-        /// Why.
+        /// Cause of the refusal.
         refusal: Refusal,
-        /// The id of the request that was refused.
+        /// Id of the refused request.
         request_id: String,
     },
 }
 
-/// Why a command changed nothing.
+/// Cause of refusing a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "refusal", rename_all = "snake_case")]
 pub enum Refusal {
-    /// The same idempotency key came with another request.
+    /// Idempotency key reused for a different request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
-    /// As many keys are remembered as there may be.
+    /// Too many remembered idempotency keys.
     #[error("{max} idempotency keys are remembered, and none of them is old enough to forget")]
     TooManyKeys {
-        /// How many.
+        /// Limit on remembered keys.
         max: u64,
     },
-    /// There is no such setting.
+    /// Unknown setting.
     #[error("there is no setting `{key}`")]
     NoSuchSetting {
-        /// Its key.
+        /// Key of the setting.
         key: SettingKey,
     },
-    /// The setting is not at the version that the caller has seen.
+    /// Current version different from the version required by the caller.
     #[error("the setting is at version {actual}, not {expected}")]
     VersionMismatch {
-        /// What the caller asked for.
+        /// Version required by the caller.
         expected: u64,
-        /// What it is; 0: there is none.
+        /// Current version; 0 if the setting does not exist.
         actual: u64,
     },
-    /// As many settings as there may be.
+    /// Too many settings.
     #[error("there are {max} settings already")]
     TooManySettings {
-        /// How many.
+        /// Limit on settings.
         max: u64,
     },
-    /// The action is of a newer version than the cluster has activated.
+    /// Action of a version above the activated version.
     #[error("this takes format version {needed}, and the cluster has activated version {activated}")]
     NotActivated {
         /// Version of the action.
@@ -129,21 +130,21 @@ pub enum Refusal {
         /// Activated version.
         activated: FormatVersion,
     },
-    /// Members have not announced that they read the version to activate.
+    /// Version to activate not announced by all members.
     #[error("format version {version} is not covered by the announcements of {nodes:?}")]
     NotCovered {
-        /// The version.
+        /// Version to activate.
         version: FormatVersion,
-        /// Members without an announcement that covers it.
+        /// Members without a covering announcement.
         nodes: Vec<RaftId>,
     },
 }
 
 impl Catalog {
-    /// Carries out a command. Returns its outcome and the rows to write.
+    /// Applies a command. Returns the outcome and the rows to write.
     ///
-    /// A command whose key was applied before does nothing and has the first one's outcome. An action above
-    /// the activated version changes nothing.
+    /// A command under an already applied key has no effect and gets the outcome of the first. An action
+    /// above the activated version changes nothing.
     pub fn apply(&mut self, command: &Command, context: Context<'_>) -> (Outcome, Vec<Row>) {
         if let Some(done) = self.apply_to_formats(command, context.members, &mut *context.activated) {
             return done;
@@ -163,7 +164,7 @@ impl Catalog {
         (outcome, rows)
     }
 
-    /// Carries out a request of a client.
+    /// Applies a client's request.
     fn carry_out(&mut self, command: &Command, index: u64, rows: &mut Vec<Row>) -> Result<Outcome, Refusal> {
         let request_id = command.request.request_id.clone();
         match &command.action {
@@ -183,8 +184,8 @@ impl Catalog {
         }
     }
 
-    /// Carries out what nodes propose about formats; none for requests of clients. Not remembered: each may
-    /// be repeated.
+    /// Applies a node's proposal about formats; returns none for requests of clients. Not remembered for
+    /// deduplication: each proposal may be repeated.
     fn apply_to_formats(
         &mut self,
         command: &Command,
@@ -204,8 +205,8 @@ impl Catalog {
         Some(done.unwrap_or_else(|refusal| (Outcome::Refused { refusal, request_id }, Vec::new())))
     }
 
-    /// Raises the activated version if the announcements of all members cover it. The one action that is
-    /// taken above the activated version: a node that cannot read it stops there.
+    /// Raises the activated version if covered by the announcements of all members. The only action
+    /// accepted above the activated version: a node unable to read the action stops there.
     fn activate(
         &mut self,
         raised: Activated,
@@ -226,35 +227,35 @@ impl Catalog {
         Ok((Outcome::Activated { version: activated.version }, rows))
     }
 
-    /// Announcements by node.
+    /// Returns the announcements by node.
     pub fn announcements(&self) -> &BTreeMap<RaftId, Announcement> {
         self.announcements.all()
     }
 
-    /// One setting.
+    /// Returns one setting.
     pub fn setting(&self, key: &SettingKey) -> Option<&Setting> {
         self.settings.find(key)
     }
 
-    /// The settings after this key, or from the first one on, as many as fit.
+    /// Returns the settings after this key, or from the first on, within the bounds of a page.
     pub fn settings(&self, after: Option<&SettingKey>, bounds: PageBounds) -> SettingsPage {
         self.settings.page(after, bounds)
     }
 
-    /// Requests remembered for those who ask again.
+    /// Returns the number of requests remembered for deduplication.
     pub fn remembered_requests(&self) -> usize {
         self.requests.len()
     }
 
-    /// Every row of the state, as a snapshot holds them: by table, then by key.
+    /// Returns every row of the state in the order of a snapshot: by table, then by key.
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
         self.settings.rows().chain(self.requests.rows()).chain(self.announcements.rows())
     }
 
-    /// Takes in a row of the storage or of a snapshot.
+    /// Restores a row from the storage or from a snapshot.
     ///
     /// # Errors
-    /// [`RowError`] if the row is damaged or of a version that this release does not read.
+    /// [`RowError`] if the row is damaged or of a version unreadable by this release.
     pub fn restore(&mut self, row: &Row) -> Result<(), RowError> {
         match row.table {
             Table::Settings => self.settings.restore(row),

@@ -1,4 +1,4 @@
-//! What came of requests, kept for those who ask again.
+//! Deduplication table: outcomes of requests, kept for repetitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, Refusal, RequestKey, Row, RowError, Table};
 use crate::format::{Format, FormatVersion, NoForm};
 
-/// How long the outcome under a client's key is kept.
+/// Retention of the outcome under a client's key, in milliseconds.
 pub const KEEP_CLIENT_KEYS_MS: u64 = 24 * 60 * 60 * 1000;
-/// How long the outcome under a minted key is kept: only the node that minted it can repeat it, within its deadline.
+/// Retention of the outcome under a minted key, in milliseconds: only the minting node can repeat the
+/// request, within the deadline.
 pub const KEEP_MINTED_KEYS_MS: u64 = 10 * 60 * 1000;
-/// Keys remembered at a time, at most. Beyond, new requests are refused: to forget a key early would break a promise.
+/// Maximum number of remembered keys. Beyond, new requests are refused: early removal of a key would break
+/// the guarantee.
 const MAX_KEYS: usize = 250_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,7 +40,8 @@ impl Format for Remembered {
 }
 
 impl Requests {
-    /// Forgets what was kept long enough. The time is the command's own, so that every node forgets the same.
+    /// Removes expired outcomes. The time is part of the command, so that every node removes the same
+    /// outcomes.
     pub(super) fn forget_old(&mut self, now_ms: u64) -> Vec<Row> {
         let mut rows = Vec::new();
         while let Some((forget_at_ms, key)) = self.by_expiry.first() {
@@ -52,7 +55,7 @@ impl Requests {
         rows
     }
 
-    /// The outcome of an earlier request under this key.
+    /// Returns the outcome of an earlier request under this key.
     pub(super) fn replay(&self, request: &RequestKey) -> Option<Outcome> {
         let earlier = self.by_key.get(&request.key)?;
         if earlier.fingerprint == request.fingerprint {
@@ -86,7 +89,7 @@ impl Requests {
         if let Some(earlier) = self.by_key.insert(key.clone(), remembered) {
             self.by_expiry.remove(&(earlier.forget_at_ms, key.clone()));
         }
-        // After the earlier one has gone, which may be due at the same time.
+        // After the removal of the earlier entry, which may have the same expiry.
         self.by_expiry.insert((forget_at_ms, key));
     }
 

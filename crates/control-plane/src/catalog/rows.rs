@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{Format, FormatError, FormatVersion};
 
-/// Which part of the catalogue a row belongs to. The order is the order in snapshots.
+/// Table of the catalogue. The order is the order in snapshots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Table {
@@ -20,7 +20,7 @@ impl Table {
     /// Every table.
     pub const ALL: [Self; 3] = [Self::Settings, Self::Requests, Self::Announcements];
 
-    /// Its name in the storage.
+    /// Returns the name in the storage.
     pub fn name(self) -> &'static str {
         match self {
             Self::Settings => "settings",
@@ -30,41 +30,41 @@ impl Table {
     }
 }
 
-/// A row that is there, or, without a value, no longer is.
+/// A row, or, without a value, the deletion of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// Which table.
+    /// Table of the row.
     pub table: Table,
-    /// Which row of it.
+    /// Key of the row in the table.
     pub key: String,
-    /// Versioned JSON; none: the row is deleted.
+    /// Versioned JSON; none for a deleted row.
     pub value: Option<String>,
 }
 
-/// Why a row cannot be taken in.
+/// Failure to read a row.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
     /// Written by a newer release.
     #[error("row `{key}` of table {table} has version {found}; this release reads versions up to {known}")]
     UnknownVersion {
-        /// The table.
+        /// Name of the table.
         table: &'static str,
-        /// The row.
+        /// Key of the row.
         key: String,
-        /// What it says.
+        /// Version in the row.
         found: FormatVersion,
-        /// Newest version of such rows that this release reads.
+        /// Newest version of such rows readable by this release.
         known: FormatVersion,
     },
-    /// Not what such a row looks like.
+    /// Malformed row.
     #[error("row `{key}` of table {table} is damaged")]
     Malformed {
-        /// The table.
+        /// Name of the table.
         table: &'static str,
-        /// The row.
+        /// Key of the row.
         key: String,
-        /// What is wrong with it.
+        /// Cause.
         #[source]
         source: serde_json::Error,
     },
@@ -76,31 +76,32 @@ struct Versioned<T> {
     row: T,
 }
 
-/// The version alone.
+/// The version alone, without the row.
 #[derive(Deserialize)]
 struct VersionOnly {
     v: FormatVersion,
 }
 
 impl Row {
-    /// A row that is there.
+    /// Returns a row with a value.
     pub(super) fn put<T: Format + Serialize>(table: Table, key: impl Into<String>, row: &T) -> Self {
         let value = serde_json::to_string(&Versioned { v: T::SINCE, row }).expect("rows have text keys only");
         Self { table, key: key.into(), value: Some(value) }
     }
 
-    /// A row that no longer is.
+    /// Returns the deletion of a row.
     pub(super) fn deleted(table: Table, key: impl Into<String>) -> Self {
         Self { table, key: key.into(), value: None }
     }
 
-    /// Version of the row's form; that of the first one where the row is deleted or names none.
+    /// Returns the version of the row's form; the first version for a deleted row and for a row without a
+    /// version.
     pub(crate) fn version(&self) -> FormatVersion {
         let named = self.value.as_deref().and_then(|text| serde_json::from_str::<VersionOnly>(text).ok());
         named.map_or(FormatVersion::FIRST, |named| named.v)
     }
 
-    /// The row's value in its newest form, or none for a deleted one.
+    /// Reads the row's value in the newest form, or none for a deleted row.
     pub(super) fn read<T: Format>(&self) -> Result<Option<T>, RowError> {
         let Some(text) = &self.value else { return Ok(None) };
         let (table, key) = (self.table.name(), || self.key.clone());

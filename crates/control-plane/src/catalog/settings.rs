@@ -1,4 +1,4 @@
-//! Settings that hold for the whole cluster: defaults that embedding uses, and notes for operators.
+//! Cluster-wide settings: defaults for embedding, and notes for operators.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,30 +10,30 @@ use serde::{Deserialize, Serialize};
 use super::{Actor, Refusal, Row, RowError, Table};
 use crate::format::{Format, FormatVersion, NoForm};
 
-/// Settings at a time, at most.
+/// Maximum number of settings.
 pub const MAX_SETTINGS: usize = 1024;
-/// Length of a note, at most.
+/// Maximum length of a note.
 pub const MAX_NOTE_BYTES: usize = 4096;
-/// Estimate of a setting's size besides its texts: key, names, time.
+/// Estimated size of a setting without the texts: key, names, time.
 const SETTING_OVERHEAD_BYTES: usize = 256;
 const NOTE_PREFIX: &str = "note.";
 const MAX_NOTE_NAME_CHARS: usize = 64;
 
-/// Which setting.
+/// Key of a setting.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SettingKey {
-    /// Bits per sample where a request does not say.
+    /// Default bits per sample.
     Bits,
-    /// Whether to deflate secrets that get shorter by it.
+    /// Default deflation of secrets that shrink.
     Compress,
-    /// What becomes of a cover's metadata where a request does not say.
+    /// Default treatment of a cover's metadata.
     Metadata,
-    /// A note of this name (`note.NAME`).
+    /// A note with this name (`note.NAME`).
     Note(String),
 }
 
-/// Why a text is not a setting's key.
+/// Error for a text that is not the key of a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no setting: there are `bits`, `compress`, `metadata`, and notes called `note.NAME` with up to \
@@ -87,42 +87,42 @@ impl fmt::Display for SettingKey {
     }
 }
 
-/// What a setting is set to. In JSON the plain value: a number, a truth value, a text.
+/// Value of a setting. In JSON the plain value: a number, a boolean, a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SettingValue {
-    /// For `compress`.
+    /// Value of `compress`.
     Flag(bool),
-    /// For `bits`.
+    /// Value of `bits`.
     Number(u8),
-    /// For `metadata` (`keep` or `strip`) and for notes.
+    /// Value of `metadata` (`keep` or `strip`) and of notes.
     Text(String),
 }
 
-/// Why a value does not fit its key.
+/// Failure to read a value for a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingValueError {
-    /// Not what this setting takes.
+    /// Value of the wrong type or range.
     #[error("`{key}` takes {takes}")]
     WrongValue {
-        /// The setting.
+        /// Key of the setting.
         key: String,
-        /// What it takes.
+        /// Description of valid values.
         takes: &'static str,
     },
-    /// A note that is too long.
+    /// Note longer than the limit.
     #[error("a note has {MAX_NOTE_BYTES} bytes at most, this one has {bytes}")]
     NoteTooLong {
-        /// Its length.
+        /// Length in bytes.
         bytes: usize,
     },
 }
 
 impl SettingValue {
-    /// The value for `key` that JSON stands for.
+    /// Parses the JSON value for `key`.
     ///
     /// # Errors
-    /// [`SettingValueError`] says what the key takes.
+    /// [`SettingValueError`] describes the valid values.
     pub fn from_json(key: &SettingKey, json: &serde_json::Value) -> Result<Self, SettingValueError> {
         let wrong = |takes| SettingValueError::WrongValue { key: key.to_string(), takes };
         match key {
@@ -146,21 +146,21 @@ impl SettingValue {
     }
 }
 
-/// A setting with its history's last step.
+/// A setting with the latest change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setting {
-    /// Which.
+    /// Key of the setting.
     pub key: SettingKey,
-    /// What it is.
+    /// Current value.
     pub value: SettingValue,
-    /// The log index of the command that set it. It grows with every change, also across a deletion.
+    /// Log index of the latest change. Grows with every change, also across a deletion.
     pub version: u64,
-    /// When, in milliseconds since 1970, by the clock of the leader.
+    /// Time of the latest change, in milliseconds since 1970, by the clock of the leader.
     pub updated_at_ms: u64,
-    /// Who.
+    /// Originator of the latest change.
     pub updated_by: Actor,
-    /// What it was before; none if it is new.
+    /// Previous value; none for a new setting.
     pub previous: Option<SettingValue>,
 }
 
@@ -174,7 +174,7 @@ impl Format for Setting {
 }
 
 impl Setting {
-    /// About as many bytes as it takes, in memory and as JSON.
+    /// Estimates the size in bytes, in memory and as JSON.
     fn len_bytes(&self) -> usize {
         let of = |value: &SettingValue| match value {
             SettingValue::Text(text) => text.len(),
@@ -184,21 +184,21 @@ impl Setting {
     }
 }
 
-/// Most that a page of settings may hold. One setting is always on it.
+/// Limits of a page of settings. A page always has at least one setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageBounds {
-    /// Settings.
+    /// Maximum number of settings.
     pub max_settings: usize,
-    /// Their bytes together, roughly.
+    /// Approximate maximum of the total size in bytes.
     pub max_bytes: usize,
 }
 
-/// Settings that follow each other by key.
+/// Consecutive settings in key order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsPage {
-    /// By key.
+    /// Settings in key order.
     pub settings: Vec<Setting>,
-    /// True if there are further ones after the last of them.
+    /// True if more settings follow the last.
     pub has_more: bool,
 }
 

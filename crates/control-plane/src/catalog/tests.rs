@@ -47,14 +47,14 @@ trait ApplyAt {
 }
 
 impl ApplyAt for Catalog {
-    /// Applies a command in a cluster that has activated nothing.
+    /// Applies a command in a cluster without an activated version.
     fn apply_at(&mut self, command: &Command, index: u64) -> (Outcome, Vec<Row>) {
         let (members, mut activated) = (BTreeSet::new(), Activated::default());
         self.apply(command, Context { index, members: &members, activated: &mut activated })
     }
 }
 
-/// Applies rows as the storage does: the latest of each key stays.
+/// Restores rows as the storage does: the latest row of each key stays.
 fn stored(rows: impl IntoIterator<Item = Row>) -> Catalog {
     let mut latest = BTreeMap::new();
     for row in rows {
@@ -67,7 +67,7 @@ fn stored(rows: impl IntoIterator<Item = Row>) -> Catalog {
     catalog
 }
 
-/// The text of a golden file; with `UPDATE_GOLDEN` set it is written first.
+/// Returns the text of a golden file; with `UPDATE_GOLDEN` set, writes the file first.
 fn golden(name: &str, actual: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -259,8 +259,8 @@ fn activate(version: u32, announced: &[(u64, u32)]) -> Action {
     Action::Activate { version: FormatVersion::new(version), release: format!("0.{version}"), announced }
 }
 
-/// Applies actions one after the other, each with the members at that time. Gives the outcomes in words, the
-/// version that is activated then, and the announcements that are left.
+/// Applies actions one after the other, each with the members at the time. Returns the outcomes as text,
+/// the activated version afterwards, and the remaining announcements.
 fn with_members(steps: &[(Action, &[u64])]) -> (Vec<String>, Activated, Vec<u64>) {
     let (mut catalog, mut activated) = (Catalog::default(), Activated::default());
     let mut written = Vec::new();
@@ -332,8 +332,8 @@ fn a_version_is_activated_only_if_the_announcements_of_all_members_cover_it() {
         3,
         &[1, 2, 3],
     );
-    // A learner is a member; one that joins announces itself first, and takes the place of who is no member
-    // any more.
+    // A learner is a member; a joining node announces itself first, and replaces nodes outside the
+    // membership.
     check(
         &[(activate(2, &all), &[1, 2, 3]), (announce(4, 2), &[1, 2]), (activate(3, &[]), &[1, 2, 4])],
         &[
@@ -409,7 +409,8 @@ fn any_action() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    /// The rows that are written are the whole state: a node that restarts, or gets a snapshot, goes on like the others.
+    /// The written rows are the whole state: a node after a restart or with a snapshot behaves like the
+    /// others.
     #[test]
     fn rows_are_the_whole_state(
         steps in proptest::collection::vec((any_action(), 0..5u8, 0..30 * HOUR_MS), 1..40),
