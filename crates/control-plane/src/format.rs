@@ -1,12 +1,11 @@
-//! Versions of everything that is stored or sent, and the change from one version to the next in a running
-//! cluster.
+//! Versions of all stored and sent data, and the change from one version to the next in a running cluster.
 //!
-//! One number counts for all formats. A [`Format`] is the newest form of one kind of thing (a command, a row,
-//! a header); each form names the version that introduced it and the form before it, so that a reader takes
-//! every version from the first to its own by a chain of [`Format::upgrade`]s. A writer writes the newest
-//! form that is not above the version which the cluster has *activated*: replicated state, raised by
-//! [`crate::catalog::Action::Activate`] once the announcements of all members cover it. [`next_step`] decides
-//! when to propose that; it is pure.
+//! One number counts for all formats. A [`Format`] is the newest form of one kind of data (a command, a
+//! row, a header); each form names the version that introduced the form, and the previous form, so that a
+//! reader accepts every version from the first to the latest by a chain of [`Format::upgrade`]s. A writer
+//! uses the newest form not above the *activated* version of the cluster: replicated state, raised by
+//! [`crate::catalog::Action::Activate`] once covered by the announcements of all members. [`next_step`]
+//! decides about the proposal of an activation, as a pure function.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,9 +16,9 @@ use serde_json::Value;
 
 use crate::RaftId;
 
-/// First release that reads each version, from version 1 on.
+/// First release able to read each version, from version 1 on.
 const RELEASES: [&str; 2] = ["0.1", "0.2"];
-/// Length of a release's name, at most.
+/// Maximum length of a release's name.
 pub(crate) const MAX_RELEASE_BYTES: usize = 64;
 
 /// A version of the stored and sent formats.
@@ -30,22 +29,22 @@ pub struct FormatVersion(u32);
 impl FormatVersion {
     /// Formats of release 0.1.
     pub const FIRST: Self = Self(1);
-    /// Adds announcements, the activated version, and the name of the release that a newer form needs.
+    /// Adds announcements, the activated version, and the name of the release required by a newer form.
     pub const SECOND: Self = Self(2);
-    /// Newest version that this release reads.
+    /// Newest version readable by this release.
     pub const LATEST: Self = Self(RELEASES.len() as u32);
 
-    /// The version of this number.
+    /// Returns the version of this number.
     pub const fn new(number: u32) -> Self {
         Self(number)
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn number(self) -> u32 {
         self.0
     }
 
-    /// The version before any form: no form has it.
+    /// The version before the first; no form has this version.
     const NONE: Self = Self(0);
 
     /// True if this release reads the version.
@@ -53,7 +52,7 @@ impl FormatVersion {
         (Self::FIRST..=Self::LATEST).contains(&self)
     }
 
-    /// First release that reads the version, if this release knows it.
+    /// Returns the first release able to read the version, if known to this release.
     pub(crate) fn release(self) -> Option<&'static str> {
         let index = usize::try_from(self.0).ok()?.checked_sub(1)?;
         RELEASES.get(index).copied()
@@ -69,7 +68,7 @@ impl fmt::Display for FormatVersion {
 /// Failure to read a form.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FormatError {
-    /// No form that this release reads has the version.
+    /// Version without a form known to this release.
     #[error("version {found}; this release reads versions up to {known}")]
     UnknownVersion {
         /// Version of the form.
@@ -77,26 +76,26 @@ pub(crate) enum FormatError {
         /// Newest version of this kind of form.
         known: FormatVersion,
     },
-    /// The version is known, and the form is another one.
+    /// Known version with malformed content.
     #[error("malformed")]
     Malformed(#[source] serde_json::Error),
 }
 
-/// The newest form of one kind of stored or sent thing.
+/// Newest form of one kind of stored or sent data.
 pub(crate) trait Format: DeserializeOwned {
     /// Version that introduced the form.
     const SINCE: FormatVersion;
 
-    /// Form before it; [`NoForm`] for the first one.
+    /// Previous form; [`NoForm`] for the first form.
     type Previous: Format;
 
-    /// The same in this form.
+    /// Converts the previous form to this form.
     fn upgrade(previous: Self::Previous) -> Self;
 
-    /// Reads the form of `version`, and upgrades it step by step.
+    /// Reads the form of `version` and upgrades the value step by step.
     ///
     /// # Errors
-    /// [`FormatError`] if no form has the version, or if `body` is not in that form.
+    /// [`FormatError`] if no form has the version, or if `body` is malformed.
     fn read(version: FormatVersion, body: Value) -> Result<Self, FormatError> {
         if version == Self::SINCE {
             return serde_json::from_value(body).map_err(FormatError::Malformed);
@@ -113,7 +112,7 @@ pub(crate) trait Format: DeserializeOwned {
     }
 }
 
-/// The form before the first one. There is none.
+/// Predecessor of the first form, without values.
 #[derive(Deserialize)]
 pub(crate) enum NoForm {}
 
@@ -130,31 +129,31 @@ impl Format for NoForm {
     }
 }
 
-/// The version that the cluster writes, and the first release that reads it.
+/// The version written by the cluster, and the first release able to read the version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Activated {
-    /// The version.
+    /// Activated version.
     pub version: FormatVersion,
-    /// First release that reads it.
+    /// First release able to read the version.
     pub release: String,
 }
 
 impl Activated {
-    /// A version that this release knows.
+    /// Returns the activation of a version known to this release.
     pub(crate) fn of(version: FormatVersion) -> Self {
         Self { version, release: version.release().unwrap_or_default().to_owned() }
     }
 
-    /// True for what every release reads, and no form names.
+    /// True if the first version is activated, which every release reads and no form names.
     pub(crate) fn is_first(&self) -> bool {
         self.version == FormatVersion::FIRST && Some(self.release.as_str()) == self.version.release()
     }
 
-    /// Refuses a version that this release does not read.
+    /// Refuses a version unreadable by this release.
     ///
     /// # Errors
-    /// [`NeedsRelease`] names the release that reads it.
+    /// [`NeedsRelease`] names the required release.
     pub(crate) fn check(&self) -> Result<(), NeedsRelease> {
         if self.version.is_known() {
             return Ok(());
@@ -170,43 +169,43 @@ impl Default for Activated {
     }
 }
 
-/// Something stored or committed that only a newer release reads.
+/// Stored or committed data readable by a newer release only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{what} has version {version}, and this release reads versions 1 to {}; release {release} or a newer one is needed",
     FormatVersion::LATEST
 )]
 pub struct NeedsRelease {
-    /// The unreadable thing.
+    /// Description of the unreadable data.
     pub what: String,
-    /// Its version.
+    /// Version of the data.
     pub version: FormatVersion,
-    /// First release that reads it.
+    /// First release able to read the version.
     pub release: String,
 }
 
-/// Versions that a node reads, as it says itself.
+/// Versions readable by a node, as announced by the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Announcement {
-    /// The node.
+    /// Raft id of the node.
     pub raft_id: RaftId,
-    /// Oldest version that it reads.
+    /// Oldest readable version.
     pub min: FormatVersion,
-    /// Newest version that it reads.
+    /// Newest readable version.
     pub max: FormatVersion,
-    /// Its release.
+    /// Release of the node.
     pub release: String,
 }
 
 impl Announcement {
-    /// Announcement of a node of this release, whose build calls itself `release`.
+    /// Returns the announcement of a node of this release, with the build's name `release`.
     pub(crate) fn of_this_release(raft_id: RaftId, release: &str) -> Self {
         let (min, max) = (FormatVersion::FIRST, FormatVersion::LATEST);
         Self { raft_id, min, max, release: release.to_owned() }
     }
 
-    /// Announcement of a node that makes none: release 0.1 did not.
+    /// Returns the announcement assumed for a node that makes none, as in release 0.1.
     pub(crate) fn of_the_first_release(raft_id: RaftId, release: &str) -> Self {
         let (min, max) = (FormatVersion::FIRST, FormatVersion::FIRST);
         Self { raft_id, min, max, release: release.to_owned() }
@@ -227,7 +226,7 @@ impl Format for Announcement {
     }
 }
 
-/// Members that no announcement shows to read `version`.
+/// Returns the members without an announcement that covers `version`.
 pub(crate) fn uncovered<'a>(
     members: &BTreeSet<RaftId>,
     announced: impl Fn(&RaftId) -> Option<&'a Announcement>,
@@ -237,22 +236,22 @@ pub(crate) fn uncovered<'a>(
     members.iter().filter(|id| !covered(id)).copied().collect()
 }
 
-/// Knowledge of a leader from which the next version follows.
+/// Knowledge of a leader, the input of [`next_step`].
 #[derive(Debug)]
 pub(crate) struct View<'a> {
     /// Activated version in the applied state.
     pub activated: FormatVersion,
-    /// Newest version that the leader's release reads.
+    /// Newest version readable by the leader's release.
     pub latest: FormatVersion,
     /// Names of the configured nodes.
     pub configured: &'a [String],
     /// Names of the members of the effective membership: voters of every configuration, and learners.
     pub members: &'a BTreeMap<RaftId, String>,
-    /// True while a joint change of the voters is under way.
+    /// True while a joint change of the voters is in progress.
     pub joint: bool,
     /// Replicated announcements.
     pub announced: &'a BTreeMap<RaftId, Announcement>,
-    /// Announcements in the reports of nodes that answered their latest probes, and of this node.
+    /// Announcements in the latest probe answers of the other nodes, and of this node.
     pub heard: &'a BTreeMap<RaftId, Announcement>,
 }
 
@@ -261,16 +260,17 @@ pub(crate) struct View<'a> {
 pub(crate) struct Step {
     /// Version to activate.
     pub version: FormatVersion,
-    /// Announcements that go with it.
+    /// Announcements for the activation command.
     pub announced: Vec<Announcement>,
 }
 
-/// The leader's next step, if there is one: the version after the activated one, once every member covers it.
+/// Returns the leader's next step, if any: the version after the activated version, once covered by every
+/// member.
 ///
-/// Members are taken at their latest word: a replicated announcement does not count where the node's binary
-/// went back since. Before version 2 no row can be written, so the announcements heard on the probes go along
-/// with the proposal. While a configured node is no member yet, nothing is activated: its release may be
-/// older.
+/// The latest announcement of a member counts: a replicated announcement does not count after a downgrade
+/// of the node's binary. Before version 2 no row can be written, so the announcements from the probes are
+/// part of the proposal. While a configured node is not a member yet, no version is activated: the node's
+/// release may be older.
 pub(crate) fn next_step(view: &View<'_>) -> Option<Step> {
     let version = FormatVersion(view.activated.0 + 1);
     let is_member = |name: &String| view.members.values().any(|member| member == name);

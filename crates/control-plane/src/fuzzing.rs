@@ -1,4 +1,4 @@
-//! Doors for the fuzz targets: each takes any bytes and panics where what must hold does not.
+//! Entry points for the fuzz targets: each takes arbitrary bytes and panics if an invariant is violated.
 //!
 //! Compiled with the feature `fuzzing` only.
 
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::message::{Call, Envelope, Probe, ProbeAnswer, Reply, SnapshotOffer, SnapshotReply};
 
-/// `bytes` as what a peer sends after the handshake: as they are, and as the body of an authentic frame.
+/// Reads `bytes` as a peer's data after the handshake: unchanged, and as the body of an authentic frame.
 pub fn frames(bytes: &[u8]) {
     crate::network::check_frames(bytes);
     comes_back::<Envelope<Call>>(bytes);
@@ -20,23 +20,23 @@ pub fn frames(bytes: &[u8]) {
     comes_back::<SnapshotReply>(bytes);
 }
 
-/// `bytes` as what a stranger sends instead of a handshake, to either side, and as the hello of a node that knows the
-/// secret.
+/// Reads `bytes` as a stranger's data in place of a handshake, on either side, and as the hello of a holder
+/// of the secret.
 pub fn handshake(bytes: &[u8]) {
     crate::network::check_handshake(bytes);
 }
 
-/// `bytes` as a snapshot file: as they are, and with the checksum that they need.
+/// Reads `bytes` as a snapshot file: unchanged, and with a corrected checksum.
 pub fn snapshot(bytes: &[u8]) {
     crate::storage::fuzzing::check_snapshot(bytes);
 }
 
-/// `bytes` as a record of each kind: as they are, and as the body of one with a checksum that holds.
+/// Reads `bytes` as a record of each kind: unchanged, and as the body of a record with a valid checksum.
 pub fn record(bytes: &[u8]) {
     crate::storage::fuzzing::check_record(bytes);
 }
 
-/// What can be read as a message can be written, and what is written is read as the same.
+/// Checks that a readable message can be written, and is read as the same message again.
 fn comes_back<T: Serialize + DeserializeOwned>(bytes: &[u8]) {
     let Ok(message) = serde_json::from_slice::<T>(bytes) else { return };
     let written = serde_json::to_vec(&message).expect("what was read can be written");
@@ -45,12 +45,12 @@ fn comes_back<T: Serialize + DeserializeOwned>(bytes: &[u8]) {
     assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&written_again));
 }
 
-/// What fuzzing [`frames`] begins with: bodies of frames as nodes send them.
+/// Returns the initial corpus of [`frames`]: bodies of frames as sent by nodes.
 pub fn sample_messages() -> Vec<Vec<u8>> {
     samples::messages()
 }
 
-/// What fuzzing [`handshake`] begins with: the body of a hello, a hello, and a challenge.
+/// Returns the initial corpus of [`handshake`]: the body of a hello, a hello, and a challenge.
 pub fn sample_handshakes() -> [Vec<u8>; 3] {
     crate::network::sample_handshakes()
 }

@@ -100,7 +100,8 @@ fn announcements(ids_and_versions: &[(u64, u32)]) -> BTreeMap<RaftId, Announceme
     ids_and_versions.iter().map(announcement).collect()
 }
 
-/// `members`: ids, node 1 called n1 and so on; `announced` and `heard`: id and newest version.
+/// Compares the next step. `members`: ids, node 1 named n1 and so on; `announced` and `heard`: id and
+/// newest version.
 fn check_of(
     configured: &[&str],
     (activated, joint): (u32, bool),
@@ -142,12 +143,12 @@ fn check(
 fn version_2_is_activated_once_every_member_was_heard_to_cover_it() {
     let all = [(1, 2), (2, 2), (3, 2)];
     check(1, &[1, 2, 3], &[], &all, Some((2, &[1, 2, 3])));
-    // A node that is no member does not count, whatever it reads.
+    // A node outside the membership does not count, whatever its versions.
     check(1, &[1, 2, 3], &[], &[(1, 2), (2, 2), (3, 2), (9, 1)], Some((2, &[1, 2, 3])));
     check(1, &[1, 2, 3, 9], &[], &[(1, 2), (2, 2), (3, 2), (9, 1)], None);
     check(1, &[1, 2, 3], &[], &[(1, 2), (2, 2), (3, 1)], None);
     check(1, &[1, 2, 3], &[], &all[..2], None);
-    // Nor does an old word of a node that is not heard any more.
+    // Nor does the replicated announcement of a node without probe answers.
     check(1, &[1, 2, 3], &all, &all[..2], None);
 }
 
@@ -157,7 +158,7 @@ fn nothing_is_activated_while_the_membership_is_to_grow_or_is_changing() {
     check(1, &[1, 2], &[], &all, None);
     check(1, &[], &[], &all, None);
     check_of(&["n1", "n2", "n3"], (1, true), &[1, 2, 3], &[], &all, None);
-    // Of two nodes one votes and the other learns, for ever: both are members.
+    // Of two nodes one is a voter and the other a permanent learner: both are members.
     check_of(&["n1", "n2"], (1, false), &[1, 2], &[], &all, Some((2, &[1, 2])));
     check_of(&["n1"], (1, false), &[1], &[], &all, Some((2, &[1])));
 }
@@ -168,7 +169,7 @@ fn later_versions_wait_for_the_replicated_announcements_too() {
     check(2, &[1, 2, 3], &all, &all, Some((3, &[])));
     check(2, &[1, 2, 3], &all[..2], &all, None);
     check(2, &[1, 2, 3], &[(1, 3), (2, 2), (3, 3)], &all, None);
-    // A binary that went back since says so on the probes first.
+    // A downgraded binary announces its versions on the probes first.
     check(2, &[1, 2, 3], &all, &[(1, 3), (2, 2), (3, 3)], None);
 }
 

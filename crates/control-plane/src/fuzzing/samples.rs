@@ -1,4 +1,4 @@
-//! What fuzzing begins with: messages that nodes send, and a hello.
+//! Initial corpus of the fuzz targets: messages between nodes.
 
 use api::status::Role;
 use openraft::raft::{
@@ -15,7 +15,7 @@ use crate::status::NodeFigures;
 use crate::storage::fuzzing::golden_entries;
 use crate::{ClusterId, LogId, RaftId, SnapshotMeta, StoredMembership, Vote};
 
-/// Bodies of frames, one of nearly every kind.
+/// Returns bodies of frames, one of nearly every kind.
 pub(super) fn messages() -> Vec<Vec<u8>> {
     let entries = golden_entries();
     let last: Option<LogId> = entries.last().map(|entry| entry.log_id);
@@ -66,7 +66,7 @@ fn announcement() -> Announcement {
     Announcement::of_this_release(RaftId::from(2), "0.2.0")
 }
 
-/// The same each time.
+/// Returns a constant cluster id.
 fn cluster() -> ClusterId {
     serde_json::from_str("\"67e55044-10b1-426f-9247-bb680e5fe0c8\"").expect("an id of a cluster")
 }
