@@ -1,4 +1,4 @@
-//! What the parts of the control plane share, and what can be told from it without waiting.
+//! State shared by the parts of the control plane, and the facts derived from the state without waiting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,10 +32,10 @@ use crate::status::{MemberInfo, Members, NodeAddress};
 use crate::storage::StorageFailure;
 use crate::types::{RaftId, StoredMembership, TypeConfig};
 
-/// A log position counts as caught up when it is at most this many entries behind the leader's.
+/// Largest distance to the leader's last log index, in entries, at which a log counts as caught up.
 const CAUGHT_UP_WITHIN: u64 = 100;
 
-/// Everything that the parts of the control plane share.
+/// State shared by all parts of the control plane.
 pub(crate) struct Core {
     pub options: Options,
     pub secret: ClusterSecret,
@@ -43,46 +43,46 @@ pub(crate) struct Core {
     pub links: Links,
     pub peers: Peers,
     pub events: Events,
-    /// Since when each condition has held.
+    /// Start time of each condition that holds.
     notices: Board,
-    /// Progress of this node's own applied state.
+    /// Progress of the local applied state.
     progress: Mutex<Progress>,
-    /// The running Raft; none while its storage is being opened again.
+    /// The running Raft; none while the storage is being reopened.
     pub node: ArcSwapOption<Node>,
-    /// Failure for which there is none; none while it runs.
+    /// Failure that ended Raft or keeps the storage from opening; none while Raft runs.
     pub failure: Mutex<Option<StorageFailure>>,
     /// Cancelled when the node stops.
     pub stopping: CancellationToken,
-    /// Something changed that the background tasks should look at now.
+    /// Wakes the background tasks after a change.
     pub changed: Notify,
-    /// Counts how often evidence against the leader came or was renewed.
+    /// Number of times that evidence against the leader arrived or was renewed.
     pub evidence: watch::Sender<u64>,
     detector: Mutex<Detector>,
     campaigns: Mutex<Campaigns>,
-    /// Held while Raft is told of evidence.
+    /// Held while Raft gives up a lease because of evidence.
     pub suspecting: tokio::sync::Mutex<()>,
-    /// Held while leadership is handed over.
+    /// Held during a leadership transfer.
     pub handing_over: tokio::sync::Mutex<()>,
-    /// Held by the leader while it takes a node in or activates a version: neither may overtake the other in
+    /// Held by the leader while admitting a node or activating a version: neither may overtake the other in
     /// the log.
     pub changing_formats: tokio::sync::Mutex<()>,
-    /// Raft was ended so that it is started anew, and not by a failure.
+    /// True if Raft was ended by request, not by a failure, and is to be started anew.
     pub restart_wanted: AtomicBool,
-    /// A drill: the node plays dead to its peers.
+    /// Drill that keeps the node silent towards its peers.
     pub pause: Pause,
-    /// Another cluster that this one's nodes were seen in, without a rule for which of them stays.
+    /// Conflict with another cluster met among the configured nodes; none without a conflict.
     pub stranger: Mutex<Option<String>>,
-    /// Places for writes in flight.
+    /// Permits for writes in flight.
     pub places: Arc<Semaphore>,
-    /// Places for linearizable reads in flight.
+    /// Permits for linearizable reads in flight.
     pub read_places: Arc<Semaphore>,
-    /// Connections that came in from other nodes.
+    /// Register of inbound connections from other nodes.
     pub port: ArcSwapOption<Register>,
-    /// A test keeps this node from changing the membership.
+    /// Keeps a node under test from changing the membership.
     #[cfg(test)]
     pub hold_membership: AtomicBool,
     started: Instant,
-    /// When a leader was last known, in milliseconds after `started`, plus one; 0: never.
+    /// Time at which a leader was last known, in milliseconds after `started`, plus one; 0: never.
     leader_known_at: AtomicU64,
 }
 
@@ -130,38 +130,38 @@ impl Core {
         }
     }
 
-    /// Who this node is.
+    /// Returns the identity of the local node.
     pub(crate) fn identity(&self) -> Identity {
         self.data.identity()
     }
 
-    /// The version of the formats that the cluster has activated, as far as this node has applied.
+    /// Returns the format version activated by the cluster, as far as the local node has applied.
     pub(crate) fn activated(&self) -> FormatVersion {
         self.node.load().as_ref().map_or(FormatVersion::FIRST, |node| node.state.activated_version())
     }
 
-    /// Versions of the formats that this node reads.
+    /// Returns the format versions that the local release reads.
     pub(crate) fn announcement(&self) -> Announcement {
         Announcement::of_this_release(self.identity().raft_id, self.options.version)
     }
 
-    /// Notes that the storage failed, or that it was opened. True if it was known to have failed before.
+    /// Records a storage failure, or its end. True if a failure was recorded before.
     pub(crate) fn fail(&self, failure: Option<StorageFailure>) -> bool {
         let mut known = self.failure.lock().expect("no panic while it is held");
         std::mem::replace(&mut *known, failure).is_some()
     }
 
-    /// What the probes say. Locked for moments only.
+    /// Locks the failure detector. Held for moments only.
     pub(crate) fn detector(&self) -> MutexGuard<'_, Detector> {
         self.detector.lock().expect("no panic while it is held")
     }
 
-    /// What is known of elections. Locked for moments only.
+    /// Locks the state of campaigns. Held for moments only.
     pub(crate) fn campaigns(&self) -> MutexGuard<'_, Campaigns> {
         self.campaigns.lock().expect("no panic while it is held")
     }
 
-    /// How Raft stands now.
+    /// Takes a snapshot of the state of Raft.
     pub(crate) fn moment(&self) -> Moment {
         let now = Instant::now();
         let identity = self.data.identity();
@@ -181,7 +181,7 @@ impl Core {
         Moment { now, identity, node, metrics, standing }
     }
 
-    /// True if the probes deny that the leader of the stored vote leads.
+    /// True if the probes contradict the leadership of the leader in the stored vote.
     fn leader_denied(&self, metrics: &RaftMetrics<TypeConfig>, now: Instant) -> bool {
         let Some(leader) = metrics.current_leader else { return false };
         let member = metrics.membership_config.membership().get_node(&leader);
@@ -194,13 +194,13 @@ impl Core {
         self.view(moment, &self.peers.all()).quorum()
     }
 
-    /// Age of the latest moment at which a leader was known.
+    /// Returns the time since a leader was last known.
     fn leader_age(&self, now: Instant) -> Option<Duration> {
         let ms = self.leader_known_at.load(Ordering::Relaxed).checked_sub(1)?;
         Some(now.saturating_duration_since(self.started + Duration::from_millis(ms)))
     }
 
-    /// Committed index of the leader, if one is known: nobody can be behind without one.
+    /// Returns the committed index of the leader; none without a known leader, since no node is behind then.
     pub(crate) fn committed_index(&self, moment: &Moment) -> Option<u64> {
         if moment.standing.leader == Some(moment.identity.raft_id) {
             return moment.committed_index();
@@ -209,14 +209,14 @@ impl Core {
         peer.recent_report(moment.now)?.committed_index
     }
 
-    /// Records the progress of this node's own applied state.
+    /// Records the progress of the local applied state.
     pub(crate) fn note_progress(&self, moment: &Moment) {
         let committed = self.committed_index(moment);
         let mut progress = self.progress.lock().expect("no panic while it is held");
         progress.observe(moment.applied_index(), committed, moment.now);
     }
 
-    /// What this node says of itself to a peer that probes it.
+    /// Returns the report of the local node for a peer that sent a probe.
     pub(crate) fn report(&self, asking: RaftId) -> Report {
         self.report_at(&self.moment(), asking)
     }
@@ -227,8 +227,9 @@ impl Core {
         let needs_release = failure.as_ref().and_then(|failure| failure.needs_release.clone());
         Report {
             raft_id: moment.identity.raft_id,
-            // One that was only heard of is not told on: it may be gone, and whoever asks may found another one.
-            // Of a log that cannot be read that is not known: whoever asks must not found another one beside it.
+            // A cluster adopted without any log entry is not reported: it may be gone, and the asking node
+            // may found another one. If the log cannot be read, the cluster is reported, so that no other
+            // cluster is founded beside it.
             cluster_id: moment
                 .identity
                 .cluster_id
@@ -259,7 +260,8 @@ impl Core {
         }
     }
 
-    /// Failure of this node's storage: one that ended Raft, or a write that the disk does not finish or refuses.
+    /// Returns the failure of the local storage: a failure that ended Raft, or a write that hangs or is
+    /// refused.
     fn storage_failure(&self, moment: &Moment) -> Option<StorageFailure> {
         let failed = self.failure.lock().expect("no panic while it is held").clone();
         failed.or_else(|| {
@@ -274,7 +276,7 @@ impl Core {
         })
     }
 
-    /// The cluster as this node sees it now.
+    /// Returns the cluster as seen by the local node now.
     pub(crate) fn status(&self) -> ClusterStatus {
         let moment = self.moment();
         let view = self.view(&moment, &self.peers.all());
@@ -282,7 +284,7 @@ impl Core {
         ClusterStatus { notices: self.notices.stamp(conditions, (self.options.clock_ms)()), ..view.assess() }
     }
 
-    /// What the status is computed from.
+    /// Collects the facts from which the status is computed.
     pub(crate) fn view(&self, moment: &Moment, peers: &BTreeMap<String, Peer>) -> View {
         let (voters, learners) = moment.settled();
         let name = |id: RaftId| moment.name_of(id).unwrap_or_else(|| id.to_string());
@@ -312,7 +314,7 @@ impl Core {
             return NodeView {
                 address: address.clone(),
                 report: Some(Arc::new(self.report_at(moment, moment.identity.raft_id))),
-                // In a drill the node plays dead, to itself as well.
+                // In a drill the node counts as unreachable to itself as well.
                 answered_age: (!self.pause.is_paused()).then_some(Duration::ZERO),
                 port_refused: false,
                 handshake_failure: None,
@@ -334,7 +336,7 @@ impl Core {
         }
     }
 
-    /// Who belongs to the cluster, as far as this node has heard.
+    /// Returns the members of the cluster, as far as known to the local node.
     pub(crate) fn members(&self) -> Members {
         let moment = self.moment();
         let membership = moment.membership();
@@ -353,7 +355,7 @@ impl Core {
         }
     }
 
-    /// Names of nodes that must come and catch up before all become voters together.
+    /// Returns the names of nodes that have to join and catch up before all become voters together.
     pub(crate) fn waiting_for(&self, moment: &Moment) -> Vec<String> {
         let Some(membership) = moment.membership() else { return Vec::new() };
         let names = self.names();
@@ -372,7 +374,7 @@ impl Core {
         waiting
     }
 
-    /// The version that this node, as the leader, may activate next.
+    /// Returns the next version that the local node, as the leader, may activate.
     pub(crate) fn next_format(&self, moment: &Moment, node: &Node) -> Option<format::Step> {
         let membership = moment.membership()?;
         let membership = membership.membership();
@@ -393,7 +395,7 @@ impl Core {
         })
     }
 
-    /// Has `judge` judge the room of the voters, as the probes tell it.
+    /// Applies `judge` to the disk space of the voters, as reported in probes.
     pub(crate) fn with_rooms<T>(
         &self,
         moment: &Moment,
@@ -418,7 +420,7 @@ impl Core {
         judge(&Rooms { configs: &configs, present: &present, full: &full })
     }
 
-    /// The reason to propose nothing for want of disk space, on the leader.
+    /// Returns the reason why the leader refuses writes for want of disk space.
     pub(crate) fn refuses_writes(&self, moment: &Moment, node: &Node) -> Option<String> {
         let dir = self.data.path().display();
         if let Some(shortage) = node.shortage() {
@@ -435,19 +437,20 @@ impl Core {
         Some(format!("too many voters have no room for changes: {}", names.join(", ")))
     }
 
-    /// Names of the configured nodes.
+    /// Returns the names of the configured nodes.
     pub(crate) fn names(&self) -> Vec<String> {
         self.options.nodes.iter().map(|node| node.name.clone()).collect()
     }
 
-    /// The id that each present node has, this one included.
+    /// Returns the id of each present node, the local node included.
     pub(crate) fn present(&self, moment: &Moment) -> BTreeMap<String, RaftId> {
         let mut present = self.peers.present(moment.now);
         present.insert(self.options.me.clone(), moment.identity.raft_id);
         present
     }
 
-    /// Members whose log is about as long as the leader's: from replication on the leader, from probes on the others.
+    /// Returns the members whose log is about as long as the leader's: by replication on the leader, by
+    /// probes elsewhere.
     pub(crate) fn caught_up(&self, moment: &Moment) -> BTreeSet<RaftId> {
         let Some(metrics) = &moment.metrics else { return BTreeSet::new() };
         let enough = metrics.last_log_index.unwrap_or(0).saturating_sub(CAUGHT_UP_WITHIN);
@@ -467,7 +470,7 @@ impl Core {
     }
 }
 
-/// The state of one node's Raft at one moment.
+/// Snapshot of one node's Raft state.
 pub(crate) struct Moment {
     pub now: Instant,
     pub identity: Identity,
@@ -477,7 +480,7 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// The effective membership; none before the node has heard of one.
+    /// Returns the effective membership; none before the node has received one.
     pub(crate) fn membership(&self) -> Option<Arc<StoredMembership>> {
         let metrics = self.metrics.as_ref()?;
         let membership = &metrics.membership_config;
@@ -485,23 +488,24 @@ impl Moment {
         is_known.then(|| Arc::clone(membership))
     }
 
-    /// Whether this node's Raft leads, acknowledged or not.
+    /// True if the local Raft leads, acknowledged or not.
     pub(crate) fn leads(&self) -> bool {
         self.metrics.as_ref().is_some_and(|metrics| metrics.state == ServerState::Leader)
     }
 
-    /// The Raft term; 0 before there is one.
+    /// Returns the Raft term; 0 before the first.
     pub(crate) fn term(&self) -> u64 {
         self.metrics.as_ref().map_or(0, |metrics| metrics.current_term)
     }
 
-    /// For how long the Raft or the disk of this node has been at the same thing, if it leads.
+    /// Returns the time for which Raft or the disk of a leading node has been blocked; zero if the node does
+    /// not lead.
     pub(crate) fn stuck(&self) -> Duration {
         let node = self.node.as_ref().filter(|_| self.leads());
         node.map_or(Duration::ZERO, |node| node.stuck(self.now))
     }
 
-    /// Most voters that a membership in this node's log or state ever had.
+    /// Returns the size of the largest voter set in the node's log or applied state.
     pub(crate) fn largest_voter_set(&self) -> usize {
         let applied = self.node.as_ref().map_or(0, |node| node.state.largest_voter_set());
         // After a power loss the applied state may be behind the log.
@@ -510,39 +514,40 @@ impl Moment {
         configs.map(BTreeSet::len).max().unwrap_or(0).max(applied)
     }
 
-    /// Index up to which this node knows the log to be committed.
+    /// Returns the index up to which the node knows the log to be committed.
     pub(crate) fn committed_index(&self) -> Option<u64> {
         self.metrics.as_ref()?.local_committed.map(|id| id.index)
     }
 
-    /// Whether there is anything in the log.
+    /// True if the log has an entry.
     fn has_log(&self) -> bool {
         self.metrics.as_ref().is_some_and(|metrics| metrics.last_log_index.is_some())
     }
 
-    /// The index of the last entry applied here.
+    /// Returns the index of the last applied entry.
     pub(crate) fn applied_index(&self) -> Option<u64> {
         self.node.as_ref()?.state.last_applied().map(|id| id.index)
     }
 
-    /// Whether this id votes.
+    /// True if `id` is a voter.
     pub(crate) fn is_voter(&self, id: RaftId) -> bool {
         self.membership()
             .is_some_and(|membership| membership.membership().voter_ids().any(|voter| voter == id))
     }
 
-    /// The name of a member.
+    /// Returns the name of a member.
     pub(crate) fn name_of(&self, id: RaftId) -> Option<String> {
         self.membership()?.membership().get_node(&id).map(|member| member.name.clone())
     }
 
-    /// Who leads, if that is certain enough.
+    /// Returns the name of the leader, if certain enough.
     pub(crate) fn leader_name(&self) -> Option<String> {
         self.standing.leader.and_then(|leader| self.name_of(leader))
     }
 
-    /// Voters and learners as far as they are settled: by the committed membership, and while voters are being changed by
-    /// the one before. What was not committed may not happen, and a node that is about to vote carries no decision yet.
+    /// Returns the settled voters and learners: by the committed membership, and during a joint change by the
+    /// configuration before. An uncommitted change may not happen, and a future voter carries no decision
+    /// yet.
     fn settled(&self) -> (BTreeSet<RaftId>, BTreeSet<RaftId>) {
         let Some(metrics) = &self.metrics else { return Default::default() };
         let membership = metrics.committed_membership_config.membership();
@@ -551,7 +556,7 @@ impl Moment {
         (voters, learners)
     }
 
-    /// Names of voters and of learners.
+    /// Returns the names of voters and of learners.
     pub(crate) fn names(&self) -> (Vec<String>, Vec<String>) {
         let name = |id: &RaftId| self.name_of(*id).unwrap_or_else(|| id.to_string());
         let sorted = |ids: BTreeSet<RaftId>| {

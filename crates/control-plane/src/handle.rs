@@ -1,4 +1,4 @@
-//! What the rest of a node sees of the control plane.
+//! Interface of the control plane to the rest of a node.
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,13 +28,13 @@ use crate::storage::FlushStats;
 use crate::tasks::{election, handover};
 use crate::threads::Threads;
 
-/// How long handing over may take.
+/// Limit on a leadership transfer by [`ControlPlane::hand_over`].
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(6);
 
-/// Bytes of the disk below a data directory, and of the log in it.
+/// Disk space of the file system below a data directory, and size of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskFigures {
-    /// Bytes that any process may take.
+    /// Bytes available to any process.
     pub free_bytes: u64,
     /// Bytes reserved for Raft.
     pub reserve_bytes: u64,
@@ -42,104 +42,105 @@ pub struct DiskFigures {
     pub log_bytes: u64,
 }
 
-/// Everything the control plane is told at its start.
+/// Settings of the control plane at its start.
 pub struct Options {
-    /// The cluster's name: nodes of another name are strangers.
+    /// Name of the cluster; nodes of another name are refused.
     pub cluster_name: String,
-    /// This node's name.
+    /// Name of the local node.
     pub me: String,
-    /// Every configured node, this one among them, in the configuration's order.
+    /// Every configured node, the local node included, in the order of the configuration.
     pub nodes: Vec<NodeAddress>,
-    /// Where to listen for other nodes.
+    /// Listening address for other nodes.
     pub listen: SocketAddr,
-    /// Where this node keeps what must not be lost.
+    /// Directory of durable data.
     pub data_dir: PathBuf,
-    /// The file with the cluster's secret.
+    /// File with the secret of the cluster.
     pub cluster_key_file: PathBuf,
-    /// Whether this node may found a cluster.
+    /// Permission to found a cluster.
     pub bootstrap: Bootstrap,
     /// Timers.
     pub timing: Timing,
-    /// Entries between two snapshots.
+    /// Number of entries between two snapshots.
     pub snapshot_every: u64,
-    /// Bytes of entries in the log, at most, while no snapshot can be written.
+    /// Limit on the bytes of entries in the log while no snapshot can be written.
     pub max_log_bytes: u64,
-    /// Hash of the configuration: nodes compare it.
+    /// Hash of the configuration, compared between nodes.
     pub config_hash: String,
-    /// This node's release.
+    /// Release of the local node.
     pub version: &'static str,
-    /// Descriptors that it may take, and with them how many reads and writes may be under way.
+    /// Budget of file descriptors, which also limits the reads and writes in flight.
     pub descriptors: Descriptors,
-    /// How this node is doing, from memory.
+    /// Figures of the local node, from memory.
     pub figures: Arc<dyn Fn() -> NodeFigures + Send + Sync>,
-    /// The machine's clock, in milliseconds since 1970. Nothing but times that people read, and the age of idempotency keys,
-    /// depends on it.
+    /// Clock of the machine, in milliseconds since 1970. Only displayed times and the age of idempotency keys
+    /// depend on the clock.
     pub clock_ms: fn() -> u64,
-    /// Conditions outside the control plane that the status tells of, from memory.
+    /// Conditions outside the control plane for the status, from memory.
     pub conditions: Arc<dyn Fn() -> Vec<Condition> + Send + Sync>,
 }
 
-/// Whether a node may found a cluster.
+/// Permission of a node to found a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bootstrap {
-    /// The first configured node does, with an empty directory and if nobody answers.
+    /// Granted to the first configured node, with an empty directory and if no peer answers.
     Auto,
-    /// Never: it waits to join.
+    /// Denied: the node waits to join.
     Never,
 }
 
 /// Timers of Raft and of the probes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
-    /// Between two heartbeats of a leader.
+    /// Time between two heartbeats of a leader.
     pub heartbeat: Duration,
-    /// A follower stands for election after the lease and a random time between these two.
+    /// Lower bound of the election timeout. A follower becomes a candidate after the lease and a random time
+    /// between the two bounds.
     pub election_timeout_min: Duration,
-    /// The upper bound, which is the lease too.
+    /// Upper bound of the election timeout, and duration of the lease.
     pub election_timeout_max: Duration,
-    /// Between two probes of a peer, and how long an answer may take.
+    /// Time between two probes of a peer, and limit on an answer.
     pub probe_interval: Duration,
-    /// Unanswered probes of the leader in a row that bring an election forward; 0: nothing does, the timers decide alone.
+    /// Unanswered probes of the leader in a row that trigger an early election; 0 disables early elections.
     pub probe_failures: u32,
 }
 
 /// Consistency of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
-    /// As this node has it, at once and from memory. Another node may know more.
+    /// The local state, at once and from memory. Another node may be more recent.
     Local,
-    /// Whatever was acknowledged before the call is in it, which a quorum has to confirm.
+    /// State that includes every write acknowledged before the call, as confirmed by a quorum.
     Linearizable {
         /// End of the wait for a quorum.
         deadline: Instant,
     },
 }
 
-/// Why the control plane cannot start.
+/// Reason why the control plane cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The cluster's secret.
+    /// The secret of the cluster cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The data directory is another node's or in use, the storage in it is another release's, or Raft cannot be set up.
-    /// Any other failure of the storage is no reason not to start.
+    /// The data directory is another node's or in use, the storage was written by another release, or Raft
+    /// cannot be set up. Any other failure of the storage does not prevent a start.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The port for other nodes.
+    /// The port for other nodes cannot be opened.
     #[error("cannot listen for other nodes on {address}{}", help_with_listening(.source))]
     Listen {
-        /// Where.
+        /// Address of the port.
         address: SocketAddr,
-        /// Why not.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// The threads.
+    /// The threads cannot be started.
     #[error("cannot start the threads of the control plane")]
     Threads(#[source] io::Error),
 }
 
-/// The next step after an address could not be listened on.
+/// Returns the operator's next step for an address that cannot be listened on.
 fn help_with_listening(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; is another node running?",
@@ -150,48 +151,48 @@ fn help_with_listening(error: &io::Error) -> &'static str {
     }
 }
 
-/// Why the control plane did not do what was asked.
+/// Reason why the control plane did not carry out a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ControlError {
-    /// No leader could be reached before the deadline. Nothing was proposed.
+    /// No leader was reached before the deadline. Nothing was proposed.
     #[error("no quorum answered in time: {reason}")]
     NoQuorum {
-        /// What is missing.
+        /// Nodes or answers that are missing.
         reason: String,
     },
-    /// A quorum answered, but this node did not apply what the read needs in time.
+    /// A quorum answered, but the local node did not apply the required log index in time.
     #[error(
         "this node is behind the leader: it has not applied log index {index} in time; another node may have"
     )]
     Behind {
-        /// Log index that the read needs.
+        /// Log index required by the read.
         index: u64,
     },
-    /// This node belongs to no cluster yet. Nothing was proposed.
+    /// The local node belongs to no cluster yet. Nothing was proposed.
     #[error("this node has not joined a cluster yet: {waiting_for}")]
     NotJoined {
-        /// What it waits for.
+        /// Condition for joining.
         waiting_for: String,
     },
-    /// This node's one-voter cluster gave way to another one. Nothing was proposed.
+    /// The local one-voter cluster gave way to another cluster. Nothing was proposed.
     #[error("{message}")]
     ForeignCluster {
-        /// What happened and what to do.
+        /// Description of the conflict and the operator's next step.
         message: String,
     },
-    /// It was proposed, and the deadline came before an answer.
+    /// The command was proposed, and the deadline passed before an answer.
     #[error("it was proposed, but no answer came in time: it may or may not have been done")]
     OutcomeUnknown,
-    /// Too many linearizable reads, or too many writes, in flight on this node. Nothing was proposed.
+    /// Too many linearizable reads, or too many writes, in flight on the local node. Nothing was proposed.
     #[error("too many calls of the control plane in flight on this node (limit {max})")]
     Overloaded {
-        /// The limit.
+        /// Limit.
         max: usize,
     },
     /// The disks of the leader or of too many voters are full. Nothing was proposed.
     #[error("no disk space for changes: {reason}")]
     StorageFull {
-        /// The nodes without room, and the figures.
+        /// Nodes without room, and the figures.
         reason: String,
     },
     /// The local storage failed. Nothing was proposed.
@@ -203,7 +204,7 @@ pub enum ControlError {
 }
 
 impl ControlError {
-    /// Code of the problem document.
+    /// Returns the code of the problem document.
     pub fn code(&self) -> Code {
         match self {
             Self::NoQuorum { .. } => Code::NoQuorum,
@@ -219,55 +220,56 @@ impl ControlError {
     }
 }
 
-/// Leadership that was handed over.
+/// Result of a leadership transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transferred {
-    /// Who led.
+    /// Name of the former leader.
     pub from: String,
-    /// Who leads now; the same where the node that was asked for led already.
+    /// Name of the present leader; equal to `from` if the requested node led already.
     pub to: String,
-    /// The new leader's term.
+    /// Term of the new leader.
     pub term: u64,
 }
 
-/// Why leadership was not handed over. Whoever led goes on leading, or an election finds another leader.
+/// Reason why leadership was not transferred. The former leader goes on leading, or an election finds another
+/// leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum TransferError {
-    /// No leader could be asked: as for any other call.
+    /// No leader could be asked, as for any call.
     #[error(transparent)]
     Control(#[from] ControlError),
-    /// No such node in the configuration.
+    /// No node of the configuration has the name.
     #[error("{name} is not a node of this cluster")]
     UnknownNode {
-        /// The name.
+        /// Requested name.
         name: String,
     },
     /// The node cannot lead at the moment.
     #[error("{name} cannot take over: {reason}")]
     Unfit {
-        /// The node.
+        /// Name of the node.
         name: String,
-        /// Why: it has no vote, does not answer, or is behind.
+        /// Cause: no vote, no answer, or a log that is behind.
         reason: String,
     },
-    /// Nobody can.
+    /// No voter can take over.
     #[error("nobody can take over: {reason}")]
     NoSuccessor {
-        /// Why.
+        /// Cause.
         reason: String,
     },
-    /// It was tried, and nobody took over in time.
+    /// The transfer was attempted, and the target did not become leader in time.
     #[error("{to} did not take over in time; {leader} leads")]
     NotTaken {
-        /// Who was to lead.
+        /// Target of the transfer.
         to: String,
-        /// Who leads, as far as this node knows.
+        /// Present leader, as far as the answering node knows.
         leader: String,
     },
 }
 
 impl TransferError {
-    /// Code of the problem document.
+    /// Returns the code of the problem document.
     pub fn code(&self) -> Code {
         match self {
             Self::Control(error) => error.code(),
@@ -279,8 +281,8 @@ impl TransferError {
     }
 }
 
-/// The running control plane of this node. It has its own threads; every method may be called from any thread, and those
-/// that are not async answer from memory.
+/// The running control plane of the local node, on threads of its own. Every method may be called from any
+/// thread; methods that are not async answer from memory.
 #[derive(Clone)]
 pub struct ControlPlane {
     core: Arc<Core>,
@@ -288,12 +290,13 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Opens the data directory, begins to listen, and joins, founds or rejoins the cluster in the background. Blocks while
-    /// it opens, for a bounded time: not for async threads. A storage that cannot be opened is tried again in the background.
+    /// Opens the data directory, begins to listen, and joins, founds or rejoins the cluster in the
+    /// background. Blocks for a bounded time while opening: not for async threads. An unusable storage is
+    /// tried again in the background.
     ///
     /// # Errors
-    /// [`StartError`] if the secret or the port cannot be had, or by a mistake of the operator: the directory is in use or
-    /// another node's, or was written by another release.
+    /// [`StartError`] if the secret or the port cannot be used, or after a mistake of the operator: the
+    /// directory is in use or another node's, or was written by another release.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let secret = ClusterSecret::load_or_create(&options.cluster_key_file)?;
         let data = DataDir::new(&options.data_dir, &options.me);
@@ -301,20 +304,21 @@ impl ControlPlane {
         Ok(Self { core, threads: Arc::new(threads) })
     }
 
-    /// The cluster as this node sees it now.
+    /// Returns the cluster as seen by the local node now.
     pub fn status(&self) -> ClusterStatus {
         self.core.status()
     }
 
-    /// Who belongs to the cluster, as far as this node has heard.
+    /// Returns the members of the cluster, as far as known to the local node.
     pub fn members(&self) -> Members {
         self.core.members()
     }
 
-    /// The settings after a key, or from the first one on, as many as fit into `bounds`.
+    /// Returns the settings after `after`, or from the first on, as many as fit into `bounds`.
     ///
     /// # Errors
-    /// [`ControlError`] if this node has none, or as `read` asks for if no quorum confirmed the read before the deadline.
+    /// [`ControlError`] if the local node has no settings, or, for a linearizable read, if no quorum
+    /// confirmed the read before the deadline.
     pub async fn settings(
         &self,
         after: Option<&SettingKey>,
@@ -325,7 +329,7 @@ impl ControlPlane {
         Ok(node.state.catalog(|catalog| catalog.settings(after, bounds)))
     }
 
-    /// One setting.
+    /// Returns one setting.
     ///
     /// # Errors
     /// As [`Self::settings`].
@@ -334,20 +338,20 @@ impl ControlPlane {
         Ok(node.state.catalog(|catalog| catalog.setting(key).cloned()))
     }
 
-    /// One setting as this node has it, at once and without a quorum: for the data plane.
+    /// Returns one setting from the local state, at once and without a quorum: for the data plane.
     pub fn local_setting(&self, key: &SettingKey) -> Option<Setting> {
         let node = self.core.node.load();
         node.as_ref()?.state.catalog(|catalog| catalog.setting(key).cloned())
     }
 
-    /// Has a command carried out by whoever leads, riding through an election within the deadline.
+    /// Has the leader apply a command, retrying through an election within the deadline.
     ///
     /// # Errors
-    /// [`ControlError`]; all but [`ControlError::OutcomeUnknown`] promise that nothing was proposed.
+    /// [`ControlError`]; after all but [`ControlError::OutcomeUnknown`], nothing was proposed.
     pub async fn submit(&self, command: Command, deadline: Instant) -> Result<Outcome, ControlError> {
         let place = self.place()?;
         let core = Arc::clone(&self.core);
-        // Not cut off with its caller: whether it was done must be found out.
+        // Not cancelled with the caller: the outcome has to be found out.
         let submitted = self.threads.raft.spawn(async move {
             let _place = place;
             calls::submit(&core, command, deadline).await
@@ -355,39 +359,39 @@ impl ControlPlane {
         submitted.await.unwrap_or(Err(ControlError::OutcomeUnknown))
     }
 
-    /// The cluster's secret, for fingerprints and request ids.
+    /// Returns the secret of the cluster, for fingerprints and request ids.
     pub fn secret(&self) -> &ClusterSecret {
         &self.core.secret
     }
 
-    /// What happened lately (bounded), and what happens from now on.
+    /// Returns the recent events (bounded), and a receiver of all later events.
     pub fn events(&self) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
         self.core.events.watch()
     }
 
-    /// Puts something of the node's own into the events.
+    /// Adds an event of the node.
     pub fn tell(&self, kind: EventKind) {
         self.core.events.tell(kind);
     }
 
-    /// Commits of the log to the disk so far, and how long they took.
+    /// Returns number and durations of the log's commits to the disk.
     pub fn flush_stats(&self) -> Option<FlushStats> {
         Some(self.core.node.load().as_ref()?.log.flush_stats())
     }
 
-    /// Bytes of the disk and of the log; none while the storage is not open.
+    /// Returns the bytes of the disk and of the log; none while the storage is not open.
     pub fn disk_figures(&self) -> Option<DiskFigures> {
         let node = self.core.node.load_full()?;
         let (free_bytes, reserve_bytes) = node.room.bytes();
         Some(DiskFigures { free_bytes, reserve_bytes, log_bytes: node.log.bytes() })
     }
 
-    /// The connections at the port for nodes, and why others were closed.
+    /// Returns the connections at the port for nodes, and the reasons for closed connections.
     pub fn port_figures(&self) -> Option<PortFigures> {
         Some(self.core.port.load().as_ref()?.figures())
     }
 
-    /// Stops talking to other nodes, as if this one hung; a drill.
+    /// Drill: stops communication with other nodes, as if the node hung.
     pub fn pause(&self) {
         self.core.links.pause();
     }
@@ -397,10 +401,10 @@ impl ControlPlane {
         self.core.links.resume();
     }
 
-    /// Moves leadership to this node, or where none is named to the voter that is the furthest, whoever leads now.
+    /// Moves leadership to `to`, or without a name to the voter with the longest log, from any leader.
     ///
     /// # Errors
-    /// [`TransferError`]; a working leader stays or comes in any case.
+    /// [`TransferError`]; a working leader remains or is elected in any case.
     pub async fn transfer_leader(
         &self,
         to: Option<String>,
@@ -408,7 +412,7 @@ impl ControlPlane {
     ) -> Result<Transferred, TransferError> {
         let place = self.place()?;
         let core = Arc::clone(&self.core);
-        // Not cut off with its caller: a transfer that was begun has to come to an end.
+        // Not cancelled with the caller: a transfer in progress has to end.
         let transferred = self.threads.raft.spawn(async move {
             let _place = place;
             calls::transfer_leader(&core, to, deadline).await
@@ -416,21 +420,22 @@ impl ControlPlane {
         transferred.await.unwrap_or(Err(TransferError::Control(ControlError::OutcomeUnknown)))
     }
 
-    /// A drill: the next commit of the log takes this much longer, as on a disk that hangs.
+    /// Drill: delays the next commit of the log by `duration`, as on a disk that hangs.
     pub fn stall_disk(&self, duration: Duration) {
         if let Some(node) = self.core.node.load().as_ref() {
             node.log.stall(duration);
         }
     }
 
-    /// A drill: this node believes for a moment that the leader is dead. Whether it follows one.
+    /// Drill: makes the local node suspect the leader for a moment. True if the node follows a leader.
     pub fn raise_false_alarm(&self) -> bool {
         let Some(followed) = election::followed(&self.core) else { return false };
         self.threads.raft.spawn(election::suspect(Arc::clone(&self.core), followed, Evidence::Drill));
         true
     }
 
-    /// Hands leadership over if this node leads and another voter answers; it goes on as a follower.
+    /// Transfers leadership if the local node leads and another voter answers; the node continues as a
+    /// follower.
     pub async fn hand_over(&self) {
         let core = Arc::clone(&self.core);
         let handed_over = self.threads.raft.spawn(async move {
@@ -445,9 +450,10 @@ impl ControlPlane {
         let _ = handed_over.await;
     }
 
-    /// Hands leadership over if this node leads, then stops. Returns once everything is on disk and the port is free.
+    /// Transfers leadership if the local node leads, then stops. Returns once everything is on disk and the
+    /// port is free.
     ///
-    /// May be called again: whoever does waits for the end too.
+    /// May be called again; every call waits for the end.
     pub async fn stop(&self) {
         let _stopping = self.threads.stopping.lock().await;
         if self.core.stopping.is_cancelled() {
@@ -461,10 +467,11 @@ impl ControlPlane {
         self.threads.join().await;
     }
 
-    /// This node's state, once it is as recent as `read` asks for. What is read in it costs the threads of Raft nothing.
+    /// Returns the local state, once as recent as requested by `read`. Reads in the state take no time of
+    /// Raft's threads.
     async fn readable(&self, read: Read) -> Result<Arc<Node>, ControlError> {
         let core = Arc::clone(&self.core);
-        // A cluster that gave way keeps its data readable, as it was.
+        // The data of a cluster that gave way remains readable, unchanged.
         if core.identity().gave_way_to.is_some()
             && let Some(node) = core.node.load_full()
         {
@@ -476,11 +483,11 @@ impl ControlPlane {
             let _place = place;
             calls::linearize(&core, deadline).await
         });
-        // A read that nobody waits for any more ends.
+        // A read without a waiting caller is aborted.
         AbortOnDropHandle::new(reading).await.unwrap_or(Err(ControlError::Stopped))
     }
 
-    /// A place among the writes in flight.
+    /// Returns a permit for a write in flight.
     fn place(&self) -> Result<OwnedSemaphorePermit, ControlError> {
         place(&self.core.places, self.core.options.descriptors.writes())
     }

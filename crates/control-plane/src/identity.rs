@@ -1,4 +1,4 @@
-//! Who this data directory is: a number minted once, the name it was minted under, and the cluster it belongs to.
+//! Identity of a data directory: a Raft id minted once, the node's name at the time, and the cluster.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::storage::StorageFailure;
 use crate::types::{ClusterId, RaftId};
 
-/// The version of the file that this release writes, and the only one it reads.
+/// Version of the identity file, both written and read by the release.
 const VERSION: u32 = 1;
 const IDENTITY: &str = "identity.json";
 const LOCK: &str = "LOCK";
@@ -20,18 +20,18 @@ const LOG: &str = "log.redb";
 const STATE: &str = "state.redb";
 const SNAPSHOTS: &str = "snapshots";
 
-/// Who this data directory is.
+/// Identity of a data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// Minted for the directory, never used again.
+    /// Raft id minted for the directory, never used again.
     pub raft_id: RaftId,
-    /// The node's name when it was minted.
+    /// Name of the node at the time of minting.
     pub name: String,
-    /// The cluster it belongs to; none: it has neither founded nor joined one.
+    /// Cluster of the node; none before the node has founded or joined a cluster.
     pub cluster_id: Option<ClusterId>,
-    /// Whether it founded that cluster: then it is the one to write the first entry, also after a crash in between.
+    /// True if the node founded the cluster, and so writes the first entry, also after a crash in between.
     pub founder: bool,
-    /// The cluster that its own one-voter cluster gave way to.
+    /// Cluster to which the node's own one-voter cluster gave way.
     pub gave_way_to: Option<ClusterId>,
 }
 
@@ -47,86 +47,86 @@ struct StoredV1 {
     gave_way_to: Option<ClusterId>,
 }
 
-/// A data directory. Once it is open, no other process can have it open; until then this node is nobody: it has no id,
-/// belongs to no cluster, and changes nothing in the directory.
+/// A data directory, locked against other processes once open. Before, the node has no id, belongs to no
+/// cluster, and changes nothing in the directory.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
     name: String,
     identity: ArcSwap<Identity>,
-    /// Held while the identity is being changed; reading does not wait for the disk.
+    /// Held during a change of the identity; readers do not wait for the disk.
     changing: Mutex<()>,
-    /// The locked file; none until the directory was open. Held while it is being opened.
+    /// The locked file; none before the directory was open. Held while opening.
     lock: Mutex<Option<File>>,
 }
 
-/// Why a data directory cannot be used.
+/// Reason why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// The directory or a file in it cannot be made, read or written.
+    /// The directory or a file in the directory cannot be made, read or written.
     #[error("cannot use {path}")]
     Unusable {
-        /// Which.
+        /// Path of the directory or file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// Another process has it open.
+    /// Another process has the directory open.
     #[error("the data directory {path} is in use by another process")]
     InUse {
-        /// Which.
+        /// Path of the directory.
         path: PathBuf,
     },
-    /// It was made for a node of another name.
+    /// The directory was made for a node of another name.
     #[error(
         "the data directory {path} belongs to node {found}, not to {expected}: a directory cannot change its name; give \
          this node another one (--data-dir), or start it as {found}"
     )]
     WrongName {
-        /// Which directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// The name in it.
+        /// Name stored in the directory.
         found: String,
-        /// The name of the node that was started.
+        /// Name of the node that was started.
         expected: String,
     },
-    /// The identity file is not readable.
+    /// The identity file is damaged.
     #[error("{path} is damaged: {reason}")]
     Damaged {
-        /// Which file.
+        /// Path of the identity file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the damage.
         reason: String,
     },
-    /// The identity file is of another release.
+    /// The identity file was written by another release.
     #[error("{path} has version {found}; this release knows version {VERSION}")]
     UnknownVersion {
-        /// Which file.
+        /// Path of the identity file.
         path: PathBuf,
-        /// What it says.
+        /// Version in the file.
         found: u64,
     },
-    /// A file that must be there is not. To go on without it could undo a vote or lose what was acknowledged.
+    /// A required file is missing. To go on without the file could undo a vote or lose acknowledged writes.
     #[error(
         "the data directory {path} is incomplete: {missing} is gone. Restore it, or move the whole directory away: the node \
          then joins the cluster as a new one"
     )]
     Incomplete {
-        /// Which directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// What is missing.
+        /// Name of the missing file.
         missing: &'static str,
     },
 }
 
 impl DataDirError {
-    /// True for a mistake of the operator, which no waiting mends: the node ends at its start.
+    /// True for a mistake of the operator, which no waiting repairs: the node ends at its start.
     pub(crate) fn is_mistake(&self) -> bool {
         matches!(self, Self::InUse { .. } | Self::WrongName { .. } | Self::UnknownVersion { .. })
     }
 
-    /// The same for operators, with file and remedy.
+    /// Returns the error as a storage failure for operators, with file and remedy.
     pub(crate) fn failure(&self, data_dir: &Path) -> StorageFailure {
         let text = || crate::text_with_sources(self);
         match self {
@@ -143,7 +143,7 @@ impl DataDirError {
 }
 
 impl DataDir {
-    /// The directory of the node `name`, not open yet.
+    /// Returns the directory of the node `name`, not open yet.
     pub(crate) fn new(path: &Path, name: &str) -> Self {
         Self {
             path: path.to_owned(),
@@ -154,11 +154,12 @@ impl DataDir {
         }
     }
 
-    /// Opens the directory, making it if it is not there, or makes sure that it is still the one that was open: an operator
-    /// may have put another one in its place. Blocks.
+    /// Opens the directory, creating a missing directory. On later calls, makes sure that the path still
+    /// leads to the directory that was opened: an operator may have put another one in its place. Blocks.
     ///
     /// # Errors
-    /// [`DataDirError`] if it is in use, belongs to another name, cannot be read, or is not whole. Nothing is minted then.
+    /// [`DataDirError`] if the directory is in use, belongs to another name, is unreadable or incomplete. No
+    /// identity is minted then.
     pub(crate) fn open(&self) -> Result<(), DataDirError> {
         let mut lock = self.lock.lock().expect("no panic while it is held");
         let unusable = |source| DataDirError::Unusable { path: self.path.clone(), source };
@@ -190,32 +191,32 @@ impl DataDir {
         Ok(())
     }
 
-    /// Who this directory is.
+    /// Returns the identity of the directory.
     pub(crate) fn identity(&self) -> Identity {
         Identity::clone(&self.identity.load())
     }
 
-    /// Where it is.
+    /// Returns the path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where snapshots are.
+    /// Returns the directory of the snapshots.
     pub(crate) fn snapshots(&self) -> PathBuf {
         self.path.join(SNAPSHOTS)
     }
 
-    /// The node belongs to this cluster from now on; durable on return.
+    /// Makes the node a member of `cluster_id`; durable on return.
     pub(crate) fn adopt(&self, cluster_id: ClusterId) -> Result<(), DataDirError> {
         self.change(|identity| (identity.cluster_id, identity.founder) = (Some(cluster_id), false))
     }
 
-    /// The node founds this cluster; durable on return.
+    /// Makes the node the founder of `cluster_id`; durable on return.
     pub(crate) fn found(&self, cluster_id: ClusterId) -> Result<(), DataDirError> {
         self.change(|identity| (identity.cluster_id, identity.founder) = (Some(cluster_id), true))
     }
 
-    /// The node's own cluster gave way to this one; durable on return.
+    /// Records that the node's own cluster gave way to `cluster_id`; durable on return.
     pub(crate) fn give_way_to(&self, cluster_id: ClusterId) -> Result<(), DataDirError> {
         self.change(|identity| identity.gave_way_to = Some(cluster_id))
     }
@@ -235,7 +236,7 @@ impl DataDir {
 }
 
 impl Identity {
-    /// That of a node whose data directory was not opened yet.
+    /// Returns the identity of a node whose data directory was not opened yet.
     fn unknown(name: &str) -> Self {
         let name = name.to_owned();
         Self { raft_id: RaftId::UNKNOWN, name, cluster_id: None, founder: false, gave_way_to: None }
@@ -247,8 +248,8 @@ impl Identity {
     }
 }
 
-/// A directory without an identity gets one, unless it holds anything else: then the identity was lost, and with another id
-/// this node would vote a second time.
+/// Mints an identity for an empty directory. In a directory with other content the identity was lost, and
+/// under another id the node would vote a second time.
 fn mint(path: &Path, name: &str) -> Result<Identity, DataDirError> {
     if !is_fresh(path)? {
         return Err(DataDirError::Incomplete { path: path.to_owned(), missing: IDENTITY });
@@ -266,12 +267,14 @@ fn is_fresh(path: &Path) -> Result<bool, DataDirError> {
     Ok(!holds_snapshots && !exists(&path.join(LOG))? && !exists(&path.join(STATE))?)
 }
 
-/// Before a node belongs to a cluster it has promised nothing to anybody, and its log may still have to be made.
+/// True if the log of a cluster member is missing. Before joining, a node has cast no vote and acknowledged
+/// nothing, and its log may still have to be made.
 fn log_is_lost(path: &Path, identity: &Identity) -> Result<bool, DataDirError> {
     Ok(identity.cluster_id.is_some() && !exists(&path.join(LOG))?)
 }
 
-/// A file that cannot be looked for counts as neither there nor gone.
+/// True if `path` exists. An error if the existence is undetermined: an unreachable file does not count as
+/// missing.
 fn exists(path: &Path) -> Result<bool, DataDirError> {
     path.try_exists().map_err(|source| DataDirError::Unusable { path: path.to_owned(), source })
 }
@@ -391,7 +394,7 @@ mod tests {
         assert!(matches!(outcome("{"), DataDirError::Damaged { .. }));
     }
 
-    /// Nobody until it is open, and then what it was before.
+    /// The identity is unknown until the directory opens, and unchanged afterwards.
     #[test]
     fn what_cannot_be_read_is_not_minted_again() {
         let dir = tempfile::tempdir().unwrap();
@@ -409,7 +412,7 @@ mod tests {
             assert_eq!((data.identity().raft_id, data.identity().cluster_id), (RaftId::UNKNOWN, None));
             mend();
         };
-        // A folder in its place: reading fails, and not because nothing is there.
+        // A folder in place of the file: reading fails with another error than "not found".
         refused(
             &|| {
                 fs::remove_file(&identity).unwrap();
@@ -417,7 +420,7 @@ mod tests {
             },
             &|| fs::remove_dir(&identity).unwrap(),
         );
-        // Every way to lose it beside something that was stored.
+        // Every way to lose the identity beside stored data.
         for beside in [LOG, STATE, "snapshots/5-1.snap"] {
             refused(&|| fs::write(path.join(beside), "stored").unwrap(), &|| {
                 fs::remove_file(path.join(beside)).unwrap()
@@ -439,7 +442,7 @@ mod tests {
         assert_eq!(data.identity(), minted);
     }
 
-    /// An operator moves a damaged directory away while the node runs: another directory is another node.
+    /// An operator moves a damaged directory away while the node runs: a new directory is a new node.
     #[test]
     fn another_directory_in_its_place_has_another_identity() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! One running Raft and its storage, and the supervisor that opens it again after the storage failed.
+//! One running Raft and its storage, and the supervisor that reopens the storage after a failure.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,36 +23,36 @@ use crate::storage::{
 };
 use crate::types::{LogId, RaftId, TypeConfig, Vote};
 
-/// Entries that stay in the log after a snapshot, for followers that are a little behind.
+/// Entries kept in the log after a snapshot, for followers slightly behind.
 const ENTRIES_KEPT: u64 = 1000;
 /// Upper estimate of the length of an entry.
 const ENTRY_BYTES: u64 = 8 << 10;
-/// How long closing may take: a disk that hangs must not keep a node from ending.
+/// Limit on closing: a disk that hangs must not keep a node from ending.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// Entries in one append, so that it fits into a frame by far.
+/// Limit on the entries of one append, so that an append fits into a frame by far.
 const MAX_ENTRIES_PER_APPEND: u64 = 128;
-/// Between two attempts to open a storage that failed: doubled each time up to the second.
+/// First and largest pause between two attempts to reopen a failed storage; doubled each time.
 const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// A running Raft.
 pub(crate) struct Node {
     pub raft: Raft<TypeConfig, StateMachine>,
-    /// What was applied.
+    /// Applied state.
     pub state: StateView,
-    /// The log, for its figures.
+    /// Log, for its figures.
     pub log: LogStore,
-    /// Room on the disk.
+    /// Disk space.
     pub room: Arc<Room>,
     opened: Instant,
-    /// When an append of the leader was last taken.
+    /// Time at which an append of the leader was last taken.
     appended: Mark,
-    /// When an append of the leader of the current vote last arrived.
+    /// Time at which an append of the leader of the current vote last arrived.
     heard: Mark,
-    /// Since when Raft has been asked for a sign of life in vain.
+    /// Start of the pending liveness check of Raft; none while no check is pending.
     asked: Mark,
 }
 
-/// A moment, or none.
+/// Point in time, or none.
 #[derive(Default)]
 struct Mark(AtomicU64);
 
@@ -70,25 +70,25 @@ impl Mark {
     }
 }
 
-/// Why Raft cannot be started.
+/// Reason why Raft cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The data directory.
+    /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// The log or the state machine.
+    /// The log or the state machine cannot be opened.
     #[error("cannot open the storage")]
     Storage(#[source] Unopened),
-    /// The timers.
+    /// The timers are invalid.
     #[error("illegal timers: {0}")]
     Timers(String),
-    /// openraft.
+    /// openraft does not start.
     #[error("cannot start Raft: {0}")]
     Raft(String),
 }
 
 impl OpenError {
-    /// True for a mistake of the operator, which no waiting mends: the node ends at its start.
+    /// True for a mistake of the operator, which no waiting repairs: the node ends at its start.
     fn is_mistake(&self) -> bool {
         match self {
             Self::DataDir(error) => error.is_mistake(),
@@ -98,7 +98,7 @@ impl OpenError {
         }
     }
 
-    /// The same for operators, with file and remedy.
+    /// Returns the error as a storage failure for operators, with file and remedy.
     fn failure(&self, data_dir: &Path) -> StorageFailure {
         match self {
             Self::DataDir(error) => error.failure(data_dir),
@@ -111,7 +111,7 @@ impl OpenError {
 }
 
 impl Node {
-    /// Opens `core`'s data directory and the storage in it, and starts Raft on it.
+    /// Opens the data directory and the storage of `core`, and starts Raft.
     async fn open(core: &Arc<Core>) -> Result<Self, OpenError> {
         let options = &core.options;
         let kept = entries_kept(options.max_log_bytes);
@@ -140,30 +140,31 @@ impl Node {
         Ok(Self { raft, state, log, room, opened: Instant::now(), appended, heard, asked })
     }
 
-    /// Raft's own view of itself, as a copy: to hold it would stop Raft.
+    /// Returns a copy of Raft's metrics: a borrowed view would stop Raft.
     pub(crate) fn metrics(&self) -> RaftMetrics<TypeConfig> {
         self.raft.metrics().borrow_watched().clone()
     }
 
-    /// Ends Raft, since only another release reads what the cluster has committed.
+    /// Ends Raft, since only another release reads the committed entries.
     pub(crate) fn stop_for(&self, needed: &NeedsRelease) {
         self.state.note_needed(needed);
         let raft = self.raft.clone();
-        // The supervisor sees the end and does the rest.
+        // The supervisor observes the end and does the rest.
         tokio::spawn(async move { raft.shutdown().await });
     }
 
-    /// An append of the leader was taken, if only a heartbeat.
+    /// Records that an append of the leader was taken, heartbeats included.
     pub(crate) fn note_append(&self) {
         self.appended.set(self.opened.elapsed());
     }
 
-    /// How long ago the leader last appended.
+    /// Returns the time since an append of the leader was last taken.
     pub(crate) fn append_age(&self, now: Instant) -> Option<Duration> {
         self.age(&self.appended, now)
     }
 
-    /// An append under this vote arrived, and nothing is done about it yet. Whether it is the current leader's.
+    /// Records the arrival of an append under `vote`, before any processing. True if the vote is the current
+    /// leader's.
     pub(crate) fn note_arrival(&self, vote: &Vote) -> bool {
         let is_leaders = *vote == self.vote();
         if is_leaders {
@@ -172,26 +173,26 @@ impl Node {
         is_leaders
     }
 
-    /// How long ago an append of the leader last arrived, whether or not the disk has taken it.
+    /// Returns the time since an append of the leader last arrived, whether or not the append is on disk.
     pub(crate) fn heard_age(&self, now: Instant) -> Option<Duration> {
         self.age(&self.heard, now)
     }
 
-    /// Has Raft give a sign of life.
+    /// Checks the liveness of Raft: the check is pending until Raft answers.
     pub(crate) async fn ask_for_pulse(&self) {
         self.asked.set(self.opened.elapsed());
-        // An error says that it ended: nobody waits for it any more.
+        // After an error Raft has ended, and no answer is awaited any more.
         let _ = self.raft.with_raft_state(|_| ()).await;
         self.asked.clear();
     }
 
-    /// The reason to refuse writes of clients for want of room on the disk. From memory.
+    /// Returns the reason to refuse clients' writes for want of disk space. From memory.
     pub(crate) fn shortage(&self) -> Option<Shortage> {
         self.room.admit(self.log.bytes()).err()
     }
 
-    /// True if the log is half as long as it may be, and a snapshot would cut it: long entries fill it before their number
-    /// asks for one.
+    /// True if the log has reached half its limit in bytes, and a snapshot would shorten the log: long
+    /// entries reach the limit before their number triggers a snapshot.
     pub(crate) fn log_needs_snapshot(&self) -> bool {
         let index = |id: Option<LogId>| id.map_or(0, |id| id.index);
         let metrics = self.metrics();
@@ -200,7 +201,7 @@ impl Node {
         self.log.bytes() > max_bytes / 2 && since_snapshot > entries_kept(max_bytes)
     }
 
-    /// For how long Raft or the disk has been at the same thing.
+    /// Returns the time for which Raft or the disk has been blocked.
     pub(crate) fn stuck(&self, now: Instant) -> Duration {
         let raft = self.age(&self.asked, now).unwrap_or_default();
         raft.max(self.log.oldest_unfinished().unwrap_or_default())
@@ -210,41 +211,41 @@ impl Node {
         mark.since_opened().map(|at| now.saturating_duration_since(self.opened + at))
     }
 
-    /// True once an entry of this term is applied: then everything that earlier leaders committed is.
+    /// True once an entry of `term` is applied, and with it everything committed by earlier leaders.
     pub(crate) fn has_applied_term(&self, term: u64) -> bool {
         self.state.last_applied().is_some_and(|id| id.leader_id.term == term)
     }
 
-    /// The last log entry.
+    /// Returns the id of the last log entry.
     pub(crate) fn last_log_id(&self) -> Option<LogId> {
         self.raft.data_metrics().borrow_watched().last_log
     }
 
-    /// Tells when vote, role, leader or membership change from now on.
+    /// Returns a receiver of later changes to vote, role, leader or membership.
     pub(crate) fn watch(&self) -> WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>> {
         let mut metrics = self.raft.server_metrics();
-        // A receiver of openraft's has not seen what was there before it.
+        // A fresh receiver of openraft counts the present value as unseen.
         drop(metrics.borrow_and_update());
         metrics
     }
 
-    /// The vote that the storage has taken.
+    /// Returns the vote stored by the node.
     pub(crate) fn vote(&self) -> Vote {
         self.raft.server_metrics().borrow_watched().vote
     }
 
-    /// The committed leader's id, according to the stored vote.
+    /// Returns the id of the committed leader, according to the stored vote.
     pub(crate) fn voted_leader(&self) -> Option<RaftId> {
         self.raft.server_metrics().borrow_watched().current_leader
     }
 }
 
-/// Entries that stay in the log after a snapshot: at most an eighth of what may be in it.
+/// Returns the number of entries kept after a snapshot: at most an eighth of the log's limit.
 fn entries_kept(max_log_bytes: u64) -> u64 {
     ENTRIES_KEPT.min(max_log_bytes / 8 / ENTRY_BYTES)
 }
 
-/// How openraft is set up. A test pins what must not be left at its default.
+/// Returns the configuration of openraft. A test pins the values that must not keep their defaults.
 fn raft_config(
     cluster_name: &str,
     timing: &Timing,
@@ -258,12 +259,13 @@ fn raft_config(
         heartbeat_interval: ms(timing.heartbeat),
         election_timeout_min: ms(timing.election_timeout_min),
         election_timeout_max: lease_ms,
-        // A deposed leader does not disturb; on restart nobody leads without a vote.
+        // A deposed leader does not disturb the cluster; after a restart no node leads without a vote.
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
-        // Without it a leader that lost its quorum pins the voters that it still reaches. This is its smallest value.
+        // Without a probe, a leader that lost its quorum pins the voters within reach. The value is the
+        // smallest allowed.
         quorum_loss_probe_interval: Some(2 * lease_ms),
-        // A peer that comes back is found within a tenth of a second.
+        // A returning peer is found within a tenth of a second.
         backoff: "20ms 20ms 50ms ...100ms".to_owned(),
         max_payload_entries: MAX_ENTRIES_PER_APPEND,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_every),
@@ -273,9 +275,9 @@ fn raft_config(
     .validate()
 }
 
-/// Opens the storage and keeps a Raft running on it: when that ends because the storage failed, it is opened and verified
-/// again. The data plane does not notice. `first` is told of the first attempt: of a mistake of the operator, after which
-/// nothing is tried again, and of anything else as a success.
+/// Opens the storage and keeps Raft running on the storage: after a failure, the storage is reopened and
+/// verified. The data plane is not affected. `first` receives the result of the first attempt: a mistake of
+/// the operator, after which no attempt follows, or success in any other case.
 pub(crate) async fn supervise(core: Arc<Core>, first: oneshot::Sender<Result<(), OpenError>>) {
     let mut first = Some(first);
     let mut backoff = Backoff::new(REOPEN_AFTER);
@@ -287,7 +289,7 @@ pub(crate) async fn supervise(core: Arc<Core>, first: oneshot::Sender<Result<(),
             error!(file = %file.display(), error, remedy, "raft ended: the cluster needs a newer release here");
             core.fail(Some(failure));
             close(&core).await;
-            // Nothing but another binary mends this.
+            // Only another binary repairs the failure.
             return core.stopping.cancelled().await;
         }
         let wanted = core.restart_wanted.swap(false, Ordering::Relaxed);
@@ -300,14 +302,14 @@ pub(crate) async fn supervise(core: Arc<Core>, first: oneshot::Sender<Result<(),
         if wanted || running_since.elapsed() > 2 * REOPEN_AFTER.1 {
             backoff.reset();
         }
-        // Where nothing failed, there is nothing to wait for.
+        // Without a failure there is no reason to wait.
         if !wanted && !wait_to_reopen(&core, backoff.pause()).await {
             return;
         }
     }
 }
 
-/// Opens the storage, however often it takes. False: the node stops.
+/// Opens the storage in as many attempts as necessary. False if the node stops.
 async fn open(
     core: &Arc<Core>,
     backoff: &mut Backoff,
@@ -324,7 +326,7 @@ async fn open(
                 if core.fail(None) {
                     info!("storage opened");
                 }
-                // Whoever started the node may not wait any more.
+                // The caller that started the node may have stopped waiting.
                 let _ = first.take().map(|first| first.send(Ok(())));
                 core.changed.notify_waiters();
                 return true;
@@ -349,12 +351,12 @@ async fn open(
     }
 }
 
-/// False: the node stops.
+/// Waits for `pause`. False if the node stops.
 async fn wait_to_reopen(core: &Core, pause: Duration) -> bool {
     core.stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
 }
 
-/// Failure that ended Raft where something was committed that only a newer release reads.
+/// Returns the failure that ended Raft at a committed entry that only a newer release reads.
 fn needs_release(core: &Core) -> Option<StorageFailure> {
     let node = core.node.load_full()?;
     let needed = node.state.needed()?;
@@ -362,7 +364,7 @@ fn needs_release(core: &Core) -> Option<StorageFailure> {
     Some(StorageFailure::needs(&dir.join(LOG_FILE), dir, needed.to_string(), &needed.release))
 }
 
-/// Failure that ended Raft, with the file as far as that is known.
+/// Returns the failure that ended Raft, with the file if known.
 fn ended_failure(core: &Core, ended: String) -> StorageFailure {
     let dir = core.data.path();
     let Some(node) = core.node.load_full() else { return StorageFailure::other(dir, dir, ended) };
@@ -376,7 +378,7 @@ fn ended_failure(core: &Core, ended: String) -> StorageFailure {
     StorageFailure::other(&file, dir, reason)
 }
 
-/// Waits until the running Raft has ended by itself; returns why.
+/// Waits for the running Raft to end by itself; returns the cause.
 async fn until_fatal(core: &Core) -> String {
     let Some(node) = core.node.load_full() else { return "it is not running".to_owned() };
     let mut metrics = node.raft.metrics();
@@ -391,12 +393,12 @@ async fn until_fatal(core: &Core) -> String {
     }
 }
 
-/// Ends the running Raft and closes its files, whoever still has a handle.
+/// Ends the running Raft and closes its files, even if handles remain in use.
 pub(crate) async fn close(core: &Core) {
     let Some(node) = core.node.swap(None) else { return };
     let closing = async {
         let _ = node.raft.shutdown().await;
-        // The log first: what is applied must be durable there.
+        // The log first: applied entries must be durable in the log.
         node.log.clone().close().await;
         node.state.close().await;
     };

@@ -1,4 +1,4 @@
-//! Whole control planes in one process, on loopback. What needs real processes, power loss or cut links is tested with
+//! Whole control planes in one process, on loopback. Tests with real processes, power loss or cut links use
 //! the server's binary.
 
 mod failover;
@@ -18,7 +18,7 @@ use crate::types::RaftId;
 const NAMES: [&str; 3] = ["n1", "n2", "n3"];
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Addresses that no other test has, in this process or in one beside it.
+/// Returns addresses that no concurrent test uses, in any process.
 fn addresses() -> [Ipv4Addr; 3] {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let block = (std::process::id().wrapping_mul(7) + NEXT.fetch_add(1, Ordering::Relaxed)) % (1 << 16);
@@ -47,7 +47,7 @@ impl Cluster {
         Self::new().started()
     }
 
-    /// Whose timers would take longer than a test waits: whatever is elected, is on evidence.
+    /// Sets election timers longer than any test, so that every election is on evidence.
     fn with_timers_that_never_decide() -> Self {
         Self { election_timeout_min: 2 * LIMIT, ..Self::new() }.started()
     }
@@ -103,7 +103,7 @@ impl Cluster {
         self.nodes[n].as_ref().unwrap()
     }
 
-    /// Ends a node without handing over.
+    /// Ends a node without a leadership transfer.
     fn kill(&mut self, n: usize) {
         let node = self.nodes[n].take().unwrap();
         node.core.stopping.cancel();
@@ -124,7 +124,7 @@ impl Cluster {
         NAMES.iter().position(|name| Some(*name) == leader.as_deref()).unwrap()
     }
 
-    /// Waits until what the running nodes say is as wanted.
+    /// Waits until the statuses of the running nodes satisfy `wanted`.
     fn until(&self, what: &str, mut wanted: impl FnMut(&[ClusterStatus]) -> bool) {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -362,7 +362,7 @@ fn a_majority_that_was_wiped_is_told_as_votes_lost() {
     cluster.until("no leader anywhere", |nodes| {
         nodes.iter().all(|status| !status.quorum && status.leader_id.is_none())
     });
-    // For good: no fresh node names the leader that sends it the log, or a quorum, for a moment now and then.
+    // Permanently: no fresh node names the leader that sends the log, or a quorum, even for a moment.
     let settled = Instant::now() + Duration::from_secs(2);
     while Instant::now() < settled {
         for status in cluster.nodes.iter().flatten().map(ControlPlane::status) {

@@ -1,4 +1,4 @@
-//! Elections before their time: on evidence, and never without.
+//! Early elections: on evidence, and never without.
 
 use openraft::raft::{TransferLeaderRequest, VoteRequest};
 use openraft::vote::{RaftLeaderId, RaftVote};
@@ -19,7 +19,7 @@ impl Cluster {
         self.node(n).status().term
     }
 
-    /// Evidence that any running node told of.
+    /// Returns the evidence reported by any running node.
     fn suspicions(&self) -> Vec<(String, String)> {
         let told = self.nodes.iter().flatten().flat_map(|node| node.events().0);
         told.filter_map(|event| match &event.kind {
@@ -42,7 +42,7 @@ impl Cluster {
     }
 }
 
-/// Would this node vote for `candidate`? Asked of Raft itself, past the gate.
+/// True if node `n` would vote for `candidate`. Raft itself is asked, past the gate.
 fn would_vote(cluster: &Cluster, n: usize, candidate: RaftId) -> bool {
     let node = cluster.raft_node(n);
     let leader_id = openraft::impls::leader_id_std::LeaderId::new(node.vote().leader_id.term + 1, candidate);
@@ -50,8 +50,8 @@ fn would_vote(cluster: &Cluster, n: usize, candidate: RaftId) -> bool {
     block_on(node.raft.pre_vote(request)).unwrap().vote_granted
 }
 
-/// The off-label call. If openraft changes what it means, this fails, and the way in which a lease is given up on
-/// evidence has to be found anew.
+/// The off-label call. If openraft changes its meaning, the test fails, and another way to give up a lease on
+/// evidence is needed.
 #[test]
 fn a_transfer_from_the_leader_to_itself_gives_up_the_lease_on_its_vote_and_nothing_else() {
     let cluster = Cluster::with_timers_that_never_decide();
@@ -78,7 +78,7 @@ fn a_transfer_from_the_leader_to_itself_gives_up_the_lease_on_its_vote_and_nothi
     assert_eq!(after, vote, "a vote was given or asked for");
     assert_eq!(node.metrics().state, openraft::ServerState::Follower);
 
-    // openraft does not take it back: that is what the gate is for.
+    // openraft does not take the lease back: hence the gate.
     write(cluster.node(leader), note("k", "a", "x"));
     assert!(would_vote(&cluster, follower, candidate));
     assert_eq!((cluster.leader(), cluster.term(follower)), (leader, vote.leader_id.term));
@@ -105,7 +105,7 @@ fn a_leader_that_falls_silent_is_replaced_on_evidence() {
     cluster.node(old).pause();
     let new = cluster.until_another_leads(old);
     assert!(cluster.suspicions().contains(&(NAMES[old].to_owned(), "unanswered".to_owned())));
-    // The old one found itself alone: that is no evidence against anybody.
+    // The old leader found itself alone: no evidence against any peer.
     assert!(cluster.suspicions().iter().all(|(peer, _)| peer == NAMES[old]));
     cluster.node(old).resume();
     write(cluster.node(new), note("k", "a", "x"));
@@ -118,7 +118,7 @@ fn a_leader_whose_disk_hangs_hands_over() {
     let old = cluster.leader();
     // Longer than any test waits.
     cluster.node(old).stall_disk(2 * LIMIT);
-    // Committed by the others, and not applied here: it is the new leader that answers.
+    // Committed by the majority, and not applied by the old leader: the new leader answers.
     write(cluster.node((old + 1) % 3), note("k", "a", "x"));
     let new = cluster.until_another_leads(old);
     assert_eq!(read(cluster.node(new), "a"), Some(SettingValue::Text("x".to_owned())));
@@ -146,7 +146,7 @@ fn what_one_node_believes_changes_nothing() {
     let term = cluster.term(leader);
     for n in 0..20 {
         assert!(cluster.node(follower).raise_false_alarm());
-        // Whatever the alarm set going is over once a write made it through all of the nodes.
+        // Every effect of the alarm is over once a write has passed through all of the nodes.
         write(cluster.node(follower), note(&format!("k{n}"), "a", "x"));
     }
     assert!(!cluster.node(leader).raise_false_alarm(), "a leader follows nobody");
@@ -211,7 +211,7 @@ fn who_cannot_lead_does_not() {
 fn a_transfer_that_fails_leaves_a_working_leader_behind() {
     let cluster = Cluster::all();
     let leader = cluster.leader();
-    // They answer, and cannot take over: a vote has to be on the disk first.
+    // The voters answer, and cannot take over: a vote has to be on the disk first.
     for n in (0..3).filter(|n| *n != leader) {
         cluster.node(n).stall_disk(Duration::from_secs(1));
     }

@@ -1,4 +1,4 @@
-//! Versions of the formats in a cluster: announced, activated, and too new for a node.
+//! Format versions in a cluster: announced, activated, and too new for a node.
 
 use super::*;
 use crate::format::FormatVersion;
@@ -7,7 +7,7 @@ use crate::network::Purpose;
 use crate::storage::tests::{first_release, formats::newer_snapshot};
 use crate::{SnapshotMeta, Vote};
 
-/// Waits until every running node has activated this version, and knows the announcements of all three.
+/// Waits until every running node has activated `version`, and knows the announcements of all three.
 fn until_activated(cluster: &Cluster, version: FormatVersion) {
     cluster.until(&format!("activation of version {version}"), |_| {
         cluster.nodes.iter().flatten().all(|node| {
@@ -32,7 +32,7 @@ fn a_cluster_of_release_0_1_is_joined_and_then_activates_the_next_version() {
     let activated = |cluster: &Cluster| cluster.node(0).core.activated();
     cluster.start(1);
     cluster.until("n2 to have caught up", |_| cluster.node(0).members().waiting_for == ["n3"]);
-    // Not before every configured node is a member: one of an older release may still have to join.
+    // Not before every configured node is a member: a node of an older release may still have to join.
     assert_eq!(activated(&cluster), FormatVersion::FIRST);
     cluster.start(2);
     until_activated(&cluster, FormatVersion::SECOND);
@@ -82,7 +82,8 @@ fn announcements_follow_the_members_and_their_binaries() {
     });
     assert_eq!(announced(&cluster, 1, new).as_deref(), Some("test"));
     assert_eq!(cluster.node(1).core.activated(), FormatVersion::SECOND);
-    // So is a node that comes back with another binary; with that, the row of who is no member any more goes.
+    // A node that returns with another binary is announced too; at the same time, the row of a former member
+    // is removed.
     let id = cluster.node(2).core.identity().raft_id;
     cluster.kill(2);
     let options = Options { version: "another", ..cluster.options(2, cluster.dir.path()) };
@@ -94,7 +95,8 @@ fn announcements_follow_the_members_and_their_binaries() {
     until_activated(&cluster, FormatVersion::SECOND);
 }
 
-/// Each node that knows it to be committed stops, so that at most one is left, which cannot know.
+/// Each node that knows the entry to be committed stops, so that at most one node is left, without that
+/// knowledge.
 #[test]
 fn a_committed_command_of_a_newer_release_stops_raft_and_names_the_release() {
     let cluster = Cluster::all();
@@ -113,7 +115,7 @@ fn a_committed_command_of_a_newer_release_stops_raft_and_names_the_release() {
     assert!(matches!(&refused, ControlError::Storage(reason) if reason.contains("release 1.7")), "{refused}");
 }
 
-/// True if the node says of itself that release 1.7 is needed on it.
+/// True if the node reports that release 1.7 is needed.
 fn stopped(status: &ClusterStatus) -> bool {
     let own = status.notices.iter().find(|notice| notice.node.as_deref() == Some(&*status.node_id));
     own.is_some_and(|notice| {
@@ -146,6 +148,6 @@ fn a_snapshot_of_a_newer_release_stops_raft_and_names_the_release() {
         "{reply:?}"
     );
     cluster.until("a node that needs the release", |nodes| stopped(&nodes[behind]));
-    // The others go on without it.
+    // The remaining nodes continue.
     write(cluster.node(leader), note("k", "a", "x"));
 }
