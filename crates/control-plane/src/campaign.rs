@@ -1,10 +1,9 @@
-//! When a node stands for election before its timers say so, and whose request for a vote it listens to. Pure: time is an
-//! argument.
+//! Early candidacies, and admission of requests for a vote. Pure: time is an argument.
 //!
-//! Evidence against the leader ([`crate::detector`]) is held for a while and renewed as long as it lasts. A node that
-//! holds it stands for election, those with the longest log first, and listens to others who do. A node that holds none
-//! refuses to help: openraft never takes back a lease that was given up, so this gate stands before it. To refuse a vote is
-//! always safe.
+//! Evidence against the leader ([`crate::detector`]) is held for a while and renewed as long as the cause
+//! lasts. A node with evidence becomes a candidate, the nodes with the longest log first, and admits requests
+//! of other candidates. A node without evidence refuses: openraft never takes back a lease that was given up,
+//! so the gate stands before Raft. To refuse a vote is always safe.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,37 +11,38 @@ use std::time::{Duration, Instant};
 use crate::detector::Evidence;
 use crate::types::{LogId, RaftId, Vote};
 
-/// For how long evidence counts if it is not renewed.
+/// Time for which evidence counts without renewal.
 pub(crate) const HELD_FOR: Duration = Duration::from_millis(500);
-/// Appends that were under way when the leader died may still be handled for this time; later ones disprove its death.
+/// Time for which appends in flight at the leader's death may still be handled; later appends disprove the
+/// death.
 const LAST_WORDS: Duration = Duration::from_millis(30);
-/// A leader whose last append is younger is taken for alive where there is no evidence.
+/// Age of the latest append below which a leader counts as alive in the absence of evidence.
 const ALIVE_WITHIN: Duration = Duration::from_millis(300);
-/// For so long one campaign has the field to itself.
+/// Time for which one candidacy excludes competing candidacies.
 const CAMPAIGN_FOR: Duration = Duration::from_millis(80);
-/// Campaigns on evidence that came to nothing, at most in [`FUTILE_WITHIN`]: then the timers decide alone.
+/// Limit on campaigns without effect within [`FUTILE_WITHIN`]; at the limit, Raft's timers decide alone.
 const MAX_FUTILE: usize = 5;
 const FUTILE_WITHIN: Duration = Duration::from_secs(60);
-/// The head start of each better placed node.
+/// Head start for each node in a better position.
 const STAGGER: Duration = Duration::from_millis(15);
-/// Between two attempts on the same evidence, at least; the lower placed wait longer.
+/// Shortest pause between two attempts on the same evidence; longer for nodes in a worse position.
 const RETRY_AFTER: Duration = Duration::from_millis(25);
 const RETRY_STAGGER: Duration = Duration::from_millis(10);
-/// Attempts on the same evidence.
+/// Limit on the attempts on the same evidence.
 pub(crate) const MAX_ATTEMPTS: u32 = 6;
-/// Without a leader and while no vote moves, an election is tried again after this time, ...
+/// Base pause before an attempt while no leader exists and no vote moves.
 const LEADERLESS_AFTER: Duration = Duration::from_millis(60);
-/// ... longer each time, ...
+/// Increase of the pause with each attempt.
 const LEADERLESS_STEP: Duration = Duration::from_millis(10);
-/// ... and longer for those with a shorter log, ...
+/// Increase of the pause for each node in a better position.
 const LEADERLESS_STAGGER: Duration = Duration::from_millis(40);
-/// ... and by what votes take on a slow disk, ...
+/// Flushes of the disk that are added to the pause, for votes on a slow disk.
 const LEADERLESS_FLUSHES: u32 = 3;
 const MAX_FLUSH: Duration = Duration::from_millis(150);
-/// ... so often at most.
+/// Limit on the attempts without a leader.
 pub(crate) const MAX_LEADERLESS_ATTEMPTS: u32 = 11;
 
-/// What one node knows of elections, its own and those of others.
+/// Knowledge of one node about candidacies, its own and those of peers.
 #[derive(Debug, Default)]
 pub(crate) struct Campaigns {
     held: Option<Held>,
@@ -54,63 +54,65 @@ pub(crate) struct Campaigns {
 /// Evidence against the leader of a vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Held {
-    /// The leader's vote.
+    /// Vote of the leader.
     pub vote: Vote,
-    /// Why.
+    /// Kind of the evidence.
     pub evidence: Evidence,
-    /// When it was last renewed.
+    /// Time of the latest renewal.
     pub at: Instant,
 }
 
-/// A request for a vote, as the gate sees it.
+/// Request for a vote, as seen by the gate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
-    /// Whether it is only asked whether this node would.
+    /// True if the request is for a pre-vote.
     pub pre_vote: bool,
-    /// Whether the leader itself wants it.
+    /// True if the leader itself requests a transfer.
     pub transfer: bool,
-    /// Who asks, and how far its log is.
+    /// Last log id and Raft id of the candidate.
     pub from: (Option<LogId>, RaftId),
-    /// This node.
+    /// Last log id and Raft id of the local node.
     pub me: (Option<LogId>, RaftId),
-    /// The vote of the leader that this node follows or is.
+    /// Vote of the leader that the local node follows, or of the local node as the leader.
     pub led_by: Option<Vote>,
-    /// How long ago that leader was heard.
+    /// Time since the leader was heard.
     pub heard_ago: Option<Duration>,
 }
 
-/// What becomes of a request.
+/// Decision of the gate on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
     /// Raft decides.
     Open,
-    /// Refused.
+    /// The request is refused.
     Shut,
-    /// Refused, unless evidence arrives: whoever asks has some, and this node may be about to.
+    /// The request is refused unless evidence arrives: the candidate has evidence, and the local node may be
+    /// about to.
     Wait,
 }
 
 impl Campaigns {
-    /// There is evidence against the leader of `vote`. Whether that is news.
+    /// Holds evidence against the leader of `vote`. True if there was none before.
     pub(crate) fn hold(&mut self, vote: Vote, evidence: Evidence, now: Instant) -> bool {
         let held = self.held(vote, now).is_some();
         self.held = Some(Held { vote, evidence, at: now });
         !held
     }
 
-    /// The leader appended: it lives, unless it had sent that before. One that is stuck appends for ever.
+    /// Records an append of the leader, which disproves evidence unless in flight at the time. A blocked
+    /// leader appends for ever, so evidence of the kind stuck remains.
     pub(crate) fn append(&mut self, now: Instant) {
         self.held = self.held.filter(|held| {
             held.evidence == Evidence::Stuck || now.saturating_duration_since(held.at) <= LAST_WORDS
         });
     }
 
-    /// The evidence against the leader of `vote`, while it counts.
+    /// Returns the evidence against the leader of `vote`, while valid.
     pub(crate) fn held(&self, vote: Vote, now: Instant) -> Option<Held> {
         self.held.filter(|held| held.vote == vote && now.saturating_duration_since(held.at) < HELD_FOR)
     }
 
-    /// Whether to let Raft decide on a request.
+    /// Decides whether a request reaches Raft.
     pub(crate) fn gate(&mut self, asked: &Asked, now: Instant) -> Gate {
         if asked.transfer {
             return Gate::Open;
@@ -130,7 +132,7 @@ impl Campaigns {
         Gate::Open
     }
 
-    /// Whether campaigns on evidence are still tried.
+    /// True while campaigns on evidence are permitted.
     pub(crate) fn may_begin(&mut self, now: Instant) -> bool {
         while self.futile.front().is_some_and(|at| now.saturating_duration_since(*at) >= FUTILE_WITHIN) {
             self.futile.pop_front();
@@ -138,7 +140,7 @@ impl Campaigns {
         self.futile.len() < MAX_FUTILE
     }
 
-    /// A campaign on evidence moved no vote. Whether it was the last for a while.
+    /// Records a campaign on evidence without effect. True if the limit is reached.
     pub(crate) fn was_futile(&mut self, now: Instant) -> bool {
         self.futile.push_back(now);
         if self.futile.len() > MAX_FUTILE {
@@ -147,7 +149,7 @@ impl Campaigns {
         self.futile.len() == MAX_FUTILE
     }
 
-    /// Begins an attempt of this node's own, unless another node's has the field.
+    /// Begins an attempt of the local node. False while a peer's candidacy excludes the attempt.
     pub(crate) fn stand(&mut self, now: Instant) -> bool {
         if is_recent(self.peer_at, now) {
             return false;
@@ -161,18 +163,18 @@ fn is_recent(at: Option<Instant>, now: Instant) -> bool {
     at.is_some_and(|at| now.saturating_duration_since(at) < CAMPAIGN_FOR)
 }
 
-/// How long a node waits before its first attempt on evidence; so many others are better placed.
+/// Returns the wait before the first attempt on evidence, for a node with `rank` nodes in a better position.
 pub(crate) fn head_start(rank: u32) -> Duration {
     STAGGER * rank
 }
 
-/// How long it waits for an attempt on evidence to succeed. `chance` is between 0 and 1.
+/// Returns the wait for an attempt on evidence to succeed. `chance` is between 0 and 1.
 pub(crate) fn retry_after(rank: u32, chance: f64) -> Duration {
     RETRY_AFTER + RETRY_STAGGER * rank + Duration::from_millis(5).mul_f64(chance)
 }
 
-/// How long it waits for a leader before attempt `attempt`, counted from 0, on a disk whose flushes took up to
-/// `worst_flush` of late: an election that is under way must not be cut off by the next one. `chance` is between 0 and 1.
+/// Returns the wait for a leader before attempt `attempt`, counted from 0, on a disk with recent flushes of
+/// up to `worst_flush`: the next attempt must not cut off a running election. `chance` is between 0 and 1.
 pub(crate) fn leaderless_after(
     attempt: u32,
     rank: u32,

@@ -1,42 +1,43 @@
-//! Whether the leader is dead, judged by probes. Pure: time and what happened are arguments.
+//! Failure detector for the leader, based on probes. Pure: time and events are arguments.
 //!
-//! A probe of each peer leaves every interval, whether or not the one before was answered, and is late once it was not
-//! answered for an interval. There are three kinds of [`Evidence`] against a peer:
+//! A probe of each peer leaves every interval, even if the previous probe is unanswered; a probe is late once
+//! unanswered for an interval. There are three kinds of [`Evidence`] against a peer:
 //!
-//! - **Refused** (A): its port is closed. A process that was killed closes its connections and its port; a connection that
-//!   ends alone is no evidence, the attempt to connect again decides. Not valid through a proxy or a virtual address, which
-//!   would refuse for it.
-//! - **Unanswered** (B): so many probes in a row. Discarded while this node's own timer wakes late, for then it is this node
-//!   that hangs; and unless voters that answered meanwhile make a quorum with this node, for otherwise it is this node that
-//!   is cut off.
-//! - **Stuck** (C): it says itself that its Raft or its disk hangs. It answers from memory, so it answers for ever.
+//! - **Refused** (A): the peer's port is closed. A killed process closes its connections and its port; an
+//!   ended connection alone is no evidence, and the next attempt to connect decides. Not valid through a
+//!   proxy or a virtual address, which would refuse in place of the peer.
+//! - **Unanswered** (B): a number of unanswered probes in a row. Discarded while the local timer wakes late,
+//!   since then the local node hangs; and unless the voters heard meanwhile make a quorum with the local
+//!   node, since otherwise the local node is cut off.
+//! - **Stuck** (C): the peer reports a blocked Raft or disk. Reports come from memory, so a blocked peer
+//!   answers for ever.
 //!
-//! Evidence is no vote. It makes a node give up its own lease and ask for an election; what came of it is decided by a
-//! quorum whose nodes each have evidence of their own.
+//! Evidence is no vote. A node with evidence gives up its lease and requests an election; a quorum of nodes,
+//! each with its own evidence, decides the outcome.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A leader that is stuck for this long hands over.
+/// Time after which a blocked leader transfers leadership.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(2);
-/// If it has not within this time after that, it counts as dead.
+/// Time after [`STUCK_AFTER`] at which a leader without a transfer counts as dead.
 const HAND_OVER_GRACE: Duration = Duration::from_millis(500);
 
-/// Why a peer seems to be dead.
+/// Kind of evidence against a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Evidence {
-    /// Its port is closed.
+    /// The peer's port is closed.
     Refused,
-    /// It leaves probes unanswered.
+    /// The peer leaves probes unanswered.
     Unanswered,
-    /// It says that it is stuck.
+    /// The peer reports a blocked Raft or disk.
     Stuck,
-    /// A drill says so.
+    /// A drill suspects the peer.
     Drill,
 }
 
 impl Evidence {
-    /// Stable, for programs.
+    /// Returns the stable name, for programs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -47,60 +48,60 @@ impl Evidence {
     }
 }
 
-/// How it is judged.
+/// Limits of the detector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// Between two probes of a peer, and how long an answer may take.
+    /// Time between two probes of a peer, and limit on an answer.
     pub interval: Duration,
-    /// Unanswered probes in a row that are evidence; 0: nothing is.
+    /// Unanswered probes in a row that are evidence; 0 disables the detector.
     pub failures: u32,
 }
 
 impl Rules {
-    /// A timer that wakes later than this wakes late.
+    /// Returns the delay beyond which a timer counts as late.
     fn late_by(&self) -> Duration {
         self.interval / 2
     }
 }
 
-/// The probes of all peers, by name.
+/// Probes of all peers, by name.
 #[derive(Debug)]
 pub(crate) struct Detector {
     rules: Rules,
     peers: BTreeMap<String, Probed>,
 }
 
-/// The probes of one peer.
+/// Probes of one peer.
 #[derive(Debug, Default)]
 struct Probed {
     sent: u64,
     answered: u64,
-    /// When the first of the unanswered ones that count left.
+    /// Departure of the first unanswered probe that counts.
     unanswered_since: Option<Instant>,
-    /// Unanswered ones in a row that are late.
+    /// Late unanswered probes in a row.
     missed: u32,
     last_answer_at: Option<Instant>,
     refused: bool,
     stuck: Duration,
 }
 
-/// What a tick came to.
+/// Result of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tick {
-    /// The number of the probe that leaves now.
+    /// Number of the probe that leaves now.
     pub seq: u64,
-    /// Probes in a row that are late, if another one has become late now.
+    /// Number of late probes in a row; none unless another probe became late now.
     pub missed: Option<u32>,
 }
 
 impl Detector {
-    /// Of these peers, nothing known yet.
+    /// Creates a detector for `peers`, without any result yet.
     pub(crate) fn new(rules: Rules, peers: impl IntoIterator<Item = String>) -> Self {
         Self { rules, peers: peers.into_iter().map(|name| (name, Probed::default())).collect() }
     }
 
-    /// A probe of `peer` was due at `due` and leaves now, or would if there were a connection. The one before is late if
-    /// it was not answered.
+    /// Counts a probe of `peer` that was due at `due` and leaves now, or would leave with a connection. An
+    /// unanswered previous probe becomes late.
     pub(crate) fn tick(&mut self, peer: &str, due: Instant, now: Instant) -> Tick {
         let late = now.saturating_duration_since(due) > self.rules.late_by();
         let Some(probed) = self.peers.get_mut(peer) else { return Tick { seq: 0, missed: None } };
@@ -116,7 +117,7 @@ impl Detector {
         Tick { seq: probed.sent, missed }
     }
 
-    /// `peer` answered the probe of this number, and says for how long it has been stuck.
+    /// Records the answer of `peer` to probe `seq`, and the reported time of the blockage.
     pub(crate) fn answered(&mut self, peer: &str, seq: u64, stuck: Duration, now: Instant) {
         let Some(probed) = self.peers.get_mut(peer) else { return };
         probed.refused = false;
@@ -124,12 +125,12 @@ impl Detector {
         probed.last_answer_at = Some(now);
         probed.answered = probed.answered.max(seq.min(probed.sent));
         probed.missed = 0;
-        // Later ones may be under way; they count from the next tick on.
+        // Later probes may be in flight; they count from the next tick on.
         probed.unanswered_since = (probed.answered < probed.sent).then_some(now);
     }
 
-    /// `peer` appended to this node's log as its leader: it lives, whatever became of probes before. A node that was cut off
-    /// would otherwise blame the leader that it finds afterwards.
+    /// Records an append by `peer` as the leader, which proves life despite lost probes. Without the record,
+    /// a node that was cut off would suspect the leader found afterwards.
     pub(crate) fn appended(&mut self, peer: &str, now: Instant) {
         if let Some(probed) = self.peers.get_mut(peer) {
             probed.missed = 0;
@@ -137,21 +138,22 @@ impl Detector {
         }
     }
 
-    /// Nobody listens at the address of `peer`.
+    /// Records that no process listens at the address of `peer`.
     pub(crate) fn refused(&mut self, peer: &str) {
         if let Some(probed) = self.peers.get_mut(peer) {
             probed.refused = true;
         }
     }
 
-    /// There is something other than a closed port at the address of `peer`, if only silence.
+    /// Records that the port of `peer` is not closed, though possibly silent.
     pub(crate) fn not_refused(&mut self, peer: &str) {
         if let Some(probed) = self.peers.get_mut(peer) {
             probed.refused = false;
         }
     }
 
-    /// The evidence against `leader` that there is now. `other_voters` are the names of all that vote but this node.
+    /// Returns the present evidence against `leader`. `other_voters` are the names of all voters besides the
+    /// local node.
     pub(crate) fn evidence(&self, leader: &str, other_voters: &[String]) -> Option<Evidence> {
         let probed = self.peers.get(leader).filter(|_| self.rules.failures > 0)?;
         if probed.refused {
@@ -164,7 +166,7 @@ impl Detector {
         stuck.then_some(Evidence::Stuck)
     }
 
-    /// Whether the voters that answered since the leader's silence began make a quorum with this node.
+    /// True if the voters heard since the start of the leader's silence make a quorum with the local node.
     fn hears_a_quorum(&self, leader: &str, silent: &Probed, other_voters: &[String]) -> bool {
         let heard = |name: &&String| {
             let answer_at = self.peers.get(*name).and_then(|probed| probed.last_answer_at);

@@ -1,50 +1,50 @@
-//! Who should vote: the leader's next step, decided from what it knows. Pure.
+//! Membership of the voters: the leader's next step, decided from the leader's knowledge. Pure.
 //!
 //! The rules:
-//! - A joint configuration that is found is finished before anything else.
-//! - The voters grow to all configured nodes in one change, once each of them has a member that has caught up. Two voters
-//!   are never formed: they survive nothing.
-//! - A node with a new data directory comes under its old name with a new id. Once that one has caught up, one change
-//!   puts it in the old one's place.
-//! - A learner that another id has replaced is forgotten.
+//! - An open joint configuration is finished first.
+//! - The voters grow to all configured nodes in one change, once each configured node has a member with a log
+//!   that has caught up. Two voters are never formed: they survive no failure.
+//! - A node with a new data directory has a new id under the old name. Once the new id has caught up, one
+//!   change replaces the old id.
+//! - A learner replaced by another id is removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::types::{RaftId, StoredMembership};
 
-/// What a leader knows.
+/// Knowledge of a leader.
 pub(crate) struct View<'a> {
     /// Names of the configured nodes.
     pub configured: &'a [String],
     /// The effective membership.
     pub membership: &'a StoredMembership,
-    /// The id that the process under each name has at the moment, as far as it was heard lately.
+    /// Raft id of the recently heard process under each name.
     pub present: &'a BTreeMap<String, RaftId>,
-    /// Members whose log is as good as the leader's.
+    /// Members with a log about as long as the leader's.
     pub caught_up: &'a BTreeSet<RaftId>,
 }
 
-/// What a leader should do next.
+/// Next step of a leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Finish the change that an earlier leader began.
+    /// Finish the change begun by an earlier leader.
     FinishJoint {
-        /// Who votes then.
+        /// Voters after the change.
         voters: BTreeSet<RaftId>,
     },
-    /// Change the voters to these, through one joint configuration.
+    /// Change the voters, through one joint configuration.
     ChangeVoters {
-        /// Who votes then.
+        /// Voters after the change.
         voters: BTreeSet<RaftId>,
     },
-    /// Take learners out whose name has another id now.
+    /// Remove learners whose name has another id now.
     Forget {
-        /// Whom.
+        /// Learners to remove.
         learners: BTreeSet<RaftId>,
     },
 }
 
-/// The leader's next step, if there is one.
+/// Returns the leader's next step, if any.
 pub(crate) fn next_step(view: &View<'_>) -> Option<Step> {
     let membership = view.membership.membership();
     if let [.., _, last] = membership.get_joint_config().as_slice() {
@@ -66,13 +66,13 @@ pub(crate) fn next_step(view: &View<'_>) -> Option<Step> {
     (!learners.is_empty()).then_some(Step::Forget { learners })
 }
 
-/// Names of configured nodes that have no member which has caught up.
+/// Returns the names of configured nodes without a member that has caught up.
 pub(crate) fn waiting_for(view: &View<'_>) -> Vec<String> {
     view.configured.iter().filter(|name| candidate(view, name).is_none()).cloned().collect()
 }
 
 fn target(view: &View<'_>, voters: &BTreeSet<RaftId>) -> BTreeSet<RaftId> {
-    // Each voter, or who has taken its place.
+    // Each voter, or its replacement.
     let kept: BTreeSet<RaftId> = voters
         .iter()
         .map(|id| {
@@ -91,7 +91,7 @@ fn target(view: &View<'_>, voters: &BTreeSet<RaftId>) -> BTreeSet<RaftId> {
     }
 }
 
-/// The id under which the named node is present, if that is a member that has caught up.
+/// Returns the present id of the named node, if a member that has caught up.
 fn candidate(view: &View<'_>, name: &str) -> Option<RaftId> {
     let id = view.present.get(name)?;
     let member = view.membership.membership().get_node(id)?;
@@ -111,7 +111,8 @@ mod tests {
     use super::*;
     use crate::types::Member;
 
-    /// `configs`: voter sets; `members`: id and name; `present`: name and id; `caught_up`: ids.
+    /// Checks the next step. `configs`: voter sets; `members`: id and name; `present`: name and id;
+    /// `caught_up`: ids.
     fn check(
         configured: &[&str],
         configs: &[&[u64]],
@@ -169,7 +170,7 @@ mod tests {
         let present = [("n1", 4), ("n2", 2), ("n3", 3)];
         check(&THREE, &[&[1, 2, 3]], &members, &present, &[2, 3, 4], change(&[2, 3, 4]));
         check(&THREE, &[&[1, 2, 3]], &members, &present, &[2, 3], None);
-        // Also while another node is away, whose vote it keeps.
+        // Also while another node is away; the absent node keeps its vote.
         check(&THREE, &[&[1, 2, 3]], &members, &[("n1", 4), ("n2", 2)], &[2, 4], change(&[2, 3, 4]));
     }
 
@@ -186,7 +187,7 @@ mod tests {
         let present = [("n1", 1), ("n2", 5)];
         let expected = Some(Step::Forget { learners: set(&[2]) });
         check(&THREE, &[&[1]], &members, &present, &[1, 5], expected);
-        // Not while nothing is known of who is there now.
+        // Not while the present id of the name is unknown.
         check(&THREE, &[&[1]], &members, &[("n1", 1)], &[1, 5], None);
     }
 

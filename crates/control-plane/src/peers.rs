@@ -1,4 +1,4 @@
-//! What the other nodes said when they were last probed.
+//! Results of the probes of the peers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,50 +10,50 @@ use crate::message::Report;
 use crate::progress::Progress;
 use crate::types::RaftId;
 
-/// A node that answered a probe within this time is healthy.
+/// Largest age of the latest answer of a healthy node.
 pub(crate) const HEALTHY_WITHIN: Duration = Duration::from_millis(500);
-/// What a node said counts for this time.
+/// Largest age of a report that counts.
 pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Failed probes in a row after which a peer counts as away, if its port is not closed.
 const AWAY_AFTER: u64 = 3;
-/// A leader whose own word has been for this time that it does not lead is none. Longer than the first acknowledgement
-/// by a quorum takes to arrive, and its news.
+/// Time for which a leader has to deny its leadership before it counts as deposed. Longer than the first
+/// acknowledgement by a quorum takes to arrive and to be reported.
 const DISCLAIMED_AFTER: Duration = Duration::from_millis(300);
-/// A refusal counts for this time.
+/// Time for which a refusal counts.
 const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 
-/// One peer, as the probes found it.
+/// State of one peer, as found by the probes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Peer {
-    /// When it last answered.
+    /// Time of the latest answer.
     pub answered_at: Option<Instant>,
-    /// What it said.
+    /// Latest report.
     pub report: Option<Arc<Report>>,
-    /// Probes that failed since.
+    /// Failed probes since the latest answer.
     pub failed_probes: u64,
-    /// Whether it counts as away.
+    /// True if the peer counts as away.
     pub away: bool,
-    /// Why the last one failed.
+    /// Cause of the latest failure.
     pub failure: Option<String>,
-    /// When it last refused to talk to this node: it is there, but has another key, version or cluster name.
+    /// Time of the latest refusal: the peer answers, but has another key, version or cluster name.
     pub refused_at: Option<Instant>,
-    /// True if its port has refused a connection since the latest answer.
+    /// True if the peer's port has refused a connection since the latest answer.
     pub port_closed: bool,
-    /// Progress of its applied state.
+    /// Progress of the peer's applied state.
     pub progress: Progress,
-    /// Start of an unbroken series of reports, all of the latest one's term, in which it does not lead.
+    /// Start of an unbroken series of reports without leadership, all of the latest report's term.
     disclaims_since: Option<Instant>,
-    /// Its clock less this node's, and the uncertainty of that, both in milliseconds.
+    /// Offset of the peer's clock; none before a measurement.
     pub clock: Option<ClockOffset>,
 }
 
 /// Offset of a peer's clock, measured on a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClockOffset {
-    /// Peer's clock less this node's, in milliseconds.
+    /// Peer's clock less the local clock, in milliseconds.
     pub ms: i64,
-    /// Greatest error of the measurement, in milliseconds: the time that the probe took.
+    /// Greatest error of the measurement, in milliseconds: the duration of the probe.
     pub error_ms: u64,
 }
 
@@ -65,18 +65,18 @@ impl ClockOffset {
 }
 
 impl Peer {
-    /// True if it answered lately, and its port has refused no connection since.
+    /// True if the peer answered recently, and its port has refused no connection since.
     pub(crate) fn is_healthy(&self, now: Instant) -> bool {
         !self.port_closed && self.heard_within(HEALTHY_WITHIN, now)
     }
 
-    /// What it said, if that is recent enough to count.
+    /// Returns the latest report, if recent enough to count.
     pub(crate) fn recent_report(&self, now: Instant) -> Option<&Arc<Report>> {
         self.report.as_ref().filter(|_| self.heard_within(HEARD_WITHIN, now))
     }
 
-    /// True if the peer itself says, for longer than an election takes to be known, that it does not lead in `term`, or
-    /// if it cannot: its port is closed, or another data directory is under its name.
+    /// True if the peer denies leading in `term`, for longer than the news of an election takes, or cannot
+    /// lead: its port is closed, or the name belongs to another data directory.
     pub(crate) fn denies_leading(&self, id: RaftId, term: u64, now: Instant) -> bool {
         let disclaimed = |since: Instant| now.saturating_duration_since(since) >= DISCLAIMED_AFTER;
         let replaced = |report: &Arc<Report>| report.raft_id != id;
@@ -86,7 +86,7 @@ impl Peer {
             || self.recent_report(now).is_some_and(|report| replaced(report) || disclaims(report))
     }
 
-    /// The peer with what its next report says.
+    /// Returns the peer as updated by its next report.
     fn after(&self, report: Report, committed: Option<u64>, now: Instant) -> Self {
         let same_term = self.report.as_ref().is_some_and(|before| before.term == report.term);
         let disclaims_since = match report.role {
@@ -99,7 +99,7 @@ impl Peer {
         Self { answered_at, report, progress, disclaims_since, clock: self.clock, ..Self::default() }
     }
 
-    /// Whether it refused to talk to this node lately.
+    /// True if the peer recently refused to talk to the local node.
     pub(crate) fn refuses(&self, now: Instant) -> bool {
         self.refused_at.is_some_and(|at| now.saturating_duration_since(at) < REFUSED_WITHIN)
     }
@@ -109,22 +109,22 @@ impl Peer {
     }
 }
 
-/// Why a probe failed.
+/// Failure of a probe.
 pub(crate) struct Failure {
-    /// In words.
+    /// Description for people.
     pub reason: String,
-    /// Whether the peer is there but refused to talk to this node.
+    /// True if the peer answered but refused to talk to the local node.
     pub refused: bool,
-    /// Whether nobody listens at its address.
+    /// True if no process listens at the peer's address.
     pub port_closed: bool,
 }
 
-/// What a failed probe makes of a peer.
+/// Effect of a failed probe on a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Failed {
     /// Failed probes in a row.
     pub count: u64,
-    /// Whether it counts as away from now on.
+    /// True if the peer counts as away from now on.
     pub is_news: bool,
 }
 
@@ -133,12 +133,12 @@ pub(crate) struct Failed {
 pub(crate) struct Peers(Mutex<BTreeMap<String, Peer>>);
 
 impl Peers {
-    /// Of these names, nothing heard yet.
+    /// Creates the peers of `names`, not heard yet.
     pub(crate) fn new(names: impl IntoIterator<Item = String>) -> Self {
         Self(Mutex::new(names.into_iter().map(|name| (name, Peer::default())).collect()))
     }
 
-    /// The peer answered; `committed` is the leader's committed index. Returns how it was before.
+    /// Records an answer of the peer; `committed` is the leader's committed index. Returns the state before.
     pub(crate) fn answered(
         &self,
         name: &str,
@@ -154,18 +154,18 @@ impl Peers {
         std::mem::replace(peer, after)
     }
 
-    /// One of them as it is now.
+    /// Returns the present state of one peer.
     pub(crate) fn get(&self, name: &str) -> Option<Peer> {
         self.0.lock().expect("no panic while it is held").get(name).cloned()
     }
 
-    /// A probe of the peer failed.
+    /// Records a failed probe of the peer.
     pub(crate) fn failed(&self, name: &str, failure: &Failure, now: Instant) -> Failed {
         let mut peers = self.0.lock().expect("no panic while it is held");
         let peer = peers.entry(name.to_owned()).or_default();
         peer.failed_probes += 1;
         peer.failure = Some(failure.reason.clone());
-        // A port that was closed counts as such while the latest answer would still make the peer healthy.
+        // A closed port counts as closed while the latest answer would still make the peer healthy.
         let still_closed = peer.port_closed && !failure.refused && peer.heard_within(HEALTHY_WITHIN, now);
         peer.port_closed = failure.port_closed || still_closed;
         peer.refused_at = if failure.refused { Some(now) } else { peer.refused_at };
@@ -174,17 +174,17 @@ impl Peers {
         Failed { count: peer.failed_probes, is_news: peer.away && !was_away }
     }
 
-    /// All of them as they are now.
+    /// Returns the present state of all peers.
     pub(crate) fn all(&self) -> BTreeMap<String, Peer> {
         self.0.lock().expect("no panic while it is held").clone()
     }
 
-    /// The id that each peer has at the moment, as far as it was heard lately.
+    /// Returns the Raft id of each recently heard peer.
     pub(crate) fn present(&self, now: Instant) -> BTreeMap<String, RaftId> {
         let peers = self.0.lock().expect("no panic while it is held");
         let heard =
             peers.iter().filter_map(|(name, peer)| Some((name.clone(), peer.recent_report(now)?.raft_id)));
-        // One that cannot read its directory may be any.
+        // A peer with an unreadable directory may have any id.
         heard.filter(|(_, id)| *id != RaftId::UNKNOWN).collect()
     }
 }
@@ -198,7 +198,8 @@ mod tests {
     const STRANGE: (bool, bool) = (false, true);
     const LATE: (bool, bool) = (false, false);
 
-    /// Failures as (ms after the answer, (port closed, refused)), and whether the port counts as closed then.
+    /// Checks that after `failures`, as (ms after the answer, (port closed, refused)), the port counts as
+    /// `closed`.
     fn check(failures: &[(u64, (bool, bool))], closed: bool) {
         let (peers, start) = (Peers::default(), Instant::now());
         peers.answered("n1", report(1, Role::Leader, 3), Some(10), None, start);
@@ -235,7 +236,7 @@ mod tests {
         check(&[(0, 1, Role::Candidate, 3)], 299, false);
         check(&[(0, 1, Role::Candidate, 3)], 300, true);
         check(&[(0, 1, Role::Candidate, 3), (200, 1, Role::Leader, 3)], 500, false);
-        // What it said in an older term is no word about this one.
+        // A report of an older term does not deny leading in a later term.
         check(&[(0, 1, Role::Follower, 2)], 900, false);
         check(&[(0, 1, Role::Follower, 2), (900, 1, Role::Candidate, 3)], 901, false);
         check(&[(0, 9, Role::Learner, 0)], 1, true);

@@ -1,4 +1,4 @@
-//! The rules by which a node says what it is and who leads. Pure: ages are arguments.
+//! Role of a node and leader of the cluster, derived from a node's Raft. Pure: ages are arguments.
 
 use std::time::Duration;
 
@@ -7,41 +7,41 @@ use openraft::ServerState;
 
 use crate::types::RaftId;
 
-/// A leader whose last acknowledgement by a quorum is younger leads.
+/// Age of the latest acknowledgement by a quorum below which a leader leads.
 pub(crate) const ACKED_WITHIN: Duration = Duration::from_millis(800);
-/// A leader whose last append is younger is known.
+/// Age of the latest append below which a leader is known.
 pub(crate) const APPEND_WITHIN: Duration = Duration::from_secs(1);
-/// After a leader was known, the quorum counts as there for this time: an election is not an outage.
+/// Time after a known leader for which the quorum counts as present: an election is not an outage.
 pub(crate) const ELECTION_GRACE: Duration = Duration::from_secs(1);
 
-/// What a node knows of its own Raft at a moment.
+/// Knowledge of a node about its own Raft at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
-    /// Its id.
+    /// Raft id of the node.
     pub me: RaftId,
-    /// What openraft says it is. That never changes when a quorum is lost, so it is not enough.
+    /// Role in openraft. Not sufficient, since openraft does not change the role after the loss of a quorum.
     pub state: ServerState,
-    /// Who led according to the stored vote, which names a dead leader for ever.
+    /// Leader according to the stored vote, which also names a dead leader, without a time limit.
     pub voted_leader: Option<RaftId>,
     /// Age of the latest acknowledgement by a quorum, for a leader.
     pub acked_age: Option<Duration>,
-    /// Age of the latest append from the leader, for the others.
+    /// Age of the latest append from the leader, for all nodes but the leader.
     pub append_age: Option<Duration>,
-    /// True if nothing confirms the voted leader any more, whatever was appended: its port refuses connections, another
-    /// data directory is under its name, or its own word is that it does not lead.
+    /// True if nothing confirms the voted leader any more, despite recent appends: its port refuses
+    /// connections, its name belongs to another data directory, or its own reports deny the leadership.
     pub leader_denied: bool,
-    /// Whether it votes.
+    /// True if the node is a voter.
     pub voter: bool,
-    /// Whether nobody else does.
+    /// True if the node is the only voter.
     pub only_voter: bool,
 }
 
-/// What that makes of it.
+/// Role of a node and known leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// What it is.
+    /// Role of the node.
     pub role: Role,
-    /// Who leads, if that is certain enough.
+    /// Leader, if certain enough.
     pub leader: Option<RaftId>,
 }
 
@@ -58,7 +58,7 @@ impl Facts {
         let role = match self.state {
             _ if !self.voter => Role::Learner,
             ServerState::Candidate => Role::Candidate,
-            // Without a leader a voter asks for pre-votes again and again, which openraft does not show.
+            // Without a leader a voter requests pre-votes repeatedly, which openraft's state does not show.
             _ if leader.is_none() => Role::Candidate,
             _ => Role::Follower,
         };
@@ -109,7 +109,7 @@ mod tests {
         check(&follower, Role::Candidate, None);
         let denied = Facts { append_age: ms(1), leader_denied: true, ..follower.clone() };
         check(&denied, Role::Candidate, None);
-        // The vote of a leader that was restarted names that node itself.
+        // The vote of a restarted leader names the node itself.
         let own = Facts { voted_leader: Some(RaftId::from(1)), append_age: ms(1), ..follower };
         check(&own, Role::Candidate, None);
     }

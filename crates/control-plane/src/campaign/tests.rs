@@ -13,7 +13,8 @@ fn log_id(index: u64) -> LogId {
 
 const ME: u64 = 5;
 
-/// A request for a pre-vote by node 7, whose log is as long as this node's; the leader was heard a moment ago.
+/// Returns a request of node 7 for a pre-vote, with a log as long as the local log; the leader was heard 100
+/// ms ago.
 fn asked() -> Asked {
     let log = Some(log_id(10));
     Asked {

@@ -3,7 +3,7 @@ use super::*;
 const INTERVAL: Duration = Duration::from_millis(50);
 const RULES: Rules = Rules { interval: INTERVAL, failures: 3 };
 
-/// n1, which probes its leader n2 and the other voter n3.
+/// Detector of n1, which probes its leader n2 and the voter n3.
 struct Node {
     detector: Detector,
     start: Instant,
@@ -20,7 +20,7 @@ impl Node {
         self.start + Duration::from_millis(ms)
     }
 
-    /// A tick that was due at `ms` and came `late_ms` later.
+    /// Runs a tick that was due at `ms` and came `late_ms` later.
     fn tick(&mut self, peer: &str, ms: u64, late_ms: u64) -> Tick {
         let (due, now) = (self.at(ms), self.at(ms + late_ms));
         self.detector.tick(peer, due, now)
@@ -88,7 +88,7 @@ fn silence_counts_only_with_a_quorum_that_answers() {
     let mut node = Node::new(RULES);
     node.tick("n3", 0, 0);
     node.answer("n3", 1, 1);
-    // From here on nobody answers: it is this node that is cut off.
+    // From here on no peer answers: the local node is cut off.
     for ms in [50, 100, 150, 200] {
         node.tick("n2", ms, 0);
         node.tick("n3", ms, 0);
@@ -96,7 +96,7 @@ fn silence_counts_only_with_a_quorum_that_answers() {
     assert_eq!(node.evidence(), None);
     node.answer("n3", 2, 201);
     assert_eq!(node.evidence(), Some(Evidence::Unanswered));
-    // A fourth and a fifth voter, of whom nothing is heard: two of five are no quorum.
+    // A fourth and a fifth voter, both unheard: two of five are no quorum.
     node.others.extend(["n4", "n5"].map(str::to_owned));
     assert_eq!(node.evidence(), None);
 }

@@ -1,5 +1,5 @@
-//! Brings an election forward when there is evidence that the leader is dead. `detector` and `campaign` decide, this
-//! carries it out; the long timers of Raft stay behind it as the fallback.
+//! Early elections, triggered by evidence that the leader is dead. The modules `detector` and `campaign`
+//! decide, and this module acts; Raft's long timers remain as the fallback.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,25 +17,25 @@ use crate::detector::Evidence;
 use crate::raft::Node;
 use crate::types::{RaftId, TypeConfig, Vote};
 
-/// For so long a node that is asked for a vote waits for evidence of its own.
+/// Time for which a request for a vote waits for the voter's own evidence.
 const WAIT_FOR_EVIDENCE: Duration = Duration::from_millis(25);
-/// Between two looks for another Raft, after its storage was opened again.
+/// Longest pause between two checks for evidence, or for a reopened Raft.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The same right after it ended.
+/// Pause after the end of a Raft.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
-/// While another node campaigns, until the next look.
+/// Pause between two checks while another node campaigns.
 const YIELD_FOR: Duration = Duration::from_millis(20);
 
-/// The leader that a node follows, as far as evidence is concerned.
+/// Leader followed by the local node.
 pub(crate) struct Followed {
     node: Arc<Node>,
     id: RaftId,
-    /// Its name.
+    /// Name of the leader.
     pub name: String,
     other_voters: Vec<String>,
 }
 
-/// The leader of the current vote, if this node votes and does not lead itself.
+/// Returns the leader of the current vote, if the local node votes and does not lead.
 pub(crate) fn followed(core: &Core) -> Option<Followed> {
     let node = core.node.load_full()?;
     let me = core.identity().raft_id;
@@ -54,7 +54,7 @@ pub(crate) fn followed(core: &Core) -> Option<Followed> {
     Some(Followed { node, id, name: name_of(&id)?, other_voters })
 }
 
-/// Looks at what the probes of `peer` say, and acts if that is evidence against the leader.
+/// Judges the probes of `peer`, and suspects a leader with evidence against it.
 pub(crate) fn judge(core: &Arc<Core>, peer: &str, raft: &tokio::runtime::Handle) {
     let Some(followed) = followed(core).filter(|followed| followed.name == peer) else { return };
     let evidence = core.detector().evidence(peer, &followed.other_voters);
@@ -63,8 +63,8 @@ pub(crate) fn judge(core: &Arc<Core>, peer: &str, raft: &tokio::runtime::Handle)
     }
 }
 
-/// Gives up this node's lease on exactly this leader, and only then holds the evidence: a request for a vote that passes
-/// the gate meets a lease that is gone.
+/// Gives up the local lease on exactly the followed leader, and only then holds the evidence: a request for a
+/// vote that passes the gate meets no lease.
 pub(crate) async fn suspect(core: Arc<Core>, followed: Followed, evidence: Evidence) {
     let Followed { node, id, name, .. } = followed;
     // A Raft that waits for its disk is told once, and not again with every probe.
@@ -83,10 +83,10 @@ pub(crate) async fn suspect(core: Arc<Core>, followed: Followed, evidence: Evide
     }
 }
 
-/// Gives up the lease on this leader, if it still is the leader. Returns its vote.
+/// Gives up the lease on `leader`, if still the leader. Returns the leader's vote.
 ///
-/// An off-label use of a public call: a transfer from the leader to itself makes a follower give up the lease on exactly
-/// that vote, and nothing else. A test pins that.
+/// An off-label use of a public call: a transfer from the leader to itself makes a follower give up the lease
+/// on exactly the given vote, and nothing else. A test pins the effect.
 async fn drop_lease(node: &Node, leader: RaftId) -> Option<Vote> {
     let vote = node.raft.with_raft_state(|state| *state.vote_ref()).await.ok()?;
     if !vote.is_committed() || vote.leader_id.voted_for != leader {
@@ -97,7 +97,7 @@ async fn drop_lease(node: &Node, leader: RaftId) -> Option<Vote> {
     Some(vote)
 }
 
-/// Stands for election whenever there is reason to, until the node stops.
+/// Becomes a candidate on evidence or without a leader, until the node stops.
 pub(crate) async fn run(core: Arc<Core>) {
     let mut evidence = core.evidence.subscribe();
     while !core.stopping.is_cancelled() {
@@ -115,7 +115,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         drop(node);
         tokio::select! {
             _ = evidence.changed() => {}
-            // A Raft that ended changes nothing any more; the next one is there soon.
+            // A Raft that ended reports no more changes; a new Raft follows soon.
             changed = metrics.changed() => if changed.is_err() {
                 tokio::time::sleep(LOOK_AGAIN_AFTER).await;
             },
@@ -125,12 +125,13 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
-/// The evidence against the present leader.
+/// Returns the evidence against the present leader.
 fn held(core: &Core, node: &Node) -> Option<Held> {
     core.campaigns().held(node.vote(), Instant::now())
 }
 
-/// One campaign against a dead leader: attempts until a vote moves, the evidence is gone, or they are used up.
+/// Runs one campaign against a suspect leader: attempts until a vote moves, the evidence ends, or all
+/// attempts are used.
 async fn campaign(core: &Core, node: &Node, held: Held) {
     if !core.campaigns().may_begin(Instant::now()) {
         return;
@@ -163,7 +164,7 @@ async fn campaign(core: &Core, node: &Node, held: Held) {
     }
 }
 
-/// Nobody leads in the current vote, and this node may change that.
+/// True if no node leads in the current vote, and the local node may become a candidate.
 fn is_leaderless(core: &Core, node: &Node) -> bool {
     let me = core.identity().raft_id;
     let metrics = node.raft.server_metrics();
@@ -174,7 +175,8 @@ fn is_leaderless(core: &Core, node: &Node) -> bool {
         && voters.voter_ids().any(|voter| voter == me)
 }
 
-/// A vote that was given and led to no leader carries no lease: a quorum is asked again long before the timers would.
+/// Seeks a leader after a vote without a winner. Such a vote carries no lease, so a quorum is asked long
+/// before Raft's timers expire.
 async fn seek_leader(core: &Core, node: &Node) {
     let vote = node.vote();
     for attempt in 0..MAX_LEADERLESS_ATTEMPTS {
@@ -190,7 +192,7 @@ async fn seek_leader(core: &Core, node: &Node) {
             }
         }
     }
-    // The timers go on.
+    // From here on Raft's timers decide alone.
     let mut metrics = node.watch();
     while node.vote() == vote && !core.stopping.is_cancelled() {
         tokio::select! {
@@ -200,7 +202,7 @@ async fn seek_leader(core: &Core, node: &Node) {
     }
 }
 
-/// Whether the vote is another one within this time; returns as soon as it is.
+/// Waits until the vote differs from `vote`, at most for `limit`. True if the vote has changed.
 async fn moved_within(node: &Node, vote: Vote, limit: Duration) -> bool {
     let mut metrics = node.watch();
     let moved = async {
@@ -213,7 +215,8 @@ async fn moved_within(node: &Node, vote: Vote, limit: Duration) -> bool {
     tokio::time::timeout(limit, moved).await.is_ok()
 }
 
-/// How many voters that answer are better placed to lead: a longer log, or the same and a greater id.
+/// Returns the number of responsive voters in a better position to lead: a longer log, or an equal log and a
+/// greater id.
 fn rank(core: &Core, node: &Node) -> u32 {
     let moment = core.moment();
     let mine = (node.last_log_id(), moment.identity.raft_id);
@@ -229,7 +232,7 @@ fn rank(core: &Core, node: &Node) -> u32 {
     better.count() as u32
 }
 
-/// Answers a request for a vote, or what this node would answer: the gate first, then Raft.
+/// Answers a request for a vote or a pre-vote: the gate decides first, then Raft.
 pub(crate) async fn answer(
     core: &Core,
     node: &Node,
@@ -269,7 +272,7 @@ async fn passes(
             Gate::Shut => return false,
             Gate::Wait => {}
         }
-        // Whoever asks may be right, and this node may be about to find out.
+        // The candidate may be right, and evidence may be about to arrive here.
         if tokio::time::timeout_at(deadline, evidence.changed()).await.is_err() {
             return false;
         }

@@ -1,5 +1,5 @@
-//! Leadership is handed over, so that nobody has to wait for a timer: before a leader stops, when an operator asks for it,
-//! and when the disk of the leader hangs.
+//! Leadership transfers, which avoid an election timeout: before a leader stops, at an operator's request,
+//! and while the leader's disk hangs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,23 +16,23 @@ use crate::peers::Peer;
 use crate::raft::Node;
 use crate::types::RaftId;
 
-/// How long one voter may take to begin: a transfer that has not by then will not.
+/// Limit on the start of the target's candidacy: a transfer without a candidacy by then has failed.
 const BEGIN_WITHIN: Duration = Duration::from_millis(300);
-/// How long the new leader may take to be heard.
+/// Limit on the wait for news of the new leader.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// Between two looks at whether this node is stuck.
+/// Pause between two checks for a blocked Raft or disk.
 const LOOK_AT_STUCK_EVERY: Duration = Duration::from_millis(250);
-/// A stuck leader that found nobody tries again after this time.
+/// Pause after a failed transfer of a blocked leader.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// A voter that may take over.
+/// Candidate for a leadership transfer.
 struct Successor {
     name: String,
     id: RaftId,
 }
 
-/// Hands leadership over whenever this node leads and its Raft or its disk hangs, until the node stops.
+/// Transfers leadership whenever the local node leads with a blocked Raft or disk, until the node stops.
 pub(crate) async fn run(core: Arc<Core>) {
     let mut pause = LOOK_AT_STUCK_EVERY;
     while core.stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
@@ -40,7 +40,8 @@ pub(crate) async fn run(core: Arc<Core>) {
         let moment = core.moment();
         let stuck = moment.stuck();
         let term = moment.term();
-        // One that was replaced hears of it from others: it cannot take that in before its disk goes on.
+        // A deposed leader learns of its successor from peers: the new vote is not stored before the disk
+        // recovers.
         if stuck < STUCK_AFTER || leader_after(&core, term).is_some() {
             continue;
         }
@@ -54,8 +55,8 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
-/// As [`hand_over`], for a leader that goes on: if nobody takes over, it leads again. openraft never takes a failed
-/// transfer back: its leader refuses writes from then on, so it is started anew.
+/// Transfers leadership as [`hand_over`], for a leader that continues after a failure. openraft never takes a
+/// failed transfer back, and the leader refuses writes from then on: its Raft is started anew.
 pub(crate) async fn transfer(core: &Arc<Core>, to: Option<&str>) -> Result<Transferred, TransferError> {
     let result = hand_over(core, to).await;
     if matches!(result, Err(TransferError::NotTaken { .. }))
@@ -69,10 +70,11 @@ pub(crate) async fn transfer(core: &Arc<Core>, to: Option<&str>) -> Result<Trans
     result
 }
 
-/// Hands leadership to this voter, or to whichever takes it, if this node leads.
+/// Transfers leadership to `to`, or to the first voter that takes over, if the local node leads.
 ///
 /// # Errors
-/// [`TransferError`], never [`TransferError::Control`]. After [`TransferError::NotTaken`] this node may refuse writes.
+/// [`TransferError`], never [`TransferError::Control`]. After [`TransferError::NotTaken`] the local node may
+/// refuse writes.
 pub(crate) async fn hand_over(core: &Arc<Core>, to: Option<&str>) -> Result<Transferred, TransferError> {
     let _one_at_a_time = core.handing_over.lock().await;
     let moment = core.moment();
@@ -98,7 +100,7 @@ pub(crate) async fn hand_over(core: &Arc<Core>, to: Option<&str>) -> Result<Tran
     Err(TransferError::NotTaken { to: tried.join(", "), leader: me })
 }
 
-/// Who may take over: voters that answer and have caught up, the one with the longest log first.
+/// Returns the possible successors: healthy voters that have caught up, the longest log first.
 fn successors(core: &Core, moment: &Moment, to: Option<&str>) -> Result<Vec<Successor>, TransferError> {
     if let Some(name) = to.filter(|name| !core.names().iter().any(|known| known == name)) {
         return Err(TransferError::UnknownNode { name: name.to_owned() });
@@ -130,7 +132,8 @@ fn successors(core: &Core, moment: &Moment, to: Option<&str>) -> Result<Vec<Succ
     Ok(fit.into_iter().map(|(_, successor)| successor).collect())
 }
 
-/// How far a peer's log is and its id, if it may take over.
+/// Returns the log index replicated to a peer and the peer's Raft id, or the reason against the peer as a
+/// leader.
 fn fitness(
     moment: &Moment,
     peer: &Peer,
@@ -152,15 +155,16 @@ fn fitness(
     Ok((matched, id))
 }
 
-/// Hands over to this voter. Returns who leads then, and in which term.
+/// Transfers leadership to one voter. Returns name and term of the new leader.
 async fn transfer_to(core: &Core, node: &Node, to: RaftId) -> Option<(String, u64)> {
     let vote = node.vote();
     let term = vote.leader_id.term;
     node.raft.trigger().transfer_leader(to).await.ok()?;
-    // A higher vote: the other one campaigns. A node whose disk hangs cannot take that in, and hears of it from others.
+    // A higher vote means a candidacy. A node with a blocked disk cannot store the vote, and learns of it
+    // from peers.
     let began = || (node.vote() > vote || leader_after(core, term).is_some()).then_some(());
     until(BEGIN_WITHIN, began).await?;
-    // The port stays open until the new leader is heard: to vanish before would look like a death.
+    // The port stays open until the new leader is heard: an earlier end would look like a failure.
     until(HEARD_WITHIN, || {
         let moment = core.moment();
         let other = moment.standing.leader.filter(|id| *id != moment.identity.raft_id);
@@ -171,7 +175,7 @@ async fn transfer_to(core: &Core, node: &Node, to: RaftId) -> Option<(String, u6
     .await
 }
 
-/// The peer that says that it leads in a later term than this.
+/// Returns the peer that reports leadership in a term later than `term`.
 fn leader_after(core: &Core, term: u64) -> Option<(String, u64)> {
     let now = Instant::now();
     core.peers.all().into_iter().find_map(|(name, peer)| {

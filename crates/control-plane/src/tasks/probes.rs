@@ -1,9 +1,10 @@
-//! Probes: every peer is asked how it is, again and again, on a connection of its own. Answers come from memory, so that
-//! a full disk or a busy log does not look like a dead node.
+//! Probes: the state of every peer is requested at each interval, on a connection for probes only. Answers
+//! come from memory, so that a full disk or a busy log does not look like a dead node.
 //!
-//! A probe leaves every interval, whether or not the one before was answered; all nodes send theirs at the same moments
-//! of the wall clock, so that the voters lose the same ones and come to the same conclusion at about the same time. A
-//! connection that ends is made anew at once: whether that is refused tells a dead process from a lost connection.
+//! A probe leaves every interval, even if the previous probe is unanswered; all nodes send at the same
+//! moments of the wall clock, so that the voters lose the same probes and suspect a leader at about the same
+//! time. A lost connection is dialled again at once: a refused attempt distinguishes a dead process from a
+//! lost connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,16 +20,16 @@ use crate::network::{CallError, Channel, FrameReceiver, FrameSender, Purpose};
 use crate::peers::{ClockOffset, Failed, Failure, HEALTHY_WITHIN};
 use crate::tasks::election;
 
-/// Connections that end before the other side has shown who it is are made anew at once, so often between two probes: a
-/// process that dies may close its port a moment after its connections.
+/// Limit on immediate redials between two probes, after connections that ended before the handshake: a dying
+/// process may close its port a moment after its connections.
 const REDIALS: u32 = 8;
-/// Between two of them.
+/// Pause between two redials.
 const REDIAL_AFTER: Duration = Duration::from_millis(1);
-/// Failed probes of a leader that are logged one by one; then ever fewer, so that a node which stays away does not fill
-/// the log.
+/// Failed probes of a leader that are logged singly; later failures are logged ever less often, so that an
+/// absent node does not fill the log.
 const LOGGED_ONE_BY_ONE: u64 = 100;
 
-/// Probes one peer until the node stops. Evidence against the leader is followed up where Raft runs.
+/// Probes one peer until the node stops. Evidence against the leader is handled on the Raft runtime.
 pub(crate) async fn run(core: Arc<Core>, peer: String, raft: Handle) {
     let (link, last_answer) = (Link::Down, Instant::now());
     let mut prober = Prober { link, redials: 0, last_answer, latest: None, core, peer, raft };
@@ -48,7 +49,7 @@ pub(crate) async fn run(core: Arc<Core>, peer: String, raft: Handle) {
     stopping.run_until_cancelled(probing).await;
 }
 
-/// The next multiple of the interval on the wall clock.
+/// Returns the next multiple of the interval on the wall clock.
 fn next_tick(interval: Duration) -> Instant {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let interval = interval.as_nanos().max(1);
@@ -60,21 +61,21 @@ struct Prober {
     peer: String,
     raft: Handle,
     link: Link,
-    /// Connections made anew since the last probe.
+    /// Connections redialled since the last probe.
     redials: u32,
     last_answer: Instant,
-    /// Number of the latest probe that left, and when it left.
+    /// Number and departure time of the latest probe.
     latest: Option<(u64, Instant)>,
 }
 
-/// The connection to the peer.
+/// Connection to the peer.
 enum Link {
     Down,
     Dialling(Pin<Box<dyn Future<Output = Result<Channel, CallError>> + Send>>),
     Up(Box<(FrameSender, FrameReceiver)>),
 }
 
-/// What happens on it.
+/// Event on a [`Link`].
 enum Event {
     Dialled(Box<Result<Channel, CallError>>),
     Answered(Box<ProbeAnswer>),
@@ -82,7 +83,7 @@ enum Event {
 }
 
 impl Link {
-    /// The next thing that happens. May be dropped half-way.
+    /// Returns the next event. Cancel-safe.
     async fn next(&mut self) -> Event {
         match self {
             Self::Down => std::future::pending().await,
@@ -100,13 +101,13 @@ impl Prober {
         self.core.options.timing.probe_interval
     }
 
-    /// Sends a probe, and counts the one before if it was not answered.
+    /// Sends a probe, and counts the previous probe as missed if unanswered.
     async fn tick(&mut self, due: Instant) {
         let now = Instant::now();
         let tick = self.core.detector().tick(&self.peer, due, now);
         self.redials = 0;
         if let Some(missed) = tick.missed {
-            // Without a connection it has failed, and was counted, when that could not be made.
+            // Without a connection, the failed attempt to connect was counted already.
             if !matches!(self.link, Link::Down) {
                 let reason = format!("no answer within {} ms", self.interval().as_millis());
                 self.failed(&Failure { reason, refused: false, port_closed: false });
@@ -126,7 +127,7 @@ impl Prober {
             Link::Up(halves) => {
                 let identity = self.core.identity();
                 let probe = Probe { seq: tick.seq, from: identity.raft_id, cluster: identity.cluster_id };
-                // A probe fits into what the system keeps of a connection; one that does not leave ends it.
+                // A probe fits into the socket's buffer; a probe that does not leave ends the connection.
                 self.latest = Some((tick.seq, now));
                 let sent =
                     tokio::time::timeout(self.core.options.timing.probe_interval, halves.0.send(&probe));
@@ -151,7 +152,7 @@ impl Prober {
         }
     }
 
-    /// Connects, after a while.
+    /// Dials the peer after a pause.
     fn dial(&mut self, after: Duration) {
         let (links, peer) = (self.core.links.clone(), self.peer.clone());
         self.link = Link::Dialling(Box::pin(async move {
@@ -166,7 +167,7 @@ impl Prober {
         self.core.detector().not_refused(&self.peer);
         self.last_answer = Instant::now();
         self.link = Link::Up(Box::new(channel.split()));
-        // Calls find connections that are made already.
+        // Calls find open connections.
         let (links, peer) = (self.core.links.clone(), self.peer.clone());
         self.raft.spawn(async move { links.warm_up(&peer).await });
     }
@@ -200,7 +201,8 @@ impl Prober {
         }
     }
 
-    /// Offset of the peer's clock, if the answer is to the latest probe: only of that one it is known when it left.
+    /// Returns the offset of the peer's clock if the answer is to the latest probe, the only probe with a
+    /// known departure time.
     fn clock(&self, answer: &ProbeAnswer, now: Instant) -> Option<ClockOffset> {
         let (seq, sent_at) = self.latest?;
         let theirs = answer.report.clock_ms;
@@ -212,7 +214,7 @@ impl Prober {
         Some(ClockOffset { ms, error_ms })
     }
 
-    /// A failed probe.
+    /// Records and logs a failed probe.
     fn failed(&self, failure: &Failure) {
         let (core, name) = (&self.core, self.peer.as_str());
         let Failed { count, is_news } = core.peers.failed(name, failure, Instant::now());
@@ -259,7 +261,7 @@ fn heard(core: &Core, name: &str, report: Report, clock: Option<ClockOffset>) {
     }
 }
 
-/// Who led according to the vote, also if nothing was heard of it for a while.
+/// Returns the leader according to the vote, even after a silence.
 fn leader(core: &Core) -> Option<String> {
     let node = core.node.load_full()?;
     let leader = node.voted_leader()?;

@@ -1,15 +1,15 @@
-//! Whether the Raft of a leader still does something. A leader whose disk hangs answers probes for ever, for they are
-//! answered from memory: so it says in them for how long nothing has happened.
+//! Liveness check of a leader's Raft. A leader with a hung disk answers probes for ever, from memory: its
+//! reports state the time for which nothing has happened.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Core;
 
-/// Between two questions.
+/// Pause between two checks.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
-/// Asks Raft for a sign of life again and again while this node leads, until it stops.
+/// Checks the liveness of Raft repeatedly while the local node leads, until the stop.
 pub(crate) async fn run(core: Arc<Core>) {
     while core.stopping.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await.is_some() {
         let moment = core.moment();
