@@ -1,4 +1,4 @@
-//! Reads and writes of the control plane: found their leader, forwarded, tried again within their deadline.
+//! Reads and writes of the control plane: forwarded to the leader, and retried within their deadlines.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,25 +17,26 @@ use crate::raft::Node;
 use crate::standing::ELECTION_GRACE;
 use crate::types::RaftId;
 
-/// Between two attempts, at most: a vote or a leader that moves meanwhile ends the wait.
+/// Longest pause between two attempts; a changed vote or leader ends the pause early.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
-/// The same while an election is under way. A leader counts only once a quorum acknowledged it, of which nobody is told.
+/// Longest pause during an election. A leader counts only after an acknowledgement by a quorum, which changes
+/// no watched metric.
 const RETRY_SOON_AFTER: Duration = Duration::from_millis(3);
-/// A leader gets this long for one attempt; then it is asked again, or another one is.
+/// Limit on one attempt with a leader; the next attempt asks the leader known by then.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(2);
 
-/// What an attempt came to.
+/// Result of an attempt.
 enum Attempt<T> {
     Done(T),
-    /// Nothing was proposed; why.
+    /// Nothing was proposed, with the reason.
     NotYet(String),
-    /// It may have been proposed.
+    /// The command may have been proposed.
     Unknown,
     /// The leader refuses writes for want of disk space; nothing was proposed.
     Full(String),
 }
 
-/// Has the command carried out by whoever leads.
+/// Has the leader apply the command, retrying until the deadline.
 pub(crate) async fn submit(
     core: &Arc<Core>,
     command: Command,
@@ -64,7 +65,7 @@ pub(crate) async fn submit(
     }
 }
 
-/// Has whoever leads hand leadership over.
+/// Has the leader transfer leadership, retrying until the deadline.
 pub(crate) async fn transfer_leader(
     core: &Arc<Core>,
     to: Option<String>,
@@ -78,7 +79,7 @@ pub(crate) async fn transfer_leader(
             Attempt::Done(Reply::HandedOver(result)) => return result,
             Attempt::Done(Reply::Refused(refused)) => refused.to_string(),
             Attempt::NotYet(reason) => reason,
-            // Leadership may have moved; the status tells.
+            // Leadership may have moved; the status shows the leader.
             Attempt::Done(_) | Attempt::Unknown | Attempt::Full(_) => {
                 return Err(ControlError::OutcomeUnknown.into());
             }
@@ -89,13 +90,14 @@ pub(crate) async fn transfer_leader(
     }
 }
 
-/// The state as this node has it, of a node that belongs to a cluster.
+/// Returns the local state of a node that belongs to a cluster.
 pub(crate) fn local(core: &Core) -> Result<Arc<Node>, ControlError> {
     ready(core, false)?;
     core.node.load_full().ok_or_else(|| storage_error(core))
 }
 
-/// A log index which, once applied here, makes a read linearizable; waits until it is applied.
+/// Returns the local state once a linearizable read is possible: the leader names a log index, and the local
+/// node waits until the index is applied.
 pub(crate) async fn linearize(core: &Arc<Core>, deadline: Instant) -> Result<Arc<Node>, ControlError> {
     let started = Instant::now();
     loop {
@@ -119,7 +121,7 @@ pub(crate) async fn linearize(core: &Arc<Core>, deadline: Instant) -> Result<Arc
     }
 }
 
-/// Whether the control plane can do anything at the moment.
+/// Returns the state of Raft, or the error for a node that cannot serve a call at the moment.
 fn ready(core: &Core, proposed: bool) -> Result<Moment, ControlError> {
     let refuse = |error| Err(if proposed { ControlError::OutcomeUnknown } else { error });
     if core.stopping.is_cancelled() {
@@ -142,7 +144,8 @@ fn ready(core: &Core, proposed: bool) -> Result<Moment, ControlError> {
     Ok(moment)
 }
 
-/// Waits a little, if there is time and a quorum may come: an election is waited for, an outage is not.
+/// Waits for a short pause. False if the deadline is near, or if no quorum exists after the time of an
+/// election.
 async fn may_retry(core: &Core, started: Instant, deadline: Instant) -> bool {
     let now = Instant::now();
     let given_up =
@@ -205,7 +208,7 @@ fn left_ms(until: Instant) -> u64 {
     until.saturating_duration_since(Instant::now()).as_millis() as u64
 }
 
-/// Has the leader answer, be it this node or another one.
+/// Has the leader answer, either the local node or a peer.
 async fn ask_leader(core: &Arc<Core>, moment: &Moment, call: Call, until: Instant) -> Attempt<Reply> {
     if !moment.leads() {
         return forward(core, moment, call, until).await;
@@ -218,7 +221,7 @@ async fn ask_leader(core: &Arc<Core>, moment: &Moment, call: Call, until: Instan
     })
 }
 
-/// Asks the leader, which is another node.
+/// Forwards a call to the leader on another node.
 async fn forward(core: &Core, moment: &Moment, call: Call, until: Instant) -> Attempt<Reply> {
     let Some(cluster) = moment.identity.cluster_id else { return Attempt::NotYet("no cluster".to_owned()) };
     let Some((leader, name)) = moment.standing.leader.zip(moment.leader_name()) else {
@@ -230,9 +233,9 @@ async fn forward(core: &Core, moment: &Moment, call: Call, until: Instant) -> At
     }
     let (version, from) = (core.activated(), moment.identity.raft_id);
     let envelope = Envelope { version, cluster, from, to: Some(leader), body: call };
-    // Handing over moves the vote, and is answered afterwards.
+    // A transfer moves the vote before the answer arrives.
     let hands_over = matches!(envelope.body, Call::HandOver { .. });
-    // Not sent twice by the link itself: whether it may have been proposed must be known here.
+    // Sent once only: a repetition by the link would hide that the command may have been proposed.
     let reply = tokio::select! {
         reply = core.links.call_once::<_, Reply>(&name, &envelope, until.into()) => reply,
         () = deposed(core, node, leader), if !hands_over => return Attempt::Unknown,
@@ -244,18 +247,19 @@ async fn forward(core: &Core, moment: &Moment, call: Call, until: Instant) -> At
     }
 }
 
-/// True once `leader` no longer leads as far as this node knows, or is suspected: then nobody waits for its answer.
+/// True once `leader` no longer leads as far as the local node knows, or is suspected: its answer is not
+/// awaited any more.
 fn is_deposed(core: &Core, node: &Node, leader: RaftId) -> bool {
     node.voted_leader() != Some(leader) || core.campaigns().held(node.vote(), Instant::now()).is_some()
 }
 
-/// Returns once [`is_deposed`].
+/// Returns once [`is_deposed`] holds.
 async fn deposed(core: &Core, node: &Node, leader: RaftId) {
     let mut metrics = node.watch();
     let mut evidence = core.evidence.subscribe();
     while !is_deposed(core, node, leader) {
         tokio::select! {
-            // A Raft that ended names no other leader any more.
+            // A Raft that ended reports no new leader.
             changed = metrics.changed() => if changed.is_err() { return },
             // The sender lives as long as `core`.
             _ = evidence.changed() => {}
@@ -263,9 +267,9 @@ async fn deposed(core: &Core, node: &Node, leader: RaftId) {
     }
 }
 
-/// Proposes the command if this node leads.
+/// Proposes the command if the local node leads.
 ///
-/// The time that counts is the leader's: one node with a wrong clock must not make all of them forget.
+/// The leader's clock counts: a follower with a wrong clock must not make all nodes forget idempotency keys.
 pub(crate) async fn propose_here(core: &Core, node: &Node, mut command: Command, until: Instant) -> Reply {
     let moment = core.moment();
     if let Some(refused) = cannot_lead(core, &moment) {
@@ -281,17 +285,17 @@ pub(crate) async fn propose_here(core: &Core, node: &Node, mut command: Command,
         Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => {
             Reply::Refused(Refused::NotLeader { leader: core.moment().leader_name() })
         }
-        // Discarded, or Raft ended meanwhile: it may have been committed.
+        // Discarded, or Raft ended meanwhile: the entry may have been committed.
         Ok(Err(_)) | Err(_) => Reply::OutcomeUnknown,
     }
 }
 
-/// Hands leadership over if this node leads.
+/// Transfers leadership if the local node leads.
 pub(crate) async fn hand_over_here(core: &Arc<Core>, to: Option<&str>, until: Instant) -> Reply {
     if let Some(refused) = cannot_lead(core, &core.moment()) {
         return Reply::Refused(refused);
     }
-    // Not cut off half-way: until it has come to its end, the leader refuses writes.
+    // Not cancelled at the deadline: the leader refuses writes until the transfer has ended.
     let (core, to) = (Arc::clone(core), to.map(str::to_owned));
     let transfer = tokio::spawn(async move { crate::tasks::handover::transfer(&core, to.as_deref()).await });
     match tokio::time::timeout_at(until.into(), transfer).await {
@@ -300,8 +304,8 @@ pub(crate) async fn hand_over_here(core: &Arc<Core>, to: Option<&str>, until: In
     }
 }
 
-/// The index that the leader's state has to have reached, confirmed by a quorum (§6.4 of the Raft dissertation). Leases
-/// are not trusted: they can be given up.
+/// Returns the log index that a state has to reach for a linearizable read, confirmed by a quorum (§6.4 of
+/// the Raft dissertation). Leases are not trusted: a lease can be given up.
 pub(crate) async fn read_index_here(core: &Core, node: &Node, until: Instant) -> Reply {
     if let Some(refused) = cannot_lead(core, &core.moment()) {
         return Reply::Refused(refused);
@@ -317,10 +321,10 @@ pub(crate) async fn read_index_here(core: &Core, node: &Node, until: Instant) ->
     }
 }
 
-/// Why nothing is proposed here now: nobody acknowledges this node as the leader.
+/// Returns the refusal if the local node is not acknowledged as the leader.
 fn cannot_lead(core: &Core, moment: &Moment) -> Option<Refused> {
     let leads = moment.standing.leader == Some(moment.identity.raft_id);
-    // Without a majority in reach nothing would be committed, and the outcome would be unknown for no reason.
+    // Without a majority in reach nothing would be committed, and the outcome would be unknown without need.
     if leads && core.view(moment, &core.peers.all()).leader().is_some() {
         return None;
     }

@@ -6,22 +6,22 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Length of a host name, at most (RFC 1035, section 2.3.4, without the root).
+/// Limit on the length of a host name (RFC 1035, section 2.3.4, without the root).
 const MAX_NAME_BYTES: usize = 253;
-/// Length of a label of it, at most.
+/// Limit on the length of a label.
 const MAX_LABEL_BYTES: usize = 63;
 
 /// A host as configured: an address, or a name in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Host {
-    /// An IP address. An IPv4 address that was written as one of IPv6 stays as written.
+    /// An IP address. An IPv4 address written in IPv6 form stays as written.
     Address(IpAddr),
     /// A host name, without a final dot.
     Name(String),
 }
 
-/// A text that is neither an IP address nor a host name.
+/// Error of parsing text that is neither an IP address nor a host name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is neither an IP address nor a host name (letters, digits, `-`, `_` and `.`, at most {MAX_NAME_BYTES} bytes)"
@@ -29,7 +29,7 @@ pub enum Host {
 pub struct HostError(String);
 
 impl Host {
-    /// The address, unless a resolver has to be asked.
+    /// Returns the address; none for a name, which needs a resolver.
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Address(ip) => Some(*ip),
@@ -45,7 +45,7 @@ impl Host {
         }
     }
 
-    /// As browsers write it: an IPv4 address written as one of IPv6 becomes the plain one.
+    /// Returns the form used by browsers: an IPv4 address in IPv6 form becomes a plain IPv4 address.
     pub fn to_canonical(&self) -> Self {
         match self {
             Self::Address(ip) => Self::Address(ip.to_canonical()),
@@ -53,12 +53,12 @@ impl Host {
         }
     }
 
-    /// With a port, as in a URL: an IPv6 address is put in brackets.
+    /// Returns the host with a port, as in a URL: an IPv6 address is put in brackets.
     pub fn with_port(&self, port: u16) -> String {
         format!("{}:{port}", self.in_url())
     }
 
-    /// As in a URL without a port.
+    /// Returns the host as in a URL without a port.
     pub fn in_url(&self) -> String {
         match self {
             Self::Address(ip) if ip.is_ipv6() => format!("[{ip}]"),
@@ -83,7 +83,8 @@ impl FromStr for Host {
     }
 }
 
-/// True for a host name. One whose last label is a number is an IPv4 address to browsers and resolvers, or nothing.
+/// True for a host name. A name with a number as its last label is an IPv4 address to browsers and resolvers,
+/// or invalid.
 fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=MAX_LABEL_BYTES).contains(&label.len())

@@ -1,7 +1,7 @@
-//! What nodes say to each other, above the transport.
+//! Calls between nodes, above the transport.
 //!
-//! Every call names the cluster it is meant for and, where it is meant for one data directory, that directory's id: a
-//! process that took over a name must not answer for the one before it.
+//! Every call names its target cluster and, if meant for one data directory, the Raft id of the directory: a
+//! process under a reused name must not answer for its predecessor.
 
 use api::status::Role;
 use serde::de::DeserializeOwned;
@@ -18,19 +18,19 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
-/// A call and whom it is meant for.
+/// A call with its target.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Envelope<T> {
-    /// Version of the call: the one that the caller's cluster has activated. Release 0.1 names none.
+    /// Version of the call: the format version activated by the caller's cluster. Release 0.1 names none.
     #[serde(rename = "v", default = "first", skip_serializing_if = "is_first")]
     pub version: FormatVersion,
-    /// The caller's cluster.
+    /// Cluster of the caller.
     pub cluster: ClusterId,
-    /// The caller.
+    /// Raft id of the caller.
     pub from: RaftId,
-    /// Whom it is meant for; none: whoever answers to the name.
+    /// Raft id of the target; none: any process under the name.
     pub to: Option<RaftId>,
-    /// The call.
+    /// Body of the call.
     pub body: T,
 }
 
@@ -45,13 +45,13 @@ fn is_first(version: &FormatVersion) -> bool {
 /// Failure to read a call.
 #[derive(Debug)]
 pub(crate) enum Unread {
-    /// It is of a newer version. The connection goes on.
+    /// The call is of a newer version. The connection remains open.
     Newer(Refused),
-    /// It is no call.
+    /// The frame is no call.
     Malformed(serde_json::Error),
 }
 
-/// The version of a call that may not be understood otherwise.
+/// Version of a call, read even if the rest is not understood.
 #[derive(Deserialize)]
 struct VersionOnly {
     #[serde(rename = "v", default = "first")]
@@ -59,10 +59,12 @@ struct VersionOnly {
 }
 
 impl<T: DeserializeOwned> Envelope<T> {
-    /// The call in the body of a frame. Versions 1 and 2 differ in nothing but what a call may carry.
+    /// Reads a call from the body of a frame. Versions 1 and 2 differ only in the permitted content of a
+    /// call.
     ///
     /// # Errors
-    /// [`Unread::Newer`] if the version is above those that this release reads.
+    /// [`Unread::Newer`] if the version is above [`FormatVersion::LATEST`]; [`Unread::Malformed`] if the body
+    /// is no call.
     pub(crate) fn read(body: &[u8]) -> Result<Self, Unread> {
         let read: Result<Self, _> = serde_json::from_slice(body);
         let version = match &read {
@@ -85,221 +87,223 @@ impl<T: DeserializeOwned> Envelope<T> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Call {
-    /// Raft: append entries, or a heartbeat.
+    /// Raft: append of entries, or heartbeat.
     Append(AppendEntriesRequest<TypeConfig>),
-    /// Raft: a candidate asks for a vote.
+    /// Raft: request of a candidate for a vote.
     Vote(VoteRequest<TypeConfig>),
-    /// Raft: would you vote for me?
+    /// Raft: request for a pre-vote.
     PreVote(VoteRequest<TypeConfig>),
-    /// Raft: the leader asks a node to take over.
+    /// Raft: request of the leader to take over.
     TransferLeader(TransferLeaderRequest<TypeConfig>),
-    /// Which log index must be applied before a read is linearizable?
+    /// Request for the log index that a linearizable read needs.
     ReadIndex {
-        /// How long the caller waits.
+        /// Limit on the caller's wait, in milliseconds.
         timeout_ms: u64,
     },
-    /// A command to propose.
+    /// Command to propose.
     Submit {
         /// The command.
         command: Box<Command>,
-        /// How long the caller waits.
+        /// Limit on the caller's wait, in milliseconds.
         timeout_ms: u64,
     },
-    /// The caller asks to become a member under this name.
+    /// Request of the caller for membership.
     Join {
-        /// Its name.
+        /// Name of the caller.
         name: String,
-        /// Its announcement. Release 0.1 makes none.
+        /// Announcement of the caller. Release 0.1 makes none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         announcement: Option<Announcement>,
     },
-    /// The leader is asked to hand leadership over.
+    /// Request for a leadership transfer.
     HandOver {
-        /// To whom; none: to whoever is the furthest.
+        /// Name of the target; none: the voter with the longest log.
         to: Option<String>,
-        /// How long the caller waits.
+        /// Limit on the caller's wait, in milliseconds.
         timeout_ms: u64,
     },
 }
 
-/// What comes back.
+/// Answer to a call.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
-    /// To [`Call::Append`].
+    /// Answer to [`Call::Append`].
     Append(AppendEntriesResponse<TypeConfig>),
-    /// To [`Call::Vote`] and [`Call::PreVote`].
+    /// Answer to [`Call::Vote`] and [`Call::PreVote`].
     Vote(VoteResponse<TypeConfig>),
-    /// To [`Call::TransferLeader`].
+    /// Answer to [`Call::TransferLeader`].
     TransferLeader(TransferLeaderResponse<TypeConfig>),
-    /// To [`Call::ReadIndex`].
+    /// Answer to [`Call::ReadIndex`].
     ReadIndex {
-        /// The log index to have applied.
+        /// Log index to apply before the read.
         index: u64,
     },
-    /// To [`Call::Submit`].
+    /// Answer to [`Call::Submit`].
     Outcome(Box<Outcome>),
-    /// To [`Call::Join`]: the caller is a member.
+    /// Answer to [`Call::Join`]: the caller is a member.
     Joined,
-    /// The call was not carried out, and nothing was proposed.
+    /// Refusal: the call was not carried out, and nothing was proposed.
     Refused(Refused),
-    /// To [`Call::HandOver`].
+    /// Answer to [`Call::HandOver`].
     HandedOver(Result<Transferred, TransferError>),
-    /// The command was proposed, but it is not known what became of it.
+    /// The command was proposed, with an unknown outcome.
     OutcomeUnknown,
 }
 
-/// Why a call was not carried out.
+/// Reason why a call was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Refused {
-    /// The process under this name has another data directory than the one that is meant.
+    /// The process under the name has another data directory than the target.
     #[error("the node under this name is {actual} now, not {meant}")]
     WrongNode {
-        /// Who was meant.
+        /// Raft id of the target.
         meant: RaftId,
-        /// Who is there.
+        /// Raft id found under the name.
         actual: RaftId,
     },
-    /// It belongs to another cluster, or to none yet.
+    /// The node belongs to another cluster, or to none yet.
     #[error("the node belongs to {}, not to cluster {meant}", actual.map_or("no cluster".to_owned(), |id| format!("cluster {id}")))]
     ForeignCluster {
-        /// The cluster that was meant.
+        /// Target cluster.
         meant: ClusterId,
-        /// The one it belongs to.
+        /// Cluster of the node.
         actual: Option<ClusterId>,
     },
-    /// Somebody else leads.
+    /// Another node leads.
     #[error("the node does not lead")]
     NotLeader {
-        /// Who leads, as far as it knows.
+        /// Name of the leader, as far as known to the node.
         leader: Option<String>,
     },
-    /// There is no quorum at the moment.
+    /// No quorum answers at the moment.
     #[error("no quorum: {0}")]
     NoQuorum(String),
     /// The name is not in the leader's configuration.
     #[error("{name} is not configured on {on}")]
     NotConfigured {
-        /// The unknown name.
+        /// Unknown name.
         name: String,
-        /// Whose configuration lacks it.
+        /// Name of the node whose configuration lacks the name.
         on: String,
     },
-    /// The disks of too many voters are full.
+    /// The disks of the leader or of too many voters are full.
     #[error("{0}")]
     StorageFull(String),
-    /// It does not take calls at the moment.
+    /// The node takes no calls at the moment.
     #[error("not ready: {0}")]
     NotReady(String),
 }
 
-/// A probe: are you there?
+/// Probe of a peer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Probe {
-    /// Counts up on each connection.
+    /// Number of the probe, ascending on each connection.
     pub seq: u64,
-    /// Who asks.
+    /// Raft id of the sender.
     pub from: RaftId,
-    /// The cluster that it belongs to.
+    /// Cluster of the sender.
     pub cluster: Option<ClusterId>,
 }
 
-/// What a node says of itself when it is probed. Answered from memory; unknown fields of newer releases are ignored.
+/// Report of a node about itself, in answer to a probe. From memory; unknown fields of newer releases are
+/// ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// Its id.
+    /// Raft id of the node.
     pub raft_id: RaftId,
-    /// The cluster it belongs to.
+    /// Cluster of the node.
     pub cluster_id: Option<ClusterId>,
-    /// Most voters that a committed membership it knows of ever had.
+    /// Size of the largest voter set in the node's log or applied state.
     pub largest_voter_set: usize,
-    /// What it is.
+    /// Role of the node.
     pub role: Role,
-    /// Whether it votes.
+    /// True if the node is a voter.
     pub voter: bool,
-    /// Whether the asking node's id is in its membership.
+    /// True if the Raft id of the probe's sender is in the node's membership.
     pub knows_you: bool,
-    /// The Raft term.
+    /// Raft term.
     pub term: u64,
-    /// Who leads, as far as it knows.
+    /// Name of the leader, as far as known to the node.
     pub leader: Option<String>,
-    /// Its last log entry.
+    /// Id of the last log entry.
     pub last_log_id: Option<LogId>,
-    /// The index of the last entry it applied.
+    /// Index of the last applied entry.
     pub applied_index: Option<u64>,
-    /// Hash of its configuration.
+    /// Hash of the node's configuration.
     pub config_hash: String,
-    /// Its release.
+    /// Release of the node.
     pub version: String,
-    /// For how long its Raft or its disk has been at the same thing, in milliseconds; 0 if it does not lead.
+    /// Time for which Raft or the disk of a leading node has been blocked, in milliseconds; 0 if the node
+    /// does not lead.
     #[serde(default)]
     pub stuck_ms: u64,
-    /// Index up to which it knows the log to be committed.
+    /// Index up to which the node knows the log to be committed.
     #[serde(default)]
     pub committed_index: Option<u64>,
-    /// Failure of its storage, in words.
+    /// Description of a storage failure.
     #[serde(default)]
     pub storage_failure: Option<String>,
-    /// Its clock, in milliseconds since 1970; 0 from releases that do not tell.
+    /// Clock of the node, in milliseconds since 1970; 0 from releases without the field.
     #[serde(default)]
     pub clock_ms: u64,
-    /// Remedy for that.
+    /// Remedy for `storage_failure`.
     #[serde(default)]
     pub storage_remedy: Option<String>,
-    /// Lack of room on its disk, for which it takes no writes of clients, in words.
+    /// Description of a lack of disk space for which the node takes no writes of clients.
     #[serde(default)]
     pub storage_full: Option<String>,
-    /// File that it cannot write snapshots to, and the cause.
+    /// File to which the node cannot write snapshots, and the cause.
     #[serde(default)]
     pub snapshot_trouble: Option<String>,
-    /// Versions of the formats that it reads. Release 0.1 does not tell.
+    /// Format versions that the node reads. None from release 0.1.
     #[serde(default)]
     pub announcement: Option<Announcement>,
-    /// Release that it needs, where it cannot read what was committed.
+    /// Release required to read the committed entries; none if the node reads them.
     #[serde(default)]
     pub needs_release: Option<String>,
-    /// How it is doing.
+    /// Figures of the node.
     pub figures: NodeFigures,
 }
 
 impl Report {
-    /// Versions of the formats that the node reads.
+    /// Returns the format versions that the node reads.
     pub(crate) fn announced(&self) -> Announcement {
         let told = self.announcement.clone();
         told.unwrap_or_else(|| Announcement::of_the_first_release(self.raft_id, &self.version))
     }
 }
 
-/// The answer to a probe.
+/// Answer to a probe.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ProbeAnswer {
-    /// The probe's.
+    /// Number of the probe.
     pub seq: u64,
-    /// What it says of itself.
+    /// Report of the node.
     pub report: Report,
 }
 
-/// The first frame on a connection for a snapshot; chunks of raw bytes follow.
+/// First frame on a connection for a snapshot; chunks of raw bytes follow.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SnapshotOffer {
-    /// The leader's vote.
+    /// Vote of the leader.
     pub vote: Vote,
-    /// What the snapshot says of itself.
+    /// Metadata of the snapshot.
     pub meta: SnapshotMeta,
-    /// Its length.
+    /// Length of the snapshot, in bytes.
     pub bytes: u64,
 }
 
-/// The last frame on a connection for a snapshot.
+/// Last frame on a connection for a snapshot.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SnapshotReply {
-    /// It is installed, or was not needed.
+    /// The snapshot is installed, or was not needed.
     Installed(SnapshotResponse<TypeConfig>),
-    /// It was not taken.
+    /// The snapshot was refused.
     Refused(Refused),
-    /// It could not be installed.
+    /// The snapshot could not be installed.
     Failed(String),
 }
 
@@ -309,7 +313,7 @@ mod tests {
 
     use super::*;
 
-    /// A call of release 0.1, and the same with other members.
+    /// Builds a call of release 0.1, or of `version`, with an unknown member.
     fn call(version: Option<u32>, body: serde_json::Value) -> Vec<u8> {
         let mut call = json!({
             "cluster": "67e55044-10b1-426f-9247-bb680e5fe0c8", "from": 1, "to": null, "body": body, "of_a_later_release": 7
@@ -341,7 +345,7 @@ mod tests {
         check(None, json!(null), Err("malformed"));
     }
 
-    /// Before anything is activated, what is sent is what release 0.1 sends and reads.
+    /// Before any activation, a call has the form that release 0.1 sends and reads.
     #[test]
     fn a_call_of_the_first_version_names_none() {
         let (version, from) = (FormatVersion::FIRST, RaftId::from(1));

@@ -1,5 +1,5 @@
-//! The cluster's secret: one file, copied to every node by hand, from which every key is derived. It is in no log, no
-//! snapshot and on no wire.
+//! Secret of the cluster: one file, copied to every node by hand, the source of every key. The secret is in
+//! no log, in no snapshot and on no wire.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,67 +10,68 @@ use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-/// Bytes of the secret; the file holds them as hexadecimal text.
+/// Bytes of the secret; stored as hexadecimal text.
 const SECRET_BYTES: usize = 32;
-/// Bytes of a key file, at most: anything longer is another file.
+/// Limit on the bytes of a key file: a longer file is no key file.
 const MAX_FILE_BYTES: u64 = 4096;
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// The secret that the nodes of a cluster share. It has no `Debug`: it must not end up in a log.
+/// Secret shared by the nodes of a cluster. Without `Debug`, to stay out of logs.
 #[derive(Clone)]
 pub struct ClusterSecret([u8; SECRET_BYTES]);
 
-/// Why there is no secret.
+/// Reason why the secret is unavailable.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be read.
     #[error("cannot read the cluster key {path}")]
     Read {
-        /// Where.
+        /// Path of the key file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
     /// The file cannot be made.
     #[error("cannot make the cluster key {path}")]
     Create {
-        /// Where.
+        /// Path of the key file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// Not what a key file holds.
+    /// The file does not hold a key.
     #[error("{path} is not a cluster key: it should be {hex} hexadecimal digits", hex = 2 * SECRET_BYTES)]
     Malformed {
-        /// Where.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// Others may read it.
+    /// The file can be read by users besides its owner.
     #[error("the cluster key {path} can be read by others (mode {mode:03o}); run: chmod 600 {path}")]
     TooOpen {
-        /// Where.
+        /// Path of the key file.
         path: PathBuf,
-        /// Its permission bits.
+        /// Permission bits of the file.
         mode: u32,
     },
 }
 
 impl ClusterSecret {
-    /// The secret in the file at `path`; where there is no file, a new one is made (mode 0600), never replacing one that
-    /// another node makes at the same moment.
+    /// Loads the secret from the file at `path`, or creates the file (mode 0600). A file made by another node
+    /// at the same moment is never replaced.
     ///
     /// # Errors
-    /// [`SecretError`] if the file cannot be read or made, is not a key, or can be read by others.
+    /// [`SecretError`] if the file cannot be read or made, is not a key, or can be read by users besides its
+    /// owner.
     pub fn load_or_create(path: &Path) -> Result<Self, SecretError> {
         if let Some(secret) = Self::load(path)? {
             return Ok(secret);
         }
         let create = |source| SecretError::Create { path: path.to_owned(), source };
         let text = hex::encode(rand::random::<[u8; SECRET_BYTES]>()) + "\n";
-        // Written aside and linked into place: whoever finds the file finds all of it.
+        // Written aside and linked into place: a reader never finds a partial file.
         let aside = path.with_extension(format!("new-{}", std::process::id()));
         let made = write_private(&aside, text.as_bytes()).and_then(|()| match fs::hard_link(&aside, path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -104,12 +105,13 @@ impl ClusterSecret {
         Ok(Some(Self(secret)))
     }
 
-    /// A secret for tests and tools.
+    /// Creates a secret from `bytes`, for tests and tools.
     pub fn from_bytes(bytes: [u8; SECRET_BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// 32 bytes for `purpose`, other ones for every `context` (HKDF-SHA-256, RFC 5869; the context is the salt).
+    /// Derives 32 bytes for `purpose`, different for every `context` (HKDF-SHA-256, RFC 5869; the context is
+    /// the salt).
     pub fn derive(&self, purpose: &str, context: &[u8]) -> [u8; 32] {
         let mut key = [0; 32];
         Hkdf::<Sha256>::new(Some(context), &self.0)
@@ -118,14 +120,15 @@ impl ClusterSecret {
         key
     }
 
-    /// The token by which operators change the cluster where none is configured: 256 bits as hexadecimal text, the same on all
-    /// nodes. The secret cannot be computed from it.
+    /// Returns the default token of operators, for clusters without a configured token: 256 bits as
+    /// hexadecimal text, equal on all nodes. The secret cannot be computed from the token.
     pub fn admin_token(&self) -> String {
         hex::encode(self.derive("admin token", &[]))
     }
 
-    /// What tells a request from another one under the same idempotency key: HMAC-SHA-256 of its parts, in hexadecimal.
-    /// Parts are told apart, so that no two lists of parts look alike.
+    /// Returns the fingerprint of a request, which distinguishes requests under the same idempotency key:
+    /// HMAC-SHA-256 of `parts`, in hexadecimal. The lengths of the parts are included, so that different
+    /// lists have different inputs.
     pub fn fingerprint(&self, parts: &[&[u8]]) -> String {
         let mut mac =
             HmacSha256::new_from_slice(&self.derive("fingerprint", &[])).expect("any length of key");
@@ -136,7 +139,7 @@ impl ClusterSecret {
         hex::encode(mac.finalize().into_bytes())
     }
 
-    /// The request id that the request with this fingerprint has under this idempotency key, on every node.
+    /// Returns the id of the request with `fingerprint` under the idempotency key `key`, equal on all nodes.
     pub fn request_id(&self, key: &str, fingerprint: &str) -> String {
         let context = Sha256::new().chain_update(key).chain_update([0]).chain_update(fingerprint).finalize();
         let random = self.derive("request id", &context);
@@ -191,7 +194,7 @@ mod tests {
         let secret = ClusterSecret::from_bytes([7; SECRET_BYTES]);
         let token = secret.admin_token();
         assert_eq!(token.len(), 64);
-        // A token that was written down has to stay valid: HKDF-SHA-256 of the secret, info "admin token", no salt.
+        // A noted token has to stay valid: HKDF-SHA-256 of the secret, info "admin token", no salt.
         assert_eq!(token, "85c2b90d9cca2046064575b8382606c68ea565a990cecedbb38b350196f4e9ab");
         assert_ne!(token, ClusterSecret::from_bytes([8; SECRET_BYTES]).admin_token());
     }

@@ -1,4 +1,4 @@
-//! Calls that come in from other nodes. Whoever gets here has proven that it knows the cluster's key.
+//! Calls from other nodes. Every caller has proven knowledge of the cluster's key.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use crate::raft::Node;
 use crate::storage::{SnapshotError, SnapshotFile, SnapshotReceiver};
 use crate::types::{ClusterId, RaftId, TypeConfig};
 
-/// How long the sender of a snapshot may take for a chunk.
+/// Limit on the wait for a chunk of a snapshot.
 const CHUNK_WITHIN: Duration = Duration::from_secs(10);
-/// How long Raft may take for an append or a vote.
+/// Limit on Raft's answer to an append or a vote.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// How long a caller's request may go on here, at most.
+/// Upper bound on the time limit of a call.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves a connection until it ends.
@@ -88,13 +88,14 @@ async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply
     }
 }
 
-/// A caller has long given up on a disk that takes this long: the connection's place is of more use.
+/// Limits the wait for `reply`: the caller of an append or a vote gives up earlier, and the connection's
+/// permit is needed.
 async fn within(reply: impl Future<Output = Reply>) -> Reply {
     let late = || Reply::Refused(Refused::NotReady("the disk is too slow".to_owned()));
     timeout(ANSWER_WITHIN, reply).await.unwrap_or_else(|_| late())
 }
 
-/// Whether a call is meant for this data directory and its cluster.
+/// Returns the running Raft for a call to the local data directory and its cluster, or the refusal.
 fn admit(core: &Core, cluster: ClusterId, to: Option<RaftId>) -> Result<Arc<Node>, Refused> {
     let identity = core.identity();
     if !identity.is_known() {
@@ -172,7 +173,7 @@ async fn take_snapshot(
 ) -> Result<SnapshotResponse<TypeConfig>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let directory = core.data.snapshots();
-    // The file, and the state beside the one that it replaces.
+    // The file, and the new state beside the replaced state.
     let needed_bytes = 3u64.saturating_mul(offer.bytes);
     node.room.has_room_for(needed_bytes).map_err(|shortage| text(&shortage))?;
     let mut receiver = blocking(move || SnapshotReceiver::create(&directory, offer.bytes)).await?;
@@ -193,13 +194,14 @@ async fn take_snapshot(
         finished => finished.map_err(|error| crate::text_with_sources(&error))?,
     };
     info!(peer, bytes = offer.bytes, "snapshot received");
-    // Others may have filled the disk meanwhile. What cannot be installed is offered again; to try would end Raft.
+    // Other processes may have filled the disk meanwhile. A failed installation would end Raft; a refused
+    // snapshot is offered again.
     node.room.has_room_for(needed_bytes - offer.bytes).map_err(|shortage| text(&shortage))?;
     let snapshot = SnapshotOf::<TypeConfig, SnapshotFile> { meta: offer.meta, snapshot: file };
     node.raft.install_full_snapshot(offer.vote, snapshot).await.map_err(|error| text(&error))
 }
 
-/// Work on the disk, away from the async threads.
+/// Runs disk operations away from the async threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
 ) -> Result<T, String> {

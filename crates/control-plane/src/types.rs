@@ -1,4 +1,4 @@
-//! The names of the consensus layer: what openraft is told to use.
+//! Types of the consensus layer, as configured for openraft.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use uuid::Uuid;
 use crate::catalog::{Outcome, StoredCommand};
 
 openraft::declare_raft_types!(
-    /// What openraft works with here.
+    /// Type configuration of openraft.
     ///
-    /// The leader id is the one of the Raft paper: at most one leader in a term. openraft's own default lets a second,
-    /// higher candidate win the same term.
+    /// The leader id is that of the Raft paper: at most one leader in a term. openraft's own default lets a
+    /// second, higher candidate win the same term.
     pub TypeConfig:
         D = StoredCommand,
         R = Outcome,
@@ -28,23 +28,23 @@ pub type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
 pub type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 /// A log entry.
 pub type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
-/// A membership and the log id it came with.
+/// A membership and its log id.
 pub type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
-/// What a snapshot says of itself.
+/// Metadata of a snapshot.
 pub type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 
-/// A node to Raft: a number minted for a data directory on its first start, never used again.
+/// Raft's id of a node: a number minted for a data directory on its first start, never used again.
 ///
-/// Written as 16 hexadecimal digits wherever people read it; `n1` is a name and another thing.
+/// Displayed as 16 hexadecimal digits; unlike a name such as `n1`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RaftId(u64);
 
 impl RaftId {
-    /// The id of a node that cannot read its own; never minted.
+    /// Id of a node with an unreadable identity; never minted.
     pub(crate) const UNKNOWN: Self = Self(0);
 
-    /// A new id. 64 random bits: two directories do not meet in one by chance.
+    /// Mints an id of 64 random bits: two directories do not share an id by chance.
     pub fn mint() -> Self {
         Self(rand::random_range(1..=u64::MAX))
     }
@@ -76,13 +76,13 @@ impl FromStr for RaftId {
     }
 }
 
-/// A cluster: minted by the node that bootstraps it. It is in every call between nodes.
+/// Id of a cluster, minted by the founding node and named in every call between nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClusterId(Uuid);
 
 impl ClusterId {
-    /// A new id.
+    /// Mints an id.
     pub fn mint() -> Self {
         Self(Uuid::new_v4())
     }
@@ -94,10 +94,10 @@ impl fmt::Display for ClusterId {
     }
 }
 
-/// What the membership keeps of a node besides its id: the name it is configured under. Not its address: peers are
+/// Entry of a node in the membership besides its id: the configured name. Without an address: peers are
 /// dialled at the address in each node's own file, so that a cluster can be moved.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// The configured name, such as `n1`.
+    /// Configured name, such as `n1`.
     pub name: String,
 }
