@@ -1,25 +1,25 @@
 //! Admission of writes by the leader: refused while the disks of too many voters are full. Pure.
 //!
-//! A voter whose disk is full goes on taking entries into its reserve, so that what was proposed before is not lost. The
-//! leader proposes nothing more once the voters with room are no quorum.
+//! A voter with a full disk continues to take entries into its reserve, so that proposed entries are not
+//! lost. The leader proposes nothing more once the voters with room are no quorum.
 
 use std::collections::BTreeSet;
 
 use crate::types::RaftId;
 
-/// Room of the voters, as the leader knows it.
+/// Disk space of the voters, as known to the leader.
 pub(crate) struct Rooms<'a> {
-    /// The voters of each part of the membership: two sets while it is being changed.
+    /// Voters of each part of the membership: two sets during a joint change.
     pub configs: &'a [BTreeSet<RaftId>],
-    /// Voters that answer, the leader among them.
+    /// Responsive voters, the leader included.
     pub present: &'a BTreeSet<RaftId>,
-    /// Those that said that their disks are full.
+    /// Nodes that reported a full disk.
     pub full: &'a BTreeSet<RaftId>,
 }
 
 impl Rooms<'_> {
-    /// False if a write should be refused for want of disk space: the present voters with room are no quorum, and would be
-    /// if none was full. Voters that are away are another matter.
+    /// False if a write should be refused for want of disk space: the present voters with room are no quorum,
+    /// but all present voters are. A lack of present voters is no reason to refuse.
     pub(crate) fn admit(&self) -> bool {
         self.configs.iter().all(|voters| {
             let present = voters.intersection(self.present).count();
@@ -58,12 +58,12 @@ mod tests {
         check(three, &[1, 2, 3], &[1], true, true);
         check(three, &[1, 2, 3], &[2, 3], false, false);
         check(three, &[1, 2, 3], &[1, 2, 3], false, false);
-        // One is away and one is full.
+        // One voter is away and one is full.
         check(three, &[1, 2], &[2], false, false);
-        // Without a quorum, full or not, it is not for want of room.
+        // Without a quorum present, full or not, writes are not refused for want of room.
         check(three, &[1], &[], true, false);
         check(three, &[1], &[1], true, false);
-        // A full disk of somebody who does not vote.
+        // A full disk of a node without a vote.
         check(three, &[1, 2, 3, 4], &[4], true, true);
         check(&[&[1]], &[1], &[1], false, false);
         check(&[&[1]], &[1], &[], true, false);

@@ -1,6 +1,6 @@
-//! The status document, computed from one node's view by rules without a clock.
+//! Status document, computed from one node's view by rules without a clock.
 //!
-//! The rules hold whatever the view contains; [`ClusterStatus::contradictions`] states what follows from them.
+//! The rules hold for every view; [`ClusterStatus::contradictions`] states their consequences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use crate::standing::ELECTION_GRACE;
 use crate::status::NodeAddress;
 use crate::types::{ClusterId, RaftId};
 
-/// Knowledge of one node at one moment.
+/// Knowledge of one node about the cluster at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
     /// Configured name of the cluster.
     pub cluster_name: String,
     /// Cluster that the node belongs to.
     pub cluster_id: Option<ClusterId>,
-    /// Cluster that the node's own one gave way to.
+    /// Cluster to which the node's own cluster gave way.
     pub gave_way_to: Option<ClusterId>,
     /// Name of the node.
     pub me: String,
     /// Raft term.
     pub term: u64,
-    /// Name of the leader, if that is certain enough ([`crate::standing`]).
+    /// Name of the leader, if certain enough ([`crate::standing`]).
     pub leader: Option<String>,
     /// Age of the latest moment at which a leader was known.
     pub leader_age: Option<Duration>,
@@ -55,20 +55,20 @@ pub(crate) struct NodeView {
     pub report: Option<Arc<Report>>,
     /// Age of the latest answer to a probe; none: never heard.
     pub answered_age: Option<Duration>,
-    /// True if its port has refused a connection since the latest answer.
+    /// True if the node's port has refused a connection since the latest answer.
     pub port_refused: bool,
-    /// Reason for which a handshake with it has failed lately.
+    /// Cause of a recent failed handshake with the node.
     pub handshake_failure: Option<String>,
-    /// True if it is behind the leader and does not advance ([`crate::progress`]).
+    /// True if the node is behind the leader and does not advance ([`crate::progress`]).
     pub lagging: bool,
-    /// Entries that it is behind the leader.
+    /// Entries by which the node is behind the leader.
     pub behind: u64,
-    /// Offset of its clock, while it is heard.
+    /// Offset of the node's clock, while the node is heard.
     pub clock: Option<ClockOffset>,
 }
 
 impl View {
-    /// The document, without notices.
+    /// Returns the status document, without notices.
     pub(crate) fn assess(&self) -> ClusterStatus {
         let mut voters: Vec<String> = self.voters.values().cloned().collect();
         voters.sort();
@@ -86,9 +86,9 @@ impl View {
         }
     }
 
-    /// The leader. None is told while this node reaches no majority of the voters, although the latest append or
-    /// acknowledgement may be younger than the loss, nor one whose row denies it: what the probes found may be younger than
-    /// `self.leader`.
+    /// Returns the leader. None while the local node reaches no majority of the voters, even if the latest
+    /// append or acknowledgement is younger than the loss, and none while the leader's row denies the
+    /// leadership: the results of the probes may be younger than `self.leader`.
     pub(crate) fn leader(&self) -> Option<&String> {
         let denied = |node: &NodeView| {
             Some(&node.address.name) == self.leader.as_ref()
@@ -106,30 +106,30 @@ impl View {
         self.configs.iter().all(|config| has_majority(config, &reached))
     }
 
-    /// Data directories of the nodes with such a health.
+    /// Returns the Raft ids of the nodes with a wanted health.
     fn ids_of(&self, wanted: impl Fn(Health) -> bool) -> BTreeSet<RaftId> {
         let nodes = self.nodes.iter().filter(|node| wanted(self.health(node)));
         nodes.filter_map(|node| known(node.report.as_ref()?.raft_id)).collect()
     }
 
-    /// True if a quorum of the voters is healthy, and a leader is known or was a moment ago: an election is not an
-    /// outage.
+    /// True if a quorum of the voters is healthy, and a leader is known or was a moment ago: an election is
+    /// not an outage.
     pub(crate) fn quorum(&self) -> bool {
         let led = self.leader().is_some() || self.leader_age.is_some_and(|age| age < ELECTION_GRACE);
-        // Before the first membership is committed there is nothing that a quorum could be of.
+        // Before the first membership is committed there is no set of voters for a quorum.
         led && self.gave_way_to.is_none() && !self.voters.is_empty() && self.missing_voters().is_none()
     }
 
-    /// True once this node can read which id it has and which cluster it belongs to.
+    /// True once the local node can read its identity.
     pub(crate) fn is_identified(&self) -> bool {
         let me = self.nodes.iter().find(|node| node.address.name == self.me);
         me.and_then(|me| known(me.report.as_ref()?.raft_id)).is_some()
     }
 
-    /// Voters that are not healthy, where so few are that no quorum is left.
+    /// Returns the unhealthy voters, if too few healthy voters remain for a quorum.
     pub(crate) fn missing_voters(&self) -> Option<Shortage> {
         let present = self.ids_of(Health::is_healthy);
-        // The settled voters count too: what replaces them is not committed yet.
+        // The settled voters count too: their replacement is not committed yet.
         let settled: BTreeSet<RaftId> = self.voters.keys().copied().collect();
         let settled = Some(&settled).filter(|settled| !settled.is_empty());
         let config = self.configs.iter().chain(settled).find(|config| !has_majority(config, &present))?;
@@ -141,7 +141,7 @@ impl View {
         Some(Shortage { needed: config.len() / 2 + 1, there: sorted(there), away: sorted(away) })
     }
 
-    /// Health of a node, the most telling reason first.
+    /// Returns the health of a node, by the most specific reason.
     pub(crate) fn health(&self, node: &NodeView) -> Health {
         let answers = node.answered_age.is_some_and(|age| age < HEALTHY_WITHIN);
         let Some(report) = node.report.as_ref().filter(|_| answers && !node.port_refused) else {
@@ -154,7 +154,7 @@ impl View {
         if report.storage_failure.is_some() {
             return Health::StorageFailed;
         }
-        // Of a cluster that gave way, the rows are judged by the one that stays.
+        // In a cluster that gave way, the rows are judged by the remaining cluster.
         let ours = self.gave_way_to.or(self.cluster_id);
         if ours.is_some() && report.cluster_id.is_some() && report.cluster_id != ours {
             return Health::ForeignCluster;
@@ -166,7 +166,7 @@ impl View {
         }
     }
 
-    /// True for a settled voter. Known from the log, also of a node that is away.
+    /// True for a settled voter. Known from the log, also for an absent node.
     fn votes(&self, node: &NodeView) -> bool {
         match node.report.as_ref().and_then(|report| known(report.raft_id)) {
             Some(id) => self.voters.contains_key(&id),
@@ -174,8 +174,8 @@ impl View {
         }
     }
 
-    /// Role of a node. The leader's row shows [`Role::Leader`], and no other row does: a claim to lead that this node
-    /// cannot confirm is a candidacy.
+    /// Returns the role of a node. Only the leader's row shows [`Role::Leader`]: an unconfirmed claim to lead
+    /// shows as a candidate.
     fn role(&self, node: &NodeView) -> Role {
         if self.leader() == Some(&node.address.name) {
             return Role::Leader;
@@ -217,7 +217,7 @@ impl View {
     }
 }
 
-/// The id, unless its node cannot read it.
+/// Returns the id; none if its node cannot read its directory.
 fn known(id: RaftId) -> Option<RaftId> {
     (id != RaftId::UNKNOWN).then_some(id)
 }
@@ -227,14 +227,14 @@ fn has_majority(config: &BTreeSet<RaftId>, present: &BTreeSet<RaftId>) -> bool {
     config.intersection(present).count() > config.len() / 2
 }
 
-/// Too few healthy voters for a quorum.
+/// Lack of healthy voters for a quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shortage {
-    /// Healthy voters that a quorum takes.
+    /// Number of healthy voters required for a quorum.
     pub needed: usize,
     /// Names of the healthy voters.
     pub there: Vec<String>,
-    /// Names of the others.
+    /// Names of the unhealthy voters.
     pub away: Vec<String>,
 }
 

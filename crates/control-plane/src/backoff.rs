@@ -1,8 +1,8 @@
-//! Pauses between attempts: doubled each time, up to a longest one. Pure.
+//! Pauses between attempts: doubled each time, up to a limit. Pure.
 
 use std::time::Duration;
 
-/// The pauses between attempts at one thing.
+/// Sequence of pauses between attempts at one operation.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -11,20 +11,20 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// From the first pause to the longest.
+    /// Creates a sequence from the first pause to the longest.
     pub(crate) fn new((first, longest): (Duration, Duration)) -> Self {
         debug_assert!(first <= longest);
         Self { first, longest, next: first }
     }
 
-    /// The pause after one more failure.
+    /// Returns the pause after one more failure.
     pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.longest);
         pause
     }
 
-    /// Begins with the first pause again.
+    /// Restarts the sequence at the first pause.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }

@@ -1,22 +1,24 @@
-//! File descriptors: the number that the control plane may hold, reserved before any other connection gets one.
+//! File descriptors: the number that the control plane may hold, reserved ahead of all other connections.
 //!
-//! Without a descriptor for a snapshot or a vote, Raft ends. Each part of the control plane that opens something has a
-//! bound of its own; this is their sum.
+//! Without a descriptor for a snapshot or a vote, Raft ends. Each part of the control plane that opens
+//! descriptors has a bound; the module adds up the bounds.
 
 use crate::network::{MAX_CLOSING, MAX_DIALLING_PER_PEER, MAX_IDLE_PER_PEER, Rules};
 
-/// Log, state, lock, snapshots, listener, event queues of the runtimes, and what is open for moments.
+/// Descriptors for log, state, lock, snapshots, listener, event queues of the runtimes, and short-lived
+/// files.
 const FILES: usize = 24;
-/// Connections to one peer besides kept ones and those being made: probes, a snapshot, appends and votes under way.
+/// Connections to one peer besides idle and dialling connections: probes, a snapshot, appends and votes in
+/// flight.
 const OWN_CONNECTIONS_PER_PEER: usize = 6;
 
 /// Sizes of a control plane, the largest first: writes in flight, and strangers at the port for nodes.
 const SIZES: [(usize, usize); 5] = [(64, 128), (32, 96), (16, 64), (8, 48), (4, 32)];
 
-/// Writes in flight for each linearizable read in flight.
+/// Number of writes in flight per linearizable read in flight.
 const WRITES_PER_READ: usize = 4;
 
-/// Size of a control plane, and the descriptors it takes.
+/// Size of a control plane, which determines the number of descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptors {
     writes: usize,
@@ -25,8 +27,8 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
-    /// The largest size for a cluster of `nodes` that takes at most `budget` descriptors; the smallest one where all take
-    /// more.
+    /// Returns the largest size for a cluster of `nodes` that takes at most `budget` descriptors; the
+    /// smallest size if all take more.
     pub fn within(budget: usize, nodes: usize) -> Self {
         let size = |(writes, strangers)| Self { writes, strangers, nodes };
         let sizes = SIZES.map(size);
@@ -34,7 +36,7 @@ impl Descriptors {
         sizes.into_iter().find(|size| size.total() <= budget).unwrap_or(smallest)
     }
 
-    /// Descriptors at a time, at most.
+    /// Returns the largest number of descriptors at a time.
     pub fn total(&self) -> usize {
         let peers = self.nodes.saturating_sub(1);
         let out =
@@ -42,12 +44,14 @@ impl Descriptors {
         FILES + out + self.rules().total(peers) + MAX_CLOSING
     }
 
-    /// Writes in flight on this node, at most. A follower forwards each on a connection of its own.
+    /// Returns the limit on writes in flight on the local node. A follower forwards each write on a separate
+    /// connection.
     pub(crate) fn writes(&self) -> usize {
         self.writes
     }
 
-    /// Linearizable reads in flight on this node, at most. They have places of their own: however many read, writes go on.
+    /// Returns the limit on linearizable reads in flight on the local node. Reads have separate permits, so
+    /// that writes continue under any number of reads.
     pub(crate) fn reads(&self) -> usize {
         self.writes / WRITES_PER_READ
     }
@@ -56,14 +60,14 @@ impl Descriptors {
         self.writes() + self.reads()
     }
 
-    /// Places at the port for nodes.
+    /// Returns the limits of the port for nodes.
     pub(crate) fn rules(&self) -> Rules {
         Rules::new(self.strangers, self.calls())
     }
 }
 
 impl Default for Descriptors {
-    /// The largest size, for three nodes.
+    /// Returns the largest size, for three nodes.
     fn default() -> Self {
         Self::within(usize::MAX, 3)
     }

@@ -1,4 +1,4 @@
-//! What happened lately, for whoever watches.
+//! Recent events of a node, and a channel for watchers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -8,10 +8,10 @@ use tokio::sync::broadcast;
 
 use api::events::{Event, EventKind};
 
-/// Events kept for those who come later, and events that a slow watcher may be behind.
+/// Number of recent events kept for new watchers, and of events by which a slow watcher may be behind.
 const KEPT: usize = 256;
 
-/// The events of one node since its start, the latest of them kept.
+/// Events of one node since its start, the latest of them kept.
 pub(crate) struct Events {
     node: String,
     clock_ms: fn() -> u64,
@@ -20,7 +20,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// No events of `node` yet.
+    /// Creates an empty list of events of `node`.
     pub(crate) fn new(node: String, clock_ms: fn() -> u64) -> Self {
         Self {
             node,
@@ -30,7 +30,7 @@ impl Events {
         }
     }
 
-    /// Something happened.
+    /// Adds an event.
     pub(crate) fn tell(&self, kind: EventKind) {
         let mut recent = self.recent.lock().expect("no panic while it is held");
         let id = recent.back().map_or(1, |event| event.id + 1);
@@ -39,18 +39,19 @@ impl Events {
             recent.pop_front();
         }
         recent.push_back(Arc::clone(&event));
-        // Sent while the lock is held, so that events come in the order of their ids. No watcher: nobody to tell.
+        // Sent under the lock, so that events arrive in the order of their ids. Without a watcher the send
+        // fails.
         let _ = self.live.send(event);
     }
 
-    /// The kept ones, and all from now on; none is missing between the two.
+    /// Returns the kept events and a receiver of all later events, without a gap between the two.
     pub(crate) fn watch(&self) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
         let recent = self.recent.lock().expect("no panic while it is held");
         (recent.iter().cloned().collect(), self.live.subscribe())
     }
 }
 
-/// The system's clock, in milliseconds since 1970.
+/// Returns the system's clock, in milliseconds since 1970.
 pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64)
 }

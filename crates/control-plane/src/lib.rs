@@ -1,22 +1,22 @@
-//! What a cluster must not lose, and how its nodes agree on it.
+//! Replicated state of a cluster, and the agreement of its nodes on the state.
 //!
-//! | module | what it does |
+//! | module | purpose |
 //! |---|---|
-//! | [`handle`](ControlPlane) | what the rest of a node sees: status, settings, events, start and stop |
-//! | [`catalog`] | the replicated state machine, pure |
-//! | `raft`, `types` | openraft: how it is set up, started, and started again after a storage error |
-//! | `storage` | log and vote, the state machine, snapshots: durable before they are promised |
-//! | `network` | authenticated, bounded frames between nodes; openraft's calls on top |
-//! | `message`, `serve`, `calls` | what nodes say to each other; calls that come in; reads and writes that go out |
-//! | `format` | versions of what is stored and sent, and when the next one is activated: rules without a clock |
-//! | `descriptors` | how many file descriptors all of it may hold |
-//! | `identity`, `secret` | who a data directory is; what the nodes of a cluster share |
-//! | [`Host`] | where a node is: an address or a host name |
-//! | `detector`, `campaign` | whether the leader is dead, and what to do about it: rules without a clock |
-//! | `admission`, `backoff` | when writes are refused for want of disk space; pauses between attempts: rules without a clock |
-//! | `membership`, `standing` | who should vote, and who leads: rules without a clock |
-//! | `tasks` | probes, joining, the membership, handing over, events |
-//! | `assess`, `progress`, `notices` | the status document and its notices, from one view: rules without a clock |
+//! | [`handle`](ControlPlane) | interface to the rest of a node: status, settings, events, start and stop |
+//! | [`catalog`] | replicated state machine, pure |
+//! | `raft`, `types` | setup and start of openraft, and restart after a storage error |
+//! | `storage` | log and vote, state machine, snapshots: durable before any promise |
+//! | `network` | authenticated, bounded frames between nodes, and openraft's calls |
+//! | `message`, `serve`, `calls` | calls between nodes; inbound calls; outbound reads and writes |
+//! | `format` | versions of stored and sent data, and their activation: rules without a clock |
+//! | `descriptors` | limit on the file descriptors of all parts |
+//! | `identity`, `secret` | identity of a data directory; secret of the cluster |
+//! | [`Host`] | address of a node: an IP address or a host name |
+//! | `detector`, `campaign` | suspicion of a leader, and early elections: rules without a clock |
+//! | `admission`, `backoff` | refusal of writes on full disks; pauses between attempts; no clock |
+//! | `membership`, `standing` | voters and leader: rules without a clock |
+//! | `tasks` | probes, joining, membership, leadership transfers, events |
+//! | `assess`, `progress`, `notices` | status document and notices, from one view: rules without a clock |
 //! | [`status`] | figures, members, conditions and events |
 //!
 //! openraft is named in this crate only.
@@ -69,7 +69,7 @@ pub use secret::{ClusterSecret, SecretError};
 pub use storage::{FlushStats, OpenError as StorageError, Shortage, StorageFailure, Unopened};
 pub use types::{ClusterId, Entry, LogId, Member, RaftId, SnapshotMeta, StoredMembership, TypeConfig, Vote};
 
-/// An error and everything that led to it, in one line for the log.
+/// Returns an error and its sources, in one line for the log.
 fn text_with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

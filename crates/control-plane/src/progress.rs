@@ -2,26 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-/// A node behind the leader that has not advanced for this time lags.
+/// Time without an advance after which a node behind the leader lags.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
-/// A node behind the leader by more entries than this lags, even while it advances.
+/// Distance to the leader, in entries, above which a node lags even while advancing.
 const MAX_BEHIND: u64 = 5000;
 
-/// Progress of one node, as observed again and again.
+/// Progress of one node, from repeated observations.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
     applied: Option<u64>,
     behind: u64,
-    /// Latest advance, or the moment at which the node fell behind; none while it is not behind.
+    /// Time of the latest advance, or of falling behind; none while the node is not behind.
     stalled_since: Option<Instant>,
 }
 
 impl Progress {
-    /// Records the index that the node has applied, and the leader's committed index; none without a leader, when
-    /// nobody can be behind.
+    /// Records the node's applied index and the leader's committed index; none without a leader, since no
+    /// node is behind then.
     pub(crate) fn observe(&mut self, applied: Option<u64>, committed: Option<u64>, now: Instant) {
         let advanced = applied > self.applied;
-        // An index that went back is a start from scratch, which takes its time too.
+        // A lower index means a start from scratch, which takes time too.
         let restarted = applied < self.applied;
         self.applied = applied;
         self.behind = committed.unwrap_or(0).saturating_sub(applied.unwrap_or(0));
@@ -39,7 +39,7 @@ impl Progress {
         self.behind > MAX_BEHIND || stalled
     }
 
-    /// Entries behind the leader's committed index.
+    /// Returns the number of entries behind the leader's committed index.
     pub(crate) fn behind(&self) -> u64 {
         self.behind
     }
@@ -49,7 +49,7 @@ impl Progress {
 mod tests {
     use super::*;
 
-    /// Observations as (ms, applied, committed), and whether the node lags at `at_ms`.
+    /// Checks that after `observations`, as (ms, applied, committed), the node is `lagging` at `at_ms`.
     fn check(observations: &[(u64, u64, Option<u64>)], at_ms: u64, lagging: bool) {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);

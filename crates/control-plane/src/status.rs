@@ -1,12 +1,12 @@
-//! Figures, members, conditions and events: the parts of a node's account of its cluster besides the status document
-//! ([`api::status`]).
+//! Figures, members, conditions and events: the parts of a node's account of its cluster besides the status
+//! document ([`api::status`]).
 
 use api::status::NodeStatus;
 use serde::{Deserialize, Serialize};
 
 use crate::{ClusterId, Host, RaftId};
 
-/// How a node is doing. Measured by each node of itself, carried to the others on the probes.
+/// Figures of a node, measured by the node itself and carried to its peers on the probes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeFigures {
     /// CPU time of the whole machine in use, in percent of all its cores.
@@ -17,22 +17,24 @@ pub struct NodeFigures {
     pub process_cpu_pct: f32,
     /// Resident memory of the node's own process, in bytes.
     pub process_memory_bytes: u64,
-    /// Requests to the API a second, over the last minute.
+    /// Requests to the API per second, over the last minute.
     pub qps_1m: f32,
-    /// Median of their duration over the last minute, in milliseconds. Other releases may not tell it.
+    /// Median duration of the requests over the last minute, in milliseconds. None from releases without the
+    /// figure.
     #[serde(default)]
     pub p50_ms: Option<f32>,
-    /// 95th percentile of their duration over the last minute, in milliseconds.
+    /// 95th percentile of the duration of the requests over the last minute, in milliseconds.
     pub p95_ms: f32,
-    /// Requests to the API that were answered since the process started. Other releases may not tell it.
+    /// Number of requests to the API answered since the process started. None from releases without the
+    /// figure.
     #[serde(default)]
     pub requests_total: Option<u64>,
-    /// How long the process has run, in seconds.
+    /// Age of the process, in seconds.
     pub uptime_s: u64,
 }
 
 impl NodeFigures {
-    /// Puts the figures into a node's row of the status, rounded to tenths.
+    /// Writes the figures into a node's row of the status, rounded to tenths.
     pub(crate) fn write_to(&self, row: &mut NodeStatus) {
         let rounded = |figure: f32| Some((f64::from(figure) * 10.0).round() / 10.0);
         row.cpu_pct = rounded(self.cpu_pct);
@@ -47,53 +49,53 @@ impl NodeFigures {
     }
 }
 
-/// Where a node is configured to be.
+/// Configured address of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeAddress {
-    /// Its name, such as `n1`.
+    /// Name of the node, such as `n1`.
     pub name: String,
-    /// Its address or host name, as configured.
+    /// Address or host name of the node, as configured.
     pub ip: Host,
-    /// The port of its HTTP API.
+    /// Port of the HTTP API.
     pub http_port: u16,
-    /// The port on which nodes talk to each other.
+    /// Port for connections between nodes.
     pub raft_port: u16,
 }
 
-/// A condition that an operator should know of, as found at the moment.
+/// Present condition for an operator's attention.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     /// Stable name, for programs.
     pub code: &'static str,
     /// Node concerned; none: the cluster as a whole.
     pub node: Option<String>,
-    /// Description for people: subject, state, and file or figures where there are any.
+    /// Description for people: subject, state, and file or figures if there are any.
     pub message: String,
-    /// Next step for an operator; none where the cluster acts by itself.
+    /// Next step for an operator; none if the cluster acts by itself.
     pub remedy: Option<String>,
 }
 
-/// Who belongs to the cluster.
+/// Members of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Members {
-    /// The cluster's id.
+    /// Id of the cluster.
     pub cluster_id: Option<ClusterId>,
-    /// Everyone in the membership.
+    /// Every node in the membership.
     pub members: Vec<MemberInfo>,
-    /// Whether a change of voters is half done.
+    /// True during a joint change of the voters.
     pub joint: bool,
-    /// Names of configured nodes that must come (and catch up) before all become voters together.
+    /// Names of configured nodes that have to join and catch up before all become voters together.
     pub waiting_for: Vec<String>,
 }
 
-/// One member.
+/// One member of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberInfo {
-    /// Its name.
+    /// Name of the node.
     pub name: String,
-    /// Its Raft id.
+    /// Raft id of the node.
     pub raft_id: RaftId,
-    /// Whether it votes.
+    /// True if the node is a voter.
     pub voter: bool,
 }
 

@@ -1,7 +1,7 @@
-//! The control plane's own threads, apart from those that serve HTTP and those that work on pixels.
+//! Threads of the control plane, apart from the threads for HTTP and for pixels.
 //!
-//! Probes and accepting have one thread, which does nothing that takes long: it answers also while Raft waits for the disk.
-//! Raft and everything else have two.
+//! Probes and accepting share one thread, without long operations, which answers even while Raft waits for
+//! the disk. Two threads run Raft and everything else.
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -20,14 +20,15 @@ use crate::storage::StorageFailure;
 use crate::tasks::{election, formats, handover, join, probes, pulse, reconcile, room, watch};
 
 const RAFT_THREADS: usize = 2;
-/// Longest wait of the start for the storage: a disk that hangs must not keep a node from serving images.
+/// Limit on the wait for the storage at the start: a disk that hangs must not keep a node from serving
+/// images.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
-/// How long tasks may go on after the stop.
+/// Limit on the time of tasks after the stop.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
-/// The threads of one control plane.
+/// Threads of one control plane.
 pub(crate) struct Threads {
-    /// Where Raft runs.
+    /// Runtime of Raft.
     pub raft: Handle,
     /// Held while the control plane stops.
     pub stopping: tokio::sync::Mutex<()>,
@@ -89,7 +90,7 @@ impl Threads {
         Ok((core, Self { raft, stopping: tokio::sync::Mutex::new(()), raft_runtime, probe_thread }))
     }
 
-    /// Waits until the threads have ended, within a bound.
+    /// Waits until the threads have ended, for a bounded time.
     pub(crate) async fn join(&self) {
         let runtime = self.raft_runtime.lock().expect("no panic while it is held").take();
         let probes = self.probe_thread.lock().expect("no panic while it is held").take();
@@ -107,14 +108,14 @@ impl Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        // A runtime must not be dropped on an async thread; this does not wait.
+        // A runtime must not be dropped on an async thread; `shutdown_background` does not wait.
         if let Some(runtime) = self.raft_runtime.lock().ok().and_then(|mut runtime| runtime.take()) {
             runtime.shutdown_background();
         }
     }
 }
 
-/// The configured nodes, as the listener knows them.
+/// Returns the configured peers, for the listener.
 fn peers(options: &Options, links: &Links) -> Peers {
     let others = options.nodes.iter().filter(|node| node.name != options.me);
     let links = links.clone();
@@ -124,14 +125,14 @@ fn peers(options: &Options, links: &Links) -> Peers {
     }
 }
 
-/// Has the storage opened in the background. Waits for the first attempt, which may fail: only a mistake of the operator
-/// keeps the node from starting.
+/// Opens the storage in the background. Waits for the first attempt, which may fail: only a mistake of the
+/// operator prevents the start.
 fn open_storage(core: &Arc<Core>, raft: &Handle) -> Result<(), StartError> {
     let (first, attempted) = tokio::sync::oneshot::channel();
     raft.spawn(supervise(Arc::clone(core), first));
     match raft.block_on(async { tokio::time::timeout(OPEN_WITHIN, attempted).await }) {
         Ok(Ok(attempt)) => Ok(attempt?),
-        // Not told: it stops already.
+        // Without a result the supervisor is stopping already.
         Ok(Err(_)) => Ok(()),
         Err(_) => {
             let dir = core.data.path();
@@ -146,7 +147,7 @@ fn open_storage(core: &Arc<Core>, raft: &Handle) -> Result<(), StartError> {
     }
 }
 
-/// Listens and probes until the stop.
+/// Runs the listener and the probes until the stop.
 async fn probe_thread(core: Arc<Core>, listener: Listener, raft: Handle) {
     for name in core.names().into_iter().filter(|name| *name != core.options.me) {
         tokio::spawn(probes::run(Arc::clone(&core), name, raft.clone()));
@@ -164,7 +165,7 @@ async fn probe_thread(core: Arc<Core>, listener: Listener, raft: Handle) {
     }
 }
 
-/// Calls and snapshots are served where Raft runs.
+/// Moves a connection for calls or snapshots to the runtime of Raft.
 fn move_to(raft: &Handle, core: Arc<Core>, incoming: Incoming) {
     let Incoming { purpose, peer_name, channel } = incoming;
     match channel.detach() {

@@ -10,7 +10,7 @@ pub(crate) fn cluster(id: u64) -> ClusterId {
     serde_json::from_value(format!("00000000-0000-0000-0000-{id:012}").into()).unwrap()
 }
 
-/// Report of a voter with this id, whose log and state are up to date.
+/// Returns a report of voter `id`, with log and state up to date.
 pub(crate) fn report(id: u64, role: Role, term: u64) -> Report {
     Report {
         raft_id: RaftId::from(id),
@@ -52,7 +52,7 @@ pub(crate) fn node(i: usize, answered_ms: u64, report: Option<Report>) -> NodeVi
     }
 }
 
-/// View of n2 while n1 leads in term 3 and all is well.
+/// Returns the view of n2 in a healthy cluster, with n1 as the leader in term 3.
 pub(crate) fn well() -> View {
     View {
         cluster_name: "test".to_owned(),
@@ -75,7 +75,7 @@ pub(crate) fn well() -> View {
     }
 }
 
-/// The view that `change` makes of a healthy one, and what must be told: the leader, the quorum, and each node's role and
+/// Checks the status after `change` to a healthy view: the leader, the quorum, and each node's role and
 /// health. No document contradicts itself.
 fn check(change: impl FnOnce(&mut View), leader: Option<&str>, quorum: bool, rows: [(Role, Health); 3]) {
     let mut view = well();
@@ -238,7 +238,8 @@ fn a_joint_change_takes_a_quorum_of_both_configurations() {
     check(healthy, Some("n1"), true, [LEADER, FOLLOWER, FOLLOWER]);
 }
 
-/// Every combination of roles, ages, refusals and leaders, also a leader that the probes deny: no document contradicts itself.
+/// Every combination of roles, ages, refusals and leaders, also a leader that the probes deny: no document
+/// contradicts itself.
 #[test]
 fn no_view_makes_a_document_that_contradicts_itself() {
     let roles = [Role::Leader, Role::Follower, Role::Candidate, Role::Learner];

@@ -1,4 +1,4 @@
-//! The time since when each condition has held.
+//! Start times of the present conditions.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::status::Condition;
 
-/// Conditions as of the latest status, each with the time of its first sighting. Locked for moments only.
+/// Conditions of the latest status, each with the time of its first sighting. Locked for moments only.
 #[derive(Debug, Default)]
 pub(crate) struct Board(Mutex<BTreeMap<Key, u64>>);
 
@@ -16,9 +16,9 @@ pub(crate) struct Board(Mutex<BTreeMap<Key, u64>>);
 type Key = (&'static str, Option<String>);
 
 impl Board {
-    /// Stamps `conditions` with the times of their first sightings, and forgets those that are over.
+    /// Stamps `conditions` with the times of their first sightings, and forgets past conditions.
     ///
-    /// `now_ms` is the time of this sighting, in milliseconds since 1970.
+    /// `now_ms` is the time of the present sighting, in milliseconds since 1970.
     pub(crate) fn stamp(&self, conditions: Vec<Condition>, now_ms: u64) -> Vec<Notice> {
         let mut known = self.0.lock().expect("no panic while it is held");
         let seen: BTreeMap<Key, u64> = conditions
@@ -42,7 +42,7 @@ impl Board {
     }
 }
 
-/// Time in milliseconds since 1970 as text.
+/// Formats a time in milliseconds since 1970.
 fn rfc3339(unix_ms: u64) -> String {
     let time = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     // A clock beyond the year 9999 has no such form.

@@ -1,6 +1,7 @@
-//! Conditions that an operator should know of, from one node's view. Pure, but for [`Situation::of`].
+//! Conditions for an operator, from one node's view. Pure, but for [`Situation::of`].
 //!
-//! A message names its subject, with figures and files where there are any; the remedy is the operator's next step.
+//! A message names its subject, with figures and files if there are any; the remedy is the operator's next
+//! step.
 
 mod board;
 
@@ -16,7 +17,7 @@ use crate::types::RaftId;
 
 pub(crate) use board::Board;
 
-/// Clocks that differ by more than this, in milliseconds, are told of.
+/// Largest unreported difference between two clocks, in milliseconds.
 const CLOCKS_DIFFER_MS: u64 = 2000;
 
 /// Knowledge of one node from which conditions follow.
@@ -28,7 +29,7 @@ pub(crate) struct Situation<'a> {
     pub stranger: Option<String>,
     /// True during a joint change of the voters.
     pub joint: bool,
-    /// Configured nodes that must come and catch up before all vote together.
+    /// Configured nodes that have to join and catch up before all become voters together.
     pub waiting_for: Vec<String>,
 }
 
@@ -42,7 +43,7 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// Conditions, most urgent first.
+    /// Returns the conditions, most urgent first.
     fn conditions(&self) -> Vec<Condition> {
         let view = self.view;
         let mut conditions = Vec::new();
@@ -53,7 +54,7 @@ impl<'a> Situation<'a> {
             None => conditions.extend(self.stranger.clone().map(stranger)),
         }
         if view.cluster_id.is_none() {
-            // A node that cannot read its directory does not know which cluster it belongs to.
+            // A node with an unreadable directory does not know its cluster.
             conditions.extend(view.is_identified().then(|| not_joined(view)));
         } else if view.gave_way_to.is_none() {
             conditions.extend(self.of_the_quorum());
@@ -62,7 +63,7 @@ impl<'a> Situation<'a> {
         conditions
     }
 
-    /// Conditions of a cluster that this node belongs to.
+    /// Returns the conditions of the node's own cluster.
     fn of_the_quorum(&self) -> Vec<Condition> {
         let view = self.view;
         let mut conditions = Vec::new();
@@ -85,7 +86,7 @@ impl<'a> Situation<'a> {
         conditions
     }
 
-    /// Configured nodes without a vote.
+    /// Returns the condition of configured nodes without a vote.
     fn missing_nodes(&self) -> Option<Condition> {
         let view = self.view;
         let mut voters: Vec<String> = view.voters.values().cloned().collect();
@@ -101,7 +102,7 @@ impl<'a> Situation<'a> {
             let remedy = Some(format!("start {}", listed(&self.waiting_for)));
             return Some(Condition { code: codes::WAITING_FOR_NODES, node: None, message, remedy });
         }
-        // Two voters survive nothing, so they are never formed by themselves.
+        // Two voters survive no failure, so they are never formed automatically.
         (view.nodes.len() == 2 && voters.len() == 1).then(|| Condition {
             code: codes::TWO_NODES,
             node: None,
@@ -114,14 +115,14 @@ impl<'a> Situation<'a> {
     }
 }
 
-/// Conditions that an operator should know of, most urgent first.
+/// Returns the conditions for an operator, most urgent first.
 pub(crate) fn conditions(core: &Core, moment: &Moment, view: &View) -> Vec<Condition> {
     let mut conditions = Situation::of(core, moment, view).conditions();
     conditions.extend((core.options.conditions)());
     conditions
 }
 
-/// A node whose storage failed.
+/// Returns the condition of a node with a failed storage.
 fn storage(view: &View, node: &NodeView) -> Option<Condition> {
     let name = &node.address.name;
     let report = node.report.as_ref()?;
@@ -150,7 +151,7 @@ fn storage(view: &View, node: &NodeView) -> Option<Condition> {
     })
 }
 
-/// A node without room for changes, or for snapshots.
+/// Returns the conditions of a node without room for changes, or for snapshots.
 fn room(view: &View, node: &NodeView) -> Vec<Condition> {
     let name = &node.address.name;
     let answers = node.answered_age.is_some_and(|age| age < HEALTHY_WITHIN) && !node.port_refused;
@@ -176,7 +177,7 @@ fn room(view: &View, node: &NodeView) -> Vec<Condition> {
     full.into_iter().chain(trouble).collect()
 }
 
-/// This node's cluster gave way to another one.
+/// Returns the condition of a node whose cluster gave way to another cluster.
 pub(crate) fn foreign(view: &View) -> Option<Condition> {
     let stays = view.gave_way_to?;
     let own = view.cluster_id.map_or_else(|| "without an id".to_owned(), |id| id.to_string());
@@ -201,7 +202,7 @@ fn stranger(message: String) -> Condition {
     Condition { code: codes::FOREIGN_CLUSTER_MET, node: None, message, remedy: Some(remedy) }
 }
 
-/// A node without a cluster.
+/// Returns the condition of a node without a cluster.
 pub(crate) fn not_joined(view: &View) -> Condition {
     let others = || view.nodes.iter().filter(|node| node.address.name != view.me);
     let named = |wanted: &dyn Fn(&NodeView) -> bool| -> Vec<String> {
@@ -235,7 +236,7 @@ pub(crate) fn not_joined(view: &View) -> Condition {
     Condition { code: codes::NOT_JOINED, node: Some(view.me.clone()), message: parts.join("; "), remedy }
 }
 
-/// A cluster without a quorum, or without a leader.
+/// Returns the condition of a cluster without a quorum, or without a leader.
 pub(crate) fn no_quorum(view: &View) -> Condition {
     let voters = view.configs.last().map_or(0, |config| config.len());
     let (message, remedy) = match view.missing_voters() {
@@ -258,7 +259,8 @@ pub(crate) fn no_quorum(view: &View) -> Condition {
     Condition { code: codes::NO_QUORUM, node: None, message, remedy }
 }
 
-/// So many voters came back with new data directories that no quorum of the old ones can ever be there again.
+/// Returns the condition of lost votes: too many voters returned with new data directories for a quorum of
+/// the old directories.
 fn votes_lost(view: &View) -> Option<Condition> {
     let replaced = |id: &RaftId| {
         let name = view.voters.get(id)?;
@@ -289,7 +291,7 @@ fn votes_lost(view: &View) -> Option<Condition> {
     })
 }
 
-/// The most urgent condition of one node, besides its storage.
+/// Returns the most urgent condition of one node, besides its storage.
 fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
     let name = &node.address.name;
     let condition = |code, message, remedy: &str| {
@@ -349,7 +351,7 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
     None
 }
 
-/// A node whose release does not read the activated version of the formats.
+/// Returns the condition of a node whose release does not read the activated format version.
 fn older_release(view: &View, node: &NodeView) -> Option<Condition> {
     let name = &node.address.name;
     let answers = node.answered_age.is_some_and(|age| age < HEALTHY_WITHIN) && !node.port_refused;

@@ -6,8 +6,8 @@ use crate::assess::tests::{cluster, node, report, well};
 use crate::format::{Announcement, FormatVersion};
 use crate::peers::ClockOffset;
 
-/// Codes of the conditions in the view that `change` makes of a healthy one. Whatever they are, every text of theirs is
-/// whole: no empty list, no figure that contradicts another one.
+/// Checks the codes of the conditions after `change` to a healthy view. Every text is complete: no empty
+/// list, no contradicting figures.
 fn check(change: impl FnOnce(&mut View), codes: &[&str], texts: &[&str]) {
     let mut view = well();
     change(&mut view);
@@ -115,7 +115,8 @@ fn a_release_that_does_not_read_what_the_cluster_writes() {
             }
         }
     };
-    // A node that announces nothing is of release 0.1. Of itself, a node says so only where it has stopped.
+    // A node without an announcement is of release 0.1. About itself, a node reports a required release only
+    // once stopped.
     let texts = [
         "n3 runs release test, which does not read format version 2 that the cluster has activated [start release \
                   0.2 or a newer one on n3]",

@@ -1,5 +1,6 @@
-//! Versions of the formats in a running cluster: each node announces what it reads, and the leader activates
-//! the next version once all members cover it. `format.rs` and the catalogue decide, this carries it out.
+//! Format versions in a running cluster: each node announces the versions that its release reads, and the
+//! leader activates the next version once all members cover it. The modules `format` and `catalog` decide,
+//! and this module acts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +16,12 @@ use crate::message::{Refused, Reply};
 use crate::raft::Node;
 use crate::types::RaftId;
 
-/// Between two looks, if nothing happens.
+/// Longest pause between two checks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long one change may take before it is looked at anew.
+/// Limit on one change before the next check.
 const CHANGE_WITHIN: Duration = Duration::from_secs(5);
-/// How long an activation is waited for: no node that joins may overtake one on its way, and without a quorum
-/// none joins.
+/// Limit on an activation. Long, since no joining node may overtake a pending activation, and without a
+/// quorum no node joins.
 const ACTIVATED_WITHIN: Duration = Duration::from_secs(600);
 
 /// Announces and activates until the node stops.
@@ -56,10 +57,10 @@ fn tell(node: &Node, seen: &mut Option<FormatVersion>) {
     }
 }
 
-/// On the leader: proposes the next version, if every member reads it.
+/// Proposes the next version, on the leader, if every member reads the version.
 async fn activate(core: &Core, moment: &Moment, node: &Node) {
     let _changing = core.changing_formats.lock().await;
-    // Until then, an activation of an earlier leader may be on its way.
+    // Before, an activation of an earlier leader may be in flight.
     if !node.has_applied_term(moment.term()) {
         return;
     }
@@ -73,7 +74,7 @@ async fn activate(core: &Core, moment: &Moment, node: &Node) {
     }
 }
 
-/// Replaces this node's announcement where it does not say what this release reads.
+/// Replaces the local node's announcement if it differs from the versions that the release reads.
 async fn announce(core: &Arc<Core>, moment: &Moment, node: &Node) {
     let (me, own) = (moment.identity.raft_id, core.announcement());
     let is_known = node.state.catalog(|catalog| catalog.announcements().get(&me) == Some(&own));
@@ -88,11 +89,11 @@ async fn announce(core: &Arc<Core>, moment: &Moment, node: &Node) {
     }
 }
 
-/// On the leader, before it takes a node in: the node reads the activated version, and its announcement is
-/// replicated. The caller holds `changing_formats`, so that no activation comes in between.
+/// Admits a joining node, on the leader: makes sure that the node reads the activated version and that its
+/// announcement is replicated. The caller holds `changing_formats`, so that no activation comes in between.
 ///
 /// # Errors
-/// [`Refused`] if the node does not read it, or if that is not certain yet.
+/// [`Refused`] if the node does not read the activated version, or if the version is not certain yet.
 pub(crate) async fn admit(
     core: &Core,
     node: &Node,
@@ -124,7 +125,7 @@ pub(crate) async fn admit(
     }
 }
 
-/// A command of this node's own, which nobody repeats.
+/// Builds a command of the local node, with a fresh request id.
 fn command(core: &Core, action: Action) -> Command {
     let id = Uuid::new_v4().to_string();
     Command {

@@ -1,5 +1,5 @@
-//! How a node comes to belong to a cluster: it founds one, or is taken in as a learner; and what happens when it meets
-//! another cluster.
+//! Ways of a node into a cluster: founding, or joining as a learner. Also the rules for meeting another
+//! cluster.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::raft::Node;
 use crate::tasks::formats;
 use crate::types::{ClusterId, Member, RaftId};
 
-/// If no peer that belongs to a cluster answers for this long, the first node founds one.
+/// Time without an answer from a cluster member after which the first configured node founds a cluster.
 const ASK_FIRST: Duration = Duration::from_millis(700);
-/// Between two looks around.
+/// Pause between two checks of a node without a cluster.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Between two attempts to join.
+/// Pause between two attempts to join.
 const JOIN_EVERY: Duration = Duration::from_millis(250);
-/// How long the leader may take to answer.
+/// Limit on the leader's answer.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
-/// Sees to it that this node belongs to a cluster, until it stops.
+/// Makes the node a member of a cluster, and keeps checking until the stop.
 pub(crate) async fn run(core: Arc<Core>) {
     let started = Instant::now();
     let mut waiting = String::new();
@@ -61,15 +61,15 @@ async fn look(core: &Arc<Core>, started: Instant) -> Result<Duration, crate::ide
         } else if may_found(core)
             && asked_long_enough
             && !core.peers.all().values().any(|peer| peer.refuses(now))
-            // A peer that cannot read its directory may belong to a cluster.
+            // A peer with an unreadable directory may belong to a cluster.
             && reports.values().all(|report| report.raft_id != RaftId::UNKNOWN)
         {
             found_cluster(core, &node).await?;
         }
         return Ok(LOOK_EVERY);
     };
-    // Without an entry in the log this node has promised nothing to anybody: it may still join another one.
-    // Asked of Raft itself: its metrics are empty until it has begun.
+    // Without an entry in the log, the node has cast no vote and acknowledged nothing: it may still join
+    // another cluster. Raft itself is asked, since its metrics are empty until Raft has started.
     let untouched = !node.raft.is_initialized().await.unwrap_or(true);
     if untouched && let Some(found) = cluster_to_join(&reports).filter(|found| *found != cluster) {
         let own_is_there = reports.values().any(|report| report.cluster_id == Some(cluster));
@@ -80,7 +80,7 @@ async fn look(core: &Arc<Core>, started: Instant) -> Result<Duration, crate::ide
         }
     }
     if untouched && moment.identity.founder && asked_long_enough {
-        // It stopped between founding the cluster and writing the first entry.
+        // The node stopped between founding the cluster and writing the first entry.
         initialize(core, &node).await;
     }
     meet_strangers(core, cluster, moment.largest_voter_set(), &reports)?;
@@ -96,13 +96,13 @@ fn reports(core: &Core, now: Instant) -> BTreeMap<String, Arc<Report>> {
     peers.into_iter().filter_map(|(name, peer)| Some((name, Arc::clone(peer.recent_report(now)?)))).collect()
 }
 
-/// The cluster that peers belong to; of several the one that was larger.
+/// Returns the cluster of the peers; of several, the cluster with the largest voter set.
 fn cluster_to_join(reports: &BTreeMap<String, Arc<Report>>) -> Option<ClusterId> {
     let known = reports.values().filter_map(|report| Some((report.largest_voter_set, report.cluster_id?)));
     known.max_by_key(|(largest, _)| *largest).map(|(_, cluster)| cluster)
 }
 
-/// Only the first configured node founds a cluster, and only if it was not told otherwise.
+/// True for the first configured node, unless the configuration forbids founding.
 fn may_found(core: &Core) -> bool {
     let first = core.options.nodes.first().is_some_and(|node| node.name == core.options.me);
     first && core.options.bootstrap == Bootstrap::Auto
@@ -119,7 +119,7 @@ async fn found_cluster(core: &Core, node: &Node) -> Result<(), crate::identity::
     Ok(())
 }
 
-/// Makes this node the only voter. Safe to repeat: openraft refuses it once there is a log.
+/// Makes the local node the only voter. Safe to repeat: openraft refuses once the log has an entry.
 async fn initialize(core: &Core, node: &Node) {
     let member = Member { name: core.options.me.clone() };
     let members = BTreeMap::from([(core.identity().raft_id, member)]);
@@ -138,12 +138,12 @@ fn needs_to_join(
     let leaders = reports
         .values()
         .filter(|report| report.cluster_id == Some(cluster) && report.role == api::status::Role::Leader);
-    // The leader's word counts: this node may have been replaced while it was away.
+    // The leader's report counts: the local node may have been replaced while it was away.
     let forgotten = leaders.clone().any(|report| !report.knows_you);
     forgotten || !in_own_eyes
 }
 
-/// Asks whoever leads, as far as the peers know, to be taken in.
+/// Asks the leader, as far as known from the peers, for admission.
 async fn ask_to_join(core: &Core, cluster: ClusterId, reports: &BTreeMap<String, Arc<Report>>) {
     let same = reports.iter().filter(|(_, report)| report.cluster_id == Some(cluster));
     let leads = |report: &Report| report.role == api::status::Role::Leader;
@@ -160,7 +160,7 @@ async fn ask_to_join(core: &Core, cluster: ClusterId, reports: &BTreeMap<String,
     }
 }
 
-/// On the leader: takes a node in as a learner, unless it does not read the activated version of the formats.
+/// Admits a node as a learner, on the leader, unless the node does not read the activated format version.
 pub(crate) async fn admit_learner(
     core: &Core,
     node: &Node,
@@ -177,7 +177,7 @@ pub(crate) async fn admit_learner(
     if moment.name_of(id).is_some_and(|known| known == name) {
         return Reply::Joined;
     }
-    // Whoever answers at the configured address is the node of that name, and nobody else.
+    // Only the process at the configured address is the node of the name.
     if core.peers.present(moment.now).get(name) != Some(&id) {
         let reason = format!("{id} is not who answers at the address of {name}");
         return Reply::Refused(Refused::NotReady(reason));
@@ -208,7 +208,7 @@ pub(crate) async fn admit_learner(
     }
 }
 
-/// What to do about peers of another cluster: the cluster that was ever larger than one voter stays.
+/// Handles peers of another cluster: a cluster that ever had more than one voter stays.
 fn meet_strangers(
     core: &Core,
     own: ClusterId,
@@ -257,7 +257,7 @@ fn meet_strangers(
     Ok(())
 }
 
-/// Says in the log what a node without a cluster, or without a quorum, waits for: once, and when it changes.
+/// Logs the condition for which a node without a cluster or a quorum waits: once, and after each change.
 fn tell_what_it_waits_for(core: &Core, started: Instant, told: &mut String) {
     const QUIET_FOR: Duration = Duration::from_secs(3);
     let moment = core.moment();

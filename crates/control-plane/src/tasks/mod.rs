@@ -1,15 +1,15 @@
-//! What goes on in the background.
+//! Background tasks.
 //!
-//! | task | what it does | runs on |
+//! | task | purpose | runs on |
 //! |---|---|---|
-//! | [`probes`] | asks every peer twenty times a second how it is | the probe thread |
-//! | [`election`] | brings an election forward on evidence, and answers those who ask for a vote | the Raft threads |
-//! | [`formats`] | announces what this node reads; on the leader, activates the next version of the formats | the Raft threads |
+//! | [`probes`] | probes every peer twenty times a second by default | the probe thread |
+//! | [`election`] | triggers early elections on evidence, and answers requests for votes | the Raft threads |
+//! | [`formats`] | announces readable format versions; leader: activates the next | the Raft threads |
 //! | [`join`] | founds a cluster, or joins one | the Raft threads |
-//! | [`reconcile`] | on the leader: brings the membership to what is configured | the Raft threads |
-//! | [`handover`] | hands leadership over: before a stop, when asked to, when the disk hangs | the Raft threads |
-//! | [`pulse`] | on the leader: whether its Raft and its disk still do something | the Raft threads |
-//! | [`room`] | measures and reserves disk space, has snapshots built that were put off, hands over where the disk is full | the Raft threads |
+//! | [`reconcile`] | on the leader: reconciles the membership with the configuration | the Raft threads |
+//! | [`handover`] | transfers leadership: before a stop, on request, on a hung disk | the Raft threads |
+//! | [`pulse`] | on the leader: checks that Raft and the disk make progress | the Raft threads |
+//! | [`room`] | disk space and late snapshots; transfers leadership on a full disk | the Raft threads |
 //! | [`watch`] | turns changes into events and log lines | the Raft threads |
 
 pub(crate) mod election;

@@ -1,4 +1,5 @@
-//! The leader brings the membership to what is configured. `membership.rs` decides, this carries it out.
+//! Reconciliation of the membership with the configuration, on the leader. The module `membership` decides,
+//! and this module acts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,12 @@ use crate::membership::{Step, View, next_step};
 use crate::raft::Node;
 use crate::types::RaftId;
 
-/// Between two looks, if nothing happens.
+/// Longest pause between two checks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long one change may take before it is looked at anew.
+/// Limit on one change before the next check.
 const CHANGE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Brings the membership to what is configured, whenever this node leads, until it stops.
+/// Reconciles the membership with the configuration whenever the local node leads, until the stop.
 pub(crate) async fn run(core: Arc<Core>) {
     loop {
         let woken = async {

@@ -1,5 +1,6 @@
-//! Looks after the room on the disk: measures it, makes the reserve whole, tries a disk that nothing is written to, has
-//! snapshots built that were put off, and hands leadership over while the leader's disk is full and others have room.
+//! Care of the disk space: measures the space, restores the reserve, tests a disk without writes, builds
+//! postponed snapshots, and transfers leadership while the leader's disk is full and the remaining voters
+//! have room.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,21 +12,21 @@ use crate::raft::Node;
 use crate::storage::TEND_EVERY;
 use crate::tasks::handover;
 
-/// Between two attempts to hand leadership over.
+/// Pause between two attempts to transfer leadership.
 const HAND_OVER_EVERY: Duration = Duration::from_secs(5);
 
-/// Looks until the node stops.
+/// Checks the disk space until the node stops.
 pub(crate) async fn run(core: Arc<Core>) {
     let mut tried: Option<Instant> = None;
     let mut told = None;
     while core.stopping.run_until_cancelled(tokio::time::sleep(TEND_EVERY)).await.is_some() {
         let Some(node) = core.node.load_full() else { continue };
         let room = Arc::clone(&node.room);
-        // On a disk that hangs this waits, and nothing but this.
+        // On a disk that hangs only this task waits.
         let _ = tokio::task::spawn_blocking(move || room.tend()).await;
         let is_full = node.log_needs_snapshot() && node.room.snapshot_trouble().is_none();
         if is_full || node.room.snapshot_is_due() {
-            // An error says that Raft ended.
+            // After an error Raft has ended.
             let _ = node.raft.trigger().snapshot().await;
         }
         let shortage = node.shortage();
@@ -47,7 +48,7 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
-/// True if this node leads and the others are a quorum with room.
+/// True if the local node leads and the remaining voters are a quorum with room.
 fn others_can_lead(core: &Core, node: &Node) -> bool {
     let moment = core.moment();
     moment.leads() && core.with_rooms(&moment, node, |rooms| rooms.others_can_go_on(moment.identity.raft_id))

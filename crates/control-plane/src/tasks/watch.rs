@@ -1,4 +1,4 @@
-//! Turns what changes into events and log lines.
+//! Events and log lines derived from changes of state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,12 @@ use tracing::{info, warn};
 
 use crate::core::Core;
 
-/// Between two looks, at most. Some things change by time alone (an acknowledgement gets too old), so nobody can wake this.
+/// Longest pause between two checks. Some changes come with time alone, such as the age of an
+/// acknowledgement, and wake no task.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// The same after a vote has moved: a leader counts once a quorum acknowledged it, of which nobody is told.
+/// Pause after a moved vote: a leader counts only after an acknowledgement by a quorum, which wakes no task.
 const LOOK_SOON: Duration = Duration::from_millis(2);
-/// Looks of that kind after each change.
+/// Number of short pauses after each change.
 const SOON: u32 = 10;
 
 #[derive(Default, PartialEq)]
@@ -25,7 +26,7 @@ struct Seen {
     learners: Vec<String>,
 }
 
-/// Waits until there may be something to see. Whether Raft says so.
+/// Waits for a possible change. True if Raft reported a change.
 async fn changed(core: &Core, soon: bool) -> bool {
     let pause = if soon { LOOK_SOON } else { LOOK_EVERY };
     let Some(node) = core.node.load_full() else {
@@ -33,7 +34,7 @@ async fn changed(core: &Core, soon: bool) -> bool {
         return false;
     };
     let mut metrics = node.watch();
-    // A Raft that ended changes nothing any more; the next one is looked at in a while.
+    // A Raft that ended reports no more changes; its successor is checked after the pause.
     let changed = async {
         if metrics.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -42,7 +43,7 @@ async fn changed(core: &Core, soon: bool) -> bool {
     tokio::time::timeout(pause, changed).await.is_ok()
 }
 
-/// Watches until the node stops.
+/// Watches for changes until the node stops.
 pub(crate) async fn run(core: Arc<Core>) {
     let mut seen = Seen::default();
     let mut soon = 0;
