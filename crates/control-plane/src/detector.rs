@@ -53,7 +53,7 @@ impl Evidence {
 pub(crate) struct Rules {
     /// Time between two probes of a peer, and limit on an answer.
     pub interval: Duration,
-    /// Unanswered probes in a row that are evidence; 0 disables the detector.
+    /// Unanswered probes in a row that are evidence; 0 disables all evidence.
     pub failures: u32,
 }
 

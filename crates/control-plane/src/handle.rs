@@ -42,7 +42,7 @@ pub struct DiskFigures {
     pub log_bytes: u64,
 }
 
-/// Settings of the control plane at its start.
+/// Options of the control plane at its start.
 pub struct Options {
     /// Name of the cluster; nodes of another name are refused.
     pub cluster_name: String,
@@ -391,7 +391,7 @@ impl ControlPlane {
         Some(self.core.port.load().as_ref()?.figures())
     }
 
-    /// Drill: stops communication with other nodes, as if the node hung.
+    /// Stops communication with peers, as if the node hung; a drill.
     pub fn pause(&self) {
         self.core.links.pause();
     }
@@ -420,14 +420,14 @@ impl ControlPlane {
         transferred.await.unwrap_or(Err(TransferError::Control(ControlError::OutcomeUnknown)))
     }
 
-    /// Drill: delays the next commit of the log by `duration`, as on a disk that hangs.
+    /// Delays the next commit of the log by `duration`, as on a disk that hangs; a drill.
     pub fn stall_disk(&self, duration: Duration) {
         if let Some(node) = self.core.node.load().as_ref() {
             node.log.stall(duration);
         }
     }
 
-    /// Drill: makes the local node suspect the leader for a moment. True if the node follows a leader.
+    /// Makes the local node suspect the leader for a moment, as a drill. True if the node follows a leader.
     pub fn raise_false_alarm(&self) -> bool {
         let Some(followed) = election::followed(&self.core) else { return false };
         self.threads.raft.spawn(election::suspect(Arc::clone(&self.core), followed, Evidence::Drill));

@@ -17,7 +17,7 @@
 //! | `membership`, `standing` | voters and leader: rules without a clock |
 //! | `tasks` | probes, joining, membership, leadership transfers, events |
 //! | `assess`, `progress`, `notices` | status document and notices, from one view: rules without a clock |
-//! | [`status`] | figures, members, conditions and events |
+//! | [`status`] | figures, addresses, conditions and members |
 //!
 //! openraft is named in this crate only.
 

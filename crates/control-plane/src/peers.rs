@@ -10,9 +10,9 @@ use crate::message::Report;
 use crate::progress::Progress;
 use crate::types::RaftId;
 
-/// Largest age of the latest answer of a healthy node.
+/// Age of the latest answer below which a node is healthy.
 pub(crate) const HEALTHY_WITHIN: Duration = Duration::from_millis(500);
-/// Largest age of a report that counts.
+/// Age of the latest answer below which a report counts.
 pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Failed probes in a row after which a peer counts as away, if its port is not closed.

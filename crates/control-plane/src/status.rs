@@ -1,5 +1,4 @@
-//! Figures, members, conditions and events: the parts of a node's account of its cluster besides the status
-//! document ([`api::status`]).
+//! Figures, addresses, conditions and members, which supplement the status document ([`api::status`]).
 
 use api::status::NodeStatus;
 use serde::{Deserialize, Serialize};

@@ -110,7 +110,7 @@ fn a_leader_whose_port_is_refused_is_none_at_once() {
         change_report(view, 1, |report| report.role = Role::Candidate);
     };
     check(killed, None, true, [(Role::Unknown, Health::Refused), CANDIDATE, FOLLOWER]);
-    // The election is over before the old leader's last word is a second old.
+    // The election is over before the old leader's latest report is a second old.
     let elected = |view: &mut View| {
         view.nodes[0].port_refused = true;
         view.leader = Some("n3".to_owned());

@@ -67,7 +67,7 @@ pub(crate) fn judge(core: &Arc<Core>, peer: &str, raft: &tokio::runtime::Handle)
 /// vote that passes the gate meets no lease.
 pub(crate) async fn suspect(core: Arc<Core>, followed: Followed, evidence: Evidence) {
     let Followed { node, id, name, .. } = followed;
-    // A Raft that waits for its disk is told once, and not again with every probe.
+    // While Raft waits for its disk, later probes do not repeat the request.
     let Ok(_one_at_a_time) = core.suspecting.try_lock() else { return };
     let Some(vote) = drop_lease(&node, id).await else { return };
     let news = core.campaigns().hold(vote, evidence, Instant::now());
