@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::storage::StorageFailure;
 use crate::types::{ClusterId, RaftId};
 
-/// Version of the identity file, both written and read by the release.
+/// Version of the identity file, the only version that the release writes and reads.
 const VERSION: u32 = 1;
 const IDENTITY: &str = "identity.json";
 const LOCK: &str = "LOCK";
@@ -154,8 +154,9 @@ impl DataDir {
         }
     }
 
-    /// Opens the directory, creating a missing directory. On later calls, makes sure that the path still
-    /// leads to the directory that was opened: an operator may have put another one in its place. Blocks.
+    /// Opens the directory, creating a missing directory. On later calls, checks that the path still leads to
+    /// the opened directory; a directory put in its place by an operator is opened instead, with its own
+    /// identity. Blocks.
     ///
     /// # Errors
     /// [`DataDirError`] if the directory is in use, belongs to another name, is unreadable or incomplete. No
@@ -206,7 +207,7 @@ impl DataDir {
         self.path.join(SNAPSHOTS)
     }
 
-    /// Makes the node a member of `cluster_id`; durable on return.
+    /// Assigns the node to `cluster_id`; durable on return.
     pub(crate) fn adopt(&self, cluster_id: ClusterId) -> Result<(), DataDirError> {
         self.change(|identity| (identity.cluster_id, identity.founder) = (Some(cluster_id), false))
     }
