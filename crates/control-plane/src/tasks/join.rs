@@ -250,7 +250,7 @@ fn meet_strangers(
         && known.as_ref() != Some(message)
     {
         error!("{message}");
-        let (code, message) = ("foreign_cluster_met".to_owned(), message.clone());
+        let (code, message) = (api::notices::FOREIGN_CLUSTER_MET.to_owned(), message.clone());
         core.events.tell(EventKind::Notice { code, message });
     }
     *known = conflict;
