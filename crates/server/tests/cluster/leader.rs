@@ -13,11 +13,26 @@ fn transfer(cluster: &Cluster, i: usize) -> RequestBuilder {
     reqwest::Client::new().post(url).timeout(LIMIT).bearer_auth(cluster.admin_token())
 }
 
+/// Attempts at a transfer: a busy machine may let the time for one pass.
+const ATTEMPTS: u64 = 5;
+
 /// Hands leadership over through node `i` and insists.
 async fn must_transfer(cluster: &Cluster, i: usize, to: Option<&str>) -> Value {
-    let (status, body) = answer(transfer(cluster, i).json(&json!({ "to": to }))).await;
-    assert_eq!(status, 200, "{body}\n{}", cluster.report());
-    body
+    transfer_in_time(cluster, i, to).await.0
+}
+
+/// Hands leadership over through node `i`; again where nobody took over in time. Gives the answer and the attempts in vain.
+async fn transfer_in_time(cluster: &Cluster, i: usize, to: Option<&str>) -> (Value, u64) {
+    for failed in 0..ATTEMPTS {
+        let (status, body) = answer(transfer(cluster, i).json(&json!({ "to": to }))).await;
+        if body["code"] == api::Code::TransferFailed.as_str() {
+            cluster.wait_all_healthy();
+            continue;
+        }
+        assert_eq!(status, 200, "{body}\n{}", cluster.report());
+        return (body, failed);
+    }
+    panic!("nobody took over in {ATTEMPTS} attempts\n{}", cluster.report());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,11 +41,14 @@ async fn leadership_moves_through_any_node_under_writes() {
     let mut leader = cluster.wait_all_healthy();
     let (observer, writers) = (Observer::watch(&cluster), Writers::start(&cluster));
     let first = observer.term();
-    let mut term = first;
+    let (mut term, mut in_vain) = (first, 0);
     for through in 0..3 {
         let to = (leader + 1) % 3;
-        let moved = must_transfer(&cluster, through, Some(cluster.id(to))).await;
-        assert_eq!((&moved["from"], &moved["to"]), (&json!(cluster.id(leader)), &json!(cluster.id(to))));
+        let (moved, failed) = transfer_in_time(&cluster, through, Some(cluster.id(to))).await;
+        in_vain += failed;
+        // After an attempt in vain anybody may lead.
+        assert!(failed > 0 || moved["from"] == cluster.id(leader), "{moved}");
+        assert_eq!(moved["to"], cluster.id(to));
         assert!(moved["term"].as_u64() > Some(term), "{moved} after term {term}");
         term = moved["term"].as_u64().unwrap();
         assert_eq!(cluster.wait_all_healthy(), to);
@@ -41,7 +59,8 @@ async fn leadership_moves_through_any_node_under_writes() {
         assert_eq!(again, json!({"from": cluster.id(to), "to": cluster.id(to), "term": term}));
     }
     journal::check(&cluster, &writers.stop().await).await;
-    observer.check(&cluster, first, 3);
+    // An attempt in vain may cost two elections: its own, and that of the Raft that is started anew.
+    observer.check(&cluster, first, 3 + 2 * in_vain);
 }
 
 #[tokio::test]
