@@ -114,15 +114,6 @@ pub enum Mode {
     Sequential,
 }
 
-impl Mode {
-    /// Name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sequential => "sequential",
-        }
-    }
-}
-
 /// Answer of `POST /api/capacity`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use api::Code;
 use api::fields;
-use api::images::{CapacityAnswer, Mode, ModeCapacity};
+use api::images::{CapacityAnswer, ModeCapacity};
 use axum::Json;
 use axum::extract::{Extension, Request, State};
-use stego::{BitsPerSample, ImageFile, Limits, probe};
+use stego::{BitsPerSample, ImageFile, Limits, Mode, probe};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
@@ -68,11 +68,13 @@ fn memory_bytes(file: &[u8], limits: &Limits) -> Result<u64, Problem> {
 fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<CapacityAnswer, Problem> {
     let file = ImageFile::open(file, limits)?;
     let cover = file.cover(limits)?;
-    let capacity = cover.capacity(stego::Mode::Sequential);
-    let mode = |bits: BitsPerSample| ModeCapacity {
-        mode: Mode::Sequential.as_str().to_owned(),
-        bits: bits.as_u8(),
-        capacity_bytes: capacity.secret_bytes(bits),
+    let in_mode = |mode: Mode| {
+        let capacity = cover.capacity(mode);
+        BitsPerSample::all().map(move |bits| ModeCapacity {
+            mode: mode.as_str().to_owned(),
+            bits: bits.as_u8(),
+            capacity_bytes: capacity.secret_bytes(bits),
+        })
     };
     Ok(CapacityAnswer {
         request_id: request_id.to_owned(),
@@ -81,6 +83,6 @@ fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<Capacit
         channels: cover.channels().count() as u8,
         bit_depth: cover.depth().bits(),
         format: file.info().format.to_string(),
-        modes: BitsPerSample::all().map(mode).collect(),
+        modes: Mode::ALL.into_iter().flat_map(in_mode).collect(),
     })
 }

@@ -18,11 +18,12 @@ fn capacity(image: &Path, limits: &Limits, findings: &mut Findings) -> Result<()
     let file = read_image(image)?;
     let file = ImageFile::open(&file, limits)?;
     let cover = file.cover(limits)?;
-    let capacity = cover.capacity(Mode::Sequential);
+    let mode = Mode::default();
+    let capacity = cover.capacity(mode);
     let modes: Vec<Value> = BitsPerSample::all()
         .map(|bits| {
             json!({
-                "mode": "sequential",
+                "mode": mode.as_str(),
                 "bits": bits.as_u8(),
                 "capacity_bytes": capacity.secret_bytes(bits),
             })

@@ -223,8 +223,9 @@ impl Hidden {
             None => format!("{bytes} bytes"),
         };
         findings.remarks.push(format!(
-            "embedded {what} as {carried_bytes} of {} bytes that fit into {cover} (mode sequential, {} per sample), PSNR {:.2} dB",
+            "embedded {what} as {carried_bytes} of {} bytes that fit into {cover} (mode {}, {} per sample), PSNR {:.2} dB",
             report.capacity_bytes,
+            options.mode.as_str(),
             count(options.bits.as_u8().into(), "bit"),
             report.psnr_db,
         ));
