@@ -222,7 +222,7 @@ fn try_splice_file<'f>(
         Err(ExtractError::Image(ImageError::Damaged { .. })) => return Ok(None),
         found => verify(found, secret)?,
     }
-    if options.verify == Verify::File && !sent.is_sound(watch)? {
+    if options.verify == Verify::File && !sent.is_sound(file.checked_pixels(), watch)? {
         return Ok(None);
     }
     let notes = notes_on_metadata(sent.tells_location(), sent.dropped_metadata(), options.metadata).collect();

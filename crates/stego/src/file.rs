@@ -5,6 +5,7 @@ use crate::codec::cover::Cover;
 use crate::codec::decode::probe;
 use crate::codec::error::ImageError;
 use crate::codec::info::ImageInfo;
+use crate::codec::png::splice::sent::arriving::CheckedPixels;
 use crate::embed::options::EmbedOptions;
 use crate::extract::error::ExtractError;
 use crate::extract::found::Extracted;
@@ -17,6 +18,7 @@ use crate::mode::Mode;
 pub struct ImageFile<'f> {
     bytes: &'f [u8],
     info: ImageInfo,
+    checked: Option<&'f CheckedPixels>,
 }
 
 impl<'f> ImageFile<'f> {
@@ -27,7 +29,19 @@ impl<'f> ImageFile<'f> {
     /// An [`ImageError`] if the file is none that is read here, its header is damaged, or its pixels are too
     /// many.
     pub fn open(bytes: &'f [u8], limits: &Limits) -> Result<Self, ImageError> {
-        Ok(Self { bytes, info: probe(bytes, limits)? })
+        Ok(Self { bytes, info: probe(bytes, limits)?, checked: None })
+    }
+
+    /// Takes the result of an [`ArrivingPng`](crate::ArrivingPng) that was given the same bytes:
+    /// [`Verify::File`](crate::Verify::File) then inflates nothing again.
+    #[must_use]
+    pub fn with_checked_pixels(self, checked: Option<&'f CheckedPixels>) -> Self {
+        Self { checked, ..self }
+    }
+
+    /// Pixels that were checked before.
+    pub(crate) fn checked_pixels(&self) -> Option<&'f CheckedPixels> {
+        self.checked
     }
 
     /// The file.

@@ -57,6 +57,7 @@ pub use codec::guard::silence_decoder_panics;
 pub use codec::info::ImageInfo;
 pub use codec::parts::Part;
 pub use codec::png::splice::prepared::PreparedCover;
+pub use codec::png::splice::sent::arriving::{ArrivingPng, CheckedPixels};
 pub use container::error::{ContainerError, ContainerVersion};
 pub use container::open::{HEADER_LEN_BYTES, MAX_NAME_FIELD_LEN_BYTES};
 pub use embed::error::EmbedError;

@@ -48,7 +48,7 @@ impl PngLayout {
 
 /// Chunks with pixels that are kept, at most: programs write some thousands for the largest images. Empty
 /// ones are twelve bytes in a file and more in memory.
-const MAX_IDAT_CHUNKS: usize = 1 << 16;
+pub(crate) const MAX_IDAT_CHUNKS: usize = 1 << 16;
 
 /// The IDAT chunks, if they follow one another and all chunks up to IEND are whole and of a kind that may be
 /// there.

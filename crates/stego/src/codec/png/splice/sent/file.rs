@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::arriving::CheckedPixels;
 use super::keep::Assembly;
 use super::lengths::{Failed, Lengths};
 use super::rest;
@@ -96,12 +97,16 @@ impl<'f> SentPng<'f> {
         Ok(Written { parts, made_len })
     }
 
-    /// Inflates the file's pixels to their end. False if libpng would warn of them or refuse them.
+    /// Inflates the file's pixels to their end, unless they are those `checked` before. False if libpng would
+    /// warn of them or refuse them.
     ///
     /// # Errors
     ///
     /// [`Stopped`] if `watch` ends the work.
-    pub(crate) fn is_sound(&self, watch: &Watch) -> Result<bool, Stopped> {
+    pub(crate) fn is_sound(&self, checked: Option<&CheckedPixels>, watch: &Watch) -> Result<bool, Stopped> {
+        if checked.is_some_and(|checked| checked.are(&self.layout.pixel_data, self.lengths)) {
+            return Ok(true);
+        }
         let checked = rest::check(self.file, &self.layout.pixel_data, self.lengths, watch);
         Failed::or_stopped(checked).map(|checked| checked.is_some())
     }
@@ -114,6 +119,14 @@ impl<'f> SentPng<'f> {
     /// Names of the metadata that cannot be kept.
     pub(crate) fn dropped_metadata(&self) -> &[String] {
         &self.layout.dropped_metadata
+    }
+}
+
+#[cfg(test)]
+impl SentPng<'_> {
+    /// Places of the compressed pixels, and the lengths of the rows.
+    pub(super) fn pixels(&self) -> (&[Range<usize>], Lengths) {
+        (&self.layout.pixel_data, self.lengths)
     }
 }
 

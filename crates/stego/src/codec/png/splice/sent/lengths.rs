@@ -41,8 +41,13 @@ pub(super) struct Lengths {
 
 impl Lengths {
     pub(super) fn of(info: &ImageInfo) -> Self {
-        let row = info.row_len_bytes() + 1;
-        let all = row as u64 * u64::from(info.height);
+        Self::of_rows(info.row_len_bytes(), info.height)
+    }
+
+    /// Of `height` rows, each of `row_len_bytes` samples.
+    pub(super) fn of_rows(row_len_bytes: usize, height: u32) -> Self {
+        let row = row_len_bytes + 1;
+        let all = row as u64 * u64::from(height);
         // Beginnings, old and new, the new one deflated, and four rows at a time take less than what an embed
         // may take that decodes: twice the samples.
         let max_head = (2 * all).saturating_sub(4 * row as u64) / 4;

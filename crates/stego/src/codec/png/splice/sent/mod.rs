@@ -13,6 +13,7 @@
 //! the file is for decoding. Without that they are taken on trust: should they be damaged under a checksum
 //! that holds, then the stego image is damaged in the same place, which takes nothing from the secret.
 
+pub(crate) mod arriving;
 mod bits;
 mod file;
 mod huffman;

@@ -1,5 +1,6 @@
 //! The rest of a stream that is kept: inflated to its end, and looked at without being kept in memory.
 
+use std::fmt;
 use std::ops::Range;
 
 use fdeflate::Decompressor;
@@ -33,46 +34,77 @@ pub(super) fn check(
     watch: &Watch,
 ) -> Result<(), Failed> {
     let mut rest = Rest::new(lengths);
-    let mut singly_in = pieces.iter().map(Range::len).sum::<usize>().saturating_sub(SINGLE_LEN_BYTES);
     for piece in pieces {
-        let (bulk, end) = file[piece.clone()].split_at(singly_in.min(piece.len()));
-        singly_in -= bulk.len();
-        for step in bulk.chunks(STEP_LEN_BYTES) {
-            watch.check(Stage::Decode, rest.inflated, lengths.all)?;
-            rest.add(step).ok_or(Failed::NotPossible)?;
-        }
-        for single in end.chunks(1) {
-            rest.add(single).ok_or(Failed::NotPossible)?;
-        }
+        rest.add(&file[piece.clone()], watch)?;
     }
-    if rest.is_whole() { Ok(()) } else { Err(Failed::NotPossible) }
+    rest.finish()
 }
 
 /// A stream that is inflated as it comes.
-struct Rest {
-    inflater: Decompressor,
+pub(super) struct Rest {
+    inflater: Box<Decompressor>,
     out: Vec<u8>,
     /// Bytes of `out` that are written.
     filled: usize,
     rows: Rows,
     inflated: u64,
     expected: u64,
+    /// The latest bytes, which may be the last of the stream.
+    held: Vec<u8>,
 }
 
 impl Rest {
-    fn new(lengths: Lengths) -> Self {
+    /// A stream of which nothing came.
+    pub(super) fn new(lengths: Lengths) -> Self {
         Self {
-            inflater: Decompressor::new(),
+            inflater: Box::new(Decompressor::new()),
             out: vec![0; OUT_LEN_BYTES],
             filled: 0,
             rows: Rows { row_len: lengths.row, until_filter: 0 },
             inflated: 0,
             expected: lengths.all,
+            held: Vec::with_capacity(2 * SINGLE_LEN_BYTES),
         }
     }
 
+    /// Takes the next bytes of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed::NotPossible`] if the stream is damaged, says too much, or ended before.
+    pub(super) fn add(&mut self, part: &[u8], watch: &Watch) -> Result<(), Failed> {
+        let kept = part.len().min(SINGLE_LEN_BYTES);
+        let (bulk, end) = part.split_at(part.len() - kept);
+        let given = if bulk.is_empty() {
+            (self.held.len() + kept).saturating_sub(SINGLE_LEN_BYTES)
+        } else {
+            self.held.len()
+        };
+        let before: Vec<u8> = self.held.drain(..given).collect();
+        self.held.extend_from_slice(end);
+        debug_assert!(self.held.len() <= SINGLE_LEN_BYTES, "only what may be the end is held");
+        for step in std::iter::once(&before[..]).chain(bulk.chunks(STEP_LEN_BYTES)) {
+            watch.check(Stage::Decode, self.inflated, self.expected)?;
+            self.inflate(step).ok_or(Failed::NotPossible)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed::NotPossible`] unless the stream is whole and nothing follows it.
+    pub(super) fn finish(mut self) -> Result<(), Failed> {
+        for single in std::mem::take(&mut self.held).chunks(1) {
+            self.inflate(single).ok_or(Failed::NotPossible)?;
+        }
+        let is_whole = self.inflater.is_done() && self.inflated == self.expected;
+        if is_whole { Ok(()) } else { Err(Failed::NotPossible) }
+    }
+
     /// `None` if the stream is damaged, says too much, or has ended before `part` does.
-    fn add(&mut self, part: &[u8]) -> Option<()> {
+    fn inflate(&mut self, part: &[u8]) -> Option<()> {
         let mut left = part;
         loop {
             self.make_room();
@@ -100,13 +132,17 @@ impl Rest {
             self.filled = WINDOW_LEN_BYTES;
         }
     }
+}
 
-    fn is_whole(&self) -> bool {
-        self.inflater.is_done() && self.inflated == self.expected
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inflated, expected, .. } = self;
+        f.debug_struct("Rest").field("inflated", inflated).field("expected", expected).finish_non_exhaustive()
     }
 }
 
 /// Filtered rows that come in parts.
+#[derive(Debug)]
 struct Rows {
     row_len: usize,
     /// Bytes up to the next one that names a filter.
