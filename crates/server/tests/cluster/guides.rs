@@ -89,8 +89,8 @@ fn commands(guide: &str) -> String {
     text
 }
 
-/// Runs the blocks of a guide in a copy of what a clone has.
-fn run(name: &str) {
+/// Runs the blocks of guides, one after the other, in a copy of what a clone has.
+fn run(names: &[&str]) {
     // Their own network, so that the guides' ports are free; it takes Linux and root.
     if !testkit::Net::available() {
         return;
@@ -109,7 +109,8 @@ fn run(name: &str) {
     let script = folder.path().join("RESTART_CLUSTER.sh");
     fs::write(&script, restart).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let commands = commands(&fs::read_to_string(root().join(name)).unwrap());
+    let guides = names.iter().map(|name| commands(&fs::read_to_string(root().join(name)).unwrap()));
+    let commands: String = guides.collect();
     // As many clients, but not the minutes that 4,000 requests take without optimization.
     let commands = commands.replace("--reqs-per-client 200", "--reqs-per-client 2");
     let script =
@@ -124,7 +125,7 @@ fn run(name: &str) {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(
         output.status.success(),
-        "{name}: {}\n{}\n{}\nscript:\n{commands}",
+        "{names:?}: {}\n{}\n{}\nscript:\n{commands}",
         output.status,
         said(&output.stdout),
         said(&output.stderr)
@@ -133,15 +134,15 @@ fn run(name: &str) {
 
 #[test]
 fn readme_can_be_pasted() {
-    run("README.md");
+    run(&["README.md"]);
 }
 
 #[test]
 fn quick_start_can_be_pasted() {
-    run("QUICK_START.md");
+    run(&["QUICK_START.md"]);
 }
 
 #[test]
 fn the_guide_for_three_devices_can_be_pasted() {
-    run("DEPLOYMENT_GUIDE_v2.md");
+    run(&["DEPLOYMENT_GUIDE_v2.md", "docs/operations.md"]);
 }
