@@ -1,4 +1,4 @@
-//! One connection: hyper's, with the beginning and end of each request reported to its [`Guest`].
+//! One connection: hyper's, with the beginning and end of each request reported to its [`ConnectionPermit`].
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -20,11 +20,11 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
-use tracing::debug;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::house::{Admitted, Guest};
+use super::open::{ConnectionPermit, Turn};
 use super::opening::{OpenedStream, Opening};
+use super::transport::Accepted;
 use crate::pace::{PacedStream, Pacing};
 
 /// Time limit for the head of a request in the lobby.
@@ -49,31 +49,28 @@ pub(crate) struct LocalAddress(pub Option<IpAddr>);
 pub(crate) struct NoPlace;
 
 /// A connection being served.
-pub(super) type Connection = http1::Connection<Stream, Served>;
+pub(super) type Connection<S> = http1::Connection<Stream<S>, Served>;
 
-/// Serves `stream` by `router`.
-pub(super) fn connection(
-    stream: TcpStream,
-    peer: Option<IpAddr>,
+/// Serves a connection by `router`.
+pub(super) fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    accepted: Accepted<S>,
     router: Router,
-    guest: Guest,
+    permit: ConnectionPermit,
     idle_timeout: Duration,
     pacing: &Pacing,
-) -> Connection {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "cannot set TCP_NODELAY");
-    }
-    let local = LocalAddress(stream.local_addr().ok().map(|address| address.ip().to_canonical()));
+) -> Connection<S> {
+    let Accepted { stream, peer, local } = accepted;
     let opening = Opening::default();
     let stream = OpenedStream::new(stream, Arc::clone(&opening));
     // Reading has limits of its own: the header timeout below, and for the body where the body is read.
     let stream = PacedStream::new(stream, pacing.clone());
     let head_timeout =
-        if guest.began_in_lobby() { idle_timeout.min(LOBBY_HEAD_TIME_LIMIT) } else { idle_timeout };
-    let guest = Arc::new(guest);
-    let stream = Stream { inner: TokioIo::new(stream), guest: Arc::clone(&guest) };
-    let (router, peer) = (TowerToHyperService::new(router), PeerAddress(peer));
-    let service = Served { router, peer, local, opening, guest };
+        if permit.began_in_lobby() { idle_timeout.min(LOBBY_HEAD_TIME_LIMIT) } else { idle_timeout };
+    let permit = Arc::new(permit);
+    let stream = Stream { inner: TokioIo::new(stream), permit: Arc::clone(&permit) };
+    let peer = PeerAddress(Some(peer.ip().to_canonical()));
+    let router = TowerToHyperService::new(router);
+    let service = Served { router, peer, local: LocalAddress(local), opening, permit };
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
@@ -86,7 +83,7 @@ pub(super) struct Served {
     peer: PeerAddress,
     local: LocalAddress,
     opening: Opening,
-    guest: Arc<Guest>,
+    permit: Arc<ConnectionPermit>,
 }
 
 impl Service<Request<Incoming>> for Served {
@@ -95,22 +92,22 @@ impl Service<Request<Incoming>> for Served {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let (router, guest) = (self.router.clone(), Arc::clone(&self.guest));
+        let (router, permit) = (self.router.clone(), Arc::clone(&self.permit));
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.local);
         if let Some(protocol) = self.opening.get() {
             request.extensions_mut().insert(*protocol);
         }
         Box::pin(async move {
-            let admitted = guest.begin(is_health_call(&request)).await;
-            let mut response = match admitted {
-                Admitted::Yes | Admitted::Once => router.call(request).await?,
-                Admitted::No => router.call(without_place(request).await).await?,
+            let turn = permit.begin(is_health_call(&request)).await;
+            let mut response = match turn {
+                Turn::Yes | Turn::Once => router.call(request).await?,
+                Turn::No => router.call(without_place(request).await).await?,
             };
-            if admitted != Admitted::Yes {
+            if turn != Turn::Yes {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(response.map(|body| Answer { body, guest }))
+            Ok(response.map(|body| Answer { body, permit }))
         })
     }
 }
@@ -138,10 +135,10 @@ fn is_health_call<B>(request: &Request<B>) -> bool {
     reads && HEALTH_CALLS.contains(&request.uri().path())
 }
 
-/// Body of an answer; reports its end to the [`Guest`].
+/// Body of an answer; reports its end to the [`ConnectionPermit`].
 pub(super) struct Answer {
     body: Body,
-    guest: Arc<Guest>,
+    permit: Arc<ConnectionPermit>,
 }
 
 impl HttpBody for Answer {
@@ -166,17 +163,17 @@ impl HttpBody for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.guest.answered();
+        self.permit.answered();
     }
 }
 
-/// Byte stream of a connection; reports to the [`Guest`] once all bytes are handed to the system.
-pub(super) struct Stream {
-    inner: TokioIo<PacedStream<OpenedStream<TcpStream>>>,
-    guest: Arc<Guest>,
+/// Byte stream of a connection; reports to the [`ConnectionPermit`] once all bytes are handed to the system.
+pub(super) struct Stream<S> {
+    inner: TokioIo<PacedStream<OpenedStream<S>>>,
+    permit: Arc<ConnectionPermit>,
 }
 
-impl Read for Stream {
+impl<S: AsyncRead + Unpin> Read for Stream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -186,7 +183,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl<S: AsyncWrite + Unpin> Write for Stream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -199,7 +196,7 @@ impl Write for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.inner).poll_flush(context);
         if matches!(flushed, Poll::Ready(Ok(()))) {
-            self.guest.flushed();
+            self.permit.flushed();
         }
         flushed
     }

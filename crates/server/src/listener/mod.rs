@@ -4,14 +4,16 @@
 //! | module | contents |
 //! |---|---|
 //! | `admission` | rules for admitting connections and closing idle ones |
-//! | `house` | the open connections under these rules |
+//! | `open` | the open connections under these rules |
 //! | `connection` | one connection, and the reports about its requests |
 //! | `opening` | detection of other protocols by the first bytes of a connection |
+//! | `transport` | sources of connections: TCP |
 
 mod admission;
 mod connection;
-mod house;
+mod open;
 mod opening;
+mod transport;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +22,8 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -30,9 +33,10 @@ use crate::pace::Pacing;
 pub(crate) use admission::Rules;
 use connection::connection;
 pub(crate) use connection::{LocalAddress, NoPlace, PeerAddress};
-pub(crate) use house::{ConnectionFigures, Reason};
-use house::{Guest, House};
+pub(crate) use open::{ConnectionFigures, Reason};
+use open::{ConnectionPermit, OpenConnections};
 pub(crate) use opening::Foreign;
+use transport::{Accepted, Transport};
 
 /// Maximum number of closed connections whose descriptors are not free yet.
 pub(crate) const MAX_CLOSING: usize = 16;
@@ -59,8 +63,8 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves `router` until `stop` is cancelled, then lets requests in flight finish within the drain deadline;
 /// new connections are served meanwhile by a router that reports the drain. Returns the number of connections
 /// that were cut off.
-pub(crate) async fn serve(
-    listener: TcpListener,
+pub(crate) async fn serve<T: Transport>(
+    transport: T,
     router: Router,
     limits: &LimitsConfig,
     pacing: &Pacing,
@@ -69,52 +73,50 @@ pub(crate) async fn serve(
 ) -> usize {
     let rules = figures.rules;
     let descriptors = Arc::new(Semaphore::new(rules.places + rules.lobby + MAX_CLOSING));
-    let door = Door { listener, descriptors, house: House::new(figures) };
+    let acceptor = Acceptor { transport, descriptors, open: OpenConnections::new(figures) };
     let graceful = GracefulShutdown::new();
-    while let Some(visit) = stop.run_until_cancelled(door.accept()).await {
-        let (serving, leave) = visit.begin(router.clone(), limits.idle_timeout(), pacing);
-        tokio::spawn(leave.after(graceful.watch(serving)));
+    while let Some(admitted) = stop.run_until_cancelled(acceptor.accept()).await {
+        let (serving, closing) = admitted.begin(router.clone(), limits.idle_timeout(), pacing);
+        tokio::spawn(closing.after(graceful.watch(serving)));
     }
-    drain(door, graceful, router, limits, pacing).await
+    drain(acceptor, graceful, router, limits, pacing).await
 }
 
 /// State of the accept loop.
-struct Door {
-    listener: TcpListener,
+struct Acceptor<T> {
+    transport: T,
     /// Permits for open descriptors. Only connections that are closed but not yet dropped can delay the next
     /// accept: closing late does not raise the bound.
     descriptors: Arc<Semaphore>,
-    house: Arc<House>,
+    open: Arc<OpenConnections>,
 }
 
-/// An admitted connection.
-struct Visit {
-    stream: TcpStream,
-    address: SocketAddr,
-    guest: Guest,
-    leave: Leave,
+/// An admitted connection that is not served yet.
+struct Admitted<S> {
+    connection: Accepted<S>,
+    permit: ConnectionPermit,
+    closing: Closing,
 }
 
 /// End of a connection: the signal to close, and the descriptor to free.
-struct Leave {
+struct Closing {
     closed: oneshot::Receiver<()>,
     _descriptor: OwnedSemaphorePermit,
 }
 
-impl Visit {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Admitted<S> {
     fn begin(
         self,
         router: Router,
         idle_timeout: Duration,
         pacing: &Pacing,
-    ) -> (connection::Connection, Leave) {
-        let Self { stream, address, guest, leave } = self;
-        let peer = Some(address.ip().to_canonical());
-        (connection(stream, peer, router, guest, idle_timeout, pacing), leave)
+    ) -> (connection::Connection<S>, Closing) {
+        let Self { connection: accepted, permit, closing } = self;
+        (connection(accepted, router, permit, idle_timeout, pacing), closing)
     }
 }
 
-impl Leave {
+impl Closing {
     /// Serves until the connection ends, or is closed to make room.
     async fn after(self, serving: impl Future<Output = hyper::Result<()>>) {
         let ended = tokio::select! {
@@ -127,23 +129,24 @@ impl Leave {
     }
 }
 
-impl Door {
+impl<T: Transport> Acceptor<T> {
     /// Accepts connections until one is admitted.
-    async fn accept(&self) -> Visit {
+    async fn accept(&self) -> Admitted<T::Stream> {
         loop {
             let descriptor = Arc::clone(&self.descriptors).acquire_owned().await;
             let descriptor = descriptor.expect("the semaphore is never closed");
-            let (stream, address) = self.accept_one().await;
-            if let Some((guest, closed)) = self.house.arrive(Some(address.ip())) {
-                return Visit { stream, address, guest, leave: Leave { closed, _descriptor: descriptor } };
+            let connection = self.accept_one().await;
+            if let Some((permit, closed)) = self.open.admit(Some(connection.peer.ip())) {
+                let closing = Closing { closed, _descriptor: descriptor };
+                return Admitted { connection, permit, closing };
             }
         }
     }
 
-    async fn accept_one(&self) -> (TcpStream, SocketAddr) {
+    async fn accept_one(&self) -> Accepted<T::Stream> {
         let mut failed = false;
         loop {
-            let error = match self.listener.accept().await {
+            let error = match self.transport.accept().await {
                 Ok(accepted) => return accepted,
                 Err(error) => error,
             };
@@ -154,15 +157,15 @@ impl Door {
             }
             failed = true;
             if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
-                self.house.relieve();
+                self.open.relieve();
             }
             tokio::time::sleep(ACCEPT_RETRY).await;
         }
     }
 }
 
-async fn drain(
-    door: Door,
+async fn drain<T: Transport>(
+    acceptor: Acceptor<T>,
     graceful: GracefulShutdown,
     router: Router,
     limits: &LimitsConfig,
@@ -172,13 +175,14 @@ async fn drain(
     info!(open = graceful.count(), deadline_ms = deadline.as_millis() as u64, "draining connections");
     let late = async {
         loop {
-            let (serving, leave) = door.accept().await.begin(router.clone(), limits.idle_timeout(), pacing);
-            tokio::spawn(leave.after(serving));
+            let admitted = acceptor.accept().await;
+            let (serving, closing) = admitted.begin(router.clone(), limits.idle_timeout(), pacing);
+            tokio::spawn(closing.after(serving));
         }
     };
     tokio::select! {
         () = graceful.shutdown() => 0,
-        () = tokio::time::sleep(deadline) => door.house.open(),
+        () = tokio::time::sleep(deadline) => acceptor.open.count(),
         () = late => 0,
     }
 }

@@ -58,7 +58,7 @@ impl ConnectionFigures {
 
 /// All connections of a listener.
 #[derive(Debug)]
-pub(super) struct House {
+pub(super) struct OpenConnections {
     held: Mutex<Held>,
     figures: Arc<ConnectionFigures>,
     /// Notified when a waiting request may find a place.
@@ -72,8 +72,8 @@ struct Held {
     open: HashMap<ConnectionId, oneshot::Sender<()>>,
 }
 
-impl House {
-    /// A house without connections.
+impl OpenConnections {
+    /// No open connections.
     pub(super) fn new(figures: Arc<ConnectionFigures>) -> Arc<Self> {
         let held = Held { admission: Admission::new(figures.rules), open: HashMap::new() };
         Arc::new(Self { held: Mutex::new(held), figures, freed: Notify::new() })
@@ -81,10 +81,10 @@ impl House {
 
     /// Admits a connection, possibly by closing another; `None` if even the lobby is full. The receiver ends
     /// when the connection is to be closed.
-    pub(super) fn arrive(
+    pub(super) fn admit(
         self: &Arc<Self>,
         address: Option<IpAddr>,
-    ) -> Option<(Guest, oneshot::Receiver<()>)> {
+    ) -> Option<(ConnectionPermit, oneshot::Receiver<()>)> {
         let (keep, closed) = oneshot::channel();
         let arrival = self.decide(|held| {
             let arrival = held.admission.arrive(Source::of(address), Instant::now());
@@ -97,8 +97,9 @@ impl House {
             self.figures.add(Reason::LobbyFull);
             return None;
         };
-        let guest = Guest { house: Arc::clone(self), id, in_lobby, answered: AtomicBool::new(false) };
-        Some((guest, closed))
+        let permit =
+            ConnectionPermit { open: Arc::clone(self), id, in_lobby, answered: AtomicBool::new(false) };
+        Some((permit, closed))
     }
 
     /// Closes an idle connection, if any, when the system is short of descriptors.
@@ -107,7 +108,7 @@ impl House {
     }
 
     /// Number of open connections.
-    pub(super) fn open(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.lock().admission.count()
     }
 
@@ -129,9 +130,9 @@ impl House {
     }
 }
 
-/// Outcome of a request's wait for a place.
+/// Decision on a request's turn to be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admitted {
+pub(super) enum Turn {
     /// Served, and the connection stays open.
     Yes,
     /// Served, and the connection ends with the answer.
@@ -140,38 +141,38 @@ pub(super) enum Admitted {
     No,
 }
 
-/// One connection; removed from the house on drop.
+/// One connection; removed from the open ones on drop.
 #[derive(Debug)]
-pub(super) struct Guest {
-    house: Arc<House>,
+pub(super) struct ConnectionPermit {
+    open: Arc<OpenConnections>,
     id: ConnectionId,
     in_lobby: bool,
     /// True once the body of the latest answer is complete, while the last bytes may still be unsent.
     answered: AtomicBool,
 }
 
-impl Guest {
+impl ConnectionPermit {
     /// True for a connection that began in the lobby.
     pub(super) fn began_in_lobby(&self) -> bool {
         self.in_lobby
     }
 
     /// Admits a request whose head was read; without a place, waits for one within a time limit.
-    pub(super) async fn begin(&self, is_health: bool) -> Admitted {
+    pub(super) async fn begin(&self, is_health: bool) -> Turn {
         self.answered.store(false, Ordering::Relaxed);
-        let begun = self.house.decide(|held| {
+        let begun = self.open.decide(|held| {
             let verdict = held.admission.begin(self.id, is_health, Instant::now());
             let closed = if let Verdict::Serve(closed) = verdict { closed } else { None };
             (verdict, closed)
         });
         match begun {
-            Verdict::Serve(_) => Admitted::Yes,
-            Verdict::ServeAndClose => Admitted::Once,
-            Verdict::Wait if self.wait().await => Admitted::Yes,
+            Verdict::Serve(_) => Turn::Yes,
+            Verdict::ServeAndClose => Turn::Once,
+            Verdict::Wait if self.wait().await => Turn::Yes,
             Verdict::Wait | Verdict::Refuse => {
-                self.house.figures.add(Reason::Refused);
-                self.house.decide(|held| (held.admission.give_up(self.id), None));
-                Admitted::No
+                self.open.figures.add(Reason::Refused);
+                self.open.decide(|held| (held.admission.give_up(self.id), None));
+                Turn::No
             }
         }
     }
@@ -179,7 +180,7 @@ impl Guest {
     async fn wait(&self) -> bool {
         let waiting = async {
             loop {
-                let freed = self.house.freed.notified();
+                let freed = self.open.freed.notified();
                 if self.take_place() {
                     return;
                 }
@@ -190,7 +191,7 @@ impl Guest {
     }
 
     fn take_place(&self) -> bool {
-        self.house.decide(|held| {
+        self.open.decide(|held| {
             let taken = held.admission.take_place(self.id, Instant::now());
             (taken.is_some(), taken.flatten())
         })
@@ -204,7 +205,7 @@ impl Guest {
     /// Records that the system has taken all bytes to be sent.
     pub(super) fn flushed(&self) {
         if self.answered.swap(false, Ordering::Relaxed) {
-            let waiting = self.house.decide(|held| {
+            let waiting = self.open.decide(|held| {
                 held.admission.end(self.id, Instant::now());
                 (held.admission.waiting() > 0, None)
             });
@@ -214,14 +215,14 @@ impl Guest {
 
     fn tell(&self, waiting: bool) {
         if waiting {
-            self.house.freed.notify_waiters();
+            self.open.freed.notify_waiters();
         }
     }
 }
 
-impl Drop for Guest {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let waiting = self.house.decide(|held| {
+        let waiting = self.open.decide(|held| {
             held.admission.leave(self.id);
             held.open.remove(&self.id);
             (held.admission.waiting() > 0, None)

@@ -1,0 +1,44 @@
+//! Sources of connections. The rest of the listener works on byte streams: TLS is one more source.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tracing::debug;
+
+/// An accepted connection.
+pub(crate) struct Accepted<S> {
+    /// The byte stream.
+    pub stream: S,
+    /// Address of the peer.
+    pub peer: SocketAddr,
+    /// Local address, if the system reports one.
+    pub local: Option<IpAddr>,
+}
+
+/// A source of connections.
+pub(crate) trait Transport: Sync {
+    /// Byte stream of one connection. A handshake belongs to its first read: a slow peer then delays only
+    /// itself, within the time limit of a request's head.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Accepts one connection. Dropping the future loses none.
+    ///
+    /// # Errors
+    /// Those of the system. The source stays usable.
+    fn accept(&self) -> impl Future<Output = io::Result<Accepted<Self::Stream>>> + Send;
+}
+
+impl Transport for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<Accepted<TcpStream>> {
+        let (stream, peer) = Self::accept(self).await?;
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let local = stream.local_addr().ok().map(|address| address.ip().to_canonical());
+        Ok(Accepted { stream, peer, local })
+    }
+}
