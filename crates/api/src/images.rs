@@ -68,15 +68,15 @@ pub struct EmbedAnswer<'a> {
     pub payload_size_bytes: u64,
     /// Peak signal-to-noise ratio against the cover in decibels; null if no sample changed.
     pub psnr_db: Option<f64>,
-    /// Stego image, a PNG in base64.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub stego_image_b64: Base64<'a>,
     /// Notes for the user.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub notes: Vec<String>,
     /// Mark that tells this copy from others; null in an unlabelled embed.
     pub mark_id: Option<String>,
+    /// Stego image, a PNG in base64. The last member, so that a node can send the rest before it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub stego_image_b64: Base64<'a>,
 }
 
 /// Answer of `POST /api/extract` as JSON.

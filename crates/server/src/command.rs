@@ -15,16 +15,20 @@ use tracing::{error, info, warn};
 use control_plane::status::NodeAddress;
 use control_plane::{Bootstrap, ControlPlane, Descriptors, Options};
 
-use crate::app::{AfterStop, App, DEFAULT_COVER, Parts};
+use crate::app::{App, Parts};
+use crate::auth::{AdminToken, Auth};
 use crate::cli::{Cli, Command, Start};
 use crate::config::{BootstrapConfig, Config, LoopbackConfig, NodeConfig};
 use crate::covers::CoverKey;
+use crate::data_plane::DEFAULT_COVER;
 use crate::demo::{self, Outcome};
 use crate::descriptors::{self, Plan, TooFew};
 use crate::figures::Figures;
-use crate::http::{self, Access, AdminToken};
+use crate::http;
+use crate::lifecycle::AfterStop;
 use crate::listener::{self, ConnectionFigures};
 use crate::log::{self, Log};
+use crate::origins;
 use crate::pace::Pacing;
 use crate::signals::Signals;
 use crate::token_file;
@@ -108,15 +112,15 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
     let token = configured.unwrap_or_else(|| AdminToken::derived(control.secret()));
     let address = listener.local_addr().context("cannot tell the address listened on")?;
     announce(&start, address, &token)?;
-    let access = Access::new(&start.config.security, &start.node, &start.config.nodes, token);
+    let auth = Auth::new(&start.config.security, &start.node, &start.config.nodes, token);
     let connections = ConnectionFigures::new(plan.connections);
     let log = log.clone();
-    let parts = Parts { figures, control, access, log, connections, fault_injection: start.fault_injection };
+    let parts = Parts { figures, control, auth, log, connections, fault_injection: start.fault_injection };
     let app = {
         let _entered = runtime.enter();
         App::new(start.config, start.node.id, parts)?
     };
-    signals.stop_in_order(&app);
+    signals.stop_in_order(&app.lifecycle);
     runtime.block_on(serve(listener, app))
 }
 
@@ -180,7 +184,7 @@ fn announce(start: &Start, address: SocketAddr, token: &AdminToken) -> anyhow::R
              cluster (security.loopback)"
         );
     }
-    let console = http::console_address(&start.node, address.port());
+    let console = origins::console_address(&start.node, address.port());
     let own_file = token_file::path_in(&start.data_dir);
     let file = token.file().unwrap_or(&own_file).display();
     info!(token = %file, "console at {console}; `stegctl console` prints its address with the admin token");
@@ -247,25 +251,26 @@ fn share_descriptors(config: &Config) -> Result<Plan, TooFew> {
     Ok(plan)
 }
 
-async fn serve(listener: TcpListener, app: Arc<App>) -> anyhow::Result<AfterStop> {
+async fn serve(listener: TcpListener, app: App) -> anyhow::Result<AfterStop> {
     let address = listener.local_addr().context("cannot tell the address listened on")?;
-    let warm_up = Arc::clone(&app);
+    let data = Arc::clone(&app.data);
     tokio::spawn(async move {
-        if let Err(error) = warm_up.cover(CoverKey::Dataset(DEFAULT_COVER), warm_up.start_by()).await {
+        if let Err(error) = data.cover(CoverKey::Dataset(DEFAULT_COVER), data.start_by()).await {
             warn!(%error, "default cover not prepared; the first request for it tries again");
         }
     });
-    info!(node = app.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+    info!(node = app.setup.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
 
-    let router = http::router(Arc::clone(&app));
-    let pacing = Pacing::new(&app.config.limits, &app.transfer_memory);
-    let (limits, connections) = (&app.config.limits, Arc::clone(&app.connections));
-    let cut_off = listener::serve(listener, router, limits, &pacing, connections, app.draining()).await;
-    app.control.stop().await;
+    let router = http::router(app.clone());
+    let pacing = Pacing::new(&app.data.config, &app.data.transfer_memory);
+    let (limits, connections) = (&app.data.config, Arc::clone(&app.telemetry.connections));
+    let cut_off =
+        listener::serve(listener, router, limits, &pacing, connections, app.lifecycle.draining()).await;
+    app.control.plane.stop().await;
     if cut_off > 0 {
         warn!(cut_off, "stopped; some connections did not end in time");
     } else {
         info!("stopped");
     }
-    Ok(app.after_stop())
+    Ok(app.lifecycle.after_stop())
 }

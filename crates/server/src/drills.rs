@@ -9,7 +9,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use tracing::warn;
 
 /// Delay before the process dies or stops, for the drill's answer to be sent.
-pub(crate) const LAST_WORDS: Duration = Duration::from_millis(50);
+pub(crate) const ANSWER_GRACE: Duration = Duration::from_millis(50);
 
 /// Peers that a drill isolates the node from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) enum Isolation {
 
 /// The isolation drill that is active, if any.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct IsolationState {
     state: Mutex<State>,
 }
 
@@ -33,7 +33,7 @@ struct State {
     number: u64,
 }
 
-impl Standing {
+impl IsolationState {
     /// Begins a drill in place of the previous one, and returns its number. `apply` runs under the lock,
     /// before the drill can be ended.
     pub(crate) fn begin(&self, isolation: Isolation, apply: impl FnOnce()) -> u64 {
@@ -54,12 +54,12 @@ impl Standing {
     /// Ends the drill with this number, and no later one. True if it was active.
     pub(crate) fn end_only(&self, number: u64, undo: impl FnOnce()) -> bool {
         let mut state = self.lock();
-        let stands = state.number == number && state.isolation.is_some();
-        if stands {
+        let is_active = state.number == number && state.isolation.is_some();
+        if is_active {
             state.isolation = None;
             undo();
         }
-        stands
+        is_active
     }
 
     /// True if a drill of this kind is active.
@@ -75,7 +75,7 @@ impl Standing {
 /// Ends this process as kill -9 does, once the answer is sent.
 pub(crate) fn crash() {
     tokio::spawn(async {
-        tokio::time::sleep(LAST_WORDS).await;
+        tokio::time::sleep(ANSWER_GRACE).await;
         let _ = kill_process(getpid(), Signal::KILL);
     });
 }
@@ -87,9 +87,9 @@ pub(crate) fn crash() {
 /// If the helper cannot be started; then nothing hangs.
 pub(crate) fn hang(duration: Duration) -> io::Result<()> {
     let pid = getpid();
-    let (words, seconds, pid) = (LAST_WORDS.as_secs_f64(), duration.as_secs_f64(), pid.as_raw_nonzero());
+    let (grace, seconds, pid) = (ANSWER_GRACE.as_secs_f64(), duration.as_secs_f64(), pid.as_raw_nonzero());
     // If this process is killed meanwhile, the signal reaches no process, or one that is not stopped.
-    let script = format!("sleep {words:.3}; kill -STOP {pid}; sleep {seconds:.3}; kill -CONT {pid}");
+    let script = format!("sleep {grace:.3}; kill -STOP {pid}; sleep {seconds:.3}; kill -CONT {pid}");
     let mut helper = Command::new("sh")
         .args(["-c", &script])
         .stdin(Stdio::null())
@@ -110,16 +110,16 @@ mod tests {
 
     #[test]
     fn a_timer_ends_its_own_drill_and_no_later_one() {
-        let standing = Standing::default();
-        let first = standing.begin(Isolation::FromAll, || ());
-        let second = standing.begin(Isolation::FromNodes, || ());
-        assert!(!standing.is(Isolation::FromAll) && standing.is(Isolation::FromNodes));
-        assert!(!standing.end_only(first, || unreachable!("another one stands")));
-        assert!(standing.is(Isolation::FromNodes));
-        assert!(standing.end_only(second, || ()));
-        assert!(!standing.is(Isolation::FromNodes));
-        let third = standing.begin(Isolation::FromAll, || ());
-        standing.end(|| ());
-        assert!(!standing.end_only(third, || unreachable!("it was ended by hand")));
+        let drills = IsolationState::default();
+        let first = drills.begin(Isolation::FromAll, || ());
+        let second = drills.begin(Isolation::FromNodes, || ());
+        assert!(!drills.is(Isolation::FromAll) && drills.is(Isolation::FromNodes));
+        assert!(!drills.end_only(first, || unreachable!("another drill is active")));
+        assert!(drills.is(Isolation::FromNodes));
+        assert!(drills.end_only(second, || ()));
+        assert!(!drills.is(Isolation::FromNodes));
+        let third = drills.begin(Isolation::FromAll, || ());
+        drills.end(|| ());
+        assert!(!drills.end_only(third, || unreachable!("it was ended by hand")));
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use api::status::Health;
+use api::status::{ClusterStatus, Health};
+use control_plane::{DiskFigures, FlushStats, PortFigures};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -14,8 +15,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use stego::ImageFormat;
 
-use crate::app::App;
-use crate::listener::Reason;
+use crate::covers::CoverFigures;
+use crate::listener::{ConnectionFigures, Reason};
+use crate::log::Log;
 
 /// Upper bounds of the duration histogram's buckets, in seconds.
 const DURATION_BUCKETS_S: [f64; 13] =
@@ -30,6 +32,7 @@ pub(crate) struct Metrics {
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     problems: Family<ProblemLabels, Counter>,
     decoder_panics: Family<FormatLabels, Counter>,
+    covers_checked: Counter,
     embedded: Counter,
     extracted: Counter,
     pixel_jobs: Gauge,
@@ -58,11 +61,39 @@ pub(crate) struct Metrics {
     node_health: Family<HealthLabels, Gauge>,
     notices: Gauge,
     applied_index: Gauge<u64, AtomicU64>,
-    log_commits: Gauge<u64, AtomicU64>,
+    log_commits: Counter,
     log_flush: Gauge<f64, AtomicU64>,
     log_bytes: Bytes,
     disk_free: Bytes,
     disk_reserve: Bytes,
+}
+
+/// Gauges and counts of other parts of the node at one moment.
+pub(crate) struct Readings<'a> {
+    /// The node's name.
+    pub node_id: &'a str,
+    /// Time since the start.
+    pub uptime: Duration,
+    /// Jobs on the pixel threads, running and waiting.
+    pub pixel_jobs: usize,
+    /// Memory of decoded images in work.
+    pub pixel_memory_bytes: u64,
+    /// Memory of uploads and answers in flight.
+    pub transfer_memory_bytes: u64,
+    /// Figures of the cover cache.
+    pub covers: CoverFigures,
+    /// The log of the process.
+    pub log: &'a Log,
+    /// HTTP connections.
+    pub connections: &'a ConnectionFigures,
+    /// The status document of the node.
+    pub status: ClusterStatus,
+    /// Connections at the port for nodes; none before it is open.
+    pub port: Option<PortFigures>,
+    /// Commits of the Raft log; none while the storage is not open.
+    pub flushes: Option<FlushStats>,
+    /// Bytes of the disk and of the log; none while the storage is not open.
+    pub disk: Option<DiskFigures>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -129,6 +160,7 @@ impl Metrics {
             durations: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS_S)),
             problems: Family::default(),
             decoder_panics: Family::default(),
+            covers_checked: Counter::default(),
             embedded: Counter::default(),
             extracted: Counter::default(),
             pixel_jobs: Gauge::default(),
@@ -157,7 +189,7 @@ impl Metrics {
             node_health: Family::default(),
             notices: Gauge::default(),
             applied_index: Gauge::default(),
-            log_commits: Gauge::default(),
+            log_commits: Counter::default(),
             log_flush: Gauge::default(),
             log_bytes: Bytes::default(),
             disk_free: Bytes::default(),
@@ -191,6 +223,11 @@ impl Metrics {
             "Images whose decoder panicked, by their format",
             self.decoder_panics.clone(),
         );
+        registry.register(
+            "covers_checked_on_arrival",
+            "Covers whose compressed pixels were checked while the upload arrived",
+            self.covers_checked.clone(),
+        );
         registry.register("secrets_embedded", "Stego images made and verified", self.embedded.clone());
         registry.register("secrets_extracted", "Secrets found", self.extracted.clone());
         registry.register(
@@ -218,10 +255,10 @@ impl Metrics {
         registry.register("failed", "1 while the log cannot be written", self.log_failed.clone());
     }
 
-    fn read_log(&self, app: &App) {
-        self.log_dropped.inner().store(app.log.dropped(), Ordering::Relaxed);
-        self.log_suppressed.inner().store(app.log.suppressed(), Ordering::Relaxed);
-        self.log_failed.set(app.log.failure().is_some().into());
+    fn read_log(&self, log: &Log) {
+        self.log_dropped.inner().store(log.dropped(), Ordering::Relaxed);
+        self.log_suppressed.inner().store(log.suppressed(), Ordering::Relaxed);
+        self.log_failed.set(log.failure().is_some().into());
     }
 
     fn register_covers(&mut self) {
@@ -236,8 +273,7 @@ impl Metrics {
         registry.register_with_unit("size", "What ready covers take", Unit::Bytes, self.cover_bytes.clone());
     }
 
-    fn read_covers(&self, app: &App) {
-        let figures = app.covers().figures();
+    fn read_covers(&self, figures: CoverFigures) {
         self.cover_hits.inner().store(figures.hits, Ordering::Relaxed);
         self.cover_misses.inner().store(figures.misses, Ordering::Relaxed);
         self.cover_entries.set(figures.entries);
@@ -269,9 +305,9 @@ impl Metrics {
         );
     }
 
-    fn read_connections(&self, app: &App) {
-        self.connections.set(app.connections.open());
-        self.connection_places.set(app.connections.rules.places as u64);
+    fn read_connections(&self, connections: &ConnectionFigures, port: Option<PortFigures>) {
+        self.connections.set(connections.open());
+        self.connection_places.set(connections.rules.places as u64);
         let count = |family: &Family<ReasonLabels, Counter>, reason, count| {
             family
                 .get_or_create(&ReasonLabels { reason: Code(reason) })
@@ -283,9 +319,9 @@ impl Metrics {
             (Reason::Refused, "refused"),
             (Reason::LobbyFull, "lobby_full"),
         ] {
-            count(&self.connections_closed, name, app.connections.count(reason));
+            count(&self.connections_closed, name, connections.count(reason));
         }
-        let Some(port) = app.control.port_figures() else { return };
+        let Some(port) = port else { return };
         for (state, number) in [("stranger", port.strangers), ("member", port.members)] {
             self.port_connections.get_or_create(&StateLabels { state: Code(state) }).set(number as u64);
         }
@@ -328,11 +364,10 @@ impl Metrics {
         register_bytes(registry, &bytes);
     }
 
-    fn read_cluster(&self, app: &App) {
-        let status = app.control.status();
+    fn read_cluster(&self, status: &ClusterStatus, node_id: &str) {
         self.term.set(status.term);
         self.leader_known.set(status.leader_id.is_some().into());
-        self.leads.set((status.leader_id.as_ref() == Some(&app.node_id)).into());
+        self.leads.set((status.leader_id.as_deref() == Some(node_id)).into());
         self.quorum.set(status.quorum.into());
         self.voters.set(status.voters.len() as i64);
         self.healthy_nodes.set(status.nodes.iter().filter(|node| node.healthy).count() as i64);
@@ -343,13 +378,16 @@ impl Metrics {
             }
         }
         self.notices.set(status.notices.len() as i64);
-        let own = status.nodes.iter().find(|node| node.id == app.node_id);
+        let own = status.nodes.iter().find(|node| node.id == node_id);
         self.applied_index.set(own.and_then(|node| node.applied_index).unwrap_or(0));
-        if let Some(flushes) = app.control.flush_stats() {
-            self.log_commits.set(flushes.commits);
+    }
+
+    fn read_storage(&self, flushes: Option<FlushStats>, disk: Option<DiskFigures>) {
+        if let Some(flushes) = flushes {
+            self.log_commits.inner().store(flushes.commits, Ordering::Relaxed);
             self.log_flush.set(flushes.median.unwrap_or_default().as_secs_f64());
         }
-        if let Some(disk) = app.control.disk_figures() {
+        if let Some(disk) = disk {
             self.log_bytes.set(disk.log_bytes);
             self.disk_free.set(disk.free_bytes);
             self.disk_reserve.set(disk.reserve_bytes);
@@ -374,6 +412,11 @@ impl Metrics {
         self.decoder_panics.get_or_create(&FormatLabels { format: format.to_string() }).inc();
     }
 
+    /// Counts a cover whose compressed pixels were checked while the upload arrived.
+    pub(crate) fn count_checked_on_arrival(&self) {
+        self.covers_checked.inc();
+    }
+
     /// Counts a stego image.
     pub(crate) fn count_embedded(&self) {
         self.embedded.inc();
@@ -384,20 +427,21 @@ impl Metrics {
         self.extracted.inc();
     }
 
-    /// Renders all metrics as text, the gauges read from `app` now.
+    /// Renders all metrics as text, the gauges by `readings`.
     ///
     /// # Errors
     /// That of the encoder, which writes to a string and does not fail.
-    pub(crate) fn render(&self, app: &App) -> Result<String, std::fmt::Error> {
-        self.pixel_jobs.set(i64::try_from(app.pool.jobs()).unwrap_or(i64::MAX));
-        self.pixel_memory.set(app.pixel_memory.used_bytes());
-        self.transfer_memory.set(app.transfer_memory.used_bytes());
+    pub(crate) fn render(&self, readings: Readings<'_>) -> Result<String, std::fmt::Error> {
+        self.pixel_jobs.set(i64::try_from(readings.pixel_jobs).unwrap_or(i64::MAX));
+        self.pixel_memory.set(readings.pixel_memory_bytes);
+        self.transfer_memory.set(readings.transfer_memory_bytes);
         self.resident_memory.set(resident_memory_bytes().unwrap_or(0));
-        self.uptime.set(i64::try_from(app.started.elapsed().as_secs()).unwrap_or(i64::MAX));
-        self.read_log(app);
-        self.read_covers(app);
-        self.read_connections(app);
-        self.read_cluster(app);
+        self.uptime.set(i64::try_from(readings.uptime.as_secs()).unwrap_or(i64::MAX));
+        self.read_log(readings.log);
+        self.read_covers(readings.covers);
+        self.read_connections(readings.connections, readings.port);
+        self.read_cluster(&readings.status, readings.node_id);
+        self.read_storage(readings.flushes, readings.disk);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tokio::signal::unix::{self, SignalKind};
 use tracing::{info, warn};
 
-use crate::app::{AfterStop, App};
+use crate::lifecycle::{AfterStop, Lifecycle};
 use crate::log::Log;
 
 /// Signals that stop a node, with their names.
@@ -42,20 +42,23 @@ pub(crate) struct Signals(Arc<Stopping>);
 
 struct Stopping {
     log: Log,
-    app: OnceLock<Arc<App>>,
+    lifecycle: OnceLock<Arc<Lifecycle>>,
     /// Set by the first stop signal.
     begun: AtomicBool,
 }
 
 impl Signals {
-    /// Watches signals on the current runtime. Until there is an [`App`], a stop signal ends the process at
+    /// Watches signals on the current runtime. Until there is a [`Lifecycle`], a stop signal ends the process at
     /// once.
     ///
     /// # Errors
     /// If the system refuses to register a handler.
     pub(crate) fn watch(log: &Log) -> anyhow::Result<Self> {
-        let stopping =
-            Arc::new(Stopping { log: log.clone(), app: OnceLock::new(), begun: AtomicBool::new(false) });
+        let stopping = Arc::new(Stopping {
+            log: log.clone(),
+            lifecycle: OnceLock::new(),
+            begun: AtomicBool::new(false),
+        });
         for (name, signal) in STOPPING {
             let stopping = Arc::clone(&stopping);
             each(signal, move || stopping.stop(name)).with_context(|| format!("cannot watch for {name}"))?;
@@ -71,9 +74,9 @@ impl Signals {
     }
 
     /// Makes stop signals graceful from now on.
-    pub(crate) fn stop_in_order(&self, app: &Arc<App>) {
-        // Called once in the life of a process; a second app would change nothing.
-        let _ = self.0.app.set(Arc::clone(app));
+    pub(crate) fn stop_in_order(&self, lifecycle: &Arc<Lifecycle>) {
+        // Called once in the life of a process; a second one would change nothing.
+        let _ = self.0.lifecycle.set(Arc::clone(lifecycle));
     }
 }
 
@@ -111,9 +114,9 @@ impl Stopping {
     /// Starts the graceful stop on the first signal, and ends the process on the second.
     fn stop(&self, name: &str) {
         let is_first = !self.begun.swap(true, Ordering::Relaxed);
-        if let Some(app) = self.app.get().filter(|_| is_first) {
+        if let Some(lifecycle) = self.lifecycle.get().filter(|_| is_first) {
             info!(signal = name, "stopping");
-            app.begin_stop(AfterStop::End);
+            lifecycle.begin_stop(AfterStop::End);
             return;
         }
         warn!(signal = name, "stopping at once");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use tracing::{info, warn};
 
-use crate::http::AdminToken;
+use crate::auth::AdminToken;
 
 /// Name of the file; `stegctl` and `loadgen` look for the same name.
 const NAME: &str = "admin.token";

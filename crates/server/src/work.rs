@@ -11,14 +11,14 @@ use stego::{Limits, Watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::app::App;
 use crate::budget::Exhausted;
+use crate::data_plane::DataPlane;
 use crate::pool::PoolError;
 
 /// The work of one request. Dropping it stops the work, as hyper does by dropping the handler of a
 /// disconnected client.
 pub(crate) struct Work {
-    app: Arc<App>,
+    data: Arc<DataPlane>,
     start_by: Instant,
     gone: CancellationToken,
     _guard: DropGuard,
@@ -26,9 +26,9 @@ pub(crate) struct Work {
 
 impl Work {
     /// Prepares work that has to begin before `start_by`.
-    pub(crate) fn new(app: &Arc<App>, start_by: Instant) -> Self {
+    pub(crate) fn new(data: &Arc<DataPlane>, start_by: Instant) -> Self {
         let gone = CancellationToken::new();
-        Self { app: Arc::clone(app), start_by, _guard: gone.clone().drop_guard(), gone }
+        Self { data: Arc::clone(data), start_by, _guard: gone.clone().drop_guard(), gone }
     }
 
     /// Measures `job` on a pixel thread, and then runs it like [`Self::run`].
@@ -46,9 +46,9 @@ impl Work {
         T: Send + 'static,
         E: From<PoolError> + From<Exhausted> + Send + 'static,
     {
-        let (app, stop) = (Arc::clone(&self.app), Stop { until: self.start_by, gone: self.gone.clone() });
-        let measured = move || measure(&job, &stop.limits(&app.limits)).map(|bytes| (job, bytes));
-        let (job, memory_bytes) = self.app.pool.run(self.start_by, measured).await??;
+        let (data, stop) = (Arc::clone(&self.data), Stop { until: self.start_by, gone: self.gone.clone() });
+        let measured = move || measure(&job, &stop.limits(&data.limits)).map(|bytes| (job, bytes));
+        let (job, memory_bytes) = self.data.pool.run(self.start_by, measured).await??;
         self.run(job, memory_bytes, run).await
     }
 
@@ -69,18 +69,18 @@ impl Work {
         T: Send + 'static,
         E: From<PoolError> + From<Exhausted> + Send + 'static,
     {
-        let memory = self.app.pixel_memory.take(memory_bytes, self.start_by).await?;
-        let (app, gone) = (Arc::clone(&self.app), self.gone.clone());
+        let memory = self.data.pixel_memory.take(memory_bytes, self.start_by).await?;
+        let (data, gone) = (Arc::clone(&self.data), self.gone.clone());
         let work = move || {
             let _memory = memory;
-            let stop = Stop { until: Instant::now() + app.config.limits.work_timeout(), gone };
-            let done = run(job, &stop.limits(&app.limits));
+            let stop = Stop { until: Instant::now() + data.config.work_timeout(), gone };
+            let done = run(job, &stop.limits(&data.limits));
             if done.is_err() && stop.gone.is_cancelled() {
                 tracing::info!("the client is gone; its work was stopped");
             }
             done
         };
-        self.app.pool.run(self.start_by, work).await?
+        self.data.pool.run(self.start_by, work).await?
     }
 }
 

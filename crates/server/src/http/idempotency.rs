@@ -1,7 +1,6 @@
 //! Idempotent requests: the client's key, and the request id derived from key and request.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use api::Code;
 use axum::http::HeaderMap;
@@ -9,15 +8,13 @@ use axum::response::{IntoResponse, Response};
 use control_plane::catalog::MAX_IDEMPOTENCY_KEY_CHARS;
 use tokio::time::Instant;
 
-use super::problem::Problem;
-use super::request::RequestId;
-use super::upload::Form;
+use super::answer::problem::Problem;
+use super::body::upload::Form;
+use super::middleware::request::RequestId;
 use crate::app::App;
 
 /// Name of the header with the key.
 const IDEMPOTENCY_KEY: &str = api::headers::IDEMPOTENCY_KEY;
-/// Maximum number of writes in flight on one node.
-const MAX_IN_FLIGHT: usize = 1024;
 
 /// True if the client sent an idempotency key.
 pub(super) fn is_keyed(headers: &HeaderMap) -> bool {
@@ -65,48 +62,10 @@ pub(super) async fn id_of_upload(
         let digest = form.digest();
         (form, digest)
     };
-    let (form, digest) = app.pool.run(start_by, digested).await?;
-    let secret = app.control.secret();
+    let (form, digest) = app.data.pool.run(start_by, digested).await?;
+    let secret = app.control.plane.secret();
     let fingerprint = secret.fingerprint(&[b"POST", path.as_bytes(), &digest]);
     Ok((form, secret.request_id(&key, &fingerprint).into()))
-}
-
-/// Idempotency keys of requests in flight on this node.
-#[derive(Default)]
-pub(crate) struct InFlight(Arc<Mutex<HashSet<String>>>);
-
-/// Permit of a key in flight, returned on drop.
-pub(super) struct InFlightGuard {
-    keys: Arc<Mutex<HashSet<String>>>,
-    key: String,
-}
-
-impl InFlight {
-    /// Admits a request with this key.
-    ///
-    /// # Errors
-    /// [`Code::Overloaded`] if too many writes are in flight, [`Code::RequestInFlight`] if one with the same
-    /// key is.
-    pub(super) fn enter(&self, key: &str) -> Result<InFlightGuard, Problem> {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= MAX_IN_FLIGHT {
-            let detail = format!("too many changes in flight on this node (limit {MAX_IN_FLIGHT})");
-            return Err(Problem::new(Code::Overloaded, detail));
-        }
-        if !keys.insert(key.to_owned()) {
-            return Err(Problem::new(
-                Code::RequestInFlight,
-                "wait for its answer, or ask again later with the same key",
-            ));
-        }
-        Ok(InFlightGuard { keys: Arc::clone(&self.0), key: key.to_owned() })
-    }
-}
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-    }
 }
 
 #[cfg(test)]
@@ -125,15 +84,5 @@ mod tests {
         for bad in ["", "a b", &"k".repeat(201)] {
             assert_eq!(key(bad), Err("invalid_idempotency_key"), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_key_is_under_way_once() {
-        let in_flight = InFlight::default();
-        let first = in_flight.enter("a");
-        assert_eq!(in_flight.enter("a").err().map(|problem| problem.code()), Some(Code::RequestInFlight));
-        assert!(in_flight.enter("b").is_ok());
-        drop(first);
-        assert!(in_flight.enter("a").is_ok());
     }
 }

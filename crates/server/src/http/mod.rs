@@ -1,37 +1,11 @@
 //! The HTTP API. Handlers translate between HTTP and the library and contain no logic of either.
 
-mod access;
-mod admin;
 mod answer;
-mod capacity;
-mod choices;
-mod cluster;
-mod compare;
-mod console;
-mod cors;
-mod dataset;
-mod docs;
-mod embed;
-mod encoding;
-mod error_page;
-mod events;
-mod extract;
-mod frames;
-mod health;
-mod history;
+mod body;
+mod endpoints;
 mod idempotency;
-mod json;
-mod leader;
-mod negotiate;
-mod origins;
-mod problem;
-mod request;
-mod responses;
-mod settings;
-mod settings_list;
-mod upload;
-
-use std::sync::Arc;
+mod middleware;
+mod proposal;
 
 use api::Code;
 use axum::Router;
@@ -44,18 +18,22 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::extensions::{Extensions, ExtensionsBuilder};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use negotiate::prefers;
-use problem::Problem;
+use answer::negotiate::prefers;
+use answer::problem::Problem;
+use endpoints::settings::list;
+use endpoints::{
+    access, admin, capacity, cluster, compare, console, dataset, docs, embed, error_page, events, extract,
+    health, history, leader, settings,
+};
+use middleware::{cors, request};
 
-pub(crate) use access::{Access, AdminToken};
-pub(crate) use idempotency::InFlight;
-pub(crate) use origins::console_address;
 #[cfg(feature = "fuzzing")]
-pub(crate) use upload::fuzzing::check as check_upload;
+pub(crate) use body::upload::fuzzing::check as check_upload;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -77,7 +55,7 @@ pub(crate) use upload::fuzzing::check as check_upload;
 struct ApiDoc;
 
 /// Every route of a node.
-pub(crate) fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(app: App) -> Router {
     let (api, document) = calls();
     // Without this header a browser may guess a type other than the declared one.
     let nosniff = HeaderValue::from_static("nosniff");
@@ -89,8 +67,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Arc::clone(&app), request::layer));
-    cors::around(routes, &app.config.nodes)
+        .layer(from_fn_with_state(app.clone(), request::layer));
+    cors::around(routes, &app.setup.config.nodes)
         .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff))
         .with_state(app)
 }
@@ -102,10 +80,23 @@ fn retry_classes() -> Extensions {
     ExtensionsBuilder::new().add("x-retry", classes).build()
 }
 
+/// Authentication of an operator: the scheme that operations with a requirement name.
+fn admin_token() -> SecurityScheme {
+    let mut scheme = Http::new(HttpAuthScheme::Bearer);
+    scheme.description = Some(
+        "The admin token of the cluster. Programs on the node's machine need none where the configuration says \
+         `security.loopback: trusted`."
+            .to_owned(),
+    );
+    SecurityScheme::Http(scheme)
+}
+
 /// The calls of the API, and the document that describes the calls.
-fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+fn calls() -> (Router<App>, utoipa::openapi::OpenApi) {
     let mut document = ApiDoc::openapi();
     document.extensions = Some(retry_classes());
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("admin_token", admin_token());
     OpenApiRouter::with_openapi(document)
         .routes(routes!(embed::embed))
         .routes(routes!(extract::extract))
@@ -118,7 +109,7 @@ fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(events::events))
         .routes(routes!(history::history))
         .routes(routes!(leader::transfer))
-        .routes(routes!(settings_list::list))
+        .routes(routes!(list::list))
         .routes(routes!(settings::get, settings::put, settings::delete))
         .routes(routes!(admin::fail))
         .routes(routes!(admin::restore))
@@ -130,9 +121,9 @@ fn calls() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
 }
 
 /// Answers requests without a route: browsers with the console, programs with a problem document.
-async fn not_found(State(app): State<Arc<App>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+async fn not_found(State(app): State<App>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let answer = if method == Method::GET && prefers(&headers, "text/html") {
-        console::navigation(&app, uri.path()).into_response()
+        console::navigation(&app.setup, uri.path()).into_response()
     } else {
         let detail = format!("there is no page or call `{}`; /docs lists the calls", uri.path());
         Problem::new(Code::NotFound, detail).into_response()

@@ -40,6 +40,34 @@ fn changes(url: &str) -> Vec<RequestBuilder> {
     ]
 }
 
+/// Each operation of the OpenAPI document refuses a caller without a token if the document says so, and serves it
+/// otherwise.
+#[tokio::test]
+async fn operations_require_what_the_document_says() {
+    let cluster = builder().nodes(1).start();
+    wait_for_status(&cluster, 0, "a leader", |status| status.quorum);
+    let (_, document) = get(&cluster, 0, "/api/openapi.json").await;
+    let scheme = &document["components"]["securitySchemes"]["admin_token"];
+    assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")));
+    let mut refused = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if path == "/cluster/events" {
+                assert!(operation["security"].is_null(), "the stream is open to everybody");
+                continue;
+            }
+            let url = cluster.url(0) + &path.replace("{key}", "bits").replace("{index}", "49");
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let request = reqwest::Client::new().request(method, url).timeout(LIMIT);
+            let status = request.send().await.unwrap().status().as_u16();
+            let requires = !operation["security"].is_null();
+            assert_eq!(status == 401, requires, "{path}: {status}");
+            refused += usize::from(requires);
+        }
+    }
+    assert_eq!(refused, changes("").len());
+}
+
 #[tokio::test]
 async fn loopback_is_no_right_directly_or_through_a_proxy_that_says_nothing() {
     let cluster = builder().start();

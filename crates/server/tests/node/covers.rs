@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use testkit::{Node, NodeBuilder, wait_for};
 
-use crate::request::{add_file, embed, extract, figure, file, get, post};
+use crate::request::{add_file, embed, extract, figure, file, get, post, problem};
 
 /// What the default cover takes in the cache, at most.
 const COVER_BYTES: u64 = 24 << 20;
@@ -167,4 +167,63 @@ async fn a_head_of_an_image_tells_its_length() {
     let head = reqwest::Client::new().head(format!("{}/api/dataset/0", node.url())).send().await.unwrap();
     assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (200, &length));
     assert_eq!(whole.bytes().await.unwrap().len().to_string(), length.to_str().unwrap());
+}
+
+#[tokio::test]
+async fn a_cover_is_checked_while_it_arrives() {
+    let node = Node::start();
+    let cover = stego::Cover::from_samples(1500, 1000, stego::Channels::Rgb, testkit::noise(4, 4_500_000));
+    let cover = cover.unwrap().to_png();
+    let limits = stego::Limits::default();
+    let file_of_cover = stego::ImageFile::open(&cover, &limits).unwrap();
+    let secret = stego::Secret::new(b"secret");
+    let expected =
+        stego::embed(file_of_cover, &secret, &stego::EmbedOptions::default(), &limits).unwrap().to_vec();
+    let ask = async |form: reqwest::multipart::Form| {
+        let request = post(&node, "/api/embed").header("accept", "image/png");
+        request.multipart(form).send().await.unwrap().bytes().await.unwrap()
+    };
+    let part = || reqwest::multipart::Part::bytes(b"secret".to_vec());
+    let sent = |form: reqwest::multipart::Form| {
+        add_file(form.part("file", part()), "cover", "cover.png", cover.as_slice())
+    };
+    assert!(ask(sent(reqwest::multipart::Form::new())).await == expected);
+    wait_for("the check to count", || (figure(&node, "covers_checked_on_arrival_total") == 1).then_some(()));
+    // Not asked for, and asked for too late to stop it.
+    let payload = || reqwest::multipart::Form::new().text("verify", "payload");
+    assert!(ask(sent(payload())).await == expected);
+    assert_eq!(figure(&node, "covers_checked_on_arrival_total"), 1);
+
+    // Damage far behind the payload, under chunk checksums that hold.
+    let mut png = testkit::PngFile::parse(&cover).unwrap();
+    let mut pixels = png.compressed();
+    let sum = pixels.len() - 1;
+    pixels[sum] ^= 1;
+    png.replace_compressed(&pixels, 1 << 20);
+    let damaged = png.to_bytes();
+    let file_of_cover = stego::ImageFile::open(&damaged, &limits).unwrap();
+    let form = add_file(file("file", "s", "secret"), "cover", "cover.png", damaged.as_slice());
+    let answer =
+        post(&node, "/api/embed").header("accept", "image/png").multipart(form).send().await.unwrap();
+    match stego::embed(file_of_cover, &secret, &stego::EmbedOptions::default(), &limits) {
+        Ok(image) => {
+            assert!(!image.to_vec().ends_with(&damaged[damaged.len() - 100..]) && answer.status() == 200)
+        }
+        Err(error) => drop(problem(answer, 400, error.code()).await),
+    }
+    assert_eq!(figure(&node, "covers_checked_on_arrival_total"), 1);
+}
+
+#[tokio::test]
+async fn a_value_that_is_not_served_ends_the_upload() {
+    let node = Node::start();
+    for (field, value, code) in [
+        ("mode", "adaptive", "unknown_mode"),
+        ("bits", "9", "bits_out_of_range"),
+        ("verify", "no", "unknown_verify"),
+    ] {
+        // The field behind it is refused too, where it is read.
+        let form = reqwest::multipart::Form::new().text(field, value).text("nonsense", "x");
+        problem(post(&node, "/api/embed").multipart(form).send().await.unwrap(), 400, code).await;
+    }
 }

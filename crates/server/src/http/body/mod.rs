@@ -1,0 +1,5 @@
+//! Bodies of requests: forms with files, short JSON, content codings.
+
+pub(super) mod encoding;
+pub(super) mod json;
+pub(super) mod upload;

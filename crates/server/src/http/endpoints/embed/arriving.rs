@@ -1,0 +1,159 @@
+//! The check of a cover's compressed pixels while the cover is still arriving.
+//!
+//! `verify=file` inflates a PNG to its end. Here that work goes on beside the upload, a batch at a time on a pixel
+//! thread, so that little of it is left once the last byte came. Whatever hinders it (no thread, no memory, a
+//! file that the check is not for) leaves it to the embed.
+
+use std::sync::Arc;
+
+use api::fields;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use stego::{ArrivingPng, CheckedPixels, Limits, Verify};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::order::parse_verify;
+use crate::budget::Share;
+use crate::data_plane::DataPlane;
+use crate::http::answer::problem::Problem;
+use crate::http::body::upload::Look;
+use crate::work::Work;
+
+/// Bytes that are checked in one go.
+const BATCH_BYTES: usize = 256 << 10;
+/// Most bytes that wait for a thread; then the upload waits too.
+const MAX_WAITING_BYTES: usize = 1 << 20;
+/// Upper estimate of what one check holds: the waiting bytes, a chunk beyond them, a batch in work, and the
+/// inflater with its window.
+const HELD_BYTES: u64 = 3 << 20;
+
+/// Inspects the cover in an upload.
+pub(super) struct ArrivingCover {
+    data: Arc<DataPlane>,
+    start_by: Instant,
+    state: State,
+    waiting: Vec<Bytes>,
+    waiting_bytes: usize,
+}
+
+enum State {
+    /// Nothing of a cover arrived.
+    Before,
+    Idle(Box<Check>),
+    Running(AbortOnDropHandle<Option<Box<Check>>>),
+    /// The embed does it.
+    GivenUp,
+}
+
+/// A check and the account of its memory.
+struct Check {
+    png: ArrivingPng,
+    /// True while further bytes make a difference.
+    goes_on: bool,
+    _memory: Share,
+}
+
+impl ArrivingCover {
+    /// For an upload whose work has to begin before `start_by`.
+    pub(super) fn new(data: &Arc<DataPlane>, start_by: Instant) -> Self {
+        Self { data: Arc::clone(data), start_by, state: State::Before, waiting: Vec::new(), waiting_bytes: 0 }
+    }
+
+    /// Returns the checked pixels once the whole upload has passed; `None` if the embed has to check them.
+    pub(super) async fn checked(mut self) -> Option<CheckedPixels> {
+        self.settle().await;
+        self.run_waiting();
+        self.settle().await;
+        match self.state {
+            State::Idle(check) => check.png.finish(),
+            State::Before | State::Running(_) | State::GivenUp => None,
+        }
+    }
+
+    async fn take(&mut self, chunk: &Bytes) {
+        if matches!(self.state, State::Before) {
+            self.state = self.begin().map_or(State::GivenUp, State::Idle);
+        }
+        let is_decided = matches!(&self.state, State::Idle(check) if !check.goes_on);
+        if is_decided || matches!(self.state, State::GivenUp) {
+            return;
+        }
+        self.waiting.push(chunk.clone());
+        self.waiting_bytes += chunk.len();
+        let is_due = self.waiting_bytes >= BATCH_BYTES && self.is_free();
+        if is_due || self.waiting_bytes >= MAX_WAITING_BYTES {
+            self.settle().await;
+            self.run_waiting();
+        }
+    }
+
+    fn begin(&self) -> Option<Box<Check>> {
+        let mut memory = self.data.transfer_memory.empty_share();
+        memory.grow(HELD_BYTES).ok()?;
+        let png = ArrivingPng::new(self.data.limits.clone());
+        Some(Box::new(Check { png, goes_on: true, _memory: memory }))
+    }
+
+    /// True unless a batch is in work.
+    fn is_free(&self) -> bool {
+        match &self.state {
+            State::Running(running) => running.is_finished(),
+            State::Before | State::Idle(_) | State::GivenUp => true,
+        }
+    }
+
+    /// Waits for the batch in work.
+    async fn settle(&mut self) {
+        if let State::Running(running) = &mut self.state {
+            let check = running.await.ok().flatten();
+            self.state = check.map_or(State::GivenUp, State::Idle);
+        }
+        if matches!(self.state, State::GivenUp) {
+            self.waiting.clear();
+            self.waiting_bytes = 0;
+        }
+    }
+
+    /// Gives the waiting bytes to a pixel thread.
+    fn run_waiting(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        match std::mem::replace(&mut self.state, State::GivenUp) {
+            State::Idle(check) => {
+                let batch = std::mem::take(&mut self.waiting);
+                self.waiting_bytes = 0;
+                let work = Work::new(&self.data, self.start_by);
+                let running = async move { work.run((check, batch), 0, run).await.ok() };
+                self.state = State::Running(AbortOnDropHandle::new(tokio::spawn(running)));
+            }
+            other => self.state = other,
+        }
+    }
+}
+
+/// Checks a batch, on a pixel thread.
+fn run((mut check, batch): (Box<Check>, Vec<Bytes>), limits: &Limits) -> Result<Box<Check>, Problem> {
+    for bytes in batch {
+        check.goes_on = check.goes_on && check.png.push(&bytes, &limits.watch)?;
+    }
+    Ok(check)
+}
+
+impl Look for ArrivingCover {
+    fn field(&self) -> &'static str {
+        fields::COVER
+    }
+
+    fn text(&mut self, name: &'static str, text: &str) {
+        if name == fields::VERIFY && matches!(parse_verify(text), Ok(Verify::Payload)) {
+            self.state = State::GivenUp;
+        }
+    }
+
+    fn pass<'a>(&'a mut self, chunk: &'a Bytes) -> BoxFuture<'a, ()> {
+        self.take(chunk).boxed()
+    }
+}
