@@ -15,6 +15,11 @@ use crate::budget::Exhausted;
 use crate::data_plane::DataPlane;
 use crate::pool::PoolError;
 
+/// Errors of work: those of the pool and of the memory, and those of the job itself.
+pub(crate) trait WorkError: From<PoolError> + From<Exhausted> + Send + 'static {}
+
+impl<E: From<PoolError> + From<Exhausted> + Send + 'static> WorkError for E {}
+
 /// The work of one request. Dropping it stops the work, as hyper does by dropping the handler of a
 /// disconnected client.
 pub(crate) struct Work {
@@ -35,17 +40,12 @@ impl Work {
     ///
     /// # Errors
     /// Those of `measure` and of [`Self::run`].
-    pub(crate) async fn measure_and_run<J, T, E>(
+    pub(crate) async fn measure_and_run<J: Send + 'static, T: Send + 'static, E: WorkError>(
         self,
         job: J,
         measure: impl FnOnce(&J, &Limits) -> Result<u64, E> + Send + 'static,
         run: impl FnOnce(J, &Limits) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        J: Send + 'static,
-        T: Send + 'static,
-        E: From<PoolError> + From<Exhausted> + Send + 'static,
-    {
+    ) -> Result<T, E> {
         let (data, stop) = (Arc::clone(&self.data), Stop { until: self.start_by, gone: self.gone.clone() });
         let measured = move || measure(&job, &stop.limits(&data.limits)).map(|bytes| (job, bytes));
         let (job, memory_bytes) = self.data.pool.run(self.start_by, measured).await??;
@@ -58,17 +58,12 @@ impl Work {
     /// # Errors
     /// [`Exhausted`] or a [`PoolError`] if memory or a thread is not available in time, and the errors of
     /// `run`.
-    pub(crate) async fn run<J, T, E>(
+    pub(crate) async fn run<J: Send + 'static, T: Send + 'static, E: WorkError>(
         self,
         job: J,
         memory_bytes: u64,
         run: impl FnOnce(J, &Limits) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        J: Send + 'static,
-        T: Send + 'static,
-        E: From<PoolError> + From<Exhausted> + Send + 'static,
-    {
+    ) -> Result<T, E> {
         let memory = self.data.pixel_memory.take(memory_bytes, self.start_by).await?;
         let (data, gone) = (Arc::clone(&self.data), self.gone.clone());
         let work = move || {

@@ -16,6 +16,16 @@ use crate::app::App;
 /// Name of the header with the key.
 const IDEMPOTENCY_KEY: &str = api::headers::IDEMPOTENCY_KEY;
 
+/// The idempotency key, as the OpenAPI document describes it.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header in the OpenAPI document")]
+pub(super) struct KeyHeader {
+    /// 1 to 200 visible ASCII characters.
+    #[param(rename = "Idempotency-Key", required = false, pattern = "^[!-~]{1,200}$")]
+    idempotency_key: Option<String>,
+}
+
 /// True if the client sent an idempotency key.
 pub(super) fn is_keyed(headers: &HeaderMap) -> bool {
     headers.contains_key(IDEMPOTENCY_KEY)

@@ -144,7 +144,7 @@ impl Form {
 }
 
 #[cfg(feature = "fuzzing")]
-pub(in crate::http) mod fuzzing;
+pub(crate) mod fuzzing;
 
 #[cfg(test)]
 mod tests {

@@ -75,8 +75,7 @@ pub(crate) struct EmbedForm {
 /// figures then are in the `x-stego-*` headers. It was read back before it is answered. The same upload under the same
 /// `Idempotency-Key` has the same answer on every node of a release, `request_id` included.
 #[utoipa::path(
-    post, path = "/api/embed", tag = "stego",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters", pattern = "^[!-~]{1,200}$")),
+    post, path = "/api/embed", tag = "stego", params(idempotency::KeyHeader),
     request_body(content = EmbedForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "The stego image", content(

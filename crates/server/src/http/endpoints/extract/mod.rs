@@ -69,8 +69,7 @@ pub(crate) struct ExtractForm {
 /// Returns the secret as JSON with base64 or, with `Accept: application/octet-stream`, as raw bytes. The
 /// secret is byte for byte the embedded file.
 #[utoipa::path(
-    post, path = "/api/extract", tag = "stego",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 visible ASCII characters", pattern = "^[!-~]{1,200}$")),
+    post, path = "/api/extract", tag = "stego", params(idempotency::KeyHeader),
     request_body(content = ExtractForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "The secret", content(

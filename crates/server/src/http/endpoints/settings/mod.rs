@@ -1,7 +1,7 @@
 //! `/cluster/settings/{key}`: settings of the whole cluster. Reads are linearizable, writes are committed
 //! before the answer, and repeating a write is safe.
 
-pub(in crate::http) mod list;
+pub(crate) mod list;
 
 use std::sync::Arc;
 
