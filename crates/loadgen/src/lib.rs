@@ -7,7 +7,8 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `cli`, `config_file`, `settings` | flags over file over defaults, merged into a checked value |
+//! | `cli`, `load_args`, `flag_values` | the command line, and the flags of a load run |
+//! | `config_file`, `settings` | flags over file over defaults, merged into a checked value |
 //! | `plan` | number, kind and times of the requests: pure values |
 //! | `secrets` | the hidden bytes: unique to each request, the same for the same seed |
 //! | `run` | clients and arrivals: the start of requests, and the end of the run |
@@ -21,6 +22,8 @@ mod cli;
 pub mod command;
 mod config_file;
 pub mod drill;
+mod flag_values;
+mod load_args;
 mod plan;
 mod probe;
 mod progress;

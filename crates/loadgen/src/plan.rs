@@ -6,7 +6,6 @@ use clap::ValueEnum;
 use rand::RngExt as _;
 use serde::Serialize;
 
-use crate::cli::LoadArgs;
 use crate::secrets::{Purpose, Secrets};
 
 /// Requests per client if neither a number nor a duration is given.
@@ -85,16 +84,19 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(args: &LoadArgs) -> Self {
-        let reqs_per_client = match (args.reqs_per_client, args.duration) {
+    /// Creates a plan that ends after `reqs_per_client` requests of each client or after `duration`, whichever
+    /// is first.
+    pub(crate) fn new(
+        model: Model,
+        num_clients: u32,
+        reqs_per_client: Option<u32>,
+        duration: Option<Duration>,
+    ) -> Self {
+        let reqs_per_client = match (reqs_per_client, duration) {
             (None, None) => Some(DEFAULT_REQS_PER_CLIENT),
             (given, _) => given,
         };
-        let model = match args.rate {
-            Some(rate) => Model::Open { rate, max_in_flight: args.max_in_flight },
-            None => Model::Closed,
-        };
-        Self { model, num_clients: args.num_clients, reqs_per_client, duration: args.duration }
+        Self { model, num_clients, reqs_per_client, duration }
     }
 
     /// Creates a plan without an end: requests are sent until the run is told to end.
@@ -220,6 +222,6 @@ mod tests {
     }
 
     fn plan(args: &[&str]) -> Plan {
-        Plan::new(&Cli::try_parse_from([&["loadgen"], args].concat()).unwrap().load)
+        Cli::try_parse_from([&["loadgen"], args].concat()).unwrap().load.plan()
     }
 }

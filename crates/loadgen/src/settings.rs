@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use client::{AnswerForm, Endpoint, Upload};
 
-use crate::cli::{AnswerArg, LoadArgs, Output};
 use crate::config_file::ConfigFile;
+use crate::flag_values::{AnswerArg, Output};
+use crate::load_args::LoadArgs;
 use crate::plan::{Mode, Plan};
 use crate::secrets::Secrets;
 use crate::verify::Verify;
@@ -61,7 +62,7 @@ impl Settings {
         ensure!(!request_timeout.is_zero(), "request_timeout_ms must be more than zero");
         Ok(Self {
             mode: args.mode,
-            plan: Plan::new(args),
+            plan: args.plan(),
             secrets: Secrets::new(args.seed, args.secret_bytes as usize),
             cover,
             bits: args.bits,

@@ -8,8 +8,8 @@ use clap::Args;
 use client::{AdminToken, Endpoint};
 
 use super::options::{self, Kind, Options, Target};
-use crate::cli::{Output, parse_duration, parse_rate};
 use crate::config_file::{ConfigFile, read_text};
+use crate::flag_values::{Output, parse_duration, parse_rate};
 use crate::plan::{Mode, Model, Plan};
 use crate::secrets::Secrets;
 

@@ -7,8 +7,8 @@ use client::{ClientError, FailAction};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cluster::{Cluster, Node, Standing};
+use super::messages::tell;
 use super::options::{Kind, Options};
-use super::play::tell;
 use super::records::Step;
 
 /// Delay beyond the planned end of a fault after which the node ends the fault by itself.

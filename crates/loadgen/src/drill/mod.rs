@@ -12,12 +12,14 @@
 //! | `writer`, `watch` | a write every 10 ms, and the events of every node |
 //! | `statuses` | the status documents of every node, checked against their rules |
 //! | `records`, `timeline`, `buckets` | the records, and the figures derived from them: pure |
+//! | `messages` | messages about the progress, on stderr |
 //! | `report`, `text` | the report, for programs and for people |
 
 mod args;
 mod buckets;
 mod cluster;
 mod course;
+mod messages;
 mod options;
 mod play;
 mod records;
@@ -28,7 +30,7 @@ mod timeline;
 mod watch;
 mod writer;
 
-pub use crate::cli::Output;
+pub use crate::flag_values::Output;
 pub use args::DrillArgs;
 pub use options::{Kind, Options};
 pub use play::run;

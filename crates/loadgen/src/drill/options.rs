@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use client::{AdminToken, AnswerForm, Endpoint};
 use serde::Serialize;
 
-use crate::cli::Output;
+use crate::flag_values::Output;
 use crate::plan::{Mode, Model, Plan};
 use crate::secrets::Secrets;
 use crate::settings::{DEFAULT_MAX_RETRIES, DEFAULT_REQUEST_TIMEOUT, Settings};

@@ -1,6 +1,5 @@
 //! Sequence of a whole drill, from the check of the nodes to the report.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -9,6 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::cluster::{Cluster, Standing};
 use super::course;
+use super::messages::tell;
 use super::options::Options;
 use super::records::Records;
 use super::report::Report;
@@ -55,12 +55,6 @@ async fn give_up(options: &Options, cluster: &Cluster) {
     if let Ok(client) = writer::connect(options) {
         writer::clean_up(&client).await;
     }
-}
-
-/// Reports the current step on stderr.
-pub(super) fn tell(text: &str) {
-    // A closed stderr does not stop the drill.
-    let _ = writeln!(std::io::stderr().lock(), "drill: {text}");
 }
 
 async fn play(options: &Options, cluster: &Cluster, standing: Standing) -> anyhow::Result<Report> {

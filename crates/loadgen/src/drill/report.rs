@@ -10,7 +10,7 @@ use super::options::{Kind, Options};
 use super::records::Records;
 use super::timeline::{Phases, StepReport, check_read_back, longest_gap, phases, refine_crash, step_report};
 use super::writer::EVERY;
-use crate::cli::Output;
+use crate::flag_values::Output;
 use crate::plan::{Mode, Model};
 use crate::stats::Stats;
 

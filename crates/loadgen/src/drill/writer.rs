@@ -9,8 +9,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::messages::tell;
 use super::options::Options;
-use super::play::tell;
 use super::records::{ReadBack, Write};
 
 /// The setting that is written.
