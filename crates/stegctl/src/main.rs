@@ -10,6 +10,7 @@ mod commands;
 mod failure;
 mod files;
 mod interrupt;
+mod output;
 mod progress;
 mod safe_names;
 

@@ -6,6 +6,7 @@
 //! of the last change in whole seconds. [`Contents`] reads archives of any origin as adversarial input: the
 //! whole archive is checked before [`restore()`] writes the first file.
 
+mod limits;
 mod names;
 mod pack;
 mod restore;
@@ -22,9 +23,3 @@ pub(crate) const MEDIA_TYPE: &str = "application/vnd.steg.files+tar";
 
 /// Media type of tar archives embedded as files.
 pub(crate) const PLAIN_TAR_MEDIA_TYPE: &str = "application/x-tar";
-
-/// Maximum number of files and folders in one archive.
-pub(crate) const MAX_MEMBERS: usize = 50_000;
-
-/// Permissions kept: read, write and execute of owner, group and others.
-const KEPT_PERMISSIONS: u32 = 0o777;

@@ -8,8 +8,8 @@ use std::time::UNIX_EPOCH;
 
 use tar::{Builder, EntryType, Header};
 
+use super::limits::{KEPT_PERMISSIONS, MAX_MEMBERS};
 use super::names::{self, NameError};
-use super::{KEPT_PERMISSIONS, MAX_MEMBERS};
 
 /// Block size of a tar archive.
 const BLOCK_LEN_BYTES: u64 = 512;

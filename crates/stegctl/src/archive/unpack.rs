@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tar::{Archive, EntryType};
 
+use super::limits::{KEPT_PERMISSIONS, MAX_MEMBERS};
 use super::names::{self, NameError, shown};
-use super::{KEPT_PERMISSIONS, MAX_MEMBERS};
 
 /// Content of an archive. Every name is relative, stays below the target folder and is unique; every parent
 /// of a member is a folder.

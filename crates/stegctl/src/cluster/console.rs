@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::runtime;
+use super::runtime::runtime;
 use super::servers::Servers;
-use crate::commands::print;
 use crate::failure::Failure;
+use crate::output::print;
 
 #[derive(Debug, Args)]
 pub(crate) struct Console {

@@ -4,6 +4,7 @@
 //! server's answer as received.
 
 mod console;
+mod runtime;
 mod servers;
 mod tables;
 
@@ -12,11 +13,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use client::{Client, ClientError, ClusterStatus, PutOptions, Reply, Setting, SettingsPage};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
-use crate::commands::print;
 use crate::failure::Failure;
+use crate::output::print;
 pub(crate) use console::{Console, console};
+use runtime::runtime;
 use servers::Servers;
 
 /// Prefix of settings whose value is always text.
@@ -256,11 +257,6 @@ fn json_of(pages: &[Reply<SettingsPage>]) -> String {
         all.extend(page["settings"].as_array().into_iter().flatten().cloned());
     }
     json!({ "settings": all, "next": null }).to_string() + "\n"
-}
-
-fn runtime() -> Result<Runtime, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::setup(&error.into()))
 }
 
 fn print_reply<A>(

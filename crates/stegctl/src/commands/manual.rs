@@ -7,9 +7,10 @@ use anyhow::Context;
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
-use super::{print, write};
+use super::write;
 use crate::cli::{Cli, Completions, Manual};
 use crate::failure::Failure;
+use crate::output::print;
 
 pub(super) fn completions(command: &Completions) -> Result<(), Failure> {
     let mut script = Vec::new();

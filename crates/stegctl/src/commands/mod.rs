@@ -7,8 +7,6 @@ mod extract;
 mod inspect;
 mod manual;
 
-use std::fmt::Display;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,6 +17,7 @@ use crate::cli::{Cli, Command, Report};
 use crate::cluster;
 use crate::failure::Failure;
 use crate::files;
+use crate::output::{print, say};
 use crate::progress::{Meter, Work};
 
 /// Runs a command, reports a failure and returns the exit status.
@@ -38,16 +37,6 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Completions(command) => exit_code(manual::completions(&command)),
         Command::Man(command) => exit_code(manual::man(&command)),
     }
-}
-
-/// Writes to standard output.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    files::write_to_stdout(text.as_bytes()).map_err(|error| Failure::file(&error))
-}
-
-/// Writes a line to standard error.
-fn say(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
