@@ -7,7 +7,7 @@ use flate2::read::DeflateDecoder;
 use sha2::{Digest, Sha256};
 use stego::{Channels, Cover, Extracted, FileName, MarkId, SampleDepth};
 
-use crate::PngParts;
+use crate::png::PngParts;
 
 /// Samples of an image, in row order.
 #[derive(Debug, Clone)]

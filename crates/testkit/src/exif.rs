@@ -103,7 +103,7 @@ impl ExifPlan {
             (0xA002, LONG, 1, self.long(self.size.0 as usize)),
             (0xA003, LONG, 1, self.long(self.size.1 as usize)),
         ];
-        [self.directory(&entries, 0), crate::noise(77, 64)].concat()
+        [self.directory(&entries, 0), crate::inputs::noise(77, 64)].concat()
     }
 
     fn gps(self, at: usize) -> Vec<u8> {
@@ -121,7 +121,7 @@ impl ExifPlan {
         ];
         let mut bytes = self.directory(&entries, 0);
         bytes.extend(b"\xFF\xD8\xFF\xDB");
-        bytes.extend(crate::noise(78, 194));
+        bytes.extend(crate::inputs::noise(78, 194));
         bytes.extend(b"\xFF\xD9");
         bytes
     }

@@ -110,7 +110,7 @@ impl PngSpecimen {
     /// byte zero.
     pub fn new(kind: PngKind, width: u32, height: u32, seed: u64) -> Self {
         let count = width as usize * height as usize * kind.samples_per_pixel();
-        let noise = crate::noise(seed, 2 * count);
+        let noise = crate::inputs::noise(seed, 2 * count);
         let mut values: Vec<u16> = noise
             .as_chunks::<2>()
             .0
@@ -148,7 +148,7 @@ impl PngSpecimen {
             4 => 13,
             _ => 200,
         };
-        self.palette = crate::noise(seed + 1, 3 * len).as_chunks::<3>().0.to_vec();
+        self.palette = crate::inputs::noise(seed + 1, 3 * len).as_chunks::<3>().0.to_vec();
         for value in values {
             *value %= len as u16;
         }

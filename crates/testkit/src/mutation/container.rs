@@ -6,7 +6,8 @@ use rand::rngs::SmallRng;
 
 use super::images::deflated;
 use super::{Changed, StegoImage};
-use crate::{Container, Raster, legacy_container, noise, text};
+use crate::carried::{Container, Raster, legacy_container};
+use crate::inputs::{noise, text};
 
 /// Positions of the numbers in a header.
 const CONTENT_LEN: usize = 8;

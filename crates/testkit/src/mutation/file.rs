@@ -5,8 +5,9 @@ use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
 use super::{Changed, StegoImage};
+use crate::carried::Raster;
+use crate::inputs::noise;
 use crate::png_file::{FileChunk, PngFile, zlib};
-use crate::{Raster, noise};
 
 /// Types of chunks to insert, or to turn other chunks into.
 const KINDS: [&[u8; 4]; 20] = [

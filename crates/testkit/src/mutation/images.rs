@@ -8,7 +8,8 @@ use stego::{
     Secret, embed,
 };
 
-use crate::{Carried, Raster, legacy_container, noise, text};
+use crate::carried::{Carried, Raster, legacy_container};
+use crate::inputs::{noise, text};
 
 /// Sizes: one narrow, one flat, and some in between.
 const SIZES: [(u32, u32); 6] = [(1, 300), (300, 1), (17, 31), (64, 64), (97, 120), (200, 150)];

@@ -18,7 +18,7 @@ use stego::{Limits, claimed_lengths_bytes, extract};
 pub use file::mutate_png;
 pub use images::StegoImage;
 
-use crate::Carried;
+use crate::carried::Carried;
 
 /// A generator of mutated images, from some fifty valid images.
 #[derive(Debug)]
