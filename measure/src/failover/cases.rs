@@ -1,53 +1,7 @@
 //! List of the cases.
 
-use super::report::{At, CaseReport};
-use super::{Bench, handover, load_kill, lost_leader, minority, quiet, repeated, rolling, stalled_disk};
-
-/// Function that runs a case for a number of rounds.
-type Run = fn(&Bench, u32, &mut CaseReport) -> anyhow::Result<()>;
-
-/// A case of the measurement.
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    /// Default number of rounds.
-    pub(super) rounds: u32,
-    pub(super) about: &'static str,
-    pub(super) bounds: &'static [Bound],
-    pub(super) run: Run,
-}
-
-/// Upper bound of a figure.
-pub(super) struct Bound {
-    pub(super) figure: &'static str,
-    pub(super) at: At,
-    pub(super) limit: Limit,
-    pub(super) strictness: Strictness,
-}
-
-/// Limit of a bound.
-#[derive(Clone, Copy)]
-pub(super) enum Limit {
-    Fixed(f64),
-    /// Time of `count` flushes on this machine plus a fixed time.
-    Flushes {
-        count: f64,
-        plus_ms: f64,
-    },
-}
-
-/// Consequence of a missed bound.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Strictness {
-    Must,
-    Aim,
-}
-
-impl Case {
-    /// True if `name` is the name of the case, or the group, which is the part before a slash.
-    pub(super) fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.name.split_once('/').is_some_and(|(group, _)| group == name)
-    }
-}
+use super::case::{At, Bound, Case, Limit, Strictness};
+use super::{handover, load_kill, lost_leader, minority, quiet, repeated, rolling, stalled_disk};
 
 const fn must(figure: &'static str, at: At, limit: f64) -> Bound {
     Bound { figure, at, limit: Limit::Fixed(limit), strictness: Strictness::Must }

@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::Context;
 use testkit::Cluster;
 
+use super::metrics::metric;
 use super::report::{Flush, ms};
-use super::stage::metric;
 
 /// Size of a write: a page, like a small entry of a log.
 const WRITE_BYTES: usize = 4096;

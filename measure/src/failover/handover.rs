@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use serde_json::json;
 use testkit::Cluster;
 
-use super::Bench;
+use super::bench::Bench;
 use super::load::Load;
 use super::load_kill::add;
 use super::report::{CaseReport, ms};

@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use testkit::Cluster;
 
-use super::Bench;
-use super::stage::metric;
+use super::bench::Bench;
+use super::metrics::metric;
 
 /// Time limit of a run without a planned end.
 const ENDLESS: &str = "24h";

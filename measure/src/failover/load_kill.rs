@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use super::Bench;
+use super::bench::Bench;
 use super::load::{Load, LoadReport, embedded};
 use super::report::CaseReport;
 use super::rounds::repeat;

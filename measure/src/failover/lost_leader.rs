@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, ensure};
 use serde_json::{Value, json};
 use testkit::{Cluster, ClusterBuilder, Net, Watcher, agreed};
 
-use super::Bench;
+use super::bench::Bench;
 use super::load::pixel_jobs;
 use super::report::{CaseReport, median, ms};
 use super::rounds::{LogMarks, Slowest, repeat};

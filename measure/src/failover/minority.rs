@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, ensure};
 use testkit::{Cluster, Connection, Watcher};
 
-use super::Bench;
+use super::bench::Bench;
 use super::report::{CaseReport, ms};
 use super::rounds::repeat;
 use super::stage::{Stage, others, settle};

@@ -8,18 +8,22 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `cases` | the list of cases, with rounds and bounds |
+//! | `bench` | settings of the whole measurement |
+//! | `case`, `cases` | a case with its bounds, and the list of cases |
 //! | `stage`, `rounds` | a cluster, with load if needed; rounds on the cluster, and logs of failed rounds |
-//! | `report`, `flush` | figures, bounds, and the cost of a flush |
+//! | `report`, `flush`, `metrics` | figures, bounds, the cost of a flush, and the figures of a node |
 //! | `load`, `writer` | embeds by loadgen; settings written in sequence |
 //! | all other modules | cases |
 
+mod bench;
+mod case;
 mod cases;
 mod flush;
 mod handover;
 mod load;
 mod load_kill;
 mod lost_leader;
+mod metrics;
 mod minority;
 mod quiet;
 mod repeated;
@@ -30,12 +34,14 @@ mod stage;
 mod stalled_disk;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 
-use cases::{CASES, Case};
+use bench::Bench;
+use case::Case;
+use cases::CASES;
 use report::CaseReport;
 
 /// Cases to measure, and form of the report.
@@ -78,16 +84,6 @@ enum Output {
     Json,
 }
 
-/// Settings shared by all cases.
-pub(crate) struct Bench {
-    binaries: PathBuf,
-    /// Folder of the clusters and of kept logs.
-    folder: PathBuf,
-    rounds: Option<u32>,
-    minutes: u64,
-    set: Vec<String>,
-}
-
 /// Measures the chosen cases.
 ///
 /// # Errors
@@ -101,11 +97,11 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
         return Ok(());
     }
     let chosen = choose(&options.cases)?;
-    let bench = Bench::prepare(&options)?;
+    let bench = Bench::prepare(options.bin_dir, options.n, options.minutes, options.set)?;
     let mut reports = Vec::new();
     for case in chosen {
         eprintln!("{}: {}", case.name, case.about);
-        let report = bench.measure(case)?;
+        let report = measure(&bench, case)?;
         if options.output == Output::Text {
             println!("{report}");
         }
@@ -129,41 +125,16 @@ fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Case>> {
     Ok(CASES.iter().filter(wanted).collect())
 }
 
-impl Bench {
-    fn prepare(options: &Options) -> anyhow::Result<Self> {
-        let binaries = match &options.bin_dir {
-            Some(folder) => folder.clone(),
-            None => {
-                xtask::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
-                xtask::target().join("release")
-            }
-        };
-        let binaries =
-            binaries.canonicalize().with_context(|| format!("no folder {}", binaries.display()))?;
-        let folder = xtask::target().canonicalize()?.join("failover");
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(Self { binaries, folder, rounds: options.n, minutes: options.minutes, set: options.set.clone() })
+fn measure(bench: &Bench, case: &'static Case) -> anyhow::Result<CaseReport> {
+    let kept = bench.folder().join(case.name.replace('/', "-"));
+    if kept.exists() {
+        // Left by an earlier run of the bench.
+        std::fs::remove_dir_all(&kept).with_context(|| format!("cannot empty {}", kept.display()))?;
     }
-
-    fn measure(&self, case: &'static Case) -> anyhow::Result<CaseReport> {
-        let kept = self.folder.join(case.name.replace('/', "-"));
-        if kept.exists() {
-            // Left by an earlier run of the bench.
-            std::fs::remove_dir_all(&kept).with_context(|| format!("cannot empty {}", kept.display()))?;
-        }
-        let flush = flush::measure(&self.folder).context("cannot measure a flush")?;
-        let rounds = self.rounds.unwrap_or(case.rounds);
-        let mut report = CaseReport::new(case, kept, flush);
-        (case.run)(self, rounds, &mut report)?;
-        report.finish();
-        Ok(report)
-    }
-
-    fn binary(&self, name: &str) -> PathBuf {
-        self.binaries.join(name)
-    }
-
-    fn folder(&self) -> &Path {
-        &self.folder
-    }
+    let flush = flush::measure(bench.folder()).context("cannot measure a flush")?;
+    let rounds = bench.rounds.unwrap_or(case.rounds);
+    let mut report = CaseReport::new(case, kept, flush);
+    (case.run)(bench, rounds, &mut report)?;
+    report.finish();
+    Ok(report)
 }

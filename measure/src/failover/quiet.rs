@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use testkit::{Cluster, Sighting, Watcher};
 
-use super::Bench;
+use super::bench::Bench;
 use super::report::CaseReport;
 use super::rounds::{LogMarks, Slowest, repeat};
 use super::stage::{Stage, must_post, others, settle};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use testkit::{Cluster, Sighting, Watcher};
 
-use super::Bench;
+use super::bench::Bench;
 use super::lost_leader::until_named;
 use super::report::{CaseReport, ms};
 use super::rounds::{LogMarks, Scene, Slowest, repeat};

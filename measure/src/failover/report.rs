@@ -6,15 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::cases::{Bound, Case, Limit, Strictness};
-
-/// Statistic of a figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum At {
-    Median,
-    P99,
-    Max,
-}
+use super::case::{At, Bound, Case, Limit, Strictness};
 
 /// Cost of a flush on this machine.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 
-use super::Bench;
+use super::bench::Bench;
 use super::load::Load;
 use super::load_kill::add;
 use super::report::{CaseReport, ms};

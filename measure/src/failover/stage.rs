@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use testkit::{Cluster, ClusterBuilder, Connection, Reply};
 
-use super::Bench;
+use super::bench::Bench;
 use super::load::Load;
 use super::report::CaseReport;
 use super::rounds::Scene;
@@ -75,13 +75,6 @@ pub(super) fn settle(cluster: &Cluster) -> usize {
 /// Returns every node but the given node.
 pub(super) fn others(cluster: &Cluster, one: usize) -> Vec<usize> {
     (0..cluster.len()).filter(|&i| i != one).collect()
-}
-
-/// Returns a figure without labels of a node's `/metrics`.
-pub(super) fn metric(cluster: &Cluster, i: usize, name: &str) -> Option<f64> {
-    let reply = cluster.get(i, "/metrics")?;
-    let text = String::from_utf8_lossy(&reply.body).into_owned();
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 /// Makes a call that needs the admin token.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use testkit::Watcher;
 
-use super::Bench;
+use super::bench::Bench;
 use super::report::{CaseReport, ms};
 use super::rounds::{LogMarks, Slowest, repeat};
 use super::stage::{Stage, must_post, others, settle};
