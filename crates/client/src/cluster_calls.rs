@@ -268,7 +268,7 @@ mod tests {
         client.status().await.unwrap();
         assert!(!node.last_request().contains("authorization"));
 
-        let error = client.fail(&refusing_endpoint(), FailAction::Crash).await.unwrap_err();
+        let error = client.fail(&refusing_endpoint(), FailAction::CRASH).await.unwrap_err();
         assert!(!format!("{error:?}").contains("s3cret"));
     }
 

@@ -16,52 +16,47 @@ use crate::request::Call;
 
 /// Fault injected into a node by a drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailAction {
-    /// Immediate end of the process, without a shutdown.
-    Crash,
-    /// Refusal of work as paused, until restored or until the duration has passed.
-    Pause(Option<Duration>),
-    /// Isolation from the other nodes, until restored or until the duration has passed.
-    Partition(Option<Duration>),
-    /// Suspension of the process for the duration.
-    Hang(Duration),
-    /// Orderly shutdown and restart.
-    Restart,
-    /// A delay of the next disk write by the duration.
-    StallDisk(Duration),
-    /// Suspicion of a healthy leader.
-    FalseAlarm,
+pub struct FailAction {
+    fault: Fault,
+    duration: Option<Duration>,
 }
 
 impl FailAction {
+    /// Immediate end of the process, without a shutdown.
+    pub const CRASH: Self = Self { fault: Fault::Crash, duration: None };
+    /// Orderly shutdown and restart.
+    pub const RESTART: Self = Self { fault: Fault::Restart, duration: None };
+    /// Suspicion of a healthy leader.
+    pub const FALSE_ALARM: Self = Self { fault: Fault::FalseAlarm, duration: None };
+
+    /// Refusal of work as paused, until restored or until the duration has passed.
+    pub fn pause(duration: Option<Duration>) -> Self {
+        Self { fault: Fault::Pause, duration }
+    }
+
+    /// Isolation from the other nodes, until restored or until the duration has passed.
+    pub fn partition(duration: Option<Duration>) -> Self {
+        Self { fault: Fault::Partition, duration }
+    }
+
+    /// Suspension of the process for the duration.
+    pub fn hang(duration: Duration) -> Self {
+        Self { fault: Fault::Hang, duration: Some(duration) }
+    }
+
+    /// A delay of the next disk write by the duration.
+    pub fn stall_disk(duration: Duration) -> Self {
+        Self { fault: Fault::StallDisk, duration: Some(duration) }
+    }
+
     /// Returns the name in the API.
     pub fn as_str(self) -> &'static str {
-        self.fault().as_str()
-    }
-
-    fn fault(self) -> Fault {
-        match self {
-            Self::Crash => Fault::Crash,
-            Self::Pause(_) => Fault::Pause,
-            Self::Partition(_) => Fault::Partition,
-            Self::Hang(_) => Fault::Hang,
-            Self::Restart => Fault::Restart,
-            Self::StallDisk(_) => Fault::StallDisk,
-            Self::FalseAlarm => Fault::FalseAlarm,
-        }
-    }
-
-    fn duration(self) -> Option<Duration> {
-        match self {
-            Self::Pause(duration) | Self::Partition(duration) => duration,
-            Self::Hang(duration) | Self::StallDisk(duration) => Some(duration),
-            Self::Crash | Self::Restart | Self::FalseAlarm => None,
-        }
+        self.fault.as_str()
     }
 
     fn call(self) -> Call {
-        let for_ms = self.duration().map(|duration| duration.as_millis() as u64);
-        let request = FailRequest { action: self.fault(), for_ms };
+        let for_ms = self.duration.map(|duration| duration.as_millis() as u64);
+        let request = FailRequest { action: self.fault, for_ms };
         Call::admin(Method::POST, "/admin/fail").json(json!(request))
     }
 }
@@ -97,7 +92,7 @@ mod tests {
     async fn a_drill_goes_to_its_node_once() {
         let node = TestServer::start(vec![response(202, JSON, &[], ANSWER)]).await;
         let client = Client::builder([refusing_endpoint(), node.endpoint()]).build().unwrap();
-        let action = FailAction::Hang(Duration::from_secs(3));
+        let action = FailAction::hang(Duration::from_secs(3));
         let answer = client.fail(&node.endpoint(), action).await.unwrap();
         assert_eq!((answer.node_id.as_str(), answer.after_ms), ("n2", 50));
         let sent = node.last_request();
@@ -113,7 +108,7 @@ mod tests {
             let Body::Json(body) = call.body().unwrap() else { panic!("it has a body") };
             assert_eq!(body.to_string(), expected);
         };
-        check(FailAction::Crash, r#"{"action":"crash"}"#);
-        check(FailAction::Pause(None), r#"{"action":"pause"}"#);
+        check(FailAction::CRASH, r#"{"action":"crash"}"#);
+        check(FailAction::pause(None), r#"{"action":"pause"}"#);
     }
 }

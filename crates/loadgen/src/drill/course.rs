@@ -109,11 +109,11 @@ async fn fail(
     let role = if node.id == standing.leader { "the leader" } else { "a follower" };
     tell(&format!("{}: {}, {role}", kind.as_str(), node.id));
     let action = match kind {
-        Kind::Crash => FailAction::Crash,
-        Kind::Pause => FailAction::Pause(Some(duration + SPARE)),
-        Kind::Partition => FailAction::Partition(Some(duration + SPARE)),
-        Kind::Hang => FailAction::Hang(duration),
-        Kind::RollingRestart => FailAction::Restart,
+        Kind::Crash => FailAction::CRASH,
+        Kind::Pause => FailAction::pause(Some(duration + SPARE)),
+        Kind::Partition => FailAction::partition(Some(duration + SPARE)),
+        Kind::Hang => FailAction::hang(duration),
+        Kind::RollingRestart => FailAction::RESTART,
     };
     let asked = Instant::now();
     let fault = match cluster.client.fail(&node.endpoint, action).await {
