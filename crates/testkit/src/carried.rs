@@ -5,24 +5,10 @@ use std::io::Read;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use sha2::{Digest, Sha256};
-use stego::{Channels, Cover, Extracted, FileName, MarkId, SampleDepth};
+use stego::{Channels, Extracted, FileName, MarkId};
 
+use crate::pixels::Pixels;
 use crate::png::PngParts;
-
-/// Samples of an image, in row order.
-#[derive(Debug, Clone)]
-pub struct Raster {
-    /// Pixels in a row.
-    pub width: u32,
-    /// Number of rows.
-    pub height: u32,
-    /// The channels of a pixel.
-    pub channels: Channels,
-    /// Bits of a sample.
-    pub depth: SampleDepth,
-    /// The samples; 16-bit samples have the most significant byte first.
-    pub samples: Vec<u8>,
-}
 
 /// The content of a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,18 +37,7 @@ impl Carried {
     }
 }
 
-impl Raster {
-    /// Copies the samples of a cover.
-    pub fn of(cover: &Cover) -> Self {
-        Self {
-            width: cover.width(),
-            height: cover.height(),
-            channels: cover.channels(),
-            depth: cover.depth(),
-            samples: cover.samples().to_vec(),
-        }
-    }
-
+impl Pixels {
     /// Encodes the samples as a PNG without filters.
     pub fn to_png(&self, level: Compression) -> Vec<u8> {
         let row_len = self.width as usize * self.channels.count() * self.depth.bytes();

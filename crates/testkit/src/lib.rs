@@ -51,7 +51,7 @@ mod watcher;
 
 pub use addresses::{Addresses, MAX_NODES, NodeAddress};
 pub use bombs::{inflating_payload, inflating_png};
-pub use carried::{Carried, Container, Raster, legacy_container};
+pub use carried::{Carried, Container, legacy_container};
 pub use cluster::{Cluster, ClusterBuilder, Health, Member, NodeStatus, Notice, Role, Status};
 pub use exif::{ExifBlock, ExifPlan};
 pub use http::{Connection, Reply};

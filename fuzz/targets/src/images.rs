@@ -8,7 +8,7 @@ use stego::{
     BitsPerSample, Channels, Cover, EmbedError, EmbedOptions, ImageError, ImageFile, MetadataPolicy,
     SampleDepth, Secret, embed, extract, probe,
 };
-use testkit::{PngFile, Raster};
+use testkit::{Pixels, PngFile};
 
 use crate::limits;
 
@@ -20,7 +20,7 @@ pub fn cover_decode(bytes: &[u8]) {
     let info = probe(bytes, &limits());
     let Ok(cover) = Cover::decode(bytes, &limits()) else { return };
     let info = info.expect("what can be decoded has a header that can be read");
-    let before = Raster::of(&cover);
+    let before = Pixels::of(&cover);
     assert_eq!(info.pixels(), u64::from(cover.width()) * u64::from(cover.height()));
     assert_eq!(info.depth, cover.depth());
     // Opacity of a GIF is known only after decoding.
@@ -40,7 +40,7 @@ pub fn cover_decode(bytes: &[u8]) {
     let found = extract(&embedded.to_vec(), &limits()).expect("what was embedded can be extracted");
     assert_eq!(found.secret, SECRET);
     let stego = Cover::decode(&embedded.to_vec(), &limits()).expect("a stego image is a cover");
-    let mut after = Raster::of(&stego);
+    let mut after = Pixels::of(&stego);
     assert_eq!((after.width, after.height), (before.width, before.height));
     assert_eq!((after.channels, after.depth), (before.channels, before.depth));
     let mask = u8::MAX << bits.as_u8();
@@ -70,7 +70,7 @@ pub fn embed_into_png(bytes: &[u8]) {
         return;
     }
     let stego = Cover::decode(&file, &limits()).expect("the stego image of a good cover is good");
-    let (before, mut after) = (Raster::of(&cover), Raster::of(&stego));
+    let (before, mut after) = (Pixels::of(&cover), Pixels::of(&stego));
     for at in before.carrying(false) {
         assert_eq!(
             before.samples[at] & (u8::MAX << bits.as_u8()),
@@ -104,7 +104,7 @@ pub fn differential(bytes: &[u8]) {
     let Some(format) = format.filter(|format| matches!(format, ImageFormat::Png | ImageFormat::Qoi)) else {
         return;
     };
-    let raster = Raster::of(&cover);
+    let raster = Pixels::of(&cover);
     let Some(other) = raster_of(bytes, format) else { return };
     assert_eq!((raster.width, raster.height), (other.width, other.height));
     let kinds = [&raster, &other].map(|raster| (raster.channels, raster.depth));
@@ -121,7 +121,7 @@ fn check_refusal(error: &ImageError) {
 }
 
 /// Decodes a file with the `image` crate: palettes and depths below 8 bits expanded, orientation applied.
-pub(crate) fn raster_of(bytes: &[u8], format: ImageFormat) -> Option<Raster> {
+pub(crate) fn raster_of(bytes: &[u8], format: ImageFormat) -> Option<Pixels> {
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(64 << 20);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -149,5 +149,5 @@ pub(crate) fn raster_of(bytes: &[u8], format: ImageFormat) -> Option<Raster> {
     if depth == SampleDepth::Sixteen && cfg!(target_endian = "little") {
         samples.chunks_exact_mut(2).for_each(|sample| sample.reverse());
     }
-    Some(Raster { width: image.width(), height: image.height(), channels, depth, samples })
+    Some(Pixels { width: image.width(), height: image.height(), channels, depth, samples })
 }

@@ -3,7 +3,7 @@
 use image::ImageFormat;
 use png::{BitDepth, ColorType, Compression, Encoder};
 use stego::{Channels, ContainerError, ExtractError, SampleDepth, claimed_lengths_bytes, extract};
-use testkit::{Container, Raster, legacy_container};
+use testkit::{Container, Pixels, legacy_container};
 
 use crate::images::raster_of;
 use crate::limits;
@@ -44,7 +44,7 @@ pub fn container(bytes: &[u8]) {
 }
 
 /// Encodes without compression, which would take most of the time.
-fn stored_png(raster: &Raster) -> Vec<u8> {
+fn stored_png(raster: &Pixels) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = Encoder::new(&mut file, raster.width, raster.height);
     encoder.set_compression(Compression::NoCompression);
@@ -62,7 +62,7 @@ fn stored_png(raster: &Raster) -> Vec<u8> {
 }
 
 /// Creates a small image; with alpha, some pixels are invisible.
-fn plain(channels: Channels) -> Raster {
+fn plain(channels: Channels) -> Pixels {
     let count = channels.count();
     let mut samples: Vec<u8> =
         (0..WIDTH as usize * HEIGHT as usize * count).map(|at| (at * 5) as u8).collect();
@@ -71,7 +71,7 @@ fn plain(channels: Channels) -> Raster {
             pixel[count - 1] = if at % 9 == 4 { 0 } else { 255 };
         }
     }
-    Raster { width: WIDTH, height: HEIGHT, channels, depth: SampleDepth::Eight, samples }
+    Pixels { width: WIDTH, height: HEIGHT, channels, depth: SampleDepth::Eight, samples }
 }
 
 /// Extracts from `bytes` as a stego image. Panics if the result differs from another decoder and the
@@ -98,6 +98,6 @@ pub fn extract_png(bytes: &[u8]) {
     }
 }
 
-fn decoded(bytes: &[u8]) -> Option<Raster> {
+fn decoded(bytes: &[u8]) -> Option<Pixels> {
     raster_of(bytes, ImageFormat::Png)
 }

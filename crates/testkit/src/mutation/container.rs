@@ -6,8 +6,9 @@ use rand::rngs::SmallRng;
 
 use super::images::deflated;
 use super::{Changed, StegoImage};
-use crate::carried::{Container, Raster, legacy_container};
+use crate::carried::{Container, legacy_container};
 use crate::inputs::{noise, text};
+use crate::pixels::Pixels;
 
 /// Positions of the numbers in a header.
 const CONTENT_LEN: usize = 8;
@@ -16,7 +17,7 @@ const HEADER_LEN_BITS: usize = 8 * Container::HEADER_LEN_BYTES;
 /// Maximum inflated length of a forged secret: above the limit of a reader.
 const MAX_BOMB_BYTES: usize = 20 << 20;
 
-fn file_of(raster: &Raster) -> Vec<u8> {
+fn file_of(raster: &Pixels) -> Vec<u8> {
     raster.to_png(Compression::fast())
 }
 
@@ -60,7 +61,7 @@ pub(super) fn change_header(image: &StegoImage, random: &mut SmallRng) -> Change
 }
 
 /// Writes the header alone: the rest keeps its place and its width, unless the width itself was changed.
-fn put(raster: &mut Raster, container: &Container) {
+fn put(raster: &mut Pixels, container: &Container) {
     let carrying = raster.carrying(false);
     raster.write_bits(&carrying, 1, &container.header);
 }

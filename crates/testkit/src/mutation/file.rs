@@ -5,8 +5,8 @@ use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
 use super::{Changed, StegoImage};
-use crate::carried::Raster;
 use crate::inputs::noise;
+use crate::pixels::Pixels;
 use crate::png_file::{FileChunk, PngFile, zlib};
 
 /// Types of chunks to insert, or to turn other chunks into.
@@ -227,7 +227,7 @@ pub(super) fn save_again(image: &StegoImage, random: &mut SmallRng) -> Vec<u8> {
 }
 
 /// Encodes the image in the seven passes of PNG's interlace method 1 (third edition, section 8.2).
-fn interlaced(raster: &Raster, level: Compression) -> Vec<u8> {
+fn interlaced(raster: &Pixels, level: Compression) -> Vec<u8> {
     const PASSES: [(usize, usize, usize, usize); 7] =
         [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
     let (width, height) = (raster.width as usize, raster.height as usize);

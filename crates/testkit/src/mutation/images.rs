@@ -8,8 +8,9 @@ use stego::{
     Secret, embed,
 };
 
-use crate::carried::{Carried, Raster, legacy_container};
+use crate::carried::{Carried, legacy_container};
 use crate::inputs::{noise, text};
+use crate::pixels::Pixels;
 
 /// Sizes: one narrow, one flat, and some in between.
 const SIZES: [(u32, u32); 6] = [(1, 300), (300, 1), (17, 31), (64, 64), (97, 120), (200, 150)];
@@ -24,7 +25,7 @@ pub struct StegoImage {
     /// The file.
     pub file: Vec<u8>,
     /// The decoded samples.
-    pub raster: Raster,
+    pub raster: Pixels,
     /// The embedded payload.
     pub carried: Carried,
     /// True for an image of the earlier system.
@@ -56,7 +57,7 @@ pub(super) fn all() -> Vec<StegoImage> {
 }
 
 /// Generates a cover of noise or of a gradient; with alpha, some pixels are invisible.
-fn cover(n: usize, width: u32, height: u32, channels: Channels, depth: SampleDepth) -> Raster {
+fn cover(n: usize, width: u32, height: u32, channels: Channels, depth: SampleDepth) -> Pixels {
     let (count, bytes) = (channels.count(), depth.bytes());
     let len = width as usize * height as usize * count * bytes;
     let mut samples = if n.is_multiple_of(2) {
@@ -70,10 +71,10 @@ fn cover(n: usize, width: u32, height: u32, channels: Channels, depth: SampleDep
             pixel[(count - 1) * bytes..].fill(alpha);
         }
     }
-    Raster { width, height, channels, depth, samples }
+    Pixels { width, height, channels, depth, samples }
 }
 
-fn stego_image(n: usize, cover: &Raster) -> Option<StegoImage> {
+fn stego_image(n: usize, cover: &Pixels) -> Option<StegoImage> {
     let limits = Limits::default();
     let cover = Cover::decode(&cover.to_png(Compression::fast()), &limits).ok()?;
     let bits = BitsPerSample::new((n % 4) as u8 + 1)?;
@@ -92,13 +93,13 @@ fn stego_image(n: usize, cover: &Raster) -> Option<StegoImage> {
     let secret = Secret { bytes: &bytes, name, media_type, mark };
     let options = EmbedOptions::default().with_bits(bits).with_compress(!n.is_multiple_of(7));
     let file = embed(&cover, &secret, &options, &limits).expect("the secret fits").into_vec();
-    let raster = Raster::of(&Cover::decode(&file, &limits).expect("a stego image is a cover"));
+    let raster = Pixels::of(&Cover::decode(&file, &limits).expect("a stego image is a cover"));
     let carried = raster.carried().expect("the container follows the definition");
     assert_eq!((&carried.secret, carried.mark), (&bytes, mark), "image {n}");
     Some(StegoImage { file, raster, carried, is_legacy: false })
 }
 
-fn legacy_image(mut raster: Raster) -> StegoImage {
+fn legacy_image(mut raster: Pixels) -> StegoImage {
     let secret = text(raster.samples.len() / 20);
     raster.put_legacy(&legacy_container(&deflated(&secret)));
     let carried = Carried { secret, name: None, mark: None };

@@ -2,7 +2,7 @@
 //!
 //! Whatever the change, extraction gives exactly the embedded secret or an error, never other bytes. Only a
 //! change that forges a whole container, with a matching checksum and digest, may yield the forged secret;
-//! the expected content comes from [`Raster::carried`](crate::Raster::carried), which shares no code with the
+//! the expected content comes from [`Pixels::carried`](crate::Pixels::carried), which shares no code with the
 //! library.
 //!
 //! The same seed gives the same change.
