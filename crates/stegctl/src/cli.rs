@@ -143,6 +143,13 @@ pub(crate) struct Embed {
     #[arg(short, long)]
     pub(crate) force: bool,
     #[command(flatten)]
+    pub(crate) secret: SecretOptions,
+}
+
+/// Options of commands that hide or extract a secret.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SecretOptions {
+    #[command(flatten)]
     pub(crate) keys: Keys,
     #[command(flatten)]
     pub(crate) report: Report,
@@ -222,9 +229,7 @@ pub(crate) struct Extract {
     #[arg(short, long)]
     pub(crate) force: bool,
     #[command(flatten)]
-    pub(crate) keys: Keys,
-    #[command(flatten)]
-    pub(crate) report: Report,
+    pub(crate) secret: SecretOptions,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use stego::{Cover, Limits, Quality, difference_image};
 
-use super::{Findings, check_is_png, exit_code, in_words, read_image, table, write};
+use super::{Findings, channel_names, check_is_png, exit_code, read_image, table, write};
 use crate::cli::Compare;
 use crate::failure::Failure;
 use crate::files::{self, is_standard_stream};
@@ -85,7 +85,7 @@ fn text(image: &Cover, quality: &Quality) -> String {
         format!("{differing} of {all} differ ({:.2} %)", 100.0 * differing as f64 / all as f64)
     };
     let (width, height) = (image.width(), image.height());
-    let kind = format!("{}, bit depth {}", in_words(image.channels()), image.depth().bits());
+    let kind = format!("{}, bit depth {}", channel_names(image.channels()), image.depth().bits());
     let psnr = match quality.psnr_db {
         finite if finite.is_finite() => format!("{finite:.2} dB"),
         _ => "infinite: no colour differs".to_owned(),

@@ -33,11 +33,11 @@ pub(super) fn run(command: &Embed, limits: &Limits) -> ExitCode {
     let mut findings = Findings::default();
     findings.add(json!({ "output": command.output.to_string_lossy() }));
     let outcome = embed(command, limits, &mut findings);
-    exit_code(findings.tell(command.report, outcome))
+    exit_code(findings.tell(command.secret.report, outcome))
 }
 
 fn check_usage(command: &Embed) -> Result<(), Failure> {
-    if command.keys.is_given() {
+    if command.secret.keys.is_given() {
         return Err(Failure::not_encrypted());
     }
     check_is_png(&command.output, "-o")?;
@@ -52,7 +52,7 @@ fn check_usage(command: &Embed) -> Result<(), Failure> {
             "secret and cover cannot both be standard input (-): name a file for one of them",
         ));
     }
-    if command.report.json && is_standard_stream(&command.output) {
+    if command.secret.report.json && is_standard_stream(&command.output) {
         return Err(Failure::usage(
             "the image and --json cannot both go to standard output: write the image to a file with -o FILE",
         ));
@@ -110,7 +110,7 @@ fn ask(question: &str) -> Result<bool, Failure> {
 fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<(), Failure> {
     files::refuse_existing(&command.output, command.force).map_err(|error| Failure::file(&error))?;
     let hidden = Hidden::read(command, limits)?;
-    let meter = Meter::start(Work::Embed, command.report.only_errors());
+    let meter = Meter::start(Work::Embed, command.secret.report.only_errors());
     let limits = Limits { watch: meter.watch(), ..limits.clone() };
     let options = EmbedOptions::default()
         .with_bits(command.bits)

@@ -24,7 +24,7 @@ pub(super) fn run(command: &Extract, limits: &Limits) -> ExitCode {
         return exit_code(Err(failure));
     }
     let mut written = HashSet::new();
-    each_image(&command.images, command.report, limits, |image, limits, findings| {
+    each_image(&command.images, command.secret.report, limits, |image, limits, findings| {
         let file = read_image(image)?;
         let found = stego::extract(&file, limits)?;
         drop(file);
@@ -39,7 +39,7 @@ pub(super) fn run(command: &Extract, limits: &Limits) -> ExitCode {
 }
 
 fn check_usage(command: &Extract) -> Result<(), Failure> {
-    if command.keys.is_given() {
+    if command.secret.keys.is_given() {
         return Err(Failure::not_encrypted());
     }
     if !command.output.as_deref().is_some_and(is_standard_stream) {
@@ -47,7 +47,7 @@ fn check_usage(command: &Extract) -> Result<(), Failure> {
     }
     let conflict = match command {
         _ if command.images.len() > 1 => "several secrets in one stream could not be told apart",
-        _ if command.report.json => "the secret and --json cannot both go to standard output",
+        _ if command.secret.report.json => "the secret and --json cannot both go to standard output",
         _ if command.unpack => "--unpack writes files, which cannot go to standard output",
         _ => return Ok(()),
     };

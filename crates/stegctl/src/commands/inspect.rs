@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use stego::{Cover, Extracted, FileName, ImageError, ImageFile, ImageInfo, Limits, MediaType};
 
-use super::{Findings, count, each_image, in_words, read_image, table};
+use super::{Findings, channel_names, count, each_image, read_image, table};
 use crate::archive::{self, Contents};
 use crate::cli::Look;
 use crate::failure::Failure;
@@ -79,7 +79,7 @@ fn tell_image(info: &ImageInfo, findings: &mut Findings, lines: &mut Lines) {
         info.format,
         info.width,
         info.height,
-        in_words(info.channels),
+        channel_names(info.channels),
         info.depth.bits()
     );
     for (is_so, what) in

@@ -63,6 +63,7 @@ struct Findings {
 impl Findings {
     /// Adds facts, the members of an object.
     fn add(&mut self, facts: Value) {
+        debug_assert!(facts.is_object(), "{facts} has no members");
         if let Value::Object(facts) = facts {
             self.facts.extend(facts);
         }
@@ -144,12 +145,12 @@ fn count(number: usize, one: &str) -> String {
 }
 
 /// Names the channels of a pixel.
-fn in_words(channels: Channels) -> &'static str {
-    match channels {
-        Channels::Grey => "grey",
-        Channels::GreyAlpha => "grey with alpha",
-        Channels::Rgb => "RGB",
-        Channels::Rgba => "RGB with alpha",
+fn channel_names(channels: Channels) -> &'static str {
+    match (channels.colour_count(), channels.has_alpha()) {
+        (1, false) => "grey",
+        (1, true) => "grey with alpha",
+        (_, false) => "RGB",
+        (_, true) => "RGB with alpha",
     }
 }
 
