@@ -3,6 +3,8 @@
 //! A document is computed by one node from its own knowledge at one moment. Every document keeps the rules of
 //! [`ClusterStatus::contradictions`], whatever the state of the cluster; tests, drills and simulations check them.
 
+pub mod agreement;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -55,6 +55,7 @@ pub use answer::{
     CapacityAnswer, CoverInfo, DatasetAnswer, EmbedAnswer, ExtractAnswer, HealthAnswer, ModeCapacity,
 };
 pub use api::events::{Event, EventKind};
+pub use api::status::agreement;
 pub use api::{Code, ProblemDocument, Retry};
 pub use builder::{BuildError, ClientBuilder};
 pub use calls::Client;
