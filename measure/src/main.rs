@@ -1,5 +1,6 @@
 //! Measurements of costs, and tests over millions of changes, started by `cargo xtask`.
 
+#![warn(clippy::missing_errors_doc, unnameable_types)]
 #![expect(clippy::print_stdout, reason = "a report is what some of these commands are for")]
 
 mod bench;

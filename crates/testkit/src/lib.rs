@@ -3,9 +3,8 @@
 //! | module | contents |
 //! |---|---|
 //! | `node` | one node on any free port |
-//! | `cluster` | several nodes that can be killed, paused, moved and watched, each a process of its own |
-//! | `watcher` | changes in the nodes' views of their cluster, with times |
-//! | `http` | calls over a persistent connection |
+//! | `cluster` | several nodes that can be killed, paused, moved and watched: nodes of `local-cluster`, with panics |
+//! | `server_program` | the server beside the running test, without the settings of the environment |
 //! | `netns` | hosts as network namespaces, with links that can be cut |
 //! | `scratch` | small file systems, which can be filled and frozen |
 //! | `proxy` | a slow link to a node, where the kernel cannot delay packets |
@@ -22,12 +21,13 @@
 //! Nothing here sleeps for a fixed time: every wait is for a condition, with a deadline reached only by a
 //! broken node. Everything a test starts ends with the value that represents it, also when the test fails.
 
+#![warn(clippy::missing_errors_doc, unnameable_types)]
+
 mod addresses;
 mod bombs;
 mod carried;
 mod cluster;
 mod exif;
-mod http;
 mod inputs;
 mod left_out;
 pub mod mutation;
@@ -41,24 +41,23 @@ mod png_filter;
 mod png_reader;
 mod png_specimen;
 mod previous;
-mod process;
 mod proxy;
 mod qoi;
 mod scratch;
+mod server_program;
 mod stranger;
 mod wait;
-mod watcher;
 
 pub use addresses::{Addresses, MAX_NODES, NodeAddress};
 pub use bombs::{inflating_payload, inflating_png};
 pub use carried::{Carried, Container, legacy_container};
 pub use cluster::{Cluster, ClusterBuilder, Health, Member, NodeStatus, Notice, Role, Status};
 pub use exif::{ExifBlock, ExifPlan};
-pub use http::{Connection, Reply};
 pub use inputs::{covers, noise, photographs, text};
 pub use left_out::leave_out;
+pub use local_cluster::{Connection, Reply, Sighting, Signal, Watcher, agreed};
 pub use netns::Net;
-pub use node::{Node, NodeBuilder, Signal};
+pub use node::{Node, NodeBuilder};
 pub use outside::{OutsideReaders, run_outside, run_pillow};
 pub use pixels::Pixels;
 pub use png::{PngParts, chunk};
@@ -72,4 +71,3 @@ pub use qoi::qoi_file;
 pub use scratch::{Frozen, ScratchFs};
 pub use stranger::{Flood, Heard, send_as_stranger};
 pub use wait::wait_for;
-pub use watcher::{Sighting, Watcher, agreed};

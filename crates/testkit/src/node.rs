@@ -3,16 +3,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use rustix::process::Signal;
+use local_cluster::{End, Process, Signal, peak_resident_bytes, prefixed, resident_bytes};
 use tempfile::TempDir;
 
 use crate::addresses::Addresses;
-use crate::process::{
-    LISTENING, command, peak_resident_bytes, resident_bytes, server_binary, signal, under_limit_on_files,
-};
+use crate::server_program::{LISTENING, server_binary, settings_in_environment, under_limit_on_files};
 use crate::wait::{DEADLINE, wait_for};
 
 /// Configuration of a single node on free ports of loopback.
@@ -34,7 +32,7 @@ pub struct NodeBuilder {
 /// A running node, killed when dropped.
 #[derive(Debug)]
 pub struct Node {
-    process: Child,
+    process: Process,
     address: SocketAddr,
     log: Arc<Mutex<String>>,
     /// Folder of the configuration and the data.
@@ -85,7 +83,10 @@ impl NodeBuilder {
         fs::write(&config, CONFIGURATION).expect("the configuration can be written");
         // Without a log to read the port from, the address is chosen in advance.
         let addresses = self.standard_error.is_some().then(|| Addresses::reserve(1));
-        let mut command = command(&self.prefix, &server_binary());
+        let mut command = prefixed(&self.prefix, &server_binary());
+        for name in settings_in_environment() {
+            command.env_remove(name);
+        }
         if let Some(address) = addresses.as_ref().map(|addresses| addresses.nodes()[0].http()) {
             command.args([
                 "--bind-ip",
@@ -94,30 +95,32 @@ impl NodeBuilder {
                 &address.port().to_string(),
             ]);
         }
-        let mut process = command
+        let mut child = command
             .env("STEG_DATA_DIR", folder.path().join("data"))
             .arg("--config")
             .arg(config)
             .args(&self.args)
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(self.standard_error.unwrap_or_else(Stdio::piped))
             .spawn()
             .expect("the server binary can be started");
         let log = Arc::new(Mutex::new(String::new()));
-        if let Some(stream) = process.stderr.take() {
+        if let Some(stream) = child.stderr.take() {
             collect_log(stream, Arc::clone(&log));
         }
+        let process = Process::from(child);
         let address = addresses.as_ref().map(|addresses| addresses.nodes()[0].http());
         let address = address.unwrap_or_else(|| {
             wait_for("a node that listens", || {
                 let text = read(&log);
-                assert!(process.try_wait().ok().flatten().is_none(), "the node ended: {text}");
+                assert!(process.is_running(), "the node ended: {text}");
                 address_in(&text)
             })
         });
-        let mut node = Node { process, address, log, _folder: folder, _addresses: addresses };
+        let node = Node { process, address, log, _folder: folder, _addresses: addresses };
         wait_for("a node that is ready", || {
-            let ended = node.process.try_wait().ok().flatten();
+            let ended = node.exited();
             assert!(ended.is_none(), "the node ended: {ended:?} {}", node.log());
             (node.status("/readyz") == Some(200)).then_some(())
         });
@@ -163,6 +166,10 @@ impl Node {
     }
 
     /// Sends raw bytes over a new connection and reads the answer to its end.
+    ///
+    /// # Errors
+    ///
+    /// If the node cannot be reached, or does not end its answer within a minute.
     pub fn raw(&self, request: &[u8]) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(DEADLINE))?;
@@ -186,7 +193,7 @@ impl Node {
 
     /// Sends a signal to the process.
     pub fn signal(&self, which: Signal) {
-        signal(&self.process, which);
+        self.process.signal(which);
     }
 
     /// Process id.
@@ -195,20 +202,21 @@ impl Node {
     }
 
     /// Returns the exit status of the process, once ended.
-    pub fn exited(&mut self) -> Option<ExitStatus> {
-        self.process.try_wait().ok().flatten()
+    pub fn exited(&self) -> Option<ExitStatus> {
+        exit_status(&self.process)
     }
 
     /// Waits for the process to end.
-    pub fn wait(mut self) -> ExitStatus {
-        wait_for("the end of a node", || self.process.try_wait().ok().flatten())
+    pub fn wait(self) -> ExitStatus {
+        wait_for("the end of a node", || self.exited())
     }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+/// Returns the exit status of a child, once ended.
+pub(crate) fn exit_status(process: &Process) -> Option<ExitStatus> {
+    match process.ended().expect("a child can be waited for")? {
+        End::Exited(status) => Some(status),
+        End::StatusUnknown => None,
     }
 }
 

@@ -48,7 +48,7 @@ impl InUse {
         let (cluster, writer) = (&self.cluster, self.writer.as_ref().context("writes ended before")?);
         let leader = cluster.wait_all_healthy();
         written_since(cluster, writer, writer.count());
-        let before = (writer.count(), writer.wrong().len());
+        let before = writer.mark();
         let to = others(cluster, leader)[number as usize % 2];
         // In two of four rounds the leader chooses the successor.
         let named = (number / 2).is_multiple_of(2);
@@ -66,7 +66,7 @@ impl InUse {
         ensure!(answer["from"] == cluster.id(leader), "leadership transferred by another node: {answer}");
         ensure!(!named || answer["to"] == cluster.id(to), "leadership transferred to another node: {answer}");
         ensure!(answer["to"] == cluster.id(new), "{} leads after {answer}", cluster.id(new));
-        let wrong = writer.wrong().split_off(before.1);
+        let wrong = writer.wrong_since(before);
         ensure!(wrong.is_empty(), "writes failed: {wrong:?}");
         Ok(())
     }

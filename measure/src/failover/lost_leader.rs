@@ -40,7 +40,7 @@ pub(super) fn until_named(
 
 /// Starts a watcher, and waits until all `watched` name the given leader.
 pub(super) fn watcher_of(cluster: &Cluster, watched: &[usize], leader: usize) -> anyhow::Result<Watcher> {
-    let watcher = Watcher::start(cluster, watched, ASK_EVERY);
+    let watcher = cluster.watch(watched, ASK_EVERY);
     let ready = watcher.wait(NAMED_WITHIN, |changes| agreed(changes, watched, |named| named == leader));
     ready.context("the other nodes do not name the leader before the fault")?;
     Ok(watcher)

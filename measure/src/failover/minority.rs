@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
-use testkit::{Cluster, Connection, Watcher};
+use testkit::{Cluster, Connection};
 
 use super::bench::Bench;
 use super::report::{CaseReport, ms};
@@ -31,7 +31,7 @@ pub(super) fn two_of_three(bench: &Bench, rounds: u32, report: &mut CaseReport) 
         // The survivor is the leader and a follower in turn.
         let survivor = if number.is_multiple_of(2) { leader } else { others(cluster, leader)[0] };
         let lost = others(cluster, survivor);
-        let watcher = Watcher::start(cluster, &[survivor], ASK_EVERY);
+        let watcher = cluster.watch(&[survivor], ASK_EVERY);
         let embeds = Embeds::start(cluster, survivor)?;
         embeds.wait_for(cluster, EMBEDS_AROUND);
 

@@ -81,7 +81,7 @@ fn look_on(
         settle(cluster);
         let marks = LogMarks::now(cluster);
         let all: Vec<usize> = (0..cluster.len()).collect();
-        let watcher = Watcher::start(cluster, &all, ASK_EVERY);
+        let watcher = cluster.watch(&all, ASK_EVERY);
         let begun = Instant::now();
         let first = watcher.wait(SEEN_WITHIN, |changes| terms_of_all(changes, all.len()));
         let first = first.context("not every node was seen")?;

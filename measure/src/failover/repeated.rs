@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use testkit::{Cluster, Sighting, Watcher};
+use local_cluster::{Kept, repeat_write};
+use testkit::{Cluster, Connection, Sighting};
 
 use super::bench::Bench;
 use super::lost_leader::until_named;
 use super::report::{CaseReport, ms};
 use super::rounds::{LogMarks, Scene, Slowest, repeat};
 use super::stage::{others, setting, settle};
-use super::writer::{self, Unanswered, Writer};
+use super::writer::{Unanswered, WRITE_LIMIT, Writer};
 
 /// Clients, each with a separate setting.
 const CLIENTS: usize = 4;
@@ -63,7 +64,7 @@ impl Written {
         let survivors = others(cluster, old);
         let before = term(cluster, &survivors)?;
         let all: Vec<usize> = (0..cluster.len()).collect();
-        let watcher = Watcher::start(cluster, &all, ASK_EVERY);
+        let watcher = cluster.watch(&all, ASK_EVERY);
         let marks = LogMarks::now(cluster);
         let killed = cluster.send_kill(old);
         let (_, took) = until_named(cluster, &watcher, &survivors, old, killed)?;
@@ -143,13 +144,14 @@ fn finish(cluster: &mut Cluster, writers: Vec<Writer>) -> anyhow::Result<(usize,
         for i in 0..cluster.len() {
             let id = cluster.id(i);
             let found = setting(cluster, i, &key)?;
-            if found["value"] != last.body["value"] || found["version"] != last.body["version"] {
+            let version = found["version"].as_u64().context("a setting without a version")?;
+            // The setting has no other writer, so that a later version is wrong as well.
+            if last.acknowledged.compare(Some((version, &found["value"]))) != Ok(Kept::Unchanged) {
                 all_wrong.push(format!("{found} on {id} after {}", last.body));
             }
-            let again = writer::repeat(cluster, i, &key, last.number)?;
-            if again != last.body {
-                all_wrong.push(format!("{again} on {id} for a repetition of {}", last.body));
-            }
+            let mut connection = Connection::open(cluster.address(i), WRITE_LIMIT)?;
+            let again = repeat_write(&mut connection, cluster.admin_token(), &last)?;
+            all_wrong.extend(again.map(|told| format!("{id}: {told}")));
         }
     }
     Ok((writes, all_wrong))

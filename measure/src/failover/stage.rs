@@ -83,12 +83,10 @@ pub(super) fn operate(
     token: &str,
     method: &str,
     path: &str,
-    more: &[(&str, &str)],
     body: &Value,
 ) -> std::io::Result<Reply> {
     let bearer = format!("Bearer {token}");
-    let headers =
-        [&[("authorization", bearer.as_str()), ("content-type", "application/json")], more].concat();
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     connection.call(method, path, &headers, body.to_string().as_bytes())
 }
 
@@ -104,7 +102,7 @@ pub(super) fn must_put(cluster: &Cluster, i: usize, key: &str, body: &Value) -> 
 
 fn must_call(cluster: &Cluster, i: usize, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
     let mut connection = Connection::open(cluster.address(i), ANSWER_LIMIT).context("no connection")?;
-    let reply = operate(&mut connection, cluster.admin_token(), method, path, &[], body)
+    let reply = operate(&mut connection, cluster.admin_token(), method, path, body)
         .with_context(|| format!("{method} {path} has no answer"))?;
     let text = String::from_utf8_lossy(&reply.body);
     ensure!(reply.status / 100 == 2, "{method} {path} {body}: {} {text}", reply.status);

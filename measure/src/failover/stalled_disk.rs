@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testkit::Watcher;
 
 use super::bench::Bench;
 use super::report::{CaseReport, ms};
@@ -29,7 +28,7 @@ pub(super) fn flush_hung(bench: &Bench, rounds: u32, report: &mut CaseReport) ->
             .into_iter()
             .map(|i| OneWrite::prepare(cluster, i, &format!("note.stall-{number}-{i}"), ATTEMPT_LIMIT));
         let writes = writes.collect::<anyhow::Result<Vec<_>>>()?;
-        let watcher = Watcher::start(cluster, &others(cluster, old), ASK_EVERY);
+        let watcher = cluster.watch(&others(cluster, old), ASK_EVERY);
         let stalled = Instant::now();
         must_post(cluster, old, "/admin/fail", &json!({ "action": "stall_disk", "for_ms": STALL_MS }))?;
         for write in &writes {

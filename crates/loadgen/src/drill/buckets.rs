@@ -33,6 +33,7 @@ impl Bucket {
     }
 
     fn joined(self, next: Self) -> Self {
+        debug_assert_eq!(self.to_ms, next.from_ms, "only neighbours are joined");
         Self {
             from_ms: self.from_ms,
             to_ms: next.to_ms,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use client::{Client, ClientError, ClusterStatus, Code, Endpoint};
+use client::agreement::{Leadership, agreed_if_healthy, agreed_leadership};
+use client::{Client, ClientError, Code, Endpoint};
 use tokio::time::{Instant, sleep};
 
 use super::options::{Options, Target};
@@ -34,13 +35,6 @@ pub(super) struct Cluster {
     /// Client that asks a single node at a time, once.
     pub(super) client: Client,
     pub(super) nodes: Vec<Node>,
-}
-
-/// Leadership on which all nodes agree while healthy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) leader: String,
-    pub(super) term: u64,
 }
 
 impl Options {
@@ -111,33 +105,26 @@ impl Cluster {
         Ok(())
     }
 
-    /// Returns the leader and the term if every node answers and finds every node healthy.
+    /// Returns leader and term if every node answers, is ready and reports every node as healthy.
     ///
     /// # Errors
     /// The condition that is missing, as text.
-    pub(super) async fn standing(&self) -> Result<Standing, String> {
-        let mut agreed: Option<Standing> = None;
+    pub(super) async fn leadership(&self) -> Result<Leadership, String> {
+        let mut statuses = Vec::new();
         for Node { id, endpoint } in &self.nodes {
-            let told = |error: &ClientError| format!("{id} does not answer ({})", error.kind());
-            let status = self.client.status_of(endpoint).await.map_err(|error| told(&error))?;
-            self.client
-                .readyz(endpoint)
-                .await
-                .map_err(|error| format!("{id} is not ready ({})", error.kind()))?;
-            let standing = of_status(&status)?;
-            let first = agreed.get_or_insert_with(|| standing.clone());
-            if *first != standing {
-                return Err(format!("{id} and {} name different leaders or terms", self.nodes[0].id));
-            }
+            let silent = |error: ClientError| format!("{id} does not answer ({})", error.kind());
+            statuses.push(self.client.status_of(endpoint).await.map_err(silent)?);
+            let not_ready = |error: ClientError| format!("{id} is not ready ({})", error.kind());
+            self.client.readyz(endpoint).await.map_err(not_ready)?;
         }
-        agreed.ok_or_else(|| "there is no node".to_owned())
+        agreed_if_healthy(&statuses).map_err(|missing| missing.to_string())
     }
 
     /// Waits until some node is seen unhealthy: right after a fault all may still be reported as healthy. The
     /// wait is bounded, because a node may return before its absence is seen.
     pub(super) async fn wait_unwell(&self, fault: Instant) {
         let deadline = fault + SEEMS_WELL_WITHIN;
-        while Instant::now() < deadline && self.standing().await.is_ok() {
+        while Instant::now() < deadline && self.leadership().await.is_ok() {
             sleep(POLL).await;
         }
     }
@@ -146,15 +133,15 @@ impl Cluster {
     ///
     /// # Errors
     /// The condition that is missing after [`WELL_WITHIN`], as text.
-    pub(super) async fn wait_well(&self) -> Result<(Instant, Standing), String> {
+    pub(super) async fn wait_well(&self) -> Result<(Instant, Leadership), String> {
         self.wait_well_within(WELL_WITHIN).await
     }
 
-    async fn wait_well_within(&self, limit: Duration) -> Result<(Instant, Standing), String> {
+    async fn wait_well_within(&self, limit: Duration) -> Result<(Instant, Leadership), String> {
         let deadline = Instant::now() + limit;
         loop {
-            match self.standing().await {
-                Ok(standing) => return Ok((Instant::now(), standing)),
+            match self.leadership().await {
+                Ok(leadership) => return Ok((Instant::now(), leadership)),
                 Err(missing) if Instant::now() >= deadline => {
                     return Err(format!("not all nodes are healthy after {} s: {missing}", limit.as_secs()));
                 }
@@ -167,15 +154,12 @@ impl Cluster {
     pub(super) async fn final_leader(&self) -> Option<String> {
         let deadline = Instant::now() + LEADER_WITHIN;
         while Instant::now() < deadline {
-            let mut named = Vec::new();
+            let mut statuses = Vec::new();
             for node in &self.nodes {
-                if let Ok(status) = self.client.status_of(&node.endpoint).await {
-                    named.push(status.leader_id.filter(|_| status.quorum));
-                }
+                statuses.extend(self.client.status_of(&node.endpoint).await);
             }
-            named.dedup();
-            if let [Some(leader)] = named.as_slice() {
-                return Some(leader.clone());
+            if let Ok(agreed) = agreed_leadership(&statuses) {
+                return Some(agreed.leader_id);
             }
             sleep(POLL).await;
         }
@@ -193,10 +177,10 @@ impl Cluster {
     ///
     /// # Errors
     /// If no node matches the target.
-    pub(super) fn target(&self, target: &Target, standing: &Standing) -> anyhow::Result<&Node> {
+    pub(super) fn target(&self, target: &Target, leadership: &Leadership) -> anyhow::Result<&Node> {
         let found = self.nodes.iter().find(|node| match target {
-            Target::Leader => node.id == standing.leader,
-            Target::Follower => node.id != standing.leader,
+            Target::Leader => node.id == leadership.leader_id,
+            Target::Follower => node.id != leadership.leader_id,
             Target::Node(name) => node.id == *name,
         });
         let names: Vec<_> = self.nodes.iter().map(|node| node.id.as_str()).collect();
@@ -204,9 +188,9 @@ impl Cluster {
     }
 
     /// Returns all nodes, the leader last.
-    pub(super) fn leader_last(&self, standing: &Standing) -> Vec<Node> {
+    pub(super) fn leader_last(&self, leadership: &Leadership) -> Vec<Node> {
         let mut nodes = self.nodes.clone();
-        nodes.sort_by_key(|node| node.id == standing.leader);
+        nodes.sort_by_key(|node| node.id == leadership.leader_id);
         nodes
     }
 
@@ -214,22 +198,11 @@ impl Cluster {
     ///
     /// # Errors
     /// If a node stays unhealthy, or the cluster has a single node.
-    pub(super) async fn check_well(&self) -> anyhow::Result<Standing> {
-        let standing = self.wait_well_within(WELL_SOON_WITHIN).await.map_err(anyhow::Error::msg);
-        let (_, standing) = standing.context("a drill needs a healthy cluster")?;
+    pub(super) async fn check_well(&self) -> anyhow::Result<Leadership> {
+        let leadership = self.wait_well_within(WELL_SOON_WITHIN).await.map_err(anyhow::Error::msg);
+        let (_, leadership) = leadership.context("a drill needs a healthy cluster")?;
         ensure!(self.nodes.len() > 1, "a drill needs at least two nodes: a single node has no successor");
-        Ok(standing)
-    }
-}
-
-fn of_status(status: &ClusterStatus) -> Result<Standing, String> {
-    let by = &status.node_id;
-    if let Some(node) = status.nodes.iter().find(|node| !node.healthy) {
-        return Err(format!("{by} does not hear {}", node.id));
-    }
-    match status.leader_id.clone().filter(|_| status.quorum) {
-        Some(leader) => Ok(Standing { leader, term: status.term }),
-        None => Err(format!("{by} knows no leader")),
+        Ok(leadership)
     }
 }
 
@@ -240,10 +213,10 @@ mod tests {
     #[test]
     fn a_target_is_a_role_or_a_name() {
         let cluster = cluster();
-        let standing = Standing { leader: "n2".into(), term: 3 };
+        let leadership = Leadership { leader_id: "n2".into(), term: 3 };
         let check = |target: &str, expected: Result<&str, &str>| {
             let target = target.parse().unwrap_or(Target::Leader);
-            let found = cluster.target(&target, &standing).map(|node| node.id.as_str());
+            let found = cluster.target(&target, &leadership).map(|node| node.id.as_str());
             let found = found.map_err(|error| error.to_string());
             assert_eq!(found.as_ref().map(|id| *id).map_err(String::as_str), expected);
         };
@@ -251,7 +224,7 @@ mod tests {
         check("follower", Ok("n1"));
         check("n3", Ok("n3"));
         check("n4", Err("--target takes `leader`, `follower` or one of n1, n2, n3"));
-        let order: Vec<_> = cluster.leader_last(&standing).into_iter().map(|node| node.id).collect();
+        let order: Vec<_> = cluster.leader_last(&leadership).into_iter().map(|node| node.id).collect();
         assert_eq!(order, ["n1", "n3", "n2"]);
     }
 

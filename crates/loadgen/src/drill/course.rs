@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use client::agreement::Leadership;
 use client::{ClientError, FailAction};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::cluster::{Cluster, Node, Standing};
+use super::cluster::{Cluster, Node};
 use super::messages::tell;
 use super::options::{Kind, Options};
 use super::records::Step;
@@ -28,12 +29,16 @@ pub(super) struct Course {
 ///
 /// # Errors
 /// If a node refuses to fail, or cannot be restored.
-pub(super) async fn run(options: &Options, cluster: &Cluster, standing: Standing) -> anyhow::Result<Course> {
+pub(super) async fn run(
+    options: &Options,
+    cluster: &Cluster,
+    leadership: Leadership,
+) -> anyhow::Result<Course> {
     if options.kind == Kind::RollingRestart {
-        return rolling_restart(options, cluster, standing).await;
+        return rolling_restart(options, cluster, leadership).await;
     }
-    let target = cluster.target(&options.target, &standing)?;
-    let mut step = fail(cluster, target, &standing, options.kind, options.fault_duration).await?;
+    let target = cluster.target(&options.target, &leadership)?;
+    let mut step = fail(cluster, target, &leadership, options.kind, options.fault_duration).await?;
     if options.kind.has_duration() {
         let end = step.fault + options.fault_duration;
         sleep_until(end).await;
@@ -65,18 +70,18 @@ pub(super) async fn run(options: &Options, cluster: &Cluster, standing: Standing
 async fn rolling_restart(
     options: &Options,
     cluster: &Cluster,
-    mut standing: Standing,
+    mut leadership: Leadership,
 ) -> anyhow::Result<Course> {
     let mut course = Course::default();
-    for (number, node) in cluster.leader_last(&standing).iter().enumerate() {
+    for (number, node) in cluster.leader_last(&leadership).iter().enumerate() {
         if number > 0 {
             sleep(BETWEEN_RESTARTS).await;
         }
-        let mut step = fail(cluster, node, &standing, options.kind, Duration::ZERO).await?;
+        let mut step = fail(cluster, node, &leadership, options.kind, Duration::ZERO).await?;
         cluster.wait_unwell(step.fault).await;
         let well = cluster.wait_well().await;
         if let Ok((_, later)) = &well {
-            standing = later.clone();
+            leadership = later.clone();
         }
         course.note_well(&mut step, well);
         course.steps.push(step);
@@ -91,7 +96,7 @@ async fn rolling_restart(
 }
 
 impl Course {
-    fn note_well(&mut self, step: &mut Step, well: Result<(Instant, Standing), String>) {
+    fn note_well(&mut self, step: &mut Step, well: Result<(Instant, Leadership), String>) {
         match well {
             Ok((at, _)) => step.well = Some(at),
             Err(problem) => self.problems.push(problem),
@@ -102,11 +107,11 @@ impl Course {
 async fn fail(
     cluster: &Cluster,
     node: &Node,
-    standing: &Standing,
+    leadership: &Leadership,
     kind: Kind,
     duration: Duration,
 ) -> anyhow::Result<Step> {
-    let role = if node.id == standing.leader { "the leader" } else { "a follower" };
+    let role = if node.id == leadership.leader_id { "the leader" } else { "a follower" };
     tell(&format!("{}: {}, {role}", kind.as_str(), node.id));
     let action = match kind {
         Kind::Crash => FailAction::CRASH,
@@ -126,8 +131,8 @@ async fn fail(
     };
     Ok(Step {
         node_id: node.id.clone(),
-        leader: standing.leader.clone(),
-        term: standing.term,
+        leader: leadership.leader_id.clone(),
+        term: leadership.term,
         fault,
         ended: None,
         well: None,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use client::agreement::Leadership;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::cluster::{Cluster, Standing};
+use super::cluster::Cluster;
 use super::course;
 use super::messages::tell;
 use super::options::Options;
@@ -27,17 +28,17 @@ use crate::run::{Run, connect, drive};
 pub async fn run(mut options: Options, stop: impl Future<Output = ()>) -> anyhow::Result<Report> {
     options.choose_token().await?;
     let cluster = Cluster::find(&options).await?;
-    let standing = cluster.check_well().await?;
+    let leadership = cluster.check_well().await?;
     cluster.check_drills_allowed().await?;
-    cluster.target(&options.target, &standing)?;
+    cluster.target(&options.target, &leadership)?;
     tell(&format!(
         "{} nodes, all well; {} leads in term {}",
         cluster.nodes.len(),
-        standing.leader,
-        standing.term
+        leadership.leader_id,
+        leadership.term
     ));
     let report = tokio::select! {
-        report = play(&options, &cluster, standing) => report,
+        report = play(&options, &cluster, leadership) => report,
         () = stop => {
             give_up(&options, &cluster).await;
             bail!("interrupted; the nodes were told to end the drill")
@@ -57,7 +58,7 @@ async fn give_up(options: &Options, cluster: &Cluster) {
     }
 }
 
-async fn play(options: &Options, cluster: &Cluster, standing: Standing) -> anyhow::Result<Report> {
+async fn play(options: &Options, cluster: &Cluster, leadership: Leadership) -> anyhow::Result<Report> {
     let watch = Watch::begin(cluster).await?;
     let statuses = Statuses::watch(cluster);
     let settings = &options.settings;
@@ -71,7 +72,7 @@ async fn play(options: &Options, cluster: &Cluster, standing: Standing) -> anyho
     }));
     tell(&format!("load for {} before the fault", humantime::format_duration(options.before)));
     sleep(options.before).await;
-    let mut course = course::run(options, cluster, standing).await?;
+    let mut course = course::run(options, cluster, leadership).await?;
     tell("ending the load");
     run.ending.cancel();
     load.await.context("the load failed")??;

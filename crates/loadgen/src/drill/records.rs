@@ -1,9 +1,13 @@
 //! Records of a drill. All times are on the clock of this process.
 
 use client::EventKind;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::run::Sample;
+
+/// The setting that is written.
+pub(super) const KEY: &str = "note.drill";
 
 /// A node made to fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub(super) enum Sign {
 pub(super) struct Write {
     pub(super) sent: Instant,
     pub(super) answered: Instant,
-    pub(super) value: String,
+    pub(super) value: Value,
     /// The version created by the write; `None` without an acknowledgement.
     pub(super) version: Option<u64>,
 }
@@ -58,7 +62,7 @@ pub(super) struct Write {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ReadBack {
     /// The setting as read.
-    Found { version: u64, value: String },
+    Found { version: u64, value: Value },
     /// The reason for a missing or unreadable setting.
     Failed(String),
 }

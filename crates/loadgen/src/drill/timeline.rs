@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use client::EventKind;
+use client::agreement::unanimous;
+use local_cluster::Acknowledged;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::records::{ReadBack, Records, Seen, Sign, Step, Write};
+use super::records::{KEY, ReadBack, Records, Seen, Sign, Step, Write};
 use crate::run::Sample;
 
 /// Time after a fault in which requests count as during the fault.
@@ -117,7 +119,7 @@ struct Election {
 
 /// Finds the leader named by the other nodes, with the times of the first naming and of agreement.
 fn election(records: &Records, step: &Step, seen: &[&Seen]) -> Election {
-    let others = records.node_ids.iter().filter(|id| **id != step.node_id).count();
+    let others = || records.node_ids.iter().filter(|id| **id != step.node_id);
     let mut named = BTreeMap::new();
     let mut election = Election::default();
     for seen in seen {
@@ -130,7 +132,7 @@ fn election(records: &Records, step: &Step, seen: &[&Seen]) -> Election {
         named.insert(&seen.by, leader);
         election.leader = Some(leader.clone());
         election.term = Some(*term);
-        if named.len() == others && named.values().all(|other| *other == leader) {
+        if unanimous(others().map(|id| named.get(id))).is_some() {
             election.agreed = Some(seen.at);
             return election;
         }
@@ -154,23 +156,19 @@ pub(super) fn longest_gap(writes: &[Write], ended: Instant) -> Option<Duration> 
     moments.windows(2).map(|pair| pair[1] - pair[0]).max()
 }
 
-/// Checks that the last acknowledged write is still present. A later version is valid: a write without an
-/// answer may have been done, and other clients may write.
+/// Checks that the last acknowledged write is still present or overwritten by a later one.
 ///
 /// # Errors
 /// The kind of loss, as text.
 pub(super) fn check_read_back(writes: &[Write], read_back: &ReadBack) -> Result<(), String> {
     let acknowledged = writes.iter().filter_map(|write| Some((write.version?, &write.value)));
     let Some((version, value)) = acknowledged.max_by_key(|(version, _)| *version) else { return Ok(()) };
+    let last = Acknowledged { setting: KEY.to_owned(), version, value: value.clone() };
     match read_back {
         ReadBack::Failed(why) => Err(format!("the last acknowledged write cannot be read back: {why}")),
-        ReadBack::Found { version: found, .. } if *found < version => Err(format!(
-            "an acknowledged write is lost: version {version} was acknowledged, {found} is there"
-        )),
-        ReadBack::Found { version: found, value: other } if *found == version && other != value => {
-            Err(format!("an acknowledged write is lost: version {version} has another value"))
+        ReadBack::Found { version, value } => {
+            last.compare(Some((*version, value))).map(drop).map_err(|lost| lost.to_string())
         }
-        ReadBack::Found { .. } => Ok(()),
     }
 }
 
@@ -200,11 +198,14 @@ pub(super) fn phases(samples: &[Sample], faults: &[Instant]) -> Phases {
         faults.iter().any(|&fault| sample.answered >= fault && sample.begun < fault + DURING)
     };
     let of = |wanted: &dyn Fn(&Sample) -> bool| phase(samples.iter().filter(|sample| wanted(sample)));
-    Phases {
+    let phases = Phases {
         before: of(&is_before),
         during: of(&is_during),
         after: of(&|sample| !is_before(sample) && !is_during(sample)),
-    }
+    };
+    let counted = [phases.before, phases.during, phases.after].map(|phase| phase.requests);
+    debug_assert_eq!(counted.iter().sum::<u64>(), samples.len() as u64, "each request counts once");
+    phases
 }
 
 fn phase<'a>(samples: impl Iterator<Item = &'a Sample>) -> PhaseReport {

@@ -11,10 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::messages::tell;
 use super::options::Options;
-use super::records::{ReadBack, Write};
+use super::records::{KEY, ReadBack, Write};
 
-/// The setting that is written.
-const KEY: &str = "note.drill";
 /// Interval between two writes.
 pub(super) const EVERY: Duration = Duration::from_millis(10);
 /// Most writes in flight: a cluster without a leader is not flooded, and the backlog is worked off as soon as
@@ -54,10 +52,7 @@ impl Writer {
         let ended = Instant::now();
         let writes = (&mut self.task).await.context("the writer failed")?;
         let read_back = match self.client.setting(KEY).await {
-            Ok(setting) => {
-                let value = setting.value.as_str().unwrap_or_default().to_owned();
-                ReadBack::Found { version: setting.version, value }
-            }
+            Ok(setting) => ReadBack::Found { version: setting.version, value: setting.value },
             Err(error) => ReadBack::Failed(error.to_string()),
         };
         clean_up(&self.client).await;
@@ -113,6 +108,7 @@ async fn write_all(client: Client, stop: CancellationToken) -> Vec<Write> {
         }
         if under_way.len() < MAX_UNDER_WAY {
             number += 1;
+            debug_assert!(writes.len() as u64 + under_way.len() as u64 + 1 == number, "a write is missing");
             under_way.spawn(write(client.clone(), format!("write {number} of drill {drill:016x}")));
         }
     }
@@ -123,8 +119,9 @@ async fn write_all(client: Client, stop: CancellationToken) -> Vec<Write> {
 }
 
 async fn write(client: Client, value: String) -> Write {
+    let value = Value::from(value);
     let sent = Instant::now();
-    let written = client.put_setting(KEY, &Value::String(value.clone()), &as_drill()).await;
+    let written = client.put_setting(KEY, &value, &as_drill()).await;
     let version = written.ok().map(|setting| setting.version);
     Write { sent, answered: Instant::now(), value, version }
 }

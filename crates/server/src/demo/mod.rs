@@ -3,12 +3,13 @@
 //! Each node is a process of this same binary with a data directory and a log of its own, so that these nodes
 //! can be handled like nodes on other machines. A dead node is reported, and started again on a typed command
 //! or after a drill killed the process; a node started by hand is adopted. No node outlives the demo: the
-//! demo stops its nodes, and the system kills the children of a killed demo ([`stop_with_parent`]).
+//! demo stops its nodes, and the system kills the children of a killed demo ([`stop_with_parent`]). Processes,
+//! logs and the configuration are `local-cluster`'s part; here are the plan, the terminal and the messages.
 
 mod keyboard;
 mod nodes;
-mod parent;
 mod plan;
+mod welcome;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -21,8 +22,6 @@ use tokio::sync::mpsc;
 use crate::signals;
 use nodes::Demo;
 use plan::{Plan, check_ports};
-
-pub(crate) use parent::stop_with_parent;
 
 /// Threads for the load of a drill; few, to leave the machine to the nodes.
 const WORKERS: usize = 2;
@@ -63,6 +62,14 @@ pub(crate) enum Outcome {
     Ended,
     /// Ended after a failed or interrupted drill.
     DrillFailed,
+}
+
+/// Binds this process to the demo that started it, if any. Called at the very start of a node.
+///
+/// # Errors
+/// If the demo is gone already, or the system refuses.
+pub(crate) fn stop_with_parent() -> anyhow::Result<()> {
+    Ok(local_cluster::parent::stop_with_parent()?)
 }
 
 /// Runs the demo until Ctrl-C or SIGTERM, or until its drill is over. Must be called on the main thread: the

@@ -7,12 +7,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use client::Endpoint;
+use local_cluster::{ConfiguredNode, NodeSpec, configuration};
 
 use super::DemoOptions;
 use crate::log::Speaker;
 
 /// The nodes of a demo.
 pub(super) const NODE_IDS: [&str; 3] = ["n1", "n2", "n3"];
+/// Environment variables for a node started by hand, hidden from the demo's nodes.
+const NOT_FOR_NODES: [&str; 7] = [
+    "CONFIG_PATH",
+    "NODE_ID",
+    "STEG_BIND_IP",
+    "STEG_HTTP_PORT",
+    "STEG_DATA_DIR",
+    "STEG_LOG_FILE",
+    "STEG_FAULT_INJECTION",
+];
 /// First line that identifies a demo's own configuration file.
 const CONFIG_HEAD: &str = "# Written by `server demo` at every start.";
 
@@ -129,39 +140,37 @@ impl Plan {
     }
 
     fn config(&self) -> String {
-        let mut text = format!("{CONFIG_HEAD}\ncluster_name: phase1\nnodes:\n");
-        for NodePlan { id, http_port, raft_port, .. } in &self.nodes {
-            let ip = Ipv4Addr::LOCALHOST;
-            // Writing to a string does not fail.
-            let _ = writeln!(
-                text,
-                "  - {{ id: {id}, ip: {ip}, http_port: {http_port}, raft_port: {raft_port} }}"
-            );
-        }
+        let nodes = self.nodes.iter().map(|node| ConfiguredNode {
+            id: node.id.to_owned(),
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            http_port: node.http_port,
+            raft_port: node.raft_port,
+        });
         // Every client of the demo is on this machine and belongs to the user who started it.
-        text += "security: { loopback: trusted }\n";
-        text
+        let text = configuration("phase1", nodes, "{ loopback: trusted }");
+        format!("{CONFIG_HEAD}\n{text}")
     }
 
-    /// The arguments of a node.
-    pub(super) fn arguments(&self, node: &NodePlan) -> [std::ffi::OsString; 9] {
-        let config = self.config_file();
-        [
-            "--config".into(),
-            config.into(),
-            "--node-id".into(),
-            node.id.into(),
-            "--data-dir".into(),
-            node.data_dir.clone().into(),
-            "--log-file".into(),
-            node.log.clone().into(),
-            "--enable-fault-injection".into(),
-        ]
+    /// Returns program and files of a node.
+    pub(super) fn spec(&self, node: &NodePlan) -> NodeSpec {
+        NodeSpec {
+            id: node.id.to_owned(),
+            program: self.program.clone(),
+            prefix: Vec::new(),
+            config: self.config_file(),
+            data_dir: node.data_dir.clone(),
+            log: node.log.clone(),
+            pid_file: Some(node.pid_file.clone()),
+            args: vec!["--log-file".into(), node.log.clone().into(), "--enable-fault-injection".into()],
+            working_dir: None,
+            hidden_variables: NOT_FOR_NODES.iter().map(Into::into).collect(),
+            stops_with_parent: true,
+        }
     }
 
     /// Returns the shell command that starts a node by hand.
     pub(super) fn command_line(&self, node: &NodePlan) -> String {
-        let words = std::iter::once(self.program.clone().into()).chain(self.arguments(node));
+        let words = std::iter::once(self.program.clone().into()).chain(self.spec(node).arguments());
         let words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
         let (log, pid_file) = (node.log.to_string_lossy(), node.pid_file.to_string_lossy());
         format!("{} >> {} 2>&1 & echo $! > {}", words.join(" "), quoted(&log), quoted(&pid_file))

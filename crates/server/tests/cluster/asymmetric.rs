@@ -33,7 +33,7 @@ async fn check(faults: &[&[(usize, usize)]]) {
         (leader, term) = observer.settled(&cluster);
         observer.check(&cluster, before, TERMS_OF_A_CUT);
     }
-    journal::check(&cluster, &writers.stop().await).await;
+    journal::check(&cluster, &writers.stop().writes);
 }
 
 fn reach_each_other(cut: &[(usize, usize)], i: usize, j: usize) -> bool {
@@ -76,6 +76,6 @@ async fn links_that_come_and_go_lose_nothing() {
     cluster.wait_all_healthy();
     observer.settled(&cluster);
     (0..3).for_each(|i| writers.wait_going_on(&cluster, i));
-    journal::check(&cluster, &writers.stop().await).await;
+    journal::check(&cluster, &writers.stop().writes);
     observer.check(&cluster, term, TERMS_OF_A_CUT * FLAPS);
 }

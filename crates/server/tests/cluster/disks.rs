@@ -250,8 +250,8 @@ async fn full_disks_of_all_nodes_cost_writes_and_nothing_else() {
     }
     eprintln!("full for {full_for:?}; writes through all nodes {} ms after", emptied.elapsed().as_millis());
     cluster.wait_all_healthy();
-    let acknowledged = writers.stop().await;
-    journal::check(&cluster, &acknowledged).await;
+    let acknowledged = writers.stop().writes;
+    journal::check(&cluster, &acknowledged);
 }
 
 /// Codes of so many writes through node `i`.
@@ -298,8 +298,8 @@ async fn nodes_without_any_room_recover_by_themselves() {
     }
     eprintln!("writes through all nodes {} ms after there was room", emptied.elapsed().as_millis());
     cluster.wait_all_healthy();
-    let acknowledged = writers.stop().await;
-    journal::check(&cluster, &acknowledged).await;
+    let acknowledged = writers.stop().writes;
+    journal::check(&cluster, &acknowledged);
 }
 
 /// Bytes of the disk of node `i`, as its metrics have them.
@@ -435,8 +435,8 @@ async fn a_frozen_disk_costs_no_image() {
     );
     cluster.wait_all_healthy();
     writers.wait_going_on(&cluster, 0);
-    let acknowledged = writers.stop().await;
-    journal::check(&cluster, &acknowledged).await;
+    let acknowledged = writers.stop().writes;
+    journal::check(&cluster, &acknowledged);
 }
 
 /// Three healthy nodes, of which node `i` has its data on a disk that can be frozen.

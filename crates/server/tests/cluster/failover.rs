@@ -32,7 +32,7 @@ async fn five_leaders_killed_in_a_row_lose_nothing() {
         writers.wait_going_on(&cluster, old);
     }
     observer.settled(&cluster);
-    journal::check(&cluster, &writers.stop().await).await;
+    journal::check(&cluster, &writers.stop().writes);
     // Two that stand at the same time cost a term more.
     observer.check(&cluster, first, 2 * KILLED);
 }

@@ -56,7 +56,7 @@ async fn check(floods: impl Fn(&Cluster) -> Vec<Flood>) {
     let metrics = String::from_utf8(cluster.get(new, "/metrics").unwrap().body).unwrap();
     assert!(metrics.contains("steg_raft_connections_closed_total{reason="), "{metrics}");
     drop(floods);
-    journal::check(&cluster, &writers.stop().await).await;
+    journal::check(&cluster, &writers.stop().writes);
 }
 
 #[tokio::test(flavor = "multi_thread")]

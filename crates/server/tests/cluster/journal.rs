@@ -1,17 +1,13 @@
-//! Writes that go on whatever happens to the nodes, and the journal of those that were acknowledged.
+//! Writes that go on whatever happens to the nodes, and the comparison of those that were acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
-use serde_json::{Value, json};
-use testkit::Cluster;
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use local_cluster::{
+    Acknowledged, Journal, SettingsWriter, Write, WriterPlan, lost_writes, repeat_write, repeated_versions,
+};
+use testkit::{Cluster, Connection};
 
-use crate::request::{LIMIT, all_settings, answer, put_with};
+use crate::request::LIMIT;
 
 /// Between two writes of a client, at least: enough to have one under way at any fault, few enough to look at each later.
 const PACE: Duration = Duration::from_millis(40);
@@ -19,208 +15,106 @@ const PACE: Duration = Duration::from_millis(40);
 const SETTINGS: usize = 5;
 /// Acknowledgements that show that writes go on.
 const GOING_ON: usize = 3;
-/// How long a persistent client goes on with a write.
+/// Time after which a persistent client gives up a write.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
-/// How long it waits for a node.
+/// Time limit of a persistent client for a node's answer.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
-/// Repeated writes under way at a time.
-const REPEATED_AT_ONCE: usize = 8;
+/// Threads that repeat writes.
+const REPEATERS: usize = 8;
 
-/// A write that was answered with 200.
-pub(crate) struct Acknowledged {
-    /// Its idempotency key, which is the value as well.
-    pub key: String,
-    pub setting: String,
-    pub body: Value,
-    /// The node that was asked.
-    pub through: usize,
-    pub begun: Instant,
-    pub done: Instant,
-}
-
-/// Clients, one for each of some nodes, that write one setting after the other until they are stopped.
+/// Clients, one for each node, that write one setting after the other until they are stopped.
 pub(crate) struct Writers {
-    journal: Arc<Mutex<Vec<Acknowledged>>>,
-    stopped: Arc<AtomicBool>,
-    clients: JoinSet<()>,
+    writers: Vec<SettingsWriter>,
 }
 
 impl Writers {
     /// One client for each node. Once for a cluster: the keys would be the same.
     pub(crate) fn start(cluster: &Cluster) -> Self {
-        let (journal, stopped): (Arc<Mutex<Vec<_>>>, Arc<AtomicBool>) = Default::default();
-        let mut clients = JoinSet::new();
-        for through in 0..cluster.len() {
-            let url = format!("{}/cluster/settings/note.{through}", cluster.url(through));
-            let token = cluster.admin_token().to_owned();
-            let (journal, stopped) = (Arc::clone(&journal), Arc::clone(&stopped));
-            clients.spawn(async move { write(through, &url, &token, &journal, &stopped).await });
-        }
-        Self { journal, stopped, clients }
+        let through = |i| vec![(i, cluster.address(i))];
+        Self::start_with(cluster, |i| WriterPlan { nodes: through(i), ..plan(cluster, i) })
     }
 
     /// As [`Writers::start`], but each client goes on with the next node under the same key where one does
-    /// not answer, as clients of a cluster do. Gives the writes that no node acknowledged in time as well.
-    pub(crate) fn start_persistent(cluster: &Cluster) -> (Self, Failed) {
-        let (journal, stopped): (Arc<Mutex<Vec<_>>>, Arc<AtomicBool>) = Default::default();
-        let failed = Failed::default();
-        let mut clients = JoinSet::new();
-        for first in 0..cluster.len() {
-            let nodes = (0..cluster.len()).map(|i| (first + i) % cluster.len());
-            let nodes =
-                nodes.map(|i| (i, format!("{}/cluster/settings/note.{first}", cluster.url(i)))).collect();
-            let token = cluster.admin_token().to_owned();
-            let (journal, stopped) = (Arc::clone(&journal), Arc::clone(&stopped));
-            let persistent = Persistent { first, nodes, token, failed: failed.clone() };
-            clients.spawn(async move { persistent.write(&journal, &stopped).await });
-        }
-        (Self { journal, stopped, clients }, failed)
+    /// not answer, as clients of a cluster do.
+    pub(crate) fn start_persistent(cluster: &Cluster) -> Self {
+        Self::start_with(cluster, |first| WriterPlan {
+            attempt_limit: ATTEMPT_LIMIT,
+            retry_pause: PACE,
+            give_up_after: Some(GIVE_UP_AFTER),
+            ..plan(cluster, first)
+        })
+    }
+
+    fn start_with(cluster: &Cluster, plan: impl Fn(usize) -> WriterPlan) -> Self {
+        Self { writers: (0..cluster.len()).map(|i| SettingsWriter::start(plan(i))).collect() }
     }
 
     /// Waits until writes that begin now are acknowledged through this node.
     pub(crate) fn wait_going_on(&self, cluster: &Cluster, through: usize) {
         let now = Instant::now();
+        let is_later = |write: &&Write| write.node == through && write.sent >= now;
         cluster.wait_until(&format!("writes through {}", cluster.id(through)), LIMIT, |_| {
-            let journal = self.journal.lock().unwrap();
-            let later = journal.iter().rev().filter(|write| write.through == through && write.begun >= now);
-            (later.count() >= GOING_ON).then_some(())
+            let later = self.writers.iter().map(|writer| {
+                writer.with_journal(|journal| journal.writes.iter().rev().filter(is_later).count())
+            });
+            (later.sum::<usize>() >= GOING_ON).then_some(())
         });
     }
 
-    /// Ends the writing and gives what was acknowledged.
-    pub(crate) async fn stop(self) -> Vec<Acknowledged> {
-        self.stopped.store(true, Ordering::Relaxed);
-        self.clients.join_all().await;
-        std::mem::take(&mut *self.journal.lock().unwrap())
-    }
-}
-
-/// Writes that no node acknowledged in time, in words.
-#[derive(Clone, Default)]
-pub(crate) struct Failed(Arc<Mutex<Vec<String>>>);
-
-impl Failed {
-    pub(crate) fn list(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-/// A client of a cluster.
-struct Persistent {
-    first: usize,
-    /// Nodes in the order of preference, each with the beginning of its settings' URLs.
-    nodes: Vec<(usize, String)>,
-    token: String,
-    failed: Failed,
-}
-
-impl Persistent {
-    async fn write(self, journal: &Mutex<Vec<Acknowledged>>, stopped: &AtomicBool) {
-        let client = reqwest::Client::new();
-        let mut pace = tokio::time::interval(PACE);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for n in 0.. {
-            pace.tick().await;
-            if stopped.load(Ordering::Relaxed) {
-                return;
-            }
-            let (key, which) = (format!("{}-{n}", self.first), n % SETTINGS);
-            let begun = Instant::now();
-            let mut reasons = Vec::new();
-            let mut nodes = self.nodes.iter().cycle();
-            let done = loop {
-                let (through, url) = nodes.next().unwrap();
-                match self.attempt(&client, &format!("{url}-{which}"), &key).await {
-                    Ok(body) => break Some((*through, body)),
-                    Err(reason) => reasons.push(format!("{:?} node {through}: {reason}", begun.elapsed())),
-                }
-                if begun.elapsed() > GIVE_UP_AFTER {
-                    break None;
-                }
-                tokio::time::sleep(PACE).await;
-            };
-            let Some((through, body)) = done else {
-                self.failed.0.lock().unwrap().push(format!("{key}: {reasons:?}"));
-                continue;
-            };
-            let (setting, done) = (format!("note.{}-{which}", self.first), Instant::now());
-            let write = Acknowledged { key, setting, body, through, begun, done };
-            journal.lock().unwrap().push(write);
+    /// Ends the writing and gives all journals as one.
+    pub(crate) fn stop(self) -> Journal {
+        self.writers.iter().for_each(SettingsWriter::end);
+        let mut all = Journal::default();
+        for journal in self.writers.into_iter().map(SettingsWriter::stop) {
+            all.writes.extend(journal.writes);
+            all.unanswered.extend(journal.unanswered);
         }
-    }
-
-    async fn attempt(&self, client: &reqwest::Client, url: &str, key: &str) -> Result<Value, String> {
-        let request = client.put(url).bearer_auth(&self.token).timeout(ATTEMPT_LIMIT);
-        let request = request.header("idempotency-key", key).json(&json!({ "value": key }));
-        let answer = request.send().await.map_err(|error| error.to_string())?;
-        let status = answer.status();
-        let body: Value = answer.json().await.map_err(|error| error.to_string())?;
-        if status == 200 { Ok(body) } else { Err(format!("{status} {body}")) }
+        all
     }
 }
 
-async fn write(
-    through: usize,
-    url: &str,
-    token: &str,
-    journal: &Mutex<Vec<Acknowledged>>,
-    stopped: &AtomicBool,
-) {
-    let client = reqwest::Client::new();
-    let mut pace = tokio::time::interval(PACE);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for n in 0.. {
-        pace.tick().await;
-        if stopped.load(Ordering::Relaxed) {
-            return;
-        }
-        let (key, which) = (format!("{through}-{n}"), n % SETTINGS);
-        let request = client.put(format!("{url}-{which}")).bearer_auth(token).timeout(LIMIT);
-        let begun = Instant::now();
-        let sent = request.header("idempotency-key", &key).json(&json!({ "value": key })).send().await;
-        // What was not acknowledged may have been done or not.
-        if let Ok(answer) = sent
-            && answer.status() == 200
-            && let Ok(body) = answer.json().await
-        {
-            let (setting, done) = (format!("note.{through}-{which}"), Instant::now());
-            let write = Acknowledged { key, setting, body, through, begun, done };
-            journal.lock().unwrap().push(write);
-        }
+/// What client `i` writes: through its own node first, and in a single attempt.
+pub(crate) fn plan(cluster: &Cluster, i: usize) -> WriterPlan {
+    let nodes = (0..cluster.len()).map(|n| (i + n) % cluster.len());
+    WriterPlan {
+        nodes: nodes.map(|n| (n, cluster.address(n))).collect(),
+        token: cluster.admin_token().to_owned(),
+        settings: (0..SETTINGS).map(|which| format!("note.{i}-{which}")).collect(),
+        key_prefix: i.to_string(),
+        rotates: false,
+        pace: PACE,
+        attempt_limit: LIMIT,
+        retry_pause: Duration::ZERO,
+        give_up_after: None,
     }
 }
 
 /// Every acknowledged write is there, once, on every node: no two made the same version of a setting, every node has that
 /// version or a later one, and each write that is repeated has the same answer again, so that it was not done anew.
-pub(crate) async fn check(cluster: &Cluster, acknowledged: &[Acknowledged]) {
-    assert!(!acknowledged.is_empty());
-    let mut versions = BTreeSet::new();
-    for write in acknowledged {
-        let version = (write.setting.as_str(), write.body["version"].as_u64());
-        assert!(versions.insert(version), "two writes made {version:?}\n{}", cluster.report());
-    }
+pub(crate) fn check(cluster: &Cluster, writes: &[Write]) {
+    assert!(!writes.is_empty());
+    let acknowledged = writes.iter().map(|write| &write.acknowledged);
+    let mut defects = repeated_versions(acknowledged.collect::<Vec<&Acknowledged>>());
     for i in 0..cluster.len() {
-        check_node(cluster, i, acknowledged).await;
+        let lost =
+            Connection::open(cluster.address(i), LIMIT).and_then(|mut node| lost_writes(&mut node, writes));
+        defects.extend(
+            lost.unwrap_or_else(|error| vec![error.to_string()])
+                .into_iter()
+                .map(|lost| format!("node {i}: {lost}")),
+        );
     }
-    let client = reqwest::Client::new();
-    let repeats = futures_util::stream::iter(acknowledged.iter().enumerate());
-    repeats
-        .for_each_concurrent(REPEATED_AT_ONCE, async |(n, Acknowledged { key, setting, body, .. })| {
-            let again = put_with(&client, cluster, n % cluster.len(), setting, json!(key));
-            let (status, repeated) = answer(again.header("idempotency-key", key)).await;
-            assert_eq!((status.as_u16(), &repeated), (200, body), "{}", cluster.report());
-        })
-        .await;
+    std::thread::scope(|scope| {
+        let parts = writes.chunks(writes.len().div_ceil(REPEATERS)).enumerate();
+        let threads: Vec<_> = parts.map(|(n, part)| scope.spawn(move || repeat(cluster, n, part))).collect();
+        defects.extend(threads.into_iter().flat_map(|thread| thread.join().unwrap()));
+    });
+    assert_eq!(defects, [""; 0], "{}", cluster.report());
 }
 
-async fn check_node(cluster: &Cluster, i: usize, acknowledged: &[Acknowledged]) {
-    let settings = all_settings(cluster, i, "&consistency=linearizable").await;
-    let settings: BTreeMap<_, _> = settings.iter().map(|now| (now["key"].as_str().unwrap(), now)).collect();
-    for Acknowledged { key, setting, body, .. } in acknowledged {
-        let now = settings.get(setting.as_str()).unwrap_or_else(|| panic!("{setting} is not there"));
-        assert!(now["version"].as_u64() >= body["version"].as_u64(), "{now} after {body}");
-        if now["version"] == body["version"] {
-            assert_eq!(now["value"], json!(key));
-        }
-    }
+/// Repeats writes through a node; the answers that are not those of the first time.
+fn repeat(cluster: &Cluster, n: usize, writes: &[Write]) -> Vec<String> {
+    let mut node = Connection::open(cluster.address(n % cluster.len()), LIMIT).unwrap();
+    let again = |write| repeat_write(&mut node, cluster.admin_token(), write).unwrap();
+    writes.iter().filter_map(again).collect()
 }

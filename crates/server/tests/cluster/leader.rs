@@ -58,7 +58,7 @@ async fn leadership_moves_through_any_node_under_writes() {
         let again = must_transfer(&cluster, (through + 1) % 3, Some(cluster.id(to))).await;
         assert_eq!(again, json!({"from": cluster.id(to), "to": cluster.id(to), "term": term}));
     }
-    journal::check(&cluster, &writers.stop().await).await;
+    journal::check(&cluster, &writers.stop().writes);
     // An attempt in vain may cost two elections: its own, and that of the Raft that is started anew.
     observer.check(&cluster, first, 3 + 2 * in_vain);
 }

@@ -79,12 +79,12 @@ async fn a_minority_acknowledges_nothing_while_everybody_writes() {
     cluster.wait_all_healthy();
     observer.settled(&cluster);
     writers.wait_going_on(&cluster, old);
-    let acknowledged = writers.stop().await;
+    let acknowledged = writers.stop().writes;
     let by_minority = acknowledged
         .iter()
-        .filter(|write| write.through == old && write.begun > cut_at && write.done < healed_at);
+        .filter(|write| write.node == old && write.sent > cut_at && write.answered < healed_at);
     assert_eq!(by_minority.count(), 0, "{}", cluster.report());
-    journal::check(&cluster, &acknowledged).await;
+    journal::check(&cluster, &acknowledged);
     observer.check(&cluster, term, 2);
 }
 

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use local_cluster::Journal;
 use testkit::{Cluster, ClusterBuilder, previous_server};
 
 use crate::journal::{self, Writers};
@@ -43,7 +44,7 @@ async fn nodes_are_upgraded_one_by_one_under_writes_and_cannot_go_back() {
     (0..3).for_each(|i| cluster.set_program(i, Some(&previous)));
     cluster.start_all();
     cluster.wait_all_healthy();
-    let (observer, (writers, failed)) = (Observer::watch(&cluster), Writers::start_persistent(&cluster));
+    let (observer, writers) = (Observer::watch(&cluster), Writers::start_persistent(&cluster));
     let first = observer.term();
     for i in 0..3 {
         writers.wait_going_on(&cluster, i);
@@ -58,15 +59,15 @@ async fn nodes_are_upgraded_one_by_one_under_writes_and_cannot_go_back() {
     wait_ready(&cluster, 0);
     embeds_and_extracts(&cluster, 0).await;
     observer.settled(&cluster);
-    let acknowledged = writers.stop().await;
-    assert_eq!(failed.list(), [""; 0], "{}", cluster.report());
-    journal::check(&cluster, &acknowledged).await;
+    let Journal { writes: acknowledged, unanswered } = writers.stop();
+    assert_eq!(unanswered, [""; 0], "{}", cluster.report());
+    journal::check(&cluster, &acknowledged);
     // Each restart costs an election at most, and a term more where two stand at the same time.
     observer.check(&cluster, first, 2 * 3);
     drop(observer);
     goes_back(&mut cluster, 2, &previous);
     upgrade_of_the_empty_one(&mut cluster, 2);
-    journal::check(&cluster, &acknowledged).await;
+    journal::check(&cluster, &acknowledged);
 }
 
 /// The previous release refuses what the new one wrote; with an empty directory, the others refuse it.

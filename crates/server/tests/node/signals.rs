@@ -6,7 +6,7 @@ use testkit::{NodeBuilder, Signal, wait_for};
 
 #[test]
 fn a_node_outlives_signals_that_mean_nothing() {
-    let mut node = NodeBuilder::new().start();
+    let node = NodeBuilder::new().start();
     let ignored = [
         ("SIGHUP", Signal::HUP),
         ("SIGUSR1", Signal::USR1),

@@ -6,11 +6,13 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::PathBuf;
 
-use super::member::{Member, configuration, write_private};
+use local_cluster::{ConfiguredNode, configuration};
+
+use super::member::{Member, write_private};
 use super::{Cluster, Home};
 use crate::addresses::{Addresses, MAX_NODES};
 use crate::netns::Net;
-use crate::process::{server_binary, under_limit_on_files};
+use crate::server_program::{server_binary, under_limit_on_files};
 
 /// Default number of nodes of a cluster.
 const NODES: usize = 3;
@@ -143,17 +145,7 @@ impl ClusterBuilder {
             args.extend(self.args_of_one.get(&i).into_iter().flatten().cloned());
             let mut prefix = home.prefix(i);
             prefix.extend(self.max_open_files.into_iter().flat_map(under_limit_on_files));
-            Member {
-                address,
-                data: folder.join("data"),
-                folder,
-                prefix,
-                args,
-                program: None,
-                process: None,
-                paused: false,
-                id,
-            }
+            Member::new(id, address, folder, &program, prefix, args)
         });
         let members: Vec<Member> = members.collect();
         let (key, admin_token) = (random_hex(KEY_BYTES), random_hex(ADMIN_TOKEN_BYTES));
@@ -199,8 +191,15 @@ impl Cluster {
             true => format!("{}.test", member.id),
             false => member.address.ip.to_string(),
         };
-        let nodes = self.members.iter().map(|member| (member.id.as_str(), host(member), member.address));
-        let text = configuration(&self.name, nodes, &self.folder().join(TOKEN_FILE));
+        let nodes = self.members.iter().map(|member| ConfiguredNode {
+            id: member.id.clone(),
+            host: host(member),
+            http_port: member.address.http_port,
+            raft_port: member.address.raft_port,
+        });
+        let token = self.folder().join(TOKEN_FILE);
+        let security = format!("{{ admin_token_file: \"{}\", loopback: trusted }}", token.display());
+        let text = configuration(&self.name, nodes, &security);
         for member in &self.members {
             fs::write(member.config_path(), &text).expect("the configuration can be written");
         }

@@ -1,4 +1,4 @@
-//! One node of a cluster: folder, configuration and process.
+//! One node of a cluster: folder and process.
 //!
 //! Each node has a folder of its own with the files of a device: `config/cluster.yaml`, `config/cluster.key`,
 //! `data`, and `log`. The configurations are identical byte for byte; the admin token therefore lies in one
@@ -7,10 +7,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use local_cluster::{LocalNode, NodeSpec};
 
 use crate::addresses::NodeAddress;
-use crate::process::{self, Process};
+use crate::node::exit_status;
+use crate::server_program::settings_in_environment;
 
 /// One node of a cluster, running or stopped.
 #[derive(Debug)]
@@ -20,20 +22,39 @@ pub struct Member {
     /// The node's addresses.
     pub address: NodeAddress,
     pub(super) folder: PathBuf,
-    pub(super) data: PathBuf,
-    /// Prefix of the process's command: a network namespace, a limit.
-    pub(super) prefix: Vec<String>,
-    pub(super) args: Vec<String>,
-    /// Program of this node in place of the cluster's.
-    pub(super) program: Option<PathBuf>,
-    pub(super) process: Option<Process>,
-    pub(super) paused: bool,
+    pub(super) node: LocalNode,
 }
 
 impl Member {
+    /// Creates a stopped node with its files below `folder`; `prefix` is put in front of the command: a network
+    /// namespace, a limit.
+    pub(super) fn new(
+        id: String,
+        address: NodeAddress,
+        folder: PathBuf,
+        program: &Path,
+        prefix: Vec<String>,
+        args: Vec<String>,
+    ) -> Self {
+        let spec = NodeSpec {
+            id: id.clone(),
+            program: program.to_owned(),
+            prefix,
+            config: folder.join("config/cluster.yaml"),
+            data_dir: folder.join("data"),
+            log: folder.join("log"),
+            pid_file: None,
+            args: args.into_iter().map(Into::into).collect(),
+            working_dir: Some(folder.clone()),
+            hidden_variables: settings_in_environment(),
+            stops_with_parent: false,
+        };
+        Self { id, address, folder, node: LocalNode::new(spec) }
+    }
+
     /// Returns the path of the configuration file.
-    pub fn config_path(&self) -> PathBuf {
-        self.folder.join("config/cluster.yaml")
+    pub fn config_path(&self) -> &Path {
+        &self.node.spec().config
     }
 
     /// Returns the path of the node's copy of the cluster key.
@@ -43,17 +64,17 @@ impl Member {
 
     /// Returns the path of the data directory.
     pub fn data_dir(&self) -> &Path {
-        &self.data
+        &self.node.spec().data_dir
     }
 
     /// Returns the path of the log, shared by all processes of the node in turn.
-    pub fn log_path(&self) -> PathBuf {
-        self.folder.join("log")
+    pub fn log_path(&self) -> &Path {
+        &self.node.spec().log
     }
 
     /// True if the node's process was started and has not ended.
     pub fn is_running(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.exited().is_none())
+        self.node.is_running()
     }
 
     /// Creates the configuration folder, with this node's copy of the cluster key.
@@ -62,43 +83,15 @@ impl Member {
         write_private(&self.key_path(), key);
     }
 
-    /// Builds the command to run this node, or `program` in place of the server.
-    pub(super) fn command(&self, program: &Path) -> Command {
-        let mut command = process::command(&self.prefix, program);
-        command.current_dir(&self.folder);
-        command.arg("--config").arg(self.config_path());
-        command.args(["--node-id", &self.id]);
-        command.arg("--data-dir").arg(&self.data);
-        command.args(&self.args);
-        command
-    }
-
     /// Describes the state of the node's process, for messages.
     pub(super) fn state(&self) -> String {
-        match &self.process {
-            None => "not started".to_owned(),
-            Some(process) => match process.exited() {
-                Some(status) => format!("ended: {status}"),
-                None if self.paused => format!("paused, process {}", process.id()),
-                None => format!("running, process {}", process.id()),
-            },
+        let Some(process) = self.node.process() else { return "not started".to_owned() };
+        match exit_status(process) {
+            Some(status) => format!("ended: {status}"),
+            None if self.node.is_paused() => format!("paused, process {}", process.id()),
+            None => format!("running, process {}", process.id()),
         }
     }
-}
-
-/// Builds a configuration as YAML.
-pub(super) fn configuration<'a>(
-    cluster_name: &str,
-    nodes: impl Iterator<Item = (&'a str, String, NodeAddress)>,
-    admin_token: &Path,
-) -> String {
-    let nodes = nodes.map(|(id, host, NodeAddress { http_port, raft_port, .. })| {
-        format!("  - {{ id: {id}, ip: {host}, http_port: {http_port}, raft_port: {raft_port} }}\n")
-    });
-    let nodes: String = nodes.collect();
-    let token = admin_token.display();
-    let security = format!("{{ admin_token_file: \"{token}\", loopback: trusted }}");
-    format!("cluster_name: {cluster_name}\nnodes:\n{nodes}security: {security}\n")
 }
 
 /// Writes a file readable only by its owner.

@@ -16,7 +16,7 @@ use std::process::ExitStatus;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use local_cluster::Signal;
 use tempfile::TempDir;
 
 pub use api::status::{ClusterStatus as Status, Health, NodeStatus, Notice, Role};
@@ -25,8 +25,7 @@ pub use member::Member;
 
 use crate::addresses::{Addresses, NodeAddress};
 use crate::netns::Net;
-use crate::node::address_in;
-use crate::process::{self, Process};
+use crate::node::{address_in, exit_status};
 use crate::stranger::{Heard, send_as_stranger};
 
 /// Time limit for a node to listen: a start includes reading the data, and the machine may be busy.
@@ -107,9 +106,7 @@ impl Cluster {
     pub fn spawn(&mut self, i: usize) {
         let member = &mut self.members[i];
         assert!(!member.is_running(), "{} runs already", member.id);
-        member.paused = false;
-        let program = member.program.as_ref().unwrap_or(&self.program);
-        member.process = Some(Process::start(member.command(program), &member.log_path()));
+        member.node.start().unwrap_or_else(|error| panic!("{} does not start: {error:?}", member.id));
     }
 
     /// Waits until node `i` ends by itself, and returns the exit status.
@@ -118,15 +115,13 @@ impl Cluster {
     ///
     /// If the node was not started or does not end; all logs are in the message.
     pub fn wait_exit(&self, i: usize) -> ExitStatus {
-        let process = self.members[i].process.as_ref().expect("a node that was started");
-        self.wait_until(&format!("{} to end", self.members[i].id), STOP_LIMIT, |_| process.exited())
+        let process = self.members[i].node.process().expect("a node that was started");
+        self.wait_until(&format!("{} to end", self.members[i].id), STOP_LIMIT, |_| exit_status(process))
     }
 
     /// Kills node `i` as a power cut would (SIGKILL), if running.
     pub fn kill(&mut self, i: usize) {
-        // The drop kills the process and waits for its end.
-        self.members[i].process = None;
-        self.members[i].paused = false;
+        self.members[i].node.kill();
     }
 
     /// Sends SIGKILL to node `i` without waiting for its end, and returns the time just before. For
@@ -137,10 +132,9 @@ impl Cluster {
     /// If the node does not run.
     pub fn send_kill(&self, i: usize) -> Instant {
         let member = &self.members[i];
-        let process = member.process.as_ref().filter(|_| member.is_running());
-        let process = process.unwrap_or_else(|| panic!("{} does not run", member.id));
+        assert!(member.is_running(), "{} does not run", member.id);
         let sent = Instant::now();
-        process.signal(Signal::KILL);
+        member.node.signal(Signal::KILL);
         sent
     }
 
@@ -151,13 +145,13 @@ impl Cluster {
     ///
     /// If the node was not started.
     pub fn watch_end(&self, i: usize) -> JoinHandle<Instant> {
-        self.members[i].process.as_ref().expect("a node that was started").watch_end()
+        self.members[i].node.process().expect("a node that was started").watch_end()
     }
 
     /// Kills every node; all signals are sent before the first wait.
     pub fn kill_all(&mut self) {
-        for process in self.members.iter().filter_map(|member| member.process.as_ref()) {
-            process.signal(Signal::KILL);
+        for member in &self.members {
+            member.node.signal(Signal::KILL);
         }
         for i in 0..self.len() {
             self.kill(i);
@@ -171,10 +165,9 @@ impl Cluster {
     /// If the node was not started or does not end in time; all logs are in the message.
     pub fn terminate(&mut self, i: usize) -> ExitStatus {
         self.resume(i);
-        let process = self.members[i].process.as_ref().expect("a node that was started");
-        process.signal(Signal::TERM);
+        self.members[i].node.signal(Signal::TERM);
         let status = self.wait_exit(i);
-        self.members[i].process = None;
+        self.members[i].node.kill();
         status
     }
 
@@ -187,17 +180,12 @@ impl Cluster {
     pub fn pause(&mut self, i: usize) {
         let member = &mut self.members[i];
         assert!(member.is_running(), "{} does not run", member.id);
-        member.process.as_ref().expect("it runs").signal(Signal::STOP);
-        member.paused = true;
+        member.node.pause();
     }
 
     /// Resumes a paused node (SIGCONT).
     pub fn resume(&mut self, i: usize) {
-        let member = &mut self.members[i];
-        if let Some(process) = &member.process {
-            process.signal(Signal::CONT);
-        }
-        member.paused = false;
+        self.members[i].node.resume();
     }
 
     /// Kills node `i` and starts it again on the same data.
@@ -217,8 +205,8 @@ impl Cluster {
     /// If the node runs.
     pub fn wipe(&mut self, i: usize) {
         let member = self.stopped(i);
-        if member.data.exists() {
-            fs::remove_dir_all(&member.data).expect("data of a test can be deleted");
+        if member.data_dir().exists() {
+            fs::remove_dir_all(member.data_dir()).expect("data of a test can be deleted");
         }
     }
 
@@ -231,7 +219,7 @@ impl Cluster {
     pub fn move_data(&mut self, i: usize, to: &Path) {
         let member = self.stopped(i);
         assert!(!to.exists(), "{} is there already", to.display());
-        fs::rename(&member.data, to).expect("data can be moved within a file system");
+        fs::rename(member.data_dir(), to).expect("data can be moved within a file system");
     }
 
     /// Sets the data directory of node `i` from its next start on.
@@ -240,13 +228,13 @@ impl Cluster {
     ///
     /// If the node runs.
     pub fn set_data_dir(&mut self, i: usize, path: &Path) {
-        path.clone_into(&mut self.stopped(i).data);
+        path.clone_into(&mut self.stopped(i).node.spec_mut().data_dir);
     }
 
     /// Replaces the arguments of node `i` besides its configuration, name and data directory: flags and
     /// `--set`s.
     pub fn set_args(&mut self, i: usize, args: &[&str]) {
-        self.members[i].args = args.iter().map(|&arg| arg.to_owned()).collect();
+        self.members[i].node.spec_mut().args = args.iter().map(Into::into).collect();
     }
 
     /// Has node `i` run `program` from its next start on; none: the cluster's.
@@ -255,7 +243,8 @@ impl Cluster {
     ///
     /// If the node runs.
     pub fn set_program(&mut self, i: usize, program: Option<&Path>) {
-        self.stopped(i).program = program.map(Path::to_owned);
+        let program = program.unwrap_or(&self.program).to_owned();
+        self.stopped(i).node.spec_mut().program = program;
     }
 
     /// Gives every node another address and writes it into all configurations, as if the whole cluster had moved to
@@ -323,18 +312,18 @@ impl Cluster {
 
     /// Process id of node `i`, while running.
     pub fn process_id(&self, i: usize) -> Option<u32> {
-        let process = self.members[i].process.as_ref();
-        process.filter(|process| process.exited().is_none()).map(Process::id)
+        let process = self.members[i].node.process();
+        process.filter(|process| process.is_running()).map(|process| process.id())
     }
 
     /// Returns the resident set of node `i` in bytes, while running and on systems with procfs.
     pub fn resident_bytes(&self, i: usize) -> Option<u64> {
-        process::resident_bytes(self.process_id(i)?)
+        local_cluster::resident_bytes(self.process_id(i)?)
     }
 
     /// Returns the number of open file descriptors of node `i`, while running and on systems with procfs.
     pub fn open_files(&self, i: usize) -> Option<usize> {
-        process::open_files(self.process_id(i)?)
+        local_cluster::open_files(self.process_id(i)?)
     }
 
     /// Returns the socket address of node `i`'s HTTP API.
@@ -375,10 +364,10 @@ impl Cluster {
 
     fn wait_until_listening(&self, i: usize) {
         let member = &self.members[i];
-        let process = member.process.as_ref().expect("it was started");
+        let process = member.node.process().expect("it was started");
         self.wait_until(&format!("{} to listen", member.id), START_LIMIT, |cluster| {
-            let ended = process.exited();
-            let address = address_in(&process.log());
+            let ended = exit_status(process);
+            let address = address_in(&member.node.log_since_start());
             assert!(ended.is_none(), "{} ended: {ended:?}\n{}", member.id, cluster.report());
             address
         });

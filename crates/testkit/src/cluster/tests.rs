@@ -34,7 +34,7 @@ fn builder() -> (TempDir, ClusterBuilder) {
 /// Returns the state letter of a process (proc(5)).
 #[cfg(target_os = "linux")]
 fn state(cluster: &Cluster, i: usize) -> char {
-    let id = cluster.members[i].process.as_ref().unwrap().id();
+    let id = cluster.members[i].node.process().unwrap().id();
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     stat.rsplit(") ").next().unwrap().chars().next().unwrap()
 }
@@ -171,14 +171,14 @@ fn nothing_stays_unless_the_test_failed() {
     let (_script, builder) = builder();
     let cluster = builder.nodes(1).start();
     let folder = cluster.folder().to_owned();
-    let process = Path::new("/proc").join(cluster.members[0].process.as_ref().unwrap().id().to_string());
+    let process = Path::new("/proc").join(cluster.members[0].node.process().unwrap().id().to_string());
     drop(cluster);
     assert!(!folder.exists() && !process.exists());
 
     let (_script, builder) = self::builder();
     let cluster = builder.nodes(1).start();
     let folder = cluster.folder().to_owned();
-    let process = Path::new("/proc").join(cluster.members[0].process.as_ref().unwrap().id().to_string());
+    let process = Path::new("/proc").join(cluster.members[0].node.process().unwrap().id().to_string());
     let failed = catch_unwind(AssertUnwindSafe(move || {
         let _cluster = cluster;
         panic!("a test fails");
@@ -196,7 +196,7 @@ fn nodes_live_in_namespaces() {
     let mut cluster = builder.nodes(2).in_namespaces().start();
     for i in 0..2 {
         assert_eq!(cluster.address(i).ip(), cluster.net().ip(i));
-        let process = cluster.members[i].process.as_ref().unwrap().id();
+        let process = cluster.members[i].node.process().unwrap().id();
         let namespace = |what: String| fs::read_link(format!("/proc/{what}/ns/net")).unwrap();
         let inside = cluster.net().inside(i, || namespace("thread-self".to_owned()));
         assert_eq!(namespace(process.to_string()), inside, "the very process, not a wrapper");

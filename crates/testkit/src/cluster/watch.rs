@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
 
+use api::status::agreement::agreed_if_complete;
+use local_cluster::{Reply, Watcher, read_log};
+
 use super::{Cluster, Role, Status};
-use crate::http::{self, Reply};
-use crate::process::read_from;
 use crate::wait::{DEADLINE, wait_at_most};
 
 /// Time limit for a node's answer about itself; a slower node counts as silent.
@@ -33,10 +34,10 @@ impl Cluster {
     /// second.
     pub fn get(&self, i: usize, path: &str) -> Option<Reply> {
         let member = &self.members[i];
-        if member.paused || !member.is_running() {
+        if member.node.is_paused() || !member.is_running() {
             return None;
         }
-        http::get(self.address(i), path, ANSWER_LIMIT)
+        local_cluster::get(self.address(i), path, ANSWER_LIMIT)
     }
 
     /// Returns the node that claims to lead; of two, the node with the later term.
@@ -76,19 +77,17 @@ impl Cluster {
 
     /// Returns the leader, if all nodes name the same leader and report every node as a healthy voter.
     fn whole(&self) -> Option<usize> {
-        let mut agreed = None;
-        for i in 0..self.len() {
-            let status = self.status(i)?;
-            let all_well = status.quorum
-                && status.voters.len() == self.len()
-                && status.nodes.len() == self.len()
-                && status.nodes.iter().all(|node| node.healthy && node.voter);
-            let leader = self.index(status.leader_id.as_deref()?)?;
-            if !all_well || *agreed.get_or_insert(leader) != leader {
-                return None;
-            }
-        }
-        agreed
+        let statuses: Vec<Status> = (0..self.len()).map(|i| self.status(i)).collect::<Option<_>>()?;
+        let know_all = statuses.iter().all(|status| status.nodes.len() == self.len());
+        let agreed = agreed_if_complete(&statuses).ok().filter(|_| know_all)?;
+        self.index(&agreed.leader_id)
+    }
+
+    /// Polls each of `nodes` every `interval` for its view of the cluster.
+    pub fn watch(&self, nodes: &[usize], interval: Duration) -> Watcher {
+        let names = (0..self.len()).map(|i| self.id(i).to_owned()).collect();
+        let nodes: Vec<_> = nodes.iter().map(|&i| (i, self.address(i))).collect();
+        Watcher::start(&nodes, names, interval)
     }
 
     /// Waits until `condition` gives a value.
@@ -108,12 +107,13 @@ impl Cluster {
 
     /// Returns everything logged by node `i`, over all its processes.
     pub fn log(&self, i: usize) -> String {
-        read_from(&self.members[i].log_path(), 0)
+        read_log(self.members[i].log_path(), 0)
     }
 
     /// Returns everything logged by node `i` since its last start; empty after a kill.
     pub fn log_since_start(&self, i: usize) -> String {
-        self.members[i].process.as_ref().map(|process| process.log()).unwrap_or_default()
+        let node = &self.members[i].node;
+        node.process().map(|_| node.log_since_start()).unwrap_or_default()
     }
 
     /// Returns the length of node `i`'s log so far, for [`Cluster::log_from`].
@@ -123,7 +123,7 @@ impl Cluster {
 
     /// Returns the log of node `i` after the first `position` bytes.
     pub fn log_from(&self, i: usize, position: u64) -> String {
-        read_from(&self.members[i].log_path(), position)
+        read_log(self.members[i].log_path(), position)
     }
 
     /// True if node `i` has ever logged `text`.

@@ -121,7 +121,7 @@ fn a_crash_is_when_its_first_sign_came() {
 }
 
 fn write(started: Instant, sent_ms: u32, answered_ms: u32, version: Option<u64>) -> Write {
-    let value = format!("write at {sent_ms}");
+    let value = format!("write at {sent_ms}").into();
     Write { sent: started + sent_ms * MS, answered: started + answered_ms * MS, value, version }
 }
 

@@ -1,7 +1,7 @@
 //! A minimal HTTP client to observe nodes, with a time limit on every call.
 //!
-//! Tests that act as clients use the `client` crate or reqwest; this client is for observation, also into a
-//! network namespace, and for crates without async.
+//! Programs that act as clients use the `client` crate; this client is for observation, and for code without
+//! async.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -48,7 +48,6 @@ impl Connection {
     /// Opens a connection with a time limit of `limit` per call.
     ///
     /// # Errors
-    ///
     /// If no connection is made within `limit`.
     pub fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, limit)?;
@@ -60,7 +59,6 @@ impl Connection {
     /// Sends `GET path`.
     ///
     /// # Errors
-    ///
     /// See [`Connection::call`].
     pub fn get(&mut self, path: &str) -> io::Result<Reply> {
         self.call("GET", path, &[], b"")
@@ -69,7 +67,6 @@ impl Connection {
     /// Makes one call; the answer must state its length.
     ///
     /// # Errors
-    ///
     /// If no whole answer came within the limit. The connection is unusable afterwards.
     pub fn call(
         &mut self,
@@ -125,7 +122,7 @@ fn whole_len(answer: &[u8]) -> Option<usize> {
 }
 
 /// Sends `GET path`; `None` without a whole answer within `limit`.
-pub(crate) fn get(address: SocketAddr, path: &str, limit: Duration) -> Option<Reply> {
+pub fn get(address: SocketAddr, path: &str, limit: Duration) -> Option<Reply> {
     let until = Instant::now() + limit;
     let mut stream = TcpStream::connect_timeout(&address, limit).ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");

@@ -1,14 +1,16 @@
 //! Polling of several nodes' views of their cluster, each from a thread of its own.
 //!
-//! Only changes are kept, each with the time of the answer, so that a test can find the first time of a
-//! condition afterwards. A node that does not answer changes nothing.
+//! Only changes are kept, each with the time of the answer, so that the first time of a condition can be
+//! found afterwards. A node that does not answer changes nothing.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Cluster, Status};
+use api::status::ClusterStatus;
+use api::status::agreement::unanimous;
+
 use crate::http::Connection;
 
 /// Time limit for an answer; later answers count as none.
@@ -64,10 +66,7 @@ pub fn agreed(
     for change in changes {
         let Some(place) = nodes.iter().position(|&node| node == change.node) else { continue };
         leaders[place] = change.leader;
-        let first = leaders[0].filter(|&leader| wanted(leader));
-        if let Some(leader) = first
-            && leaders.iter().all(|&other| other == Some(leader))
-        {
+        if let Some(leader) = unanimous(leaders.iter().copied()).filter(|&leader| wanted(leader)) {
             return Some((leader, change.at));
         }
     }
@@ -75,12 +74,14 @@ pub fn agreed(
 }
 
 impl Watcher {
-    /// Polls each of `nodes` every `interval`, over persistent connections.
-    pub fn start(cluster: &Cluster, nodes: &[usize], interval: Duration) -> Self {
+    /// Polls each of `nodes` every `interval`, over persistent connections. `names` are the ids of all nodes of
+    /// the cluster; a node's index is its place there.
+    pub fn start(nodes: &[(usize, SocketAddr)], names: Vec<String>, interval: Duration) -> Self {
         let shared = Arc::new(Shared::default());
-        let names: Arc<[String]> = (0..cluster.len()).map(|i| cluster.id(i).to_owned()).collect();
-        let threads = nodes.iter().map(|&node| {
-            let (shared, names, address) = (Arc::clone(&shared), Arc::clone(&names), cluster.address(node));
+        let names: Arc<[String]> = names.into();
+        let threads = nodes.iter().map(|&(node, address)| {
+            debug_assert!(node < names.len(), "node {node} has no name");
+            let (shared, names) = (Arc::clone(&shared), Arc::clone(&names));
             std::thread::spawn(move || watch(node, address, &names, interval, &shared))
         });
         Self { threads: threads.collect(), shared }
@@ -125,7 +126,7 @@ impl Shared {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, node: usize, names: &[String], status: &Status) {
+    fn note(&self, node: usize, names: &[String], status: &ClusterStatus) {
         let name = status.leader_id.as_deref();
         let leader = name.and_then(|name| names.iter().position(|other| other == name));
         let mut seen = self.seen();
@@ -160,9 +161,9 @@ fn watch(node: usize, address: SocketAddr, names: &[String], interval: Duration,
 mod tests {
     use super::*;
 
-    fn status(term: u64, leader: Option<&str>) -> Status {
+    fn status(term: u64, leader: Option<&str>) -> ClusterStatus {
         let leader_id = leader.map(str::to_owned);
-        Status { term, quorum: leader_id.is_some(), leader_id, ..Status::default() }
+        ClusterStatus { term, quorum: leader_id.is_some(), leader_id, ..ClusterStatus::default() }
     }
 
     #[test]
