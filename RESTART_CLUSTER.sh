@@ -149,11 +149,12 @@ build_server() {
 }
 
 check_before_stopping() {
-    command -v curl >/dev/null || fail "curl is needed to see whether the node is healthy; $node was left as it is"
     [ -x "$server" ] || fail "$server is not there; run without --no-build"
     [ -f "$config" ] || fail "there is no configuration $config; $node was left as it is"
     "$server" check-config --config "$config" --node-id "$node" >/dev/null ||
         fail "$config cannot be used; $node was left as it is"
+    "$server" check-health --help >/dev/null 2>&1 ||
+        fail "$server is of an older release than this script; run without --no-build. $node was left as it is"
     mkdir -p "$root/data"
     check_log
 }
@@ -258,33 +259,9 @@ stop_old() {
     rm -f -- "$file"
 }
 
-# The server holds a lock on data/<node>/LOCK while it runs. A LOCK file that nobody holds does not matter.
-check_data_free() {
-    local lock=$data/LOCK holder
-    [ -f "$lock" ] || return 0
-    # Without this tool (macOS) the server finds out by itself.
-    command -v flock >/dev/null || return 0
-    if ! flock --nonblock "$lock" true; then
-        holder=$(lock_holders "$lock")
-        fail "the data directory $data is in use by ${holder:-a process that this user cannot see}; stop that first"
-    fi
-}
-
-# Who holds a lock on file $1 (proc_locks(5)), as far as this user can see.
-lock_holders() {
-    local inode pid what found=''
-    [ -r /proc/locks ] && inode=$(stat -c %i "$1" 2>/dev/null) || return 0
-    while read -r pid; do
-        what=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || what=
-        found="$found${found:+, }process $pid (${what% })"
-    done < <(awk -v inode="$inode" '$2 != "->" && $6 ~ ":" inode "$" { print $5 }' /proc/locks)
-    printf '%s' "$found"
-}
-
 # --- the new process ----------------------------------------------------------------------------
 
 start_node() {
-    local arguments
     arguments=(--config "$config" --node-id "$node" --data-dir "$data" --log-file "$log")
     [ "$single" = 0 ] || arguments+=(--single)
     log_from=1
@@ -311,34 +288,6 @@ log_of_this_start() {
     tail -c "+$from" "$log"
 }
 
-# Where the node says that it can be reached: http://ADDRESS:PORT, IPv6 in brackets.
-find_url() {
-    local found
-    found=$(log_of_this_start | sed -n 's/.*listening on \(http:\/\/[^ "]*\).*/\1/p' | head -n 1) || true
-    # Every address of the machine: ask at loopback.
-    found=${found/#http:\/\/0.0.0.0:/http:\/\/127.0.0.1:}
-    found=${found/#'http://[::]:'/'http://[::1]:'}
-    printf '%s' "$found"
-}
-
-# GET $1; prints the body, and fails unless the status is 200.
-ask() { curl --globoff --silent --fail --noproxy '*' --max-time 2 "$url$1" 2>/dev/null; }
-
-# The object of this node in the list of nodes of a status (objects in it are flat). `sed` reads all of its input: with
-# pipefail, a reader that stops early would make its writer fail.
-own_entry() { printf '%s' "$1" | tr '{' '\n' | sed -n "/^\"id\":\"$node\",/p" | sed 's/}.*//'; }
-
-# A field of a flat piece of JSON: field quorum "$status"
-field() { printf '%s' "$2" | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
-
-notices() {
-    { printf '%s' "$1" | grep -o '"message":"\([^"\\]\|\\.\)*"' || true; } |
-        sed -e 's/^"message":"//' -e 's/"$//' -e 's/\\\(["\\/]\)/\1/g'
-}
-
-# What the cluster as a whole says, without notices and nodes, whose fields could have the same names.
-cluster_part() { printf '%s' "$1" | sed -e 's/"notices":\[.*//' -e 's/"nodes":\[.*//'; }
-
 give_up() {
     warn "error: $1"
     warn "the last lines of $log:"
@@ -346,63 +295,37 @@ give_up() {
     exit 1
 }
 
-# Waits until the node is healthy, and a little longer for a leader. Sets status, entry and why.
+# Asks the node once. Sets answered (0: healthy and settled; 3: healthy, without a quorum, or alone and not leading yet) and
+# state, which says why for any other status.
+look() {
+    answered=0
+    state=$("$server" "${arguments[@]}" check-health 2>&1) || answered=$?
+}
+
+# Waits until the node is healthy, and a little longer for a leader.
 wait_until_healthy() {
     local until=$((SECONDS + HEALTH_LIMIT_S)) settled_by=''
-    url='' status='' entry='' why='it does not listen yet'
     while :; do
         if ! is_running "$pid"; then
             rm -f -- "$pid_file"
             give_up "$node ended while it started"
         fi
         look
-        if [ -z "$why" ]; then
+        [ "$answered" != 0 ] || return 0
+        if [ "$answered" = 3 ] && [ "$single" = 0 ]; then
             settled_by=${settled_by:-$((SECONDS + SETTLE_LIMIT_S))}
-            is_settled && return 0
-            if [ "$SECONDS" -ge "$settled_by" ] && [ "$single" = 0 ]; then return 0; fi
+            [ "$SECONDS" -lt "$settled_by" ] || return 0
         fi
         if [ "$SECONDS" -ge "$until" ]; then
-            [ -n "$why" ] || why="its role is $(field role "$entry")"
-            give_up "$node is not healthy after $HEALTH_LIMIT_S s: $why (process $pid still runs)"
+            give_up "$node is not healthy after $HEALTH_LIMIT_S s: ${state#error: } (process $pid still runs)"
         fi
         sleep "$POLL_S"
     done
 }
 
-# Looks at the node once; $why is empty if it is healthy.
-look() {
-    if [ -z "$url" ]; then
-        url=$(find_url)
-        [ -n "$url" ] || return 0
-    fi
-    if ! ask /livez >/dev/null; then
-        why="$url/livez does not answer with 200"
-    elif ! status=$(ask /cluster/status); then
-        why="$url/cluster/status does not answer with 200"
-    else
-        entry=$(own_entry "$status")
-        if [ "$(field healthy "$entry")" = true ]; then why=''; else why="$url/cluster/status does not call it healthy"; fi
-    fi
-}
-
-# Whether there is nothing more to wait for: a quorum, and alone it has to lead.
-is_settled() {
-    [ "$(field quorum "$(cluster_part "$status")")" = true ] || return 1
-    [ "$single" = 0 ] || [ "$(field role "$entry")" = Leader ]
-}
-
 print_state() {
-    local cluster leader notice
-    cluster=$(cluster_part "$status")
-    leader=$(field leader_id "$cluster")
-    [ "$leader" != null ] || leader='none'
-    say "healthy: $node at $url, role $(field role "$entry"), leader $leader, quorum $(field quorum "$cluster")"
-    say "console: $url/; for changes, \`stegctl console\` prints its address with the admin token (admin.token in $data)"
-    while IFS= read -r notice; do
-        [ -z "$notice" ] || say "notice: $notice"
-    done < <(notices "$status")
-    if [ "$(field quorum "$cluster")" != true ]; then
-        say 'There is no quorum: embed and extract work, changes to the cluster wait until more nodes run.'
+    say "$state"
+    if [ "$answered" = 3 ]; then
         say "Start the other nodes on their devices. To try this node alone: ./RESTART_CLUSTER.sh $node --single"
     fi
 }
@@ -421,7 +344,6 @@ main() {
     # Both listen on the same ports: one of them at a time.
     stop_old "$cluster_pid_file" "$cluster_data"
     stop_old "$single_pid_file" "$single_data"
-    check_data_free
     start_node
     wait_until_healthy
     print_state

@@ -33,6 +33,7 @@ Examples:
   server demo
   server demo --drill crash
   server check-config --config config/cluster.yaml --set limits.pixel_queue=8
+  server check-health --config config/cluster.yaml --node-id n2
 
 SIGTERM, SIGQUIT and Ctrl-C stop the node once its requests are answered, or after limits.drain_timeout_ms; a \
 second one stops it at once. SIGHUP opens the log file anew.";
@@ -45,6 +46,11 @@ pub(crate) enum Command {
     /// Ends with status 0 and the configuration on standard output, or with 1 and the first error, which
     /// names the key.
     CheckConfig,
+    /// Ask the running node once, at the address of its configuration, and print its state.
+    ///
+    /// Ends with status 0 if the node is healthy; with 3 if it is healthy and sees no quorum, or does not lead
+    /// with --single; with 1 and the reason otherwise.
+    CheckHealth,
     /// Start three nodes on this machine and stop them together.
     Demo(DemoOptions),
 }
@@ -97,6 +103,11 @@ impl Options {
             config.node(self.node_id.as_deref())?;
         }
         Ok(config)
+    }
+
+    /// True for a node that runs without the others.
+    pub(crate) fn is_single(&self) -> bool {
+        self.single
     }
 
     /// Resolves the configuration and this node's own settings, with the flags applied.

@@ -17,6 +17,7 @@ use control_plane::{Bootstrap, ControlPlane, Descriptors, Options};
 
 use crate::app::{App, Parts};
 use crate::auth::{AdminToken, Auth};
+use crate::check_health;
 use crate::cli::{Cli, Command, Start};
 use crate::config::{BootstrapConfig, Config, LoopbackConfig, NodeConfig};
 use crate::covers::CoverKey;
@@ -46,6 +47,14 @@ pub fn main() -> ExitCode {
     }
     let outcome = match cli.command {
         Some(Command::CheckConfig) => cli.options.check(env).map_err(Into::into).and_then(print_config),
+        Some(Command::CheckHealth) => {
+            let is_single = cli.options.is_single();
+            let start = cli.options.resolve(env).map_err(Into::into);
+            match start.and_then(|start| check_health::run(&start, is_single)) {
+                Ok(status) => return status,
+                Err(error) => Err(error),
+            }
+        }
         Some(Command::Demo(options)) => match demo::run(options) {
             // The drill's report on standard output has the reason.
             Ok(Outcome::DrillFailed) => return ExitCode::FAILURE,

@@ -11,6 +11,7 @@
 //! | `pool`, `budget`, `work` | pixel threads, memory budgets, and the work of a request |
 //! | `covers` | prepared covers |
 //! | `demo` | three nodes from one command |
+//! | `check_health` | one question to a running node |
 //! | `token_file` | the admin token for programs on this machine |
 //! | `drills` | effects of a fault drill on this node |
 //! | `log`, `signals` | lines that cannot stop the node; signals that do, and those that do not |
@@ -22,6 +23,7 @@
 mod app;
 mod auth;
 mod budget;
+mod check_health;
 mod cli;
 pub mod command;
 mod config;

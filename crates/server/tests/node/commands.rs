@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use testkit::{Node, wait_for};
+
 fn server(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_server"))
         .args(args)
@@ -36,6 +38,29 @@ fn check_config_names_the_first_error() {
         "{error}"
     );
     assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn check_health_tells_the_state_of_a_running_node() {
+    let node = Node::start();
+    let port = node.address().port().to_string();
+    let ask = |more: &[&str]| {
+        let output = server(&[&["--http-port", &port], more, &["check-health"]].concat());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    // Until it leads, it is healthy without a quorum.
+    let state = wait_for("a healthy node that leads", || match ask(&["--single"]) {
+        (Some(0), state, _) => Some(state),
+        _ => None,
+    });
+    let healthy = format!("healthy: n1 at {}, role Leader, leader n1, quorum true\n", node.url());
+    assert!(state.starts_with(&healthy) && state.contains("\nconsole: http://"), "{state}");
+    let port_of_none = server(&["--http-port", "1", "check-health"]);
+    let error = String::from_utf8_lossy(&port_of_none.stderr).into_owned();
+    assert_eq!(port_of_none.status.code(), Some(1), "{error}");
+    assert!(error.starts_with("error: ") && error.contains("127.0.0.1:1"), "{error}");
+    assert!(port_of_none.stdout.is_empty());
 }
 
 #[test]
