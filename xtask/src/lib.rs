@@ -1,5 +1,7 @@
 //! Functions that run other commands in this repository.
 
+#![warn(clippy::missing_errors_doc, unnameable_types)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

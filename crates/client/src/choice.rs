@@ -55,6 +55,7 @@ impl Known {
 impl Endpoints {
     /// Creates the endpoints from `list`, which must not be empty.
     pub(crate) fn new(list: Vec<Endpoint>) -> Self {
+        debug_assert!(!list.is_empty(), "a client has at least one endpoint");
         let known = Mutex::new(vec![Known::default(); list.len()]);
         Self { list, known, next: AtomicUsize::new(0) }
     }
@@ -128,7 +129,9 @@ impl<'a> Turn<'a> {
         // `min_by_key` keeps the first of equal elements: the next endpoint in order.
         let best = in_order.min_by_key(|&index| (ready_at(index), self.avoided_until(index, now)));
         let index = best.unwrap_or(self.next);
-        Choice { index, ready_at: ready_at(index) }
+        let choice = Choice { index, ready_at: ready_at(index) };
+        debug_assert!(choice.ready_at >= now, "no endpoint is to be asked in the past");
+        choice
     }
 
     /// True if another endpoint could be asked now and is not known to be down or busy.
@@ -141,6 +144,7 @@ impl<'a> Turn<'a> {
 
     /// Records that the request is sent to the endpoint, which has `patience` to answer.
     pub(crate) fn asked(&mut self, choice: Choice, now: Instant, patience: Duration) {
+        debug_assert!(choice.ready_at <= now, "the endpoint is asked before its rest is over");
         self.next = (choice.index + 1) % self.list.len();
         self.learn(choice, self.need, |health| health.asked(now, patience));
     }

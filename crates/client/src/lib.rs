@@ -28,6 +28,8 @@
 //! is [`ClientError::BadAnswer`]. Every answer, and every error caused by a node, names the endpoint and the
 //! number of attempts.
 
+#![warn(clippy::missing_errors_doc, unnameable_types)]
+
 mod admin_token;
 mod answer;
 mod builder;

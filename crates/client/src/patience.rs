@@ -36,6 +36,7 @@ impl Pace {
             self.recent.pop_front();
         }
         self.recent.push_back(Answered { request_len_bytes, took });
+        debug_assert!(self.recent.len() <= KEPT, "{} answers are kept", self.recent.len());
     }
 
     /// Returns the time limit of an attempt with a request of the given size, at least `least`; `None` if too

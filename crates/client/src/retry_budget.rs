@@ -55,6 +55,7 @@ impl Bucket {
         let passed = now.saturating_duration_since(self.filled_at);
         self.tokens = (self.tokens + passed.as_secs_f64() * TOKENS_PER_SECOND).min(MAX_TOKENS);
         self.filled_at += passed;
+        debug_assert!((0.0..=MAX_TOKENS).contains(&self.tokens), "{} tokens", self.tokens);
     }
 }
 

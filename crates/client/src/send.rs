@@ -109,6 +109,7 @@ impl Sender {
         let mut definite = None;
         loop {
             let via = Via { endpoint: turn.endpoint(choice).clone(), retried };
+            debug_assert!(via.attempts() <= max_retries.saturating_add(1), "{via:?}, limit {max_retries}");
             let may_retry = via.attempts() <= max_retries;
             let attempt = Attempt { call, choice, via, deadline, may_retry };
             let (error, paid) = match self.attempt_within(attempt, &mut turn).await {

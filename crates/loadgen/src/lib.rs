@@ -18,6 +18,8 @@
 //! | [`drill`] | a fault in the middle of the load, and the timeline of the consequences |
 //! | [`command`] | the `loadgen` binary |
 
+#![warn(clippy::missing_errors_doc, unnameable_types)]
+
 mod cli;
 pub mod command;
 mod config_file;

@@ -107,6 +107,7 @@ impl Plan {
     /// Returns the index, unique in the run, of a client's next request after `sent` requests and `elapsed`
     /// time; `None` if the client is done.
     pub(crate) fn client_request(&self, client: u32, sent: u64, elapsed: Duration) -> Option<u64> {
+        debug_assert!(client < self.num_clients, "the indexes of client {client} would be another's");
         let done = self.reqs_per_client.is_some_and(|most| sent >= u64::from(most))
             || self.duration.is_some_and(|duration| elapsed >= duration);
         (!done).then(|| sent * u64::from(self.num_clients) + u64::from(client))

@@ -150,6 +150,7 @@ impl Requester {
         done.result = match self.mode.task(index, &self.secrets) {
             Task::Embed => self.embed(index, &mut done).await,
             Task::Extract => {
+                debug_assert!(!self.prepared.is_empty(), "made by `prepare` for every mode that extracts");
                 let prepared = &self.prepared[index as usize % self.prepared.len()];
                 self.extract(prepared.clone(), &mut done).await
             }

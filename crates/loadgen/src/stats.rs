@@ -87,6 +87,7 @@ impl Stats {
         self.answer_bytes += done.answer_bytes;
         self.spent += done.latency + done.spent_here;
         self.spent_here += done.spent_here;
+        debug_assert!(self.spent_here <= self.spent, "a part is larger than the whole");
         if let Some(node) = done.node {
             let count = self.per_node.entry(node).or_default();
             count.requests += 1;
@@ -139,6 +140,7 @@ impl Stats {
             .entry(kind.into_owned())
             .or_insert_with(|| ErrorCount { count: 0, example: failure.text });
         error.count += 1;
+        debug_assert!(self.errors.len() <= MAX_ERROR_KINDS + 1, "{} kinds of errors", self.errors.len());
     }
 }
 

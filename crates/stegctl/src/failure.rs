@@ -54,6 +54,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn new(status: u8, code: impl Into<Cow<'static, str>>, message: String) -> Self {
+        debug_assert!(STATUSES.iter().any(|(known, _)| *known == status), "status {status} has no meaning");
         let code = code.into();
         Self { status, help: help(&code), code, message }
     }

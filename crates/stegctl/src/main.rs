@@ -3,6 +3,8 @@
 //!
 //! Standard output is data, standard error is everything else.
 
+#![warn(clippy::missing_errors_doc, unnameable_types)]
+
 mod archive;
 mod cli;
 mod cluster;

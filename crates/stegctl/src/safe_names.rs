@@ -12,6 +12,7 @@ const WINDOWS_ONLY: [char; 7] = ['<', '>', ':', '"', '|', '?', '*'];
 /// Returns `name`, or a safe replacement in the current folder: with `_` before a name that a shell, a
 /// program or a system would interpret, and after an end that Windows cuts off.
 pub(crate) fn safe(name: &str) -> Cow<'_, str> {
+    debug_assert!(!name.contains('/'), "{name} is a path");
     let mut safe = Cow::Borrowed(name);
     if cfg!(windows) && name.contains(WINDOWS_ONLY) {
         safe = name.replace(WINDOWS_ONLY, "_").into();

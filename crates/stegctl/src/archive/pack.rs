@@ -121,6 +121,7 @@ pub(crate) fn pack(paths: &[PathBuf], options: &PackOptions<'_>) -> Result<Packe
         member.append_to(&mut archive)?;
     }
     let bytes = archive.into_inner().expect("memory takes every byte");
+    debug_assert_eq!(bytes.len() as u64, needed_bytes, "the sum that was compared with the limit");
     let files = members.iter().filter(|member| member.metadata.is_file()).count();
     Ok(Packed { bytes, files, skipped })
 }

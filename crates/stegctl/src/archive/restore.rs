@@ -6,7 +6,7 @@
 
 use std::fs::{File, FileTimes};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -82,6 +82,8 @@ pub(crate) fn restore(contents: &Contents<'_>, folder: &Path, force: bool) -> Re
 }
 
 fn write(member: &Member<'_>, staged: &Path) -> io::Result<()> {
+    let is_below = |component| matches!(component, Component::Normal(_));
+    debug_assert!(member.path().components().all(is_below), "{} leaves the folder", member.name);
     let path = staged.join(member.path());
     make_folders_above(&member.name, staged)?;
     match member.kind {

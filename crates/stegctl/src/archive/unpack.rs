@@ -108,6 +108,7 @@ impl<'a> Contents<'a> {
         }
         let contents = Self { members };
         contents.check_that_each_is_once()?;
+        debug_assert!(contents.members.len() <= MAX_MEMBERS, "{} members", contents.members.len());
         Ok(contents)
     }
 
