@@ -152,7 +152,7 @@ pub(crate) struct SecretOptions {
     #[command(flatten)]
     pub(crate) keys: Keys,
     #[command(flatten)]
-    pub(crate) report: Report,
+    pub(crate) report: ReportOptions,
 }
 
 /// Options of the sealed modes of a later release, accepted in order to be refused with a clear message.
@@ -238,7 +238,7 @@ pub(crate) struct Look {
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) report: Report,
+    pub(crate) report: ReportOptions,
 }
 
 #[derive(Debug, Args)]
@@ -257,12 +257,12 @@ pub(crate) struct Compare {
     #[arg(short, long)]
     pub(crate) force: bool,
     #[command(flatten)]
-    pub(crate) report: Report,
+    pub(crate) report: ReportOptions,
 }
 
 /// Options of a command's output.
 #[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct Report {
+pub(crate) struct ReportOptions {
     /// Print one line of JSON for each image, also for a failure, instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -271,7 +271,7 @@ pub(crate) struct Report {
     pub(crate) quiet: bool,
 }
 
-impl Report {
+impl ReportOptions {
     /// True if standard error is for errors only.
     pub(crate) fn only_errors(self) -> bool {
         self.json || self.quiet

@@ -18,15 +18,15 @@ pub(crate) const STATUSES: [(u8, &str); 13] = [
     (0, "done"),
     (FILE, "a file cannot be read or written"),
     (USAGE, "wrong usage"),
-    (NO_IMAGE, "the image is not one that can be read here, or damaged"),
-    (TOO_LARGE, "something is too large, or does not fit"),
+    (NO_IMAGE, "the image is damaged, or of a format that is not supported"),
+    (TOO_LARGE, "a file, an image or a secret is too large, or does not fit"),
     (NO_PAYLOAD, "the image carries no payload"),
-    (BAD_PAYLOAD, "it carries one that is damaged, of a newer release or not safe to unpack"),
+    (BAD_PAYLOAD, "the payload is damaged, of a newer release or not safe to unpack"),
     (NO_SERVER, "no server answers"),
     (NO_QUORUM, "the cluster has no quorum"),
-    (REFUSED, "a server refused what was asked"),
+    (REFUSED, "a server refused the request"),
     (NOT_HEALTHY, "with --check: a configured node is not a healthy voter of the cluster"),
-    (UNKNOWN, "it is not known whether a change was made"),
+    (UNKNOWN, "the outcome of a change is unknown"),
     (INCOMPARABLE, "the two images cannot be compared"),
 ];
 const FILE: u8 = 1;
@@ -77,7 +77,9 @@ impl Failure {
 
     /// Creates the failure of a passphrase or a key file, reserved for a later release.
     pub(crate) fn not_encrypted() -> Self {
-        let message = "this release encrypts nothing: it takes no passphrase and no key file yet".to_owned();
+        let message =
+            "encryption is not supported in this release: neither passphrases nor key files are accepted"
+                .to_owned();
         Self::new(USAGE, Code::NotSupportedYet.as_str(), message)
     }
 
@@ -112,7 +114,7 @@ impl Failure {
             return failure;
         }
         let message = format!(
-            "{}; the change may have been made: look with `{look}` before doing it again",
+            "{}; the outcome is unknown: check with `{look}` before repeating the change",
             failure.message
         );
         Self { status: UNKNOWN, message, ..failure }
@@ -244,11 +246,11 @@ impl From<PackError> for Failure {
                 return Self { help, ..Self::new(TOO_LARGE, Code::SecretTooLarge.as_str(), message) };
             }
             PackError::Read { source, .. } => help_with_io(source),
-            PackError::Special { .. } => Some("leave it out with --skip-special"),
-            PackError::Name { .. } => Some("give it another name first"),
+            PackError::Special { .. } => Some("--skip-special leaves out links and special files"),
+            PackError::Name { .. } => Some("rename the file or folder"),
             PackError::SameName { .. } => Some("rename one of them, or embed the folder that both are in"),
             PackError::Output { .. } => Some("write the stego image to another folder"),
-            PackError::Changed { .. } => Some("wait until nothing writes to it, then run this again"),
+            PackError::Changed { .. } => Some("repeat the command once no program writes to the file"),
         };
         Self { help, ..Self::new(FILE, "file", message) }
     }
@@ -274,7 +276,7 @@ impl From<RestoreError> for Failure {
 fn help(code: &str) -> Option<&'static str> {
     let Some(code) = Code::named(code) else { return help_with_archive(code) };
     Some(match code {
-        Code::NotAnImage => "check that this is the file you mean; its content counts, not what it is called",
+        Code::NotAnImage => "check the name of the file; the format is detected from its content",
         Code::UnsupportedImage => {
             "a cover: open it in an image program and save it as a PNG; a stego image: get the PNG as it was made"
         }
@@ -297,8 +299,8 @@ fn help(code: &str) -> Option<&'static str> {
         Code::CapacityExceeded => {
             "use a larger cover, more --bits (up to 4) or a smaller secret; `stegctl capacity` tells what fits"
         }
-        Code::Internal => "this is a defect of stegctl: please report it; another cover may do meanwhile",
-        Code::Stopped => "run it again",
+        Code::Internal => "this is a defect of stegctl: please report it; another cover may work meanwhile",
+        Code::Stopped => "repeat the command",
         Code::NotComparable => "compare a cover with the stego image made from it",
         Code::TokenRequired | Code::TokenWrong => {
             "--admin-token-file names the token: admin.token in the data directory of any node, or the file that \
@@ -322,13 +324,13 @@ fn help_with_archive(code: &str) -> Option<&'static str> {
 fn help_with_io(error: &std::io::Error) -> Option<&'static str> {
     use std::io::ErrorKind;
     Some(match error.kind() {
-        ErrorKind::NotFound => "check the name, and the folder you are in",
-        ErrorKind::PermissionDenied => "check who may read or write there, or use another folder",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, or write to another disk",
+        ErrorKind::NotFound => "check the name and the current folder",
+        ErrorKind::PermissionDenied => "check the permissions, or use another folder",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free disk space, or write to another disk",
         ErrorKind::ReadOnlyFilesystem => "write to another folder",
         ErrorKind::IsADirectory => "name a file",
-        ErrorKind::NotADirectory => "a part of the path is a file: check it",
-        ErrorKind::AlreadyExists => "this file system takes two of the names for the same: use another one",
+        ErrorKind::NotADirectory => "check the path: one of its folders is a file",
+        ErrorKind::AlreadyExists => "use another file system: this one considers two of the names equal",
         _ => return None,
     })
 }

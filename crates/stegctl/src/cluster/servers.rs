@@ -113,27 +113,27 @@ fn parse_list(text: &str) -> anyhow::Result<Vec<Endpoint>> {
 /// Reads the addresses of the nodes in a cluster's configuration; all other settings are ignored.
 fn nodes(text: &str) -> anyhow::Result<Vec<Endpoint>> {
     #[derive(Deserialize)]
-    struct File {
+    struct ConfigFile {
         #[serde(default)]
-        nodes: Vec<Node>,
+        nodes: Vec<NodeEntry>,
     }
     #[derive(Deserialize)]
-    struct Node {
+    struct NodeEntry {
         ip: String,
         http_port: u16,
     }
-    let file: File = serde_saphyr::from_str(text)?;
+    let file: ConfigFile = serde_saphyr::from_str(text)?;
     if file.nodes.is_empty() {
-        bail!("it names no nodes");
+        bail!("the file names no nodes");
     }
-    let endpoint = |node: &Node| Ok(Endpoint::of_node(&node.ip, node.http_port)?);
+    let endpoint = |node: &NodeEntry| Ok(Endpoint::of_node(&node.ip, node.http_port)?);
     file.nodes.iter().map(endpoint).collect()
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_FILE_LEN_BYTES + 1).read_to_string(&mut text)?;
-    ensure!(text.len() as u64 <= MAX_FILE_LEN_BYTES, "it is larger than {MAX_FILE_LEN_BYTES} bytes");
+    ensure!(text.len() as u64 <= MAX_FILE_LEN_BYTES, "the file is larger than {MAX_FILE_LEN_BYTES} bytes");
     Ok(text)
 }
 
@@ -162,6 +162,6 @@ mod tests {
         let text = "cluster_name: x\nnodes:\n  - { id: n1, ip: 10.0.0.1, http_port: 8081, raft_port: 1 }\n";
         assert_eq!(nodes(text).unwrap()[0].as_str(), "http://10.0.0.1:8081");
         assert_eq!(nodes(&text.replace("10.0.0.1", "n1.lan")).unwrap()[0].as_str(), "http://n1.lan:8081");
-        assert_eq!(nodes("cluster_name: x").unwrap_err().to_string(), "it names no nodes");
+        assert_eq!(nodes("cluster_name: x").unwrap_err().to_string(), "the file names no nodes");
     }
 }

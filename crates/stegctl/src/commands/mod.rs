@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use serde_json::{Map, Value};
 use stego::{Channels, FileName, Limits, MediaType};
 
-use crate::cli::{Cli, Command, Report};
+use crate::cli::{Cli, Command, ReportOptions};
 use crate::cluster;
 use crate::failure::Failure;
 use crate::files;
@@ -70,7 +70,7 @@ impl Findings {
     }
 
     /// Prints the findings, then the failure.
-    fn tell(mut self, report: Report, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    fn tell(mut self, report: ReportOptions, outcome: Result<(), Failure>) -> Result<(), Failure> {
         if report.json {
             let problem = outcome.as_ref().err().map_or(Value::Null, Failure::to_json);
             self.facts.insert("problem".to_owned(), problem);
@@ -88,7 +88,7 @@ impl Findings {
 /// Runs `one` for each image and reports each result; the exit status is the one of the first failure.
 fn each_image(
     images: &[PathBuf],
-    report: Report,
+    report: ReportOptions,
     limits: &Limits,
     mut one: impl FnMut(&Path, &Limits, &mut Findings) -> Result<(), Failure>,
 ) -> ExitCode {
