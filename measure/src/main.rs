@@ -26,23 +26,23 @@ enum Task {
     ///
     /// The library beside other encoders and decoders, a node beside nginx, a node under load. BENCHMARKS.md
     /// holds a run.
-    Bench(bench::Options),
+    Bench(bench::BenchOptions),
     /// Measure the cost of losing a leader, on real processes of the release build, case by case.
     ///
     /// Each case prints n, minimum, median, p95, p99 and maximum in milliseconds, the cost of a flush of 4
     /// KiB on this machine, the time of a log commit as reported by the nodes, and the result of each bound.
     /// Logs of failed rounds and of the slowest rounds stay in target/failover. A whole run takes hours;
     /// choose with --case.
-    Failover(failover::Options),
+    Failover(failover::FailoverOptions),
     /// Measure the memory taken by embedding into images of 100 megapixels and by extraction, on the release
     /// build.
     ///
     /// The images (a PNG, a JPEG, a progressive JPEG) are made once, in target/memory; the JPEGs need Pillow.
     /// Linux only.
-    Memory(memory::Options),
+    Memory(memory::MemoryOptions),
     /// Change stego images in a million ways, in the release build: extraction gives the embedded secret, or
     /// an error.
-    Mutate(mutate::Options),
+    Mutate(mutate::MutateOptions),
     /// Make the README's picture anew: a cover and its stego image, side by side.
     Picture,
 }

@@ -35,7 +35,7 @@ with Image.open(source) as image:
 
 /// Size of the images, and location of the program.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct MemoryOptions {
     /// Size of the images
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=400))]
     megapixels: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Options {
 }
 
 /// Makes missing images, embeds into each, extracts, and prints a table.
-pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+pub(crate) fn run(options: MemoryOptions) -> anyhow::Result<()> {
     let bin_dir = match options.bin_dir {
         Some(folder) => folder,
         None => {

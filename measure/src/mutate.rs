@@ -26,7 +26,7 @@ const MAX_WRONG: usize = 20;
 
 /// Number and choice of the changes.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct MutateOptions {
     /// Number of images to change
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     count: u64,
@@ -55,7 +55,7 @@ struct Tally {
 }
 
 /// Distributes the work and prints the result.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+pub(crate) fn run(options: &MutateOptions) -> anyhow::Result<()> {
     if let Some(share) = options.share {
         let tally = work(options, share)?;
         println!("{}", tally.to_json());
@@ -87,7 +87,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Makes every change whose number is congruent to `share` modulo the number of shares.
-fn work(options: &Options, share: u64) -> anyhow::Result<Tally> {
+fn work(options: &MutateOptions, share: u64) -> anyhow::Result<Tally> {
     let processes = options.processes.context("--share needs --processes")?.max(1);
     let limits = Limits {
         max_pixels: Limits::DEFAULT_MAX_PIXELS,

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 
 /// Parts to measure.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct BenchOptions {
     /// Parts [default: all, in sequence]
     #[arg(value_enum)]
     parts: Vec<Part>,
@@ -30,7 +30,7 @@ enum Part {
 }
 
 /// Measures and prints tables.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+pub(crate) fn run(options: &BenchOptions) -> anyhow::Result<()> {
     let parts =
         if options.parts.is_empty() { Part::value_variants().to_vec() } else { options.parts.clone() };
     for part in parts {

@@ -9,7 +9,7 @@ use testkit::{Cluster, ClusterBuilder, Connection, Reply};
 use super::bench::Bench;
 use super::load::Load;
 use super::report::CaseReport;
-use super::rounds::Scene;
+use super::rounds::Fixture;
 
 /// Time limit until all nodes have applied the same log.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
@@ -17,19 +17,19 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// A cluster and its load; the load ends first.
-pub(super) struct Stage {
+pub(super) struct BenchCluster {
     pub(super) load: Option<Load>,
     pub(super) cluster: Cluster,
 }
 
-impl Stage {
-    /// Creates a stage without load.
+impl BenchCluster {
+    /// Creates a cluster without load.
     pub(super) fn quiet(cluster: Cluster) -> anyhow::Result<Self> {
         settle(&cluster);
         Ok(Self { load: None, cluster })
     }
 
-    /// Creates a stage with continuous embeds until the end of the stage.
+    /// Creates a cluster with continuous embeds until the end of its last round.
     pub(super) fn busy(bench: &Bench, cluster: Cluster, clients: u32) -> anyhow::Result<Self> {
         settle(&cluster);
         let load = Some(Load::endless(bench, &cluster, clients)?);
@@ -37,7 +37,7 @@ impl Stage {
     }
 }
 
-impl Scene for Stage {
+impl Fixture for BenchCluster {
     fn cluster(&self) -> &Cluster {
         &self.cluster
     }

@@ -8,11 +8,11 @@ use serde_json::json;
 use testkit::Cluster;
 
 use super::bench::Bench;
+use super::bench_cluster::{must_post, others, settle};
 use super::load::Load;
 use super::load_kill::add;
 use super::report::{CaseReport, ms};
-use super::rounds::{Scene, repeat};
-use super::stage::{must_post, others, settle};
+use super::rounds::{Fixture, repeat};
 use super::writer::{Unanswered, Writer};
 
 /// Clients that embed during the transfer.
@@ -31,7 +31,7 @@ struct InUse {
 
 pub(super) fn handover(bench: &Bench, handovers: u32, report: &mut CaseReport) -> anyhow::Result<()> {
     let set = || InUse::start(bench);
-    repeat(report, handovers, set, |scene, report, number| scene.hand_over(report, number));
+    repeat(report, handovers, set, |fixture, report, number| fixture.hand_over(report, number));
     Ok(())
 }
 
@@ -72,7 +72,7 @@ impl InUse {
     }
 }
 
-impl Scene for InUse {
+impl Fixture for InUse {
     fn cluster(&self) -> &Cluster {
         &self.cluster
     }

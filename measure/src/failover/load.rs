@@ -31,7 +31,7 @@ pub(super) struct Load {
 
 /// The report of loadgen.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct LoadReport {
+pub(super) struct LoadOutcome {
     pub(super) succeeded: u64,
     pub(super) failed: u64,
     pub(super) retries: u64,
@@ -75,7 +75,7 @@ impl Load {
     }
 
     /// Ends an endless run, like Ctrl-C. Requests cut off by the stop do not count.
-    pub(super) fn stop(self) -> anyhow::Result<LoadReport> {
+    pub(super) fn stop(self) -> anyhow::Result<LoadOutcome> {
         let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).context("no process id")?;
         // A process that has already ended is detected below.
         let _ = kill_process(id, Signal::INT);
@@ -83,7 +83,7 @@ impl Load {
     }
 
     /// Waits for the end of a run and returns the report.
-    pub(super) fn wait(mut self, limit: Duration) -> anyhow::Result<LoadReport> {
+    pub(super) fn wait(mut self, limit: Duration) -> anyhow::Result<LoadOutcome> {
         let until = Instant::now() + limit;
         while self.process.try_wait()?.is_none() {
             if Instant::now() > until {
@@ -93,7 +93,7 @@ impl Load {
         }
         let text = std::fs::read_to_string(&self.report).context("loadgen's report cannot be read")?;
         let report = serde_json::from_str(&text).with_context(|| format!("loadgen's report: {text}"))?;
-        Ok(LoadReport::read(&report))
+        Ok(LoadOutcome::read(&report))
     }
 }
 
@@ -104,7 +104,7 @@ impl Drop for Load {
     }
 }
 
-impl LoadReport {
+impl LoadOutcome {
     fn read(report: &Value) -> Self {
         let count = |name: &str| report[name].as_u64().unwrap_or(0);
         let latency = |name: &str| report["latency_ms"][name].as_f64().unwrap_or(f64::NAN);
@@ -123,7 +123,7 @@ impl LoadReport {
     }
 }
 
-impl fmt::Display for LoadReport {
+impl fmt::Display for LoadOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { succeeded, failed, retries, p99_ms, max_ms, errors } = self;
         write!(f, "{succeeded} embeds succeeded, {failed} failed{errors}, {retries} retries, ")?;

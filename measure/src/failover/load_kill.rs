@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use super::bench::Bench;
-use super::load::{Load, LoadReport, embedded};
+use super::bench_cluster::{BenchCluster, settle};
+use super::load::{Load, LoadOutcome, embedded};
 use super::report::CaseReport;
 use super::rounds::repeat;
-use super::stage::{Stage, settle};
 
 const CLIENTS: u64 = 20;
 const REQUESTS_OF_EACH: u64 = 200;
@@ -16,9 +16,9 @@ const REQUESTS_OF_EACH: u64 = 200;
 const RUN_WITHIN: Duration = Duration::from_secs(900);
 
 pub(super) fn load_kill(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
-    let set = || Stage::quiet(bench.cluster().start());
-    repeat(report, rounds, set, |stage, report, number| {
-        let cluster = &mut stage.cluster;
+    let set = || BenchCluster::quiet(bench.cluster().start());
+    repeat(report, rounds, set, |subject, report, number| {
+        let cluster = &mut subject.cluster;
         let leader = settle(cluster);
         let done = |cluster: &testkit::Cluster| (0..cluster.len()).map(|i| embedded(cluster, i)).sum::<u64>();
         let a_third_in = done(cluster) + CLIENTS * REQUESTS_OF_EACH / 3;
@@ -44,7 +44,7 @@ pub(super) fn load_kill(bench: &Bench, rounds: u32, report: &mut CaseReport) -> 
 }
 
 /// The figures of a run.
-pub(super) fn add(report: &mut CaseReport, run: &LoadReport) {
+pub(super) fn add(report: &mut CaseReport, run: &LoadOutcome) {
     report.add("failed requests", run.failed as f64);
     report.add("retried requests", run.retries as f64);
     report.add("request p99 ms", run.p99_ms);

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use testkit::{Cluster, ClusterBuilder, Net, Watcher, agreed};
 
 use super::bench::Bench;
+use super::bench_cluster::{BenchCluster, must_put, others, setting, settle};
 use super::load::pixel_jobs;
 use super::report::{CaseReport, median, ms};
 use super::rounds::{LogMarks, Slowest, repeat};
-use super::stage::{Stage, must_put, others, setting, settle};
 use super::writer::OneWrite;
 
 /// Interval between requests to each survivor for the leader, excluding the time of the answer.
@@ -48,8 +48,8 @@ pub(super) fn watcher_of(cluster: &Cluster, watched: &[usize], leader: usize) ->
 
 pub(super) fn kill(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
     let mut slowest = Slowest::default();
-    let set = || Stage::quiet(bench.cluster().start());
-    repeat(report, rounds, set, |stage, report, number| kill_round(stage, report, number, &mut slowest));
+    let set = || BenchCluster::quiet(bench.cluster().start());
+    repeat(report, rounds, set, |subject, report, number| kill_round(subject, report, number, &mut slowest));
     slowest.write(report);
     Ok(())
 }
@@ -57,10 +57,10 @@ pub(super) fn kill(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyho
 pub(super) fn kill_busy(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
     let mut slowest = Slowest::default();
     let mut jobs = Vec::new();
-    let set = || Stage::busy(bench, bench.cluster().start(), BUSY_CLIENTS);
-    repeat(report, rounds, set, |stage, report, number| {
-        jobs.push(pixel_jobs(&stage.cluster));
-        kill_round(stage, report, number, &mut slowest)
+    let set = || BenchCluster::busy(bench, bench.cluster().start(), BUSY_CLIENTS);
+    repeat(report, rounds, set, |subject, report, number| {
+        jobs.push(pixel_jobs(&subject.cluster));
+        kill_round(subject, report, number, &mut slowest)
     });
     report.note(format!("embeds under way before a kill, median: {:.0}", median(&jobs).unwrap_or(0.0)));
     slowest.write(report);
@@ -68,12 +68,12 @@ pub(super) fn kill_busy(bench: &Bench, rounds: u32, report: &mut CaseReport) -> 
 }
 
 fn kill_round(
-    stage: &mut Stage,
+    subject: &mut BenchCluster,
     report: &mut CaseReport,
     number: u32,
     slowest: &mut Slowest,
 ) -> anyhow::Result<()> {
-    let cluster = &mut stage.cluster;
+    let cluster = &mut subject.cluster;
     let old = settle(cluster);
     let survivors = others(cluster, old);
     let watcher = watcher_of(cluster, &survivors, old)?;
@@ -99,16 +99,16 @@ fn kill_round(
     cluster.kill(old);
     cluster.start(old);
     settle(cluster);
-    slowest.offer(ms(took), number, || marks.since(cluster, killed, &seen));
+    slowest.consider(ms(took), number, || marks.since(cluster, killed, &seen));
     Ok(())
 }
 
 pub(super) fn hang(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
     let mut slowest = Slowest::default();
-    let set = || Stage::quiet(bench.cluster().start());
-    repeat(report, rounds, set, |stage, report, number| {
+    let set = || BenchCluster::quiet(bench.cluster().start());
+    repeat(report, rounds, set, |subject, report, number| {
         let silence = Silence { begin: Cluster::pause, end: Cluster::resume };
-        silent_round(stage, report, number, &silence, &mut slowest)
+        silent_round(subject, report, number, &silence, &mut slowest)
     });
     slowest.write(report);
     Ok(())
@@ -117,13 +117,13 @@ pub(super) fn hang(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyho
 pub(super) fn cut(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
     ensure!(Net::available(), "network namespaces are needed: Linux, root, ip and nft");
     let mut slowest = Slowest::default();
-    let set = || Stage::quiet(bench.cluster().in_namespaces().start());
-    repeat(report, rounds, set, |stage, report, number| {
+    let set = || BenchCluster::quiet(bench.cluster().in_namespaces().start());
+    repeat(report, rounds, set, |subject, report, number| {
         let silence = Silence {
             begin: |cluster, old| cluster.net().isolate(old),
             end: |cluster, _| cluster.net().heal(),
         };
-        silent_round(stage, report, number, &silence, &mut slowest)
+        silent_round(subject, report, number, &silence, &mut slowest)
     });
     slowest.write(report);
     Ok(())
@@ -136,13 +136,13 @@ struct Silence {
 }
 
 fn silent_round(
-    stage: &mut Stage,
+    subject: &mut BenchCluster,
     report: &mut CaseReport,
     number: u32,
     silence: &Silence,
     slowest: &mut Slowest,
 ) -> anyhow::Result<()> {
-    let cluster = &mut stage.cluster;
+    let cluster = &mut subject.cluster;
     let old = settle(cluster);
     let others = others(cluster, old);
     let watcher = watcher_of(cluster, &others, old)?;
@@ -168,7 +168,7 @@ fn silent_round(
     drop(watcher);
     (silence.end)(cluster, old);
     settle(cluster);
-    slowest.offer(ms(took), number, || marks.since(cluster, since, &seen));
+    slowest.consider(ms(took), number, || marks.since(cluster, since, &seen));
     Ok(())
 }
 
@@ -176,21 +176,21 @@ pub(super) fn timers(bench: &Bench, rounds: u32, report: &mut CaseReport) -> any
     let mut slowest = Slowest::default();
     // Neither failed probes nor refused connections count, so that only Raft's own timers remain.
     let builder = || -> ClusterBuilder { bench.cluster().set("election.probe_failures", 0) };
-    let set = || Stage::quiet(builder().start());
-    repeat(report, rounds, set, |stage, report, number| {
+    let set = || BenchCluster::quiet(builder().start());
+    repeat(report, rounds, set, |subject, report, number| {
         let mut written = Vec::new();
         for n in 0..WRITES_BEFORE {
             let key = format!("note.timers-{n}");
-            let via = n as usize % stage.cluster.len();
+            let via = n as usize % subject.cluster.len();
             let value = format!("{number}-{n}");
-            must_put(&stage.cluster, via, &key, &json!({ "value": value }))?;
+            must_put(&subject.cluster, via, &key, &json!({ "value": value }))?;
             written.push((key, Value::from(value)));
         }
-        kill_round(stage, report, number, &mut slowest)?;
+        kill_round(subject, report, number, &mut slowest)?;
         for (key, value) in written {
-            for i in 0..stage.cluster.len() {
-                let found = setting(&stage.cluster, i, &key)?;
-                ensure!(found["value"] == value, "{key} is {found} on {}", stage.cluster.id(i));
+            for i in 0..subject.cluster.len() {
+                let found = setting(&subject.cluster, i, &key)?;
+                ensure!(found["value"] == value, "{key} is {found} on {}", subject.cluster.id(i));
             }
         }
         Ok(())

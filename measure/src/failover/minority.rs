@@ -9,9 +9,9 @@ use anyhow::{Context, anyhow, ensure};
 use testkit::{Cluster, Connection};
 
 use super::bench::Bench;
+use super::bench_cluster::{BenchCluster, others, settle};
 use super::report::{CaseReport, ms};
 use super::rounds::repeat;
-use super::stage::{Stage, others, settle};
 
 /// Interval between requests to the survivor.
 const ASK_EVERY: Duration = Duration::from_millis(10);
@@ -24,9 +24,9 @@ const EMBEDS_AROUND: u64 = 10;
 const BOUNDARY: &str = "the-only-part";
 
 pub(super) fn two_of_three(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
-    let set = || Stage::quiet(bench.cluster().start());
-    repeat(report, rounds, set, |stage, report, number| {
-        let cluster = &mut stage.cluster;
+    let set = || BenchCluster::quiet(bench.cluster().start());
+    repeat(report, rounds, set, |subject, report, number| {
+        let cluster = &mut subject.cluster;
         let leader = settle(cluster);
         // The survivor is the leader and a follower in turn.
         let survivor = if number.is_multiple_of(2) { leader } else { others(cluster, leader)[0] };

@@ -10,12 +10,13 @@
 //! |---|---|
 //! | `bench` | settings of the whole measurement |
 //! | `case`, `cases` | a case with its bounds, and the list of cases |
-//! | `stage`, `rounds` | a cluster, with load if needed; rounds on the cluster, and logs of failed rounds |
+//! | `bench_cluster`, `rounds` | a cluster, with load if needed; rounds on the cluster, and logs of failed rounds |
 //! | `report`, `flush`, `metrics` | figures, bounds, the cost of a flush, and the figures of a node |
 //! | `load`, `writer` | embeds by loadgen; settings written in sequence |
 //! | all other modules | cases |
 
 mod bench;
+mod bench_cluster;
 mod case;
 mod cases;
 mod flush;
@@ -30,7 +31,6 @@ mod repeated;
 mod report;
 mod rolling;
 mod rounds;
-mod stage;
 mod stalled_disk;
 mod writer;
 
@@ -46,7 +46,7 @@ use report::CaseReport;
 
 /// Cases to measure, and form of the report.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct FailoverOptions {
     /// A case, or a group of cases by the part before the slash; may be given several times [default: all]
     #[arg(long = "case", value_name = "NAME")]
     cases: Vec<String>,
@@ -89,7 +89,7 @@ enum Output {
 /// # Errors
 ///
 /// If a case does not exist, a round failed, or a figure missed its bound.
-pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+pub(crate) fn run(options: FailoverOptions) -> anyhow::Result<()> {
     if options.list {
         for Case { name, rounds, about, .. } in CASES {
             println!("{name:<32} {:>4}  {about}", rounds.to_string());

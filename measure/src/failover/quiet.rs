@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use testkit::{Cluster, Sighting, Watcher};
 
 use super::bench::Bench;
+use super::bench_cluster::{BenchCluster, must_post, others, settle};
 use super::report::CaseReport;
 use super::rounds::{LogMarks, Slowest, repeat};
-use super::stage::{Stage, must_post, others, settle};
 
 /// Interval between requests to every node.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -27,7 +27,7 @@ const STALL: Duration = Duration::from_millis(300);
 
 pub(super) fn idle(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
     let length = Duration::from_secs(60 * bench.minutes);
-    look_on(bench, rounds, report, |_, watcher| {
+    observe(bench, rounds, report, |_, watcher| {
         stay_for(watcher, length);
         Ok(())
     })
@@ -35,7 +35,7 @@ pub(super) fn idle(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyho
 
 pub(super) fn busy(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
     let length = Duration::from_secs(60 * bench.minutes);
-    look_on(bench, rounds, report, |_, watcher| {
+    observe(bench, rounds, report, |_, watcher| {
         let _loops = BusyLoops::start();
         stay_for(watcher, length);
         Ok(())
@@ -43,21 +43,21 @@ pub(super) fn busy(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyho
 }
 
 pub(super) fn false_alarms(bench: &Bench, alarms: u32, report: &mut CaseReport) -> anyhow::Result<()> {
-    look_on(bench, 1, report, |cluster, watcher| {
+    observe(bench, 1, report, |cluster, watcher| {
         let follower = others(cluster, cluster.wait_all_healthy())[0];
         drill(cluster, watcher, follower, alarms, &json!({ "action": "false_alarm" }), BETWEEN_ALARMS)
     })
 }
 
 pub(super) fn stall_leader(bench: &Bench, stalls: u32, report: &mut CaseReport) -> anyhow::Result<()> {
-    look_on(bench, 1, report, |cluster, watcher| {
+    observe(bench, 1, report, |cluster, watcher| {
         let leader = cluster.wait_all_healthy();
         drill(cluster, watcher, leader, stalls, &stall(), 2 * STALL)
     })
 }
 
 pub(super) fn stall_follower(bench: &Bench, stalls: u32, report: &mut CaseReport) -> anyhow::Result<()> {
-    look_on(bench, 1, report, |cluster, watcher| {
+    observe(bench, 1, report, |cluster, watcher| {
         let follower = others(cluster, cluster.wait_all_healthy())[0];
         drill(cluster, watcher, follower, stalls, &stall(), 2 * STALL)
     })
@@ -68,16 +68,16 @@ fn stall() -> Value {
 }
 
 /// Runs `happen` while every node is asked continuously, and counts the terms that began meanwhile.
-fn look_on(
+fn observe(
     bench: &Bench,
     rounds: u32,
     report: &mut CaseReport,
     happen: impl Fn(&Cluster, &Watcher) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut slowest = Slowest::default();
-    let set = || Stage::quiet(bench.cluster().flags(["--enable-fault-injection"]).start());
-    repeat(report, rounds, set, |stage, report, number| {
-        let cluster = &stage.cluster;
+    let set = || BenchCluster::quiet(bench.cluster().flags(["--enable-fault-injection"]).start());
+    repeat(report, rounds, set, |subject, report, number| {
+        let cluster = &subject.cluster;
         settle(cluster);
         let marks = LogMarks::now(cluster);
         let all: Vec<usize> = (0..cluster.len()).collect();
@@ -95,7 +95,7 @@ fn look_on(
         report.add("times without a leader", without_leader(&changes) as f64);
         report.add("answers", watcher.answers() as f64);
         if terms > 0 {
-            slowest.offer(terms as f64, number, || marks.since(cluster, begun, &changes));
+            slowest.consider(terms as f64, number, || marks.since(cluster, begun, &changes));
         }
         Ok(())
     });

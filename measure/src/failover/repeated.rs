@@ -9,10 +9,10 @@ use local_cluster::{Kept, repeat_write};
 use testkit::{Cluster, Connection, Sighting};
 
 use super::bench::Bench;
+use super::bench_cluster::{others, setting, settle};
 use super::lost_leader::until_named;
 use super::report::{CaseReport, ms};
-use super::rounds::{LogMarks, Scene, Slowest, repeat};
-use super::stage::{others, setting, settle};
+use super::rounds::{Fixture, LogMarks, Slowest, repeat};
 use super::writer::{Unanswered, WRITE_LIMIT, Writer};
 
 /// Clients, each with a separate setting.
@@ -38,7 +38,7 @@ struct Written {
 pub(super) fn repeated(bench: &Bench, kills: u32, report: &mut CaseReport) -> anyhow::Result<()> {
     let mut slowest = Slowest::default();
     let set = || Written::start(bench);
-    repeat(report, kills, set, |scene, report, number| scene.kill_leader(report, &mut slowest, number));
+    repeat(report, kills, set, |fixture, report, number| fixture.kill_leader(report, &mut slowest, number));
     slowest.write(report);
     Ok(())
 }
@@ -83,13 +83,13 @@ impl Written {
         cluster.start(old);
         cluster.wait_all_healthy();
         let seen = watcher.changes();
-        slowest.offer(ms(took), number, || marks.since(cluster, killed, &seen));
+        slowest.consider(ms(took), number, || marks.since(cluster, killed, &seen));
         self.seen.extend(seen);
         Ok(())
     }
 }
 
-impl Scene for Written {
+impl Fixture for Written {
     fn cluster(&self) -> &Cluster {
         &self.cluster
     }

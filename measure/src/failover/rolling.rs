@@ -3,18 +3,18 @@
 use anyhow::ensure;
 
 use super::bench::Bench;
+use super::bench_cluster::{BenchCluster, settle};
 use super::load::Load;
 use super::load_kill::add;
 use super::report::{CaseReport, ms};
 use super::rounds::repeat;
-use super::stage::{Stage, settle};
 
 const CLIENTS: u32 = 20;
 
 pub(super) fn rolling_restart(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
-    let set = || Stage::quiet(bench.cluster().start());
-    repeat(report, rounds, set, |stage, report, number| {
-        let cluster = &mut stage.cluster;
+    let set = || BenchCluster::quiet(bench.cluster().start());
+    repeat(report, rounds, set, |subject, report, number| {
+        let cluster = &mut subject.cluster;
         settle(cluster);
         let load = Load::endless(bench, cluster, CLIENTS)?;
         for i in 0..cluster.len() {

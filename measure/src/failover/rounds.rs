@@ -20,25 +20,25 @@ const MAX_FAILED_IN_A_ROW: u32 = 5;
 const SLOWEST_KEPT: usize = 3;
 
 /// Environment of the rounds.
-pub(super) trait Scene {
+pub(super) trait Fixture {
     fn cluster(&self) -> &Cluster;
 
     /// Ends the activity beside the rounds after the last round, and checks the results.
     fn end(&mut self, report: &mut CaseReport) -> anyhow::Result<()>;
 }
 
-/// Runs `round` for each number, on a scene made by `set`, and on a new scene after a failed round.
-pub(super) fn repeat<S: Scene>(
+/// Runs `round` for each number, on a fixture made by `set`, and on a new fixture after a failed round.
+pub(super) fn repeat<S: Fixture>(
     report: &mut CaseReport,
     rounds: u32,
     set: impl Fn() -> anyhow::Result<S>,
     mut round: impl FnMut(&mut S, &mut CaseReport, u32) -> anyhow::Result<()>,
 ) {
-    let mut scene = None;
+    let mut fixture = None;
     let mut failed_in_a_row = 0;
     for number in 1..=rounds {
         report.begin_round();
-        let result = scene.take().map_or_else(|| caught(&set), Ok).and_then(|mut ready: S| {
+        let result = fixture.take().map_or_else(|| caught(&set), Ok).and_then(|mut ready: S| {
             let mut result = caught(|| round(&mut ready, report, number));
             report.see_log_commit(flush::log_commit_ms(ready.cluster()));
             if result.is_err() || number == rounds {
@@ -46,7 +46,7 @@ pub(super) fn repeat<S: Scene>(
                 result = result.and(ended);
             }
             match &result {
-                Ok(()) => scene = Some(ready),
+                Ok(()) => fixture = Some(ready),
                 Err(error) => keep_logs(report, ready.cluster(), number, error),
             }
             result
@@ -127,7 +127,7 @@ pub(super) struct Slowest(BinaryHeap<std::cmp::Reverse<(u64, u32, String)>>);
 
 impl Slowest {
     /// Keeps a round if among the slowest.
-    pub(super) fn offer(&mut self, took_ms: f64, number: u32, logs: impl FnOnce() -> String) {
+    pub(super) fn consider(&mut self, took_ms: f64, number: u32, logs: impl FnOnce() -> String) {
         let took_us = (took_ms * 1e3) as u64;
         if self.0.len() == SLOWEST_KEPT && self.0.peek().is_some_and(|fastest| took_us <= fastest.0.0) {
             return;

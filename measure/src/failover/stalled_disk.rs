@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::bench::Bench;
+use super::bench_cluster::{BenchCluster, must_post, others, settle};
 use super::report::{CaseReport, ms};
 use super::rounds::{LogMarks, Slowest, repeat};
-use super::stage::{Stage, must_post, others, settle};
 use super::writer::OneWrite;
 
 /// Duration of the stall, longer than any round.
@@ -19,9 +19,9 @@ const ATTEMPT_LIMIT: Duration = Duration::from_millis(500);
 
 pub(super) fn flush_hung(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
     let mut slowest = Slowest::default();
-    let set = || Stage::quiet(bench.cluster().flags(["--enable-fault-injection"]).start());
-    repeat(report, rounds, set, |stage, report, number| {
-        let cluster = &mut stage.cluster;
+    let set = || BenchCluster::quiet(bench.cluster().flags(["--enable-fault-injection"]).start());
+    repeat(report, rounds, set, |subject, report, number| {
+        let cluster = &mut subject.cluster;
         let old = settle(cluster);
         let marks = LogMarks::now(cluster);
         let writes = others(cluster, old)
@@ -43,7 +43,7 @@ pub(super) fn flush_hung(bench: &Bench, rounds: u32, report: &mut CaseReport) ->
         drop(watcher);
         cluster.restart(old);
         settle(cluster);
-        slowest.offer(ms(took), number, || marks.since(cluster, stalled, &seen));
+        slowest.consider(ms(took), number, || marks.since(cluster, stalled, &seen));
         Ok(())
     });
     slowest.write(report);

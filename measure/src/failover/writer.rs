@@ -11,7 +11,7 @@ use local_cluster::{Journal, SettingsWriter, Write, WriterPlan};
 use serde_json::json;
 use testkit::{Cluster, Connection, Reply};
 
-use super::stage::operate;
+use super::bench_cluster::operate;
 
 /// Time limit of a write, longer than the node's own limit, so that the node always answers first.
 pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(15);
