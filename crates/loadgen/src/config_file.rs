@@ -17,28 +17,28 @@ const MAX_LEN_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub(crate) struct ConfigFile {
     #[serde(default)]
-    nodes: Vec<Node>,
+    nodes: Vec<NodeEntry>,
     #[serde(default)]
     pub(crate) loadgen: LoadgenSection,
 }
 
 /// A node's endpoint, built from `ip` and `http_port`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "WrittenNode")]
-struct Node {
+#[serde(try_from = "WrittenEntry")]
+struct NodeEntry {
     endpoint: Endpoint,
 }
 
 #[derive(Deserialize)]
-struct WrittenNode {
+struct WrittenEntry {
     ip: String,
     http_port: u16,
 }
 
-impl TryFrom<WrittenNode> for Node {
+impl TryFrom<WrittenEntry> for NodeEntry {
     type Error = EndpointError;
 
-    fn try_from(WrittenNode { ip, http_port }: WrittenNode) -> Result<Self, EndpointError> {
+    fn try_from(WrittenEntry { ip, http_port }: WrittenEntry) -> Result<Self, EndpointError> {
         Ok(Self { endpoint: Endpoint::of_node(&ip, http_port)? })
     }
 }
@@ -71,7 +71,7 @@ impl ConfigFile {
 pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_LEN_BYTES + 1).read_to_string(&mut text)?;
-    ensure!(text.len() as u64 <= MAX_LEN_BYTES, "it is larger than {MAX_LEN_BYTES} bytes");
+    ensure!(text.len() as u64 <= MAX_LEN_BYTES, "the file is larger than {MAX_LEN_BYTES} bytes");
     Ok(text)
 }
 

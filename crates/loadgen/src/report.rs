@@ -13,7 +13,7 @@ use crate::verify::Verify;
 
 /// Result of a run. Its JSON form is read by programs: members are added, never renamed or removed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct RunReport {
     /// Completed requests, without requests cut off by Ctrl-C.
     total: u64,
     /// Requests answered in time, and verified.
@@ -55,7 +55,7 @@ pub(crate) struct Report {
 /// Share of the time above which a run is limited by this process.
 const LIMITING_SHARE: f64 = 0.5;
 
-impl Report {
+impl RunReport {
     pub(crate) fn new(settings: &Settings, stats: &Stats, took: Duration, interrupted: bool) -> Self {
         let duration_s = took.as_secs_f64();
         let errors = || stats.errors.iter().map(|(kind, error)| (kind.clone(), error));
@@ -129,7 +129,7 @@ impl Report {
         text.push_str(&format!("retries     {}\n", self.retries));
         if self.limited_by_client {
             text.push_str(&format!(
-                "limited     by this client: {:.0} % of the time of its requests passed here, not on the way\n",
+                "limited     by this client: {:.0} % of the time of all requests passed in loadgen\n",
                 self.client_share * 100.0
             ));
         }
@@ -244,7 +244,7 @@ errors, with the first of each kind
             done.latency = Duration::from_millis(10);
             done.spent_here = Duration::from_millis(spent_here_ms);
             stats.record(done);
-            Report::new(&settings, &stats, Duration::from_secs(1), false).to_text()
+            RunReport::new(&settings, &stats, Duration::from_secs(1), false).to_text()
         };
         assert!(text(30).contains("\nlimited     by this client: 75 % of"), "{}", text(30));
         assert!(!text(9).contains("limited"), "{}", text(9));
@@ -263,13 +263,13 @@ errors, with the first of each kind
     #[test]
     fn a_run_without_requests_is_no_success() {
         let settings = settings(&[]);
-        let nothing = Report::new(&settings, &Stats::new(&settings.servers), Duration::ZERO, true);
+        let nothing = RunReport::new(&settings, &Stats::new(&settings.servers), Duration::ZERO, true);
         assert!(!nothing.is_success());
         assert_eq!(serde_json::to_value(&nothing).unwrap()["latency_ms"]["p50"], json!(null));
         assert!(!nothing.to_text().contains("latency"));
     }
 
-    fn report(args: &[&str], interrupted: bool) -> Report {
+    fn report(args: &[&str], interrupted: bool) -> RunReport {
         let settings = settings(args);
         let mut stats = Stats::new(&settings.servers);
         let results = [Ok(()), Ok(()), Ok(()), Err(Failure::new("timeout", "no answer"))];
@@ -285,7 +285,7 @@ errors, with the first of each kind
                 result,
             });
         }
-        Report::new(&settings, &stats, Duration::from_secs(2), interrupted)
+        RunReport::new(&settings, &stats, Duration::from_secs(2), interrupted)
     }
 
     fn settings(args: &[&str]) -> Settings {

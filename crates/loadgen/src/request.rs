@@ -65,7 +65,7 @@ pub(crate) struct Done {
 impl Done {
     /// Creates the result of an arrival beyond the limit of requests in flight.
     pub(crate) fn not_sent(max_in_flight: u32) -> Self {
-        let text = format!("{max_in_flight} requests were under way when this one was due");
+        let text = format!("not sent: {max_in_flight} requests in flight when due (limit --max-in-flight)");
         Self::at(Instant::now(), Err(Failure::new("not_sent", text)))
     }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::plan::{Model, Plan};
 use crate::probe;
 use crate::progress;
-use crate::report::Report;
+use crate::report::RunReport;
 use crate::request::{Done, Requester};
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -25,7 +25,7 @@ const MAX_SAMPLES: usize = 1_000_000;
 ///
 /// # Errors
 /// If no node can be reached, or the images to extract from cannot be made.
-pub(crate) async fn run(settings: Settings) -> anyhow::Result<Report> {
+pub(crate) async fn run(settings: Settings) -> anyhow::Result<RunReport> {
     probe::reach_nodes(&settings).await?;
     let requester = Requester::prepare(&settings, connect(&settings)?).await?;
     let run = Arc::new(Run::new(&settings, requester));
@@ -40,7 +40,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<Report> {
         shown.await.context("the progress display failed")?;
     }
     let counts = run.lock();
-    Ok(Report::new(&settings, &counts.stats, counts.last_answer - run.start, interrupted))
+    Ok(RunReport::new(&settings, &counts.stats, counts.last_answer - run.start, interrupted))
 }
 
 /// Sends requests until the plan is done or the run is told to end, and waits for the requests in flight.

@@ -84,8 +84,11 @@ fn read_cover(path: &Path) -> anyhow::Result<Upload> {
     let read = || -> anyhow::Result<Upload> {
         let mut bytes = Vec::new();
         File::open(path)?.take(MAX_COVER_LEN_BYTES + 1).read_to_end(&mut bytes)?;
-        ensure!(!bytes.is_empty(), "it is empty");
-        ensure!(bytes.len() as u64 <= MAX_COVER_LEN_BYTES, "it is larger than {MAX_COVER_LEN_BYTES} bytes");
+        ensure!(!bytes.is_empty(), "the file is empty");
+        ensure!(
+            bytes.len() as u64 <= MAX_COVER_LEN_BYTES,
+            "the file is larger than {MAX_COVER_LEN_BYTES} bytes"
+        );
         let upload = Upload::new(bytes);
         Ok(match path.file_name() {
             Some(name) => upload.name(name.to_string_lossy()),

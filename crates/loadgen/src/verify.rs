@@ -64,9 +64,9 @@ impl Verifier {
         let (sender, receiver) = oneshot::channel();
         // After Ctrl-C the receiver may be gone, and the result is discarded.
         self.pool.spawn(move || drop(sender.send(job())));
-        receiver
-            .await
-            .unwrap_or_else(|_| Err(Failure::new("verify_panicked", "the check of an answer panicked")))
+        receiver.await.unwrap_or_else(|_| {
+            Err(Failure::new("verify_panicked", "the check of an answer panicked; its message is on stderr"))
+        })
     }
 }
 
@@ -134,8 +134,12 @@ pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8], depth: Depth) 
         Failure::new(kind, format!("the image from {}: {}", answer.via.endpoint, with_causes(&error)))
     })?;
     if answer.secret_size_bytes != secret.len() as u64 {
-        let text =
-            format!("{} took {} bytes for {}", answer.via.endpoint, secret.len(), answer.secret_size_bytes);
+        let text = format!(
+            "{} reports a secret of {} bytes instead of {}",
+            answer.via.endpoint,
+            answer.secret_size_bytes,
+            secret.len()
+        );
         return Err(Failure::new("bad_answer", text));
     }
     // A note means a file cut off or damaged below the rows with the payload, which is a failure as well.
@@ -155,7 +159,7 @@ pub(crate) fn check_same(found: &[u8], secret: &[u8], via: &client::Via) -> Resu
     }
     let differs_at = found.iter().zip(secret).take_while(|(found, hidden)| found == hidden).count();
     let text = format!(
-        "{} gave {} bytes for a secret of {}, different from byte {differs_at} on",
+        "secret from {} differs: {} bytes instead of {}, first difference at byte {differs_at}",
         via.endpoint,
         found.len(),
         secret.len()
@@ -228,7 +232,7 @@ mod tests {
     #[test]
     fn a_difference_is_located() {
         let failure = check_same(b"abXd", b"abcd", &via()).unwrap_err();
-        assert!(failure.text.ends_with("different from byte 2 on"), "{}", failure.text);
+        assert!(failure.text.ends_with("first difference at byte 2"), "{}", failure.text);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use client::{AdminToken, Endpoint};
 
-use super::options::{self, Kind, Options, Target};
+use super::options::{self, DrillOptions, FaultKind, Target};
 use crate::config_file::{ConfigFile, read_text};
 use crate::flag_values::{Output, parse_duration, parse_rate};
 use crate::plan::{Mode, Model, Plan};
@@ -58,7 +58,7 @@ otherwise, and if the drill could not be run; 2 for a wrong command line.";
 pub struct DrillArgs {
     /// Kind of fault
     #[arg(long, value_enum, help_heading = "Fault")]
-    kind: Kind,
+    kind: FaultKind,
 
     /// Node to fail: `leader`, `follower`, or a node's name
     #[arg(long, value_name = "NODE", default_value = "leader", help_heading = "Fault")]
@@ -133,11 +133,11 @@ pub struct DrillArgs {
 
 impl DrillArgs {
     /// Reads the files named by the flags and merges flags, files and defaults.
-    pub(crate) fn options(&self) -> anyhow::Result<Options> {
+    pub(crate) fn options(&self) -> anyhow::Result<DrillOptions> {
         let file = self.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
         let target = self.target.parse().unwrap_or(Target::Leader);
         ensure!(
-            self.kind != Kind::RollingRestart || target == Target::Leader,
+            self.kind != FaultKind::RollingRestart || target == Target::Leader,
             "a rolling restart affects every node: omit --target"
         );
         for (flag, phase, most) in [
@@ -148,7 +148,7 @@ impl DrillArgs {
             ensure!(phase <= most, "{flag} is at most {}", humantime::format_duration(most));
         }
         let servers = self.server_list.clone().or_else(|| file.server_list());
-        let mut options = Options::new(self.kind, servers.unwrap_or_else(options::demo_servers));
+        let mut options = DrillOptions::new(self.kind, servers.unwrap_or_else(options::demo_servers));
         options.target = target;
         options.before = self.before;
         options.after = self.after;
@@ -161,7 +161,7 @@ impl DrillArgs {
         Ok(options)
     }
 
-    fn set_load(&self, options: &mut Options, file: &ConfigFile) {
+    fn set_load(&self, options: &mut DrillOptions, file: &ConfigFile) {
         let settings = &mut options.settings;
         let model = match self.rate {
             Some(rate) => Model::Open { rate, max_in_flight: MAX_IN_FLIGHT },
@@ -194,9 +194,9 @@ mod tests {
     #[test]
     fn the_defaults_are_a_drill_on_the_demo() {
         let options = options(&["--kind", "crash"]).unwrap();
-        assert_eq!((options.kind, &options.target), (Kind::Crash, &Target::Leader));
+        assert_eq!((options.kind, &options.target), (FaultKind::Crash, &Target::Leader));
         assert_eq!(options.settings.servers, options::demo_servers());
-        assert_eq!(options.settings.plan, Options::new(Kind::Crash, Vec::new()).settings.plan);
+        assert_eq!(options.settings.plan, DrillOptions::new(FaultKind::Crash, Vec::new()).settings.plan);
         assert_eq!((options.before.as_secs(), options.after.as_secs()), (5, 10));
     }
 
@@ -239,7 +239,7 @@ mod tests {
         check(&["--kind", "crash", "--admin-token-file", "/nowhere/token"], "/nowhere/token");
     }
 
-    fn options(args: &[&str]) -> anyhow::Result<Options> {
+    fn options(args: &[&str]) -> anyhow::Result<DrillOptions> {
         let cli = Cli::try_parse_from([&["loadgen", "drill"], args].concat()).unwrap();
         let Some(Command::Drill(args)) = cli.command else { panic!("no drill") };
         args.options()

@@ -7,24 +7,24 @@ use client::agreement::{Leadership, agreed_if_healthy, agreed_leadership};
 use client::{Client, ClientError, Code, Endpoint};
 use tokio::time::{Instant, sleep};
 
-use super::options::{Options, Target};
+use super::options::{DrillOptions, Target};
 
 /// Time limit for a node's status.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 /// Interval between polls while waiting for nodes.
 const POLL: Duration = Duration::from_millis(50);
 /// Longest time for which a lost node may still be reported as healthy.
-const SEEMS_WELL_WITHIN: Duration = Duration::from_secs(2);
+const LOSS_SEEN_WITHIN: Duration = Duration::from_secs(2);
 /// Time limit for the nodes to be healthy again.
-const WELL_WITHIN: Duration = Duration::from_secs(60);
+const HEALTHY_WITHIN: Duration = Duration::from_secs(60);
 /// Time limit for the nodes to be healthy before a drill.
-const WELL_SOON_WITHIN: Duration = Duration::from_secs(10);
+const HEALTHY_BEFORE_WITHIN: Duration = Duration::from_secs(10);
 /// Time limit for the cluster to name a leader at the end.
 const LEADER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A node and its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
+pub(super) struct NamedEndpoint {
     pub(super) id: String,
     pub(super) endpoint: Endpoint,
 }
@@ -34,10 +34,10 @@ pub(super) struct Node {
 pub(super) struct Cluster {
     /// Client that asks a single node at a time, once.
     pub(super) client: Client,
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Vec<NamedEndpoint>,
 }
 
-impl Options {
+impl DrillOptions {
     /// Selects the found token accepted by the cluster, unless a token is named or none is needed.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Cluster {
     ///
     /// # Errors
     /// If a node does not answer, or the cluster has nodes without a given address.
-    pub(super) async fn find(options: &Options) -> anyhow::Result<Self> {
+    pub(super) async fn find(options: &DrillOptions) -> anyhow::Result<Self> {
         let endpoints = options.settings.servers.clone();
         let mut builder = Client::builder(endpoints.clone()).request_timeout(ASK_WITHIN);
         if let Some(token) = &options.admin_token {
@@ -75,7 +75,7 @@ impl Cluster {
                 )
             })?;
             named.extend(status.nodes.into_iter().map(|node| node.id));
-            nodes.push(Node { id: status.node_id, endpoint });
+            nodes.push(NamedEndpoint { id: status.node_id, endpoint });
         }
         if let Some(missing) = named.iter().find(|id| nodes.iter().all(|node| node.id != **id)) {
             bail!("{missing} is a node of the cluster but not in the list of servers: name all nodes");
@@ -88,7 +88,7 @@ impl Cluster {
     /// # Errors
     /// If a node refuses, with the likely remedy.
     pub(super) async fn check_drills_allowed(&self) -> anyhow::Result<()> {
-        for Node { id, endpoint } in &self.nodes {
+        for NamedEndpoint { id, endpoint } in &self.nodes {
             let Err(error) = self.client.restore(endpoint).await else { continue };
             let how = match Code::named(&error.kind().as_str()) {
                 Some(Code::FaultInjectionOff) => {
@@ -111,7 +111,7 @@ impl Cluster {
     /// The condition that is missing, as text.
     pub(super) async fn leadership(&self) -> Result<Leadership, String> {
         let mut statuses = Vec::new();
-        for Node { id, endpoint } in &self.nodes {
+        for NamedEndpoint { id, endpoint } in &self.nodes {
             let silent = |error: ClientError| format!("{id} does not answer ({})", error.kind());
             statuses.push(self.client.status_of(endpoint).await.map_err(silent)?);
             let not_ready = |error: ClientError| format!("{id} is not ready ({})", error.kind());
@@ -122,8 +122,8 @@ impl Cluster {
 
     /// Waits until some node is seen unhealthy: right after a fault all may still be reported as healthy. The
     /// wait is bounded, because a node may return before its absence is seen.
-    pub(super) async fn wait_unwell(&self, fault: Instant) {
-        let deadline = fault + SEEMS_WELL_WITHIN;
+    pub(super) async fn wait_unhealthy(&self, fault: Instant) {
+        let deadline = fault + LOSS_SEEN_WITHIN;
         while Instant::now() < deadline && self.leadership().await.is_ok() {
             sleep(POLL).await;
         }
@@ -132,12 +132,12 @@ impl Cluster {
     /// Waits until all nodes are healthy and returns the time and the leadership.
     ///
     /// # Errors
-    /// The condition that is missing after [`WELL_WITHIN`], as text.
-    pub(super) async fn wait_well(&self) -> Result<(Instant, Leadership), String> {
-        self.wait_well_within(WELL_WITHIN).await
+    /// The condition that is missing after [`HEALTHY_WITHIN`], as text.
+    pub(super) async fn wait_healthy(&self) -> Result<(Instant, Leadership), String> {
+        self.wait_healthy_within(HEALTHY_WITHIN).await
     }
 
-    async fn wait_well_within(&self, limit: Duration) -> Result<(Instant, Leadership), String> {
+    async fn wait_healthy_within(&self, limit: Duration) -> Result<(Instant, Leadership), String> {
         let deadline = Instant::now() + limit;
         loop {
             match self.leadership().await {
@@ -177,7 +177,7 @@ impl Cluster {
     ///
     /// # Errors
     /// If no node matches the target.
-    pub(super) fn target(&self, target: &Target, leadership: &Leadership) -> anyhow::Result<&Node> {
+    pub(super) fn target(&self, target: &Target, leadership: &Leadership) -> anyhow::Result<&NamedEndpoint> {
         let found = self.nodes.iter().find(|node| match target {
             Target::Leader => node.id == leadership.leader_id,
             Target::Follower => node.id != leadership.leader_id,
@@ -188,7 +188,7 @@ impl Cluster {
     }
 
     /// Returns all nodes, the leader last.
-    pub(super) fn leader_last(&self, leadership: &Leadership) -> Vec<Node> {
+    pub(super) fn leader_last(&self, leadership: &Leadership) -> Vec<NamedEndpoint> {
         let mut nodes = self.nodes.clone();
         nodes.sort_by_key(|node| node.id == leadership.leader_id);
         nodes
@@ -198,8 +198,8 @@ impl Cluster {
     ///
     /// # Errors
     /// If a node stays unhealthy, or the cluster has a single node.
-    pub(super) async fn check_well(&self) -> anyhow::Result<Leadership> {
-        let leadership = self.wait_well_within(WELL_SOON_WITHIN).await.map_err(anyhow::Error::msg);
+    pub(super) async fn check_healthy(&self) -> anyhow::Result<Leadership> {
+        let leadership = self.wait_healthy_within(HEALTHY_BEFORE_WITHIN).await.map_err(anyhow::Error::msg);
         let (_, leadership) = leadership.context("a drill needs a healthy cluster")?;
         ensure!(self.nodes.len() > 1, "a drill needs at least two nodes: a single node has no successor");
         Ok(leadership)
@@ -231,13 +231,14 @@ mod tests {
     #[tokio::test]
     async fn a_node_that_is_not_there_is_named_with_what_to_do() {
         let refusing = vec!["http://127.0.0.1:1".parse().unwrap()];
-        let options = Options::new(super::super::Kind::Crash, refusing);
+        let options = DrillOptions::new(super::super::FaultKind::Crash, refusing);
         let error = Cluster::find(&options).await.unwrap_err().to_string();
         assert!(error.contains("http://127.0.0.1:1") && error.contains("server demo"), "{error}");
     }
 
     fn cluster() -> Cluster {
-        let node = |id: &str| Node { id: id.into(), endpoint: format!("http://{id}").parse().unwrap() };
+        let node =
+            |id: &str| NamedEndpoint { id: id.into(), endpoint: format!("http://{id}").parse().unwrap() };
         let nodes = vec![node("n1"), node("n2"), node("n3")];
         let client = Client::builder(nodes.iter().map(|node| node.endpoint.clone())).build().unwrap();
         Cluster { client, nodes }

@@ -7,9 +7,9 @@ use client::agreement::Leadership;
 use client::{ClientError, FailAction};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::cluster::{Cluster, Node};
-use super::messages::tell;
-use super::options::{Kind, Options};
+use super::cluster::{Cluster, NamedEndpoint};
+use super::messages::report_step;
+use super::options::{DrillOptions, FaultKind};
 use super::records::Step;
 
 /// Delay beyond the planned end of a fault after which the node ends the fault by itself.
@@ -30,11 +30,11 @@ pub(super) struct Course {
 /// # Errors
 /// If a node refuses to fail, or cannot be restored.
 pub(super) async fn run(
-    options: &Options,
+    options: &DrillOptions,
     cluster: &Cluster,
     leadership: Leadership,
 ) -> anyhow::Result<Course> {
-    if options.kind == Kind::RollingRestart {
+    if options.kind == FaultKind::RollingRestart {
         return rolling_restart(options, cluster, leadership).await;
     }
     let target = cluster.target(&options.target, &leadership)?;
@@ -44,23 +44,23 @@ pub(super) async fn run(
         sleep_until(end).await;
         step.ended = Some(match options.kind {
             // A hanging node resumes by itself.
-            Kind::Hang => end,
+            FaultKind::Hang => end,
             _ => restore(cluster, target).await?,
         });
     }
     let mut course = Course::default();
     let all_wait = sleep_until(step.fault + options.after);
-    if options.kind == Kind::Crash && !options.expects_return {
+    if options.kind == FaultKind::Crash && !options.expects_return {
         all_wait.await;
     } else {
         let well = async {
-            if options.kind == Kind::Crash {
-                cluster.wait_unwell(step.fault).await;
+            if options.kind == FaultKind::Crash {
+                cluster.wait_unhealthy(step.fault).await;
             }
-            cluster.wait_well().await
+            cluster.wait_healthy().await
         };
         let ((), well) = tokio::join!(all_wait, well);
-        course.note_well(&mut step, well);
+        course.record_recovery(&mut step, well);
     }
     course.steps.push(step);
     Ok(course)
@@ -68,7 +68,7 @@ pub(super) async fn run(
 
 /// Restarts every node in turn, each once the previous node is healthy again; the leader comes last.
 async fn rolling_restart(
-    options: &Options,
+    options: &DrillOptions,
     cluster: &Cluster,
     mut leadership: Leadership,
 ) -> anyhow::Result<Course> {
@@ -78,12 +78,12 @@ async fn rolling_restart(
             sleep(BETWEEN_RESTARTS).await;
         }
         let mut step = fail(cluster, node, &leadership, options.kind, Duration::ZERO).await?;
-        cluster.wait_unwell(step.fault).await;
-        let well = cluster.wait_well().await;
+        cluster.wait_unhealthy(step.fault).await;
+        let well = cluster.wait_healthy().await;
         if let Ok((_, later)) = &well {
             leadership = later.clone();
         }
-        course.note_well(&mut step, well);
+        course.record_recovery(&mut step, well);
         course.steps.push(step);
         if !course.problems.is_empty() {
             return Ok(course);
@@ -96,9 +96,9 @@ async fn rolling_restart(
 }
 
 impl Course {
-    fn note_well(&mut self, step: &mut Step, well: Result<(Instant, Leadership), String>) {
+    fn record_recovery(&mut self, step: &mut Step, well: Result<(Instant, Leadership), String>) {
         match well {
-            Ok((at, _)) => step.well = Some(at),
+            Ok((at, _)) => step.healthy_at = Some(at),
             Err(problem) => self.problems.push(problem),
         }
     }
@@ -106,19 +106,19 @@ impl Course {
 
 async fn fail(
     cluster: &Cluster,
-    node: &Node,
+    node: &NamedEndpoint,
     leadership: &Leadership,
-    kind: Kind,
+    kind: FaultKind,
     duration: Duration,
 ) -> anyhow::Result<Step> {
     let role = if node.id == leadership.leader_id { "the leader" } else { "a follower" };
-    tell(&format!("{}: {}, {role}", kind.as_str(), node.id));
+    report_step(&format!("{}: {}, {role}", kind.as_str(), node.id));
     let action = match kind {
-        Kind::Crash => FailAction::CRASH,
-        Kind::Pause => FailAction::pause(Some(duration + SPARE)),
-        Kind::Partition => FailAction::partition(Some(duration + SPARE)),
-        Kind::Hang => FailAction::hang(duration),
-        Kind::RollingRestart => FailAction::RESTART,
+        FaultKind::Crash => FailAction::CRASH,
+        FaultKind::Pause => FailAction::pause(Some(duration + SPARE)),
+        FaultKind::Partition => FailAction::partition(Some(duration + SPARE)),
+        FaultKind::Hang => FailAction::hang(duration),
+        FaultKind::RollingRestart => FailAction::RESTART,
     };
     let asked = Instant::now();
     let fault = match cluster.client.fail(&node.endpoint, action).await {
@@ -126,7 +126,7 @@ async fn fail(
         Ok(answer) if answer.after_ms == 0 => asked,
         Ok(answer) => Instant::now() + Duration::from_millis(answer.after_ms),
         // The process ended before its answer was sent.
-        Err(ClientError::ConnectionLost { .. }) if kind == Kind::Crash => asked,
+        Err(ClientError::ConnectionLost { .. }) if kind == FaultKind::Crash => asked,
         Err(error) => return Err(error).with_context(|| format!("cannot inject the fault into {}", node.id)),
     };
     Ok(Step {
@@ -135,12 +135,12 @@ async fn fail(
         term: leadership.term,
         fault,
         ended: None,
-        well: None,
+        healthy_at: None,
     })
 }
 
-async fn restore(cluster: &Cluster, node: &Node) -> anyhow::Result<Instant> {
-    tell(&format!("restoring {}", node.id));
+async fn restore(cluster: &Cluster, node: &NamedEndpoint) -> anyhow::Result<Instant> {
+    report_step(&format!("restoring {}", node.id));
     let restored = cluster.client.restore(&node.endpoint).await;
     restored.with_context(|| format!("cannot end the fault on {}; it ends by itself soon", node.id))?;
     Ok(Instant::now())

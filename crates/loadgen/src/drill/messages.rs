@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 /// Reports the current step on stderr.
-pub(super) fn tell(text: &str) {
+pub(super) fn report_step(text: &str) {
     // A closed stderr does not stop the drill.
     let _ = writeln!(std::io::stderr().lock(), "drill: {text}");
 }

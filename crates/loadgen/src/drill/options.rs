@@ -30,7 +30,7 @@ pub(super) const FAULT_DURATION: Duration = Duration::from_secs(3);
 /// Kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum FaultKind {
     /// A process ends at once, as with kill -9, and stays down until started again
     Crash,
     /// A node refuses clients and other nodes, and tells clients that it is paused
@@ -43,7 +43,7 @@ pub enum Kind {
     RollingRestart,
 }
 
-impl Kind {
+impl FaultKind {
     /// Returns the name on the command line and in reports.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -86,8 +86,8 @@ impl FromStr for Target {
 
 /// Options of a drill.
 #[derive(Debug, Clone)]
-pub struct Options {
-    pub(super) kind: Kind,
+pub struct DrillOptions {
+    pub(super) kind: FaultKind,
     pub(super) target: Target,
     pub(super) before: Duration,
     pub(super) after: Duration,
@@ -101,9 +101,9 @@ pub struct Options {
     pub(super) settings: Settings,
 }
 
-impl Options {
+impl DrillOptions {
     /// Creates the options of a drill of the given kind on the given nodes, with the default load and times.
-    pub fn new(kind: Kind, servers: Vec<Endpoint>) -> Self {
+    pub fn new(kind: FaultKind, servers: Vec<Endpoint>) -> Self {
         let settings = Settings {
             mode: Mode::Embed,
             plan: Plan::until_told(Model::Closed, NUM_CLIENTS),
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn kinds_have_the_names_of_the_command_line() {
-        for kind in Kind::value_variants() {
+        for kind in FaultKind::value_variants() {
             assert_eq!(kind.to_possible_value().unwrap().get_name(), kind.as_str());
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }

@@ -21,7 +21,7 @@ pub(super) struct Step {
     /// The time at which the fault was ended from outside.
     pub(super) ended: Option<Instant>,
     /// The time at which all nodes were healthy again; `None` if not awaited, or not reached.
-    pub(super) well: Option<Instant>,
+    pub(super) healthy_at: Option<Instant>,
 }
 
 impl Step {

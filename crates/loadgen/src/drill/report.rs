@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::buckets::{Bucket, buckets};
-use super::options::{Kind, Options};
+use super::options::{DrillOptions, FaultKind};
 use super::records::Records;
 use super::timeline::{Phases, StepReport, check_read_back, longest_gap, phases, refine_crash, step_report};
 use super::writer::EVERY;
@@ -16,8 +16,8 @@ use crate::stats::Stats;
 
 /// Result of a drill.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
-    pub(super) kind: Kind,
+pub struct DrillReport {
+    pub(super) kind: FaultKind,
     /// True if nothing failed, nothing was lost and the cluster has a leader.
     pub(super) passed: bool,
     /// The reasons for a failed drill.
@@ -26,7 +26,7 @@ pub struct Report {
     pub(super) steps: Vec<StepReport>,
     pub(super) leader_before: Option<String>,
     pub(super) leader_after: Option<String>,
-    pub(super) load: LoadReport,
+    pub(super) load: AppliedLoad,
     pub(super) requests: RequestsReport,
     pub(super) writes: WritesReport,
     /// Latency of requests before, during and after the fault.
@@ -37,7 +37,7 @@ pub struct Report {
 
 /// The applied load.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct LoadReport {
+pub(super) struct AppliedLoad {
     pub(super) mode: Mode,
     pub(super) num_clients: u32,
     /// Requests per second that were due; `null` in the closed model.
@@ -77,9 +77,9 @@ pub(super) struct WritesReport {
     pub(super) lost: bool,
 }
 
-impl Report {
-    pub(super) fn new(options: &Options, mut records: Records, stats: &Stats) -> Self {
-        if options.kind == Kind::Crash {
+impl DrillReport {
+    pub(super) fn new(options: &DrillOptions, mut records: Records, stats: &Stats) -> Self {
+        if options.kind == FaultKind::Crash {
             for step in &mut records.steps {
                 refine_crash(step, &records.seen);
             }
@@ -94,7 +94,7 @@ impl Report {
             steps: (0..records.steps.len()).map(|index| step_report(&records, index)).collect(),
             leader_before: records.steps.first().map(|step| step.leader.clone()),
             leader_after: records.final_leader.clone(),
-            load: LoadReport::new(options),
+            load: AppliedLoad::new(options),
             requests: RequestsReport::new(stats),
             writes: WritesReport::new(&records, read_back.is_err()),
             latency: phases(&records.samples, &faults),
@@ -136,8 +136,8 @@ fn problems(records: &Records, stats: &Stats, read_back: &Result<(), String>) ->
     problems
 }
 
-impl LoadReport {
-    fn new(options: &Options) -> Self {
+impl AppliedLoad {
+    fn new(options: &DrillOptions) -> Self {
         let settings = &options.settings;
         let ms = |duration: std::time::Duration| duration.as_millis() as u64;
         Self {

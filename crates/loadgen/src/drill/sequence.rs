@@ -9,10 +9,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::cluster::Cluster;
 use super::course;
-use super::messages::tell;
-use super::options::Options;
+use super::messages::report_step;
+use super::options::DrillOptions;
 use super::records::Records;
-use super::report::Report;
+use super::report::DrillReport;
 use super::statuses::Statuses;
 use super::watch::Watch;
 use super::writer::{self, Writer};
@@ -25,40 +25,44 @@ use crate::run::{Run, connect, drive};
 /// # Errors
 /// If the nodes are unhealthy beforehand or do not permit drills, if a node does not fail as requested, or
 /// after `stop`.
-pub async fn run(mut options: Options, stop: impl Future<Output = ()>) -> anyhow::Result<Report> {
+pub async fn run(mut options: DrillOptions, stop: impl Future<Output = ()>) -> anyhow::Result<DrillReport> {
     options.choose_token().await?;
     let cluster = Cluster::find(&options).await?;
-    let leadership = cluster.check_well().await?;
+    let leadership = cluster.check_healthy().await?;
     cluster.check_drills_allowed().await?;
     cluster.target(&options.target, &leadership)?;
-    tell(&format!(
-        "{} nodes, all well; {} leads in term {}",
+    report_step(&format!(
+        "all {} nodes healthy; leader {}, term {}",
         cluster.nodes.len(),
         leadership.leader_id,
         leadership.term
     ));
     let report = tokio::select! {
-        report = play(&options, &cluster, leadership) => report,
+        report = execute(&options, &cluster, leadership) => report,
         () = stop => {
-            give_up(&options, &cluster).await;
-            bail!("interrupted; the nodes were told to end the drill")
+            abort(&options, &cluster).await;
+            bail!("interrupted; every node was asked to end the drill")
         }
     };
     if report.is_err() {
-        give_up(&options, &cluster).await;
+        abort(&options, &cluster).await;
     }
     report
 }
 
 /// Ends the fault of an unfinished drill, and deletes the setting written by the drill.
-async fn give_up(options: &Options, cluster: &Cluster) {
+async fn abort(options: &DrillOptions, cluster: &Cluster) {
     cluster.restore_all().await;
     if let Ok(client) = writer::connect(options) {
         writer::clean_up(&client).await;
     }
 }
 
-async fn play(options: &Options, cluster: &Cluster, leadership: Leadership) -> anyhow::Result<Report> {
+async fn execute(
+    options: &DrillOptions,
+    cluster: &Cluster,
+    leadership: Leadership,
+) -> anyhow::Result<DrillReport> {
     let watch = Watch::begin(cluster).await?;
     let statuses = Statuses::watch(cluster);
     let settings = &options.settings;
@@ -70,10 +74,10 @@ async fn play(options: &Options, cluster: &Cluster, leadership: Leadership) -> a
         let run = Arc::clone(&run);
         async move { drive(&run).await }
     }));
-    tell(&format!("load for {} before the fault", humantime::format_duration(options.before)));
+    report_step(&format!("load for {} before the fault", humantime::format_duration(options.before)));
     sleep(options.before).await;
     let mut course = course::run(options, cluster, leadership).await?;
-    tell("ending the load");
+    report_step("ending the load");
     run.ending.cancel();
     load.await.context("the load failed")??;
     let (writes, writes_ended, read_back) = writer.finish().await?;
@@ -91,5 +95,5 @@ async fn play(options: &Options, cluster: &Cluster, leadership: Leadership) -> a
         final_leader,
         problems: course.problems,
     };
-    Ok(run.with_stats(|stats| Report::new(options, records, stats)))
+    Ok(run.with_stats(|stats| DrillReport::new(options, records, stats)))
 }

@@ -8,7 +8,7 @@ use client::{Client, ClusterStatus};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::cluster::{Cluster, Node};
+use super::cluster::{Cluster, NamedEndpoint};
 
 /// Interval between two requests to a node.
 const ASK_EVERY: Duration = Duration::from_millis(25);
@@ -38,7 +38,7 @@ impl Statuses {
     }
 }
 
-async fn ask(client: Client, node: Node, found: Arc<Mutex<BTreeSet<String>>>) {
+async fn ask(client: Client, node: NamedEndpoint, found: Arc<Mutex<BTreeSet<String>>>) {
     let mut pace = interval(ASK_EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use super::buckets::compact;
-use super::options::Kind;
-use super::report::Report;
+use super::options::FaultKind;
+use super::report::DrillReport;
 use super::timeline::StepReport;
 
 /// Most rows of the table around the fault, so that the report fits on a screen.
 const MAX_ROWS: usize = 20;
 
-impl Report {
+impl DrillReport {
     pub(super) fn to_text(&self) -> String {
         let mut sections = vec![self.header()];
         sections.extend(self.steps.iter().map(|step| self.moments(step)));
@@ -45,29 +45,26 @@ impl Report {
 
     fn moments(&self, step: &StepReport) -> String {
         let id = &step.node_id;
-        let named = |id: &Option<String>| id.clone().unwrap_or_else(|| "somebody".to_owned());
+        let named = |id: &Option<String>| id.clone().unwrap_or_else(|| "unknown".to_owned());
         let mut rows = vec![match &step.evidence {
             Some(evidence) => {
                 (step.detection_ms, format!("{} suspects {id} ({evidence})", named(&step.detected_by)))
             }
-            None => (None, format!("nobody told that {id} is missed")),
+            None => (None, format!("no other node reported {id} as missing")),
         }];
         if step.was_leader {
             let leader = named(&step.new_leader_id);
             let term = step.new_term.map(|term| format!(" in term {term}")).unwrap_or_default();
-            rows.push((step.election_ms, format!("a node names {leader} as the leader{term}")));
-            rows.push((step.agreed_ms, format!("all others name {leader} as the leader")));
+            rows.push((step.election_ms, format!("one node names {leader} as the leader{term}")));
+            rows.push((step.agreed_ms, format!("all other nodes name {leader} as the leader")));
         }
-        rows.push((
-            step.first_write_ms,
-            "the first write is acknowledged that was sent after the fault".to_owned(),
-        ));
+        rows.push((step.first_write_ms, "first acknowledged write that was sent after the fault".to_owned()));
         if step.ended_ms.is_some() {
-            rows.push((step.ended_ms, "the fault ends".to_owned()));
+            rows.push((step.ended_ms, "end of the fault".to_owned()));
         }
         rows.push(match (self.kind, self.load.expects_return) {
-            (Kind::Crash, false) => (None, format!("{id} stays away until somebody starts it")),
-            _ => (step.well_ms, "all nodes are well again".to_owned()),
+            (FaultKind::Crash, false) => (None, format!("{id} stays down until it is started")),
+            _ => (step.well_ms, "all nodes are healthy again".to_owned()),
         });
         // Events that did not happen come last.
         rows.sort_by(|a, b| a.0.unwrap_or(f64::INFINITY).total_cmp(&b.0.unwrap_or(f64::INFINITY)));

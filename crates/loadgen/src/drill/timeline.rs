@@ -92,7 +92,7 @@ pub(super) fn step_report(records: &Records, index: usize) -> StepReport {
         new_term: election.term,
         first_write_ms: first_write(&records.writes, step.fault).map(after),
         ended_ms: step.ended.map(after),
-        well_ms: step.well.map(after),
+        well_ms: step.healthy_at.map(after),
     }
 }
 

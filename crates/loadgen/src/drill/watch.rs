@@ -8,7 +8,7 @@ use client::{Client, Events};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::cluster::{Cluster, Node};
+use super::cluster::{Cluster, NamedEndpoint};
 use super::records::{Seen, Sign};
 
 /// Pause between two attempts to watch a node.
@@ -46,7 +46,7 @@ impl Watch {
 }
 
 /// Watches a node forever, and reopens a stream that ended.
-async fn watch(client: Client, node: Node, mut events: Events, seen: Arc<Mutex<Vec<Seen>>>) {
+async fn watch(client: Client, node: NamedEndpoint, mut events: Events, seen: Arc<Mutex<Vec<Seen>>>) {
     let note = |what| {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() < MAX_SEEN {

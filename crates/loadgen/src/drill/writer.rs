@@ -9,8 +9,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::messages::tell;
-use super::options::Options;
+use super::messages::report_step;
+use super::options::DrillOptions;
 use super::records::{KEY, ReadBack, Write};
 
 /// Interval between two writes.
@@ -35,7 +35,7 @@ impl Writer {
     ///
     /// # Errors
     /// If the client cannot be built.
-    pub(super) fn begin(options: &Options) -> anyhow::Result<Self> {
+    pub(super) fn begin(options: &DrillOptions) -> anyhow::Result<Self> {
         let client = connect(options)?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(write_all(client.clone(), stop.clone()));
@@ -64,7 +64,7 @@ impl Writer {
 ///
 /// # Errors
 /// If the client cannot be built.
-pub(super) fn connect(options: &Options) -> anyhow::Result<Client> {
+pub(super) fn connect(options: &DrillOptions) -> anyhow::Result<Client> {
     let settings = &options.settings;
     let mut builder = Client::builder(settings.servers.clone())
         .request_timeout(settings.request_timeout)
@@ -79,7 +79,9 @@ pub(super) fn connect(options: &Options) -> anyhow::Result<Client> {
 pub(super) async fn clean_up(client: &Client) {
     match client.delete_setting(KEY, &as_drill()).await {
         Err(error) if error.kind().as_str() != Code::NoSuchSetting.as_str() => {
-            tell(&format!("the setting {KEY} stays: {error}; `stegctl settings delete {KEY}` deletes it"));
+            report_step(&format!(
+                "the setting {KEY} stays: {error}; `stegctl settings delete {KEY}` deletes it"
+            ));
         }
         _ => {}
     }

@@ -15,7 +15,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use loadgen::drill::{Kind, Output};
+use loadgen::drill::{FaultKind, Output};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -49,7 +49,7 @@ pub(crate) struct DemoOptions {
     /// The report goes to standard output, everything else to standard error. Exit code 0 if no request
     /// failed, no acknowledged write was lost and the cluster has a leader at the end.
     #[arg(long, value_enum, value_name = "KIND")]
-    drill: Option<Kind>,
+    drill: Option<FaultKind>,
     /// Form of the drill's report
     #[arg(long, value_enum, default_value_t = Output::Text, requires = "drill")]
     output: Output,
@@ -99,7 +99,7 @@ pub(crate) fn run(options: DemoOptions) -> anyhow::Result<Outcome> {
         demo.stop(&mut stop).await;
         outcome
     });
-    plan.voice.finish();
+    plan.messages.finish();
     // Interrupted requests may have left work on blocking threads, which is not awaited.
     runtime.shutdown_background();
     outcome

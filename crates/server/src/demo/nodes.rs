@@ -62,17 +62,17 @@ impl<'a> Demo<'a> {
     /// typed commands. Without a terminal the demo ends with its last node.
     pub(super) async fn serve(&mut self) -> anyhow::Result<()> {
         let leader = self.wait_for_cluster().await?;
-        self.say(&welcome(self.plan, &leader));
+        self.print(&welcome(self.plan, &leader));
         let mut typed = keyboard::lines();
         let mut has_terminal = true;
         loop {
-            self.look_at_nodes()?;
+            self.check_nodes()?;
             self.adopt().await;
             if !self.has_running() && self.restarting.is_empty() && !has_terminal {
                 bail!("all nodes of the demo have ended");
             }
             match tokio::time::timeout(POLL, typed.recv()).await {
-                Ok(Some(line)) => self.obey(&line)?,
+                Ok(Some(line)) => self.execute(&line)?,
                 Ok(None) => {
                     has_terminal = false;
                     sleep(POLL).await;
@@ -83,13 +83,13 @@ impl<'a> Demo<'a> {
     }
 
     /// Reports nodes that ended, and restarts those due for a restart.
-    fn look_at_nodes(&mut self) -> anyhow::Result<()> {
+    fn check_nodes(&mut self) -> anyhow::Result<()> {
         for (id, status) in self.ended()? {
             if self.restarting.remove(id).is_some() {
                 self.start_again(id)?;
                 continue;
             }
-            self.say(&format!(
+            self.print(&format!(
                 "{id} ended ({status}); the others go on. To start it again, type: r {id}\nor in another terminal:\n  {}",
                 self.plan.command_line(self.node(id).plan),
             ));
@@ -107,7 +107,7 @@ impl<'a> Demo<'a> {
     }
 
     fn start_again(&mut self, id: &'static str) -> anyhow::Result<()> {
-        self.say(&format!("starting {id} again"));
+        self.print(&format!("starting {id} again"));
         let node = self.nodes.iter_mut().find(|node| node.plan.id == id).expect("a node of the plan");
         node.start().with_context(|| format!("cannot start {id} again"))
     }
@@ -124,28 +124,28 @@ impl<'a> Demo<'a> {
             }
             let answers = self.client.status_of(&plan.endpoint).await;
             if answers.is_ok_and(|status| status.node_id == plan.id) && node.adopt() {
-                self.plan.voice.say(&format!("{} was started by hand; it stops with the demo", plan.id));
+                self.plan.messages.say(&format!("{} was started by hand; it stops with the demo", plan.id));
             }
         }
     }
 
     /// Executes a typed line.
-    fn obey(&mut self, line: &str) -> anyhow::Result<()> {
+    fn execute(&mut self, line: &str) -> anyhow::Result<()> {
         let (action, id) = match keyboard::parse(line) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return Ok(()),
             Err(help) => {
-                self.say(help);
+                self.print(help);
                 return Ok(());
             }
         };
         let Some(DemoNode { plan, node }) = self.nodes.iter().find(|node| node.plan.id == id) else {
-            self.say(&format!("there is no node {id:?}; there are {}", NODE_IDS.join(", ")));
+            self.print(&format!("there is no node {id:?}; there are {}", NODE_IDS.join(", ")));
             return Ok(());
         };
         match (action, node.process().is_some()) {
             (Action::Kill, true) => node.signal(Signal::KILL),
-            (Action::Kill, false) => self.say(&format!("{id} does not run")),
+            (Action::Kill, false) => self.print(&format!("{id} does not run")),
             (Action::Restart, true) => {
                 node.signal(Signal::TERM);
                 self.restarting.insert(plan.id, Instant::now() + STOP_DEADLINE);
@@ -157,11 +157,12 @@ impl<'a> Demo<'a> {
 
     /// Waits until the nodes form a cluster, and runs a drill against it. A node that died is started again a
     /// little later, as an operator would do.
-    pub(super) async fn drill(&mut self, kind: drill::Kind) -> anyhow::Result<drill::Report> {
+    pub(super) async fn drill(&mut self, kind: drill::FaultKind) -> anyhow::Result<drill::DrillReport> {
         self.wait_for_cluster().await?;
         let servers = self.plan.nodes.iter().map(|node| node.endpoint.clone()).collect();
         // A signal ends the demo and its nodes: nothing remains to be restored.
-        let drill = drill::run(drill::Options::new(kind, servers).expect_return(), std::future::pending());
+        let drill =
+            drill::run(drill::DrillOptions::new(kind, servers).expect_return(), std::future::pending());
         tokio::select! {
             report = drill => report,
             error = self.keep_running() => Err(error),
@@ -174,7 +175,7 @@ impl<'a> Demo<'a> {
             match self.ended() {
                 Ok(ended) => {
                     for (id, status) in ended {
-                        self.say(&format!("{id} ended ({status})"));
+                        self.print(&format!("{id} ended ({status})"));
                         sleep(RESTART_AFTER).await;
                         if let Err(error) = self.start_again(id) {
                             return error;
@@ -187,13 +188,13 @@ impl<'a> Demo<'a> {
         }
     }
 
-    fn say(&self, text: &str) {
-        self.plan.voice.say(text);
+    fn print(&self, text: &str) {
+        self.plan.messages.say(text);
     }
 
     /// Waits until all nodes name the same leader, and returns the leader's name.
     async fn wait_for_cluster(&mut self) -> anyhow::Result<String> {
-        self.say("starting three nodes …");
+        self.print("starting three nodes …");
         let deadline = Instant::now() + START_DEADLINE;
         let mut said = String::new();
         loop {
@@ -213,7 +214,7 @@ impl<'a> Demo<'a> {
                 self.plan.nodes[0].log.with_file_name("phase1-*.log").display()
             );
             if waits_for != said {
-                self.say(&format!("waiting: {waits_for}"));
+                self.print(&format!("waiting: {waits_for}"));
                 said = waits_for;
             }
             sleep(POLL).await;
@@ -250,7 +251,7 @@ impl<'a> Demo<'a> {
         if !self.has_running() {
             return;
         }
-        self.say("stopping the nodes …");
+        self.print("stopping the nodes …");
         for node in &self.nodes {
             node.node.signal(Signal::TERM);
         }
@@ -267,9 +268,9 @@ impl<'a> Demo<'a> {
         let running = self.nodes.iter().filter(|node| node.node.process().is_some());
         let running: Vec<_> = running.map(|node| node.plan.id).collect();
         if in_time && running.is_empty() {
-            self.say("stopped");
+            self.print("stopped");
         } else {
-            self.say(&format!("killing {}", running.join(", ")));
+            self.print(&format!("killing {}", running.join(", ")));
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Plan {
     pub(super) data_dir: PathBuf,
     pub(super) nodes: Vec<NodePlan>,
     /// Progress messages for people; on standard error if standard output is for a report.
-    pub(super) voice: Speaker,
+    pub(super) messages: Speaker,
 }
 
 /// Plan of a node.
@@ -79,8 +79,8 @@ impl Plan {
         let apart = options.http_port.abs_diff(options.raft_port);
         ensure!(usize::from(apart) >= nodes.len(), "--http-port and --raft-port must be three or more apart");
         let program = std::env::current_exe().context("cannot tell where this program is")?;
-        let voice = if options.drill.is_some() { Speaker::err() } else { Speaker::out() };
-        Ok(Self { program, data_dir, nodes, voice })
+        let messages = if options.drill.is_some() { Speaker::err() } else { Speaker::out() };
+        Ok(Self { program, data_dir, nodes, messages })
     }
 
     fn config_file(&self) -> PathBuf {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::super::buckets::Bucket;
-use super::super::report::{LoadReport, RequestsReport, WritesReport};
+use super::super::report::{AppliedLoad, RequestsReport, WritesReport};
 use super::super::timeline::{PhaseReport, Phases};
 use super::*;
 use crate::plan::Mode;
@@ -16,10 +16,10 @@ phases  5 s before the fault, 10 s from it on
 n1, the leader, 5.0 s after the start
   ms after the fault
                 12.3  n2 suspects n1 (refused)
-               154.2  a node names n2 as the leader in term 5
-               160.1  all others name n2 as the leader
-               171.0  the first write is acknowledged that was sent after the fault
-                   -  n1 stays away until somebody starts it
+               154.2  one node names n2 as the leader in term 5
+               160.1  all other nodes name n2 as the leader
+               171.0  first acknowledged write that was sent after the fault
+                   -  n1 stays down until it is started
 
 requests around the fault of n1
    ms after it    sent  answered  failed
@@ -60,7 +60,7 @@ failed: 2 of 900 requests failed; no write was acknowledged
 #[test]
 fn moments_come_in_their_order_and_what_did_not_happen_last() {
     let mut report = report();
-    report.kind = Kind::Pause;
+    report.kind = FaultKind::Pause;
     report.load.fault_duration_ms = Some(3000);
     let step = &mut report.steps[0];
     step.was_leader = false;
@@ -72,10 +72,10 @@ phases  5 s before the fault, 3 s of it, 10 s from it on
 
 n1, a follower, 5.0 s after the start
   ms after the fault
-               171.0  the first write is acknowledged that was sent after the fault
-              3000.0  the fault ends
-                   -  nobody told that n1 is missed
-                   -  all nodes are well again
+               171.0  first acknowledged write that was sent after the fault
+              3000.0  end of the fault
+                   -  no other node reported n1 as missing
+                   -  all nodes are healthy again
 ";
     let text = report.to_text();
     assert!(text.starts_with(expected), "{text}");
@@ -100,16 +100,16 @@ fn the_json_has_the_promised_members() {
     );
 }
 
-fn report() -> Report {
+fn report() -> DrillReport {
     let phase = |requests, p50_ms, p99_ms| PhaseReport { requests, failed: 0, p50_ms, p99_ms };
-    Report {
-        kind: Kind::Crash,
+    DrillReport {
+        kind: FaultKind::Crash,
         passed: true,
         problems: Vec::new(),
         steps: vec![step()],
         leader_before: Some("n1".into()),
         leader_after: Some("n2".into()),
-        load: LoadReport {
+        load: AppliedLoad {
             mode: Mode::Embed,
             num_clients: 8,
             intended_rate: None,

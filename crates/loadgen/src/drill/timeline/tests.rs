@@ -20,7 +20,7 @@ fn records() -> Records {
 }
 
 fn step(node: &str, fault: Instant) -> Step {
-    Step { node_id: node.into(), leader: "n1".into(), term: 4, fault, ended: None, well: None }
+    Step { node_id: node.into(), leader: "n1".into(), term: 4, fault, ended: None, healthy_at: None }
 }
 
 fn leader(name: Option<&str>, term: u64) -> Sign {
