@@ -105,10 +105,10 @@ impl SettingsWriter {
         debug_assert!(!plan.nodes.is_empty() && !plan.settings.is_empty(), "nothing to write, or nowhere");
         let shared = Arc::new(Shared::default());
         let open = plan.nodes.iter().map(|_| None).collect();
-        let mut hand = Hand { plan, open };
+        let mut writer = WriterThread { plan, open };
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            move || hand.write_on(&shared)
+            move || writer.write_on(&shared)
         });
         Self { shared, thread: Some(thread) }
     }
@@ -150,12 +150,12 @@ impl Shared {
 }
 
 /// Plan and connections of a writer's thread.
-struct Hand {
+struct WriterThread {
     plan: WriterPlan,
     open: Vec<Option<Connection>>,
 }
 
-impl Hand {
+impl WriterThread {
     fn write_on(&mut self, shared: &Shared) {
         for number in 0.. {
             let due = Instant::now() + self.plan.pace;
