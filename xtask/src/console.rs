@@ -13,7 +13,7 @@ mod sources;
 
 /// Steps besides the build.
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct ConsoleOptions {
     /// Also check the types and run the unit tests
     #[arg(long)]
     check: bool,
@@ -36,7 +36,7 @@ pub(crate) fn build_if_possible() {
 }
 
 /// Builds the console into `web/dist`, where the next build of the server finds it.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+pub(crate) fn run(options: &ConsoleOptions) -> anyhow::Result<()> {
     check_node()?;
     install()?;
     npm(&["run", "build"])?;

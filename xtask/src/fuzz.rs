@@ -23,7 +23,7 @@ const MAX_MEMORY_MIB: u32 = 1024;
 
 /// Targets to run, and the duration.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct FuzzOptions {
     /// Targets [default: all]
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
@@ -38,16 +38,16 @@ pub(crate) struct Options {
 }
 
 /// Result of a target.
-struct Report {
+struct TargetReport {
     target: String,
-    figures: Figures,
+    figures: TargetFigures,
     /// The end of the run, if not the time limit.
     finding: Option<String>,
 }
 
 /// Figures of a run as reported by libFuzzer.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Figures {
+struct TargetFigures {
     executions: String,
     per_second: String,
     coverage: String,
@@ -57,7 +57,7 @@ struct Figures {
 }
 
 /// Runs the targets and prints a table.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+pub(crate) fn run(options: &FuzzOptions) -> anyhow::Result<()> {
     check_tools()?;
     let targets = chosen(&options.targets)?;
     for target in &targets {
@@ -86,7 +86,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
     });
     let reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let reports: Vec<Report> = reports.into_iter().collect::<anyhow::Result<_>>()?;
+    let reports: Vec<TargetReport> = reports.into_iter().collect::<anyhow::Result<_>>()?;
     let findings = reports.iter().filter(|report| report.finding.is_some()).count();
     ensure!(findings == 0, "{findings} of {} targets found something", reports.len());
     Ok(())
@@ -132,7 +132,7 @@ fn cargo_fuzz(subcommand: &str) -> Command {
     command
 }
 
-fn run_target(target: &str, seconds: u64) -> anyhow::Result<Report> {
+fn run_target(target: &str, seconds: u64) -> anyhow::Result<TargetReport> {
     let kept = xtask::target().join("fuzz/corpus").join(target);
     std::fs::create_dir_all(&kept).with_context(|| format!("cannot make {}", kept.display()))?;
     let log_path = xtask::target().join("fuzz").join(format!("{target}.log"));
@@ -166,7 +166,7 @@ fn run_target(target: &str, seconds: u64) -> anyhow::Result<Report> {
         let what = figures.artifact.clone().unwrap_or_else(|| status.to_string());
         format!("{what}, see target/fuzz/{target}.log")
     });
-    Ok(Report { target: target.to_owned(), figures, finding })
+    Ok(TargetReport { target: target.to_owned(), figures, finding })
 }
 
 /// Returns the dictionary of words for the target's inputs.
@@ -182,8 +182,8 @@ fn dictionary(target: &str) -> Option<PathBuf> {
 }
 
 /// Parses the log of libFuzzer: the last line of progress, the final figures, and the path of a finding.
-fn figures(log: &str) -> Figures {
-    let mut figures = Figures::default();
+fn figures(log: &str) -> TargetFigures {
+    let mut figures = TargetFigures::default();
     for line in log.lines() {
         if let Some((name, value)) = line.strip_prefix("stat::").and_then(|stat| stat.split_once(':')) {
             let value = value.trim().to_owned();
@@ -209,9 +209,9 @@ fn figures(log: &str) -> Figures {
     figures
 }
 
-fn print(report: &Report) {
-    let Report { target, figures, finding } = report;
-    let Figures { executions, per_second, coverage, features, peak_rss_mib, .. } = figures;
+fn print(report: &TargetReport) {
+    let TargetReport { target, figures, finding } = report;
+    let TargetFigures { executions, per_second, coverage, features, peak_rss_mib, .. } = figures;
     let finding = finding.as_deref().unwrap_or("none");
     println!(
         "{target:<16} {executions:>12} {per_second:>8} {coverage:>7} {features:>7} {peak_rss_mib:>9}  {finding}"
@@ -232,7 +232,7 @@ mod tests {
                    stat::average_exec_per_sec:     2500\n\
                    stat::new_units_added:          8\n\
                    stat::peak_rss_mb:              61\n";
-        let expected = Figures {
+        let expected = TargetFigures {
             executions: "5000".to_owned(),
             per_second: "2500".to_owned(),
             coverage: "120".to_owned(),
@@ -241,7 +241,7 @@ mod tests {
             artifact: Some("/x/crash-1".to_owned()),
         };
         assert_eq!(figures(log), expected);
-        assert_eq!(figures(""), Figures::default());
+        assert_eq!(figures(""), TargetFigures::default());
     }
 
     #[test]

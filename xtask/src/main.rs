@@ -41,7 +41,7 @@ enum Task {
     /// npm.
     ///
     /// The server also builds without the console, and then shows a page with build instructions.
-    Console(console::Options),
+    Console(console::ConsoleOptions),
     /// Measure the library and a node beside comparable programs, in a single run of the release build.
     #[command(disable_help_flag = true)]
     Bench(Passed),
@@ -54,7 +54,7 @@ enum Task {
     Memory(Passed),
     /// Run each fuzz target for a limited time, and print the results. Needs cargo-fuzz and a nightly
     /// compiler.
-    Fuzz(fuzz::Options),
+    Fuzz(fuzz::FuzzOptions),
     /// Change stego images in a million ways, in the release build: extraction gives the embedded secret, or
     /// an error.
     #[command(disable_help_flag = true)]
