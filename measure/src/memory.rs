@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -186,7 +186,7 @@ fn peak(command: &mut Command) -> anyhow::Result<Taken> {
     let mut process = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
     let mut peak_bytes = 0;
     let status = loop {
-        peak_bytes = peak_bytes.max(high_water_mark_bytes(&process).unwrap_or(0));
+        peak_bytes = peak_bytes.max(local_cluster::peak_resident_bytes(process.id()).unwrap_or(0));
         if let Some(status) = process.try_wait()? {
             break status;
         }
@@ -197,13 +197,6 @@ fn peak(command: &mut Command) -> anyhow::Result<Taken> {
     ensure!(status.success(), "{command:?}: {status}: {}", String::from_utf8_lossy(&said));
     ensure!(peak_bytes > 0, "no VmHWM under /proc: peak memory is measured on Linux only");
     Ok(Taken { peak_bytes, time })
-}
-
-/// Returns `VmHWM` of proc(5); `None` after the end of the process.
-fn high_water_mark_bytes(process: &Child) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 fn print_row(case: &str, file: &Path, size: Size, taken: Taken) -> anyhow::Result<()> {

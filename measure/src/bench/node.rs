@@ -3,12 +3,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use local_cluster::Process;
 use serde_json::Value;
 
 /// Pause between two requests for `/livez`.
@@ -19,7 +20,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Starts a node, puts load on the node, and prints a table.
 pub(crate) fn run() -> anyhow::Result<()> {
     xtask::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
-    let node = Node::start()?;
+    let node = BenchNode::start()?;
     println!("{:<44} {:>7} {:>9} {:>9} {:>9} {:>9}", "case", "n", "p50 ms", "p99 ms", "max ms", "req/s");
 
     let idle = probe_while(node.address, |_| std::thread::sleep(Duration::from_secs(5)))?.1;
@@ -38,45 +39,39 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) struct Node {
-    process: Child,
+/// A node of the release build, killed when dropped.
+pub(super) struct BenchNode {
+    _process: Process,
     pub(super) address: SocketAddr,
 }
 
-impl Node {
+impl BenchNode {
     pub(super) fn start() -> anyhow::Result<Self> {
         // A separate directory, new each time, never the directory of a node in use.
         let data_dir = xtask::target().join("bench-node");
         if data_dir.exists() {
             std::fs::remove_dir_all(&data_dir).context("cannot empty the node's directory")?;
         }
-        let mut process = Command::new(binary("server"))
+        let mut child = Command::new(binary("server"))
             .args(["--http-port", "0", "--data-dir"])
             .arg(data_dir.join("data"))
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot start the node")?;
-        let log = BufReader::new(process.stderr.take().context("the node's log is piped")?);
+        let log = BufReader::new(child.stderr.take().context("the node's log is piped")?);
         let mut lines = log.lines().map_while(Result::ok);
         let address =
             lines.find_map(|line| line.split_once("http://")?.1.split_whitespace().next()?.parse().ok());
         // The log is read to its end, so that the node never waits for a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let address = address.context("the node ended before it listened")?;
-        let node = Self { process, address };
+        let node = Self { _process: child.into(), address };
         let until = Instant::now() + Duration::from_secs(30);
         while !get(address, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
             ensure!(Instant::now() < until, "the node does not get ready");
             std::thread::sleep(PROBE_PAUSE);
         }
         Ok(node)
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

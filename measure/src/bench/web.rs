@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use stego::{EmbedOptions, Limits, MetadataPolicy, PreparedCover, Secret, Watch, embed};
 
-use super::node::Node;
+use super::node::BenchNode;
 
 const ROUNDS: usize = 3;
 const SECONDS: u32 = 5;
@@ -38,7 +38,7 @@ pub(super) fn run() -> anyhow::Result<()> {
         .iter()
         .map(|setting| Nginx::start(&folder, *setting))
         .collect::<anyhow::Result<_>>()?;
-    let node = Node::start()?;
+    let node = BenchNode::start()?;
 
     println!("{:<16} {:<24} {:>6} {:>10} {:>10} {:>10}", "answer", "who", "n", "req/s", "worst", "ratio");
     for (answer, file, accept) in

@@ -13,7 +13,7 @@ use super::load::Load;
 use super::load_kill::add;
 use super::report::{CaseReport, ms};
 use super::rounds::{Fixture, repeat};
-use super::writer::{Unanswered, Writer};
+use super::writer::{CheckedWriter, Unanswered};
 
 /// Clients that embed during the transfer.
 const CLIENTS: u32 = 4;
@@ -25,7 +25,7 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
 /// A cluster with embedding clients and a writer, from the first transfer to the last.
 struct InUse {
     load: Option<Load>,
-    writer: Option<Writer>,
+    writer: Option<CheckedWriter>,
     cluster: Cluster,
 }
 
@@ -40,7 +40,7 @@ impl InUse {
         let cluster = bench.cluster().start();
         settle(&cluster);
         let load = Load::endless(bench, &cluster, CLIENTS)?;
-        let writer = Writer::start(&cluster, "note.handover", Unanswered::Wrong);
+        let writer = CheckedWriter::start(&cluster, "note.handover", Unanswered::Wrong);
         Ok(Self { load: Some(load), writer: Some(writer), cluster })
     }
 
@@ -92,7 +92,7 @@ impl Fixture for InUse {
 }
 
 /// Waits until at least [`WRITES_BETWEEN`] more writes than `before` are acknowledged.
-fn written_since(cluster: &Cluster, writer: &Writer, before: usize) {
+fn written_since(cluster: &Cluster, writer: &CheckedWriter, before: usize) {
     cluster.wait_until("writes to go on", WRITTEN_WITHIN, |_| {
         (writer.count() >= before + WRITES_BETWEEN).then_some(())
     });

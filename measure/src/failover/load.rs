@@ -3,11 +3,11 @@
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use local_cluster::{Process, Signal};
 use serde_json::Value;
 use testkit::Cluster;
 
@@ -25,7 +25,7 @@ const BEGUN_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running loadgen, killed when dropped.
 pub(super) struct Load {
-    process: Child,
+    process: Process,
     report: PathBuf,
 }
 
@@ -71,21 +71,19 @@ impl Load {
             .stdout(out)
             .spawn()
             .context("cannot start loadgen")?;
-        Ok(Self { process, report })
+        Ok(Self { process: process.into(), report })
     }
 
     /// Ends an endless run, like Ctrl-C. Requests cut off by the stop do not count.
     pub(super) fn stop(self) -> anyhow::Result<LoadOutcome> {
-        let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).context("no process id")?;
-        // A process that has already ended is detected below.
-        let _ = kill_process(id, Signal::INT);
+        self.process.signal(Signal::INT);
         self.wait(STOP_WITHIN)
     }
 
     /// Waits for the end of a run and returns the report.
-    pub(super) fn wait(mut self, limit: Duration) -> anyhow::Result<LoadOutcome> {
+    pub(super) fn wait(self, limit: Duration) -> anyhow::Result<LoadOutcome> {
         let until = Instant::now() + limit;
-        while self.process.try_wait()?.is_none() {
+        while self.process.ended()?.is_none() {
             if Instant::now() > until {
                 bail!("loadgen does not end within {limit:?}");
             }
@@ -94,13 +92,6 @@ impl Load {
         let text = std::fs::read_to_string(&self.report).context("loadgen's report cannot be read")?;
         let report = serde_json::from_str(&text).with_context(|| format!("loadgen's report: {text}"))?;
         Ok(LoadOutcome::read(&report))
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `bench` | settings of the whole measurement |
 //! | `case`, `cases` | a case with its bounds, and the list of cases |
-//! | `bench_cluster`, `rounds` | a cluster, with load if needed; rounds on the cluster, and logs of failed rounds |
+//! | `bench_cluster`, `rounds` | a cluster, with load if needed; rounds, and logs of failed rounds |
 //! | `report`, `flush`, `metrics` | figures, bounds, the cost of a flush, and the figures of a node |
 //! | `load`, `writer` | embeds by loadgen; settings written in sequence |
 //! | all other modules | cases |

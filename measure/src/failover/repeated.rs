@@ -13,7 +13,7 @@ use super::bench_cluster::{others, setting, settle};
 use super::lost_leader::until_named;
 use super::report::{CaseReport, ms};
 use super::rounds::{Fixture, LogMarks, Slowest, repeat};
-use super::writer::{Unanswered, WRITE_LIMIT, Writer};
+use super::writer::{CheckedWriter, Unanswered, WRITE_LIMIT};
 
 /// Clients, each with a separate setting.
 const CLIENTS: usize = 4;
@@ -27,7 +27,7 @@ const BYTES_PER_MB: f64 = 1e6;
 
 /// A cluster with writers, from the first kill to the last.
 struct Written {
-    writers: Vec<Writer>,
+    writers: Vec<CheckedWriter>,
     cluster: Cluster,
     /// Changes reported by all nodes in all rounds.
     seen: Vec<Sighting>,
@@ -49,7 +49,7 @@ impl Written {
         settle(&cluster);
         let setting = |client| format!("note.client-{client}");
         let writers =
-            (0..CLIENTS).map(|client| Writer::start(&cluster, &setting(client), Unanswered::Repeat));
+            (0..CLIENTS).map(|client| CheckedWriter::start(&cluster, &setting(client), Unanswered::Repeat));
         Ok(Self { writers: writers.collect(), cluster, seen: Vec::new(), usage: Vec::new() })
     }
 
@@ -69,7 +69,7 @@ impl Written {
         let killed = cluster.send_kill(old);
         let (_, took) = until_named(cluster, &watcher, &survivors, old, killed)?;
         report.add("new leader ms", ms(took));
-        let counts: Vec<usize> = self.writers.iter().map(Writer::count).collect();
+        let counts: Vec<usize> = self.writers.iter().map(CheckedWriter::count).collect();
         cluster.wait_until("writes to go on", WRITTEN_WITHIN, |_| {
             let mut pairs = self.writers.iter().zip(&counts);
             pairs.all(|(writer, &count)| writer.count() >= count + WRITES_BETWEEN).then_some(())
@@ -125,7 +125,7 @@ fn usage_of(cluster: &Cluster, nodes: &[usize]) -> (u64, usize) {
 
 /// Stops the writers and checks their last writes on every node. Returns the number of acknowledged writes,
 /// and the defects found.
-fn finish(cluster: &mut Cluster, writers: Vec<Writer>) -> anyhow::Result<(usize, Vec<String>)> {
+fn finish(cluster: &mut Cluster, writers: Vec<CheckedWriter>) -> anyhow::Result<(usize, Vec<String>)> {
     // After a failed round, the killed node is still down.
     cluster.start_all();
     let mut writes = 0;

@@ -92,7 +92,7 @@ fn write_when_told(
 }
 
 /// Writer of a sequence of values to a setting, through each node in turn, until stopped.
-pub(super) struct Writer {
+pub(super) struct CheckedWriter {
     setting: String,
     writer: SettingsWriter,
 }
@@ -106,7 +106,7 @@ pub(super) enum Unanswered {
     Repeat,
 }
 
-impl Writer {
+impl CheckedWriter {
     pub(super) fn start(cluster: &Cluster, setting: &str, unanswered: Unanswered) -> Self {
         let writer = SettingsWriter::start(WriterPlan {
             nodes: (0..cluster.len()).map(|i| (i, cluster.address(i))).collect(),
