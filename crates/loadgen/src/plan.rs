@@ -84,8 +84,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Creates a plan that ends after `reqs_per_client` requests of each client or after `duration`, whichever
-    /// is first.
+    /// Creates a plan that ends after `reqs_per_client` requests of each client or after `duration`,
+    /// whichever is first.
     pub(crate) fn new(
         model: Model,
         num_clients: u32,

@@ -31,7 +31,7 @@ pub(super) struct NamedEndpoint {
 
 /// The nodes of the cluster.
 #[derive(Debug, Clone)]
-pub(super) struct Cluster {
+pub(super) struct DrillCluster {
     /// Client that asks a single node at a time, once.
     pub(super) client: Client,
     pub(super) nodes: Vec<NamedEndpoint>,
@@ -52,7 +52,7 @@ impl DrillOptions {
     }
 }
 
-impl Cluster {
+impl DrillCluster {
     /// Finds the nodes at the given addresses.
     ///
     /// # Errors
@@ -232,15 +232,15 @@ mod tests {
     async fn a_node_that_is_not_there_is_named_with_what_to_do() {
         let refusing = vec!["http://127.0.0.1:1".parse().unwrap()];
         let options = DrillOptions::new(super::super::FaultKind::Crash, refusing);
-        let error = Cluster::find(&options).await.unwrap_err().to_string();
+        let error = DrillCluster::find(&options).await.unwrap_err().to_string();
         assert!(error.contains("http://127.0.0.1:1") && error.contains("server demo"), "{error}");
     }
 
-    fn cluster() -> Cluster {
+    fn cluster() -> DrillCluster {
         let node =
             |id: &str| NamedEndpoint { id: id.into(), endpoint: format!("http://{id}").parse().unwrap() };
         let nodes = vec![node("n1"), node("n2"), node("n3")];
         let client = Client::builder(nodes.iter().map(|node| node.endpoint.clone())).build().unwrap();
-        Cluster { client, nodes }
+        DrillCluster { client, nodes }
     }
 }

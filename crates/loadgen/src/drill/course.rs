@@ -7,7 +7,7 @@ use client::agreement::Leadership;
 use client::{ClientError, FailAction};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::cluster::{Cluster, NamedEndpoint};
+use super::cluster::{DrillCluster, NamedEndpoint};
 use super::messages::report_step;
 use super::options::{DrillOptions, FaultKind};
 use super::records::Step;
@@ -31,7 +31,7 @@ pub(super) struct Course {
 /// If a node refuses to fail, or cannot be restored.
 pub(super) async fn run(
     options: &DrillOptions,
-    cluster: &Cluster,
+    cluster: &DrillCluster,
     leadership: Leadership,
 ) -> anyhow::Result<Course> {
     if options.kind == FaultKind::RollingRestart {
@@ -69,7 +69,7 @@ pub(super) async fn run(
 /// Restarts every node in turn, each once the previous node is healthy again; the leader comes last.
 async fn rolling_restart(
     options: &DrillOptions,
-    cluster: &Cluster,
+    cluster: &DrillCluster,
     mut leadership: Leadership,
 ) -> anyhow::Result<Course> {
     let mut course = Course::default();
@@ -105,7 +105,7 @@ impl Course {
 }
 
 async fn fail(
-    cluster: &Cluster,
+    cluster: &DrillCluster,
     node: &NamedEndpoint,
     leadership: &Leadership,
     kind: FaultKind,
@@ -139,7 +139,7 @@ async fn fail(
     })
 }
 
-async fn restore(cluster: &Cluster, node: &NamedEndpoint) -> anyhow::Result<Instant> {
+async fn restore(cluster: &DrillCluster, node: &NamedEndpoint) -> anyhow::Result<Instant> {
     report_step(&format!("restoring {}", node.id));
     let restored = cluster.client.restore(&node.endpoint).await;
     restored.with_context(|| format!("cannot end the fault on {}; it ends by itself soon", node.id))?;

@@ -7,7 +7,7 @@ use client::agreement::Leadership;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::cluster::Cluster;
+use super::cluster::DrillCluster;
 use super::course;
 use super::messages::report_step;
 use super::options::DrillOptions;
@@ -15,7 +15,7 @@ use super::records::Records;
 use super::report::DrillReport;
 use super::statuses::Statuses;
 use super::watch::Watch;
-use super::writer::{self, Writer};
+use super::writer::{self, DrillWriter};
 use crate::request::Requester;
 use crate::run::{Run, connect, drive};
 
@@ -27,7 +27,7 @@ use crate::run::{Run, connect, drive};
 /// after `stop`.
 pub async fn run(mut options: DrillOptions, stop: impl Future<Output = ()>) -> anyhow::Result<DrillReport> {
     options.choose_token().await?;
-    let cluster = Cluster::find(&options).await?;
+    let cluster = DrillCluster::find(&options).await?;
     let leadership = cluster.check_healthy().await?;
     cluster.check_drills_allowed().await?;
     cluster.target(&options.target, &leadership)?;
@@ -51,7 +51,7 @@ pub async fn run(mut options: DrillOptions, stop: impl Future<Output = ()>) -> a
 }
 
 /// Ends the fault of an unfinished drill, and deletes the setting written by the drill.
-async fn abort(options: &DrillOptions, cluster: &Cluster) {
+async fn abort(options: &DrillOptions, cluster: &DrillCluster) {
     cluster.restore_all().await;
     if let Ok(client) = writer::connect(options) {
         writer::clean_up(&client).await;
@@ -60,7 +60,7 @@ async fn abort(options: &DrillOptions, cluster: &Cluster) {
 
 async fn execute(
     options: &DrillOptions,
-    cluster: &Cluster,
+    cluster: &DrillCluster,
     leadership: Leadership,
 ) -> anyhow::Result<DrillReport> {
     let watch = Watch::begin(cluster).await?;
@@ -68,7 +68,7 @@ async fn execute(
     let settings = &options.settings;
     let requester = Requester::prepare(settings, connect(settings)?).await?;
     let run = Arc::new(Run::sampled(settings, requester));
-    let writer = Writer::begin(options)?;
+    let writer = DrillWriter::begin(options)?;
     let started = Instant::now();
     let load = AbortOnDropHandle::new(tokio::spawn({
         let run = Arc::clone(&run);

@@ -8,7 +8,7 @@ use client::{Client, ClusterStatus};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::cluster::{Cluster, NamedEndpoint};
+use super::cluster::{DrillCluster, NamedEndpoint};
 
 /// Interval between two requests to a node.
 const ASK_EVERY: Duration = Duration::from_millis(25);
@@ -23,7 +23,7 @@ pub(super) struct Statuses {
 
 impl Statuses {
     /// Starts to ask every node.
-    pub(super) fn watch(cluster: &Cluster) -> Self {
+    pub(super) fn watch(cluster: &DrillCluster) -> Self {
         let found = Arc::new(Mutex::new(BTreeSet::new()));
         let mut askers = JoinSet::new();
         for node in &cluster.nodes {

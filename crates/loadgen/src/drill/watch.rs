@@ -8,7 +8,7 @@ use client::{Client, Events};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::cluster::{Cluster, NamedEndpoint};
+use super::cluster::{DrillCluster, NamedEndpoint};
 use super::records::{Seen, Sign};
 
 /// Pause between two attempts to watch a node.
@@ -28,7 +28,7 @@ impl Watch {
     ///
     /// # Errors
     /// If a node's event stream cannot be opened.
-    pub(super) async fn begin(cluster: &Cluster) -> anyhow::Result<Self> {
+    pub(super) async fn begin(cluster: &DrillCluster) -> anyhow::Result<Self> {
         let seen = Arc::default();
         let mut tasks = JoinSet::new();
         for node in &cluster.nodes {

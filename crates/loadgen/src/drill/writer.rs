@@ -24,13 +24,13 @@ const MAX_RETRIES: u32 = 1000;
 
 /// The writer, which ends when the value is dropped.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct DrillWriter {
     client: Client,
     stop: CancellationToken,
     task: JoinHandle<Vec<Write>>,
 }
 
-impl Writer {
+impl DrillWriter {
     /// Starts to write.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ fn as_drill() -> PutOptions {
     PutOptions { operator: Some("drill".to_owned()), ..PutOptions::default() }
 }
 
-impl Drop for Writer {
+impl Drop for DrillWriter {
     fn drop(&mut self) {
         self.task.abort();
     }
