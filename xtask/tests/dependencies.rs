@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What each crate may use of the workspace, besides `testkit` and `dataset` in its tests. A crate that is not here has no place in
-/// the architecture yet: give it one, and say so in ARCHITECTURE.md.
+/// Crates of the workspace that each crate may use, besides `testkit` and `dataset` in its tests. A crate
+/// that is missing here has no place in the architecture yet: give it one, and say so in ARCHITECTURE.md.
 const ALLOWED: [(&str, &[&str]); 14] = [
     ("api", &[]),
     ("stego", &[]),

@@ -1,8 +1,8 @@
 //! Real nodes on one machine: started, watched, killed, and their acknowledged writes compared with what the
 //! nodes show later.
 //!
-//! **Contract.** Everything started here ends with the value that represents it. Nothing here panics on a node
-//! that misbehaves: failures are errors, and what a test makes of them is `testkit`'s part.
+//! **Contract.** A process started here ends with the value that represents it. A misbehaving node causes
+//! errors and never a panic; panics are the part of `testkit`.
 //!
 //! | module | content |
 //! |---|---|

@@ -39,8 +39,8 @@ pub struct NodeSpec {
     pub working_dir: Option<PathBuf>,
     /// Environment variables that are kept from the node.
     pub hidden_variables: Vec<OsString>,
-    /// True for a node that ends with this process, however this process ends. The terminal's Ctrl-C then
-    /// reaches this process alone, which stops its nodes in order.
+    /// True for a node that ends with this process in any case. Ctrl-C in the terminal then reaches this
+    /// process alone, which stops the nodes in order.
     pub stops_with_parent: bool,
 }
 
@@ -137,8 +137,8 @@ impl LocalNode {
         Ok(())
     }
 
-    /// Takes over the process that the process id file names; false without such a process. The caller knows
-    /// that it is a process of this node: the system may have given its id to another one.
+    /// Takes over the process named by the process id file; false without such a process. The caller must
+    /// know that the process belongs to this node: the system may have given the id to another process.
     pub fn adopt(&mut self) -> bool {
         debug_assert!(!self.is_running(), "{} runs already", self.spec.id);
         let text = self.spec.pid_file.as_ref().and_then(|file| fs::read_to_string(file).ok());

@@ -50,8 +50,8 @@ impl Process {
         Ok(command.spawn()?.into())
     }
 
-    /// Takes over a process started by another one; `None` if there is no such process. The caller knows that
-    /// the id is still that of the process meant.
+    /// Takes over a process with a foreign parent; `None` without a process of this id. The caller must know
+    /// that the system has not given the id to another process.
     pub fn adopt(id: u32) -> Option<Self> {
         let id = pid(id).filter(|id| test_kill_process(*id).is_ok())?;
         Some(Self { kind: Kind::Adopted(id) })
@@ -81,7 +81,7 @@ impl Process {
         matches!(self.ended(), Ok(None))
     }
 
-    /// Sends a signal. An ended process needs none; a child that was not waited for keeps its id.
+    /// Sends a signal, except to an ended process. A child not yet waited for keeps its id.
     pub fn signal(&self, signal: Signal) {
         match &self.kind {
             Kind::Child(child) => {

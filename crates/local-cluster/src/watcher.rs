@@ -74,8 +74,8 @@ pub fn agreed(
 }
 
 impl Watcher {
-    /// Polls each of `nodes` every `interval`, over persistent connections. `names` are the ids of all nodes of
-    /// the cluster; a node's index is its place there.
+    /// Polls each of `nodes` every `interval`, over persistent connections. `names` are the ids of all nodes
+    /// of the cluster; a node's index is its place there.
     pub fn start(nodes: &[(usize, SocketAddr)], names: Vec<String>, interval: Duration) -> Self {
         let shared = Arc::new(Shared::default());
         let names: Arc<[String]> = names.into();

@@ -82,9 +82,9 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Returns the writes, from place `from` in the journal on, of which `previous` is not the value of the write
-    /// before, as text. Only pairs of a setting count that no other write lies between: a write without an
-    /// acknowledgement may have been applied.
+    /// Returns the writes, from place `from` in the journal on, of which `previous` is not the value of the
+    /// write before, as text. Only pairs of a setting count that no other write lies between: a write without
+    /// an acknowledgement may have been applied.
     pub fn broken_chains(&self, from: usize) -> Vec<String> {
         let recent = self.writes.get(from.saturating_sub(1)..).unwrap_or_default();
         let is_pair = |pair: &&[Write]| {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-/// Where nothing listens: port 1 is reserved, and no service uses it.
+/// Address without a listener: port 1 is reserved, and no service uses it.
 const REFUSING: &str = "http://127.0.0.1:1";
 
 /// More than any machine needs for an answer that ends the command.

@@ -1,11 +1,13 @@
-//! The codes that come from the command itself are explained beside those of a node; a test of the server has the codes of the API.
+//! The codes that come from the command itself are explained beside those of a node; a test of the server has
+//! the codes of the API.
 
 use client::ErrorKind;
 
 const PAGE: &str = include_str!("../../../docs/errors.md");
 const SOURCE: &str = include_str!("../src/failure.rs");
 
-/// The texts in the source that stand where a failure takes its code: after `code:`, or after an exit status by its name.
+/// The texts in the source that stand where a failure takes its code: after `code:`, or after an exit status
+/// by its name.
 fn own_codes() -> Vec<String> {
     let mut codes = Vec::new();
     let pieces: Vec<&str> = SOURCE.split('"').collect();

@@ -1,6 +1,7 @@
 //! `docs/stegctl.md` says what is so: its transcripts are run, its tables are those of the program.
 //!
-//! `TRYCMD=overwrite cargo nextest run -p stegctl --test guide` writes what the program says now into the guide.
+//! `TRYCMD=overwrite cargo nextest run -p stegctl --test guide` writes what the program says now into the
+//! guide.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -3,7 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `node` | one node on any free port |
-//! | `cluster` | several nodes that can be killed, paused, moved and watched: nodes of `local-cluster`, with panics |
+//! | `cluster` | several nodes of `local-cluster` that can be killed, paused, moved and watched |
 //! | `server_program` | the server beside the running test, without the settings of the environment |
 //! | `netns` | hosts as network namespaces, with links that can be cut |
 //! | `scratch` | small file systems, which can be filled and frozen |

@@ -11,8 +11,8 @@ const FLAPS: u64 = 20;
 /// Terms that a cut and its healing may cost: one for an election, one for two that stand at the same time.
 const TERMS_OF_A_CUT: u64 = 2;
 
-/// Brings about each fault, one after the other; in each, the leader of that moment is 0 and the others are 1 and 2. In each,
-/// and after each, elections end, and whoever reaches the leader has writes acknowledged.
+/// Brings about each fault, one after the other; in each, the leader of that moment is 0 and the others are 1
+/// and 2. In each, and after each, elections end, and whoever reaches the leader has writes acknowledged.
 async fn check(faults: &[&[(usize, usize)]]) {
     let Some(builder) = three_hosts() else { return };
     let cluster = builder.start();

@@ -1,4 +1,5 @@
-//! Disks that are full, read-only, damaged or frozen: the node serves images all the while and recovers by itself.
+//! Disks that are full, read-only, damaged or frozen: the node serves images all the while and recovers by
+//! itself.
 
 use std::fs;
 use std::path::Path;
@@ -41,7 +42,8 @@ async fn serves_images_without_storage(cluster: &Cluster, i: usize, names: &[&st
     assert!(!cluster.status(i).unwrap().has_notice("not_joined"), "{}", cluster.report());
 }
 
-/// Breaks the storage of node 1 while it is down, has it start so, mends it, and waits until it is a healthy voter again.
+/// Breaks the storage of node 1 while it is down, has it start so, mends it, and waits until it is a healthy
+/// voter again.
 async fn starts_without_storage(
     cluster: &mut Cluster,
     names: &[&str],
@@ -66,7 +68,8 @@ async fn starts_without_storage(
     assert_eq!(cluster.status(1).unwrap().cluster_id, before.cluster_id);
 }
 
-/// Flips a bit of every `text` in a file, wherever the newest version of a page is; the second time back again.
+/// Flips a bit of every `text` in a file, wherever the newest version of a page is; the second time back
+/// again.
 fn flip(path: &Path, text: &str) {
     let mut bytes = fs::read(path).unwrap();
     let rest = &text.as_bytes()[1..];
@@ -334,7 +337,8 @@ async fn a_leader_without_room_hands_over() {
     wait_for_status(&cluster, leader, "room", |status| !status.has_notice("storage_full"));
 }
 
-/// Snapshots fail on all nodes: Raft goes on, the log stops growing at its limit, and is cut once they can be written.
+/// Snapshots fail on all nodes: Raft goes on, the log stops growing at its limit, and is cut once they can be
+/// written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_not_cut_stops_at_its_limit() {
     let builder = ClusterBuilder::new().set("storage.snapshot_every", 50);

@@ -34,8 +34,8 @@ fn raft_addresses(cluster: &Cluster) -> Vec<std::net::SocketAddr> {
     (0..cluster.len()).map(|i| cluster.raft_address(i)).collect()
 }
 
-/// Under the floods a restarted node gets in, and where then the leader dies, another one is elected: without the
-/// restarted one there is no quorum.
+/// Under the floods a restarted node gets in, and where then the leader dies, another one is elected: without
+/// the restarted one there is no quorum.
 async fn check(floods: impl Fn(&Cluster) -> Vec<Flood>) {
     let mut cluster = ClusterBuilder::new().start();
     let leader = cluster.wait_all_healthy();

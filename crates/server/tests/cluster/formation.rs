@@ -1,4 +1,4 @@
-//! How a cluster comes to be, and how it comes back.
+//! Formation of a cluster, and its return after a stop.
 
 use serde_json::json;
 use testkit::{ClusterBuilder, Role};

@@ -1,9 +1,10 @@
-//! README, QUICK_START and the guide for three devices: every block for a shell, in its order, in a network of its own. The
-//! three devices are three addresses and one clone.
+//! README, QUICK_START and the guide for three devices: every block for a shell, in its order, in a network
+//! of its own. The three devices are three addresses and one clone.
 //!
-//! Comments in the guides say what is special: `<!-- run: COMMAND -->` stands for something that the reader does beside the
-//! blocks, such as typing a line at the demo's terminal; a block after `<!-- not run -->` is left out, one after
-//! `<!-- unchecked -->` may fail, one after `<!-- any verdict -->` may say that a drill did not go well, one after `<!-- background -->` goes on. What is built is there already: `cargo` is a
+//! Comments in the guides say what is special: `<!-- run: COMMAND -->` stands for something that the reader
+//! does beside the blocks, such as typing a line at the demo's terminal; a block after `<!-- not run -->` is
+//! left out, one after `<!-- unchecked -->` may fail, one after `<!-- any verdict -->` may say that a drill
+//! did not go well, one after `<!-- background -->` goes on. What is built is there already: `cargo` is a
 //! function of [`PRELUDE`].
 
 use std::fs;

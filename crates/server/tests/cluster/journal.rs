@@ -9,7 +9,8 @@ use testkit::{Cluster, Connection};
 
 use crate::request::LIMIT;
 
-/// Between two writes of a client, at least: enough to have one under way at any fault, few enough to look at each later.
+/// Between two writes of a client, at least: enough to have one under way at any fault, few enough to look at
+/// each later.
 const PACE: Duration = Duration::from_millis(40);
 /// Settings that each client writes in turn.
 const SETTINGS: usize = 5;
@@ -73,7 +74,7 @@ impl Writers {
     }
 }
 
-/// What client `i` writes: through its own node first, and in a single attempt.
+/// Plan of client `i`: its own node first, a single attempt.
 pub(crate) fn plan(cluster: &Cluster, i: usize) -> WriterPlan {
     let nodes = (0..cluster.len()).map(|n| (i + n) % cluster.len());
     WriterPlan {
@@ -89,8 +90,9 @@ pub(crate) fn plan(cluster: &Cluster, i: usize) -> WriterPlan {
     }
 }
 
-/// Every acknowledged write is there, once, on every node: no two made the same version of a setting, every node has that
-/// version or a later one, and each write that is repeated has the same answer again, so that it was not done anew.
+/// Every acknowledged write is there, once, on every node: no two made the same version of a setting, every
+/// node has that version or a later one, and each write that is repeated has the same answer again, so that
+/// it was not done anew.
 pub(crate) fn check(cluster: &Cluster, writes: &[Write]) {
     assert!(!writes.is_empty());
     let acknowledged = writes.iter().map(|write| &write.acknowledged);

@@ -21,7 +21,8 @@ async fn must_transfer(cluster: &Cluster, i: usize, to: Option<&str>) -> Value {
     transfer_in_time(cluster, i, to).await.0
 }
 
-/// Hands leadership over through node `i`; again where nobody took over in time. Gives the answer and the attempts in vain.
+/// Hands leadership over through node `i`; again where nobody took over in time. Gives the answer and the
+/// attempts in vain.
 async fn transfer_in_time(cluster: &Cluster, i: usize, to: Option<&str>) -> (Value, u64) {
     for failed in 0..ATTEMPTS {
         let (status, body) = answer(transfer(cluster, i).json(&json!({ "to": to }))).await;

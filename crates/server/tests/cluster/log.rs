@@ -50,7 +50,8 @@ async fn writes_and_elections_go_on(cluster: &mut Cluster) {
     for round in 1..=3 {
         let leader = cluster.wait_all_healthy();
         must_put(cluster, leader, "bits", json!(round)).await;
-        // The system keeps a process that was killed in the middle of a write: one that is stopped is as dead to the others.
+        // The system keeps a process that was killed in the middle of a write: one that is stopped is as dead
+        // to the others.
         cluster.pause(leader);
         cluster
             .wait_until("another leader", LIMIT, |cluster| cluster.leader().filter(|next| *next != leader));

@@ -22,9 +22,9 @@ pub(crate) struct Observer {
     _askers: JoinSet<()>,
 }
 
-/// What nodes said of themselves.
+/// Statements of the nodes about themselves.
 struct Seen {
-    /// Who ever called itself the leader, by term.
+    /// Nodes that ever called themselves the leader, by term.
     leaders: BTreeMap<u64, BTreeSet<String>>,
     /// The last answer of each node: its term, and whether it leads.
     latest: Vec<Option<(u64, bool)>>,
@@ -55,7 +55,8 @@ impl Observer {
         self.seen.lock().unwrap().term()
     }
 
-    /// Waits until there is a leader, and no node changes its mind for a while from now on. Gives the leader and its term.
+    /// Waits until there is a leader, and no node changes its mind for a while from now on. Gives the leader
+    /// and its term.
     pub(crate) fn settled(&self, cluster: &Cluster) -> (usize, u64) {
         let now = Instant::now();
         cluster.wait_until("an end of elections", LIMIT, |_| {
@@ -72,7 +73,8 @@ impl Observer {
         })
     }
 
-    /// No term ever had two leaders or went back, no document contradicted itself, and there were `changes` terms at most since `from`.
+    /// No term ever had two leaders or went back, no document contradicted itself, and there were `changes`
+    /// terms at most since `from`.
     pub(crate) fn check(&self, cluster: &Cluster, from: u64, changes: u64) {
         let seen = self.seen.lock().unwrap();
         assert!(!seen.leaders.is_empty(), "nobody was seen to lead");

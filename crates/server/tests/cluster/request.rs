@@ -1,4 +1,4 @@
-//! What the tests send, and what they find in answers.
+//! Requests of the tests, and the reading of their answers.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use testkit::{Cluster, Status};
 
-/// What a machine under load may take for anything.
+/// Time limit of anything on a machine under load.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Sets a setting through node `i`; the status and the body of the answer.

@@ -64,7 +64,8 @@ async fn a_disk_that_hangs_is_told_by_every_node_and_heals() {
 
 #[tokio::test]
 async fn a_write_does_not_wait_for_a_leader_that_hangs() {
-    // Far below what a leader gets for one attempt, which is 2 s: whoever waits for its answer has none in time.
+    // Far below what a leader gets for one attempt, which is 2 s: whoever waits for its answer has none in
+    // time.
     const TIMEOUT_MS: u64 = 1800;
     let mut cluster = ClusterBuilder::new().start();
     let mut statuses = Vec::new();

@@ -5,7 +5,7 @@ use testkit::{Node, NodeBuilder, PngParts, wait_for};
 
 use crate::request::{add_file, embed, extract, file, get, post, problem};
 
-/// What a node may keep of the memory that bad requests made it take.
+/// Memory that a node may keep after bad requests.
 const MAX_GROWTH_BYTES: u64 = 64 << 20;
 
 const BOUNDARY: &str = "multipart/form-data; boundary=b";

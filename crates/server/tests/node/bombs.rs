@@ -1,5 +1,5 @@
-//! Small files that would take much, were they believed: refused with a clear problem, within the time and the memory that the
-//! node was given.
+//! Small files that would take much, were they believed: refused with a clear problem, within the time and
+//! the memory that the node was given.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use testkit::{Node, NodeBuilder, PngParts, inflating_payload, inflating_png};
 use crate::bad_input::memory_is_given_back;
 use crate::request::{add_file, file, post, problem};
 
-/// What a node takes besides the memory that its limits name.
+/// Memory of a node besides the limits of its configuration.
 const OVERHEAD_BYTES: u64 = 64 << 20;
 const PIXEL_MEMORY_BYTES: u64 = 256 << 20;
 const TRANSFER_MEMORY_BYTES: u64 = 128 << 20;
@@ -61,7 +61,7 @@ async fn a_payload_that_inflates_past_the_limit_is_too_large() {
     check_memory(&node);
 }
 
-/// What lies behind the last row is not part of the image, whether it is passed over or refused.
+/// Data behind the last row is not part of the image, whether passed over or refused.
 #[tokio::test]
 async fn ten_megabytes_that_would_be_ten_gigabytes() {
     const PIECES: usize = 640;
@@ -129,8 +129,8 @@ async fn two_hundred_bombs_at_once() {
     memory_is_given_back(&node, before);
 }
 
-/// Images of one row of windows, as wide or as high as the limit allows: what is counted while they are compared does not grow with
-/// either.
+/// Images of one row of windows, as wide or as high as the limit allows: what is counted while they are
+/// compared does not grow with either.
 #[tokio::test]
 async fn comparisons_of_long_and_thin_images() {
     let node = small_node();
@@ -150,7 +150,7 @@ async fn comparisons_of_long_and_thin_images() {
     check_memory(&node);
 }
 
-/// What the node took at its worst is within what it was given.
+/// The peak memory of the node is within its limits.
 fn check_memory(node: &Node) {
     assert_eq!(node.status("/livez"), Some(200));
     let Some(peak) = node.peak_resident_bytes() else { return };

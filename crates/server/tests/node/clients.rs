@@ -88,8 +88,8 @@ fn answer_to(node: &Node, bytes: &[u8]) -> (String, Value) {
     (head.lines().next().unwrap_or_default().to_owned(), serde_json::from_str(body).unwrap())
 }
 
-/// A connection preface (RFC 9113, section 3.4) with the frame SETTINGS behind it, and the record of a ClientHello (RFC 8446,
-/// section 5.1).
+/// A connection preface (RFC 9113, section 3.4) with the frame SETTINGS behind it, and the record of a
+/// ClientHello (RFC 8446, section 5.1).
 #[test]
 fn other_protocols_get_an_answer_that_says_so() {
     let node = Node::start();

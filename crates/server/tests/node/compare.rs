@@ -7,7 +7,8 @@ use testkit::{Node, run_pillow};
 
 use crate::request::{add_file, file, post, problem};
 
-/// Prints PSNR, differing samples and the largest difference of two images, and whether the third one shows the differences.
+/// Prints PSNR, differing samples and the largest difference of two images, and whether the third one shows
+/// the differences.
 const FIGURES: &str = r#"
 import sys, numpy
 from PIL import Image

@@ -1,6 +1,7 @@
 //! The pages that a node serves, and what pages of other nodes may do.
 //!
-//! The same holds for the console and for the page that stands in for one that was not built, so these tests pass with either.
+//! The same holds for the console and for the page that stands in for one that was not built, so these tests
+//! pass with either.
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response};
@@ -18,7 +19,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(|value| value.to_str().unwrap())
 }
 
-/// What a page loads from `/assets/`.
+/// Files that a page loads from `/assets/`.
 fn loaded(page: &str) -> Vec<&str> {
     page.split("\"/assets/").skip(1).filter_map(|rest| rest.split('"').next()).collect()
 }
@@ -251,7 +252,7 @@ async fn pages_read_why_a_paused_node_refuses() {
 
 #[tokio::test]
 async fn pages_read_that_a_node_is_about_to_stop() {
-    /// Where a node that takes any free port is configured to be.
+    /// Configured address of a node that takes any free port.
     const CONFIGURED: &str = "http://127.0.0.1:0";
     let node = NodeBuilder::new().set("limits.drain_timeout_ms", 60_000).start();
     let (stream, rest) = begin_upload(&node);

@@ -11,7 +11,7 @@ use testkit::{Node, NodeBuilder, wait_for};
 
 use crate::request::{add_file, embed, extract, figure, file, get, post, problem};
 
-/// What the default cover takes in the cache, at most.
+/// Most memory of the default cover in the cache.
 const COVER_BYTES: u64 = 24 << 20;
 
 #[tokio::test]
@@ -123,7 +123,8 @@ fn begin_download(node: &Node, accept: &str) -> TcpStream {
 #[tokio::test]
 async fn many_answers_at_a_time_share_one_image() {
     const AT_A_TIME: u64 = 64;
-    /// The system's share is not the process's; what is left are the rows that changed, their request and their task.
+    /// The system's share is not the process's; what is left are the rows that changed, their request and
+    /// their task.
     const BYTES_EACH: u64 = 512 << 10;
     let node = Node::start();
     for accept in ["image/png", "application/json"] {

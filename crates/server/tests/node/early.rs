@@ -1,4 +1,5 @@
-//! Images that carry something near their top: found before they have arrived, and the same as if all of it had been there.
+//! Images that carry something near their top: found before they have arrived, and the same as if all of it
+//! had been there.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

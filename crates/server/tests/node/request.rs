@@ -1,4 +1,4 @@
-//! What the tests send, and what they look for in answers.
+//! Requests of the tests, and the parts read from answers.
 
 use reqwest::multipart::{Form, Part};
 use reqwest::{RequestBuilder, Response};

@@ -175,7 +175,7 @@ fn archives_that_are_damaged() {
     check(sparse, "damaged");
 }
 
-/// What other programs write is read where it is asked for, and permissions that nobody should get are not given.
+/// Archives of other programs are read on request, and dangerous permissions are not given.
 #[test]
 fn harmless_archives_of_other_programs() {
     let long = format!("{}/{}", "folder".repeat(20), "name".repeat(40));

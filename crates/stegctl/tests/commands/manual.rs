@@ -1,4 +1,4 @@
-//! What the command line says of itself.
+//! Help and manual of the command line.
 
 use std::fs;
 

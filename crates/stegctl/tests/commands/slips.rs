@@ -1,4 +1,5 @@
-//! Slips of the hand: a command that is nearly right is told what to write, and an image decides nothing about this machine.
+//! Slips of the hand: a command that is nearly right is told what to write, and an image decides nothing
+//! about this machine.
 
 use std::fs;
 use std::io::PipeWriter;

@@ -26,8 +26,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// Creates a stopped node with its files below `folder`; `prefix` is put in front of the command: a network
-    /// namespace, a limit.
+    /// Creates a stopped node with its files below `folder`; `prefix` is put in front of the command: a
+    /// network namespace, a limit.
     pub(super) fn new(
         id: String,
         address: NodeAddress,

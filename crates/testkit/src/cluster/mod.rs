@@ -247,8 +247,8 @@ impl Cluster {
         self.stopped(i).node.spec_mut().program = program;
     }
 
-    /// Gives every node another address and writes it into all configurations, as if the whole cluster had moved to
-    /// another network.
+    /// Gives every node another address and writes it into all configurations, as if the whole cluster had
+    /// moved to another network.
     ///
     /// # Panics
     ///
