@@ -3,57 +3,28 @@
 //! Each node is a process of this same binary with a data directory and a log of its own, so that these nodes
 //! can be handled like nodes on other machines. A dead node is reported, and started again on a typed command
 //! or after a drill killed the process; a node started by hand is adopted. No node outlives the demo: the
-//! demo stops its nodes, and the system kills the children of a killed demo ([`stop_with_parent`]). Processes,
-//! logs and the configuration are `local-cluster`'s part; here are the plan, the terminal and the messages.
+//! demo stops its nodes, and the system kills the children of a killed demo ([`stop_with_parent`]). Processes
+//! are the part of `local-cluster`; here are the plan, the terminal and the messages.
 
 mod keyboard;
 mod nodes;
+mod options;
 mod plan;
 mod welcome;
 
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use anyhow::Context as _;
-use loadgen::drill::{FaultKind, Output};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::signals;
 use nodes::Demo;
+pub(crate) use options::DemoOptions;
 use plan::{Plan, check_ports};
 
 /// Threads for the load of a drill; few, to leave the machine to the nodes.
 const WORKERS: usize = 2;
-
-/// Three nodes on this machine, stopped together by Ctrl-C.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct DemoOptions {
-    /// Directory of the demo's configuration and the nodes' data
-    #[arg(long, value_name = "DIR", default_value = "data/demo")]
-    data_dir: PathBuf,
-    /// Begin anew: remove the data of an earlier demo
-    #[arg(long)]
-    fresh: bool,
-    /// Directory of the logs: phase1-n1.log and so on, appended
-    #[arg(long, value_name = "DIR", default_value = "/tmp")]
-    log_dir: PathBuf,
-    /// HTTP port of n1; n2 and n3 take the next two
-    #[arg(long, value_name = "PORT", default_value_t = 8081)]
-    http_port: u16,
-    /// Port of n1 for the other nodes; n2 and n3 take the next two
-    #[arg(long, value_name = "PORT", default_value_t = 5001)]
-    raft_port: u16,
-    /// Inject a fault under load, print a report, stop the nodes; `loadgen drill --help` explains the report
-    ///
-    /// The report goes to standard output, everything else to standard error. Exit code 0 if no request
-    /// failed, no acknowledged write was lost and the cluster has a leader at the end.
-    #[arg(long, value_enum, value_name = "KIND")]
-    drill: Option<FaultKind>,
-    /// Form of the drill's report
-    #[arg(long, value_enum, default_value_t = Output::Text, requires = "drill")]
-    output: Output,
-}
 
 /// Outcome of a demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -46,6 +46,10 @@ struct DemoNode<'a> {
 }
 
 impl<'a> Demo<'a> {
+    /// Starts the nodes.
+    ///
+    /// # Errors
+    /// If the client cannot be built, or a node not be started.
     pub(super) fn start(plan: &'a Plan) -> anyhow::Result<Self> {
         let endpoints = plan.nodes.iter().map(|node| node.endpoint.clone());
         let client = Client::builder(endpoints).request_timeout(STATUS_TIMEOUT).build()?;
@@ -60,6 +64,9 @@ impl<'a> Demo<'a> {
 
     /// Waits until the nodes form a cluster, prints the welcome, and then watches the nodes and executes
     /// typed commands. Without a terminal the demo ends with its last node.
+    ///
+    /// # Errors
+    /// If the nodes form no cluster in time, a restart fails, or all nodes have ended without a terminal.
     pub(super) async fn serve(&mut self) -> anyhow::Result<()> {
         let leader = self.wait_for_cluster().await?;
         self.print(&welcome(self.plan, &leader));
@@ -157,6 +164,9 @@ impl<'a> Demo<'a> {
 
     /// Waits until the nodes form a cluster, and runs a drill against it. A node that died is started again a
     /// little later, as an operator would do.
+    ///
+    /// # Errors
+    /// If the nodes form no cluster in time, the drill cannot be run, or a restart fails.
     pub(super) async fn drill(&mut self, kind: drill::FaultKind) -> anyhow::Result<drill::DrillReport> {
         self.wait_for_cluster().await?;
         let servers = self.plan.nodes.iter().map(|node| node.endpoint.clone()).collect();

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use client::Endpoint;
 use local_cluster::{ConfiguredNode, NodeSpec, configuration};
 
-use super::DemoOptions;
+use super::options::DemoOptions;
 use crate::log::Speaker;
 
 /// The nodes of a demo.
