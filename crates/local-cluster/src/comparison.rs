@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use api::settings::{Setting, SettingsPage};
 
 use crate::http::{Connection, Reply};
-use crate::writer::{Write, put_setting};
+use crate::writer::{JournalEntry, put_setting};
 
 /// Settings in a page.
 const PAGE_LEN: u32 = 100;
@@ -16,7 +16,7 @@ const PAGE_LEN: u32 = 100;
 ///
 /// # Errors
 /// If the node does not answer with its settings.
-pub fn lost_writes(connection: &mut Connection, writes: &[Write]) -> io::Result<Vec<String>> {
+pub fn lost_writes(connection: &mut Connection, writes: &[JournalEntry]) -> io::Result<Vec<String>> {
     let settings = read_settings(connection)?;
     let compared = writes.iter().map(|write| {
         let found = settings.get(&write.acknowledged.setting);
@@ -44,7 +44,11 @@ fn read_settings(connection: &mut Connection) -> io::Result<BTreeMap<String, Set
 ///
 /// # Errors
 /// If the node does not answer.
-pub fn repeat_write(connection: &mut Connection, token: &str, write: &Write) -> io::Result<Option<String>> {
+pub fn repeat_write(
+    connection: &mut Connection,
+    token: &str,
+    write: &JournalEntry,
+) -> io::Result<Option<String>> {
     let reply = put_setting(connection, token, &write.acknowledged.setting, &write.key)?;
     let is_same = reply.status == 200 && reply.json().as_ref() == Some(&write.body);
     let text = || format!("{} for a repetition of {}", unexpected(&reply), write.body);

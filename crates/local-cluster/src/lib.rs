@@ -39,4 +39,4 @@ pub use process::{End, Process};
 pub use rustix::process::Signal;
 pub use usage::{open_files, peak_resident_bytes, resident_bytes};
 pub use watcher::{Sighting, Watcher, agreed};
-pub use writer::{Journal, SettingsWriter, Write, WriterPlan, put_setting};
+pub use writer::{Journal, JournalEntry, SettingsWriter, WriterPlan, put_setting};

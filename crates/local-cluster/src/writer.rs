@@ -42,7 +42,7 @@ pub struct WriterPlan {
 
 /// A write and its acknowledgement.
 #[derive(Debug, Clone)]
-pub struct Write {
+pub struct JournalEntry {
     /// Number of the write, counted from 0.
     pub number: u64,
     /// Idempotency key, which is the value as well.
@@ -76,7 +76,7 @@ struct Shared {
 #[derive(Debug, Clone, Default)]
 pub struct Journal {
     /// Acknowledged writes in the order of acknowledgement.
-    pub writes: Vec<Write>,
+    pub writes: Vec<JournalEntry>,
     /// Writes that no node acknowledged in time; whether they were applied is unknown.
     pub unanswered: Vec<String>,
 }
@@ -87,7 +87,7 @@ impl Journal {
     /// an acknowledgement may have been applied.
     pub fn broken_chains(&self, from: usize) -> Vec<String> {
         let recent = self.writes.get(from.saturating_sub(1)..).unwrap_or_default();
-        let is_pair = |pair: &&[Write]| {
+        let is_pair = |pair: &&[JournalEntry]| {
             let [before, write] = pair else { return false };
             write.number == before.number + 1 && write.acknowledged.setting == before.acknowledged.setting
         };
@@ -176,13 +176,14 @@ impl WriterThread {
     }
 
     /// Makes a write until acknowledged or given up.
-    fn write(&mut self, number: u64) -> Result<Write, String> {
+    fn write(&mut self, number: u64) -> Result<JournalEntry, String> {
         let count = self.plan.nodes.len() as u64;
         let key = format!("{}-{number}", self.plan.key_prefix);
         let setting = self.plan.settings[(number % self.plan.settings.len() as u64) as usize].clone();
         let first = if self.plan.rotates { number } else { 0 };
         let sent = Instant::now();
-        for attempt in 0.. {
+        let mut attempt = 0;
+        loop {
             let place = ((first + attempt) % count) as usize;
             let why = match self.attempt(place, &setting, &key) {
                 Ok(reply) if reply.status == 200 => {
@@ -195,9 +196,9 @@ impl WriterThread {
             if self.plan.give_up_after.is_none_or(|limit| sent.elapsed() > limit) {
                 return Err(format!("write {key} of {setting}, attempt {}: {why}", attempt + 1));
             }
+            attempt += 1;
             std::thread::sleep(self.plan.retry_pause);
         }
-        unreachable!("the attempts of a write end with a return")
     }
 
     fn attempt(&mut self, place: usize, setting: &str, key: &str) -> io::Result<Reply> {
@@ -231,12 +232,12 @@ fn acknowledged(
     reply: &Reply,
     node: usize,
     sent: Instant,
-) -> Option<Write> {
+) -> Option<JournalEntry> {
     let answered = Instant::now();
     let body = reply.json()?;
     let version = body["version"].as_u64()?;
     let acknowledged = Acknowledged { setting: setting.to_owned(), version, value: Value::from(key) };
-    Some(Write { number, key: key.to_owned(), acknowledged, body, node, sent, answered })
+    Some(JournalEntry { number, key: key.to_owned(), acknowledged, body, node, sent, answered })
 }
 
 #[cfg(test)]

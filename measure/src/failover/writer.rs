@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use local_cluster::{Journal, SettingsWriter, Write, WriterPlan};
+use local_cluster::{Journal, JournalEntry, SettingsWriter, WriterPlan};
 use serde_json::json;
 use testkit::{Cluster, Connection, Reply};
 
@@ -29,6 +29,9 @@ pub(super) struct OneWrite {
 impl OneWrite {
     /// Prepares to set `setting` through node `i`. An attempt may take `limit`, after which the next attempt
     /// follows.
+    ///
+    /// # Errors
+    /// If the node does not answer beforehand.
     pub(super) fn prepare(
         cluster: &Cluster,
         i: usize,
@@ -52,6 +55,9 @@ impl OneWrite {
     }
 
     /// Waits for the acknowledgement, and returns its time and the number of failed attempts before.
+    ///
+    /// # Errors
+    /// If no write was acknowledged in time.
     pub(super) fn finish(self) -> anyhow::Result<(Instant, u32)> {
         drop(self.go);
         self.thread.join().map_err(|_| anyhow!("the writer panicked"))?
@@ -133,7 +139,7 @@ impl CheckedWriter {
 
     /// Returns the longest latency of the writes in flight at some time between two instants.
     pub(super) fn longest_between(&self, from: Instant, to: Instant) -> Option<Duration> {
-        let during = |write: &&Write| write.answered >= from && write.sent <= to;
+        let during = |write: &&JournalEntry| write.answered >= from && write.sent <= to;
         self.writer.with_journal(|journal| {
             journal.writes.iter().filter(during).map(|write| write.answered - write.sent).max()
         })
@@ -150,7 +156,7 @@ impl CheckedWriter {
     }
 
     /// Stops after the write in flight; returns the last acknowledged write, and the defects found.
-    pub(super) fn stop(self) -> (Option<Write>, Vec<String>) {
+    pub(super) fn stop(self) -> (Option<JournalEntry>, Vec<String>) {
         let mut journal = self.writer.stop();
         let wrong = wrong_since(&journal, (0, 0));
         (journal.writes.pop(), wrong)

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use local_cluster::{SettingsWriter, Write, WriterPlan};
+use local_cluster::{JournalEntry, SettingsWriter, WriterPlan};
 use testkit::{Cluster, ClusterBuilder};
 
 use crate::journal::{self, plan};
@@ -41,7 +41,7 @@ fn nothing_acknowledged_is_lost_or_doubled_when_all_nodes_are_killed() {
     }
 }
 
-fn write_until_killed(cluster: &mut Cluster, round: usize) -> Vec<Write> {
+fn write_until_killed(cluster: &mut Cluster, round: usize) -> Vec<JournalEntry> {
     let writers: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let key_prefix = format!("{round}-{client}");

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use local_cluster::{
-    Acknowledged, Journal, SettingsWriter, Write, WriterPlan, lost_writes, repeat_write, repeated_versions,
+    Acknowledged, Journal, JournalEntry, SettingsWriter, WriterPlan, lost_writes, repeat_write,
+    repeated_versions,
 };
 use testkit::{Cluster, Connection};
 
@@ -53,7 +54,7 @@ impl Writers {
     /// Waits until writes that begin now are acknowledged through this node.
     pub(crate) fn wait_going_on(&self, cluster: &Cluster, through: usize) {
         let now = Instant::now();
-        let is_later = |write: &&Write| write.node == through && write.sent >= now;
+        let is_later = |write: &&JournalEntry| write.node == through && write.sent >= now;
         cluster.wait_until(&format!("writes through {}", cluster.id(through)), LIMIT, |_| {
             let later = self.writers.iter().map(|writer| {
                 writer.with_journal(|journal| journal.writes.iter().rev().filter(is_later).count())
@@ -93,7 +94,7 @@ pub(crate) fn plan(cluster: &Cluster, i: usize) -> WriterPlan {
 /// Every acknowledged write is there, once, on every node: no two made the same version of a setting, every
 /// node has that version or a later one, and each write that is repeated has the same answer again, so that
 /// it was not done anew.
-pub(crate) fn check(cluster: &Cluster, writes: &[Write]) {
+pub(crate) fn check(cluster: &Cluster, writes: &[JournalEntry]) {
     assert!(!writes.is_empty());
     let acknowledged = writes.iter().map(|write| &write.acknowledged);
     let mut defects = repeated_versions(acknowledged.collect::<Vec<&Acknowledged>>());
@@ -115,7 +116,7 @@ pub(crate) fn check(cluster: &Cluster, writes: &[Write]) {
 }
 
 /// Repeats writes through a node; the answers that are not those of the first time.
-fn repeat(cluster: &Cluster, n: usize, writes: &[Write]) -> Vec<String> {
+fn repeat(cluster: &Cluster, n: usize, writes: &[JournalEntry]) -> Vec<String> {
     let mut node = Connection::open(cluster.address(n % cluster.len()), LIMIT).unwrap();
     let again = |write| repeat_write(&mut node, cluster.admin_token(), write).unwrap();
     writes.iter().filter_map(again).collect()
