@@ -46,6 +46,9 @@ pub(crate) struct MemoryOptions {
 }
 
 /// Makes missing images, embeds into each, extracts, and prints a table.
+///
+/// # Errors
+/// If a build, an image or a measurement fails, or a bound is missed.
 pub(crate) fn run(options: MemoryOptions) -> anyhow::Result<()> {
     let bin_dir = match options.bin_dir {
         Some(folder) => folder,

@@ -55,6 +55,9 @@ struct Tally {
 }
 
 /// Distributes the work and prints the result.
+///
+/// # Errors
+/// If a process fails, or an extraction gave neither the secret nor an error.
 pub(crate) fn run(options: &MutateOptions) -> anyhow::Result<()> {
     if let Some(share) = options.share {
         let tally = work(options, share)?;

@@ -16,6 +16,9 @@ const HALF_WIDTH: u32 = 640;
 const GAP: u32 = 8;
 
 /// Writes the default cover and a stego image of the same cover side by side, as a JPEG for the README.
+///
+/// # Errors
+/// If the picture cannot be made or written.
 pub(crate) fn write(path: &Path) -> anyhow::Result<()> {
     let limits = Limits::default();
     let cover = dataset::cover(0).context("the dataset has an image 0")?;

@@ -36,6 +36,9 @@ pub(crate) fn build_if_possible() {
 }
 
 /// Builds the console into `web/dist`, where the next build of the server finds it.
+///
+/// # Errors
+/// If npm is missing, or a step fails.
 pub(crate) fn run(options: &ConsoleOptions) -> anyhow::Result<()> {
     check_node()?;
     install()?;

@@ -10,6 +10,9 @@ use xtask::{cargo, root, target};
 use super::console;
 
 /// Builds the console and the server, then replaces this process with `server demo` and the given arguments.
+///
+/// # Errors
+/// If a build or the demo fails.
 pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     step(1, "the web console");
     console::build_if_possible();

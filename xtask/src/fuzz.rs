@@ -57,6 +57,9 @@ struct TargetFigures {
 }
 
 /// Runs the targets and prints a table.
+///
+/// # Errors
+/// If a tool is missing, a target does not build, or a finding was made.
 pub(crate) fn run(options: &FuzzOptions) -> anyhow::Result<()> {
     check_tools()?;
     let targets = chosen(&options.targets)?;

@@ -33,6 +33,10 @@ pub struct EmbedAnswer {
 }
 
 impl EmbedAnswer {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] if a header, the content type or the body is not as expected.
     pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
         raw.check_content_type()?;
         if raw.accept == JSON { Self::read_json(raw) } else { Self::read_png(raw) }
@@ -91,6 +95,10 @@ pub struct ExtractAnswer {
 }
 
 impl ExtractAnswer {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] if a header, the content type or the body is not as expected.
     pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
         raw.check_content_type()?;
         if raw.accept == JSON { Self::read_json(raw) } else { Self::read_bytes(raw) }
@@ -143,6 +151,10 @@ pub struct CapacityAnswer {
 }
 
 impl CapacityAnswer {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] if a header, the content type or the body is not as expected.
     pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
         raw.check_content_type()?;
         let images::CapacityAnswer { request_id, width, height, channels, bit_depth: _, format, modes } =
@@ -161,6 +173,10 @@ pub struct DatasetAnswer {
 }
 
 impl DatasetAnswer {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] if a header, the content type or the body is not as expected.
     pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
         raw.check_content_type()?;
         Ok(Self { via: raw.via.clone(), image: raw.body.clone() })
@@ -185,6 +201,10 @@ pub struct HealthAnswer {
 }
 
 impl HealthAnswer {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] if a header, the content type or the body is not as expected.
     pub(crate) fn read(raw: &RawReply) -> Result<Self, BadAnswer> {
         raw.check_content_type()?;
         let health::HealthAnswer { status, node_id, cluster_name, version, uptime_s, .. } = raw.json()?;

@@ -106,6 +106,10 @@ impl Client {
         Reply::new(raw, HealthAnswer::read).read()
     }
 
+    /// Sends a call and keeps its answer for [`Reply::read`].
+    ///
+    /// # Errors
+    /// Any [`ClientError`] but [`ClientError::BadAnswer`].
     pub(crate) async fn fetch<A>(
         &self,
         call: &Call,

@@ -119,6 +119,10 @@ impl RawReply {
         Err(BadAnswer::ContentType { expected: self.accept, found })
     }
 
+    /// Parses the body as JSON.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] if the body is no such document.
     pub(crate) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, BadAnswer> {
         serde_json::from_slice(&self.body).map_err(|source| BadAnswer::Json { source })
     }

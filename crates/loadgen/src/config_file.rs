@@ -52,6 +52,10 @@ pub(crate) struct LoadgenSection {
 }
 
 impl ConfigFile {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is no such YAML.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let read = || Self::parse(&read_text(path)?);
         read().with_context(|| format!("cannot use the configuration file {}", path.display()))
@@ -68,6 +72,9 @@ impl ConfigFile {
 }
 
 /// Reads a small text file.
+///
+/// # Errors
+/// If the file cannot be read, is no text or too large.
 pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_LEN_BYTES + 1).read_to_string(&mut text)?;

@@ -36,6 +36,10 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses requests per second.
+///
+/// # Errors
+/// If the text is no number, or out of range.
 pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
     const MIN: f64 = 0.001;
     const MAX: f64 = 100_000.0;

@@ -54,6 +54,10 @@ pub(crate) async fn drive(run: &Arc<Run>) -> anyhow::Result<()> {
     }
 }
 
+/// Builds the client of a run.
+///
+/// # Errors
+/// If the client cannot be built.
 pub(crate) fn connect(settings: &Settings) -> anyhow::Result<Client> {
     let client = Client::builder(settings.servers.clone())
         .request_timeout(settings.request_timeout)

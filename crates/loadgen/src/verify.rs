@@ -45,6 +45,10 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// If the system refuses the threads.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let pool = rayon::ThreadPoolBuilder::new()
             .thread_name(|index| format!("verify-{index}"))
@@ -57,6 +61,9 @@ impl Verifier {
     }
 
     /// Runs `job` on the pool.
+    ///
+    /// # Errors
+    /// The failure of the job, or that it panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> Result<T, Failure> + Send + 'static,

@@ -57,11 +57,17 @@ pub(crate) fn is_image(path: &Path) -> bool {
 }
 
 /// Reads a whole secret of at most `max_bytes`.
+///
+/// # Errors
+/// If the file cannot be read, or is longer.
 pub(crate) fn read_secret(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
     read(path, max_bytes, Some("--max-secret-bytes raises the limit"))
 }
 
 /// Reads a whole image file.
+///
+/// # Errors
+/// If the file cannot be read, or is longer than any image.
 pub(crate) fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
     read(path, MAX_IMAGE_FILE_BYTES, Some("save the image as a PNG, which takes less room"))
 }
@@ -87,6 +93,9 @@ fn read(path: &Path, max_bytes: u64, help: Option<&'static str>) -> anyhow::Resu
 
 /// Writes `bytes` to `path`, all or nothing: a partial file is never visible under the path. An existing file
 /// is replaced only with `force`.
+///
+/// # Errors
+/// If the file exists without `force`, or cannot be written.
 pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()> {
     if is_standard_stream(path) {
         return write_to_stdout(bytes);
@@ -115,6 +124,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8], force: bool) -> anyhow::Result<()
 
 /// Writes to standard output. A closed pipe ends the process silently, with the status of a process ended by
 /// SIGPIPE: no temporary files exist when a result is written.
+///
+/// # Errors
+/// If standard output cannot be written.
 pub(crate) fn write_to_stdout(bytes: &[u8]) -> anyhow::Result<()> {
     /// A shell's status for a process ended by SIGPIPE.
     const ENDED_BY_SIGPIPE: i32 = 128 + 13;
@@ -127,6 +139,9 @@ pub(crate) fn write_to_stdout(bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Fails if `path` exists and may not be replaced, or if its folder does not exist; called before long work
 /// as well.
+///
+/// # Errors
+/// That condition.
 pub(crate) fn refuse_existing(path: &Path, force: bool) -> anyhow::Result<()> {
     if is_standard_stream(path) {
         return Ok(());

@@ -13,6 +13,9 @@ pub(crate) struct Leftover(PathBuf);
 
 impl Leftover {
     /// Makes a temporary file or folder at `path`, to be removed if the process receives a signal to end.
+    ///
+    /// # Errors
+    /// The error of `make`.
     pub(crate) fn make<T>(
         make: impl FnOnce() -> io::Result<T>,
         path: impl FnOnce(&T) -> &Path,

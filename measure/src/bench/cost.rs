@@ -17,6 +17,9 @@ const RATIOS: [(&str, &str, &str); 7] = [
 ];
 
 /// Runs the benchmarks, and prints their medians and the ratio of each comparison.
+///
+/// # Errors
+/// If a measurement fails.
 pub(super) fn run() -> anyhow::Result<()> {
     xtask::cargo(&["bench", "-p", "stego", "--bench", "cost"])?;
     let folder = xtask::target().join("criterion");

@@ -19,6 +19,9 @@ const WORK: [&str; 6] = [
 const RUNS: [u64; 2] = [2, 12];
 
 /// Counts the instructions and prints a table.
+///
+/// # Errors
+/// If a benchmark cannot be built or run.
 pub(super) fn run() -> anyhow::Result<()> {
     let has_valgrind =
         Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());

@@ -30,6 +30,9 @@ enum Part {
 }
 
 /// Measures and prints tables.
+///
+/// # Errors
+/// If a measurement fails.
 pub(crate) fn run(options: &BenchOptions) -> anyhow::Result<()> {
     let parts =
         if options.parts.is_empty() { Part::value_variants().to_vec() } else { options.parts.clone() };

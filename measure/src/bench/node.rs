@@ -18,6 +18,9 @@ const PROBE_PAUSE: Duration = Duration::from_millis(5);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Starts a node, puts load on the node, and prints a table.
+///
+/// # Errors
+/// If the node or loadgen cannot be started, or a probe fails.
 pub(crate) fn run() -> anyhow::Result<()> {
     xtask::cargo(&["build", "--release", "--bin", "server", "--bin", "loadgen"])?;
     let node = BenchNode::start()?;
@@ -46,6 +49,10 @@ pub(super) struct BenchNode {
 }
 
 impl BenchNode {
+    /// Starts a node on a new directory and waits until it is ready.
+    ///
+    /// # Errors
+    /// If the node cannot be started, ends or does not get ready.
     pub(super) fn start() -> anyhow::Result<Self> {
         // A separate directory, new each time, never the directory of a node in use.
         let data_dir = xtask::target().join("bench-node");

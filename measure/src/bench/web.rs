@@ -23,6 +23,9 @@ const NGINX_SETTINGS: [(&str, &str); 2] =
     [("sendfile", "sendfile on; tcp_nopush on;"), ("buffers", "sendfile off; output_buffers 2 1m;")];
 
 /// Measures and prints tables.
+///
+/// # Errors
+/// If a server cannot be started, or a measurement fails.
 pub(super) fn run() -> anyhow::Result<()> {
     for tool in [["nginx", "-v"], ["wrk", "-v"]] {
         let works =

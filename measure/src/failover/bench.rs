@@ -16,6 +16,9 @@ pub(super) struct Bench {
 
 impl Bench {
     /// Builds the release unless `bin_dir` has one, and creates the folder of the clusters.
+    ///
+    /// # Errors
+    /// If the build fails, or a folder cannot be used.
     pub(super) fn prepare(
         bin_dir: Option<PathBuf>,
         rounds: Option<u32>,

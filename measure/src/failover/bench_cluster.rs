@@ -24,12 +24,18 @@ pub(super) struct BenchCluster {
 
 impl BenchCluster {
     /// Creates a cluster without load.
+    ///
+    /// # Errors
+    /// Never; the signature is that of [`Self::busy`].
     pub(super) fn quiet(cluster: Cluster) -> anyhow::Result<Self> {
         settle(&cluster);
         Ok(Self { load: None, cluster })
     }
 
     /// Creates a cluster with continuous embeds until the end of its last round.
+    ///
+    /// # Errors
+    /// If loadgen cannot be started.
     pub(super) fn busy(bench: &Bench, cluster: Cluster, clients: u32) -> anyhow::Result<Self> {
         settle(&cluster);
         let load = Some(Load::endless(bench, &cluster, clients)?);
@@ -78,6 +84,9 @@ pub(super) fn others(cluster: &Cluster, one: usize) -> Vec<usize> {
 }
 
 /// Makes a call that needs the admin token.
+///
+/// # Errors
+/// If no whole answer came within the limit of the connection.
 pub(super) fn operate(
     connection: &mut Connection,
     token: &str,
@@ -91,11 +100,17 @@ pub(super) fn operate(
 }
 
 /// Makes an operator's call to node `i`, which must succeed, and returns the answer.
+///
+/// # Errors
+/// If the node does not answer, or refuses.
 pub(super) fn must_post(cluster: &Cluster, i: usize, path: &str, body: &Value) -> anyhow::Result<Value> {
     must_call(cluster, i, "POST", path, body)
 }
 
 /// Sets a setting through node `i`.
+///
+/// # Errors
+/// If the node does not answer, or refuses.
 pub(super) fn must_put(cluster: &Cluster, i: usize, key: &str, body: &Value) -> anyhow::Result<Value> {
     must_call(cluster, i, "PUT", &format!("/cluster/settings/{key}"), body)
 }
@@ -110,6 +125,9 @@ fn must_call(cluster: &Cluster, i: usize, method: &str, path: &str, body: &Value
 }
 
 /// Reads a setting through node `i`, linearizable.
+///
+/// # Errors
+/// If the node does not answer with the setting.
 pub(super) fn setting(cluster: &Cluster, i: usize, key: &str) -> anyhow::Result<Value> {
     let mut connection = Connection::open(cluster.address(i), ANSWER_LIMIT).context("no connection")?;
     let reply = connection.get(&format!("/cluster/settings/{key}"))?;

@@ -17,6 +17,9 @@ const WRITE_BYTES: usize = 4096;
 const WRITES: usize = 200;
 
 /// Times a write and its flush (fdatasync) in a file below `folder`, each at the same position.
+///
+/// # Errors
+/// If the file cannot be written.
 pub(super) fn measure(folder: &Path) -> anyhow::Result<Flush> {
     let path = folder.join("flush");
     let mut file = File::create(&path).context("cannot make a file")?;

@@ -45,6 +45,9 @@ impl Load {
     /// Starts embeds on all nodes by the given number of clients until stopped, and waits for the first embed
     /// on each node. Every sample of every answer is compared, as when the bounds were set: loadgen then
     /// loads the machine more than the nodes do.
+    ///
+    /// # Errors
+    /// If loadgen cannot be started.
     pub(super) fn endless(bench: &Bench, cluster: &Cluster, clients: u32) -> anyhow::Result<Self> {
         let before: Vec<u64> = (0..cluster.len()).map(|i| embedded(cluster, i)).collect();
         let clients = clients.to_string();
@@ -60,6 +63,9 @@ impl Load {
     }
 
     /// Starts embeds on all nodes with the given arguments.
+    ///
+    /// # Errors
+    /// If loadgen cannot be started.
     pub(super) fn start(bench: &Bench, cluster: &Cluster, args: &[&str]) -> anyhow::Result<Self> {
         let report = cluster.folder().join("loadgen.json");
         let out = File::create(&report).context("cannot make a file for loadgen's report")?;
@@ -75,12 +81,18 @@ impl Load {
     }
 
     /// Ends an endless run, like Ctrl-C. Requests cut off by the stop do not count.
+    ///
+    /// # Errors
+    /// If loadgen does not end in time, or its report cannot be read.
     pub(super) fn stop(self) -> anyhow::Result<LoadOutcome> {
         self.process.signal(Signal::INT);
         self.wait(STOP_WITHIN)
     }
 
     /// Waits for the end of a run and returns the report.
+    ///
+    /// # Errors
+    /// If loadgen does not end in time, or its report cannot be read.
     pub(super) fn wait(self, limit: Duration) -> anyhow::Result<LoadOutcome> {
         let until = Instant::now() + limit;
         while self.process.ended()?.is_none() {

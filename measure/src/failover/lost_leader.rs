@@ -25,6 +25,9 @@ const BUSY_CLIENTS: u32 = 16;
 const WRITES_BEFORE: u32 = 5;
 
 /// Returns the node that `watched` name as leader instead of `old`, and the time from `since` until then.
+///
+/// # Errors
+/// If no other leader is named in time.
 pub(super) fn until_named(
     cluster: &Cluster,
     watcher: &Watcher,
@@ -39,6 +42,9 @@ pub(super) fn until_named(
 }
 
 /// Starts a watcher, and waits until all `watched` name the given leader.
+///
+/// # Errors
+/// If the leader is not named in time.
 pub(super) fn watcher_of(cluster: &Cluster, watched: &[usize], leader: usize) -> anyhow::Result<Watcher> {
     let watcher = cluster.watch(watched, ASK_EVERY);
     let ready = watcher.wait(NAMED_WITHIN, |changes| agreed(changes, watched, |named| named == leader));

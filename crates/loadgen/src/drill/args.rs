@@ -133,6 +133,9 @@ pub struct DrillArgs {
 
 impl DrillArgs {
     /// Reads the files named by the flags and merges flags, files and defaults.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used, a time is too long, or flags exclude each other.
     pub(crate) fn options(&self) -> anyhow::Result<DrillOptions> {
         let file = self.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
         let target = self.target.parse().unwrap_or(Target::Leader);

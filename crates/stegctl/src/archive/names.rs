@@ -43,6 +43,9 @@ pub(crate) enum NameError {
 
 /// Splits the path of a member into names, from the top. Empty for the folder itself (`./`), a possible
 /// member of other programs' archives.
+///
+/// # Errors
+/// The defect of the name.
 pub(super) fn components(path: &[u8]) -> Result<Vec<&str>, NameError> {
     if path.len() > MAX_PATH_LEN_BYTES {
         return Err(NameError::TooLong);

@@ -104,6 +104,9 @@ pub(crate) enum PackError {
 
 /// Packs files, and folders with their whole content, under the last name of each path. Links in `paths` are
 /// followed, links inside folders are not.
+///
+/// # Errors
+/// [`PackError`] if a path cannot be read or stored, or a limit is exceeded.
 pub(crate) fn pack(paths: &[PathBuf], options: &PackOptions<'_>) -> Result<Packed, PackError> {
     let mut found = Walk::new(options);
     for path in paths {
@@ -127,6 +130,9 @@ pub(crate) fn pack(paths: &[PathBuf], options: &PackOptions<'_>) -> Result<Packe
 }
 
 /// Returns the name of a path in an archive: the last name, also of a path written as `.` or `..`.
+///
+/// # Errors
+/// [`PackError`] if the path cannot be resolved, or its name is no text.
 pub(crate) fn name_of(path: &Path) -> Result<String, PackError> {
     let refused = |source| PackError::Name { path: path.to_owned(), source };
     let whole = match path.file_name() {

@@ -45,6 +45,9 @@ pub(crate) enum RestoreError {
 }
 
 /// Writes all members into `folder`, created if missing.
+///
+/// # Errors
+/// [`RestoreError`] if a path exists that may not be replaced, or the file system refuses a write.
 pub(crate) fn restore(contents: &Contents<'_>, folder: &Path, force: bool) -> Result<(), RestoreError> {
     let exists = folder.is_dir();
     if !exists && folder.symlink_metadata().is_ok() {

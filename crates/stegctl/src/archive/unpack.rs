@@ -91,6 +91,9 @@ impl UnpackError {
 
 impl<'a> Contents<'a> {
     /// Reads and checks a whole archive without copying its content.
+    ///
+    /// # Errors
+    /// [`UnpackError`] if the archive is damaged, or a member not safe to write.
     pub(crate) fn read(tar: &'a [u8]) -> Result<Self, UnpackError> {
         let mut members = Vec::new();
         for entry in Archive::new(tar).entries().map_err(damaged)? {

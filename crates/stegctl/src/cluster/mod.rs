@@ -155,6 +155,10 @@ enum Output {
     Json,
 }
 
+/// Shows the status of the cluster.
+///
+/// # Errors
+/// If no server answers, or with `--check` the cluster has no quorum or a node that is no healthy voter.
 pub(crate) fn status(command: &Status) -> Result<(), Failure> {
     let status = show(
         &command.cluster,
@@ -164,6 +168,10 @@ pub(crate) fn status(command: &Status) -> Result<(), Failure> {
     if command.check { check(&status) } else { Ok(()) }
 }
 
+/// Hands leadership over.
+///
+/// # Errors
+/// If no server answers, or the change is refused.
 pub(crate) fn leader(command: &LeaderCommand) -> Result<(), Failure> {
     let LeaderCommand::Transfer(Transfer { to, cluster }) = command;
     let fetch = async |client: Client| {
@@ -173,12 +181,20 @@ pub(crate) fn leader(command: &LeaderCommand) -> Result<(), Failure> {
     change(cluster, fetch, tables::transfer).map(drop)
 }
 
+/// Shows the members.
+///
+/// # Errors
+/// If no server answers.
 pub(crate) fn member(command: &MemberCommand) -> Result<(), Failure> {
     let MemberCommand::List(Ask { cluster }) = command;
     let fetch = async |client: Client| client.fetch_members().await.map_err(|error| Failure::of_call(&error));
     show(cluster, fetch, tables::members).map(drop)
 }
 
+/// Shows or changes settings.
+///
+/// # Errors
+/// If no server answers, or the change is refused.
 pub(crate) fn settings(command: &SettingsCommand) -> Result<(), Failure> {
     let one = |setting: &Setting| tables::settings(std::slice::from_ref(setting));
     let not_done = |error: ClientError| Failure::of_call(&error);

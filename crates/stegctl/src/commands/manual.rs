@@ -12,12 +12,20 @@ use crate::cli::{Cli, Completions, Manual};
 use crate::failure::Failure;
 use crate::output::print;
 
+/// Prints the completions of a shell.
+///
+/// # Errors
+/// If standard output cannot be written.
 pub(super) fn completions(command: &Completions) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(command.shell, &mut Cli::command(), "stegctl", &mut script);
     print(&String::from_utf8_lossy(&script))
 }
 
+/// Prints the manual, or writes its pages into a folder.
+///
+/// # Errors
+/// If standard output or a page cannot be written.
 pub(super) fn man(command: &Manual) -> Result<(), Failure> {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
