@@ -69,7 +69,7 @@ impl Canvas {
         self.height
     }
 
-    /// The stored texels of row `y`; a row past either edge is the nearest one inside.
+    /// Returns the stored texels of row `y`; a row past either edge reads as the nearest row inside.
     pub(super) fn texel_row(&self, y: isize) -> &[[u16; 3]] {
         let y = y.clamp(0, self.height as isize - 1) as usize;
         &self.texels[y * self.width..][..self.width]
@@ -80,7 +80,7 @@ impl Canvas {
         f32::from(stored) * (1.0 / Self::UNIT)
     }
 
-    /// The light at a place; past an edge, that of the nearest pixel inside.
+    /// Returns the light at a position; a position past an edge reads as the nearest pixel inside.
     pub(super) fn at(&self, x: isize, y: isize) -> Rgb {
         let x = x.clamp(0, self.width as isize - 1) as usize;
         let [r, g, b] = self.texel_row(y)[x].map(Self::light);
@@ -160,7 +160,7 @@ impl Canvas {
     }
 }
 
-/// The weighted mean of a texel and its two neighbours; `weight` is that of each, times 2¹⁶.
+/// The weighted mean of a texel and its two neighbours; `weight` is the weight of each neighbour, times 2¹⁶.
 fn spread(middle: [u16; 3], one: [u16; 3], other: [u16; 3], weight: u32) -> [u16; 3] {
     let rest = 65_536 - 2 * weight;
     let mut mean = [0; 3];

@@ -1,15 +1,15 @@
 //! Curves of one variable, built only from operations that IEEE 754 rounds exactly.
 //!
-//! The mathematical library differs from system to system in the last bit of `exp`, `pow` and
-//! their kin; the test covers promise the same bytes everywhere, so those functions are replaced
-//! here by products, quotients and square roots.
+//! The mathematical library differs from system to system in the last bit of `exp`, `pow` and similar
+//! functions; the test covers promise the same bytes everywhere, so products, quotients and square roots
+//! replace them here.
 
 /// The straight line from `a` (at `t = 0`) to `b` (at `t = 1`).
 pub(super) fn mix(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
-/// Fractional part of a number that is not negative.
+/// Returns the fractional part of a non-negative number.
 pub(super) fn fraction(x: f32) -> f32 {
     // By a cast, because without SSE4.1 `trunc` is a call.
     x - x as u32 as f32

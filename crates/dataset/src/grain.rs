@@ -1,4 +1,4 @@
-//! A tile of fine structure, laid over surfaces that would look like plastic without it.
+//! A tile of fine structure, laid over surfaces to avoid a look of plastic.
 
 use super::noise::{Line, Noise, Octaves, Seed};
 
@@ -10,7 +10,7 @@ pub(super) struct Grain {
 
 impl Grain {
     const SIDE: usize = 256;
-    /// The part of the side that the second look uses.
+    /// The part of the side that the second sample uses.
     const SHORT: usize = 181;
 
     pub(super) fn new(seed: Seed) -> Self {
@@ -27,8 +27,8 @@ impl Grain {
         Self { factors }
     }
 
-    /// The factor for a pixel: the mean of two looks at the tile whose periods have no common
-    /// divisor, so that no repetition shows.
+    /// Returns the factor for a pixel: the mean of two samples of the tile with coprime periods, so that no
+    /// repetition shows.
     pub(super) fn at(&self, x: usize, y: usize) -> f32 {
         let upright = self.factors[mirror(y, Self::SIDE) * Self::SIDE + mirror(x, Self::SIDE)];
         let turned = self.factors[mirror(x, Self::SHORT) * Self::SIDE + mirror(y, Self::SHORT)];

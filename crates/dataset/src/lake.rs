@@ -5,7 +5,7 @@ use super::curve::{mix, smoothstep};
 use super::noise::{Line, Noise, Octaves, Seed};
 use super::sky::View;
 
-/// Paints the rows below the shore, which is given as one row for every column.
+/// Paints the rows below the shore, given as one row for every column.
 pub(super) fn paint(canvas: &mut Canvas, seed: Seed, view: View, shore: &[f32], body: Rgb) {
     let first = shore.iter().fold(view.height as f32, |low, &row| low.min(row)).max(0.0) as usize;
     let mut noise = Noise::default();
@@ -42,7 +42,7 @@ pub(super) fn paint(canvas: &mut Canvas, seed: Seed, view: View, shore: &[f32], 
     }
 }
 
-/// The light that a place of the water mirrors.
+/// Returns the light that a place of the water mirrors.
 fn reflected(
     canvas: &Canvas,
     at: (usize, usize),

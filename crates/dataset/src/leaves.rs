@@ -46,16 +46,16 @@ fn paint_light(seed: Seed, canvas: &mut Canvas) {
     }
 }
 
-/// The ground as it is painted from the uppermost leaf down: what is hidden costs little.
+/// The ground, painted from the uppermost leaf down: hidden parts cost little.
 struct Ground<'a> {
     canvas: &'a mut Canvas,
     grain: Grain,
-    /// For every pixel the share of light that what is painted leaves to what lies beneath.
+    /// For every pixel the share of light left by painted leaves to the layers beneath.
     gaps: Vec<u16>,
 }
 
 impl Ground<'_> {
-    /// One layer of leaves on a loose grid, the near ones first.
+    /// Paints one layer of leaves on a loose grid, nearest first.
     fn paint_layer(&mut self, seed: Seed, season: f32, size: f32) {
         let (width, height) = (self.canvas.width() as f32, self.canvas.height() as f32);
         let mut y = height * 1.12;
@@ -89,7 +89,7 @@ impl Ground<'_> {
         }
     }
 
-    /// Adds what covers a share of a pixel, and lets it shade a share of the rest.
+    /// Adds a cover of a share of a pixel, and shades a share of the rest.
     fn lay(&mut self, x: usize, y: usize, light: Rgb, cover: f32, shade: f32) {
         const FULL: f32 = 65_535.0;
         let gap = &mut self.gaps[y * self.canvas.width() + x];
@@ -99,7 +99,7 @@ impl Ground<'_> {
     }
 }
 
-/// The size of things at a row, against that at the bottom.
+/// Returns the scale of objects at a row, relative to the bottom row.
 fn perspective(down: f32) -> f32 {
     mix(0.42, 1.0, down.clamp(0.0, 1.1))
 }
@@ -107,12 +107,12 @@ fn perspective(down: f32) -> f32 {
 struct Leaf {
     x: f32,
     y: f32,
-    /// Half its length, and its half width at the broadest place.
+    /// Half the length of the leaf, and half the width at the broadest place.
     length: f32,
     breadth: f32,
     /// The reciprocals of the two, which are needed for every pixel.
     scale: (f32, f32),
-    /// The direction of its stalk; its length is 1.
+    /// Direction of the stalk, a unit vector.
     along: (f32, f32),
     tint: Rgb,
     spots: Rgb,
@@ -174,7 +174,7 @@ impl Leaf {
         }
     }
 
-    /// The columns, against the middle, in which the leaf and its shadow may lie.
+    /// Returns the columns, relative to the middle, that the leaf and the shadow may cover.
     fn span(&self, dy: f32) -> Option<(f32, f32)> {
         let (c, s) = self.along;
         let limits = [(c, s * dy, self.length * 1.2), (s, -c * dy, self.breadth * 1.5)];
@@ -210,7 +210,7 @@ impl Leaf {
         ground.lay(x, y, light, cover, 0.62 * shade);
     }
 
-    /// Position of a pixel on the leaf: along the midrib (-1 at the stalk, 1 at the tip), and
+    /// Returns the position of a pixel on the leaf: along the midrib (-1 at the stalk, 1 at the tip), and
     /// across it in half widths.
     fn leaf_place(&self, dx: f32, dy: f32) -> (f32, f32) {
         let (c, s) = self.along;
@@ -218,7 +218,7 @@ impl Leaf {
         ((c * dx + s * dy) * per_length, (s * dx - c * dy) * per_breadth)
     }
 
-    /// The half width of the leaf along its midrib, with a toothed edge.
+    /// Returns the half width of the leaf at a position along the midrib, with a toothed edge.
     fn outline(&self, t: f32) -> f32 {
         let body = (1.0 - t * t).max(0.0);
         let tooth = fraction(t * 11.0 + 20.0);

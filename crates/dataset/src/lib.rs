@@ -10,9 +10,9 @@
 //! comparisons, conversions): no sine, no power and no fused multiply-add, whose last bits differ between
 //! systems.
 //!
-//! A picture takes two steps. A scene paints linear light on a `Canvas`; `sensor::develop` then
-//! does what a camera does, so that the low bits carry noise as those of a camera do: photon and
-//! readout noise in a Bayer mosaic, demosaiced, with a tone curve, rounded to 8 bits.
+//! A picture takes two steps. A scene paints linear light on a `Canvas`; `sensor::develop` then simulates a
+//! camera, so that the low bits carry camera noise: photon and readout noise in a Bayer mosaic, demosaiced,
+//! with a tone curve, rounded to 8 bits.
 
 mod alps;
 mod canvas;
@@ -50,8 +50,8 @@ pub fn cover(index: u32) -> Option<Cover> {
     Cover::from_samples(width, height, Channels::Rgb, samples)
 }
 
-/// The sizes of cameras, screens and web pages, and an odd one. Their number and that of the
-/// scenes have no common divisor, so that every scene comes in many sizes.
+/// The sizes of cameras, screens and web pages, and an odd one. The numbers of sizes and of scenes are
+/// coprime, so that every scene comes in many sizes.
 const SIZES: [(u32, u32); 13] = [
     (1920, 1080),
     (1600, 1200),
@@ -68,7 +68,7 @@ const SIZES: [(u32, u32); 13] = [
     (1000, 750),
 ];
 
-/// A kind of picture, and how the camera is set for it.
+/// A kind of picture and the camera settings for it.
 struct Scene {
     paint: fn(Seed, &mut Canvas),
     exposure: f32,
@@ -107,8 +107,8 @@ fn picture(index: u32, width: usize, height: usize) -> Vec<u8> {
 mod tests {
     use super::{LEN, SCENES, SIZES, cover, picture};
 
-    /// The promise: these bytes, on every machine, for good. A change here changes covers that
-    /// others may have kept marks or checksums of.
+    /// The promise: these bytes, on every machine, for good. A change here changes covers whose marks or
+    /// checksums users may have kept.
     #[test]
     fn pictures_are_the_same_everywhere() {
         let check = |index: u32, width: u32, height: u32, checksum: u32| {
@@ -152,8 +152,7 @@ mod tests {
         assert_eq!(checksums.len(), LEN as usize);
     }
 
-    /// Properties of a bad cover: clipped samples, and flat places whose low bits say what
-    /// the picture shows.
+    /// Properties of a bad cover: clipped samples, and flat places whose low bits follow the picture.
     #[test]
     fn low_bits_look_like_noise() {
         const SIDE: usize = 32;

@@ -123,7 +123,7 @@ fn for_box(
     }
 }
 
-/// The scene at a sixteenth of its size: what a drop shows is small anyway.
+/// The scene at a sixteenth of the size: drops show only small details.
 struct Thumbnail {
     width: usize,
     height: usize,
@@ -143,7 +143,7 @@ impl Thumbnail {
         Self { width, height, pixels: (0..width * height).map(pixel).collect() }
     }
 
-    /// The light at a place given in pixels of the picture, between the four nearest samples.
+    /// Returns the light at a place given in pixels of the picture, between the four nearest samples.
     fn at(&self, x: f32, y: f32) -> Rgb {
         let column = (x / Self::SCALE as f32).clamp(0.0, self.width as f32 - 1.01);
         let row = (y / Self::SCALE as f32).clamp(0.0, self.height as f32 - 1.01);

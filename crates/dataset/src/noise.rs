@@ -1,7 +1,7 @@
 //! Integer hashing and gradient noise, evaluated a line at a time.
 //!
-//! Everything random in a test cover is a hash of a seed and integer coordinates: there is no
-//! generator with a state, so a value does not depend on what was computed before it.
+//! Everything random in a test cover is a hash of a seed and integer coordinates: there is no generator with
+//! a state, so a value does not depend on earlier calls.
 
 use super::curve::mix;
 
@@ -14,13 +14,13 @@ impl Seed {
         Self(value)
     }
 
-    /// An independent seed for part `key` of whatever this seed describes.
+    /// Derives an independent seed for part `key`.
     pub(super) fn part(self, key: u32) -> Self {
         Self(self.hash(key as i32, 0x51ED))
     }
 
-    /// 32 well-mixed bits for a lattice point: its coordinates and the seed are summed with odd
-    /// factors, then mixed like the end of xxHash32 (xxHash fast digest algorithm 0.1.1, step 7).
+    /// 32 well-mixed bits for a lattice point: coordinates and seed are summed with odd factors, then mixed
+    /// like the end of xxHash32 (xxHash fast digest algorithm 0.1.1, step 7).
     pub(super) fn hash(self, x: i32, y: i32) -> u32 {
         const PRIME_1: u32 = 0x9E37_79B1;
         const PRIME_2: u32 = 0x85EB_CA77;
@@ -32,18 +32,18 @@ impl Seed {
         h ^ (h >> 16)
     }
 
-    /// A number in 0..1 for a lattice point.
+    /// Returns a number in 0..1 for a lattice point.
     pub(super) fn unit(self, x: i32, y: i32) -> f32 {
         // 24 bits: what an f32 holds exactly.
         (self.hash(x, y) >> 8) as f32 / 16_777_216.0
     }
 
-    /// A number in `low..high` for parameter `key`.
+    /// Returns a number in `low..high` for parameter `key`.
     pub(super) fn range(self, key: i32, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit(key, 0)
     }
 
-    /// The two components of a gradient at a lattice point, each in -1..1.
+    /// Returns the two components of a gradient at a lattice point, each in -1..1.
     fn gradient(self, x: i32, y: i32) -> (f32, f32) {
         const HALF: f32 = 1.0 / 32_768.0;
         let bits = self.hash(x, y);
@@ -51,9 +51,9 @@ impl Seed {
     }
 }
 
-/// Equally spaced sample points on a horizontal line through the noise plane: point `i` lies at
-/// `(x + i * step, y)`. `footprint` is the side of the area one sample stands for; detail finer
-/// than that is left out, as a lens and a pixel would average it away.
+/// Equally spaced sample points on a horizontal line through the noise plane: point `i` lies at `(x + i *
+/// step, y)`. `footprint` is the side of the area of a sample; finer detail is left out, as a lens and a
+/// pixel would average it away.
 #[derive(Clone, Copy)]
 pub(super) struct Line {
     pub(super) x: f64,
@@ -63,7 +63,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The same points in a plane whose lattice is `frequency` times finer, shifted so that the
+    /// Returns the same points in a plane whose lattice is `frequency` times finer, shifted so that the
     /// octaves of a sum do not share lattice points.
     fn at_frequency(self, frequency: f64, octave: u32) -> Self {
         let shift = f64::from(octave) * 37.31;
@@ -101,10 +101,9 @@ struct Sample {
     slope_y: f32,
 }
 
-/// The noise in one lattice cell along a line. With `f` the offset from the left side of the cell
-/// and `fade` Perlin's interpolant of it, the value is
-/// `near[0] + near[1] * f + fade * (far[0] + far[1] * f)`; the derivative across the line has the
-/// same form.
+/// The noise in one lattice cell along a line. With `f` the offset from the left side of the cell and `fade`
+/// Perlin's interpolant of `f`, the value is `near[0] + near[1] * f + fade * (far[0] + far[1] * f)`; the
+/// derivative across the line has the same form.
 #[derive(Clone, Copy)]
 struct Cell {
     near: [f32; 2],
@@ -138,9 +137,9 @@ impl Noise {
         self.write_values(out);
     }
 
-    /// Like [`Noise::sum`], with every octave weakened where the coarser ones are steep: smooth
-    /// valley floors under jagged crests, as erosion leaves them (Quilez 2008, "Elevated").
-    /// The octaves are folded at zero (with a rounded edge), so that they have crests.
+    /// Like [`Noise::sum`], with every octave weakened where the coarser ones are steep: smooth valley floors
+    /// under jagged crests, as erosion leaves them (Quilez 2008, "Elevated"). The octaves are folded at zero
+    /// (with a rounded edge), which forms crests.
     pub(super) fn eroded(&mut self, seed: Seed, octaves: Octaves, line: Line, out: &mut [f32]) {
         self.layers(seed, octaves, line, out.len(), |total, sample, layer| {
             let (x, y) = (total.slope_x + sample.slope_x, total.slope_y + sample.slope_y);
@@ -171,9 +170,9 @@ impl Noise {
         }
     }
 
-    /// Adds up, in `dense`, the octaves that the footprint of the line leaves visible, coarse
-    /// ones first. The coarsest change so little from point to point that every fourth point is
-    /// evaluated and the rest lies on straight lines in between.
+    /// Adds up, in `dense`, the octaves that the footprint of the line leaves visible, coarse ones first. The
+    /// coarsest change so little from point to point that every fourth point is evaluated and the others are
+    /// interpolated linearly.
     fn layers(
         &mut self,
         seed: Seed,
@@ -219,7 +218,7 @@ impl Noise {
         self.dense = dense;
     }
 
-    /// Calls `add` with every total and the sample of one octave at its point.
+    /// Calls `add` with every total and the sample of one octave at the same point.
     fn octave(&mut self, seed: Seed, line: Line, totals: &mut [Sample], add: impl Fn(&mut Sample, Sample)) {
         const FRACTION: f32 = 1.0 / 16_777_216.0;
         // 32.32 fixed point: adding the step is exact, however long the line.
@@ -294,7 +293,7 @@ impl Corner {
     }
 }
 
-/// Writes `points` samples on the straight lines between those of `sparse`, `stride` apart.
+/// Writes `points` samples by linear interpolation of the samples of `sparse`, `stride` apart.
 fn spread(sparse: &[Sample], stride: usize, points: usize, dense: &mut Vec<Sample>) {
     dense.clear();
     for pair in sparse.windows(2) {
@@ -311,7 +310,7 @@ fn spread(sparse: &[Sample], stride: usize, points: usize, dense: &mut Vec<Sampl
     dense.truncate(points);
 }
 
-/// Perlin's interpolant `6t⁵ - 15t⁴ + 10t³` and its derivative.
+/// Perlin's interpolant `6t⁵ - 15t⁴ + 10t³` and the derivative.
 fn quintic(t: f32) -> (f32, f32) {
     let squared = t * t;
     let rest = t - 1.0;
@@ -345,7 +344,7 @@ mod tests {
         }
     }
 
-    /// Coarse octaves are interpolated between every fourth point of a line: it must not show.
+    /// Coarse octaves are interpolated between every fourth point of a line: no trace must show.
     #[test]
     fn lines_agree_with_single_points() {
         let line = Line { x: -3.7, y: 1.3, step: 0.011, footprint: 0.0 };

@@ -45,7 +45,7 @@ fn dusk(seed: Seed) -> Air {
     }
 }
 
-/// Paints rows of waves: a plane whose normals are those of noise.
+/// Paints rows of waves: a plane with the normals of noise.
 struct Water {
     seed: Seed,
     view: View,

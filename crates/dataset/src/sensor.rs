@@ -11,7 +11,7 @@ use super::noise::Seed;
 /// Settings of the camera for one picture.
 #[derive(Clone, Copy)]
 pub(super) struct Camera {
-    /// Names the noise of this exposure.
+    /// Seed of the noise of this exposure.
     pub(super) seed: Seed,
     /// Factor from scene light to the sensor's scale, where 1.0 is white.
     pub(super) exposure: f32,
@@ -23,13 +23,13 @@ pub(super) struct Camera {
     pub(super) vignetting: f32,
 }
 
-/// White balance gains of red and blue against green: the sensor sees that much less of them.
+/// White balance gains of red and blue against green: the sensor is less sensitive to both by these factors.
 const GAIN: [f32; 3] = [1.9, 1.0, 1.6];
 
 /// Matrix by which the camera strengthens colours.
 const SATURATION: f32 = 1.2;
 
-/// Light scattered inside the lens: no shadow is blacker than this.
+/// Light scattered inside the lens: lower bound of shadows.
 const FLARE: f32 = 0.0035;
 
 /// Takes the picture: row-major RGB8.
@@ -77,13 +77,13 @@ fn expose(canvas: &Canvas, camera: &Camera, y: usize, out: &mut [f32]) {
     }
 }
 
-/// The channel (0 red, 1 green, 2 blue) behind the filter at a place of the mosaic.
+/// Returns the channel (0 red, 1 green, 2 blue) behind the filter at a place of the mosaic.
 fn channel_at(x: usize, y: usize) -> usize {
     (x & 1) + (y & 1)
 }
 
-/// A sample of a nearly normal distribution, mean 0 and variance 1: the sum of four uniform
-/// 16-bit numbers (Irwin–Hall), which ends at 3.46 standard deviations.
+/// Returns a sample of a nearly normal distribution, mean 0 and variance 1: the sum of four uniform 16-bit
+/// numbers (Irwin–Hall), which ends at 3.46 standard deviations.
 fn normal(seed: Seed, x: u32, y: u32) -> f32 {
     /// The standard deviation of the sum, √(4 · (2³² − 1) / 12).
     const DEVIATION: f32 = 37_837.23;
@@ -101,8 +101,8 @@ fn mix64(key: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Interpolates the two missing colours of every pixel from its neighbours (bilinear), balances
-/// white, and writes 8-bit RGB.
+/// Interpolates the two missing colours of every pixel from the neighbours (bilinear), balances white, and
+/// writes 8-bit RGB.
 fn demosaic(rows: [&Vec<f32>; 3], y: usize, tone: &ToneCurve, out: &mut [u8]) {
     let [above, row, below] = rows;
     let last = row.len() - 1;
@@ -132,7 +132,7 @@ struct ToneCurve {
 }
 
 impl ToneCurve {
-    /// The brightest light that is told from brighter.
+    /// The brightest light that differs from any brighter light.
     const MAX: f32 = 2.5;
     /// Fine enough that even in the shadows, where the curve is steepest, a value spans several
     /// entries: a coarser table would leave gaps in the histogram.
@@ -155,7 +155,7 @@ impl ToneCurve {
         Self { values: (0..Self::ENTRIES).map(value).collect() }
     }
 
-    /// The signal, 0..=255, for linear light.
+    /// Returns the signal, 0..=255, for linear light.
     fn signal(light: f64) -> f32 {
         /// The light that the shoulder maps to white (Reinhard et al. 2002, SIGGRAPH, eq. 4).
         const WHITE: f64 = 3.2;
@@ -218,8 +218,8 @@ mod tests {
         }
     }
 
-    /// Interpolation makes the noise of neighbours correlate: most in red and blue, where three
-    /// of four pixels are interpolated. Without it the coefficient would be 0 ± 0.004.
+    /// Interpolation makes the noise of neighbours correlate: most in red and blue, where three of four
+    /// pixels are interpolated. Without interpolation the coefficient would be 0 ± 0.004.
     #[test]
     fn neighbours_share_noise() {
         let pixels = develop(&grey(0.3), &CAMERA);

@@ -11,22 +11,22 @@ pub(super) struct View {
     pub(super) height: usize,
     /// The focal length in pixels.
     pub(super) focal: f32,
-    /// The row of the horizon; it may lie outside the picture.
+    /// The row of the horizon, possibly outside the picture.
     pub(super) horizon: f32,
 }
 
 impl View {
-    /// A lens near the normal one, with the horizon at `horizon` of the height from the top.
+    /// Returns a lens near the normal one, with the horizon at `horizon` of the height from the top.
     pub(super) fn normal_lens(width: usize, height: usize, horizon: f32) -> Self {
         Self { width, height, focal: (width + height) as f32 * 0.62, horizon: height as f32 * horizon }
     }
 
-    /// The tangent of the angle to the right of the middle.
+    /// Returns the tangent of the angle to the right of the middle.
     pub(super) fn azimuth(&self, x: f32) -> f32 {
         (x - self.width as f32 * 0.5) / self.focal
     }
 
-    /// The tangent of the angle above the horizon.
+    /// Returns the tangent of the angle above the horizon.
     pub(super) fn elevation(&self, y: f32) -> f32 {
         (self.horizon - y) / self.focal
     }
@@ -48,14 +48,14 @@ pub(super) struct Air {
 }
 
 impl Air {
-    /// The light from a direction.
+    /// Returns the light from a direction.
     pub(super) fn light(&self, azimuth: f32, elevation: f32) -> Rgb {
         let height = elevation.max(0.0);
         let clear = self.horizon.mix(self.zenith, height / (height + self.haze_height));
         clear + self.glow * self.glow_at(azimuth, height)
     }
 
-    /// A wide and a narrow lobe around the sun, 1 at its place.
+    /// Sums a wide and a narrow lobe around the sun; 1 at the centre.
     fn glow_at(&self, azimuth: f32, elevation: f32) -> f32 {
         let (dx, dy) = (azimuth - self.sun.0, elevation - self.sun.1);
         let distance = (dx * dx + dy * dy) / (self.glow_radius * self.glow_radius);
@@ -123,7 +123,7 @@ impl Sky {
         }
     }
 
-    /// Evaluates the layer where the rays of a row meet it, and again a little nearer to the sun.
+    /// Evaluates the layer at the crossings of the rays of a row, and again a little nearer to the sun.
     fn sample_clouds(&mut self, elevation: f32) {
         // The Earth curves away: the layer is not infinitely far even at the horizon.
         let distance = f64::from(1.0 / (elevation + 0.035) / self.clouds.width);

@@ -1,8 +1,8 @@
 //! Landscapes: a height field drawn slice by slice from the camera to the distance.
 //!
-//! A slice is the line of ground at one depth. Its points project to the columns of the picture,
-//! and what rises above the slices before it is visible; a column remembers how far up it is
-//! painted. Edges cover their pixels by the exact share. Lengths are kilometres.
+//! A slice is the line of ground at one depth. The points of a slice project to the columns of the picture,
+//! and parts above nearer slices are visible; a column records the extent already painted. Edges cover pixels
+//! by the exact share. Lengths are kilometres.
 
 use super::canvas::{Canvas, Rgb};
 use super::curve::{decay, mix, smoothstep};
@@ -15,15 +15,15 @@ pub(super) trait Relief {
     /// The height above the camera's datum for every point of the line; `line.y` is the depth.
     fn heights(&self, noise: &mut Noise, line: Line, out: &mut [f32]);
 
-    /// The share of light that the ground reflects.
+    /// Returns the share of light reflected by the ground.
     fn albedo(&self, ground: &Ground) -> Rgb;
 
-    /// Density of trees, 0..=1; 0 unless a relief overrides it.
+    /// Returns the density of trees, 0..=1; 0 unless a relief overrides it.
     fn tree_cover(&self, _: &Ground) -> f32 {
         0.0
     }
 
-    /// The colour of a tree, for a number in 0..1 that tells it from the others.
+    /// Returns the colour of a tree, for a number in 0..1 that distinguishes trees.
     fn tree_tint(&self, _: &Ground, _: f32) -> Rgb {
         Rgb::default()
     }
@@ -42,7 +42,7 @@ pub(super) struct Ground {
 pub(super) struct Light {
     pub(super) sun: Rgb,
     pub(super) sky: Rgb,
-    /// Direction to the sun: right, up, toward the camera. Its length is 1.
+    /// Direction to the sun: right, up, toward the camera; a unit vector.
     pub(super) toward: [f32; 3],
     /// Optical depth of a kilometre of air at the datum.
     pub(super) haze: f32,
@@ -65,8 +65,8 @@ pub(super) struct Range {
     pub(super) lake: bool,
 }
 
-/// Paints the landscape and the sky above it. Returns, for every column, the row at which the
-/// ground begins when seen from below: rows from there on are untouched and black.
+/// Paints the landscape and the sky above it. Returns, for every column, the row at which the ground begins
+/// when seen from below: rows below are untouched and black.
 pub(super) fn render<R: Relief>(
     canvas: &mut Canvas,
     seed: Seed,
@@ -101,7 +101,7 @@ pub(super) fn render<R: Relief>(
     shore
 }
 
-/// The factor between neighbouring slices: the `slices`-th root of `total`, by bisection.
+/// Returns the factor between neighbouring slices: the `slices`-th root of `total`, by bisection.
 fn ratio_of(total: f32, slices: usize) -> f64 {
     let (mut low, mut high) = (1.0_f64, 2.0_f64);
     for _ in 0..40 {
@@ -143,9 +143,9 @@ struct Painter<'a, R> {
 /// A tree as one column of the picture sees it.
 #[derive(Clone, Copy)]
 struct Tree {
-    /// Its height above the datum.
+    /// Height above the datum.
     top: f32,
-    /// -1 at its left edge, 1 at its right one.
+    /// -1 at the left edge, 1 at the right edge.
     side: f32,
     tint: Rgb,
 }
@@ -184,7 +184,7 @@ impl<'a, R: Relief> Painter<'a, R> {
         }
     }
 
-    /// Evaluates the heights of the slice at `depth`, and keeps those of the one before.
+    /// Evaluates the heights of the slice at `depth`, and keeps the heights of the previous slice.
     fn survey(&mut self, depth: f64) -> Line {
         let step = depth / f64::from(self.view.focal);
         let x = -(0.5 * self.view.width as f64 + self.margin as f64) * step;
@@ -194,7 +194,7 @@ impl<'a, R: Relief> Painter<'a, R> {
         line
     }
 
-    /// Paints what the slice at `depth` adds to the picture, `gap` behind the one before.
+    /// Paints the visible part of the slice at `depth`, `gap` behind the previous slice.
     fn slice(&mut self, depth: f64, gap: f64) {
         let line = self.survey(depth);
         if !self.rises_into_view(depth as f32) {
@@ -215,7 +215,7 @@ impl<'a, R: Relief> Painter<'a, R> {
         visible.iter().zip(&self.tops).any(|(&height, &top)| self.project(height + tallest, depth) < top)
     }
 
-    /// The row at which a point appears.
+    /// Returns the row at which a point appears.
     fn project(&self, height: f32, depth: f32) -> f32 {
         self.view.horizon - (height - self.range.camera_height) * self.view.focal / depth
     }
@@ -247,8 +247,7 @@ impl<'a, R: Relief> Painter<'a, R> {
         (ground, [-slope_x * upright, upright, slope_z * upright])
     }
 
-    /// Chooses the trees of the slice: at most one in each cell of a width that gives every tree
-    /// about the same area of ground.
+    /// Chooses the trees of the slice: at most one in each cell, of equal area of ground per tree.
     fn plant(&mut self, line: Line, gap: f32) {
         /// Ground for one tree, in square kilometres.
         const PLOT: f32 = 30e-6;
@@ -274,7 +273,7 @@ impl<'a, R: Relief> Painter<'a, R> {
         }
     }
 
-    /// Marks the columns that a tree hides.
+    /// Marks the columns hidden by a tree.
     fn grow(&mut self, seed: Seed, index: i32, ground: &Ground, centre: f32, step: f32) {
         let size = mix(0.45, 1.25, seed.unit(index, 4));
         let height = self.range.tree_height * size;
@@ -344,8 +343,8 @@ impl<'a, R: Relief> Painter<'a, R> {
         self.last[column] = crown;
     }
 
-    /// Paints a column from what it has up to `top`, from the colour `low` at the bottom to
-    /// `high`, with the fine grain of leaves and stones as far as the air lets it through.
+    /// Paints a column from the painted part up to `top`, from the colour `low` at the bottom to `high`, with
+    /// the fine grain of leaves and stones as far as the air lets it through.
     fn fill(&mut self, column: usize, top: f32, low: Rgb, high: Rgb, contrast: f32) {
         let bottom = self.tops[column];
         let top = top.max(0.0);

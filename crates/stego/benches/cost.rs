@@ -1,8 +1,8 @@
-//! Costs of an embed and of an extraction, beside those of other programs: `cargo bench -p stego`. `cargo
-//! xtask bench` prints ratios.
+//! Costs of an embed and of an extraction, beside other programs: `cargo bench -p stego`. `cargo xtask bench`
+//! prints ratios.
 //!
-//! A photograph, scaled to 1920 × 1080 and 4000 × 3000, and a secret of 10 KiB that does not compress.
-//! `STEG_PHOTOS` names the folder with the photograph; without it one of the built-in pictures stands for it.
+//! A photograph, scaled to 1920 × 1080 and 4000 × 3000, and an incompressible secret of 10 KiB. `STEG_PHOTOS`
+//! names the folder with the photograph; without it a built-in picture stands for it.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "figures are for people")]
@@ -20,7 +20,7 @@ use stego::{
 
 const SECRET_LEN_BYTES: usize = 10 << 10;
 
-/// A picture in one size, and everything that is measured with it.
+/// A picture in one size, and the measured objects derived from it.
 struct Subject {
     name: &'static str,
     picture: RgbImage,
@@ -42,7 +42,7 @@ impl Subject {
             .into()
     }
 
-    /// The work of other services: change the samples, write the whole image.
+    /// The work of other services: changes the samples, writes the whole image.
     fn encoded_with_image(&self) -> Vec<u8> {
         let mut changed = self.picture.clone();
         for (sample, i) in changed.iter_mut().zip(0..SECRET_LEN_BYTES * 8) {
@@ -117,7 +117,7 @@ fn extractions(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
     group.bench_function("image decode", |b| b.iter(|| image::load_from_memory(&spliced).unwrap()));
 }
 
-/// A cover as a file, as a user sends it.
+/// Measures a cover as a file, as sent by a user.
 fn user_cover(group: &mut BenchmarkGroup<'_, WallTime>, subject: &Subject) {
     let limits = Limits::default();
     let secret = Secret::new(&subject.secret);

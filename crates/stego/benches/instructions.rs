@@ -1,7 +1,7 @@
 //! Does one piece of work some times, for `cargo xtask bench instructions` to count: `instructions WORK
 //! TIMES`.
 //!
-//! A cover made by code of 1920 × 1080 and a secret of 10 KiB that does not compress.
+//! A cover made by code of 1920 × 1080 and an incompressible secret of 10 KiB.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 

@@ -5,9 +5,9 @@
 pub struct BitsPerSample(u8);
 
 impl BitsPerSample {
-    /// One bit: the least visible, and what every container header is carried at.
+    /// One bit: the least visible, and the width of every container header.
     pub const ONE: Self = Self(1);
-    /// Four bits: the most that is offered; the change can be seen in smooth areas.
+    /// Four bits, the upper limit; the change can be seen in smooth areas.
     pub const MAX: Self = Self(4);
 
     /// `None` unless `bits` is 1, 2, 3 or 4.
@@ -15,12 +15,12 @@ impl BitsPerSample {
         if bits >= 1 && bits <= Self::MAX.0 { Some(Self(bits)) } else { None }
     }
 
-    /// The number of bits, 1 to 4.
+    /// Returns the number of bits, 1 to 4.
     pub const fn as_u8(self) -> u8 {
         self.0
     }
 
-    /// Every width, in ascending order.
+    /// Returns every width, in ascending order.
     pub fn all() -> impl Iterator<Item = Self> {
         (1..=Self::MAX.0).map(Self)
     }

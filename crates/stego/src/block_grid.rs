@@ -1,39 +1,39 @@
-//! Traces of an earlier JPEG in an image: its 8 × 8 blocks leave steps at their borders that outlast a
-//! conversion to PNG.
+//! Traces of an earlier JPEG in an image: 8 × 8 blocks leave steps at their borders that outlast a conversion
+//! to PNG.
 //!
-//! For each place between two neighbouring pixels the step is what a cubic through the two pixels on either
-//! side does not explain, as deblocking filters and blind quality measures have it (Wang, Bovik and Evans,
-//! "Blind measurement of blocking artifacts in images", ICIP 2000, look at the same differences in the
-//! frequency domain). The mean step at every eighth place stands out against the others in a JPEG, and does
-//! not in a photograph that never was one or was resized since.
+//! For each place between two neighbouring pixels the step is the deviation from a cubic through the two
+//! pixels on either side, as in deblocking filters and blind quality measures (Wang, Bovik and Evans, "Blind
+//! measurement of blocking artifacts in images", ICIP 2000, look at the same differences in the frequency
+//! domain). The mean step at every eighth place stands out against the other places in a JPEG, and does not
+//! in a photograph that never was a JPEG or was resized since.
 
 use std::collections::VecDeque;
 
 use crate::codec::format::SampleDepth;
 use crate::codec::info::ImageInfo;
 
-/// Pixels of an image that is judged: in smaller ones chance makes as much of a difference.
+/// Fewest pixels of a judged image: in smaller images chance makes as much of a difference.
 const MIN_PIXELS: u64 = 250_000;
-/// By how much the strongest of the eight phases must stand out from the mean of the others. Of 24
-/// photographs that were scaled down, the strongest reaches 1.03, and 1.08 in parts of half a megapixel by a
-/// half; JPEGs of quality 75 reach 1.1 to 2.2.
+/// By how much the strongest of the eight phases must stand out from the mean of the other seven. Of 24
+/// photographs, scaled down, the strongest reaches 1.03, and 1.08 in parts of half a megapixel by a half;
+/// JPEGs of quality 75 reach 1.1 to 2.2.
 const STANDS_OUT: f64 = 1.12;
-/// Steps are counted up to this: edges of things are larger and say nothing of blocks.
+/// Upper bound of a counted step: edges of objects are larger and say nothing of blocks.
 const MAX_STEP: u16 = 60;
 
 /// Collects steps row by row.
 pub(crate) struct BlockGrid {
     pixel_len: usize,
-    /// Place in a pixel of the sample that is looked at: green, or grey.
+    /// Index of the evaluated sample in a pixel: green, or grey.
     sample: usize,
-    /// The last rows of that sample.
+    /// The last rows of the evaluated sample.
     rows: VecDeque<Vec<u8>>,
     seen: usize,
     across: Phases,
     down: Phases,
 }
 
-/// Sums and numbers of steps by their place modulo 8.
+/// Sums and numbers of steps by position modulo 8.
 #[derive(Default)]
 struct Phases {
     sums: [u64; 8],
@@ -41,7 +41,7 @@ struct Phases {
 }
 
 impl BlockGrid {
-    /// For images with 8 bits a sample that are large enough; `None` for others.
+    /// Starts the measurement for a large enough image of 8 bits a sample; `None` otherwise.
     pub(crate) fn new(info: &ImageInfo) -> Option<Self> {
         (info.depth == SampleDepth::Eight && info.pixels() >= MIN_PIXELS).then(|| Self {
             pixel_len: info.channels.count(),
@@ -82,7 +82,7 @@ impl Phases {
         self.counts[place % 8] += count;
     }
 
-    /// The largest mean over the mean of the seven others.
+    /// Returns the largest mean over the mean of the seven others.
     fn prominence(&self) -> f64 {
         let means: Vec<f64> =
             self.sums.iter().zip(self.counts).map(|(&sum, count)| sum as f64 / count.max(1) as f64).collect();
@@ -92,7 +92,7 @@ impl Phases {
     }
 }
 
-/// The step between the middle two of four neighbours.
+/// Returns the step between the middle two of four neighbours.
 fn step(a: u8, b: u8, c: u8, d: u8) -> u16 {
     let [a, b, c, d] = [a, b, c, d].map(i16::from);
     (3 * (b - c) - (a - d)).unsigned_abs().min(MAX_STEP)

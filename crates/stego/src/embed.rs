@@ -1,8 +1,8 @@
-//! Embedding: a secret into a cover, verified before it is given out.
+//! Embedding: a secret into a cover, verified before the result is returned.
 //!
-//! The mode's container packs the secret, its carrier plans the changes, and a codec writes them by one of
-//! three ways: into the first rows of a cover that was prepared, into those of a PNG that was sent, or into
-//! an image that is encoded as a whole. What is returned was read back.
+//! The mode's container packs the secret, its carrier plans the changes, and a codec writes them in one of
+//! three ways: into the first rows of a prepared cover, into the first rows of a sent PNG, or into an image
+//! encoded as a whole. Every result is read back.
 
 pub(crate) mod error;
 pub(crate) mod options;
@@ -34,15 +34,15 @@ use crate::quality;
 use crate::secret::Secret;
 use crate::watch::Stopped;
 
-/// A cover in the form that is at hand.
+/// A cover in one of the accepted forms.
 #[derive(Debug, Clone, Copy)]
 pub enum CoverInput<'c> {
     /// Samples in memory. The stego image is encoded as a whole.
     Decoded(&'c Cover),
-    /// A file. What of it can stay as it is does.
+    /// A file. Unchanged parts are kept where possible.
     File(ImageFile<'c>),
-    /// A cover that was filtered and deflated before. What of it does not change is kept; of the options, the
-    /// treatment of metadata is that of the preparation.
+    /// A cover filtered and deflated before. Unchanged parts are kept; the treatment of metadata is fixed by
+    /// the preparation, not by the options.
     Prepared(&'c PreparedCover),
 }
 
@@ -70,13 +70,14 @@ impl<'c> From<&'c PreparedCover> for CoverInput<'c> {
     }
 }
 
-/// Hides `secret` in a copy of `cover`, at the least cost that the cover allows. The rows with the payload
-/// are read back before the image is returned: it gives `secret` again.
+/// Hides `secret` in a copy of `cover`, at the least cost for the kind of cover. The rows with the payload
+/// are read back before the image is returned, and give `secret` again.
 ///
 /// # Errors
 ///
-/// [`EmbedError::Image`] if the cover is a file that cannot be read; others if the secret does not fit or is
-/// too long, or if the limits' watch ends the work. [`EmbedError::NotVerified`] is a defect of this program.
+/// [`EmbedError::Image`] if the cover is an unreadable file; other variants if the secret does not fit or is
+/// too long, or if the watch in `limits` ends the work. [`EmbedError::NotVerified`] is a defect of this
+/// program.
 pub fn embed<'c>(
     cover: impl Into<CoverInput<'c>>,
     secret: &Secret<'_>,
@@ -94,7 +95,7 @@ pub fn embed<'c>(
     }
 }
 
-/// All rows of `cover`, encoded as a whole.
+/// Encodes all rows of `cover` as a whole.
 fn encode_anew(
     cover: &Cover,
     metadata: MetadataPolicy,
@@ -116,7 +117,7 @@ fn encode_anew(
     Ok(StegoImage { parts: vec![Part::New(png)], report })
 }
 
-/// The first rows of a prepared cover; its other rows are kept.
+/// Writes the first rows of a prepared cover; the other rows are kept.
 fn splice_prepared<'c>(
     prepared: &'c PreparedCover,
     secret: &Secret<'_>,
@@ -146,7 +147,7 @@ impl<'c> PreparedPayload<'c> {
     ///
     /// # Errors
     ///
-    /// Those of [`embed`] for a secret that does not fit.
+    /// The errors of [`embed`] for a secret that does not fit.
     pub fn pack(
         prepared: &'c PreparedCover,
         secret: &Secret<'_>,
@@ -180,11 +181,11 @@ impl<'c> PreparedPayload<'c> {
     }
 }
 
-/// The first rows of a PNG that was sent, at the cost of the payload, of one look at the file's checksums
-/// and, with [`Verify::File`], of inflating it once. `None` if that is not possible: the file is another
-/// image, stores its samples in another way than stego images do (palette, few bits, interlaced, transparent
-/// colours, animation), the payload covers much of it, or it is damaged. Decoding the file then tells, or
-/// does it.
+/// Writes the first rows of a sent PNG, at the cost of the payload, of one check of the file's checksums and,
+/// with [`Verify::File`], of inflating the file once. `None` if not possible: the file is not a PNG, stores
+/// its samples in another way than stego images do (palette, few bits, interlaced, transparent colours,
+/// animation), the payload covers much of it, or the file is damaged. The caller then decodes the file, which
+/// succeeds or reports the damage.
 fn splice_file<'f>(
     file: &ImageFile<'f>,
     secret: &Secret<'_>,
@@ -230,7 +231,7 @@ fn try_splice_file<'f>(
     Ok(Some(StegoImage { parts: written.parts, report }))
 }
 
-/// The figures of a stego image; `notes` are those on the cover.
+/// Returns the figures of a stego image; `notes` are the notes on the cover.
 fn report(
     (info, capacity, carrier): (&ImageInfo, Capacity, &dyn Carrier),
     payload: &Packed,
@@ -273,7 +274,7 @@ fn notes_on_metadata(
     location.into_iter().chain(left_out)
 }
 
-/// Compares what was read back with `secret`.
+/// Compares the secret read back with `secret`.
 fn verify(found: Result<Extracted, ExtractError>, secret: &Secret<'_>) -> Result<(), EmbedError> {
     match found {
         Ok(found) if found.secret == secret.bytes && found.mark == secret.mark => Ok(()),

@@ -1,4 +1,4 @@
-//! Extraction: the secret out of a stego image, exactly, or an error that says why not.
+//! Extraction: the exact secret out of a stego image, or an error with the reason.
 
 pub(crate) mod error;
 pub(crate) mod found;
@@ -20,20 +20,20 @@ use crate::limits::Limits;
 use crate::mode::Mode;
 use crate::note::Note;
 
-/// Extracts the secret from an image in an open mode: from a PNG, or from a file of another format that keeps
-/// samples as they are. Of a PNG no more rows are read than carry something, so the cost is that of the
-/// payload, whose digest is checked; of the rest only the end is looked at.
+/// Extracts the secret from an image in an open mode: from a PNG, or from a file of another lossless format.
+/// Of a PNG only the carrying rows are read, so the cost is proportional to the payload, whose digest is
+/// checked; of the rest only the end is checked.
 ///
 /// # Errors
 ///
-/// [`ExtractError::LossyFormat`] by the first bytes of the file, [`ExtractError::Image`] if it cannot be
-/// read, [`ExtractError::Container`] or [`ExtractError::Reencoded`] if no secret is found in it.
+/// [`ExtractError::LossyFormat`] by the first bytes of the file, [`ExtractError::Image`] for an unreadable
+/// file, [`ExtractError::Container`] or [`ExtractError::Reencoded`] without a secret.
 pub fn extract(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
     extract_from(file, &lossless_header(file, limits)?, limits)
 }
 
-/// As [`extract`], but the whole file is read and all of its checksums are checked. A note tells of damage
-/// below the rows with the payload.
+/// Extracts like [`extract`], but reads the whole file and checks all checksums. A note reports damage below
+/// the rows with the payload.
 ///
 /// # Errors
 ///
@@ -42,15 +42,15 @@ pub fn examine(file: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> 
     examine_all(file, &lossless_header(file, limits)?, limits)
 }
 
-/// Lengths in bytes of what an image claims to carry, and of the secret in it, by the container's header,
-/// which is believed; nothing after it is read. 0 and 0 if there is none. The earlier system's container does
-/// not tell the length of the secret: it counts as the most that `limits` allow. If the first row of an image
-/// can only be had with all of it, both are the most that is possible.
+/// Returns the lengths in bytes of the payload claimed by an image, and of the secret in it, by the
+/// container's header, which is trusted; nothing after the header is read. 0 and 0 without a container. The
+/// earlier system's container does not hold the length of the secret, which then counts as the most allowed
+/// by `limits`. If the first row of an image requires the whole image, both lengths are the largest possible.
 ///
 /// # Errors
 ///
-/// [`ExtractError::LossyFormat`] by the first bytes of the file, [`ExtractError::Image`] if it cannot be
-/// read.
+/// [`ExtractError::LossyFormat`] by the first bytes of the file, [`ExtractError::Image`] for an unreadable
+/// file.
 pub fn claimed_lengths_bytes(file: &[u8], limits: &Limits) -> Result<(u64, u64), ExtractError> {
     claimed_by(file, &lossless_header(file, limits)?, limits)
 }
@@ -86,7 +86,7 @@ pub(crate) fn claimed_by(file: &[u8], info: &ImageInfo, limits: &Limits) -> Resu
     claimed_lengths(Rows::open(file, info, limits)?, limits)
 }
 
-/// Finds the payload; `look_on` sees to what follows it.
+/// Finds the payload; `look_on` handles the data after it.
 fn find(
     file: &[u8],
     info: &ImageInfo,
@@ -111,8 +111,8 @@ fn find(
     }
 }
 
-/// The header of an image that may carry something. A format that changes samples is refused by its first
-/// bytes, before the rest of a header is read.
+/// Returns the header of an image that may carry a payload. A lossy format is refused by the first bytes,
+/// before the rest of a header is read.
 fn lossless_header(file: &[u8], limits: &Limits) -> Result<ImageInfo, ExtractError> {
     let lossy = |format| ExtractError::LossyFormat { format };
     match sniff(file) {
@@ -130,13 +130,13 @@ fn check_header(info: &ImageInfo, limits: &Limits) -> Result<(), ExtractError> {
     Ok(info.check_memory(extract_memory_bytes(info), limits)?)
 }
 
-/// Upper estimate of the memory, in bytes, that reading rows for a payload takes, whatever the mode.
+/// Returns an upper estimate of the memory, in bytes, for reading rows of a payload, whatever the mode.
 pub(crate) fn extract_memory_bytes(info: &ImageInfo) -> u64 {
     info.extract_memory_bytes().saturating_add(Mode::max_memory_bytes(info))
 }
 
-/// Signs in an image without a payload that it was saved anew: in its metadata, or in its pixels. All of the
-/// file is read: that it is cut off or damaged further down says more than that nothing was found.
+/// Signs of re-encoding in an image without a payload: in the metadata, or in the pixels. The whole file is
+/// read: truncation or damage further down is a better explanation than a missing payload.
 fn saved_anew(file: &[u8], info: &ImageInfo, mut rows: Rows<'_>) -> Result<Option<Reencoding>, ImageError> {
     let mut grid = BlockGrid::new(rows.info());
     if let Some(grid) = &mut grid {

@@ -1,4 +1,4 @@
-//! Image files as they come: the header is read once, and says what every further call may cost.
+//! Image files in their original form: the header is read once, and gives the cost of every further call.
 
 use crate::carrier::Capacity;
 use crate::codec::cover::Cover;
@@ -13,7 +13,7 @@ use crate::extract::{claimed_by, examine_all, extract_from, extract_memory_bytes
 use crate::limits::Limits;
 use crate::mode::Mode;
 
-/// An image file whose header was read and found within limits. Nothing else of it was looked at.
+/// An image file with a header that was read and found within limits. Nothing else was read.
 #[derive(Debug, Clone, Copy)]
 pub struct ImageFile<'f> {
     bytes: &'f [u8],
@@ -26,58 +26,58 @@ impl<'f> ImageFile<'f> {
     ///
     /// # Errors
     ///
-    /// An [`ImageError`] if the file is none that is read here, its header is damaged, or its pixels are too
-    /// many.
+    /// An [`ImageError`] for an unsupported file, a damaged header, or too many pixels.
     pub fn open(bytes: &'f [u8], limits: &Limits) -> Result<Self, ImageError> {
         Ok(Self { bytes, info: probe(bytes, limits)?, checked: None })
     }
 
-    /// Takes the result of an [`ArrivingPng`](crate::ArrivingPng) that was given the same bytes:
+    /// Takes the result of an [`ArrivingPng`](crate::ArrivingPng) over the same bytes:
     /// [`Verify::File`](crate::Verify::File) then inflates nothing again.
     #[must_use]
     pub fn with_checked_pixels(self, checked: Option<&'f CheckedPixels>) -> Self {
         Self { checked, ..self }
     }
 
-    /// Pixels that were checked before.
+    /// Returns the pixels checked before.
     pub(crate) fn checked_pixels(&self) -> Option<&'f CheckedPixels> {
         self.checked
     }
 
-    /// The file.
+    /// Returns the file.
     pub fn bytes(&self) -> &'f [u8] {
         self.bytes
     }
 
-    /// The header.
+    /// Returns the header.
     pub fn info(&self) -> &ImageInfo {
         &self.info
     }
 
-    /// Upper estimate of the memory, in bytes, that [`crate::embed()`] with a secret of this length takes,
-    /// besides the file.
+    /// Returns an upper estimate of the memory, in bytes, for [`crate::embed()`] with a secret of this
+    /// length, besides the file.
     pub fn embed_memory_bytes(&self, secret_len_bytes: u64, options: &EmbedOptions) -> u64 {
         options.memory_bytes(&self.info, secret_len_bytes)
     }
 
-    /// Upper estimate of the memory, in bytes, that [`ImageFile::extract`] takes, besides the file and the
-    /// payload: a few rows of a PNG, or the whole image if it is interlaced or in another format.
+    /// Returns an upper estimate of the memory, in bytes, for [`ImageFile::extract`], besides the file and
+    /// the payload: a few rows of a PNG, or the whole image if interlaced or in another format.
     pub fn extract_memory_bytes(&self) -> u64 {
         extract_memory_bytes(&self.info)
     }
 
-    /// Decodes the file. The EXIF orientation of other files than PNGs is applied.
+    /// Decodes the file. The EXIF orientation is applied except in PNGs.
     ///
     /// # Errors
     ///
-    /// An [`ImageError`] if the file is damaged, of a kind that is not read, or takes more memory than
-    /// `limits` allow.
+    /// An [`ImageError`] if the file is damaged, of an unsupported kind, or takes more memory than `limits`
+    /// allow.
     pub fn cover(&self, limits: &Limits) -> Result<Cover, ImageError> {
         self.info.check_memory(self.info.embed_memory_bytes(0), limits)?;
         Cover::decode_checked(self.bytes, &self.info, limits)
     }
 
-    /// Room of the image in `mode`. The image is decoded, so that a secret of this length will be taken.
+    /// Returns the capacity of the image in `mode`. The image is decoded, so that a secret of the resulting
+    /// length is accepted.
     ///
     /// # Errors
     ///
@@ -104,7 +104,8 @@ impl<'f> ImageFile<'f> {
         examine_all(self.bytes, &self.info, limits)
     }
 
-    /// Lengths in bytes of the payload and of the secret in it, as [`crate::claimed_lengths_bytes`].
+    /// Returns the lengths in bytes of the payload and of the secret in it; see
+    /// [`crate::claimed_lengths_bytes`].
     ///
     /// # Errors
     ///

@@ -12,23 +12,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Three parts that do not know one another, put together by [`embed()`] and [`extract()`]; a [`Mode`] names
-//! the first two:
+//! Three independent parts, combined by [`embed()`] and [`extract()`]; a [`Mode`] names the first two:
 //!
 //! | part | task |
 //! |---|---|
-//! | `container` | describe a secret with its name and type in a byte string, and read it |
-//! | `carrier` | plan the changes to samples that carry a byte string, and read it |
+//! | `container` | describe a secret with name and type in a byte string, and read the byte string |
+//! | `carrier` | plan the changes to samples for a byte string, and read the byte string |
 //! | `codec` | image files into rows of 8- or 16-bit samples, samples with changes into PNG |
 //!
-//! A cover is a [`Cover`] in memory, an [`ImageFile`] or a [`PreparedCover`]; each embed goes the cheapest
-//! way that its cover allows.
+//! A cover is a [`Cover`] in memory, an [`ImageFile`] or a [`PreparedCover`]; each embed takes the cheapest
+//! way for the kind of cover.
 //!
 //! The formats are defined in `docs/format.md`.
 //!
-//! **Contract.** Bytes in, bytes out: no I/O, no clock, no randomness, no async. The same input gives the same
-//! output on every machine. What [`extract()`] returns is what was embedded, or it is an error; no input makes
-//! anything here panic or take more memory than [`Limits`] allows.
+//! **Contract.** Bytes in, bytes out: no I/O, no clock, no randomness, no async. The same input gives the
+//! same output on every machine. [`extract()`] returns the embedded secret or an error; no input causes a
+//! panic or more memory than [`Limits`] allows.
 
 #![warn(clippy::missing_errors_doc)]
 

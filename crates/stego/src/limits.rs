@@ -1,18 +1,18 @@
-//! Limits of one call.
+//! Limits of a call.
 
 use crate::watch::Watch;
 
-/// Bounds on one call, checked before anything of that size is allocated.
+/// Bounds on a call, checked before any allocation of that size.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Width × height of an image, at most.
     pub max_pixels: u64,
-    /// Bytes of memory that decoding and working on one image may take, at most. Covers the samples, the
-    /// decoder's own buffers and the image written; see [`crate::ImageInfo::embed_memory_bytes`].
+    /// Upper limit of memory, in bytes, for decoding and processing an image. Covers the samples, the
+    /// decoder's buffers and the image written; see [`crate::ImageInfo::embed_memory_bytes`].
     pub max_image_memory_bytes: u64,
     /// Length of a secret in bytes, at most, after inflation.
     pub max_secret_bytes: u64,
-    /// Bounds the time: is told how far the work is and may end it.
+    /// Bounds the time: receives the progress of the work and may end it.
     pub watch: Watch,
 }
 

@@ -21,27 +21,27 @@ impl Mode {
     /// Every mode, in the order of the enum.
     pub const ALL: [Self; 1] = [Self::Sequential];
 
-    /// The mode of this name.
+    /// Returns the mode with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == name)
     }
 
-    /// The name of the mode.
+    /// Returns the name of the mode.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sequential => "sequential",
         }
     }
 
-    /// The carrier of the mode.
+    /// Returns the carrier of the mode.
     pub(crate) fn carrier(self) -> &'static dyn Carrier {
         match self {
             Self::Sequential => &Sequential,
         }
     }
 
-    /// Upper estimate of the memory, in bytes, that any mode takes to read an image as `info` has it, besides
-    /// samples and payload.
+    /// Returns an upper estimate of the memory, in bytes, for any mode to read an image described by `info`,
+    /// besides samples and payload.
     pub(crate) fn max_memory_bytes(info: &ImageInfo) -> u64 {
         Self::ALL.iter().map(|mode| mode.carrier().memory_bytes(info)).max().unwrap_or(0)
     }
@@ -54,7 +54,7 @@ impl fmt::Display for Mode {
 }
 
 impl Cover {
-    /// Room of the cover in `mode`.
+    /// Returns the capacity of the cover in `mode`.
     pub fn capacity(&self, mode: Mode) -> Capacity {
         mode.carrier().capacity(self)
     }

@@ -2,24 +2,24 @@
 
 use std::fmt;
 
-/// Something the user should know about an image that was made or read.
+/// Advice to the user on an image made or read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// Embedded: what the open sequential mode does not do.
+    /// Embedded: the secret is not hidden from analysis in the open sequential mode.
     NotHiddenFromAnalysis,
     /// Embedded: the file was put together from parts, which shows.
     ShowsItsMaker,
-    /// Embedded: the secret fits, its name did not.
+    /// Embedded: the secret fits, the name did not.
     NameLeftOut,
-    /// Embedded: the cover's file held metadata that the stego image does not have.
+    /// Embedded: the stego image lacks metadata of the cover's file.
     MetadataLeftOut(Vec<String>),
-    /// Embedded: the metadata that was kept tells where the picture was taken.
+    /// Embedded: the kept metadata tell the location of the picture.
     LocationKept,
     /// Embedded: the cover is an animation, of which the stego image shows the first frame.
     FirstFrameOnly,
-    /// Extracted: the file is cut off below the rows that carry the payload.
+    /// Extracted: the file is cut off below the rows with the payload.
     CutOffBelowPayload,
-    /// Extracted: the file is damaged below the rows that carry the payload.
+    /// Extracted: the file is damaged below the rows with the payload.
     DamagedBelowPayload,
 }
 

@@ -1,4 +1,4 @@
-//! Measures of a change to an image: MSE, PSNR and SSIM of samples, and all that differs between two images.
+//! Measures of a change to an image: MSE, PSNR and SSIM of samples, and all differences of two images.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use crate::watch::{Stage, Stopped, Watch};
 /// The window of SSIM: 11 × 11, Gaussian with σ = 1.5 (Wang et al. 2004, section III-C).
 const WINDOW: usize = 11;
 const SIGMA: f64 = 1.5;
-/// Windows beside each other that are worked on together.
+/// Adjacent windows processed together.
 const STRIP: usize = 4096;
 /// K₁ and K₂ of SSIM's constants (K₁ L)² and (K₂ L)², where L is the largest value of a sample (the same
 /// source).
@@ -18,7 +18,7 @@ const K1: f64 = 0.01;
 const K2: f64 = 0.03;
 
 /// Differences between two images of the same size and kind. The figures are of the colour samples (R, G, B
-/// or Y), of visible and invisible pixels alike; alpha is counted on its own.
+/// or Y), of visible and invisible pixels alike; alpha is counted separately.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quality {
     /// Mean squared error, in units of a sample of the images' depth.
@@ -26,11 +26,11 @@ pub struct Quality {
     /// Peak signal-to-noise ratio in decibels, 10 log₁₀(L² / MSE) with L = 255 or 65535; infinite if no
     /// sample differs.
     pub psnr_db: f64,
-    /// Structural similarity as [`ssim`] gives it; `None` for images smaller than its window.
+    /// Structural similarity by [`ssim`]; `None` for images smaller than a window.
     pub ssim: Option<f64>,
     /// Colour samples of each image.
     pub samples: u64,
-    /// Colour samples that are not the same.
+    /// Colour samples that differ.
     pub differing_samples: u64,
     /// Pixels of each image.
     pub pixels: u64,
@@ -45,7 +45,7 @@ pub struct Quality {
 /// Reasons for which two images cannot be compared sample by sample.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Incomparable {
-    /// They are not of the same size.
+    /// The sizes differ.
     #[error("one image has {} × {} pixels, the other {} × {}", a.0, a.1, b.0, b.1)]
     Size {
         /// Width and height of the first.
@@ -53,29 +53,29 @@ pub enum Incomparable {
         /// Width and height of the second.
         b: (u32, u32),
     },
-    /// They are not of the same channels.
+    /// The channels differ.
     #[error("one image is {}, the other {}", in_words(*a), in_words(*b))]
     Channels {
-        /// Those of the first.
+        /// Channels of the first image.
         a: Channels,
-        /// Those of the second.
+        /// Channels of the second image.
         b: Channels,
     },
-    /// Their samples are not of the same depth.
+    /// The sample depths differ.
     #[error("one image has a bit depth of {}, the other of {}", a.bits(), b.bits())]
     Depth {
-        /// That of the first.
+        /// Depth of the first image.
         a: SampleDepth,
-        /// That of the second.
+        /// Depth of the second image.
         b: SampleDepth,
     },
-    /// Whoever watched ended it.
+    /// Ended by the watch.
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
 impl Incomparable {
-    /// A stable name for programs.
+    /// Returns a stable name for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Stopped(_) => Stopped::CODE,
@@ -94,7 +94,7 @@ fn in_words(channels: Channels) -> &'static str {
 }
 
 impl Quality {
-    /// Compares two images. Rows that are the same cost little.
+    /// Compares two images. Equal rows cost little.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl Quality {
         Ok(quality)
     }
 
-    /// Counts what differs in a row. Gives the sum of its squares.
+    /// Counts the differences in a row. Returns the sum of the squares.
     fn count_row(&mut self, row_a: &[u8], row_b: &[u8], layout: &Layout) -> u64 {
         let mut squares = 0;
         for (pixel_a, pixel_b) in layout.pixels(row_a).zip(layout.pixels(row_b)) {
@@ -141,15 +141,15 @@ impl Quality {
         squares
     }
 
-    /// The most by which the differences of images of this depth can be multiplied so that the largest one
+    /// Returns the largest factor for the differences of images of this depth by which the largest difference
     /// still is not brighter than white, for [`difference_image`].
     pub fn amplification(&self, depth: SampleDepth) -> u32 {
         peak(depth) as u32 / u32::from(self.largest_difference.max(1))
     }
 }
 
-/// The picture of what differs between two images: of each colour sample the difference times `amplify`, as
-/// bright as can be where that is more; 8 bits per sample and without alpha, whatever the images have.
+/// Returns the picture of the differences of two images: the difference of each colour sample times
+/// `amplify`, capped at the brightest value; 8 bits per sample and without alpha, whatever the images have.
 ///
 /// # Errors
 ///
@@ -169,8 +169,8 @@ pub fn difference_image(a: &Cover, b: &Cover, amplify: u32) -> Result<Cover, Inc
         .expect("there is a sample for each of the cover's, which is not empty"))
 }
 
-/// Mean squared error of two equally long sequences of 8-bit samples; `None` if their lengths differ or they
-/// are empty.
+/// Returns the mean squared error of two equally long sequences of 8-bit samples; `None` for unequal lengths
+/// or empty sequences.
 pub fn mse(a: &[u8], b: &[u8]) -> Option<f64> {
     if a.len() != b.len() || a.is_empty() {
         return None;
@@ -179,23 +179,23 @@ pub fn mse(a: &[u8], b: &[u8]) -> Option<f64> {
     Some(squares as f64 / a.len() as f64)
 }
 
-/// Peak signal-to-noise ratio in decibels, 10 log₁₀(255² / MSE), of two equally long sequences of 8-bit
-/// samples; infinite if they are the same, `None` if their lengths differ or they are empty.
+/// Returns the peak signal-to-noise ratio in decibels, 10 log₁₀(255² / MSE), of two equally long sequences of
+/// 8-bit samples; infinite for equal sequences, `None` for unequal lengths or empty sequences.
 pub fn psnr_db(a: &[u8], b: &[u8]) -> Option<f64> {
     mse(a, b).map(psnr_db_of_mse)
 }
 
-/// The PSNR in decibels that belongs to a mean squared error of 8-bit samples; infinite for 0.
+/// Returns the PSNR in decibels for a mean squared error of 8-bit samples; infinite for 0.
 pub(crate) fn psnr_db_of_mse(mse: f64) -> f64 {
     psnr_db_at(mse, SampleDepth::Eight)
 }
 
-/// The PSNR in decibels that belongs to a mean squared error of samples of this depth; infinite for 0.
+/// Returns the PSNR in decibels for a mean squared error of samples of this depth; infinite for 0.
 pub(crate) fn psnr_db_at(mse: f64, depth: SampleDepth) -> f64 {
     10.0 * (peak(depth) * peak(depth) / mse).log10()
 }
 
-/// The largest value of a sample.
+/// Returns the largest value of a sample.
 fn peak(depth: SampleDepth) -> f64 {
     match depth {
         SampleDepth::Eight => 255.0,
@@ -203,14 +203,14 @@ fn peak(depth: SampleDepth) -> f64 {
     }
 }
 
-/// Structural similarity of two images of the same size: row-major, 8 bits a sample, `channels` samples a
-/// pixel, each channel on its own, averaged over channels and pixels. 1 for the same image.
+/// Returns the structural similarity of two images of the same size: row-major, 8 bits a sample, `channels`
+/// samples a pixel, each channel separately, averaged over channels and pixels. 1 for the same image.
 ///
 /// Source: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural
 /// similarity", IEEE Transactions on Image Processing 13(4), 2004, with the authors' constants and window.
-/// Windows lie wholly within the image, so a border of five pixels only takes part as their neighbourhood.
+/// Windows lie wholly within the image, so a border of five pixels takes part only as neighbourhood.
 ///
-/// `None` if the lengths do not fit the size, or if the image is smaller than one window (11 × 11).
+/// `None` if the lengths do not match the size, or if the image is smaller than a window (11 × 11).
 pub fn ssim(a: &[u8], b: &[u8], width: usize, height: usize, channels: usize) -> Option<f64> {
     let len = width.checked_mul(height)?.checked_mul(channels)?;
     if a.len() != len || b.len() != len || channels == 0 {
@@ -225,7 +225,7 @@ pub fn ssim(a: &[u8], b: &[u8], width: usize, height: usize, channels: usize) ->
 struct Layout {
     width: usize,
     height: usize,
-    /// Samples of a pixel that are compared; they come first.
+    /// Compared samples of a pixel, which come first.
     colours: usize,
     /// Samples of a pixel.
     channels: usize,
@@ -233,7 +233,7 @@ struct Layout {
 }
 
 impl Layout {
-    /// The layout that two images share.
+    /// Returns the common layout of two images.
     fn shared(a: &Cover, b: &Cover) -> Result<Self, Incomparable> {
         let size = |cover: &Cover| (cover.width(), cover.height());
         if size(a) != size(b) {
@@ -262,7 +262,7 @@ impl Layout {
         samples.chunks_exact(self.channels * self.depth.bytes())
     }
 
-    /// The colours of a pixel, and the rest of it.
+    /// Returns the colours of a pixel, and the rest of the pixel.
     fn split<'a>(&self, pixel: &'a [u8]) -> (&'a [u8], &'a [u8]) {
         pixel.split_at(self.colours * self.depth.bytes())
     }
@@ -273,14 +273,13 @@ fn differences(a: &[u8], b: &[u8], depth: SampleDepth) -> impl Iterator<Item = u
     samples.map(|(a, b)| value(a).abs_diff(value(b)))
 }
 
-/// The value of a sample of either depth.
+/// Returns the value of a sample of either depth.
 fn value(sample: &[u8]) -> u16 {
     sample.iter().fold(0, |value, &byte| value << 8 | u16::from(byte))
 }
 
-/// [`ssim`] over the colours of images whose samples are as `layout` says; `None` if they are smaller than a
-/// window. Goes through them in upright strips, so that the sums of a few rows need little memory however
-/// wide the images are.
+/// [`ssim`] over the colours of images with samples in `layout`; `None` if smaller than a window. Proceeds in
+/// upright strips, so that the sums of a few rows need little memory for any width.
 fn ssim_of(a: &[u8], b: &[u8], layout: &Layout, watch: &Watch) -> Result<Option<f64>, Stopped> {
     let &Layout { width, height, colours, .. } = layout;
     if width < WINDOW || height < WINDOW {
@@ -303,7 +302,7 @@ fn ssim_of(a: &[u8], b: &[u8], layout: &Layout, watch: &Watch) -> Result<Option<
     Ok(Some(sum / (tops * lefts * colours) as f64))
 }
 
-/// Columns of one channel of two images, looked at from the top down.
+/// Columns of one channel of two images, processed from the top down.
 struct Strip<'a> {
     a: &'a [u8],
     b: &'a [u8],
@@ -312,7 +311,7 @@ struct Strip<'a> {
     columns: Range<usize>,
     kernel: [f64; WINDOW],
     constants: [f64; 2],
-    /// Of the rows of the window, or none where nothing in it differs.
+    /// Sums of the rows of the window, or none for equal rows.
     rows: VecDeque<Vec<Moments>>,
     /// The lowest row seen in which something differs.
     last_differing: Option<usize>,
@@ -325,8 +324,8 @@ impl<'a> Strip<'a> {
         Self { a, b, layout, channel, columns, kernel: gaussian(), constants, rows, last_differing: None }
     }
 
-    /// The sum over the windows whose uppermost row is `top`, which comes after the one before. Where nothing
-    /// differs in any of them, each has a similarity of 1, which needs no sums.
+    /// Returns the sum over the windows with `top` as the uppermost row, which follows the previous call's
+    /// row. Windows without differences have a similarity of 1, which needs no sums.
     fn similarity_of_windows(&mut self, top: usize) -> f64 {
         let windows = self.columns.len() - WINDOW + 1;
         let new = if top == 0 { 0..WINDOW } else { top + WINDOW - 1..top + WINDOW };
@@ -350,7 +349,7 @@ impl<'a> Strip<'a> {
         row_moments(&pairs, &self.kernel)
     }
 
-    /// The strip's pixels in a row.
+    /// Returns the strip's pixels in a row.
     fn row<'s>(&self, samples: &'s [u8], row: usize) -> &'s [u8] {
         let pixel_len_bytes = self.layout.channels * self.layout.depth.bytes();
         let begin = (row * self.layout.width + self.columns.start) * pixel_len_bytes;
@@ -376,7 +375,7 @@ fn gaussian() -> [f64; WINDOW] {
     kernel.map(|weight| weight / sum)
 }
 
-/// The sums along a row, for each window that lies within it.
+/// Returns the sums along a row, for each window within the row.
 fn row_moments(pairs: &[(f64, f64)], kernel: &[f64; WINDOW]) -> Vec<Moments> {
     pairs
         .windows(WINDOW)
@@ -392,7 +391,7 @@ fn row_moments(pairs: &[(f64, f64)], kernel: &[f64; WINDOW]) -> Vec<Moments> {
         .collect()
 }
 
-/// The sums of a whole window from those of its rows.
+/// Returns the sums of a whole window from the sums of the rows.
 fn moments_at(rows: &VecDeque<Vec<Moments>>, x: usize, kernel: &[f64; WINDOW]) -> Moments {
     let mut sums = [0.0; 5];
     for (row, weight) in rows.iter().zip(kernel) {
@@ -403,7 +402,7 @@ fn moments_at(rows: &VecDeque<Vec<Moments>>, x: usize, kernel: &[f64; WINDOW]) -
     sums
 }
 
-/// Wang et al. 2004, equation 13, with its constants C₁ and C₂.
+/// Wang et al. 2004, equation 13, with the constants C₁ and C₂.
 fn similarity([mean_a, mean_b, squares_a, squares_b, products]: Moments, [c1, c2]: [f64; 2]) -> f64 {
     let (variance_a, variance_b) = (squares_a - mean_a * mean_a, squares_b - mean_b * mean_b);
     let covariance = products - mean_a * mean_b;
@@ -415,7 +414,7 @@ fn similarity([mean_a, mean_b, squares_a, squares_b, products]: Moments, [c1, c2
 mod tests {
     use super::*;
 
-    /// A picture that is easy to make elsewhere as well, and the same picture disturbed.
+    /// A picture that is easy to reproduce elsewhere, and a disturbed copy.
     fn pictures(width: usize, height: usize, channels: usize) -> (Vec<u8>, Vec<u8>) {
         let before: Vec<u8> = (0..width * height * channels)
             .map(|i| {
@@ -427,7 +426,7 @@ mod tests {
         (before, after)
     }
 
-    /// The figures are those of scikit-image 0.26: `peak_signal_noise_ratio(data_range=255)`, and
+    /// Reference figures by scikit-image 0.26: `peak_signal_noise_ratio(data_range=255)`, and
     /// `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255)`
     /// with `channel_axis=2` for three channels.
     #[test]
@@ -444,8 +443,8 @@ mod tests {
         check((40, 33, 3), 34.349_670_535_680_19, 0.998_740_665_556_596_8);
     }
 
-    /// Windows in which nothing differs are counted without looking at them, and wide images are worked on in
-    /// strips: here are pictures of which some rows differ, against the formula window by window.
+    /// Windows without differences are counted without sums, and wide images are processed in strips:
+    /// pictures with some differing rows, against the formula window by window.
     #[test]
     fn rows_that_are_the_same_and_strips_change_nothing_in_the_figure() {
         let check = |width: usize, height: usize, channels: usize, differing: &[usize]| {
@@ -465,7 +464,7 @@ mod tests {
         check(STRIP + 25, 13, 1, &[0, 12]);
     }
 
-    /// The mean over all windows, each summed up on its own.
+    /// The mean over all windows, each summed up separately.
     fn by_definition(a: &[u8], b: &[u8], (width, height, channels): (usize, usize, usize)) -> f64 {
         let (kernel, constants) = (gaussian(), [K1, K2].map(|k| (k * 255.0).powi(2)));
         let (mut sum, mut windows) = (0.0, 0);

@@ -1,39 +1,38 @@
-//! The secret: bytes, and a description of them.
+//! The secret: bytes, and a description of the bytes.
 
 use std::fmt;
 
-/// A secret to embed: its bytes and what is known of them.
+/// A secret to embed: bytes and description.
 #[derive(Debug, Clone)]
 pub struct Secret<'a> {
     /// The bytes to hide; may be empty.
     pub bytes: &'a [u8],
-    /// The file name to give back with them.
+    /// File name to give back with the bytes.
     pub name: Option<FileName>,
-    /// The media type to give back with them.
+    /// Media type to give back with the bytes.
     pub media_type: Option<MediaType>,
-    /// The mark that tells this copy of the image from others.
+    /// Mark that distinguishes this copy of the image from others.
     pub mark: Option<MarkId>,
 }
 
 impl<'a> Secret<'a> {
-    /// A secret without name, media type or mark.
+    /// Creates a secret without name, media type or mark.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, name: None, media_type: None, mark: None }
     }
 }
 
-/// A file name without any path: 1 to 255 bytes of UTF-8 that are safe to create in a folder.
+/// A file name without any path: 1 to 255 bytes of UTF-8, safe to create in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FileName(String);
 
 impl FileName {
-    /// Length of a name in bytes, at most: what file systems allow and the container can hold.
+    /// Longest name in bytes: the limit of file systems and of the container.
     pub const MAX_LEN_BYTES: usize = 255;
 
-    /// Takes the last component of `path`, with either separator, and leaves out control characters and
-    /// the characters that change the direction of the text around them. A name that is too long
-    /// loses the end of its stem and keeps its extension. `None` if nothing is left or what is left names a
-    /// folder (`.`, `..`).
+    /// Takes the last component of `path`, with either separator, and leaves out control characters and the
+    /// characters that change the direction of text. An overlong name loses the end of the stem and keeps the
+    /// extension. `None` if nothing is left or the rest names a folder (`.`, `..`).
     pub fn from_path(path: &str) -> Option<Self> {
         let last = path.rsplit(['/', '\\']).next().unwrap_or_default();
         let clean: String = last.chars().filter(|&c| !c.is_control() && !changes_direction(c)).collect();
@@ -44,12 +43,13 @@ impl FileName {
         }
     }
 
-    /// The same name cut to `max_len_bytes`, its extension kept where it fits; `None` if nothing is left.
+    /// Returns the same name cut to `max_len_bytes`, with the extension if it fits; `None` if nothing is
+    /// left.
     pub(crate) fn cut_to(&self, max_len_bytes: usize) -> Option<Self> {
         Self::from_path(&shortened(&self.0, max_len_bytes))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -102,12 +102,12 @@ impl MediaType {
             .then_some(Self(essence))
     }
 
-    /// The usual type of files with the extension of `name`; none if there is no usual one.
+    /// Returns the usual type of files with the extension of `name`, if any.
     pub fn of_name(name: &FileName) -> Option<Self> {
         mime_guess::from_path(name.as_str()).first_raw().and_then(Self::parse)
     }
 
-    /// The type as text.
+    /// Returns the type as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -119,7 +119,7 @@ impl fmt::Display for MediaType {
     }
 }
 
-/// The id of a mark, by which one copy of an image is told from others. Shown as 32 hexadecimal digits.
+/// The id of a mark, which distinguishes a copy of an image from others. Shown as 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MarkId(
     /// The id's bytes as carried.

@@ -1,7 +1,6 @@
-//! Looking in on work under way: how far it is, and whether it shall go on.
+//! Observation of work under way: progress, and the decision to continue.
 //!
-//! The library has no clock; whoever calls it may have one. All work that can take long asks its [`Watch`]
-//! every few milliseconds.
+//! The library has no clock; callers may have one. All long work checks its [`Watch`] every few milliseconds.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -27,7 +26,7 @@ pub enum Stage {
 pub struct Progress {
     /// Kind of work.
     pub stage: Stage,
-    /// Part of the work that is done.
+    /// Completed part of the work.
     pub done: u64,
     /// All of the work; 0 if not known.
     pub total: u64,
@@ -36,11 +35,11 @@ pub struct Progress {
 /// Told of progress every few milliseconds; may end the work by breaking.
 type Look = dyn Fn(Progress) -> ControlFlow<()> + Send + Sync;
 
-/// Is told how far work is and may end it. The default one lets everything go on.
+/// An observer that receives the progress of work and may end it. The default continues all work.
 #[derive(Clone, Default)]
 pub struct Watch(Option<Arc<Look>>);
 
-/// The work was ended by its [`Watch`].
+/// The work was ended by a [`Watch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work was stopped before it was done")]
 pub struct Stopped;
@@ -51,13 +50,13 @@ impl Stopped {
 }
 
 impl Watch {
-    /// A watch that calls `look`, which is quick: it is called often, on the thread that works. Once it
-    /// breaks it goes on breaking.
+    /// Creates a watch that calls `look`. The calls are frequent and on the working thread, so `look` must be
+    /// quick; after a first break `look` must break on every later call.
     pub fn new(look: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(look)))
     }
 
-    /// Tells how far the work is, and whether it goes on.
+    /// Reports the progress of the work, and decides on continuation.
     pub(crate) fn check(&self, stage: Stage, done: u64, total: u64) -> Result<(), Stopped> {
         match &self.0 {
             Some(look) if look(Progress { stage, done, total }).is_break() => Err(Stopped),
@@ -65,7 +64,8 @@ impl Watch {
         }
     }
 
-    /// Result of a decoder. Decoders hide a stop in errors of their own: here it is told as one.
+    /// Replaces the error of a decoder by a stop if the watch ended the work: decoders wrap a stop in their
+    /// own errors.
     pub(crate) fn or_stopped<T, E: From<Stopped>>(&self, outcome: Result<T, E>) -> Result<T, E> {
         if outcome.is_err() {
             self.check(Stage::Decode, 1, 0)?;

@@ -1,8 +1,8 @@
-//! Small files that were once decoded wrongly, refused wrongly, or made a decoder panic: one sample of each
+//! Small files that were once decoded wrongly, refused wrongly, or made a decoder panic: a sample of each
 //! kind.
 //!
-//! `fixtures/cases/list` has a line for each: the file; the PNG with the pixels that the reference decoders
-//! see in it and how far a sample may be off, or the error's code; words of the note or of the error.
+//! `fixtures/cases/list` has a line for each: the file; the PNG with the pixels seen by the reference
+//! decoders and the tolerance of a sample, or the error's code; words of the note or of the error.
 //! `fixtures/reference.py` made the PNGs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -36,7 +36,7 @@ fn parse(line: &str) -> (&str, Expected<'_>) {
     (name, expected)
 }
 
-/// R, G, B and alpha of each pixel, so that grey and opaque images compare with any other.
+/// R, G, B and alpha of each pixel, so that grey and opaque images compare with any other image.
 fn rgba(pixels: &Pixels) -> Vec<[u16; 4]> {
     let opaque = u16::MAX >> (16 - pixels.depth.bits());
     let to_rgba = |pixel: &[u16]| match (pixels.channels, pixel) {
@@ -49,7 +49,7 @@ fn rgba(pixels: &Pixels) -> Vec<[u16; 4]> {
     pixels.values().chunks(pixels.channels.count()).map(to_rgba).collect()
 }
 
-/// The largest difference of two images in a sample that can be seen.
+/// The largest difference of two images in a visible sample.
 fn difference(seen: &Pixels, expected: &Pixels) -> u16 {
     assert_eq!((seen.width, seen.height), (expected.width, expected.height), "size");
     assert_eq!(seen.depth, expected.depth, "depth");
@@ -57,7 +57,7 @@ fn difference(seen: &Pixels, expected: &Pixels) -> u16 {
     pairs.flat_map(|(a, b)| a.into_iter().zip(b)).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(0)
 }
 
-/// Decodes the file, and embeds into it as a server does, which may keep its compressed data.
+/// Decodes the file, and embeds into it like a server, which may keep the compressed data.
 fn check(name: &str, expected: &Expected<'_>) {
     let file = std::fs::read(folder().join(name)).unwrap();
     let limits = Limits::default();
@@ -120,7 +120,7 @@ fn every_case_has_its_right_answer() {
     assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), list.lines().count(), failed.join("\n"));
 }
 
-/// The list names every file that is there.
+/// The list names every file present.
 #[test]
 fn no_case_is_forgotten() {
     let list = std::fs::read_to_string(folder().join("list")).unwrap();
@@ -131,7 +131,7 @@ fn no_case_is_forgotten() {
     }
 }
 
-/// The reference decoders still see what was kept.
+/// The reference decoders still see the recorded pixels.
 #[test]
 fn the_twins_are_what_the_reference_decoders_see() {
     let copy = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What becomes of stego images on their way: converted, saved in a lossy format, cut off, damaged.
+//! Fate of stego images in transit: converted, saved in a lossy format, cut off, damaged.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -67,7 +67,7 @@ fn a_qoi_with_the_same_samples_gives_the_secret() {
     }
 }
 
-/// Phones and messengers that make an image smaller keep the EXIF block that tells how large it was.
+/// Phones and messengers that shrink an image keep the EXIF block with the original size.
 #[test]
 fn an_image_that_was_resized_is_told_by_its_exif() {
     let check = |size: (u32, u32), code: &str| {
@@ -88,7 +88,7 @@ fn an_image_that_was_resized_is_told_by_its_exif() {
     check((32, 48), "no_payload");
 }
 
-/// Complete rows that can be inflated from what is there of a PNG, checksums left aside.
+/// Complete rows that can be inflated from the present part of a PNG, regardless of checksums.
 fn rows_within(file: &[u8], row_len_bytes: usize) -> usize {
     let mut data = Vec::new();
     let mut rest = &file[8.min(file.len())..];
@@ -107,11 +107,11 @@ fn rows_within(file: &[u8], row_len_bytes: usize) -> usize {
     inflated.len() / (row_len_bytes + 1)
 }
 
-/// Bytes that a decoder may want to see beyond those that it needs: its bit buffer, and the chunk's checksum.
+/// Bytes that a decoder may read beyond the needed bytes: the bit buffer, and the chunk's checksum.
 const LOOKAHEAD: usize = 32;
 
-/// Cuts a stego image everywhere and checks that it gives the secret, with a note, from there on where its
-/// rows are whole. `carrying_rows`: rows with payload; none for a file that has to be whole.
+/// Cuts a stego image everywhere and checks that every cut from complete carrying rows on gives the secret,
+/// with a note. `carrying_rows`: rows with payload; none for a file that must be whole.
 fn check_cuts(name: &str, file: &[u8], secret: &[u8], row_len_bytes: usize, carrying_rows: Option<usize>) {
     let mut given = 0;
     for len in (97..file.len()).step_by(97).chain([file.len() - 1, file.len() - 12, file.len() - 13]) {
@@ -193,8 +193,8 @@ fn a_cut_off_image_without_a_secret_is_told() {
     }
 }
 
-/// A wrong checksum below the payload is told and harms nothing; one where the payload lies hides the secret
-/// or is harmless itself. Other bytes than the secret never come out.
+/// A wrong checksum below the payload is reported and harms nothing; a wrong checksum at the payload hides
+/// the secret or is harmless. Bytes other than the secret never come out.
 #[test]
 fn damage_is_told_and_never_gives_other_bytes() {
     let secret = testkit::noise(8, 200);

@@ -1,8 +1,8 @@
 //! Covers of every format besides PNG: BMP, GIF, QOI, TIFF, WebP, JPEG in their varieties.
 //!
-//! `fixtures/make.py` makes files and, beside each, a PNG of what it stands for. Its output at 23 × 15 is
-//! kept with the tests, so that each format is tested everywhere; where Pillow and ImageMagick are, larger
-//! ones are made anew.
+//! `fixtures/make.py` makes files and, beside each, a PNG of the expected pixels. The output at 23 × 15 is
+//! kept with the tests, so that each format is tested everywhere; with Pillow and ImageMagick, larger files
+//! are made anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,13 +12,13 @@ use std::path::Path;
 use stego::{BitsPerSample, Cover, EmbedOptions, ImageFormat, Limits, Note, Secret, embed, extract, probe};
 use testkit::{Pixels, PngKind, PngSpecimen, ReadPng, qoi_file, run_pillow};
 
-/// How far decoders of a lossy format may be apart in a sample: JPEG leaves the rounding of the inverse
-/// transform and of colours to them, and how chroma is scaled up.
+/// Tolerance of a sample between decoders of a lossy format: JPEG leaves open the rounding of the inverse
+/// transform and of colours, and the scaling of chroma.
 const LOSSY_MAX: u16 = 8;
 /// The same on average over an image.
 const LOSSY_MEAN: f64 = 0.6;
 
-/// A line of the list that `make.py` writes.
+/// A line of the list written by `make.py`.
 struct Listed<'a> {
     name: &'a str,
     format: ImageFormat,
@@ -44,7 +44,7 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// Greatest and mean difference of two images' samples; the colour of what cannot be seen does not count.
+/// Greatest and mean difference of two images' samples; the colour of invisible pixels does not count.
 fn differences(name: &str, left: &Pixels, right: &Pixels) -> (u16, f64) {
     assert_eq!((left.width, left.height), (right.width, right.height), "{name}: size");
     assert_eq!((left.channels, left.depth), (right.channels, right.depth), "{name}: kind");
@@ -60,7 +60,7 @@ fn differences(name: &str, left: &Pixels, right: &Pixels) -> (u16, f64) {
     (differences.iter().copied().max().unwrap_or(0), sum as f64 / differences.len() as f64)
 }
 
-/// A secret in the cover comes back from a PNG that is the cover but for the bits carried.
+/// A secret in the cover comes back from a PNG that equals the cover except for the carried bits.
 fn check_round_trip(name: &str, cover: &Cover, animated: bool) {
     let bits = BitsPerSample::new(1 + (name.len() % 4) as u8).unwrap();
     let secret = testkit::noise(name.len() as u64, 10);
@@ -114,7 +114,7 @@ fn check(folder: &Path, listed: &Listed<'_>) {
     check_cut_off(name, &file, animated);
 }
 
-/// Half a file never passes for a whole one, unless the first frame of an animation is in it.
+/// Half a file never passes for a whole file, unless the first frame of an animation is complete.
 fn check_cut_off(name: &str, file: &[u8], animated: bool) {
     for len in (0..file.len()).step_by(file.len() / 40) {
         let outcome = Cover::decode(&file[..len], &Limits::default());
@@ -129,7 +129,7 @@ fn check_cut_off(name: &str, file: &[u8], animated: bool) {
     }
 }
 
-/// Checks every file of a list, and tells of all that fail.
+/// Checks every file of a list, and reports all failures.
 fn check_folder(folder: &Path) {
     let list = std::fs::read_to_string(folder.join("list")).unwrap();
     let failed: Vec<&str> =
@@ -175,7 +175,7 @@ fn qoi_is_a_cover() {
     }
 }
 
-/// An animated PNG's still image is what its IDAT holds; its frames are left out.
+/// The still image of an animated PNG is the content of IDAT; the frames are left out.
 #[test]
 fn the_still_image_of_an_animated_png_is_a_cover() {
     let mut specimen = PngSpecimen::new(PngKind::plain(2, 8), 40, 30, 10);
@@ -204,7 +204,7 @@ fn the_still_image_of_an_animated_png_is_a_cover() {
     assert_eq!(extract(&animated, &Limits::default()).unwrap().secret, b"moves");
 }
 
-/// Formats that are known and not read: the answer names them and says what to do.
+/// Known, unsupported formats: the answer names the format and the remedy.
 #[test]
 fn formats_that_are_not_read_are_named() {
     let check = |file: &[u8], format: &str| {
@@ -222,7 +222,7 @@ fn formats_that_are_not_read_are_named() {
     check(b"\xFF\x0A\xFF\x07", "JPEG XL");
 }
 
-/// What was in an image is gone once it went through one of these.
+/// A conversion to such a format destroys any hidden content.
 #[test]
 fn modern_lossy_formats_are_told_from_images_without_a_secret() {
     for brand in ["avif", "heic"] {

@@ -1,4 +1,4 @@
-//! Which images are read, and how the others are refused.
+//! Supported images, and the refusal of others.
 
 use std::ops::ControlFlow;
 
@@ -55,7 +55,7 @@ fn other_files_are_refused() {
     assert!(error.to_string().contains("AVIF") && error.to_string().contains("PNG"), "{error}");
 }
 
-/// Wherever a file ends, it is an error, and one that tells of it or of damage.
+/// Every truncated file is an error, reported as truncation or damage.
 #[test]
 fn beginnings_of_other_formats_are_errors() {
     for start in
@@ -90,8 +90,7 @@ fn huge_headers_are_refused_before_anything_is_allocated() {
     assert!(matches!(error, ImageError::TooMuchMemory { needed_bytes: 720_000_000.., .. }), "{error:?}");
 }
 
-/// As a cover a file that is cut off is refused. Its secret is given as long as all rows that carry it are
-/// there.
+/// A truncated file is refused as a cover. The secret is given as long as all carrying rows are present.
 #[test]
 fn cut_off_files_give_the_whole_secret_or_none() {
     let cover = Cover::from_samples(64, 64, Channels::Rgb, testkit::noise(1, 64 * 64 * 3)).unwrap();
@@ -188,7 +187,7 @@ fn what_a_file_says_survives_byte_for_byte() {
     check(MetadataPolicy::Strip, &[&colour], &[&description, &left_out]);
 }
 
-/// The size in an EXIF block (4000 × 3000) is the only thing in a PNG that tells of another size.
+/// The size in an EXIF block (4000 × 3000) is the only sign of another size in a PNG.
 #[test]
 fn an_image_that_was_resized_is_told_so() {
     let exif = |width: u16, height: u16| {
@@ -226,8 +225,8 @@ fn a_screenshot_is_told_so() {
     check(b"Comment\0a shot", "no_payload");
 }
 
-/// The photographs were scaled down from large ones and have no blocks; a JPEG made of one has, whatever
-/// became of it since.
+/// The photographs were scaled down from large ones and have no blocks; a JPEG made of a photograph has
+/// blocks, whatever was done to the image since.
 #[test]
 fn an_image_that_was_a_jpeg_is_told_so() {
     let photographs =
@@ -279,8 +278,7 @@ fn work_ends_when_its_watch_says_so() {
     check(Stage::Compress, &extraction);
 }
 
-/// A decoder passes over a chunk that it does not need and whose checksum is wrong; what follows it still
-/// counts.
+/// A decoder passes over an unneeded chunk with a wrong checksum; later chunks still count.
 #[test]
 fn a_bad_checksum_hides_nothing() {
     let chunks = vec![(*b"tEXt", b"Comment\0x".to_vec()), (*b"gAMA", 45_455_u32.to_be_bytes().to_vec())];

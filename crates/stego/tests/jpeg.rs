@@ -36,8 +36,8 @@ fn orientation(value: u8) -> Vec<u8> {
     segment(0xE1, &data)
 }
 
-/// EXIF 2.32, tag 0x0112: where the stored row 0 and column 0 belong. The corners are listed as they must
-/// appear.
+/// EXIF 2.32, tag 0x0112: the sides of the stored row 0 and column 0. The corners are listed in display
+/// order.
 #[test]
 fn every_orientation_is_applied() {
     let check = |value: u8, (width, height): (u32, u32), corners: [usize; 4]| {
@@ -59,7 +59,7 @@ fn every_orientation_is_applied() {
     check(8, (32, 48), [1, 3, 0, 2]);
 }
 
-/// A profile is kept only if it describes the samples there are.
+/// A profile is kept only if it describes the samples present.
 #[test]
 fn a_colour_profile_becomes_a_chunk() {
     let check = |space: &[u8; 4], kept: bool| {
@@ -84,7 +84,7 @@ fn a_colour_profile_becomes_a_chunk() {
     check(b"CMYK", false);
 }
 
-/// Phones put films and further images behind the image; in them every marker occurs by chance.
+/// Phones put films and further images behind the image; every marker occurs in such data by chance.
 #[test]
 fn what_follows_the_image_does_not_matter() {
     let mut file = jpeg(&[]);

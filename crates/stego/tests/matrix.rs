@@ -1,9 +1,9 @@
 //! PNG covers of every legal kind: colour type × depth × transparent colours × interlacing, with every filter
 //! and with IDAT cut in every odd way.
 //!
-//! The files and the samples that they stand for come from testkit's own generator; stego images are read
-//! with testkit's own reader, and by Pillow, ImageMagick and pngcheck. So the library's `png` crate is never
-//! compared with itself.
+//! The files and the expected samples come from testkit's generator; stego images are read with testkit's
+//! reader, and by Pillow, ImageMagick and pngcheck. So the library's `png` crate is never compared with
+//! itself.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,7 +23,7 @@ fn name_of(specimen: &PngSpecimen) -> String {
     )
 }
 
-/// The samples are what the specification says.
+/// The samples match the specification.
 fn check_decoding(specimen: &PngSpecimen) -> Cover {
     let (name, file, expected) = (name_of(specimen), specimen.to_file(), specimen.promoted());
     let info = probe(&file, &Limits::default()).unwrap();
@@ -35,8 +35,8 @@ fn check_decoding(specimen: &PngSpecimen) -> Cover {
     cover
 }
 
-/// Embeds and extracts; the stego image is the cover but for the bits carried, and gives the secret. So does
-/// the cover with nothing embedded say that it carries nothing.
+/// Embeds and extracts; the stego image is the cover except for the carried bits, and gives the secret. The
+/// cover without an embed reports no payload.
 fn check_embedding(specimen: &PngSpecimen, bits: BitsPerSample, readers: &mut OutsideReaders) {
     let name = format!("{} at {}", name_of(specimen), bits.as_u8());
     let (cover, expected) = (check_decoding(specimen), specimen.promoted());
@@ -95,7 +95,7 @@ fn every_size_is_decoded() {
     }
 }
 
-/// IHDR allows five colour types, and for each of them its own depths (PNG third edition, table 11.1).
+/// IHDR allows five colour types, each with its own depths (PNG third edition, table 11.1).
 #[test]
 fn illegal_kinds_are_refused() {
     for (colour, depth) in (0..=7_u8).flat_map(|colour| (0..=17_u8).map(move |depth| (colour, depth))) {
@@ -115,7 +115,7 @@ fn illegal_kinds_are_refused() {
     }
 }
 
-/// What an interlaced cover carries can be stored interlaced again by other programs, in every kind of stego
+/// Other programs may store the content of an interlaced cover interlaced again, in every kind of stego
 /// image.
 #[test]
 fn interlaced_stego_images_give_the_secret() {
@@ -131,7 +131,7 @@ fn interlaced_stego_images_give_the_secret() {
     }
 }
 
-/// Programs that make PNG files smaller store the same samples in fewer bits: with a palette, and alpha as a
+/// Programs for smaller PNG files store the same samples in fewer bits: with a palette, and alpha as a
 /// transparent colour.
 #[test]
 fn stego_images_made_smaller_give_the_secret() {
@@ -188,7 +188,7 @@ fn stego_images_made_smaller_give_the_secret() {
     check("grey with a transparent colour", 0, 8, values, Vec::new(), &[0, 3]);
 }
 
-/// The colours of an image, with alpha if it has that, and each pixel as an index into them.
+/// The colours of an image, with alpha if present, and each pixel as an index into the colours.
 fn palette_of(pixels: &Pixels) -> (Vec<Vec<u8>>, Vec<u16>) {
     let mut palette: Vec<Vec<u8>> = Vec::new();
     let mut index_of = |pixel: &[u8]| {

@@ -1,4 +1,4 @@
-//! What a cover's file says besides its pixels, and what of it a stego image says.
+//! The metadata of a cover's file, and the metadata of the stego image.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -55,7 +55,7 @@ fn profile_in(read: &ReadPng) -> Option<Vec<u8>> {
     Some(profile)
 }
 
-/// Chunks of RGB images that may stand before IDAT, and whether they may stand behind it as well.
+/// Chunks of RGB images allowed before IDAT, and a flag for chunks also allowed behind it.
 fn chunks() -> Vec<(PngChunk, bool)> {
     let compressed = zlib(XMP.as_bytes());
     let exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
@@ -138,8 +138,8 @@ fn stripping_leaves_what_defines_colours() {
     }
 }
 
-/// A chunk whose fourth letter is a capital depends on the pixels in a way that only its inventor knows
-/// (5.4).
+/// A chunk with a capital fourth letter depends on the pixels in a way known only to the inventor of the
+/// chunk (5.4).
 #[test]
 fn unknown_chunks_that_are_unsafe_to_copy_are_named() {
     let unsafe_chunk = (*b"teST", b"checksum of the pixels".to_vec());
@@ -156,7 +156,7 @@ fn unknown_chunks_that_are_unsafe_to_copy_are_named() {
     }
 }
 
-/// Of a palette nothing is left but the colours, so its histogram means nothing.
+/// Of a palette only the colours are left, so the histogram means nothing.
 #[test]
 fn chunks_that_speak_of_the_palette_are_left_out() {
     let mut palette = specimen(PngKind::plain(3, 4), Vec::new(), Vec::new());
@@ -200,7 +200,7 @@ fn numbers_about_samples_follow_their_promotion() {
     check((2, 16, true), b"bKGD", &[1, 2, 3, 4, 5, 6], &[1, 2, 3, 4, 5, 6]);
 }
 
-/// A 48 × 32 JPEG with segments put in behind its start.
+/// A 48 × 32 JPEG with segments inserted behind the start.
 fn jpeg(segments: &[Vec<u8>]) -> Vec<u8> {
     let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, 90)
@@ -219,7 +219,8 @@ fn exif_segment(block: &ExifBlock) -> Vec<u8> {
     segment(0xE1, &[b"Exif\0\0", &block.bytes])
 }
 
-/// A WebP file of 23 × 15 pixels with chunks of metadata around those of `lossless.webp` (RFC 9649, 2.7).
+/// A WebP file of 23 × 15 pixels with chunks of metadata around the chunks of `lossless.webp` (RFC 9649,
+/// 2.7).
 fn webp(profile: Option<&[u8]>, exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Vec<u8> {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/lossless.webp");
     let simple = std::fs::read(fixture).unwrap();
@@ -238,7 +239,7 @@ fn webp(profile: Option<&[u8]>, exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Vec<
     [b"RIFF", &(body.len() as u32).to_le_bytes()[..], &body].concat()
 }
 
-/// An uncompressed RGB TIFF of 40 × 20 pixels with entries added to its directory: tag, type, data.
+/// An uncompressed RGB TIFF of 40 × 20 pixels with entries added to the directory: tag, type, data.
 fn tiff(samples: &[u8], more: &[(u16, u16, Vec<u8>)]) -> Vec<u8> {
     let short = |value: u16| value.to_le_bytes().to_vec();
     let mut entries = vec![
@@ -279,8 +280,8 @@ fn tiff(samples: &[u8], more: &[(u16, u16, Vec<u8>)]) -> Vec<u8> {
     [file, vec![0; 4], values].concat()
 }
 
-/// Nothing of the block changes but what has to: `orientation` is what it says now, the thumbnail's directory
-/// is not to be found, its picture is gone.
+/// Nothing of the block changes except the necessary parts: `orientation` is the new value, the thumbnail's
+/// directory is unlinked, the thumbnail is gone.
 fn check_exif(name: &str, block: &ExifBlock, big_endian: bool, seen: &[u8], orientation: u16) {
     let mut expected = block.bytes.clone();
     let value = if big_endian { orientation.to_be_bytes() } else { orientation.to_le_bytes() };
@@ -333,7 +334,7 @@ fn of_a_photographs_exif_only_orientation_and_thumbnail_change() {
     }
 }
 
-/// Viewers do not agree on whether an orientation counts in a PNG: what each of them shows shall not change.
+/// Viewers disagree on the meaning of an orientation in a PNG: the display in each of them shall not change.
 #[test]
 fn of_a_pngs_exif_only_the_thumbnail_changes() {
     for plan in every_plan() {
@@ -366,7 +367,7 @@ fn stripped_images_do_not_tell_where_they_were_taken() {
     }
 }
 
-/// A block that is no EXIF harms nothing; it may hold a location, so it is left out.
+/// A block that is no EXIF harms nothing; since such a block may hold a location, the block is left out.
 #[test]
 fn exif_that_makes_no_sense_is_left_out_and_stops_nothing() {
     let noise = testkit::noise(8, 100);
@@ -392,7 +393,7 @@ fn xmp_becomes_the_text_chunk_that_is_meant_for_it() {
     check("TIFF", &tiff(&testkit::noise(9, 2400), &[(700, 1, XMP.as_bytes().to_vec())]));
 }
 
-/// Profiles go into iCCP whole, if they are for samples as there are.
+/// Profiles for samples of the present kind go into iCCP whole.
 #[test]
 fn a_profile_becomes_a_chunk_if_it_fits() {
     let check = |name: &str, file: &[u8], expected: Option<&[u8]>| {
@@ -431,7 +432,7 @@ fn a_webp_is_turned_upright_and_says_so() {
     }
 }
 
-/// TIFF 6.0 has the orientation as a tag of its own (274), with EXIF's meaning.
+/// TIFF 6.0 has the orientation as a separate tag (274), with EXIF's meaning.
 #[test]
 fn a_tiff_is_turned_upright() {
     let samples = testkit::noise(11, 2400);
@@ -445,7 +446,7 @@ fn a_tiff_is_turned_upright() {
     }
 }
 
-/// The image that is stored as `stored` (EXIF 2.32, tag 0x0112): where its row 0 and its column 0 belong.
+/// The image stored as `stored` (EXIF 2.32, tag 0x0112): the sides of its row 0 and its column 0.
 fn turned(stored: &Pixels, orientation: u16) -> Pixels {
     let (width, height) = (stored.width as usize, stored.height as usize);
     let (to_width, to_height) = if orientation > 4 { (height, width) } else { (width, height) };
@@ -485,7 +486,7 @@ fn the_density_of_a_jpeg_becomes_the_size_of_its_pixels() {
     check(6, [5906, 11_811]);
 }
 
-/// A JPEG's comment (T.81, B.2.4.5) becomes a text chunk with PNG's keyword for one.
+/// A JPEG's comment (T.81, B.2.4.5) becomes a text chunk with PNG's keyword for comments.
 #[test]
 fn a_comment_becomes_a_text_chunk() {
     let read = kept(&jpeg(&[segment(0xFE, &[b"low tide"])]));
@@ -514,8 +515,8 @@ fn a_location_in_xmp_is_told() {
     assert!(!embedded(&png(xmp_chunk(XMP)), MetadataPolicy::Keep).0.tells_location());
 }
 
-/// A TIFF's EXIF directory is a part of the file's own (TIFF 6.0 supplement, tags 34665 and 34853): what is
-/// not taken over is named.
+/// A TIFF's EXIF directory is a part of the file's own directory (TIFF 6.0 supplement, tags 34665 and 34853):
+/// metadata not taken over are named.
 #[test]
 fn the_exif_of_a_tiff_is_kept_or_named() {
     let samples = testkit::noise(12, 2400);

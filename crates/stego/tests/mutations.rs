@@ -1,6 +1,6 @@
-//! Whatever happens to a stego image, extraction gives exactly what was embedded, or an error.
+//! Whatever happens to a stego image, extraction gives exactly the embedded secret, or an error.
 //!
-//! A few thousand of the changes that `cargo xtask mutate` makes a million of.
+//! A few thousand of the million changes of `cargo xtask mutate`.
 
 use std::collections::BTreeMap;
 

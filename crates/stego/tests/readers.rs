@@ -8,8 +8,8 @@ use std::process::Command;
 use stego::{BitsPerSample, Channels, Cover, EmbedOptions, ImageFile, Limits, Mode, Secret, embed};
 use testkit::{run_outside, run_pillow};
 
-/// Compares two images in Pillow: the same size and mode, no sample apart by more than the low bits given,
-/// and no sample of alpha apart at all. Prints the number of samples that differ.
+/// Compares two images in Pillow: the same size and mode, a difference of samples within the given low bits,
+/// and equal alpha. Prints the number of samples that differ.
 const COMPARE: &str = r"
 import sys
 import numpy
@@ -61,7 +61,7 @@ fn photographs_stay_what_they_are() {
     }
 }
 
-/// The photographs as they are and as this library writes them.
+/// The photographs unchanged and as written by this library.
 #[test]
 fn files_put_together_from_parts_are_accepted() {
     let folder = tempfile::tempdir().unwrap();

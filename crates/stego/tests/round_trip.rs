@@ -1,4 +1,4 @@
-//! What goes in comes out, on covers of every kind, and nothing but the carried bits changes.
+//! The output equals the input, on covers of every kind, and nothing but the carried bits changes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,7 +18,7 @@ fn bits(bits: u8) -> BitsPerSample {
     BitsPerSample::new(bits).unwrap()
 }
 
-/// A cover of noise, some of whose pixels are transparent where it has alpha.
+/// A cover of noise, with some transparent pixels if it has alpha.
 fn cover(width: u32, height: u32, channels: Channels, seed: u64) -> Cover {
     let len = width as usize * height as usize * channels.count();
     let mut samples = testkit::noise(seed, len);
@@ -44,8 +44,8 @@ fn check(cover: &Cover, secret: &Secret<'_>, options: &EmbedOptions) {
     check_untouched(cover, &embedded.to_vec(), options.bits, embedded.report.payload_bytes);
 }
 
-/// Only the low bits of the first samples of the sequence may differ, and never those of alpha or of
-/// transparent pixels. The sequence is worked out here anew from `docs/format.md`.
+/// Only the low bits of the first samples of the sequence may differ, and never samples of alpha or of
+/// transparent pixels. The sequence is derived here independently from `docs/format.md`.
 fn check_untouched(cover: &Cover, png: &[u8], bits: BitsPerSample, payload_bytes: u64) {
     let stego = Cover::decode(png, &limits()).unwrap();
     assert_eq!(
@@ -175,7 +175,7 @@ fn the_same_input_gives_the_same_image() {
 }
 
 /// Bounds for one bit per sample: if all samples changed, MSE = 1 and PSNR = 10 log10(255²) = 48.13 dB; a
-/// random full load changes half of them, 51.14 dB.
+/// random full load changes half of the samples, 51.14 dB.
 #[test]
 fn psnr_is_what_theory_says() {
     for (name, file) in testkit::covers() {

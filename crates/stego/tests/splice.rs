@@ -1,4 +1,4 @@
-//! Stego images put together from prepared parts: the same as any other, in the eyes of every reader.
+//! Stego images assembled from prepared parts: equal to any other stego image for every reader.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -17,7 +17,7 @@ fn limits() -> Limits {
     Limits::default()
 }
 
-/// A cover of noise, some of whose pixels are transparent where it has alpha.
+/// A cover of noise, with some transparent pixels if it has alpha.
 fn cover(width: u32, height: u32, channels: Channels, depth: SampleDepth) -> Cover {
     let samples = width as usize * height as usize * channels.count();
     let mut values: Vec<u16> = testkit::noise(u64::from(width * 31 + height), samples * 2)
@@ -156,7 +156,7 @@ fn a_row_that_is_longer_than_a_stored_block() {
     check(&prepared, &testkit::noise(1, 100), BitsPerSample::ONE).unwrap();
 }
 
-/// A small payload leaves most of the file as it is, whatever the image's size.
+/// A small payload leaves most of the file unchanged, whatever the image's size.
 #[test]
 fn the_head_is_as_long_as_the_payload_needs() {
     let prepared = PreparedCover::new(
@@ -173,7 +173,7 @@ fn the_head_is_as_long_as_the_payload_needs() {
     assert!((51.0..90.0).contains(&spliced.report.psnr_db), "{}", spliced.report.psnr_db);
 }
 
-/// The same input gives the same bytes, on one thread or on many.
+/// The same input gives the same bytes, on one thread or many.
 #[test]
 fn the_bytes_depend_on_nothing_but_the_input() {
     let prepare = |threads: usize| {
@@ -221,7 +221,7 @@ fn preparing_can_be_stopped() {
     assert!(PreparedCover::new(cover, MetadataPolicy::Keep, &watch).is_err());
 }
 
-/// Pillow (libpng), ImageMagick and pngcheck, which warns of whatever is unusual.
+/// Pillow (libpng), ImageMagick and pngcheck, which warns of everything unusual.
 #[test]
 fn readers_outside_take_them_without_a_warning() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! Embedding into PNGs as users send them, whoever wrote them: what comes out differs in the carried bits
-//! only.
+//! Embedding into PNGs as sent by users, from any writer: the result differs in the carried bits only.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -24,7 +23,7 @@ const COLOURS: [ColorType; 4] =
 const FILTERS: [Filter; 6] =
     [Filter::NoFilter, Filter::Sub, Filter::Up, Filter::Avg, Filter::Paeth, Filter::Adaptive];
 
-/// How a program writes PNGs.
+/// Style of a PNG writer.
 #[derive(Debug, Clone, Copy)]
 struct Style {
     colour: ColorType,
@@ -45,7 +44,7 @@ enum Packing {
     Level(u32, usize),
 }
 
-/// A picture that compresses somewhat: slopes and noise, and flat parts.
+/// A picture that compresses moderately: slopes and noise, and flat parts.
 fn samples(seed: u64, width: usize, height: usize, style: Style) -> Vec<u8> {
     let pixel_len = style.colour.samples() * if style.depth == BitDepth::Sixteen { 2 } else { 1 };
     let row_len = width * pixel_len;
@@ -136,8 +135,8 @@ fn decoded(file: &[u8]) -> Vec<u8> {
     samples
 }
 
-/// Only the low bits of the first samples of the sequence may differ, and never those of alpha or of
-/// transparent pixels. The sequence is worked out here anew from `docs/format.md`.
+/// Only the low bits of the first samples of the sequence may differ, and never samples of alpha or of
+/// transparent pixels. The sequence is derived here independently from `docs/format.md`.
 fn check_untouched(before: &[u8], after: &[u8], style: Style, bits: u8, payload_bytes: u64) {
     let sample_len = if style.depth == BitDepth::Sixteen { 2 } else { 1 };
     let pixel_len = style.colour.samples() * sample_len;
@@ -172,8 +171,8 @@ fn embed_into<'f>(
     embed(ImageFile::open(file, limits)?, secret, options, limits)
 }
 
-/// Embeds into a file and compares everything that must be the same. The result, if compressed pixels were
-/// kept.
+/// Embeds into a file and compares everything that must be the same. Returns the result, if compressed pixels
+/// were kept.
 fn check<'f>(file: &'f [u8], style: Style, secret: &[u8], bits: u8) -> Option<StegoImage<'f>> {
     let options = EmbedOptions::default().with_bits(BitsPerSample::new(bits).unwrap());
     let (secret, limits) = (Secret::new(secret), Limits::default());
@@ -259,8 +258,8 @@ proptest! {
         prop_assert!(is_spliced || !must);
     }
 
-    /// Bytes that were changed anywhere make no panic and no wrong secret. What is spliced in spite of them
-    /// gives its secret back.
+    /// Changed bytes anywhere cause no panic and no wrong secret. A file spliced in spite of changes gives
+    /// its secret back.
     #[test]
     fn broken_files_are_left_to_the_decoder(style in style(), seed in any::<u64>(), cut in any::<bool>()) {
         let mut file = cover(seed, 100, 700, style);
@@ -309,7 +308,7 @@ fn most_of_the_file_is_not_copied() {
     }
 }
 
-/// A decoder has to say whether what follows the head is whole, so a file with a wrong checksum is not for
+/// A decoder decides on the validity of the data after the head, so a file with a wrong checksum is not for
 /// splicing.
 #[test]
 fn damage_that_a_checksum_shows_is_left_to_the_decoder() {
@@ -371,7 +370,7 @@ fn metadata_go_where_the_policy_says() {
     }
 }
 
-/// Stopped at the first look, the second, and so on until it comes to its end.
+/// Stopped at the first check, the second, and so on until the end.
 #[test]
 fn it_stops_when_told_to() {
     for style in [PLAIN, Style { colour: ColorType::Rgba, ..PLAIN }] {

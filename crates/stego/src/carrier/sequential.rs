@@ -12,7 +12,7 @@ use crate::container::open::{HEADER_LEN_BYTES, Packed};
 use crate::limits::Limits;
 use crate::note::Note;
 
-/// Room made at once for bytes being read; more is made as rows with more of them arrive.
+/// Initial room for bytes being read; rows with more bytes extend it.
 const FIRST_ROOM_BYTES: usize = 1 << 20;
 
 /// The carrier: the payload lies in the first samples, in row order.
@@ -101,9 +101,9 @@ impl TopDown for Sequential {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Layout {
     pixel_len: usize,
-    /// Bytes of the colour samples, which come first; what follows them is alpha.
+    /// Bytes of the colour samples, which come first; alpha follows.
     colour_len: usize,
-    /// Bytes of those colour samples that carry.
+    /// Bytes of the carrying colour samples.
     carrying_len: usize,
     sample_len: usize,
 }
@@ -124,13 +124,13 @@ impl Layout {
         self.colour_len < self.pixel_len
     }
 
-    /// True if a pixel of an image with alpha takes part: its alpha is not 0.
+    /// True if a pixel takes part: alpha, if present, is not 0.
     fn is_visible(self, pixel: &[u8]) -> bool {
         pixel[self.colour_len..].iter().any(|&byte| byte != 0)
     }
 
-    /// The bytes of whole rows whose low bits carry, in the order of the sequence: of each colour sample the
-    /// least significant one.
+    /// Returns the bytes of whole rows with carrying low bits, in the order of the sequence: the least
+    /// significant byte of each colour sample.
     fn carrying_mut(self, rows: &mut [u8]) -> impl Iterator<Item = &mut u8> {
         rows.chunks_exact_mut(self.pixel_len)
             .filter(move |pixel| !self.has_alpha() || self.is_visible(pixel))
@@ -140,7 +140,7 @@ impl Layout {
     }
 }
 
-/// Writes a container into the rows of an image, from the top, as they come.
+/// A writer of a container into the rows of an image, from the top, in the order of arrival.
 struct SampleWriter<'a> {
     layout: Layout,
     header: Feed<'a>,
@@ -149,8 +149,8 @@ struct SampleWriter<'a> {
 }
 
 impl<'a> SampleWriter<'a> {
-    /// Is to write `header` at one bit per sample and `rest` at `bits`, into rows of an image as `info` has
-    /// them.
+    /// Creates a writer of `header` at one bit per sample and `rest` at `bits`, for rows of an image
+    /// described by `info`.
     fn new(info: &ImageInfo, header: &'a [u8], rest: &'a [u8], bits: BitsPerSample) -> Self {
         Self {
             layout: Layout::of(info),
@@ -179,7 +179,7 @@ impl Changes for SampleWriter<'_> {
     }
 }
 
-/// Bytes that are handed out a few bits at a time, the most significant first.
+/// Bytes handed out a few bits at a time, most significant first.
 struct Feed<'a> {
     bytes: std::slice::Iter<'a, u8>,
     width: u32,
@@ -197,8 +197,8 @@ impl<'a> Feed<'a> {
         self.held == 0 && self.bytes.as_slice().is_empty()
     }
 
-    /// The bits for the next sample and the mask of where they go; the last ones fill their sample from the
-    /// top.
+    /// Returns the bits for the next sample and the mask of their position; the last bits fill the sample
+    /// from the top.
     fn next(&mut self) -> Option<(u8, u8)> {
         let mask = (1_u8 << self.width) - 1;
         if self.held < self.width {
@@ -217,8 +217,8 @@ impl<'a> Feed<'a> {
         Some((((self.waiting >> self.held) & 0xFF) as u8 & mask, mask))
     }
 
-    /// As [`Feed::put`] into all of `samples`, whole words where it can be. How many samples were written,
-    /// and the squares of the changes, added up.
+    /// Applies [`Feed::put`] to all of `samples`, by whole words where possible. Returns the number of
+    /// samples written and the sum of the squared changes.
     fn put_in_row(&mut self, samples: &mut [u8]) -> (usize, u64) {
         let (mut written, mut squared_error) = (0, 0);
         // Until a sample begins with the first bit of a byte.
@@ -239,7 +239,7 @@ impl<'a> Feed<'a> {
         (len - rest.len(), squared_error)
     }
 
-    /// Writes into samples until they or the bits end. The squares of the changes, added up.
+    /// Writes into samples until either the samples or the bits end. Returns the sum of the squared changes.
     fn put<'s>(&mut self, carrying: &mut impl Iterator<Item = &'s mut u8>) -> u64 {
         let mut squared_error = 0;
         while !self.is_empty() {
@@ -256,12 +256,12 @@ impl<'a> Feed<'a> {
 /// The pixels of an image with alpha that take part in the sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taking {
-    /// Those whose alpha is not 0.
+    /// Pixels with alpha other than 0.
     Visible,
-    /// Those whose alpha is not 0, but of each only the first sample: that is where the samples of a grey
-    /// image are once it was saved in colour.
+    /// Pixels with alpha other than 0, with only the first sample of each: a grey image saved in colour has
+    /// the samples there.
     VisibleGrey,
-    /// All of them, as the earlier system did.
+    /// All pixels, as in the earlier system.
     All,
 }
 
@@ -281,12 +281,12 @@ pub(crate) struct SampleReader<'a> {
     taking: Taking,
     /// The carrying samples of the current row.
     row: Vec<u8>,
-    /// Number of these samples that have been read.
+    /// Number of samples already read.
     read: usize,
 }
 
 impl<'a> SampleReader<'a> {
-    /// Reads from the first row on. With alpha, only pixels that can be seen take part.
+    /// Reads from the first row on. With alpha, only visible pixels take part.
     pub(crate) fn new(rows: Rows<'a>) -> Self {
         Self { layout: Layout::of(rows.info()), rows, taking: Taking::Visible, row: Vec::new(), read: 0 }
     }
@@ -303,12 +303,12 @@ impl<'a> SampleReader<'a> {
         self.rows.restart()
     }
 
-    /// The kind of image.
+    /// Returns the kind of image.
     pub(crate) fn info(&self) -> &ImageInfo {
         self.rows.info()
     }
 
-    /// The next `len` bytes at `bits` per sample, starting with a fresh sample.
+    /// Returns the next `len` bytes at `bits` per sample, starting with a fresh sample.
     pub(crate) fn read(&mut self, len: usize, bits: BitsPerSample) -> Result<Vec<u8>, ReadError> {
         let width = u32::from(bits.as_u8());
         let mask = (1_u8 << width) - 1;
@@ -344,14 +344,14 @@ impl<'a> SampleReader<'a> {
         Ok(bytes)
     }
 
-    /// The next `N` bytes at one bit per sample.
+    /// Returns the next `N` bytes at one bit per sample.
     pub(crate) fn read_header<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
         let mut header = [0; N];
         header.copy_from_slice(&self.read(N, BitsPerSample::ONE)?);
         Ok(header)
     }
 
-    /// Makes sure that there is a sample to read.
+    /// Ensures a sample to read.
     fn refill(&mut self) -> Result<(), ReadError> {
         while self.read == self.row.len() {
             let row = self.rows.next_row().map_err(ReadError::Image)?.ok_or(ReadError::Exhausted)?;
@@ -372,7 +372,7 @@ impl<'a> SampleReader<'a> {
         Ok(())
     }
 
-    /// The rows, where reading has come to.
+    /// Returns the rows, where reading has come to.
     pub(crate) fn into_rows(self) -> Rows<'a> {
         self.rows
     }
@@ -389,7 +389,7 @@ mod tests {
     }
 
     /// Worked out by hand from `docs/format.md`: 0xB5 is 10110101. The last sample of three bits takes the
-    /// two bits that are left at its top and keeps its lowest one.
+    /// two remaining bits at the top and keeps the lowest bit.
     #[test]
     fn bits_lie_where_the_format_says() {
         let check = |width: u8, want: &[u8]| {
@@ -407,7 +407,8 @@ mod tests {
         check(4, &[0x9B, 0x95]);
     }
 
-    /// A header of one byte stands for the real one: alpha never carries, transparent pixels are passed over.
+    /// A header of one byte stands for the real header: alpha never carries, transparent pixels are passed
+    /// over.
     #[test]
     fn the_sequence_passes_over_what_cannot_be_seen() {
         let mut samples = [0, 0, 0, 9, 4, 4, 4, 0, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9];
@@ -416,7 +417,7 @@ mod tests {
         assert_eq!(samples, [1, 1, 1, 9, 4, 4, 4, 0, 1, 1, 1, 9, 1, 1, 0xA, 9, 0, 0, 0, 9]);
     }
 
-    /// Two bytes a sample, the second one carries; alpha counts as a whole.
+    /// Two bytes a sample, the second carries; alpha counts as a whole.
     #[test]
     fn deep_samples_carry_in_their_low_byte() {
         let cover =

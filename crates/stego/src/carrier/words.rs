@@ -2,13 +2,13 @@
 //!
 //! `W` bytes, as one number with the first byte on top, fill `W` low bits of each of eight samples, the first
 //! sample taking the topmost bits: the order of `docs/format.md`. [`crate::carrier`] does the same sample by
-//! sample and is what this is tested against.
+//! sample and is the reference in the tests.
 
-/// Samples that are worked on at once.
+/// Samples processed at once.
 pub(crate) const SAMPLES: usize = 8;
 
-/// Writes as many whole groups as there are bytes and samples for. How many groups, and the squares of all
-/// changes, added up.
+/// Writes as many whole groups as there are bytes and samples for. Returns the number of groups and the sum
+/// of the squared changes.
 pub(crate) fn write(width: usize, bytes: &[u8], samples: &mut [u8]) -> (usize, u64) {
     match width {
         1 => write_groups::<1>(bytes, samples),
@@ -18,7 +18,7 @@ pub(crate) fn write(width: usize, bytes: &[u8], samples: &mut [u8]) -> (usize, u
     }
 }
 
-/// Reads as many whole groups as there are samples and places for bytes. How many groups.
+/// Reads as many whole groups as there are samples and places for bytes. Returns the number of groups.
 pub(crate) fn read(width: usize, samples: &[u8], bytes: &mut [u8]) -> usize {
     match width {
         1 => read_groups::<1>(samples, bytes),
@@ -80,7 +80,7 @@ fn gather<const W: usize>(word: u64, group: &mut [u8]) {
     }
 }
 
-/// The squares of the differences of eight bytes that differ in their low `W` bits at most.
+/// Returns the sum of the squared differences of eight bytes that differ in the low `W` bits at most.
 #[inline(always)]
 fn sum_of_squares<const W: usize>(before: u64, after: u64) -> u64 {
     if W == 1 {
@@ -90,7 +90,7 @@ fn sum_of_squares<const W: usize>(before: u64, after: u64) -> u64 {
     squares.map(|(a, b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>().into()
 }
 
-/// One in each byte.
+/// The value 1 in each byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
-/// The topmost bit in the lowest byte, and one bit lower in each byte above.
+/// The topmost bit in the lowest byte, and the next lower bit in each byte above.
 const DIAGONAL: u64 = 0x0102_0408_1020_4080;

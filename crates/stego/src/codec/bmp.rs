@@ -1,8 +1,8 @@
-//! Windows bitmaps and those of OS/2: headers of every version, palettes, bit fields and run lengths.
+//! Windows and OS/2 bitmaps: headers of every version, palettes, bit fields and run lengths.
 //!
-//! Read as browsers read them: the number of planes does not count, pixels follow the headers where the file
-//! gives no place for them, a palette may be longer than indices reach, and 32 bits hold alpha only where a
-//! mask says so in a file with bit fields.
+//! Read as in browsers: the number of planes does not count, pixels follow the headers where the file gives
+//! no offset, a palette may be longer than the index range, and 32 bits hold alpha only where a mask says so
+//! in a file with bit fields.
 
 use crate::codec::error::ImageError;
 use crate::codec::format::{Channels, ImageFormat, SampleDepth};
@@ -92,7 +92,7 @@ impl Header {
         if self.masks[3] != 0 && self.bits > 8 { Channels::Rgba } else { Channels::Rgb }
     }
 
-    /// The row of the image that is stored as row `i`.
+    /// Returns the row of the image stored as row `i`.
     fn row(&self, i: usize) -> usize {
         if self.is_top_down { i } else { self.height as usize - 1 - i }
     }
@@ -110,8 +110,8 @@ fn coding(compression: u32, bits: u16, is_os2: bool) -> Result<Coding, ImageErro
     }))
 }
 
-/// The colours at the start of `table`, as R, G and B, and the bytes that all of them take: `said` ones, or
-/// where that is 0 as many as indices reach, of `entry` bytes each, within `room`.
+/// Returns the colours at the start of `table`, as R, G and B, and their bytes in total: `said` colours, or
+/// for 0 as many as the index range, of `entry` bytes each, within `room`.
 fn palette(table: &[u8], said: usize, room: Option<usize>, bits: u16, entry: usize) -> (Vec<[u8; 3]>, usize) {
     if bits > 8 {
         return (Vec::new(), 0);
@@ -123,7 +123,7 @@ fn palette(table: &[u8], said: usize, room: Option<usize>, bits: u16, entry: usi
     (colours.map(|colour| [colour[2], colour[1], colour[0]]).collect(), entry * stored)
 }
 
-/// True if the bits that are set follow one another.
+/// True if the set bits are contiguous.
 fn is_run(mask: u32) -> bool {
     mask == 0 || (mask >> mask.trailing_zeros()).checked_add(1).is_none_or(u32::is_power_of_two)
 }
@@ -144,7 +144,7 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
     })
 }
 
-/// The samples, row-major, from the top.
+/// Decodes the samples, row-major, from the top.
 pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Vec<u8>, ImageError> {
     let header = Header::of(file)?;
     let data = file.get(header.pixels_at..).ok_or(TRUNCATED)?;
@@ -185,7 +185,7 @@ fn raw(header: &Header, data: &[u8], samples: &mut [u8], limits: &Limits) -> Res
     Ok(())
 }
 
-/// A colour of the palette; black beyond its end.
+/// Returns a colour of the palette; black beyond the end.
 fn colour(header: &Header, index: usize) -> [u8; 3] {
     header.palette.get(index).copied().unwrap_or_default()
 }
@@ -206,7 +206,7 @@ fn masked(header: &Header, stored: &[u8], row: &mut [u8]) {
     }
 }
 
-/// Runs and literal pixels (BI_RLE8, BI_RLE4). Pixels that are skipped have the first colour.
+/// Decodes runs and literal pixels (BI_RLE8, BI_RLE4). Skipped pixels have the first colour.
 fn run_lengths(
     header: &Header,
     bits: u16,

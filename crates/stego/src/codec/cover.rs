@@ -4,7 +4,7 @@ use super::metadata::Metadata;
 use crate::codec::format::{Channels, ImageFormat, SampleDepth};
 use crate::codec::info::ImageInfo;
 
-/// An image to hide something in: its samples and what else of its file goes into the stego image.
+/// A cover image: the samples and the other parts of the file that go into the stego image.
 #[derive(Debug, Clone)]
 pub struct Cover {
     pub(super) width: u32,
@@ -18,13 +18,14 @@ pub struct Cover {
 }
 
 impl Cover {
-    /// A cover from samples in memory: row-major, 8 bits each. `None` if their number is not
-    /// `width × height × channels` or the image is empty.
+    /// Creates a cover from samples in memory: row-major, 8 bits each. `None` if the length is not `width ×
+    /// height × channels` or the image is empty.
     pub fn from_samples(width: u32, height: u32, channels: Channels, samples: Vec<u8>) -> Option<Self> {
         Self::from_bytes(width, height, channels, SampleDepth::Eight, samples)
     }
 
-    /// A cover from samples in memory: row-major, 16 bits each. `None` as for [`Cover::from_samples`].
+    /// Creates a cover from samples in memory: row-major, 16 bits each. `None` as for
+    /// [`Cover::from_samples`].
     pub fn from_deep_samples(width: u32, height: u32, channels: Channels, samples: &[u16]) -> Option<Self> {
         let bytes = samples.iter().flat_map(|sample| sample.to_be_bytes()).collect();
         Self::from_bytes(width, height, channels, SampleDepth::Sixteen, bytes)
@@ -50,7 +51,7 @@ impl Cover {
         (info.pixels() > 0 && info.decoded_bytes() == cover.samples.len() as u64).then_some(cover)
     }
 
-    /// Header of this cover as a PNG.
+    /// Returns the header of this cover as a PNG.
     pub fn info(&self) -> ImageInfo {
         ImageInfo {
             format: ImageFormat::Png,
@@ -66,43 +67,42 @@ impl Cover {
         }
     }
 
-    /// Pixels in a row.
+    /// Returns the number of pixels in a row.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// The samples of a pixel.
+    /// Returns the samples of a pixel.
     pub fn channels(&self) -> Channels {
         self.channels
     }
 
-    /// The depth of the samples.
+    /// Returns the depth of the samples.
     pub fn depth(&self) -> SampleDepth {
         self.depth
     }
 
-    /// All samples, row-major; those of 16 bits as two bytes, the most significant first.
+    /// Returns all samples, row-major; 16-bit samples as two bytes, the most significant first.
     pub fn samples(&self) -> &[u8] {
         &self.samples
     }
 
-    /// Names of the metadata in the cover's file that a stego image made from it has, unless it is to be
-    /// stripped.
+    /// Returns the names of the metadata in the cover's file that a stego image keeps, unless stripped.
     pub fn kept_metadata(&self) -> Vec<String> {
         self.metadata.kept_names()
     }
 
-    /// Names of the metadata in the cover's file that a stego image made from it will not have.
+    /// Returns the names of the metadata in the cover's file that a stego image does not keep.
     pub fn dropped_metadata(&self) -> &[String] {
         self.metadata.left_out()
     }
 
-    /// True if the metadata that can be kept tells where the picture was taken.
+    /// True if metadata to keep tell the location of the picture.
     pub fn tells_location(&self) -> bool {
         self.metadata.tells_location()
     }

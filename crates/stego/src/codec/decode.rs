@@ -1,4 +1,4 @@
-//! From a file to its codec: the header of any image file, and its samples.
+//! From a file to a codec: the header of any image file, and the samples.
 
 use crate::codec::cover::Cover;
 use crate::codec::error::ImageError;
@@ -13,8 +13,7 @@ use crate::limits::Limits;
 ///
 /// # Errors
 ///
-/// An [`ImageError`] if the file is none that is read here, its header is damaged, or its pixels are too
-/// many.
+/// An [`ImageError`] for an unsupported file, a damaged header, or too many pixels.
 pub fn probe(file: &[u8], limits: &Limits) -> Result<ImageInfo, ImageError> {
     let format = match sniff(file) {
         Sniffed::Format(format) => format,
@@ -35,19 +34,19 @@ pub fn probe(file: &[u8], limits: &Limits) -> Result<ImageInfo, ImageError> {
 }
 
 impl Cover {
-    /// Decodes an image file. The EXIF orientation of other files than PNGs is applied. The header is checked
-    /// against `limits` before anything is allocated.
+    /// Decodes an image file. The EXIF orientation is applied except in PNGs. The header is checked against
+    /// `limits` before anything is allocated.
     ///
     /// # Errors
     ///
-    /// An [`ImageError`] if the file is damaged, of a kind that is not read, or beyond `limits`.
+    /// An [`ImageError`] if the file is damaged, of an unsupported kind, or beyond `limits`.
     pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, ImageError> {
         let info = probe(file, limits)?;
         info.check(limits, info.embed_memory_bytes(0))?;
         Self::decode_checked(file, &info, limits)
     }
 
-    /// Decodes a file whose header was checked: `info` is what [`probe`] gave for it.
+    /// Decodes a file with a checked header: `info` is the result of [`probe`].
     pub(crate) fn decode_checked(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
         limits.watch.or_stopped(guarded(info.format, || Self::decode_as(file, info, limits)))
     }

@@ -6,16 +6,16 @@ use crate::watch::Stopped;
 /// Reasons for which an image is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// Not one of the formats that are read.
+    /// Not one of the supported formats.
     #[error("this is not an image in a format that is read here (PNG, JPEG, WebP, GIF, BMP, TIFF, QOI)")]
     NotAnImage,
-    /// A format or a variety that is not read.
+    /// An unsupported format or variety.
     #[error("{what} is not read here; save the image as a PNG and try again")]
     Unsupported {
         /// Name of the format, such as `AVIF`.
         what: String,
     },
-    /// The file ends before its image does.
+    /// The file ends before the end of the image.
     #[error("the {format} is cut off: the file ends before its image does")]
     Truncated {
         /// The file's format.
@@ -38,7 +38,7 @@ pub enum ImageError {
         /// The file's format.
         format: ImageFormat,
     },
-    /// The decoder panicked: a defect of it that this file brings out.
+    /// The decoder panicked: a defect of the decoder that this file triggers.
     #[error(
         "this {format} makes its decoder fail, so it is not read here; save the image as a PNG and try again"
     )]
@@ -55,7 +55,7 @@ pub enum ImageError {
         width: u32,
         /// Rows.
         height: u32,
-        /// The limit on their product.
+        /// The limit on the product.
         max_pixels: u64,
     },
     /// More memory than allowed, by the file's header.
@@ -74,7 +74,7 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    /// A stable name of the error, for programs.
+    /// Returns a stable name of the error, for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotAnImage => "not_an_image",

@@ -1,16 +1,16 @@
-//! EXIF, a TIFF structure (CIPA DC-008, EXIF 2.32): what it says of the image, and the two changes that keep
-//! it true.
+//! EXIF, a TIFF structure (CIPA DC-008, EXIF 2.32): the description of the image, and the two changes that
+//! keep it true.
 //!
-//! Nothing is moved: maker notes hold offsets from the structure's start, and so does everything else. A
-//! structure that cannot be followed says nothing and stays as it is.
+//! Nothing is moved: maker notes and directories hold offsets from the start of the structure. A structure
+//! with broken offsets counts as absent and stays unchanged.
 
 use std::ops::Range;
 
-/// Entries of a directory that are looked at, at most; cameras write some dozens.
+/// Upper limit of entries read from a directory; cameras write some dozens.
 const MAX_ENTRIES: u16 = 512;
 
 const ORIENTATION: u16 = 0x0112;
-/// Of a thumbnail that is not compressed, in one strip.
+/// Tag of an uncompressed thumbnail in one strip.
 const STRIP_OFFSET: u16 = 0x0111;
 const STRIP_LEN: u16 = 0x0117;
 const THUMBNAIL_OFFSET: u16 = 0x0201;
@@ -30,20 +30,20 @@ const INTEROPERABILITY_DIRECTORY: u16 = 0xA005;
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 
-/// Content of an EXIF block, as far as it concerns the image.
+/// Content of an EXIF block that concerns the image.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Exif {
     /// Sides to which row 0 and column 0 belong, 1 to 8; 1 if not given.
     pub(super) orientation: u8,
     /// True if there is a directory of GPS data.
     pub(super) tells_location: bool,
-    /// Width and height of the image as it was taken.
+    /// Width and height of the image as taken.
     pub(super) pixels: Option<(u32, u32)>,
     orientation_at: Option<Range<usize>>,
-    /// Place of the pointer from the first directory to the second one, which describes a thumbnail.
+    /// Offset of the pointer from the first directory to the second, which describes a thumbnail.
     link_at: usize,
     thumbnail: Option<Thumbnail>,
-    /// Everything that is known not to belong to the thumbnail.
+    /// Ranges known not to belong to the thumbnail.
     others: Vec<Range<usize>>,
     big_endian: bool,
 }
@@ -51,12 +51,12 @@ pub(super) struct Exif {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Thumbnail {
     data: Range<usize>,
-    /// The directory and the values that it points to.
+    /// The directory and the values that belong to it.
     directory: Vec<Range<usize>>,
 }
 
 impl Thumbnail {
-    /// True if nothing else can lie between its parts.
+    /// True if nothing else can lie between the parts.
     fn leaves_no_gap(&self) -> bool {
         let mut ranges: Vec<_> = self.ranges().collect();
         ranges.sort_by_key(|range| range.start);
@@ -70,7 +70,7 @@ impl Thumbnail {
 }
 
 impl Exif {
-    /// Reads `block`, which starts with the TIFF header. `None` if it cannot be followed.
+    /// Reads `block`, which starts with the TIFF header. `None` for a broken structure.
     pub(super) fn parse(block: &[u8]) -> Option<Self> {
         let tiff = Tiff::open(block)?;
         let first = tiff.directory(tiff.u32_at(4)? as usize)?;
@@ -113,7 +113,7 @@ impl Exif {
         self.others.extend(directory.ranges);
     }
 
-    /// Says in `block`, which was parsed to this, that the image is upright.
+    /// Sets in `block`, the source of this parse, the orientation to upright.
     pub(super) fn set_upright(&self, block: &mut [u8]) {
         if let Some(place) = self.orientation_at.clone().and_then(|at| block.get_mut(at)) {
             place.fill(0);
@@ -122,9 +122,9 @@ impl Exif {
         }
     }
 
-    /// Takes the thumbnail out of `block`, which was parsed to this: it shows the image as it was. It is
-    /// unlinked and blanked, as far as nothing else lies there, and cut off where it stands at the end, as
-    /// cameras have it.
+    /// Removes the thumbnail from `block`, the source of this parse, since the thumbnail shows the unmodified
+    /// image. The thumbnail is unlinked and blanked where nothing else lies, and cut off if it stands at the
+    /// end, as in files of cameras.
     pub(super) fn drop_thumbnail(&self, block: &mut Vec<u8>) {
         let Some(thumbnail) = &self.thumbnail else { return };
         let is_free = |range: &Range<usize>| {
@@ -147,7 +147,7 @@ impl Exif {
     }
 }
 
-/// Bytes under `tag` in the first directory of a TIFF file, which has the same structure.
+/// Returns the bytes under `tag` in the first directory of a TIFF file, which has the same structure.
 pub(super) fn tiff_bytes(file: &[u8], tag: u16) -> Option<&[u8]> {
     let tiff = Tiff::open(file)?;
     let directory = tiff.directory(tiff.u32_at(4)? as usize)?;
@@ -157,15 +157,15 @@ pub(super) fn tiff_bytes(file: &[u8], tag: u16) -> Option<&[u8]> {
     file.get(start..start.checked_add(entry.count as usize)?).filter(|_| is_bytes)
 }
 
-/// The number that a TIFF file holds under `tag` in its first directory.
+/// Reads the number under `tag` in the first directory of a TIFF file.
 pub(super) fn tiff_number(file: &[u8], tag: u16) -> Option<u32> {
     let tiff = Tiff::open(file)?;
     let directory = tiff.directory(tiff.u32_at(4)? as usize)?;
     tiff.number(directory.entries.iter().find(|entry| entry.tag == tag)?)
 }
 
-/// The numbers that a TIFF file holds under `tag` in its first directory, in BYTEs, SHORTs or LONGs; `None`
-/// without the tag, or if they are not all there.
+/// Reads the numbers under `tag` in the first directory of a TIFF file, as BYTEs, SHORTs or LONGs; `None` if
+/// the tag or some numbers are missing.
 pub(super) fn tiff_numbers(file: &[u8], tag: u16) -> Option<Vec<u32>> {
     let (tiff, entry) = tiff_entry(file, tag)?;
     let size: usize = match entry.kind {
@@ -187,18 +187,18 @@ pub(super) fn tiff_rationals(file: &[u8], tag: u16) -> Option<Vec<f64>> {
     Some(values.chunks_exact(8).map(ratio).collect())
 }
 
-/// Place in the file of the value under `tag`, or of its offset.
+/// Returns the offset in the file of the value under `tag`, or of the offset of the value.
 pub(super) fn tiff_place(file: &[u8], tag: u16) -> Option<usize> {
     tiff_entry(file, tag).map(|(_, entry)| entry.value_at)
 }
 
-/// Place of the offset of the second directory.
+/// Returns the place of the offset of the second directory.
 pub(super) fn tiff_link(file: &[u8]) -> Option<usize> {
     let tiff = Tiff::open(file)?;
     Some(tiff.directory(tiff.u32_at(4)? as usize)?.link_at)
 }
 
-/// True if the first directory names another one.
+/// True if the first directory links to a second.
 pub(super) fn tiff_has_more_pages(file: &[u8]) -> bool {
     let link = || Tiff::open(file)?.u32_at(tiff_link(file)?);
     link().is_some_and(|at| at != 0)
@@ -225,7 +225,7 @@ struct Directory {
     entries: Vec<Entry>,
     /// Place of the offset of the next directory.
     link_at: usize,
-    /// Places of the directory and of the values that it points to.
+    /// Ranges of the directory and of the values outside the entries.
     ranges: Vec<Range<usize>>,
 }
 
@@ -233,7 +233,7 @@ struct Entry {
     tag: u16,
     kind: u16,
     count: u32,
-    /// Place of the value, or of its offset if it takes more than four bytes.
+    /// Offset of the value, or of the offset if the value takes more than four bytes.
     value_at: usize,
 }
 
@@ -257,7 +257,7 @@ impl<'a> Tiff<'a> {
         Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
-    /// The values of an entry, of `size` bytes each.
+    /// Returns the values of an entry, of `size` bytes each.
     fn values(&self, entry: &Entry, size: usize) -> Option<&'a [u8]> {
         let len = size.checked_mul(entry.count as usize)?;
         let start = if len <= 4 { entry.value_at } else { self.u32_at(entry.value_at)? as usize };
@@ -269,7 +269,7 @@ impl<'a> Tiff<'a> {
         if self.big_endian { value.iter().fold(0, add) } else { value.iter().rev().fold(0, add) }
     }
 
-    /// A number in a SHORT or a LONG.
+    /// Returns a number in a SHORT or a LONG.
     fn number(&self, entry: &Entry) -> Option<u32> {
         match (entry.kind, entry.count) {
             (SHORT, 1) => self.u16_at(entry.value_at).map(u32::from),
@@ -278,8 +278,8 @@ impl<'a> Tiff<'a> {
         }
     }
 
-    /// The directory at `at` (TIFF 6.0, section 2): a count, entries of twelve bytes, the offset of the next
-    /// one. Of one that is longer than its block, or than is looked at, as many entries as are there.
+    /// Returns the directory at `at` (TIFF 6.0, section 2): a count, entries of twelve bytes, the offset of
+    /// the next directory. A directory longer than the block or the limit is read as far as entries exist.
     fn directory(&self, at: usize) -> Option<Directory> {
         let count = self.u16_at(at)?;
         if at < 8 {
@@ -306,7 +306,7 @@ impl<'a> Tiff<'a> {
         Some(Directory { entries, link_at, ranges })
     }
 
-    /// Place of the value of `entry` in the block, if it is not in the entry itself.
+    /// Returns the range of the value of `entry` in the block, if outside the entry.
     fn value_range(&self, entry: &Entry) -> Option<Range<usize>> {
         let size: u64 = match entry.kind {
             3 | 8 => 2,
@@ -323,7 +323,7 @@ impl<'a> Tiff<'a> {
         Some(within(start)..within(start + len))
     }
 
-    /// The thumbnail that the directory at `at` describes, if there is one.
+    /// Returns the thumbnail described by the directory at `at`, if any.
     fn thumbnail(&self, at: usize) -> Option<Thumbnail> {
         let directory = self.directory(at)?;
         let number = |tag| self.number(directory.entries.iter().find(|entry| entry.tag == tag)?);
@@ -379,7 +379,7 @@ mod tests {
         block
     }
 
-    /// An entry of eight bytes of text that stand at `at`.
+    /// An entry of eight bytes of text at `at`.
     fn long_value(tag: u16, at: u32) -> Vec<u8> {
         let mut entry = [tag.to_le_bytes(), 2_u16.to_le_bytes()].concat();
         entry.extend(8_u32.to_le_bytes());
@@ -410,7 +410,7 @@ mod tests {
         assert_eq!((again.orientation, again.thumbnail), (1, None));
     }
 
-    /// Data of another directory behind the thumbnail stay where they are.
+    /// Data of another directory behind the thumbnail stay unchanged.
     #[test]
     fn a_thumbnail_in_the_middle_is_blanked() {
         let before = block(false);

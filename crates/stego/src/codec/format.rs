@@ -1,6 +1,6 @@
 //! File formats, and the kinds of samples.
 
-/// The file formats that are read.
+/// The supported file formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ImageFormat {
     /// Portable Network Graphics (W3C, third edition).
@@ -22,7 +22,7 @@ pub enum ImageFormat {
 }
 
 impl ImageFormat {
-    /// True if saving an image in this format changes its samples, so that nothing hidden in them survives.
+    /// True if saving an image in this format changes the samples, so that no hidden data survive.
     pub const fn is_lossy(self) -> bool {
         matches!(self, Self::Jpeg | Self::Gif | Self::WebPLossy)
     }
@@ -53,7 +53,7 @@ pub enum SampleDepth {
 }
 
 impl SampleDepth {
-    /// Bytes of a sample.
+    /// Returns the number of bytes of a sample.
     pub const fn bytes(self) -> usize {
         match self {
             Self::Eight => 1,
@@ -61,7 +61,7 @@ impl SampleDepth {
         }
     }
 
-    /// Bits of a sample.
+    /// Returns the bits of a sample.
     pub const fn bits(self) -> u8 {
         match self {
             Self::Eight => 8,
@@ -70,14 +70,14 @@ impl SampleDepth {
     }
 }
 
-/// Treatment of the metadata in a cover's file: ICC profile, EXIF, XMP, text, time, physical size. What
-/// defines the colours (a profile among it) stays in either case.
+/// Treatment of the metadata in a cover's file: ICC profile, EXIF, XMP, text, time, physical size. Colour
+/// definitions (a profile among them) stay in either case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum MetadataPolicy {
-    /// It goes into the stego image byte for byte, but for what would no longer be true.
+    /// Copied into the stego image byte for byte, except for parts that would become false.
     #[default]
     Keep,
-    /// It is left out.
+    /// Left out.
     Strip,
 }
 
@@ -95,7 +95,7 @@ pub enum Channels {
 }
 
 impl Channels {
-    /// Samples of a pixel, alpha included.
+    /// Returns the number of samples of a pixel, alpha included.
     pub const fn count(self) -> usize {
         match self {
             Self::Grey => 1,
@@ -105,7 +105,7 @@ impl Channels {
         }
     }
 
-    /// Samples of a pixel that may carry bits: all but alpha.
+    /// Returns the number of colour samples of a pixel, all except alpha: the samples that may carry bits.
     pub const fn colour_count(self) -> usize {
         if self.has_alpha() { self.count() - 1 } else { self.count() }
     }

@@ -1,18 +1,18 @@
-//! GIFs whose header does not fit their first frame, as browsers show them.
+//! GIFs with a header that does not fit the first frame, as browsers show them.
 
 use std::borrow::Cow;
 
-/// Places of the logical screen's width, height and flags (GIF89a, section 18), and what follows.
+/// Offsets of the logical screen's width, height and flags (GIF89a, section 18), and of the following data.
 const WIDTH_AT: usize = 6;
 const HEIGHT_AT: usize = 8;
 const FLAGS_AT: usize = 10;
 const TABLE_AT: usize = 13;
-/// There is a global colour table; it has 256 colours.
+/// Flag of a global colour table with 256 colours.
 const HAS_TABLE: u8 = 0x80;
 const ALL_COLOURS: u8 = 0x07;
 
-/// `file` as the decoder should read it: a screen that is smaller than the first frame grows to it, and where
-/// no colour table is there indices are levels of grey. Anything else stays as it is.
+/// `file` in the form for the decoder: a screen smaller than the first frame grows to the frame, and without
+/// a colour table indices are levels of grey. Anything else stays unchanged.
 pub(super) fn as_shown(file: &[u8]) -> Cow<'_, [u8]> {
     let u16_at = |at: usize| Some(u16::from_le_bytes(*file.get(at..)?.first_chunk()?));
     let dimensions = || {
@@ -39,7 +39,7 @@ pub(super) fn as_shown(file: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(shown)
 }
 
-/// Place of the descriptor of the first frame.
+/// Returns the place of the descriptor of the first frame.
 fn first_frame(file: &[u8]) -> Option<usize> {
     let flags = *file.get(FLAGS_AT)?;
     let mut at = TABLE_AT + if flags & HAS_TABLE != 0 { 3 << ((flags & 7) + 1) } else { 0 };

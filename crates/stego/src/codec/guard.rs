@@ -1,4 +1,4 @@
-//! Calls into decoders of other people, whose panics become errors.
+//! Calls into third-party decoders, with panics converted to errors.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -14,7 +14,7 @@ thread_local! {
 ///
 /// # Errors
 ///
-/// Those of `call`; [`ImageError::DecoderPanicked`] if it panics.
+/// Errors of `call`; [`ImageError::DecoderPanicked`] if `call` panics.
 pub(crate) fn guarded<T, E: From<ImageError>>(
     format: ImageFormat,
     call: impl FnOnce() -> Result<T, E>,
@@ -31,8 +31,8 @@ pub(crate) fn guarded<T, E: From<ImageError>>(
     })
 }
 
-/// Keeps the panic hook of this process silent about decoders that panic: [`ImageError::DecoderPanicked`]
-/// tells of them. For programs, which call this once, at their start and after setting a hook of their own.
+/// Keeps the panic hook of the process silent about panicking decoders, which [`ImageError::DecoderPanicked`]
+/// reports. Programs call this function once, at the start and after setting any custom hook.
 pub fn silence_decoder_panics() {
     let hook = take_hook();
     set_hook(Box::new(move |panic| {

@@ -1,7 +1,7 @@
 //! JPEG covers, on the `libjpeg-turbo-rs` crate.
 //!
-//! The decoder reads a whole image in one call, which its watch cannot end: it is asked before and after.
-//! What a call takes is bounded by the limit on pixels and by [`MAX_SCANS`].
+//! The decoder reads a whole image in one call, which no watch can end: the watch is checked before and
+//! after. The cost of a call is bounded by the limit on pixels and by [`MAX_SCANS`].
 
 mod error;
 mod layout;
@@ -47,8 +47,9 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
     })
 }
 
-/// Memory of the decoder besides the samples: a plane for each component; its coefficients, unless they come
-/// in one scan; planes of the full size for unusual samplings; four samples a pixel of CMYK.
+/// Returns the memory of the decoder besides the samples: a plane for each component; coefficients, unless
+/// all components come in one scan; planes of the full size for unusual samplings; four samples a pixel of
+/// CMYK.
 fn decoder_bytes(layout: &Layout) -> u64 {
     let frame = &layout.frame;
     let planes: u64 = (0..frame.components.len()).map(|i| frame.padded_samples(i)).sum();
@@ -60,7 +61,7 @@ fn decoder_bytes(layout: &Layout) -> u64 {
     planes + coefficients + expanded + cmyk + (1 << 20)
 }
 
-/// The samples with the orientation applied, and what else of the file goes into a stego image.
+/// Decodes the samples with the orientation applied, and the other parts of the file for a stego image.
 pub(super) fn decode(
     file: &[u8],
     info: &ImageInfo,
@@ -108,12 +109,12 @@ fn rgb(mut samples: Vec<u8>) -> Vec<u8> {
     samples
 }
 
-/// The first EXIF block before the pixels, which is the one that counts.
+/// Returns the first EXIF block before the pixels; only this block counts.
 fn exif(file: &[u8]) -> Option<&[u8]> {
     application_data(file, 0xE1, EXIF).next()
 }
 
-/// Content behind `name` of the segments with this marker before the pixels.
+/// Returns the content behind `name` of the segments with this marker before the pixels.
 fn application_data<'a>(file: &'a [u8], marker: u8, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     segments(file)
         .take_while(|segment| segment.marker != START_OF_SCAN)
@@ -121,8 +122,8 @@ fn application_data<'a>(file: &'a [u8], marker: u8, name: &'a [u8]) -> impl Iter
         .filter_map(move |segment| segment.data.strip_prefix(name))
 }
 
-/// The colour profile, which may lie in several segments with numbers from 1 on and their count (ICC.1, B.4).
-/// `None` within if one of them is missing.
+/// Returns the colour profile, which may lie in several segments with numbers from 1 on and a count (ICC.1,
+/// B.4). Inner `None` if a segment is missing.
 fn profile(file: &[u8]) -> Option<Option<Vec<u8>>> {
     let mut parts: Vec<(u8, u8, &[u8])> = application_data(file, 0xE2, ICC)
         .filter_map(|data| data.split_first_chunk::<2>())
@@ -169,8 +170,8 @@ fn surviving(file: &[u8], channels: Channels) -> Metadata {
     metadata
 }
 
-/// JFIF's density (T.871, 10.1) as PNG's size of a pixel: per inch, per centimetre, or only their ratio;
-/// along x and y as the image is once it is upright.
+/// JFIF's density (T.871, 10.1) as PNG's size of a pixel: per inch, per centimetre, or only the ratio; along
+/// x and y of the upright image.
 fn keep_density(metadata: &mut Metadata, unit: u8, [x, y]: [u16; 2], is_turned: bool) {
     let per_metre = |density: u16| match unit {
         1 => (f64::from(density) / 0.0254).round() as u32,

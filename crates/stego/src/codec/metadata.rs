@@ -1,4 +1,4 @@
-//! Metadata of a file, as the PNG chunks that a stego image carries it in.
+//! Metadata of a file, as PNG chunks for the stego image.
 
 use std::io::{Read, Write};
 
@@ -9,15 +9,15 @@ use flate2::write::ZlibEncoder;
 use super::exif::Exif;
 use crate::codec::format::Channels;
 
-/// Metadata of one cover in all, with 64 bytes for each piece; more is left out. Pictures of pictures in
-/// maker notes take a few megabytes.
+/// Limit of the metadata of one cover, with 64 bytes for each piece; the excess is left out. Embedded
+/// pictures in maker notes take a few megabytes.
 pub(super) const MAX_METADATA_BYTES: u64 = 32 << 20;
 const PIECE_OVERHEAD_BYTES: u64 = 64;
 /// Length of a colour profile; large ones for printers take two megabytes.
 const MAX_PROFILE_BYTES: usize = 8 << 20;
 /// Of a compressed text so much is looked at.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
-/// Names that are told, at most.
+/// Upper limit of listed names.
 const MAX_NAMES: usize = 16;
 /// The keyword of XMP in a text chunk (XMP specification, part 3, 1.1.5).
 const XMP_KEYWORD: &[u8] = b"XML:com.adobe.xmp";
@@ -35,7 +35,7 @@ pub(super) enum Place {
 /// Purpose of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Says what the samples' colours mean; may not be lost.
+    /// Defines the meaning of the samples' colours; may not be lost.
     Colour,
     /// Says something else.
     Description,
@@ -48,7 +48,7 @@ struct Piece {
     purpose: Purpose,
 }
 
-/// The chunks that a stego image takes over from its cover, and the names of what it cannot take over.
+/// The chunks that a stego image takes over from the cover, and the names of the rest.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Metadata {
     pieces: Vec<Piece>,
@@ -69,7 +69,7 @@ impl Metadata {
         self.pieces.push(Piece { chunk: (kind, data), place, purpose });
     }
 
-    /// Remembers the name of something that is not taken over.
+    /// Records the name of a piece of metadata not taken over.
     pub(super) fn leave_out(&mut self, name: impl Into<String>) {
         let name = name.into();
         if self.left_out.len() < MAX_NAMES && !self.left_out.contains(&name) {
@@ -82,8 +82,8 @@ impl Metadata {
         self.pieces.iter().any(|piece| piece.chunk.0 == *kind)
     }
 
-    /// Takes over a colour profile, if it describes the samples there are: a CMYK file's profile says nothing
-    /// of the RGB that it was decoded to (ICC.1, 7.2.6: data colour space).
+    /// Takes over a colour profile if it describes the samples: the profile of a CMYK file says nothing of
+    /// the decoded RGB (ICC.1, 7.2.6: data colour space).
     pub(super) fn keep_profile(&mut self, profile: &[u8], channels: Channels) {
         let space: &[u8] = match channels {
             Channels::Grey | Channels::GreyAlpha => b"GRAY",
@@ -111,8 +111,8 @@ impl Metadata {
         }
     }
 
-    /// Takes over the eXIf chunk of a PNG, whose orientation was not applied: viewers do not agree on whether
-    /// it counts in a PNG, so pixels and orientation stay as they are, and so does what each viewer shows.
+    /// Takes over the eXIf chunk of a PNG without applying the orientation: viewers disagree on its meaning
+    /// in a PNG, so pixels and orientation stay unchanged, and every viewer shows the same as before.
     pub(super) fn keep_exif_chunk(&mut self, block: Vec<u8>, place: Place) {
         match Exif::parse(&block) {
             Some(exif) => self.keep_parsed_exif(&exif, block, place),
@@ -139,7 +139,7 @@ impl Metadata {
         self.keep(*b"iTXt", data, Place::Before, Purpose::Description);
     }
 
-    /// Takes over a comment: as Latin-1 or, where it is longer than ASCII and valid as such, UTF-8.
+    /// Takes over a comment: as Latin-1 or, if longer than ASCII and valid, as UTF-8.
     pub(super) fn keep_comment(&mut self, text: &[u8]) {
         let text = text.strip_suffix(b"\0").unwrap_or(text);
         if text.contains(&0) {
@@ -159,7 +159,7 @@ impl Metadata {
         self.keep(*b"pHYs", data, Place::Before, Purpose::Description);
     }
 
-    /// Takes over a text chunk as it is.
+    /// Takes over a text chunk unchanged.
     pub(super) fn keep_text(&mut self, kind: [u8; 4], data: Vec<u8>, place: Place) {
         if kind == *b"iTXt" && data.starts_with(XMP_KEYWORD) {
             match compressed_text(&data) {
@@ -175,7 +175,7 @@ impl Metadata {
         self.tells_location |= packet.windows(LATITUDE.len()).any(|window| window == LATITUDE);
     }
 
-    /// The chunks at `place`; without descriptions if they are to be stripped.
+    /// Returns the chunks at `place`, without descriptions if stripped.
     pub(super) fn chunks(&self, place: Place, stripped: bool) -> impl Iterator<Item = &Chunk> {
         self.pieces
             .iter()
@@ -183,12 +183,12 @@ impl Metadata {
             .map(|piece| &piece.chunk)
     }
 
-    /// Bytes of all chunks, as an upper bound on what they add to a file.
+    /// Returns the number of bytes of all chunks, as an upper bound on the growth of a file.
     pub(super) fn held_bytes(&self) -> u64 {
         self.held_bytes
     }
 
-    /// Names of what is taken over.
+    /// Returns the names of the metadata taken over.
     pub(super) fn kept_names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for piece in &self.pieces {
@@ -200,19 +200,19 @@ impl Metadata {
         names
     }
 
-    /// Names of what is not taken over.
+    /// Returns the names of the metadata not taken over.
     pub(super) fn left_out(&self) -> &[String] {
         &self.left_out
     }
 
-    /// True if what is taken over tells where the picture was taken.
+    /// True if the metadata taken over tell the location of the picture.
     pub(super) fn tells_location(&self) -> bool {
         self.tells_location
     }
 }
 
-/// The text of an international text chunk, if it is compressed (11.3.3.4): keyword, flag, method, language,
-/// translated keyword, zlib. No more of it than is looked at.
+/// Returns the text of an international text chunk, if compressed (11.3.3.4): keyword, flag, method,
+/// language, translated keyword, zlib. Limited to the evaluated part.
 fn compressed_text(data: &[u8]) -> Option<Vec<u8>> {
     let after_keyword = split_at_nul(data)?;
     let (&[1, 0], described) = after_keyword.split_first_chunk()? else { return None };
@@ -223,13 +223,13 @@ fn compressed_text(data: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// Bytes after the first zero byte.
+/// Returns the bytes after the first zero byte.
 fn split_at_nul(data: &[u8]) -> Option<&[u8]> {
     let at = data.iter().position(|&byte| byte == 0)?;
     data.get(at + 1..)
 }
 
-/// Memory of a piece of metadata, in bytes.
+/// Returns the memory of a piece of metadata, in bytes.
 pub(super) fn held_bytes(data: &[u8]) -> u64 {
     data.len() as u64 + PIECE_OVERHEAD_BYTES
 }

@@ -1,7 +1,7 @@
 //! Codecs: image files into rows of 8- or 16-bit samples, samples into PNG.
 //!
-//! [`decode`] says which codec reads a file; [`rows`] gives what every carrier reads from, [`cover`] what it
-//! writes into.
+//! [`decode`] selects the codec of a file; [`rows`] is the input of every carrier, [`cover`] the target of
+//! changes.
 
 mod bmp;
 pub(crate) mod cover;

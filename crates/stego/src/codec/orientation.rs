@@ -4,10 +4,10 @@ use super::exif::Exif;
 use crate::codec::format::SampleDepth;
 use crate::codec::info::ImageInfo;
 
-/// Pixels in a row and rows of what is copied at once, so that both sides stay in the cache.
+/// Pixels in a row and rows of a tile copied at once, so that both sides stay in the cache.
 const TILE: usize = 32;
 
-/// The samples of an image that is upright.
+/// The samples of an upright image.
 pub(super) struct Oriented {
     pub(super) width: u32,
     pub(super) height: u32,
@@ -15,7 +15,7 @@ pub(super) struct Oriented {
 }
 
 impl Oriented {
-    /// Turns the samples of `info` as their EXIF block says, if there is one that can be followed.
+    /// Turns the samples of `info` by the orientation of the EXIF block, if readable.
     pub(super) fn by_exif(samples: Vec<u8>, info: &ImageInfo, exif: Option<&[u8]>) -> Self {
         let orientation = exif.and_then(Exif::parse).map_or(1, |exif| exif.orientation);
         Self::new(samples, info, orientation)
@@ -34,7 +34,7 @@ impl Oriented {
     }
 }
 
-/// Copies the pixels to where they belong.
+/// Copies the pixels to the target positions.
 fn turned(samples: &[u8], (width, height): (usize, usize), pixel: usize, orientation: u8) -> Vec<u8> {
     let mut turned = vec![0; samples.len()];
     // Where the stored pixel (x, y) belongs.

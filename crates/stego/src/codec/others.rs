@@ -1,5 +1,5 @@
-//! GIF and WebP covers, and TIFFs that hold a fax or a JPEG, on the decoders of the `image` crate; BMP, QOI
-//! and other TIFFs on this library's own.
+//! GIF and WebP covers, and TIFFs with a fax or a JPEG inside, on the decoders of the `image` crate; BMP, QOI
+//! and other TIFFs on the decoders of this crate.
 
 use std::borrow::Cow;
 
@@ -19,13 +19,13 @@ use crate::codec::sniff::{gif_frames, is_animated_webp};
 use crate::limits::Limits;
 use crate::watch::Watch;
 
-/// Memory of a decoder for each pixel besides the samples: a canvas and a frame of four bytes each, or a
-/// strip of 16-bit samples as it was inflated.
+/// Memory of a decoder for each pixel besides the samples: a canvas and a frame of four bytes each, or an
+/// inflated strip of 16-bit samples.
 const DECODER_BYTES_PER_PIXEL: u64 = 8;
 
-/// The decoder of lossless WebP, and of the alpha of a lossy one, makes tables for every group of prefix
-/// codes that a file names (RFC 9649, 3.7.2.3), in use or not: up to 65,536 groups of five tables of 4 KiB,
-/// and by this much for each byte of a file made for the purpose.
+/// Growth of the decoder of lossless WebP, and of the alpha of a lossy WebP, which makes tables for every
+/// group of prefix codes that a file names (RFC 9649, 3.7.2.3), in use or not: up to 65,536 groups of five
+/// tables of 4 KiB, and this factor for each byte of an adversarial file.
 const CODES_GROWTH: u64 = 300;
 const MAX_CODES_BYTES: u64 = 65_536 * 5 * 4096;
 
@@ -43,7 +43,7 @@ pub(super) fn header(file: &[u8], format: ImageFormat) -> Result<ImageInfo, Imag
     Ok(info)
 }
 
-/// The file as its decoder reads it: a copy where that needs another one.
+/// Returns the file in the form for the decoder: a copy if changes are needed.
 fn for_decoder(file: &[u8], format: ImageFormat) -> Result<Cow<'_, [u8]>, ImageError> {
     Ok(match format {
         ImageFormat::Gif => gif::as_shown(file),
@@ -91,7 +91,7 @@ fn header_of_codec(file: &[u8], format: ImageFormat) -> Result<ImageInfo, ImageE
     })
 }
 
-/// The decoder for a file.
+/// Returns the decoder for a file.
 fn open<'a>(
     file: &'a [u8],
     format: ImageFormat,
@@ -134,8 +134,7 @@ fn kind(colour: ColorType, format: ImageFormat) -> Result<(Channels, SampleDepth
     })
 }
 
-/// An image as its file has it: samples that are upright, what they are, and what else of the file goes into
-/// a stego image.
+/// A decoded image: upright samples, their format, and the parts of the file for a stego image.
 pub(super) struct Decoded {
     pub(super) image: Oriented,
     pub(super) channels: Channels,
@@ -211,8 +210,8 @@ struct Described {
 }
 
 impl Described {
-    /// Read from the file's own structure: the decoder reads lists of bytes at many times their size, and
-    /// refuses long ones.
+    /// Reads from the file's own structure: the decoder reads lists of bytes at many times their size, and
+    /// refuses long lists.
     fn of_tiff(file: &[u8]) -> Self {
         let is_bearable = |bytes: &&[u8]| bytes.len() as u64 <= MAX_METADATA_BYTES;
         Self {
@@ -251,12 +250,12 @@ impl Described {
     }
 }
 
-/// True if the samples of a TIFF file went through JPEG (TIFF 6.0, section 22, and its technical note 2).
+/// True if the samples of a TIFF file went through JPEG (TIFF 6.0, section 22, and technical note 2).
 pub(crate) fn is_jpeg_in_tiff(file: &[u8]) -> bool {
     matches!(exif::tiff_number(file, exif::COMPRESSION), Some(6 | 7))
 }
 
-/// Of a header of the third version or later (BITMAPINFOHEADER); `None` if it is not said.
+/// Reads a header of the third version or later (BITMAPINFOHEADER); `None` if unspecified.
 fn bmp_pixels_per_metre(file: &[u8]) -> Option<(u32, u32)> {
     let u32_at = |at: usize| Some(u32::from_le_bytes(*file.get(at..)?.first_chunk::<4>()?));
     let (x, y) = (u32_at(38)?, u32_at(42)?);
@@ -264,7 +263,7 @@ fn bmp_pixels_per_metre(file: &[u8]) -> Option<(u32, u32)> {
         .then_some((x, y))
 }
 
-/// The decoders give 16-bit samples as the machine has them.
+/// Reorders 16-bit samples from native byte order to most significant first.
 fn most_significant_first(samples: &mut [u8]) {
     for sample in samples.chunks_exact_mut(2) {
         let value = u16::from_ne_bytes([sample[0], sample[1]]);
@@ -299,7 +298,7 @@ fn codec_error(error: CodecError, format: ImageFormat) -> ImageError {
     }
 }
 
-/// True if a decoder ran out of file. Some wrap the error that says so.
+/// True if a decoder reached the end of the file. Some decoders wrap the error.
 fn ends_early(error: &CodecError) -> bool {
     let mut error: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(here) = error {

@@ -1,16 +1,16 @@
 //! A file in parts.
 
-/// A part of a file that keeps bytes of another one.
+/// A part of a file that keeps bytes of another file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part<'k> {
-    /// Bytes that were written.
+    /// Bytes newly written.
     New(Vec<u8>),
-    /// Bytes that are kept.
+    /// Bytes kept from the other file.
     Kept(&'k [u8]),
 }
 
 impl Part<'_> {
-    /// The bytes of the part.
+    /// Returns the bytes of the part.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::New(bytes) => bytes,
@@ -19,7 +19,7 @@ impl Part<'_> {
     }
 }
 
-/// The first `len` bytes of a file in parts, or all of them.
+/// Returns the first `len` bytes of a file in parts, or all bytes of a shorter file.
 pub(crate) fn beginning(parts: &[Part<'_>], len: usize) -> Vec<u8> {
     let mut file = Vec::with_capacity(len);
     for part in parts {

@@ -1,7 +1,6 @@
 //! QOI (the Quite OK Image format, version 1.0): header and pixels.
 //!
-//! What readers do not look at does not matter here: the field on the colour space, and the end marker behind
-//! the last pixel.
+//! Fields ignored by readers do not matter here: the colour space, and the end marker behind the last pixel.
 
 use crate::codec::error::ImageError;
 use crate::codec::format::{Channels, ImageFormat, SampleDepth};
@@ -43,7 +42,7 @@ pub(super) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
     })
 }
 
-/// The samples, row-major, of as many channels as the header says.
+/// Decodes the samples, row-major, of as many channels as the header says.
 pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Vec<u8>, ImageError> {
     let channels = info.channels.count();
     let mut samples = vec![0; info.decoded_bytes() as usize];
@@ -80,7 +79,7 @@ impl Chunks<'_> {
         Some(*taken)
     }
 
-    /// Reads a chunk: sets the pixel and gives how many times it comes. `None` at the end of the file.
+    /// Reads a chunk: sets the pixel and returns the repeat count. `None` at the end of the file.
     fn next(&mut self) -> Option<u32> {
         let [tag] = self.take()?;
         let [r, g, b, a] = self.pixel;

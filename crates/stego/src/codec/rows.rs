@@ -1,4 +1,4 @@
-//! The rows of an image that may carry something, from top to bottom.
+//! The rows of an image that may carry payload, from top to bottom.
 
 use crate::codec::cover::Cover;
 use crate::codec::error::ImageError;
@@ -7,10 +7,10 @@ use crate::codec::png::decode::PngRows;
 use crate::limits::Limits;
 use crate::watch::{Stage, Watch};
 
-/// Rows of samples as a cover has them.
+/// Rows of samples in the form of a cover.
 pub(crate) struct Rows<'a> {
     file: &'a [u8],
-    /// Of the rows: of an image that was turned upright, not what its file's header says.
+    /// Description of the rows: of an image turned upright, unlike the file's header.
     info: ImageInfo,
     source: RowSource<'a>,
     watch: &'a Watch,
@@ -25,7 +25,7 @@ enum RowSource<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Opens an image whose header was checked: `info` is what [`crate::probe`] gave for `file`.
+    /// Opens an image with a checked header: `info` is the result of [`crate::probe`] for `file`.
     pub(crate) fn open(file: &'a [u8], info: &ImageInfo, limits: &'a Limits) -> Result<Self, ImageError> {
         let (info, source) = if info.is_streamed() {
             (*info, RowSource::Streamed(limits.watch.or_stopped(PngRows::open(file, info, &limits.watch))?))
@@ -36,7 +36,7 @@ impl<'a> Rows<'a> {
         Ok(Self { file, info, source, watch: &limits.watch, next: 0 })
     }
 
-    /// Size and kind of the rows.
+    /// Returns the size and kind of the rows.
     pub(crate) fn info(&self) -> &ImageInfo {
         &self.info
     }
@@ -50,7 +50,7 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// The next row's samples, `None` after the last.
+    /// Returns the next row's samples, `None` after the last.
     pub(crate) fn next_row(&mut self) -> Result<Option<&[u8]>, ImageError> {
         self.watch.check(Stage::Read, u64::from(self.next), u64::from(self.info.height))?;
         let row = self.next as usize;

@@ -6,18 +6,18 @@ use crate::codec::png::stored::SIGNATURE;
 /// Format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sniffed {
-    /// A format that is read.
+    /// A supported format.
     Format(ImageFormat),
-    /// A known one that is not read.
+    /// A known, unsupported format.
     Other {
-        /// Its name.
+        /// Name of the format.
         name: &'static str,
-        /// True if saving an image in it changes the samples.
+        /// True if saving an image in the format changes the samples.
         lossy: bool,
     },
-    /// A format that is read, with its line ends changed.
+    /// A supported format with changed line ends.
     TextMode(ImageFormat),
-    /// Nothing that is known.
+    /// An unknown format.
     Unknown,
 }
 
@@ -64,8 +64,9 @@ pub(crate) fn sniff(file: &[u8]) -> Sniffed {
     }
 }
 
-/// PNG's signature is made to show transfers that change line ends, drop the eighth bit or take bytes for
-/// characters (PNG third edition, 5.2): what is left of it is the name, and IHDR shortly after it.
+/// True for a PNG after a transfer in text mode. PNG's signature shows transfers with changed line ends, a
+/// dropped eighth bit or bytes taken for characters (PNG third edition, 5.2): the name remains, and IHDR
+/// shortly after.
 fn is_png_in_text_mode(file: &[u8]) -> bool {
     let start = &file[..file.len().min(40)];
     let position = |word: &[u8]| start.windows(word.len()).position(|window| window == word);
@@ -73,8 +74,8 @@ fn is_png_in_text_mode(file: &[u8]) -> bool {
     name.zip(header).is_some_and(|(name, header)| name <= 8 && name < header)
 }
 
-/// By the brands in its file type box (ISO/IEC 14496-12, 4.3): the major one, a version, compatible ones.
-/// HEIC and AVIF share a structure, and some writers name only that one first.
+/// Classifies by the brands in the file type box (ISO/IEC 14496-12, 4.3): the major brand, a version,
+/// compatible brands. HEIC and AVIF share a structure, and some writers put only the shared name first.
 fn iso_media(file: &[u8]) -> Sniffed {
     const HEIC: [&[u8; 4]; 8] = [b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"];
     let box_len = file.first_chunk::<4>().map_or(0, |len| u32::from_be_bytes(*len) as usize);
@@ -92,7 +93,7 @@ fn iso_media(file: &[u8]) -> Sniffed {
     Sniffed::Other { name, lossy }
 }
 
-/// The chunks of a WebP file (RFC 9649, 2.3), as far as they are whole: type and data.
+/// Returns the chunks of a WebP file (RFC 9649, 2.3), as far as whole: type and data.
 pub(super) fn webp_chunks(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let (kind, after) = rest.split_first_chunk::<4>()?;
@@ -124,7 +125,7 @@ pub(super) fn is_animated_webp(file: &[u8]) -> bool {
     webp_chunks(file.get(12..).unwrap_or_default()).any(|(kind, _)| kind == *b"ANMF")
 }
 
-/// The frames of a GIF, counted up to two; blocks as GIF89a, appendix A has them.
+/// Returns the number of frames of a GIF, up to two; block structure by GIF89a, appendix A.
 pub(super) fn gif_frames(file: &[u8]) -> usize {
     let table_len = |flags: u8| if flags & 0x80 != 0 { 3 << ((flags & 7) + 1) } else { 0 };
     let Some(&flags) = file.get(10) else { return 0 };

@@ -1,4 +1,4 @@
-//! A file in memory as decoders read it: watched, so that work on it can be ended between two reads.
+//! A file in memory as read by decoders: watched, so that work can be ended between two reads.
 
 use std::io::{BufRead, Error, Read, Result, Seek, SeekFrom};
 
@@ -13,7 +13,7 @@ const WINDOW_LEN_BYTES: usize = 16 << 10;
 pub(super) struct Source<'a> {
     file: &'a [u8],
     position: usize,
-    /// The end of the window that was last granted.
+    /// The end of the last granted window.
     granted: usize,
     watch: &'a Watch,
 }
@@ -23,12 +23,12 @@ impl<'a> Source<'a> {
         Self { file, position: 0, granted: 0, watch }
     }
 
-    /// Bytes from the start of the file to what is read next.
+    /// Returns the number of bytes from the start of the file to the next read.
     pub(super) fn position(&self) -> usize {
         self.position
     }
 
-    /// Bytes that may be read now without asking again.
+    /// Returns the bytes that may be read without a further check.
     fn window(&mut self) -> std::result::Result<&'a [u8], Stopped> {
         if self.position >= self.granted {
             self.watch.check(Stage::Decode, self.position as u64, self.file.len() as u64)?;

@@ -1,8 +1,8 @@
 //! TIFF (revision 6.0): strips and tiles of whole numbers, plain or in one of the lossless compressions,
 //! interleaved or in planes.
 //!
-//! Grey, RGB, palette and YCbCr of 1 to 16 bits, as libtiff reads them. What is compressed as fax or JPEG
-//! goes to the decoder of the `image` crate, as [`for_codec`] gives it.
+//! Grey, RGB, palette and YCbCr of 1 to 16 bits, read as in libtiff. Images compressed as fax or JPEG go to
+//! the decoder of the `image` crate, through [`for_codec`].
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -42,10 +42,10 @@ const COEFFICIENTS: u16 = 529;
 const SUBSAMPLING: u16 = 530;
 const REFERENCE: u16 = 532;
 
-/// Samples of a pixel that are read over, at most.
+/// Upper limit of samples of a pixel.
 const MAX_SAMPLES: usize = 16;
 const TRUNCATED: ImageError = ImageError::Truncated { format: ImageFormat::Tiff };
-/// Bytes that are decompressed between two looks at the watch.
+/// Bytes decompressed between two checks of the watch.
 const STEP_LEN_BYTES: usize = 64 << 10;
 
 /// Meaning of the numbers in the file.
@@ -61,7 +61,7 @@ enum Colour {
 enum Alpha {
     None,
     Straight,
-    /// Colours are multiplied by it (TIFF 6.0, section 18).
+    /// Colours premultiplied by alpha (TIFF 6.0, section 18).
     Associated,
 }
 
@@ -73,7 +73,7 @@ enum Packing {
     Deflate,
 }
 
-/// An image that this module reads.
+/// An image supported by this module.
 struct Page {
     width: usize,
     height: usize,
@@ -88,14 +88,14 @@ struct Page {
     /// Width and height of a strip or a tile.
     chunk: (usize, usize),
     is_tiled: bool,
-    /// Pixels across and down that share Cb and Cr; 1 and 1 in other colours.
+    /// Pixels across and down with common Cb and Cr; 1 and 1 in other colours.
     subsampling: (usize, usize),
     /// Offset and length of each.
     chunks: Vec<(usize, usize)>,
 }
 
 impl Page {
-    /// The first page of a file; `None` if it is one for the codec.
+    /// Returns the first page of a file; `None` if for the codec.
     fn of(file: &[u8]) -> Result<Option<Self>, ImageError> {
         let numbers = |tag| tiff_numbers(file, tag).unwrap_or_default();
         let number = |tag, default: u32| numbers(tag).first().copied().unwrap_or(default);
@@ -193,17 +193,17 @@ impl Page {
         if self.bits == 16 { SampleDepth::Sixteen } else { SampleDepth::Eight }
     }
 
-    /// Samples of a pixel in one strip or tile.
+    /// Returns the number of samples of a pixel in one strip or tile.
     fn samples_in_chunk(&self) -> usize {
         if self.is_planar { 1 } else { self.samples }
     }
 
-    /// Bytes of a row of a strip or tile.
+    /// Returns the number of bytes of a row of a strip or tile.
     fn chunk_row_bytes(&self) -> usize {
         (self.chunk.0.saturating_mul(self.samples_in_chunk() * self.bits)).div_ceil(8)
     }
 
-    /// Bytes of `height` rows of a strip or tile as the file has them.
+    /// Returns the number of stored bytes of `height` rows of a strip or tile.
     fn stored_bytes(&self, height: usize) -> usize {
         match self.subsampling {
             (1, 1) => height * self.chunk_row_bytes(),
@@ -212,7 +212,7 @@ impl Page {
     }
 }
 
-/// Kind of the samples; `None` for one that the codec may know.
+/// Returns the kind of the samples; `None` for kinds that the codec may support.
 fn colour(file: &[u8], bits: usize) -> Result<Option<Colour>, ImageError> {
     let numbers = |tag| tiff_numbers(file, tag).unwrap_or_default();
     Ok(Some(match numbers(PHOTOMETRIC).first() {
@@ -239,14 +239,14 @@ fn colour(file: &[u8], bits: usize) -> Result<Option<Colour>, ImageError> {
     }))
 }
 
-/// Pixels across and down that share Cb and Cr (section 21).
+/// Returns the pixels across and down with common Cb and Cr (section 21).
 fn subsampling(file: &[u8]) -> (usize, usize) {
     let factors = tiff_numbers(file, SUBSAMPLING).unwrap_or_default();
     let factor = |i: usize| factors.get(i).map_or(2, |&factor| factor as usize);
     (factor(0), factor(1))
 }
 
-/// True if Y, Cb and Cr are those of JPEG (ITU-R BT.601, all levels), which is also the default.
+/// True if Y, Cb and Cr are defined as in JPEG (ITU-R BT.601, all levels), also the default.
 fn has_usual_levels(file: &[u8]) -> bool {
     let is_close = |tag, usual: &[f64]| {
         tiff_rationals(file, tag).is_none_or(|found| {
@@ -258,7 +258,7 @@ fn has_usual_levels(file: &[u8]) -> bool {
         && is_close(REFERENCE, &[0.0, 255.0, 128.0, 255.0, 128.0, 255.0])
 }
 
-/// Content of the header; `None` for an image that is for the codec.
+/// Returns the content of the header; `None` for an image for the codec.
 pub(super) fn header(file: &[u8]) -> Result<Option<ImageInfo>, ImageError> {
     let Some(page) = Page::of(file)? else { return Ok(None) };
     let chunk_bytes = (page.chunk_row_bytes() as u64).saturating_mul(page.chunk.1 as u64);
@@ -276,8 +276,8 @@ pub(super) fn header(file: &[u8]) -> Result<Option<ImageInfo>, ImageError> {
     }))
 }
 
-/// The samples, row-major, those of 16 bits the most significant byte first; `None` for an image that is for
-/// the codec.
+/// Decodes the samples, row-major, 16-bit samples most significant byte first; `None` for an image for the
+/// codec.
 pub(super) fn decode(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Option<Vec<u8>>, ImageError> {
     let Some(page) = Page::of(file)? else { return Ok(None) };
     let page = page.with_chunks(file)?;
@@ -330,7 +330,7 @@ fn unpack(page: &Page, data: &[u8], len: usize, raw: &mut Vec<u8>, watch: &Watch
     if raw.len() < len { Err(TRUNCATED) } else { Ok(()) }
 }
 
-/// Y, Cb and Cr of each pixel, of units that hold Y of some pixels and Cb and Cr of all of them (section 21).
+/// Returns Y, Cb and Cr of each pixel, from units with Y of some pixels and common Cb and Cr (section 21).
 fn scaled_up(page: &Page, stored: &[u8], height: usize) -> Vec<u8> {
     let ((h, v), width) = (page.subsampling, page.chunk.0);
     let (unit_len, units_across) = (h * v + 2, width.div_ceil(h));
@@ -412,7 +412,7 @@ fn values(page: &Page, stored: &[u8], row: &mut Vec<u16>) {
     }
 }
 
-/// Puts a row of a strip or tile to its place among the samples.
+/// Copies a row of a strip or tile to its position among the samples.
 fn put(page: &Page, row: &[u16], (x0, y): (usize, usize), plane: usize, samples: &mut [u8]) {
     let (channels, bytes) = (page.channels().count(), page.depth().bytes());
     let width = page.chunk.0.min(page.width - x0);
@@ -440,7 +440,8 @@ fn put(page: &Page, row: &[u16], (x0, y): (usize, usize), plane: usize, samples:
     }
 }
 
-/// Makes the samples what viewers show: black is 0, colours are R, G and B, and not multiplied by alpha.
+/// Converts the samples to the form shown by viewers: black is 0, colours are R, G and B, not multiplied by
+/// alpha.
 fn finish(page: &Page, samples: &mut [u8]) {
     let (channels, bytes) = (page.channels().count(), page.depth().bytes());
     let colour_len = page.channels().colour_count() * bytes;
@@ -466,7 +467,7 @@ fn rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
         .map(|level| level.round().clamp(0.0, 255.0) as u8)
 }
 
-/// Divides the colours of a pixel by its alpha.
+/// Divides the colours of a pixel by alpha.
 fn straighten(pixel: &mut [u8], colour_len: usize, bytes: usize) {
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
     let max = (1 << (8 * bytes)) - 1;
@@ -485,8 +486,8 @@ pub(super) fn has_more_pages(file: &[u8]) -> bool {
     tiff_has_more_pages(file)
 }
 
-/// `file` as the codec reads it: without further pages, and with the bits of its strips in their usual order
-/// (section 8, FillOrder).
+/// `file` in the form for the codec: without further pages, and with the bits of the strips in the usual
+/// order (section 8, FillOrder).
 pub(super) fn for_codec(file: &[u8]) -> Cow<'_, [u8]> {
     let number = |tag| tiff_numbers(file, tag).and_then(|numbers| numbers.first().copied());
     let reversed = number(FILL_ORDER) == Some(2) && !matches!(number(COMPRESSION), Some(6 | 7));

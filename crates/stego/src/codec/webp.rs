@@ -1,4 +1,4 @@
-//! WebP files whose container does not fit their image, as libwebp reads them (RFC 9649, section 2.7).
+//! WebP files with a container that does not fit the image, read as in libwebp (RFC 9649, section 2.7).
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ const ALPHA: u8 = 0x10;
 const EXIF: u8 = 0x08;
 const XMP: u8 = 0x04;
 const ANIMATION: u8 = 0x02;
-/// Place of the flags in a file with an extended header, and the canvas's width and height less one, three
+/// Offset of the flags in a file with an extended header, and the canvas's width and height less one, three
 /// bytes each.
 const FLAGS_AT: usize = 20;
 const CANVAS_AT: usize = 24;
@@ -23,7 +23,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// Of a lossless one (3.4) or a lossy one (RFC 6386, 9.1).
+    /// Reads the header of a lossless (3.4) or a lossy stream (RFC 6386, 9.1).
     fn of(kind: [u8; 4], data: &[u8]) -> Option<Self> {
         match (&kind, data) {
             (b"VP8L", &[0x2F, a, b, c, d, ..]) => {
@@ -43,12 +43,12 @@ impl Stream {
     }
 }
 
-/// `file` as the decoder should read it. An extended header's flags follow the chunks that are there, and the
-/// longest sides, which the decoder takes for 0 in a plain lossless file, stand in an extended header.
+/// `file` in the form for the decoder. The flags of an extended header follow the present chunks, and the
+/// longest sides, read as 0 by the decoder in a plain lossless file, stand in an extended header.
 ///
 /// # Errors
 ///
-/// [`ImageError::Unsupported`] for a still image of another size than its canvas: libwebp refuses it.
+/// [`ImageError::Unsupported`] for a still image of another size than the canvas: libwebp refuses such files.
 pub(super) fn as_shown(file: &[u8]) -> Result<Cow<'_, [u8]>, ImageError> {
     let chunks = || webp_chunks(file.get(12..).unwrap_or_default());
     let Some((first, data)) = chunks().next() else { return Ok(Cow::Borrowed(file)) };
@@ -89,7 +89,7 @@ pub(super) fn as_shown(file: &[u8]) -> Result<Cow<'_, [u8]>, ImageError> {
     Ok(Cow::Owned(shown))
 }
 
-/// A plain file with an extended header before its pixels.
+/// Returns a plain file with an extended header before the pixels.
 fn extended(file: &[u8], stream: &Stream) -> Vec<u8> {
     let mut shown = file[..12].to_vec();
     shown.extend_from_slice(b"VP8X\x0a\0\0\0");
@@ -104,7 +104,7 @@ fn extended(file: &[u8], stream: &Stream) -> Vec<u8> {
     shown
 }
 
-/// An EXIF chunk without the name that some writers put before it, as JPEG has it.
+/// Returns an EXIF chunk without the name prefix of JPEG that some writers add.
 pub(super) fn exif_block(mut chunk: Vec<u8>) -> Vec<u8> {
     if chunk.starts_with(b"Exif\0\0") {
         chunk.drain(..6);
@@ -112,7 +112,7 @@ pub(super) fn exif_block(mut chunk: Vec<u8>) -> Vec<u8> {
     chunk
 }
 
-/// Formats that this module speaks of.
+/// True for the formats handled by this module.
 pub(super) fn is_webp(format: ImageFormat) -> bool {
     matches!(format, ImageFormat::WebPLossless | ImageFormat::WebPLossy)
 }

@@ -1,4 +1,4 @@
-//! Raw deflate (RFC 1951) where it helps, inflation within a bound.
+//! Raw deflate (RFC 1951) of compressible data, inflation within a bound.
 
 use std::io::{Read, Write};
 
@@ -8,20 +8,20 @@ use flate2::write::DeflateEncoder;
 
 use crate::watch::{Stage, Stopped, Watch};
 
-/// Secrets shorter than this are compressed without looking at them first.
+/// Secrets below this length are compressed without a prior estimate.
 const JUDGED_FROM_LEN_BYTES: usize = 1 << 10;
-/// Secrets longer than this are judged by a sample.
+/// Secrets above this length are judged by a sample.
 const SAMPLE_FROM_LEN_BYTES: usize = 32 << 10;
 const SAMPLE_SLICES: usize = 4;
 const SAMPLE_SLICE_LEN_BYTES: usize = 8 << 10;
 /// Bytes deflated or inflated between two looks at the watch.
 const SLICE_LEN_BYTES: usize = 256 << 10;
-/// Least saving: a secret that would not lose a fiftieth is not compressed (media files, archives,
+/// Least saving: a secret with less than a fiftieth to gain is not compressed (media files, archives,
 /// ciphertext).
 const WORTHWHILE: f64 = 1.0 / 50.0;
 
-/// `secret` deflated, or `None` where that would not make it shorter. It is judged first, which costs a
-/// tenth; one that is longer than `fits_bytes` is not, since then every byte counts.
+/// Deflates `secret`; `None` if not shorter. The estimate before costs a tenth; it is skipped for a secret
+/// longer than `fits_bytes`, since then every byte counts.
 pub(super) fn deflated_if_shorter(
     secret: &[u8],
     fits_bytes: u64,
@@ -47,15 +47,14 @@ fn is_worthwhile(secret: &[u8]) -> bool {
     (1..=SAMPLE_SLICES).any(|i| may_compress(&secret[i * step..i * step + SAMPLE_SLICE_LEN_BYTES]))
 }
 
-/// True if either of the two things that deflate makes use of is there: bytes of different frequency, and
-/// strings that come again.
+/// True if the bytes have a property used by deflate: unequal frequencies, or repeated strings.
 fn may_compress(bytes: &[u8]) -> bool {
     let saved_by_frequency = 1.0 - entropy_bits(bytes) / 8.0;
     saved_by_frequency > WORTHWHILE || repeated(bytes) as f64 > bytes.len() as f64 * WORTHWHILE
 }
 
-/// The entropy of a byte by the frequencies in `bytes`, with the correction for few samples of Miller and
-/// Madow (1955).
+/// Returns the entropy of a byte by the frequencies in `bytes`, with the correction for few samples of Miller
+/// and Madow (1955).
 fn entropy_bits(bytes: &[u8]) -> f64 {
     // Four tables, so that equal bytes in a row do not wait for each other.
     let mut counts = [[0_u32; 256]; 4];
@@ -80,8 +79,8 @@ fn entropy_bits(bytes: &[u8]) -> f64 {
     total.log2() - sum / total + (seen - 1.0) / (2.0 * total * std::f64::consts::LN_2)
 }
 
-/// Bytes that lie in strings of four and more that came before, counted roughly: strings are entered at every
-/// fourth place and looked for at every place.
+/// Returns the number of bytes in repeated strings of four and more, counted roughly: strings are entered at
+/// every fourth position and looked up at every position.
 fn repeated(bytes: &[u8]) -> usize {
     const SLOTS_LOG2: u32 = 12;
     let mut slots = [0_u32; 1 << SLOTS_LOG2];
@@ -121,7 +120,7 @@ pub(super) enum InflateError {
     Stopped(Stopped),
 }
 
-/// Inflates all of `content` to at most `max_len_bytes`; never holds more than that.
+/// Inflates all of `content` to at most `max_len_bytes`; never holds more.
 pub(super) fn inflate(content: &[u8], max_len_bytes: u64, watch: &Watch) -> Result<Vec<u8>, InflateError> {
     let mut decoder = DeflateDecoder::new(content);
     let mut secret = Vec::new();

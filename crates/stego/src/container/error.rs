@@ -1,4 +1,4 @@
-//! Versions of containers, and why one was not read.
+//! Versions of containers, and reasons for a failed read.
 
 use crate::watch::Stopped;
 
@@ -26,7 +26,7 @@ pub enum ContainerError {
     /// Neither magic is there.
     #[error("the image carries no payload")]
     NoPayload,
-    /// A newer release wrote it.
+    /// Written by a newer release.
     #[error(
         "the payload is in container version {found}; this release reads version 2 and the earlier system's"
     )]
@@ -34,22 +34,22 @@ pub enum ContainerError {
         /// The version byte found.
         found: u8,
     },
-    /// A newer release wrote it, with something inside version 2 that this one does not know.
+    /// Written by a newer release, with an unknown element inside version 2.
     #[error("the payload uses a container layout ({layout:#04x}) that this release does not know")]
     UnknownLayout {
         /// The layout byte found.
         layout: u8,
     },
-    /// Some bits are not those that were embedded.
+    /// Some bits differ from the embedded bits.
     #[error("the payload is damaged: {what}")]
     Damaged {
-        /// The check that found it.
+        /// The check that failed.
         what: &'static str,
     },
     /// The secret is, or inflates to, more than the reader's limit.
     #[error("the secret takes {needed_bytes} bytes; at most {max_bytes} are allowed here")]
     SecretTooLarge {
-        /// The secret's length in bytes, or as much of it as was looked at.
+        /// The secret's length in bytes, or the length of the part read.
         needed_bytes: u64,
         /// The limit in bytes.
         max_bytes: u64,
@@ -60,7 +60,7 @@ pub enum ContainerError {
 }
 
 impl ContainerError {
-    /// A stable name of the error, for programs.
+    /// Returns a stable name of the error, for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoPayload => "no_payload",

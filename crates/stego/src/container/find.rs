@@ -1,4 +1,4 @@
-//! Containers in the rows of an image: read as each of the ways to carry one has it, and opened.
+//! Containers in the rows of an image: read in each of the supported ways, and opened.
 
 use crate::bits::BitsPerSample;
 use crate::carrier::sequential::{ReadError, SampleReader, Taking};
@@ -15,12 +15,12 @@ use crate::limits::Limits;
 /// By how much deflate can make something shorter, rounded up: 258 bytes in two bits.
 const MAX_INFLATION: u64 = 1032;
 
-/// Finds and opens the container in `rows`. Of a PNG no more rows are read than carry something; they come
-/// back where reading ended.
+/// Finds and opens the container in `rows`. Of a PNG only the carrying rows are read; the rows are returned
+/// at the position reached.
 ///
 /// # Errors
 ///
-/// [`ContainerError::NoPayload`] if there is none; others if there is one that cannot be read.
+/// [`ContainerError::NoPayload`] if there is none; other variants for an unreadable container.
 pub(crate) fn find_container<'a>(
     rows: Rows<'a>,
     limits: &Limits,
@@ -30,22 +30,22 @@ pub(crate) fn find_container<'a>(
     (found, reader.into_rows())
 }
 
-/// Finds and opens the container in an image that was written here, or in its beginning up to the last row that
-/// carries.
+/// Finds and opens the container in an image written by this crate, or in the beginning up to the last
+/// carrying row.
 ///
 /// # Errors
 ///
-/// As [`find_container`], and those of opening the image.
+/// The errors of [`find_container`] and of opening the image.
 pub(crate) fn read_back(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Extracted, ExtractError> {
     find_container(Rows::open(file, info, limits)?, limits).0
 }
 
-/// Lengths in bytes of what the image with `rows` claims to carry, and of the secret in it: by the
-/// container's header, which is believed. 0 and 0 if there is none.
+/// Returns the lengths in bytes of the payload claimed by the image with `rows`, and of the secret in it: by
+/// the container's header, which is trusted. 0 and 0 without a container.
 ///
 /// # Errors
 ///
-/// Those of beginning with the first row.
+/// Errors of beginning with the first row.
 pub(crate) fn claimed_lengths(rows: Rows<'_>, limits: &Limits) -> Result<(u64, u64), ExtractError> {
     let mut reader = SampleReader::new(rows);
     for taking in [Taking::Visible, Taking::VisibleGrey] {
@@ -64,7 +64,7 @@ pub(crate) fn claimed_lengths(rows: Rows<'_>, limits: &Limits) -> Result<(u64, u
     })
 }
 
-/// Upper bounds of [`claimed_lengths`] by the header of an image.
+/// Returns upper bounds of [`claimed_lengths`] by the header of an image.
 pub(crate) fn max_lengths(info: &ImageInfo, limits: &Limits) -> (u64, u64) {
     let carried = limits.max_secret_bytes.min(carried_bits(info, BitsPerSample::MAX) / 8);
     (carried, limits.max_secret_bytes.min(carried.saturating_mul(MAX_INFLATION)))
@@ -129,7 +129,7 @@ fn read_legacy(reader: &mut SampleReader<'_>, limits: &Limits) -> Result<Extract
     })
 }
 
-/// Reads `len_bytes`, unless the image is smaller than that.
+/// Reads `len_bytes`, unless the image is smaller.
 fn read_bytes(
     reader: &mut SampleReader<'_>,
     len_bytes: u64,
@@ -143,7 +143,7 @@ fn read_bytes(
     reader.read(len, bits).map_err(|error| ended(error, BEYOND))
 }
 
-/// Bits that an image carries at most.
+/// Returns an upper limit of bits carried by an image.
 fn carried_bits(info: &ImageInfo, bits: BitsPerSample) -> u64 {
     (info.pixels() * info.channels.colour_count() as u64).saturating_mul(u64::from(bits.as_u8()))
 }

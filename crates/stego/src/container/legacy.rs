@@ -7,7 +7,7 @@ use crate::limits::Limits;
 pub(crate) const LEGACY_HEADER_LEN_BYTES: usize = 12;
 const MAGIC: &[u8; 4] = b"STEG";
 
-/// The earlier system's header: where its payload ends and what it must hash to.
+/// The earlier system's header: the end and the digest of the payload.
 pub(crate) struct LegacyHeader {
     pub(crate) payload_len_bytes: u32,
     payload_crc32: u32,
@@ -23,7 +23,7 @@ impl LegacyHeader {
         })
     }
 
-    /// The secret in `payload`, which does not say its length: the limit bounds it.
+    /// Reads the secret in `payload`, which has no length field: the limit bounds the secret.
     pub(crate) fn open(&self, payload: &[u8], limits: &Limits) -> Result<Vec<u8>, ContainerError> {
         if crc32fast::hash(payload) != self.payload_crc32 {
             return Err(ContainerError::Damaged { what: "its checksum differs" });

@@ -59,7 +59,7 @@ const TYPES: [&str; 48] = [
     "application/wasm",
 ];
 
-/// The code of `media_type`, [`LITERAL`] if it is not in the table.
+/// Returns the code of `media_type`, [`LITERAL`] if not in the table.
 pub(super) fn code(media_type: Option<&MediaType>) -> u8 {
     match media_type {
         None => NONE,
@@ -70,7 +70,7 @@ pub(super) fn code(media_type: Option<&MediaType>) -> u8 {
     }
 }
 
-/// The type behind `code`; `None` for 0, for [`LITERAL`] and for codes of newer releases.
+/// Returns the type behind `code`; `None` for 0, for [`LITERAL`] and for codes of newer releases.
 pub(super) fn by_code(code: u8) -> Option<MediaType> {
     let place = usize::from(code).checked_sub(1)?;
     TYPES.get(place).and_then(|known| MediaType::parse(known))

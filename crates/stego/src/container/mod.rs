@@ -1,7 +1,8 @@
 //! The payload container: a self-describing byte string around a secret.
 //!
-//! Version 2 in its open layout is written ([`open`]); it and the earlier system's container ([`legacy`]) are
-//! read. `docs/format.md` is the definition; the golden test in [`open`] pins this module to it.
+//! Version 2 in its open layout is written ([`open`]); version 2 and the earlier system's container
+//! ([`legacy`]) are read. `docs/format.md` is the definition; the golden test in [`open`] pins this module to
+//! it.
 
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 

@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::secret::{FileName, MarkId, MediaType, Secret};
 use crate::watch::Watch;
 
-/// Length in bytes of what a container adds to a secret besides its name and its mark.
+/// Length in bytes that a container adds to a secret besides the name and the mark.
 pub const HEADER_LEN_BYTES: usize = 28;
 
 /// Length in bytes of a container's name field, at most.
@@ -59,7 +59,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Length of the container in bytes.
+    /// Returns the length of the container in bytes.
     pub(crate) fn len_bytes(&self) -> u64 {
         (self.header.len() + self.rest.len()) as u64
     }
@@ -74,15 +74,15 @@ pub(crate) struct Opened {
     pub(crate) mark: Option<MarkId>,
 }
 
-/// The content of a container: a secret, deflated where that helps.
+/// The content of a container: a secret, deflated if shorter.
 pub(crate) struct Content<'a> {
     bytes: Cow<'a, [u8]>,
     secret_len_bytes: u32,
 }
 
 impl<'a> Content<'a> {
-    /// Takes `secret` as it is or, if `compress` says so and it gets shorter by it, deflated. `fits_bytes` is
-    /// what the carrier has room for.
+    /// Takes `secret` unchanged or, with `compress` and if shorter, deflated. `fits_bytes` is the room of the
+    /// carrier.
     pub(crate) fn new(
         secret: &'a [u8],
         compress: bool,
@@ -100,13 +100,13 @@ impl<'a> Content<'a> {
         Ok(Self { bytes: deflated.map_or(Cow::Borrowed(secret), Cow::Owned), secret_len_bytes })
     }
 
-    /// Only a content that got shorter by it is deflated.
+    /// True if deflated: only a content that became shorter is.
     fn is_deflated(&self) -> bool {
         self.bytes.len() < self.secret_len_bytes as usize
     }
 }
 
-/// Packs `content` with what describes it in `secret`, for a carrier of `bits` per sample. With `with_name`
+/// Packs `content` with the description in `secret`, for a carrier of `bits` per sample. With `with_name`
 /// false the name field stays empty, and a media type outside the table is left out as well.
 pub(crate) fn pack(
     content: &Content<'_>,
@@ -143,7 +143,7 @@ pub(crate) fn pack(
     Packed { header, rest, bits, is_nameless: !with_name }
 }
 
-/// The media type's code, and the name field: the name, then the type where the table does not have it.
+/// Returns the media type's code, and the name field: the name, then a type missing in the table.
 fn name_field(secret: &Secret<'_>, with_name: bool) -> (u8, Vec<u8>) {
     let code = media_types::code(secret.media_type.as_ref());
     match (code, secret.media_type.as_ref().filter(|_| with_name)) {
@@ -231,12 +231,12 @@ impl Header {
         }
     }
 
-    /// Length in bytes of all that follows the header.
+    /// Returns the length in bytes of the data after the header.
     pub(crate) fn rest_len_bytes(&self) -> u64 {
         self.described_len_bytes() as u64 + u64::from(self.content_len_bytes)
     }
 
-    /// Length in bytes of all that follows the header, and of the secret.
+    /// Returns the length in bytes of the data after the header, and of the secret.
     pub(crate) fn claimed_lengths_bytes(&self) -> (u64, u64) {
         (self.rest_len_bytes(), u64::from(self.secret_len_bytes))
     }
@@ -262,7 +262,8 @@ pub(crate) fn open(header: &Header, mut rest: Vec<u8>, watch: &Watch) -> Result<
     Ok(Opened { secret, name, media_type, mark: mark.try_into().ok().map(MarkId) })
 }
 
-/// A forged header may have a digest that holds and still lie about the length.
+/// Inflates within the claimed length: a forged header may have a valid digest and still lie about the
+/// length.
 fn inflated(content: &[u8], secret_len_bytes: u32, watch: &Watch) -> Result<Vec<u8>, ContainerError> {
     match inflate(content, u64::from(secret_len_bytes), watch) {
         Ok(secret) if secret.len() as u64 == u64::from(secret_len_bytes) => Ok(secret),
@@ -277,7 +278,7 @@ fn inflated(content: &[u8], secret_len_bytes: u32, watch: &Watch) -> Result<Vec<
     }
 }
 
-/// A name that is not safe to create is made so: whoever wrote the image chose it.
+/// Reads the name field. An unsafe name is made safe: the writer of the image chose it.
 fn read_name_field(code: u8, field: &[u8]) -> (Option<FileName>, Option<MediaType>) {
     let text = String::from_utf8_lossy(field);
     if code == media_types::LITERAL {

@@ -1,4 +1,4 @@
-//! A secret into the container of its mode, so that it fits.
+//! A secret into the container of the mode, so that it fits.
 
 use crate::carrier::Capacity;
 use crate::container::open::{Content, Packed, pack};
@@ -7,12 +7,12 @@ use crate::embed::options::EmbedOptions;
 use crate::limits::Limits;
 use crate::secret::Secret;
 
-/// Packs `secret` for a cover with room for `capacity`, without its name if only that makes it fit.
+/// Packs `secret` for a cover with room for `capacity`, without the name if only then it fits.
 ///
 /// # Errors
 ///
-/// [`EmbedError::CoverTooSmall`] and [`EmbedError::CapacityExceeded`] if it does not fit;
-/// [`EmbedError::Container`] if it is longer than `limits` allow.
+/// [`EmbedError::CoverTooSmall`] and [`EmbedError::CapacityExceeded`] if the secret does not fit;
+/// [`EmbedError::Container`] if the secret is longer than `limits` allow.
 pub(crate) fn pack_to_fit(
     secret: &Secret<'_>,
     capacity: Capacity,

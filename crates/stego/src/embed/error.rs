@@ -11,26 +11,26 @@ pub enum EmbedError {
     /// The cover's file cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The secret is longer than what the cover carries.
+    /// The secret is longer than the capacity of the cover.
     #[error(
         "the secret needs {needed_bytes} bytes of the image, after compression; it has {available_bytes}"
     )]
     CapacityExceeded {
-        /// Bytes that the content (and mark) take, compressed where that helps.
+        /// Bytes of the content (and mark), deflated if shorter.
         needed_bytes: u64,
-        /// Bytes that the cover has for them.
+        /// Bytes that the cover has for the content.
         available_bytes: u64,
     },
     /// The image is too small for a container's header.
     #[error("the image is too small to carry anything: it needs at least 224 samples that may carry")]
     CoverTooSmall,
-    /// The secret cannot be put into a container, such as one that is longer than allowed.
+    /// The secret cannot be put into a container, for example because of excessive length.
     #[error(transparent)]
     Container(#[from] ContainerError),
     /// The stego image does not give the secret back: a defect of this program.
     #[error("the stego image did not give the secret back")]
     NotVerified {
-        /// Error of reading back; none if it gave other bytes.
+        /// Error of reading back; none if the bytes differ.
         #[source]
         source: Option<ExtractError>,
     },
@@ -40,7 +40,7 @@ pub enum EmbedError {
 }
 
 impl EmbedError {
-    /// A stable name of the error, for programs.
+    /// Returns a stable name of the error, for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Image(error) => error.code(),

@@ -5,12 +5,11 @@ use crate::codec::format::MetadataPolicy;
 use crate::codec::info::ImageInfo;
 use crate::mode::Mode;
 
-/// Extent of the check of a stego image before it is given out, where parts of the cover's file are kept as
-/// they are.
+/// Extent of the check of a stego image before the result is returned, if parts of the cover's file are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Verify {
-    /// The whole file: what is kept is inflated to its end. A cover whose pixels are all there but whose file
-    /// is not what libpng expects is encoded anew.
+    /// The whole file: kept parts are inflated to the end. A cover with complete pixels in a file not valid
+    /// for libpng is encoded anew.
     #[default]
     File,
     /// The rows with the payload; the rest is taken on trust.
@@ -26,8 +25,8 @@ pub enum OutputFormat {
     Png,
 }
 
-/// Options of an embed. They hold nothing confidential: a key, like a source of randomness, is an argument of
-/// its own.
+/// Options of an embed. They hold nothing confidential: a key, like a source of randomness, is a separate
+/// argument.
 ///
 /// ```
 /// use stego::{BitsPerSample, EmbedOptions};
@@ -42,7 +41,7 @@ pub struct EmbedOptions {
     pub mode: Mode,
     /// Bits per sample of everything after the container's header.
     pub bits: BitsPerSample,
-    /// True to deflate a secret that gets shorter by it.
+    /// True to deflate a secret if shorter.
     pub compress: bool,
     /// Treatment of the metadata in the cover's file.
     pub metadata: MetadataPolicy,
@@ -66,38 +65,38 @@ impl Default for EmbedOptions {
 }
 
 impl EmbedOptions {
-    /// The options with another mode.
+    /// Returns the options with another mode.
     #[must_use]
     pub const fn with_mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
     }
 
-    /// The options with other bits per sample.
+    /// Replaces the bits per sample.
     #[must_use]
     pub const fn with_bits(self, bits: BitsPerSample) -> Self {
         Self { bits, ..self }
     }
 
-    /// The options with compression on or off.
+    /// Returns the options with compression on or off.
     #[must_use]
     pub const fn with_compress(self, compress: bool) -> Self {
         Self { compress, ..self }
     }
 
-    /// The options with another treatment of metadata.
+    /// Returns the options with another treatment of metadata.
     #[must_use]
     pub const fn with_metadata(self, metadata: MetadataPolicy) -> Self {
         Self { metadata, ..self }
     }
 
-    /// The options with another extent of the check.
+    /// Returns the options with another extent of the check.
     #[must_use]
     pub const fn with_verify(self, verify: Verify) -> Self {
         Self { verify, ..self }
     }
 
-    /// Upper estimate of the memory, in bytes, of an embed into an image as `info` has it: that of the codec,
-    /// and that of the mode.
+    /// Returns an upper estimate of the memory, in bytes, of an embed into an image described by `info`: the
+    /// sum of codec and mode.
     pub(crate) fn memory_bytes(&self, info: &ImageInfo, secret_len_bytes: u64) -> u64 {
         info.embed_memory_bytes(secret_len_bytes).saturating_add(self.mode.carrier().memory_bytes(info))
     }

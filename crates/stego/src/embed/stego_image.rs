@@ -5,10 +5,10 @@ use crate::codec::info::ImageInfo;
 use crate::codec::parts::{Part, beginning};
 use crate::note::Note;
 
-/// A stego image, in parts to be sent one after the other, and the figures about it.
+/// A stego image, in parts to be sent in order, and its figures.
 #[derive(Debug, Clone)]
 pub struct StegoImage<'c> {
-    /// The file: new bytes, and those of the cover that stay as they are.
+    /// The file: new bytes, and unchanged bytes of the cover.
     pub parts: Vec<Part<'c>>,
     /// The figures.
     pub report: EmbedReport,
@@ -21,7 +21,7 @@ pub struct EmbedReport {
     pub info: ImageInfo,
     /// Bits per sample of everything after the container's header.
     pub bits: BitsPerSample,
-    /// Length in bytes of the longest secret that the cover carries at these bits per sample.
+    /// Length in bytes of the longest secret that the cover carries at the bits per sample used.
     pub capacity_bytes: u64,
     /// Length of the container in bytes: header, name, mark and content.
     pub payload_bytes: u64,
@@ -33,22 +33,22 @@ pub struct EmbedReport {
 }
 
 impl StegoImage<'_> {
-    /// Length of the file in bytes.
+    /// Returns the length of the file in bytes.
     pub fn len_bytes(&self) -> usize {
         self.parts.iter().map(|part| part.as_bytes().len()).sum()
     }
 
-    /// True if parts of the cover are kept as they are.
+    /// True if parts of the cover are kept unchanged.
     pub fn is_spliced(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Kept(_)))
     }
 
-    /// The file in one piece.
+    /// Returns the file in one piece.
     pub fn to_vec(&self) -> Vec<u8> {
         beginning(&self.parts, self.len_bytes())
     }
 
-    /// The file in one piece, without a copy if it was written as a whole.
+    /// Returns the file in one piece, without a copy if written as a whole.
     pub fn into_vec(mut self) -> Vec<u8> {
         match self.parts.as_mut_slice() {
             [Part::New(bytes)] => std::mem::take(bytes),

@@ -11,10 +11,10 @@ pub enum ExtractError {
     /// The image cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The image can be read, its payload cannot.
+    /// The image is readable, the payload is not.
     #[error(transparent)]
     Container(#[from] ContainerError),
-    /// A format that changes samples, in which nothing is embedded.
+    /// A lossy format, in which nothing is embedded.
     #[error(
         "the image is saved as {format}, in which nothing is embedded yet; if its source was a PNG that carried something, that is lost"
     )]
@@ -22,22 +22,22 @@ pub enum ExtractError {
         /// The format's name.
         format: String,
     },
-    /// The file was saved anew in a way that destroys what it carried.
+    /// The file was saved anew in a way that destroys any payload.
     #[error("{0}; send the PNG as a file, not as a photo")]
     Reencoded(Reencoding),
 }
 
-/// Sign in a file that it was saved anew since something could have been hidden in it.
+/// Sign that a file was saved anew after a possible embed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reencoding {
     /// In another size than the metadata tell, and without a payload.
     Resized {
-        /// Width and height by its metadata.
+        /// Width and height by the metadata.
         before: (u32, u32),
         /// Width and height now.
         now: (u32, u32),
     },
-    /// As a picture of the screen, by its metadata, and without a payload.
+    /// A picture of the screen, by the metadata, without a payload.
     Screenshot,
     /// As a JPEG at some time, whose blocks can still be seen, and without a payload.
     JpegBlocks,
@@ -65,7 +65,7 @@ impl fmt::Display for Reencoding {
 }
 
 impl ExtractError {
-    /// A stable name of the error, for programs.
+    /// Returns a stable name of the error, for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Image(error) => error.code(),

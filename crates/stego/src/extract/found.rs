@@ -5,16 +5,16 @@ use crate::container::error::ContainerVersion;
 use crate::note::Note;
 use crate::secret::{FileName, MarkId, MediaType};
 
-/// Secret and description that an image carried.
+/// Secret and description carried by an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extracted {
     /// The secret, bit for bit.
     pub secret: Vec<u8>,
-    /// Its file name, safe to create in a folder.
+    /// File name, safe to create in a folder.
     pub name: Option<FileName>,
-    /// Its media type.
+    /// Media type of the secret.
     pub media_type: Option<MediaType>,
-    /// The mark that tells this copy from others.
+    /// Mark that distinguishes this copy from others.
     pub mark: Option<MarkId>,
     /// Version of the container.
     pub container: ContainerVersion,

@@ -1,4 +1,4 @@
-//! The structure of a JPEG file, and the file as the decoder reads it.
+//! The structure of a JPEG file, and the file in the form for the decoder.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,24 +14,24 @@ use crate::codec::jpeg::error::{damaged_by, unsupported};
 /// The structure of a file.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// With the height that counts.
+    /// The frame with the effective height.
     pub(super) frame: Frame,
     /// True if all components come in one scan, so that no coefficients are kept.
     pub(super) is_one_scan: bool,
     is_height_patched: bool,
-    /// Places that the decoder does not read, in the order of the file.
+    /// Ranges to hide from the decoder, in the order of the file.
     cuts: Vec<Range<usize>>,
     /// From the start-of-image marker to the end-of-image marker; `None` without the latter.
     image: Option<Range<usize>>,
 }
 
 impl Layout {
-    /// Reads the segments of `file` to their end.
+    /// Reads the segments of `file` to the end.
     ///
     /// # Errors
     ///
-    /// [`ImageError::Truncated`] without a frame header; [`ImageError::Unsupported`] for what the decoder
-    /// does not read as libjpeg does.
+    /// [`ImageError::Truncated`] without a frame header; [`ImageError::Unsupported`] for features read
+    /// differently by the decoder and libjpeg.
     pub(super) fn of(file: &[u8]) -> Result<Self, ImageError> {
         let start = leading_fill(file);
         let mut frame: Option<Frame> = None;
@@ -73,8 +73,8 @@ impl Layout {
         Ok(Self { frame, is_one_scan, is_height_patched, cuts, image })
     }
 
-    /// The image as the decoder reads it: a part of `file` or, where that has what the decoder refuses and
-    /// libjpeg does not, a copy without it.
+    /// Returns the image in the form for the decoder: a part of `file`, or a copy without the parts that the
+    /// decoder refuses and libjpeg accepts.
     ///
     /// # Errors
     ///
@@ -100,18 +100,18 @@ impl Layout {
         Ok(Cow::Owned(copy))
     }
 
-    /// Bytes of a copy that [`Layout::image`] makes.
+    /// Returns the number of bytes of the copy made by [`Layout::image`].
     pub(super) fn copied_bytes(&self) -> u64 {
         let len = self.image.as_ref().map_or(0, ExactSizeIterator::len);
         if self.cuts.is_empty() { 0 } else { len as u64 }
     }
 
-    /// Refuses a file in which restart markers are missing. libjpeg goes on at the next one and shows a grey
+    /// Refuses a file with missing restart markers. libjpeg goes on at the next marker and shows a grey
     /// stripe.
     ///
     /// # Errors
     ///
-    /// [`ImageError::Unsupported`], with the first one that is missing.
+    /// [`ImageError::Unsupported`], with the first missing marker.
     pub(super) fn check_restarts(&self, file: &[u8]) -> Result<(), ImageError> {
         let mut interval = 0;
         for segment in segments(file) {
@@ -137,7 +137,7 @@ impl Layout {
     }
 }
 
-/// Refuses by name what neither libjpeg-turbo nor browsers read.
+/// Refuses, by name, features that neither libjpeg-turbo nor browsers read.
 fn check_kind(frame: &Frame, has_huffman: bool) -> Result<(), ImageError> {
     let refused = match (frame.marker, frame.precision, frame.components.len()) {
         (0xC3 | 0xCB, ..) => format!("a lossless JPEG (SOF{})", frame.marker & 15),
@@ -159,8 +159,8 @@ fn check_kind(frame: &Frame, has_huffman: bool) -> Result<(), ImageError> {
     Err(unsupported(refused))
 }
 
-/// True if a component has more samples than the first one in a direction. The decoder does not scale luma
-/// up.
+/// True if a component has more samples than the first component in a direction. The decoder does not scale
+/// luma up.
 fn is_chroma_finer(frame: &Frame) -> bool {
     let (_, h, v) = frame.components[0];
     frame.components.iter().any(|each| each.1 > h || each.2 > v)

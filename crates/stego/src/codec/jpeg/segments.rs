@@ -1,6 +1,6 @@
-//! The marker segments of a JPEG file (T.81, annex B), read as forgivingly as libjpeg reads them.
+//! The marker segments of a JPEG file (T.81, annex B), with the leniency of libjpeg.
 
-/// A marker segment, or the marker alone where none belongs to it.
+/// A marker segment, or a marker without a segment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Segment<'a> {
     pub(super) marker: u8,
@@ -8,7 +8,7 @@ pub(super) struct Segment<'a> {
     pub(super) at: usize,
     /// Data after the length.
     pub(super) data: &'a [u8],
-    /// Its length as the file has it, of which two bytes are the length itself; 0 for a marker alone.
+    /// Length in the file, including the two bytes of the length field; 0 for a marker alone.
     pub(super) len: usize,
 }
 
@@ -26,7 +26,7 @@ pub(super) const NUMBER_OF_LINES: u8 = 0xDC;
 pub(super) const RESTART_INTERVAL: u8 = 0xDD;
 pub(super) const HUFFMAN_TABLES: u8 = 0xC4;
 
-/// Restarts among the segments: they stand in the entropy-coded data.
+/// True for restart markers, which stand in the entropy-coded data.
 fn is_restart(marker: u8) -> bool {
     matches!(marker, 0xD0..=0xD7)
 }
@@ -41,10 +41,9 @@ pub(super) fn leading_fill(file: &[u8]) -> usize {
     file.iter().take_while(|&&byte| byte == 0xFF).count().saturating_sub(1)
 }
 
-/// The segments behind the start-of-image marker: by their lengths, and what lies between them, fill bytes
-/// and entropy-coded data, up to the next marker that is neither a stuffed byte (FF00) nor a restart. The
-/// last one is the end-of-image marker, if it is there; what comes after it does not matter: phones put films
-/// and further images there.
+/// Returns the segments behind the start-of-image marker: by length, skipping fill bytes and entropy-coded
+/// data up to the next marker that is neither a stuffed byte (FF00) nor a restart. The last segment is the
+/// end-of-image marker, if present; data after it do not matter: phones put films and further images there.
 pub(super) fn segments(file: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     let mut at = leading_fill(file) + 2;
     let mut is_over = false;
@@ -79,7 +78,7 @@ fn next_marker(file: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// The restart markers in the entropy-coded data from `from` on, by their numbers.
+/// Returns the restart markers in the entropy-coded data from `from` on, by number.
 pub(super) fn restarts(file: &[u8], from: usize) -> impl Iterator<Item = u8> {
     let mut at = from;
     std::iter::from_fn(move || {
@@ -102,7 +101,7 @@ pub(super) struct Frame {
     pub(super) marker: u8,
     pub(super) precision: u8,
     pub(super) width: u16,
-    /// 0: a DNL segment behind the first scan has it.
+    /// Height; 0 if a DNL segment behind the first scan has it.
     pub(super) height: u16,
     /// Place of the height in the file.
     pub(super) height_at: usize,
@@ -111,7 +110,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Of a segment, if it is a whole frame header.
+    /// Parses a segment as a whole frame header, if possible.
     pub(super) fn of(segment: &Segment<'_>) -> Option<Self> {
         let is_frame = matches!(segment.marker, 0xC0..=0xCF) && !matches!(segment.marker, 0xC4 | 0xC8 | 0xCC);
         let &[precision, h0, h1, w0, w1, count, ref rest @ ..] = segment.data else { return None };
@@ -128,14 +127,14 @@ impl Frame {
         })
     }
 
-    /// The largest sampling factors; 1 at least.
+    /// Returns the largest sampling factors; 1 at least.
     pub(super) fn largest_sampling(&self) -> (u64, u64) {
         let largest =
             |factor: fn(&(u8, u8, u8)) -> u8| self.components.iter().map(factor).max().unwrap_or(1).max(1);
         (largest(|each| each.1).into(), largest(|each| each.2).into())
     }
 
-    /// Samples of component `i`, padded to whole MCUs.
+    /// Returns the number of samples of component `i`, padded to whole MCUs.
     pub(super) fn padded_samples(&self, i: usize) -> u64 {
         let (h_max, v_max) = self.largest_sampling();
         let (_, h, v) = self.components[i];
@@ -143,7 +142,7 @@ impl Frame {
         mcus * 64 * u64::from(h) * u64::from(v)
     }
 
-    /// MCUs of a scan with these components (A.2): blocks of the component where it is alone.
+    /// MCUs of a scan with these components (A.2): blocks of the component in a scan of one component.
     pub(super) fn mcus(&self, scan: &[u8]) -> u64 {
         let (h_max, v_max) = self.largest_sampling();
         let (width, height) = (u64::from(self.width), u64::from(self.height));

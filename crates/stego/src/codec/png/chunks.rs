@@ -1,22 +1,22 @@
-//! The chunks of a file, and which of them a stego image takes over.
+//! The chunks of a file, and the selection that a stego image takes over.
 
 use crate::codec::metadata::{MAX_METADATA_BYTES, Metadata, Place, Purpose, held_bytes};
 use crate::codec::png::stored::{SIGNATURE, Stored};
 
-/// Chunks that say what the samples' colours mean (11.3.2), but for tRNS, which becomes alpha. They may not
-/// be lost.
+/// Chunks that define the meaning of the samples' colours (11.3.2), except tRNS, which becomes alpha. They
+/// may not be lost.
 const COLOUR_CHUNKS: [&[u8; 4]; 8] = [b"cHRM", b"cICP", b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"sBIT", b"sRGB"];
-/// Chunks that are written anew, or resolved.
+/// Chunks written anew, or resolved.
 const STRUCTURE_CHUNKS: [&[u8; 4]; 8] =
     [b"IHDR", b"IDAT", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"IEND"];
-/// Known chunks that stay true when the lowest bits of samples change, although they count as unsafe to copy.
+/// Known chunks that stay true when the lowest bits of samples change, although marked unsafe to copy.
 const STILL_TRUE: [&[u8; 4]; 4] = [b"bKGD", b"pCAL", b"sPLT", b"tIME"];
-/// Chunks that may stand only before the pixels (5.6, table 7).
+/// Chunks allowed only before the pixels (5.6, table 7).
 const BEFORE_PIXELS: [&[u8; 4]; 6] = [b"bKGD", b"oFFs", b"pCAL", b"pHYs", b"sCAL", b"sPLT"];
-/// Chunks that may come more than once.
+/// Chunks allowed more than once.
 const REPEATABLE: [&[u8; 4]; 4] = [b"sPLT", b"tEXt", b"zTXt", b"iTXt"];
 
-/// The PLTE and tRNS chunks of a file that count (11.3.1.1): those in their place and a length that fits the
+/// The effective PLTE and tRNS chunks of a file (11.3.1.1): in the right place and of a length that fits the
 /// samples.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transparency {
@@ -26,7 +26,7 @@ pub(super) struct Transparency {
 }
 
 impl Transparency {
-    /// At the start of a file whose IHDR gives this colour type.
+    /// Creates the state at the start of a file with this colour type in IHDR.
     pub(super) fn new(colour: u8) -> Self {
         Self { colour, palette_colours: 0, is_over: false }
     }
@@ -36,7 +36,7 @@ impl Transparency {
         self.colour == Stored::PALETTE
     }
 
-    /// Takes the next chunk into account. True if it is one of the two and counts.
+    /// Takes the next chunk into account. True if the chunk is an effective PLTE or tRNS.
     pub(super) fn accept(&mut self, kind: &[u8; 4], data: &[u8]) -> bool {
         match kind {
             b"PLTE" => {
@@ -64,8 +64,8 @@ impl Transparency {
     }
 }
 
-/// The chunks of a file up to IEND, as far as they are whole: type and data. One whose checksum does not hold
-/// is passed over; the decoder does the same with those that it does not need, and fails at the others.
+/// Returns the chunks of a file up to IEND, as far as whole: type and data. A chunk with a wrong checksum is
+/// passed over; the decoder passes over unneeded chunks in the same way, and fails at needed ones.
 pub(super) fn chunks(file: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut rest = file.get(SIGNATURE.len()..).unwrap_or_default();
     let all = std::iter::from_fn(move || {
@@ -83,12 +83,12 @@ pub(super) fn chunks(file: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
         .take_while(|(kind, _)| kind != b"IEND")
 }
 
-/// The chunks before the first one with pixels.
+/// Returns the chunks before the first chunk with pixels.
 pub(super) fn chunks_before_pixels(file: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     chunks(file).take_while(|(kind, _)| kind != b"IDAT")
 }
 
-/// Bytes of all chunks that [`surviving`] may take over.
+/// Returns the number of bytes of all chunks that [`surviving`] may take over.
 pub(super) fn metadata_bytes(file: &[u8]) -> u64 {
     chunks(file)
         .filter(|(kind, _)| !STRUCTURE_CHUNKS.contains(&kind))
@@ -97,7 +97,7 @@ pub(super) fn metadata_bytes(file: &[u8]) -> u64 {
         .min(MAX_METADATA_BYTES)
 }
 
-/// Metadata that a stego image takes over from `file`, whose samples are `stored` so.
+/// Returns the metadata that a stego image takes over from `file`, with samples stored as `stored`.
 pub(super) fn surviving(file: &[u8], stored: Stored) -> Metadata {
     let mut metadata = Metadata::default();
     let mut place = Place::Before;
@@ -136,7 +136,7 @@ pub(super) fn surviving(file: &[u8], stored: Stored) -> Metadata {
     metadata
 }
 
-/// IEND is empty (11.2.5); programs read past what others put there.
+/// True if IEND has data. IEND is empty (11.2.5); decoders read past data put there.
 fn has_data_in_end(file: &[u8]) -> bool {
     let mut rest = file.get(SIGNATURE.len()..).unwrap_or_default();
     while let Some((&[l0, l1, l2, l3, ref kind @ ..], data)) = rest.split_first_chunk::<8>() {
@@ -149,7 +149,7 @@ fn has_data_in_end(file: &[u8]) -> bool {
     false
 }
 
-/// The lengths of chunks that are taken over as they are (11.3); of others any will do.
+/// Checks the lengths of chunks taken over unchanged (11.3); any length will do for other chunks.
 fn has_legal_form(kind: [u8; 4], data: &[u8]) -> bool {
     match &kind {
         b"cHRM" => data.len() == 32,
@@ -170,7 +170,7 @@ fn is_colour(kind: [u8; 4]) -> bool {
     COLOUR_CHUNKS.contains(&&kind)
 }
 
-/// True if the chunk's meaning is known here, so that it comes at most once unless it is repeatable.
+/// True if the chunk's meaning is known here, so that a chunk not repeatable comes at most once.
 fn is_known(kind: [u8; 4]) -> bool {
     is_colour(kind) || BEFORE_PIXELS.contains(&&kind) || STILL_TRUE.contains(&&kind) || kind == *b"eXIf"
 }
@@ -203,13 +203,13 @@ fn take_over(
     }
 }
 
-/// The fourth letter in lower case: true also of an image that was changed (5.4).
+/// True if the fourth letter is in lower case: the chunk stays true in a changed image (5.4).
 fn is_safe_to_copy(kind: [u8; 4]) -> bool {
     kind[3].is_ascii_lowercase()
 }
 
-/// Number of significant bits of each sample (11.3.2.7), for the samples as they are after decoding: one
-/// number more where they got an alpha channel.
+/// Returns the number of significant bits of each sample (11.3.2.7), for the decoded samples: one number more
+/// if decoding adds an alpha channel.
 fn significant_bits(data: &[u8], stored: Stored) -> Option<Vec<u8>> {
     let (count, max) = match stored.colour {
         Stored::GREY => (1, stored.depth),
@@ -228,8 +228,8 @@ fn significant_bits(data: &[u8], stored: Stored) -> Option<Vec<u8>> {
     Some(bits)
 }
 
-/// A background colour (11.3.4.1) for the samples as they are after decoding: a level of grey or one of R, G
-/// and B, in two bytes each.
+/// Returns a background colour (11.3.4.1) for the decoded samples: a level of grey, or levels of R, G and B,
+/// in two bytes each.
 fn background(data: &[u8], stored: Stored, palette: &[u8]) -> Option<Vec<u8>> {
     match (stored.colour, data) {
         (Stored::PALETTE, &[index]) => {

@@ -50,7 +50,7 @@ fn open<'a>(
     Ok(reader)
 }
 
-/// The samples of the image, and what else of the file goes into a stego image.
+/// Decodes the samples of the image, and the other parts of the file for a stego image.
 pub(in crate::codec) fn decode(
     file: &[u8],
     info: &ImageInfo,
@@ -60,8 +60,8 @@ pub(in crate::codec) fn decode(
     Ok((samples, surviving(file, stored(file).0)))
 }
 
-/// All samples. The file is read to its end, and the checksums of all chunks that the pixels depend on are
-/// checked.
+/// Returns all samples. The file is read to its end, and the checksums of all chunks needed for the pixels
+/// are checked.
 fn samples(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Vec<u8>, ImageError> {
     let mut reader = open(file, info, &limits.watch)?;
     let mut samples = vec![0; info.decoded_bytes() as usize];
@@ -70,18 +70,18 @@ fn samples(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Vec<u8>, Im
     Ok(samples)
 }
 
-/// The rows of a PNG, decoded as they are asked for. Interlaced images have no whole row before their last
-/// pass: they are for [`decode`].
+/// The rows of a PNG, decoded on demand. Interlaced images have no whole row before the last pass: [`decode`]
+/// handles those.
 pub(crate) struct PngRows<'a>(Box<Reader<NeededChunks<'a>>>);
 
 impl<'a> PngRows<'a> {
-    /// Opens a PNG whose header was checked and which is not interlaced: `info` is what [`crate::probe`] gave
-    /// for `file`.
+    /// Opens a PNG with a checked header that is not interlaced: `info` is the result of [`crate::probe`] for
+    /// `file`.
     pub(crate) fn open(file: &'a [u8], info: &ImageInfo, watch: &'a Watch) -> Result<Self, ImageError> {
         guarded(ImageFormat::Png, || open(file, info, watch).map(|reader| Self(Box::new(reader))))
     }
 
-    /// The next row's samples, `None` after the last.
+    /// Returns the next row's samples, `None` after the last.
     pub(crate) fn next_row(&mut self) -> Result<Option<&[u8]>, ImageError> {
         guarded(ImageFormat::Png, || {
             let row = self.0.next_row().map_err(decoding_error)?;

@@ -11,9 +11,9 @@ use crate::codec::format::{Channels, MetadataPolicy, SampleDepth};
 use crate::codec::metadata::Place;
 use crate::watch::{Stage, Stopped, Watch};
 
-/// Bytes of compressed data in an IDAT chunk that this module writes.
+/// Bytes of compressed data in an IDAT chunk written by this module.
 const IDAT_LEN_BYTES: usize = 256 << 10;
-/// Bytes of samples that are changed and written at once, or one row.
+/// Bytes of samples changed and written at once, or one row.
 const BAND_LEN_BYTES: usize = 64 << 10;
 
 /// Writes `cover` with `changes` as a PNG that is not interlaced.
@@ -58,7 +58,7 @@ pub(crate) fn encode_png(
 }
 
 impl Cover {
-    /// The cover as a PNG, written as stego images are, with its metadata.
+    /// Writes the cover as a PNG in the form of stego images, with metadata.
     pub fn to_png(&self) -> Vec<u8> {
         self.to_png_within(&Watch::default()).expect("nothing stops this")
     }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::limits::Limits;
 
-    /// A plan as a carrier makes it that scatters its payload: a map over the whole cover.
+    /// A plan of a scattering carrier: a map over the whole cover.
     struct Map {
         /// Places of samples, in ascending order.
         places: Vec<usize>,

@@ -7,7 +7,7 @@ use ::png::DecodingError;
 use crate::codec::error::ImageError;
 use crate::codec::format::ImageFormat;
 
-/// Memory that the `png` crate may allocate besides the samples and a few rows: chunks that it reads whole.
+/// Memory that the `png` crate may allocate besides the samples and a few rows: chunks read whole.
 pub(super) const CHUNK_LIMIT_BYTES: usize = 64 << 20;
 
 pub(super) fn decoding_error(error: DecodingError) -> ImageError {

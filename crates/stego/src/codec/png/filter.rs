@@ -11,7 +11,7 @@ pub(super) enum Filter {
 }
 
 impl Filter {
-    /// That of a filtered row whose first byte this is.
+    /// Returns the filter of a filtered row with this first byte.
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
         ALL.get(usize::from(byte)).copied()
     }
@@ -19,8 +19,8 @@ impl Filter {
 
 const ALL: [Filter; 5] = [Filter::None, Filter::Sub, Filter::Up, Filter::Average, Filter::Paeth];
 
-/// Filters rows one after the other, choosing for each the filter that makes the sum of absolute differences
-/// smallest (12.7), which is close to what makes the file smallest.
+/// Filters rows one after the other, choosing for each the filter with the smallest sum of absolute
+/// differences (12.7), close to the smallest file.
 pub(super) struct RowFilter {
     pixel_len: usize,
     tried: Vec<u8>,
@@ -33,8 +33,8 @@ impl RowFilter {
         Self { pixel_len, tried: Vec::new(), best: Vec::new() }
     }
 
-    /// Appends the filter's type and the filtered `row` to `out`; `above` is the row before it, as long,
-    /// empty for the first.
+    /// Appends the filter's type and the filtered `row` to `out`; `above` is the previous row, of equal
+    /// length, empty for the first.
     pub(super) fn append(&mut self, row: &[u8], above: &[u8], out: &mut Vec<u8>) {
         let (mut chosen, mut least) = (Filter::None, u64::MAX);
         for filter in ALL {
@@ -51,7 +51,8 @@ impl RowFilter {
     }
 }
 
-/// Filters `row` into `out`, which is as long; `above` is the row before it, as long, empty for the first.
+/// Filters `row` into `out`, of equal length; `above` is the previous row, of equal length, empty for the
+/// first.
 pub(super) fn apply(filter: Filter, row: &[u8], above: &[u8], pixel_len: usize, out: &mut [u8]) {
     let first = pixel_len.min(row.len());
     let left = &row[..row.len() - first];
@@ -88,7 +89,7 @@ pub(super) fn apply(filter: Filter, row: &[u8], above: &[u8], pixel_len: usize, 
     }
 }
 
-/// Makes a filtered `row` what it was before; `above` is the row before it, as long, empty for the first.
+/// Restores a filtered `row`; `above` is the previous row, of equal length, empty for the first.
 pub(super) fn undo(filter: Filter, row: &mut [u8], above: &[u8], pixel_len: usize) {
     let first = pixel_len.min(row.len());
     match (filter, above.is_empty()) {
@@ -124,8 +125,8 @@ fn zip(out: &mut [u8], a: &[u8], b: &[u8], f: impl Fn(u8, u8) -> u8) {
     }
 }
 
-/// The neighbour that is closest to left + up − corner; left before up before corner where they are equally
-/// close (9.4). In the form with distances only, which needs no branches.
+/// Selects the neighbour closest to left + up − corner; left before up before corner for equal distances
+/// (9.4). The form with distances only needs no branches.
 fn paeth(left: u8, up: u8, corner: u8) -> u8 {
     let (a, b, c) = (i16::from(left), i16::from(up), i16::from(corner));
     let (to_left, to_up, to_corner) = ((b - c).abs(), (a - c).abs(), (a + b - 2 * c).abs());

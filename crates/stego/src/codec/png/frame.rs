@@ -1,4 +1,4 @@
-//! The chunks around the pixels of a PNG that is written in parts.
+//! The chunks around the pixels of a PNG written in parts.
 
 use crate::codec::cover::Cover;
 use crate::codec::format::{Channels, MetadataPolicy};
@@ -16,12 +16,12 @@ pub(crate) struct PngFrame {
 }
 
 impl PngFrame {
-    /// For a PNG of `cover` that is not interlaced.
+    /// Returns the frame for a PNG of `cover` that is not interlaced.
     pub(crate) fn of(cover: &Cover, policy: MetadataPolicy) -> Self {
         Self::new(&cover.info(), &cover.metadata, policy)
     }
 
-    /// For a PNG that is not interlaced, of an image as `info` has it.
+    /// Creates the frame for a PNG that is not interlaced, of an image described by `info`.
     pub(super) fn new(info: &ImageInfo, metadata: &Metadata, policy: MetadataPolicy) -> Self {
         let colour = match info.channels {
             Channels::Grey => Stored::GREY,
@@ -43,7 +43,7 @@ impl PngFrame {
         Self { prefix, suffix }
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub(crate) fn len_bytes(&self) -> usize {
         self.prefix.len() + self.suffix.len()
     }

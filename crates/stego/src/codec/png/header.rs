@@ -1,4 +1,4 @@
-//! The header of a PNG, and what its other chunks tell without a look at the pixels.
+//! The header of a PNG, and information from its other chunks without the pixels.
 
 use crate::codec::error::ImageError;
 use crate::codec::exif::Exif;
@@ -8,10 +8,10 @@ use crate::codec::png::chunks::{Transparency, chunks, chunks_before_pixels, meta
 use crate::codec::png::error::damaged;
 use crate::codec::png::stored::{SIGNATURE, Stored};
 
-/// The signature, and IHDR with its length, type and checksum.
+/// The signature, and IHDR with length, type and checksum.
 const HEADER_END: usize = 33;
-/// Reads what the file says of its image before the pixels. An image of a kind that PNG does not have is
-/// taken for the largest one: [`check_kind`] refuses it, after the limits.
+/// Reads the description of the image before the pixels. An image of a kind unknown to PNG counts as the
+/// largest kind: [`check_kind`] refuses it, after the limits.
 pub(crate) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
     let Some(ihdr) = file.get(..HEADER_END) else {
         return Err(ImageError::Truncated { format: ImageFormat::Png });
@@ -60,7 +60,7 @@ pub(crate) fn header(file: &[u8]) -> Result<ImageInfo, ImageError> {
     })
 }
 
-/// Refuses what PNG does not have, by name. Comes after the limits: a bomb is one whatever its kind.
+/// Refuses, by name, kinds unknown to PNG. Comes after the limits: a bomb counts as a bomb whatever the kind.
 pub(crate) fn check_kind(file: &[u8]) -> Result<(), ImageError> {
     let (stored, _) = stored(file);
     // 11.2.1: compression and filter method 0, interlace method 0 or 1.
@@ -98,7 +98,7 @@ pub(super) fn stored(file: &[u8]) -> (Stored, bool) {
     (Stored { colour, depth: file.get(24).copied().unwrap_or(0), transparency }, animated)
 }
 
-/// True if the chunks of a file lead to its end. Their checksums do not count here.
+/// True if the chunks of a file lead to the end. The checksums do not count here.
 pub(crate) fn is_png_whole(file: &[u8]) -> bool {
     let mut rest = file.get(SIGNATURE.len()..).unwrap_or_default();
     while let Some((header, data)) = rest.split_first_chunk::<8>() {
@@ -113,13 +113,13 @@ pub(crate) fn is_png_whole(file: &[u8]) -> bool {
     false
 }
 
-/// The image's size as its EXIF block gives it.
+/// Returns the size of the image by the EXIF block.
 pub(crate) fn exif_pixels(file: &[u8]) -> Option<(u32, u32)> {
     let block = chunks(file).find(|(kind, _)| kind == b"eXIf")?.1;
     Exif::parse(block)?.pixels
 }
 
-/// True if the file's texts or its EXIF block tell of a screenshot, as those of several systems do.
+/// True if the texts or the EXIF block tell of a screenshot, as in files of several systems.
 pub(crate) fn tells_of_screenshot(file: &[u8]) -> bool {
     const WORD: &[u8] = b"screenshot";
     chunks(file)

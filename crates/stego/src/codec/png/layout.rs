@@ -1,4 +1,4 @@
-//! Places of the pixels of a PNG in its file, for a codec that leaves most of them there.
+//! Places of the pixels of a PNG in the file, for a codec that leaves most of them there.
 
 use std::ops::Range;
 
@@ -15,20 +15,20 @@ const CHUNK_FRAME_LEN: usize = 12;
 /// A PNG taken apart.
 #[derive(Debug)]
 pub(crate) struct PngLayout {
-    /// The data of each IDAT chunk, without its frame, as a place in the file. Their checksums were not
-    /// looked at.
+    /// The data of each IDAT chunk, without the chunk's frame, as a range in the file. The checksums are not
+    /// verified.
     pub(crate) pixel_data: Vec<Range<usize>>,
-    /// The chunks around the pixels of a stego image made from it.
+    /// The chunks around the pixels of a stego image of this file.
     pub(crate) frame: PngFrame,
-    /// Names of metadata that such an image does not have.
+    /// Names of metadata missing in such an image.
     pub(crate) dropped_metadata: Vec<String>,
-    /// True if the metadata that can be kept tells where the picture was taken.
+    /// True if the metadata to keep tell the location of the picture.
     pub(crate) tells_location: bool,
 }
 
 impl PngLayout {
-    /// Of a PNG whose header was checked: `info` is what [`crate::probe`] gave for `file`. `None` unless the
-    /// file stores rows as they are after decoding, and its chunks stand as they should up to IEND.
+    /// Returns the layout of a PNG with a checked header: `info` is the result of [`crate::probe`] for
+    /// `file`. `None` unless the file stores rows in their decoded form, with the chunks in order up to IEND.
     pub(crate) fn of(file: &[u8], info: &ImageInfo, policy: MetadataPolicy) -> Option<Self> {
         let (stored, _) = stored(file);
         let is_plain = stored.colour != Stored::PALETTE && stored.depth >= 8 && !stored.transparency;
@@ -46,12 +46,11 @@ impl PngLayout {
     }
 }
 
-/// Chunks with pixels that are kept, at most: programs write some thousands for the largest images. Empty
-/// ones are twelve bytes in a file and more in memory.
+/// Upper limit of chunks with pixels that are kept: programs write some thousands for the largest images. An
+/// empty chunk takes twelve bytes in a file and more in memory.
 pub(crate) const MAX_IDAT_CHUNKS: usize = 1 << 16;
 
-/// The IDAT chunks, if they follow one another and all chunks up to IEND are whole and of a kind that may be
-/// there.
+/// Returns the IDAT chunks, if contiguous, with all chunks up to IEND whole and of an allowed kind.
 fn pixel_data(file: &[u8]) -> Option<Vec<Range<usize>>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut at = SIGNATURE.len();

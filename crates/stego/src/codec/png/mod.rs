@@ -1,5 +1,5 @@
-//! PNG (W3C, third edition), on the `png` crate: headers and chunks, rows, metadata that survive, and
-//! writing, as a whole or at the cost of what changes.
+//! PNG (W3C, third edition), on the `png` crate: headers and chunks, rows, surviving metadata, and writing,
+//! as a whole or at the cost of the changes.
 
 mod chunks;
 pub(crate) mod decode;

@@ -1,7 +1,7 @@
-//! A PNG as its decoder sees it: the chunks that make the pixels, in a file whose other chunks may be wrong.
+//! The decoder's view of a PNG: the chunks that make the pixels, in a file with possibly wrong other chunks.
 //!
-//! libpng ignores ancillary chunks that are damaged, out of place or repeated, and so do browsers; a decoder
-//! that reads all of them refuses files for what does not matter to the pixels.
+//! libpng and browsers ignore damaged, misplaced or repeated ancillary chunks; a decoder that reads all of
+//! them refuses files for reasons that do not matter to the pixels.
 
 use std::io::{BufRead, Error, Read, Result, Seek, SeekFrom};
 
@@ -12,25 +12,25 @@ use crate::watch::Watch;
 
 /// Length, type and checksum of a chunk.
 const FRAME_LEN_BYTES: usize = 12;
-/// An IEND chunk as it should be (11.2.5).
+/// A correct IEND chunk (11.2.5).
 const END: [u8; FRAME_LEN_BYTES] = *b"\0\0\0\0IEND\xAE\x42\x60\x82";
 
-/// Reads the chunks of a file that the pixels depend on, and passes over the others.
+/// A reader of the chunks needed for the pixels, which passes over the others.
 pub(super) struct NeededChunks<'a> {
     source: Source<'a>,
     file: &'a [u8],
-    /// The end of what is passed on, up to which `source` reads.
+    /// The end of the passed-on data, up to which `source` reads.
     passed_to: usize,
     transparency: Transparency,
     /// A still image is whole where an animation's further frames are cut off.
     animated: bool,
     has_pixels: bool,
-    /// Bytes of [`END`] that were read in place of the file's own; `None` before that chunk.
+    /// Bytes of [`END`] read in place of the file's own IEND; `None` before the IEND chunk.
     end: Option<usize>,
 }
 
 impl<'a> NeededChunks<'a> {
-    /// Of a file that begins with the signature. `animated` as [`super::header::stored`] has it.
+    /// Reads a file that begins with the signature. `animated` is the result of [`super::header::stored`].
     pub(super) fn new(file: &'a [u8], stored: Stored, animated: bool, watch: &'a Watch) -> Self {
         Self {
             source: Source::new(file, watch),
@@ -43,8 +43,8 @@ impl<'a> NeededChunks<'a> {
         }
     }
 
-    /// Goes on to the next chunk that is needed. Of one that is cut off, what is there is needed: the decoder
-    /// then tells.
+    /// Advances to the next needed chunk. The present part of a truncated chunk is needed: the decoder then
+    /// reports the error.
     fn advance(&mut self) -> Result<()> {
         let mut at = self.passed_to;
         loop {
@@ -134,7 +134,7 @@ impl Read for NeededChunks<'_> {
 }
 
 impl Seek for NeededChunks<'_> {
-    /// The decoder asks for this in its bounds and reads straight on.
+    /// The decoder asks for the position in its bounds and reads straight on.
     fn seek(&mut self, _: SeekFrom) -> Result<u64> {
         Err(Error::new(std::io::ErrorKind::Unsupported, "chunks are read in their order"))
     }

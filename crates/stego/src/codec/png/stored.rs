@@ -9,7 +9,7 @@ pub(crate) const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 pub(super) struct Stored {
     pub(super) colour: u8,
     pub(super) depth: u8,
-    /// True if tRNS gives some colours an alpha of their own.
+    /// True if tRNS gives some colours individual alpha.
     pub(super) transparency: bool,
 }
 
@@ -20,7 +20,7 @@ impl Stored {
     pub(super) const GREY_ALPHA: u8 = 4;
     pub(super) const RGBA: u8 = 6;
 
-    /// True if PNG has this combination (11.2.1, table 11).
+    /// True if PNG allows this combination (11.2.1, table 11).
     pub(super) fn is_legal(self) -> bool {
         match self.colour {
             Self::GREY => matches!(self.depth, 1 | 2 | 4 | 8 | 16),
@@ -30,7 +30,7 @@ impl Stored {
         }
     }
 
-    /// The samples of a pixel once palettes, low depths and transparent colours are resolved.
+    /// Returns the samples of a pixel once palettes, low depths and transparent colours are resolved.
     pub(super) fn channels(self) -> Channels {
         match (self.colour, self.transparency) {
             (Self::GREY, false) => Channels::Grey,

@@ -94,7 +94,7 @@ fn every_flipped_bit_is_noticed() {
     }
 }
 
-/// A header with `edit` applied and its checksum made right again, as a forger would.
+/// A header with `edit` applied and the checksum corrected, as by a forger.
 fn forged(edit: impl FnOnce(&mut [u8; HEADER_LEN_BYTES])) -> Result<Header, ContainerError> {
     let mut header = packed(&Secret::new(b"twelve bytes"), false).header;
     edit(&mut header);

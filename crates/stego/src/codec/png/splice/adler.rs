@@ -2,7 +2,7 @@
 
 const MODULUS: u64 = 65_521;
 
-/// The checksum of some bytes, and how many they are.
+/// The checksum of some bytes, and the number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Adler {
     sum: u32,
@@ -10,18 +10,18 @@ pub(super) struct Adler {
 }
 
 impl Adler {
-    /// That of no bytes.
+    /// Checksum of no bytes.
     pub(super) const EMPTY: Self = Self { sum: 1, len: 0 };
 
-    /// That of `bytes`.
+    /// Computes the checksum of `bytes`.
     pub(super) fn of(bytes: &[u8]) -> Self {
         let mut adler = simd_adler32::Adler32::new();
         adler.write(bytes);
         Self { sum: adler.finish(), len: bytes.len() as u64 }
     }
 
-    /// That of these bytes followed by those of `next`. The second sum adds up the first one after every
-    /// byte, so each of the bytes of `next` adds this first sum less the one it begins with.
+    /// Returns the checksum of these bytes followed by the bytes of `next`. The second sum adds up the first
+    /// sum after every byte, so every byte of `next` adds this first sum less the initial value 1.
     pub(super) fn followed_by(self, next: Self) -> Self {
         let (a1, b1) = (u64::from(self.sum & 0xFFFF), u64::from(self.sum >> 16));
         let (a2, b2) = (u64::from(next.sum & 0xFFFF), u64::from(next.sum >> 16));
@@ -31,13 +31,13 @@ impl Adler {
         Self { sum: (b << 16 | a) as u32, len: self.len + next.len }
     }
 
-    /// The sum as a zlib stream over `len` bytes ends with it.
+    /// Reads the sum at the end of a zlib stream over `len` bytes.
     pub(super) fn from_stream(sum: [u8; 4], len: u64) -> Self {
         Self { sum: u32::from_be_bytes(sum), len }
     }
 
-    /// That of the bytes that follow `head` in these: the inverse of [`Adler::followed_by`]. `None` if `head`
-    /// is longer.
+    /// Returns the checksum of the bytes after `head` in these bytes: the inverse of [`Adler::followed_by`].
+    /// `None` if `head` is longer.
     pub(super) fn after(self, head: Self) -> Option<Self> {
         let (a, b) = (u64::from(self.sum & 0xFFFF), u64::from(self.sum >> 16));
         let (a1, b1) = (u64::from(head.sum & 0xFFFF), u64::from(head.sum >> 16));
@@ -48,7 +48,7 @@ impl Adler {
         Some(Self { sum: (b2 << 16 | a2) as u32, len })
     }
 
-    /// As it stands at the end of a zlib stream.
+    /// Returns the form at the end of a zlib stream.
     pub(super) fn to_bytes(self) -> [u8; 4] {
         self.sum.to_be_bytes()
     }

@@ -7,7 +7,7 @@ pub(super) const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
 /// Deflate's longest stored block.
 const MAX_STORED_LEN: usize = 65_535;
 
-/// Stored blocks with `bytes`, none of them the last one of a stream.
+/// Writes stored blocks with `bytes`, none of them the last block of a stream.
 pub(super) fn store(bytes: &[u8], file: &mut Vec<u8>) {
     for block in bytes.chunks(MAX_STORED_LEN) {
         let len = block.len() as u16;
@@ -18,7 +18,7 @@ pub(super) fn store(bytes: &[u8], file: &mut Vec<u8>) {
     }
 }
 
-/// Deflates what comes bit by bit.
+/// A deflater of data arriving bit by bit.
 pub(super) struct Deflater(Compress);
 
 impl Deflater {
@@ -26,13 +26,13 @@ impl Deflater {
         Self(Compress::new(level, false))
     }
 
-    /// Takes `bytes`; what is ready goes to `out`.
+    /// Takes `bytes`; completed output goes to `out`.
     pub(super) fn add(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         self.run(bytes, FlushCompress::None, out);
     }
 
-    /// Ends with all that was taken: the last block, or a full flush (on a byte, nothing later refers to what
-    /// came before).
+    /// Ends the stream of the taken bytes: by the last block, or by a full flush (on a byte, with no later
+    /// reference to earlier data).
     pub(super) fn finish(&mut self, is_last: bool, out: &mut Vec<u8>) {
         self.run(&[], if is_last { FlushCompress::Finish } else { FlushCompress::Full }, out);
     }

@@ -8,7 +8,7 @@ pub(super) fn append_idat(file: &mut Vec<u8>, data: &[u8]) {
     finish_chunk(file, start);
 }
 
-/// Fills in the length of the chunk that begins at `start` and ends with `file`, and adds its checksum.
+/// Fills in the length of the chunk between `start` and the end of `file`, and adds the checksum.
 pub(super) fn finish_chunk(file: &mut Vec<u8>, start: usize) {
     let len = (file.len() - start - 8) as u32;
     file[start..start + 4].copy_from_slice(&len.to_be_bytes());

@@ -19,20 +19,20 @@ use crate::extract::error::ExtractError;
 use crate::mode::Mode;
 use crate::watch::{Stage, Stopped, Watch};
 
-/// Bytes of samples in a segment, about: the head of an embed ends with one, and each costs some hundred
-/// bytes in the file.
+/// Bytes of samples in a segment, about: the head of an embed ends with a segment, and each segment costs
+/// some hundred bytes in the file.
 const SEGMENT_LEN_BYTES: usize = 48 << 10;
-/// A head is stored as it is up to this share of all samples: that costs the file a few percent, and
-/// deflating it would cost more than all the rest of the embed.
+/// A head is stored without compression up to this share of all samples: the file grows a few percent, while
+/// deflating would cost more than all the rest of the embed.
 pub(super) const STORED_SHARE: usize = 16;
-/// A head that is not stored: for speed.
+/// Level of a deflated head: for speed.
 pub(super) const HEAD_LEVEL: Compression = Compression::new(1);
-/// A stored block without content, not the last one: it changes nothing but the length of the file.
+/// A stored block without content, not the last: changes nothing but the length of the file.
 const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xFF, 0xFF];
-/// For size: it is done once.
+/// Level of the segments, for size: done once.
 const LEVEL: Compression = Compression::new(7);
 
-/// A cover as a PNG in segments, ready for embeds that cost what the payload costs.
+/// A cover as a PNG in segments, ready for embeds at the cost of the payload.
 #[derive(Debug)]
 pub struct PreparedCover {
     cover: Cover,
@@ -41,22 +41,22 @@ pub struct PreparedCover {
     policy: MetadataPolicy,
     frame: PngFrame,
     rows_in_segment: usize,
-    /// The IDAT chunks of all segments, one after the other.
+    /// The IDAT chunks of all segments, in order.
     chunks: Vec<u8>,
     segments: Vec<Segment>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Segment {
-    /// Begin of its chunk in `chunks`.
+    /// Begin of the segment's chunk in `chunks`.
     start: usize,
-    /// The checksum of this segment and all after it.
+    /// The checksum of this segment and all later segments.
     rest: Adler,
 }
 
 impl PreparedCover {
     /// Filters and deflates `cover`, on all threads of the current thread pool. `policy` is the treatment of
-    /// its metadata in every stego image made with it. The result is read back.
+    /// metadata in every stego image made from the result. The result is read back.
     ///
     /// # Errors
     ///
@@ -125,28 +125,29 @@ impl PreparedCover {
         rows.drain().map_err(not_verified)
     }
 
-    /// The cover.
+    /// Returns the cover.
     pub fn cover(&self) -> &Cover {
         &self.cover
     }
 
-    /// Room of the cover in `mode`.
+    /// Returns the capacity of the cover in `mode`.
     pub fn capacity(&self, mode: Mode) -> Capacity {
         self.capacities[mode as usize]
     }
 
-    /// Upper estimate of the memory, in bytes, that [`crate::embed()`] with a secret of this length takes,
-    /// besides the cover.
+    /// Returns an upper estimate of the memory, in bytes, for [`crate::embed()`] with a secret of this
+    /// length, besides the cover.
     pub fn embed_memory_bytes(&self, secret_len_bytes: u64, options: &EmbedOptions) -> u64 {
         options.memory_bytes(&self.cover.info(), secret_len_bytes)
     }
 
-    /// The IDAT chunks of the whole cover. A stego image ends with a part of them and a trailer.
+    /// Returns the IDAT chunks of the whole cover. A stego image ends with a part of these chunks and a
+    /// trailer.
     pub fn chunks(&self) -> &[u8] {
         &self.chunks
     }
 
-    /// Memory that it holds, in bytes.
+    /// Returns the memory held, in bytes.
     pub fn held_bytes(&self) -> u64 {
         (self.cover.samples().len() + self.chunks.len() + self.frame.len_bytes()) as u64
             + (self.segments.len() * size_of::<Segment>()) as u64
@@ -156,9 +157,9 @@ impl PreparedCover {
         self.policy
     }
 
-    /// The cover with `changes`, which end with row `changed_rows`, as a PNG: the rows that change, written
-    /// anew, the chunks of the rows after them, and the checksum over all samples with what follows the
-    /// pixels. The first part is as long as base64 of the chunks needs it. Nothing is read back.
+    /// Writes the cover with `changes`, which end with row `changed_rows`, as a PNG: the changed rows anew,
+    /// the chunks of the later rows, and the checksum over all samples with the data after the pixels. The
+    /// first part has the length needed for base64 of the chunks. Nothing is read back.
     ///
     /// # Errors
     ///
@@ -199,8 +200,8 @@ impl PreparedCover {
         Ok(vec![Part::New(head), Part::Kept(&self.chunks[tail_start..]), Part::New(trailer)])
     }
 
-    /// The rows that must be written anew where the first `changed` ones change: with the row after them,
-    /// whose filter may look at the last of them, up to the end of a segment.
+    /// Returns the rows to write anew if the first `changed` rows change: including the next row, whose
+    /// filter may refer to the last changed row, up to the end of a segment.
     fn head_rows(&self, changed: usize) -> usize {
         let height = self.cover.height() as usize;
         if changed == 0 {
@@ -210,7 +211,8 @@ impl PreparedCover {
         }
     }
 
-    /// Begin of the chunks of the rows after a head of `head_rows`, and the checksum over those rows.
+    /// Returns the start of the chunks of the rows after a head of `head_rows`, and the checksum over the
+    /// rows of these chunks.
     fn rest(&self, head_rows: usize) -> (usize, Adler) {
         match self.segments.get(head_rows.div_ceil(self.rows_in_segment)) {
             Some(segment) => (segment.start, segment.rest),
@@ -219,7 +221,7 @@ impl PreparedCover {
     }
 }
 
-/// The IDAT chunk of `rows` rows from row `first` on, and the checksum over them.
+/// Returns the IDAT chunk of `rows` rows from row `first` on, and the checksum over the rows.
 fn segment(cover: &Cover, first: usize, rows: usize, is_last: bool) -> (Vec<u8>, Adler) {
     let info = cover.info();
     let row_len = info.row_len_bytes();
@@ -241,7 +243,8 @@ fn segment(cover: &Cover, first: usize, rows: usize, is_last: bool) -> (Vec<u8>,
     (chunk, Adler::of(&filtered))
 }
 
-/// The first rows as stored blocks (RFC 1951, 3.2.4), without a filter. The checksum over them.
+/// Writes the first rows as stored blocks (RFC 1951, 3.2.4), without a filter. Returns the checksum over the
+/// rows.
 fn store_rows(cover: &Cover, head_rows: usize, changes: &mut dyn Changes, file: &mut Vec<u8>) -> Adler {
     let row_len = cover.info().row_len_bytes();
     let mut rows = Vec::with_capacity(head_rows * (row_len + 1));
@@ -256,7 +259,8 @@ fn store_rows(cover: &Cover, head_rows: usize, changes: &mut dyn Changes, file: 
     Adler::of(&rows)
 }
 
-/// The first rows filtered and deflated, in the bands that prepared segments are. The checksum over them.
+/// Writes the first rows filtered and deflated, in the bands of the prepared segments. Returns the checksum
+/// over the rows.
 fn deflate_rows(
     cover: &Cover,
     head_rows: usize,
@@ -287,8 +291,8 @@ fn deflate_rows(
     Ok(adler)
 }
 
-/// Makes the head as long as base64 needs it: so that the rest, of which base64 is there already, begins at
-/// the same place in a group of three.
+/// Pads the head for base64: the rest, with its base64 prepared, begins at the same place in a group of
+/// three.
 fn align(file: &mut Vec<u8>, tail_start: usize) {
     const CRC_LEN: usize = 4;
     while (file.len() + CRC_LEN) % 3 != tail_start % 3 {

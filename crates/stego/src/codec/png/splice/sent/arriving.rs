@@ -1,5 +1,5 @@
-//! The compressed pixels of a PNG that is still arriving: checked as [`super::rest`] checks a whole file, so
-//! that an embed that follows need not.
+//! The compressed pixels of a PNG still arriving: checked as by [`super::rest`] for a whole file, so that a
+//! later embed need not.
 
 use std::ops::Range;
 
@@ -19,12 +19,12 @@ const IHDR_LEN: usize = 13;
 
 /// Check of a PNG's compressed pixels while the file arrives.
 ///
-/// Nothing of the file is kept. Files whose pixels are not kept by an embed (another format, palette, few
-/// bits, interlaced) and files that are damaged end the check early: decoding them tells more.
+/// Nothing of the file is kept. Files with pixels not kept by an embed (another format, palette, few bits,
+/// interlaced) and damaged files end the check early: decoding tells more.
 #[derive(Debug)]
 pub struct ArrivingPng {
     limits: Limits,
-    /// Bytes of the file that were taken.
+    /// Bytes of the file taken so far.
     len: usize,
     state: State,
     /// The signature, a chunk's head or IHDR's data, as far as taken.
@@ -48,7 +48,8 @@ enum State {
     Failed,
 }
 
-/// Compressed pixels that passed the check of an [`ArrivingPng`]: places in the file, and the length of a row.
+/// Compressed pixels that passed the check of an [`ArrivingPng`]: ranges in the file, and the length of a
+/// row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedPixels {
     pieces: Vec<Range<usize>>,
@@ -57,14 +58,14 @@ pub struct CheckedPixels {
 }
 
 impl CheckedPixels {
-    /// True if these are the pixels at `pieces` of a file, in rows of these lengths.
+    /// True for the pixels at `pieces` of a file, in rows of these lengths.
     pub(super) fn are(&self, pieces: &[Range<usize>], lengths: Lengths) -> bool {
         self.pieces == pieces && (self.row, self.all) == (lengths.row, lengths.all)
     }
 }
 
 impl ArrivingPng {
-    /// A file of which nothing arrived. Images beyond the pixels that `limits` allow are not checked.
+    /// Starts a file without data. Images beyond the pixel limit of `limits` are not checked.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -96,7 +97,7 @@ impl ArrivingPng {
         Ok(self.goes_on())
     }
 
-    /// The result, once the whole file arrived. `None` if the file has to be looked at as a whole.
+    /// Returns the result, once the whole file arrived. `None` if the file has to be looked at as a whole.
     pub fn finish(self) -> Option<CheckedPixels> {
         let (lengths, rest) = self.stream.filter(|_| self.state == State::Ended)?;
         rest.finish().ok()?;
@@ -107,8 +108,8 @@ impl ArrivingPng {
         !matches!(self.state, State::Ended | State::Failed)
     }
 
-    /// Takes bytes up to `len` bytes of a head, and then the `step` that they decide. Returns how many were
-    /// taken.
+    /// Takes bytes up to `len` bytes of a head, and then the `step` decided by the head. Returns the number
+    /// of bytes taken.
     fn take_head(&mut self, bytes: &[u8], len: usize, step: fn(&mut Self, &[u8]) -> State) -> usize {
         let taken = bytes.len().min(len - self.head.len());
         self.head.extend_from_slice(&bytes[..taken]);
@@ -211,7 +212,7 @@ mod tests {
         arriving.finish()
     }
 
-    /// Compares the check of `file` while it arrives with that of the whole file. Returns the outcome.
+    /// Compares the check of `file` while arriving with the check of the whole file. Returns the outcome.
     fn check(file: &[u8]) -> bool {
         let limits = Limits::default();
         let info = probe(file, &limits).unwrap();

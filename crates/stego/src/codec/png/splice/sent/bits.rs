@@ -1,5 +1,5 @@
-//! Bits of a deflate stream (RFC 1951, 3.1.1: from the lowest of each byte up): read from where chunks have
-//! them, and written.
+//! Bits of a deflate stream (RFC 1951, 3.1.1: from the lowest of each byte up): read from chunks, and
+//! written.
 
 use std::ops::Range;
 
@@ -8,16 +8,15 @@ pub(super) struct BitReader<'a> {
     file: &'a [u8],
     later: &'a [Range<usize>],
     now: &'a [u8],
-    /// The next `count` bits, from the lowest up. Bits above them are those of the bytes that follow, or
-    /// zero.
+    /// The next `count` bits, from the lowest up. The bits above belong to the following bytes, or are zero.
     held: u64,
     count: u32,
-    /// Bytes that went into `held` so far, of the whole stream.
+    /// Bytes of the whole stream taken into `held` so far.
     taken: u64,
 }
 
 impl<'a> BitReader<'a> {
-    /// From the first bit of the stream that lies at `pieces` of `file`.
+    /// Starts at the first bit of the stream at `pieces` of `file`.
     pub(super) fn new(file: &'a [u8], pieces: &'a [Range<usize>]) -> Self {
         Self { file, later: pieces, now: &[], held: 0, count: 0, taken: 0 }
     }
@@ -36,7 +35,7 @@ impl<'a> BitReader<'a> {
         Some(reader)
     }
 
-    /// The place of the next bit in the stream.
+    /// Returns the place of the next bit in the stream.
     pub(super) fn position(&self) -> u64 {
         self.taken * 8 - u64::from(self.count)
     }
@@ -77,13 +76,13 @@ impl<'a> BitReader<'a> {
         Some(())
     }
 
-    /// The bits that are held, the next one lowest.
+    /// Returns the held bits, the next bit lowest.
     #[inline]
     pub(super) fn held(&self) -> u64 {
         self.held
     }
 
-    /// Passes over bits that are held. `None` if there are fewer.
+    /// Passes over held bits. `None` if there are fewer.
     #[inline]
     pub(super) fn pass(&mut self, count: u32) -> Option<()> {
         self.count = self.count.checked_sub(count)?;
@@ -91,7 +90,7 @@ impl<'a> BitReader<'a> {
         Some(())
     }
 
-    /// The next `count` bits of those that are held, at most 16.
+    /// Returns the next `count` held bits, at most 16.
     #[inline]
     pub(super) fn take_held(&mut self, count: u32) -> Option<usize> {
         let value = self.held as usize & ((1 << count) - 1);
@@ -99,21 +98,21 @@ impl<'a> BitReader<'a> {
         Some(value)
     }
 
-    /// The next `count` bits, at most 16.
+    /// Returns the next `count` bits, at most 16.
     pub(super) fn take(&mut self, count: u32) -> Option<usize> {
         self.refill();
         self.take_held(count)
     }
 
-    /// Passes over what is left of a byte that was begun.
+    /// Passes over the rest of a partly read byte.
     pub(super) fn align(&mut self) {
         let begun = self.count % 8;
         self.count -= begun;
         self.held >>= begun;
     }
 
-    /// Appends whole bytes, `count` of them or as many as the current piece has, at least one. From a byte's
-    /// border only.
+    /// Appends whole bytes, `count` or as many as the current piece has, at least one. From a byte's border
+    /// only.
     pub(super) fn copy_bytes(&mut self, count: usize, out: &mut Vec<u8>) -> Option<usize> {
         if self.count > 0 {
             out.push(self.take_held(8)? as u8);
@@ -136,7 +135,7 @@ impl<'a> BitReader<'a> {
 /// Appends bits to bytes.
 pub(super) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
-    /// Bits of a byte that is not full.
+    /// Bits of a byte not yet full.
     begun: u8,
     count: u32,
 }
@@ -159,7 +158,7 @@ impl<'a> BitWriter<'a> {
         self.begun = waiting as u8;
     }
 
-    /// Bits of the last byte that are written, 0 where that is full.
+    /// Returns the number of bits of the last byte already written, 0 if full.
     pub(super) fn phase(&self) -> u32 {
         self.count
     }
@@ -171,7 +170,7 @@ impl<'a> BitWriter<'a> {
         }
     }
 
-    /// Appends the next `count` bits of `from`. `None` if it has fewer.
+    /// Appends the next `count` bits of `from`. `None` if there are fewer.
     pub(super) fn copy(&mut self, from: &mut BitReader<'_>, mut count: u64) -> Option<()> {
         while count > 0 {
             let now = count.min(16) as u32;

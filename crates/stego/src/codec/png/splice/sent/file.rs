@@ -1,4 +1,4 @@
-//! A PNG that was sent, and the file that keeps most of it.
+//! A PNG sent by a user, and the file that keeps most of the data.
 
 use std::ops::Range;
 
@@ -21,10 +21,10 @@ use crate::codec::png::splice::idat::{append_idat, finish_chunk};
 use crate::codec::png::splice::prepared::{HEAD_LEVEL, STORED_SHARE};
 use crate::watch::{Stage, Stopped, Watch};
 
-/// Bytes behind the row that a decoder is asked for that it looks at, at most: damage there may keep it from
-/// giving that row.
+/// Upper limit of bytes that a decoder reads behind the requested row: damage there may prevent decoding the
+/// row.
 const READ_AHEAD_LEN_BYTES: usize = 256 << 10;
-/// Bytes of a zlib stream's checksum, at its end.
+/// Bytes of a zlib stream's checksum, at the end.
 const ADLER_LEN: u64 = 4;
 /// Bytes deflated between two looks at the watch.
 const STEP_LEN_BYTES: usize = 64 << 10;
@@ -46,19 +46,19 @@ pub(crate) struct Written<'f> {
 }
 
 impl Written<'_> {
-    /// The beginning of the file as far as a decoder needs it for the rows that were written anew.
+    /// Returns the beginning of the file, as far as a decoder needs for the rewritten rows.
     pub(crate) fn beginning(&self) -> Vec<u8> {
         parts::beginning(&self.parts, self.made_len + READ_AHEAD_LEN_BYTES)
     }
 }
 
 impl<'f> SentPng<'f> {
-    /// Takes a PNG apart whose header is `info`. `None` unless it stores rows as they are after decoding, and
-    /// its chunks stand as they should up to IEND.
+    /// Takes a PNG apart with `info` as the header. `None` unless the rows are stored in their decoded form,
+    /// with the chunks in order up to IEND.
     ///
     /// # Errors
     ///
-    /// Those of the decoder on the chunks before the pixels.
+    /// Errors of the decoder on the chunks before the pixels.
     pub(crate) fn open(
         file: &'f [u8],
         info: &ImageInfo,
@@ -70,14 +70,14 @@ impl<'f> SentPng<'f> {
         Ok(Some(Self { file, info: *info, layout, lengths: Lengths::of(info) }))
     }
 
-    /// False if changes in that many rows leave so little that the file is better encoded anew.
+    /// False if changes in this number of rows leave too little of the file: encoding anew is better.
     pub(crate) fn is_worth_keeping(&self, changed_rows: u64) -> bool {
         let changed = changed_rows.saturating_mul(self.lengths.row as u64);
         changed <= self.lengths.max_head as u64
             && changed.saturating_add(WINDOW_LEN_BYTES as u64) <= self.lengths.all
     }
 
-    /// The file with `changes`. `None` if that is not possible.
+    /// Writes the file with `changes`. `None` if not possible.
     ///
     /// # Errors
     ///
@@ -97,8 +97,8 @@ impl<'f> SentPng<'f> {
         Ok(Written { parts, made_len })
     }
 
-    /// Inflates the file's pixels to their end, unless they are those `checked` before. False if libpng would
-    /// warn of them or refuse them.
+    /// Inflates the file's pixels to the end, unless `checked` before. False if libpng would warn of the
+    /// pixels or refuse the file.
     ///
     /// # Errors
     ///
@@ -111,12 +111,12 @@ impl<'f> SentPng<'f> {
         Failed::or_stopped(checked).map(|checked| checked.is_some())
     }
 
-    /// True if the metadata that can be kept tells where the picture was taken.
+    /// True if the metadata to keep tell the location of the picture.
     pub(crate) fn tells_location(&self) -> bool {
         self.layout.tells_location
     }
 
-    /// Names of the metadata that cannot be kept.
+    /// Returns the names of the metadata not kept.
     pub(crate) fn dropped_metadata(&self) -> &[String] {
         &self.layout.dropped_metadata
     }
@@ -124,17 +124,17 @@ impl<'f> SentPng<'f> {
 
 #[cfg(test)]
 impl SentPng<'_> {
-    /// Places of the compressed pixels, and the lengths of the rows.
+    /// Returns the places of the compressed pixels, and the lengths of the rows.
     pub(super) fn pixels(&self) -> (&[Range<usize>], Lengths) {
         (&self.layout.pixel_data, self.lengths)
     }
 }
 
-/// The new beginning of a file, and how the old one goes on after it.
+/// The new beginning of a file, and the continuation of the old file after it.
 struct Beginning {
     /// From the signature to the end of a chunk with pixels.
     made: Vec<u8>,
-    /// The part of the old stream that is kept.
+    /// The kept part of the old stream.
     kept: Range<u64>,
     /// The checksum over all samples.
     adler: Adler,
@@ -176,7 +176,7 @@ fn beginning(
     Ok(Beginning { made, kept: kept_start..kept_end, adler })
 }
 
-/// Place of the checksum in the stream that lies at `pieces` of `file`, and the checksum.
+/// Returns the position of the checksum in the stream at `pieces` of `file`, and the checksum.
 fn stream_end(file: &[u8], pieces: &[Range<usize>]) -> Option<(u64, [u8; 4])> {
     let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
     let start = len.checked_sub(ADLER_LEN)?;
@@ -186,7 +186,7 @@ fn stream_end(file: &[u8], pieces: &[Range<usize>]) -> Option<(u64, [u8; 4])> {
     Some((start, sum.try_into().ok()?))
 }
 
-/// The parts of the whole file.
+/// Returns the parts of the whole file.
 fn assemble<'f>(
     file: &'f [u8],
     layout: &PngLayout,

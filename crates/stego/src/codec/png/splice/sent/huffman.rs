@@ -1,26 +1,26 @@
-//! Huffman codes as deflate has them (RFC 1951, 3.2.2), for reading.
+//! Huffman codes of deflate (RFC 1951, 3.2.2), for reading.
 
 use super::bits::BitReader;
 
 /// Length of a code in bits, at most.
 const MAX_LEN: usize = 15;
-/// Codes up to this length are looked up at once.
+/// Longest code for the fast table.
 const FAST_BITS: u32 = 10;
 
 /// A prefix code.
 pub(super) struct Code {
-    /// By the next bits: the symbol, and the length of its code in the four low bits; 0 where the code is
-    /// longer.
+    /// Indexed by the next bits: the symbol, and the code length in the four low bits; 0 for longer codes.
     fast: Vec<u16>,
     /// Number of codes of each length.
     counts: [u16; MAX_LEN + 1],
-    /// The symbols in the order of their codes.
+    /// The symbols in the order of the codes.
     symbols: Vec<u16>,
 }
 
 impl Code {
-    /// From the length of each symbol's code, 0 for those without one. `None` unless the code is complete, or
-    /// has at most one code, of one bit: 3.2.7 allows that for distances, and inflaters allow it for all.
+    /// Builds a code from the length for each symbol, 0 for unused symbols. `None` unless the code is
+    /// complete, or has at most one code, of one bit: 3.2.7 allows this for distances, and inflaters allow it
+    /// for all codes.
     pub(super) fn new(lengths: &[u8]) -> Option<Self> {
         let mut counts = [0; MAX_LEN + 1];
         for &len in lengths {
@@ -55,7 +55,7 @@ impl Code {
         Some(code)
     }
 
-    /// Enters a symbol wherever its code, which comes highest bit first, stands in the low bits.
+    /// Enters a symbol at every index with the code, highest bit first, in the low bits.
     fn enter(&mut self, symbol: u16, len: u32, code: u16) {
         if len <= FAST_BITS {
             let reversed = usize::from(code.reverse_bits() >> (16 - len));
@@ -65,8 +65,8 @@ impl Code {
         }
     }
 
-    /// The symbol whose code comes next in what `bits` holds. `None` if none does, or the stream ends within
-    /// it.
+    /// Returns the symbol of the next code in the held bits of `bits`. `None` without a matching code, or if
+    /// the stream ends within it.
     #[inline]
     pub(super) fn next(&self, bits: &mut BitReader<'_>) -> Option<usize> {
         let entry = self.fast[bits.held() as usize & ((1 << FAST_BITS) - 1)];
@@ -77,8 +77,8 @@ impl Code {
         Some(usize::from(entry >> 4))
     }
 
-    /// Bit by bit: the codes of a length are numbers that follow one another, and so are those of the next
-    /// longer ones.
+    /// Reads bit by bit: the codes of a length are consecutive numbers, as are the codes of the next longer
+    /// length.
     fn next_long(&self, bits: &mut BitReader<'_>) -> Option<usize> {
         let mut held = bits.held();
         let (mut code, mut first, mut place) = (0_usize, 0, 0);

@@ -1,4 +1,4 @@
-//! The chunks with the pixels that stay as they are.
+//! The chunks of the unchanged pixels.
 
 use std::ops::Range;
 
@@ -8,16 +8,16 @@ use super::lengths::Failed;
 use crate::codec::parts::Part;
 use crate::watch::{Stage, Watch};
 
-/// Bytes that go through a checksum between two looks at the watch.
+/// Bytes of a checksum between two checks of the watch.
 const STEP_LEN_BYTES: usize = 1 << 20;
 
-/// A file being put together from new bytes and parts of another one.
+/// A file being assembled from new bytes and parts of another file.
 #[derive(Default)]
 pub(super) struct Assembly(Vec<Piece>);
 
 enum Piece {
     New(Vec<u8>),
-    /// A place in the other file.
+    /// A range in the other file.
     Kept(Range<usize>),
 }
 
@@ -36,7 +36,7 @@ impl Assembly {
         }
     }
 
-    /// The parts; `file` is the one whose bytes are kept.
+    /// Returns the parts; `file` is the file of the kept bytes.
     pub(super) fn into_parts(self, file: &[u8]) -> Vec<Part<'_>> {
         let part = |piece| match piece {
             Piece::New(bytes) => Part::New(bytes),
@@ -45,9 +45,9 @@ impl Assembly {
         self.0.into_iter().map(part).collect()
     }
 
-    /// Adds what lies at `kept` in the stream that the IDAT chunks with their data at `pieces` of `file`
-    /// hold. Chunks that are kept whole stay as they are, others get a new length and checksum. The checksums
-    /// of all of them are checked, in one pass.
+    /// Adds the range `kept` of the stream in the IDAT chunks with data at `pieces` of `file`. Wholly kept
+    /// chunks stay unchanged, other chunks get a new length and checksum. All checksums are verified, in one
+    /// pass.
     pub(super) fn keep_stream(
         &mut self,
         file: &[u8],
@@ -98,7 +98,7 @@ fn hash(file: &[u8], range: Range<usize>, watch: &Watch) -> Result<Hasher, Faile
     Ok(hasher)
 }
 
-/// Compares the checksum of a chunk with what stands after it.
+/// Compares the checksum of a chunk with the stored value after the data.
 fn check(file: &[u8], data: &Range<usize>, found: Hasher) -> Result<(), Failed> {
     let crc = file.get(data.end..).and_then(|rest| rest.first_chunk::<4>());
     if crc.is_some_and(|crc| u32::from_be_bytes(*crc) == found.finalize()) {

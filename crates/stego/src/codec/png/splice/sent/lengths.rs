@@ -1,4 +1,4 @@
-//! Lengths that bound what is written anew, and why that ends.
+//! Lengths that bound the rewriting, and reasons for its end.
 
 use crate::codec::info::ImageInfo;
 use crate::watch::Stopped;
@@ -6,7 +6,7 @@ use crate::watch::Stopped;
 /// The end of an attempt to keep the compressed pixels of a file.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// The file is not for this; decoding it will tell whether anything is wrong with it.
+    /// The file is unsuitable; decoding will show any damage.
     NotPossible,
     /// The work was ended from outside.
     Stopped(Stopped),
@@ -19,7 +19,7 @@ impl From<Stopped> for Failed {
 }
 
 impl Failed {
-    /// Separates the two: `None` if the file is not for this.
+    /// Separates the two variants: `None` if the file is unsuitable.
     pub(super) fn or_stopped<T>(outcome: Result<T, Self>) -> Result<Option<T>, Stopped> {
         match outcome {
             Ok(value) => Ok(Some(value)),
@@ -32,10 +32,10 @@ impl Failed {
 /// Bytes of filtered rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lengths {
-    /// A row and its filter's type.
+    /// A row and the type of the filter.
     pub(super) row: usize,
     pub(super) all: u64,
-    /// Most bytes that are written anew; if more change, the whole file is better encoded anew.
+    /// Upper limit of rewritten bytes; beyond, encoding the whole file anew is better.
     pub(super) max_head: usize,
 }
 

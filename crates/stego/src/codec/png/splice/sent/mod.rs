@@ -1,17 +1,17 @@
-//! Embedding into a PNG that is there, at the cost of what changes: the rows that carry are written anew, and
-//! the rest of the file's compressed pixels stays where it is, bit for bit.
+//! Embedding into an existing PNG, at the cost of the changes: the carrying rows are written anew, and the
+//! rest of the file's compressed pixels stays in place, bit for bit.
 //!
-//! Rows up to the last one that carries, and 32 KiB after it (as far as deflate's references reach), are
-//! inflated and written anew, each with the filter it had. Then the stream is cut in the middle of whichever
-//! block it is in: what is kept of the block gets the block's header, codes and all, once more. Since what is
-//! kept may begin with any bit of a byte, blocks without content come before that, until the new bits end
-//! where the kept ones begin. The checksum over all samples follows from the old one, that of the old
-//! beginning and that of the new one, without a look at the rest (Adler-32 is linear).
+//! Rows up to the last carrying row, and 32 KiB after it (the reach of deflate's references), are inflated
+//! and written anew, each with the original filter. Then the stream is cut in the middle of the current
+//! block: the kept part of the block gets a copy of the block's header, codes included. Since the kept part
+//! may begin with any bit of a byte, empty blocks precede it, until the new bits end at the bit where the
+//! kept bits begin. The checksum over all samples follows from the old checksum and the checksums of the old
+//! and the new beginning, without the rest (Adler-32 is linear).
 //!
-//! Checksums and structure of all chunks are checked. The compressed pixels below the rows that were written
-//! are inflated to their end as well, with [`SentPng::is_sound`]: rows, end and checksum must hold, otherwise
-//! the file is for decoding. Without that they are taken on trust: should they be damaged under a checksum
-//! that holds, then the stego image is damaged in the same place, which takes nothing from the secret.
+//! Checksums and structure of all chunks are checked. With [`SentPng::is_sound`] the compressed pixels below
+//! the rewritten rows are inflated to the end as well: rows, end and checksum must hold, otherwise the file
+//! is for decoding. Without this check the pixels are trusted: damage under a valid chunk checksum then
+//! appears in the same place of the stego image and does not affect the secret.
 
 pub(crate) mod arriving;
 mod bits;

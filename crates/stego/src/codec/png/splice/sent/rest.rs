@@ -1,4 +1,4 @@
-//! The rest of a stream that is kept: inflated to its end, and looked at without being kept in memory.
+//! The kept rest of a stream: inflated to the end and checked without being kept in memory.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,22 +10,21 @@ use super::rows::WINDOW_LEN_BYTES;
 use crate::codec::png::filter::Filter;
 use crate::watch::{Stage, Watch};
 
-/// Bytes that are given to the inflater between two looks at the watch.
+/// Bytes given to the inflater between two checks of the watch.
 const STEP_LEN_BYTES: usize = 64 << 10;
-/// Bytes at the end of the stream that are given one by one. The inflater takes up to eight bytes ahead and
-/// reports them as read, so that bytes after the stream's end would go unseen in a longer step.
+/// Bytes at the end of the stream given one by one. The inflater takes up to eight bytes ahead and reports
+/// them as read, so that a longer step would hide bytes after the end of the stream.
 const SINGLE_LEN_BYTES: usize = 16;
-/// Inflated bytes kept at a time: the window, and room that holds what one step leaves to be written when it
-/// is short.
+/// Inflated bytes kept at a time: the window, and room for output left unwritten by a step with too little
+/// space.
 const OUT_LEN_BYTES: usize = 128 << 10;
 
-/// Checks a zlib stream of filtered rows, which lies at `pieces` of `file`: that it holds all rows and
-/// nothing after them, each with a filter that there is (PNG third edition, 9.2), that its checksum holds,
-/// and that nothing follows it.
+/// Checks a zlib stream of filtered rows at `pieces` of `file`: all rows and nothing after them, each row
+/// with a valid filter (PNG third edition, 9.2), a correct checksum, and no data after the stream.
 ///
 /// # Errors
 ///
-/// [`Failed::NotPossible`] if one of these is not so: libpng would warn of it or refuse the file.
+/// [`Failed::NotPossible`] if a condition fails: libpng would warn of the file or refuse it.
 /// [`Failed::Stopped`] if `watch` ends the work.
 pub(super) fn check(
     file: &[u8],
@@ -40,11 +39,11 @@ pub(super) fn check(
     rest.finish()
 }
 
-/// A stream that is inflated as it comes.
+/// A stream inflated on arrival.
 pub(super) struct Rest {
     inflater: Box<Decompressor>,
     out: Vec<u8>,
-    /// Bytes of `out` that are written.
+    /// Bytes of `out` already written.
     filled: usize,
     rows: Rows,
     inflated: u64,
@@ -54,7 +53,7 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// A stream of which nothing came.
+    /// Creates a stream of which nothing came.
     pub(super) fn new(lengths: Lengths) -> Self {
         Self {
             inflater: Box::new(Decompressor::new()),
@@ -94,7 +93,7 @@ impl Rest {
     ///
     /// # Errors
     ///
-    /// [`Failed::NotPossible`] unless the stream is whole and nothing follows it.
+    /// [`Failed::NotPossible`] unless the stream is whole and nothing follows.
     pub(super) fn finish(mut self) -> Result<(), Failed> {
         for single in std::mem::take(&mut self.held).chunks(1) {
             self.inflate(single).ok_or(Failed::NotPossible)?;
@@ -123,8 +122,8 @@ impl Rest {
         }
     }
 
-    /// Moves the window to the beginning, unless the bits that the inflater holds and a byte more find room
-    /// for what they stand for: 64 lengths of 258 bytes at most (RFC 1951, 3.2.5).
+    /// Moves the window to the beginning, unless there is room for the output of the bits held by the
+    /// inflater and one more byte: 64 lengths of 258 bytes at most (RFC 1951, 3.2.5).
     fn make_room(&mut self) {
         const { assert!(OUT_LEN_BYTES - WINDOW_LEN_BYTES > 2 * 72 * 258) };
         if self.out.len() - self.filled < 72 * 258 {
@@ -141,16 +140,16 @@ impl fmt::Debug for Rest {
     }
 }
 
-/// Filtered rows that come in parts.
+/// Filtered rows arriving in parts.
 #[derive(Debug)]
 struct Rows {
     row_len: usize,
-    /// Bytes up to the next one that names a filter.
+    /// Bytes up to the next filter type.
     until_filter: usize,
 }
 
 impl Rows {
-    /// `None` if a row has a filter that there is not.
+    /// Checks the filters of further bytes. `None` for a row with an unknown filter.
     fn add(&mut self, part: &[u8]) -> Option<()> {
         let mut at = self.until_filter;
         while let Some(&filter) = part.get(at) {
@@ -180,8 +179,8 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// [`stream`], as an encoder writes it that flushes after every row, and once more where nothing is left
-    /// to flush.
+    /// [`stream`], as written by an encoder that flushes after every row, and once more with nothing left to
+    /// flush.
     fn flushed() -> Vec<u8> {
         let mut encoder = Compress::new(Compression::default(), true);
         let mut stream = Vec::with_capacity(1 << 10);

@@ -1,4 +1,4 @@
-//! The rows that carry, written anew among those that stay.
+//! The carrying rows, written anew among unchanged rows.
 
 use super::lengths::{Failed, Lengths};
 use super::walk::Walk;
@@ -9,8 +9,9 @@ use crate::codec::png::filter::{Filter, apply, undo};
 /// Reach of deflate's references (RFC 1951, 2).
 pub(super) const WINDOW_LEN_BYTES: usize = 32 << 10;
 
-/// Writes into the rows at the beginning of a stream of filtered rows what `changes` has. The new beginning,
-/// filtered as it was, up to where `walk` stands then: nothing after that refers to a byte that changed.
+/// Writes the `changes` into the rows at the beginning of a stream of filtered rows. Returns the new
+/// beginning, with the original filters, up to the later position of `walk`: nothing after it refers to a
+/// changed byte.
 pub(super) fn rewrite(
     walk: &mut Walk<'_>,
     changes: &mut dyn Changes,

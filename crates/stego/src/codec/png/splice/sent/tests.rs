@@ -77,7 +77,7 @@ fn fixed_blocks(bytes: &[u8], block_len: usize) -> Vec<u8> {
     out
 }
 
-/// The stream in pieces of a file, with something between them.
+/// The stream in pieces of a file, with other data between the pieces.
 fn pieces(stream: &[u8], len: usize) -> (Vec<u8>, Vec<Range<usize>>) {
     let (mut file, mut pieces) = (vec![0xA5; 8], Vec::new());
     for part in stream.chunks(len) {
@@ -88,7 +88,7 @@ fn pieces(stream: &[u8], len: usize) -> (Vec<u8>, Vec<Range<usize>>) {
     (file, pieces)
 }
 
-/// Cuts at `at` bytes and compares what inflates from the new stream. The bit of a byte that it was cut at.
+/// Cuts at `at` bytes and compares the inflated new stream. Returns the bit of a byte at the cut.
 fn check_cut(bytes: &[u8], stream: &[u8], piece_len: usize, at: usize) -> u32 {
     let (file, pieces) = pieces(stream, piece_len);
     let watch = Watch::default();
@@ -125,7 +125,7 @@ proptest! {
         check_cut(&bytes, &zlib(&bytes, level, flush), piece_len, at);
     }
 
-    /// Nothing that is not a stream makes it panic or go past what was asked for by more than a symbol.
+    /// Invalid streams cause no panic and no inflation past the requested length by more than a symbol.
     #[test]
     fn broken_streams_are_refused(seed in any::<u64>(), level in 0_u32..=10, flips in 1_usize..20) {
         let mut stream = zlib(&bytes(seed, 20_000), level, 5000);
@@ -149,7 +149,7 @@ proptest! {
     }
 }
 
-/// For each kind of block, at every bit of a byte that its symbols can begin with.
+/// Checks each kind of block at every bit of a byte at which symbols can begin.
 #[test]
 fn every_phase_is_met() {
     let bytes = bytes(1, 60_000);

@@ -1,5 +1,5 @@
-//! Inflating the beginning of a zlib stream, with an eye on where its bits are: a stream can be cut after any
-//! symbol, if what follows gets the header of its block once more.
+//! Inflates the beginning of a zlib stream with a record of bit positions: a stream can be cut after any
+//! symbol, if the rest gets a copy of the block's header.
 
 use std::ops::Range;
 
@@ -10,10 +10,10 @@ use crate::watch::{Stage, Watch};
 
 /// Bytes inflated between two looks at the watch, about.
 const STEP_LEN_BYTES: usize = 64 << 10;
-/// The longest that one symbol stands for.
+/// The longest match of a symbol.
 const MAX_MATCH_LEN: usize = 258;
 const END_OF_BLOCK: usize = 256;
-/// RFC 1951, 3.2.5: lengths from this symbol on, and extra bits for each.
+/// Lengths from this symbol on, and extra bits for each (RFC 1951, 3.2.5).
 const LENGTH_BASES: [u16; 29] = [
     3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195,
     227, 258,
@@ -29,7 +29,7 @@ const DISTANCE_EXTRA: [u8; 30] =
 /// 3.2.7: the order in which the lengths of the codes for lengths come.
 const LENGTH_ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-/// A zlib stream that is inflated as far as needed.
+/// A zlib stream inflated as far as needed.
 pub(super) struct Walk<'a> {
     file: &'a [u8],
     pieces: &'a [Range<usize>],
@@ -54,7 +54,7 @@ enum Block {
 }
 
 impl<'a> Walk<'a> {
-    /// Begins with the zlib header of the stream that lies at `pieces` of `file`.
+    /// Begins with the zlib header of the stream at `pieces` of `file`.
     pub(super) fn new(file: &'a [u8], pieces: &'a [Range<usize>], watch: &'a Watch) -> Result<Self, Failed> {
         let mut bits = BitReader::new(file, pieces);
         let header = [bits.take(8), bits.take(8)];
@@ -66,18 +66,18 @@ impl<'a> Walk<'a> {
         Ok(Self { file, pieces, bits, watch, inflated: Vec::new(), is_last: false, block: Block::None })
     }
 
-    /// The bytes inflated so far.
+    /// Returns the bytes inflated so far.
     pub(super) fn inflated(&self) -> &[u8] {
         &self.inflated
     }
 
-    /// The bit of a byte that comes next.
+    /// Returns the bit of a byte read next.
     #[cfg(test)]
     pub(super) fn phase(&self) -> u32 {
         (self.bits.position() % 8) as u32
     }
 
-    /// Inflates on until there are `len` bytes, and to the end of the symbol that gives the last of them.
+    /// Inflates up to `len` bytes, and to the end of the symbol with the last byte.
     pub(super) fn inflate_to(&mut self, len: usize) -> Result<(), Failed> {
         while self.inflated.len() < len {
             self.watch.check(Stage::Decode, self.bits.position() / 8, self.file.len() as u64)?;
@@ -87,7 +87,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Begins a block, or goes on in one up to its end or `until`.
+    /// Begins a block, or continues a block up to the end or `until`.
     fn step(&mut self, until: usize) -> Option<()> {
         match &mut self.block {
             Block::None => self.begin_block(),
@@ -135,9 +135,9 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    /// Makes bits that end at a byte's border continue into what follows what was inflated so far: appends to
-    /// `out` the header of the block once more, and what is left of the byte that was begun. The first byte
-    /// of the stream that is to follow, or nothing if the stream is not to be cut here.
+    /// Joins bits that end at a byte's border with the rest of the stream: appends to `out` a copy of the
+    /// header of the block, and the rest of the partly read byte. Returns the first byte of the stream to
+    /// follow, or nothing if the stream is not to be cut here.
     pub(super) fn cut(&self, out: &mut Vec<u8>) -> Option<u64> {
         let mut out = BitWriter::new(out);
         match &self.block {
@@ -167,7 +167,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Symbols up to `until` bytes or the end of the block. Whether it ended.
+/// Inflates symbols up to `until` bytes or the end of the block. True if the block ended.
 fn inflate(
     literals: &Code,
     distances: &Code,
@@ -240,8 +240,8 @@ fn read_codes(bits: &mut BitReader<'_>) -> Option<(Code, Code)> {
 }
 
 /// Appends blocks without content whose bits are `by` more than a multiple of 8. Each empty block with fixed
-/// codes has 10 bits, so some of them make every even number, and with the one of 95 before them every odd
-/// one.
+/// codes has 10 bits, so a few such blocks make every even number, and with a block of 95 bits before them
+/// every odd number.
 fn shift(out: &mut BitWriter<'_>, by: u32) {
     if by % 2 == 1 {
         put_odd_block(out);
@@ -252,8 +252,8 @@ fn shift(out: &mut BitWriter<'_>, by: u32) {
     }
 }
 
-/// A block of 95 bits without content. Its codes are complete ones, since some inflaters ask for that: two
-/// literals and two distances of one bit each, and two of one bit for their lengths.
+/// A block of 95 bits without content. The codes are complete, as some inflaters require: two literals and
+/// two distances of one bit each, and two code lengths of one bit.
 fn put_odd_block(out: &mut BitWriter<'_>) {
     out.put(0b100, 3);
     // 257 literals, 2 distances, 19 lengths of codes for lengths.
