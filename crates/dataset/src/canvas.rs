@@ -89,11 +89,13 @@ impl Canvas {
 
     /// Replaces the light at a place inside the picture.
     pub(super) fn set(&mut self, x: usize, y: usize, light: Rgb) {
+        debug_assert!(x < self.width, "a place past the edge would be in the next row");
         self.texels[y * self.width + x] = [light.r, light.g, light.b].map(Self::stored);
     }
 
     /// Adds light at a place inside the picture.
     pub(super) fn add(&mut self, x: usize, y: usize, light: Rgb) {
+        debug_assert!(x < self.width, "a place past the edge would be in the next row");
         let texel = &mut self.texels[y * self.width + x];
         for (channel, more) in texel.iter_mut().zip([light.r, light.g, light.b]) {
             *channel = channel.saturating_add(Self::stored(more));

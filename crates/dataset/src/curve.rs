@@ -44,6 +44,7 @@ pub(super) fn srgb_signal(linear: f64) -> f64 {
 /// Newton's iteration for the cube root of a number in 0.001..=1.
 fn cube_root(x: f64) -> f64 {
     const STEPS: usize = 24;
+    debug_assert!((0.001..=1.0).contains(&x), "the iteration converges from 1 in 24 steps");
     let mut root = 1.0;
     for _ in 0..STEPS {
         root = (2.0 * root + x / (root * root)) / 3.0;

@@ -89,6 +89,7 @@ const SCENES: [Scene; 6] = [
 fn picture(index: u32, width: usize, height: usize) -> Vec<u8> {
     /// Chosen among a few for a pleasant index 0.
     const SERIES: u32 = 13;
+    debug_assert!(width >= 2 && height >= 2, "each pixel has neighbours in both directions");
     let seed = Seed::new(SERIES).part(index);
     let scene = &SCENES[index as usize % SCENES.len()];
     let mut canvas = Canvas::new(width, height);

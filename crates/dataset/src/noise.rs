@@ -214,6 +214,7 @@ impl Noise {
         if !is_dense {
             spread(&sparse, STRIDE, points, &mut dense);
         }
+        debug_assert_eq!(dense.len(), points, "one total for each point");
         self.sparse = sparse;
         self.dense = dense;
     }

@@ -152,7 +152,9 @@ impl ToneCurve {
             let knot = (position as usize).min(KNOTS);
             (mix(knots[knot], knots[knot + 1], position - knot as f32) + 0.5) as u8
         };
-        Self { values: (0..Self::ENTRIES).map(value).collect() }
+        let values: Vec<u8> = (0..Self::ENTRIES).map(value).collect();
+        debug_assert!(values.is_sorted(), "more light is never darker");
+        Self { values }
     }
 
     /// Returns the signal, 0..=255, for linear light.

@@ -119,6 +119,7 @@ impl Quality {
                 squares += quality.count_row(row_a, row_b, &layout);
             }
         }
+        debug_assert!(quality.differing_samples <= quality.samples, "each sample counts once");
         quality.mse = squares as f64 / quality.samples as f64;
         quality.psnr_db = psnr_db_at(quality.mse, layout.depth);
         Ok(quality)

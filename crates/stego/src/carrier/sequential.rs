@@ -112,6 +112,7 @@ impl Layout {
     fn of(info: &ImageInfo) -> Self {
         let sample_len = info.depth.bytes();
         let colour_len = info.channels.colour_count() * sample_len;
+        debug_assert!(colour_len <= info.pixel_len_bytes(), "alpha follows the colours");
         Self { pixel_len: info.pixel_len_bytes(), colour_len, carrying_len: colour_len, sample_len }
     }
 
@@ -200,6 +201,7 @@ impl<'a> Feed<'a> {
     /// Returns the bits for the next sample and the mask of their position; the last bits fill the sample
     /// from the top.
     fn next(&mut self) -> Option<(u8, u8)> {
+        debug_assert!(self.held < 8, "less than a byte waits");
         let mask = (1_u8 << self.width) - 1;
         if self.held < self.width {
             if let Some(&byte) = self.bytes.next() {
@@ -233,6 +235,7 @@ impl<'a> Feed<'a> {
             written += groups * words::SAMPLES;
             squared_error += squares;
         }
+        debug_assert!(self.held == 0 || written == samples.len(), "words begin with the first bit of a byte");
         let len = samples.len();
         let mut rest = samples[written..].iter_mut();
         squared_error += self.put(&mut rest);
@@ -341,6 +344,8 @@ impl<'a> SampleReader<'a> {
                 }
             }
         }
+        debug_assert_eq!(bytes.len(), len, "no further than asked for");
+        debug_assert!(self.read <= self.row.len(), "samples of later rows are not read yet");
         Ok(bytes)
     }
 

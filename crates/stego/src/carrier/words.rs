@@ -32,6 +32,7 @@ fn write_groups<const W: usize>(bytes: &[u8], samples: &mut [u8]) -> (usize, u64
     let mask = u64::from_le_bytes([(1 << W) - 1; SAMPLES]);
     let groups = (bytes.len() / W).min(samples.len() / SAMPLES);
     let (bytes, samples) = (&bytes[..groups * W], &mut samples[..groups * SAMPLES]);
+    debug_assert_eq!(bytes.len() * SAMPLES, samples.len() * W, "a group of W bytes fills eight samples");
     let mut squares = 0;
     for (group, samples) in bytes.chunks_exact(W).zip(samples.as_chunks_mut::<SAMPLES>().0) {
         let before = u64::from_le_bytes(*samples);

@@ -48,7 +48,13 @@ impl Cover {
 
     /// Decodes a file with a checked header: `info` is the result of [`probe`].
     pub(crate) fn decode_checked(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
-        limits.watch.or_stopped(guarded(info.format, || Self::decode_as(file, info, limits)))
+        let cover = limits.watch.or_stopped(guarded(info.format, || Self::decode_as(file, info, limits)))?;
+        debug_assert_eq!(
+            cover.info().decoded_bytes(),
+            cover.samples.len() as u64,
+            "the samples of all pixels"
+        );
+        Ok(cover)
     }
 
     fn decode_as(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {

@@ -67,6 +67,10 @@ impl Metadata {
         }
         self.held_bytes = held_bytes;
         self.pieces.push(Piece { chunk: (kind, data), place, purpose });
+        debug_assert!(
+            self.pieces.len() as u64 * PIECE_OVERHEAD_BYTES <= self.held_bytes,
+            "each piece counts, even without data"
+        );
     }
 
     /// Records the name of a piece of metadata not taken over.

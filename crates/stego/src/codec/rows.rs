@@ -53,6 +53,7 @@ impl<'a> Rows<'a> {
     /// Returns the next row's samples, `None` after the last.
     pub(crate) fn next_row(&mut self) -> Result<Option<&[u8]>, ImageError> {
         self.watch.check(Stage::Read, u64::from(self.next), u64::from(self.info.height))?;
+        debug_assert!(self.next <= self.info.height, "no row is after the last");
         let row = self.next as usize;
         self.next += u32::from(self.next < self.info.height);
         match &mut self.source {

@@ -129,6 +129,7 @@ pub(super) fn inflate(content: &[u8], max_len_bytes: u64, watch: &Watch) -> Resu
         watch.check(Stage::Compress, done, max_len_bytes).map_err(InflateError::Stopped)?;
         let slice_len = (max_len_bytes - done).min(SLICE_LEN_BYTES as u64);
         let read = (&mut decoder).take(slice_len).read_to_end(&mut secret);
+        debug_assert!(secret.len() as u64 <= max_len_bytes, "no more than the bound is held");
         if read.map_err(|_| InflateError::Malformed)? == 0 {
             break;
         }

@@ -140,6 +140,11 @@ pub(crate) fn pack(
     header[DIGESTED_LEN_BYTES..CRC_OFFSET].copy_from_slice(&digest);
     let crc = crc32fast::hash(&header[..CRC_OFFSET]);
     header[CRC_OFFSET..].copy_from_slice(&crc.to_be_bytes());
+    debug_assert_eq!(
+        Header::from_intact(&header).rest_len_bytes(),
+        rest.len() as u64,
+        "the header tells the length of what follows"
+    );
     Packed { header, rest, bits, is_nameless: !with_name }
 }
 

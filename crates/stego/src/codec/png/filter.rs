@@ -54,6 +54,8 @@ impl RowFilter {
 /// Filters `row` into `out`, of equal length; `above` is the previous row, of equal length, empty for the
 /// first.
 pub(super) fn apply(filter: Filter, row: &[u8], above: &[u8], pixel_len: usize, out: &mut [u8]) {
+    debug_assert_eq!(out.len(), row.len(), "filters keep the length of a row");
+    debug_assert!(above.is_empty() || above.len() == row.len(), "rows are of equal length");
     let first = pixel_len.min(row.len());
     let left = &row[..row.len() - first];
     match (filter, above.is_empty()) {
@@ -91,6 +93,7 @@ pub(super) fn apply(filter: Filter, row: &[u8], above: &[u8], pixel_len: usize, 
 
 /// Restores a filtered `row`; `above` is the previous row, of equal length, empty for the first.
 pub(super) fn undo(filter: Filter, row: &mut [u8], above: &[u8], pixel_len: usize) {
+    debug_assert!(above.is_empty() || above.len() == row.len(), "rows are of equal length");
     let first = pixel_len.min(row.len());
     match (filter, above.is_empty()) {
         (Filter::None, _) | (Filter::Up, true) => {}

@@ -45,7 +45,13 @@ impl Adler {
         let ahead = (a1 + MODULUS - 1) % MODULUS;
         let a2 = (a + 2 * MODULUS - ahead) % MODULUS;
         let b2 = (b + 2 * MODULUS - b1 % MODULUS + MODULUS - len % MODULUS * ahead % MODULUS) % MODULUS;
-        Some(Self { sum: (b2 << 16 | a2) as u32, len })
+        let after = Self { sum: (b2 << 16 | a2) as u32, len };
+        // A sum read from a file may be invalid: each half may reach the modulus.
+        debug_assert!(
+            a >= MODULUS || b >= MODULUS || head.followed_by(after) == self,
+            "the inverse of `followed_by`"
+        );
+        Some(after)
     }
 
     /// Returns the form at the end of a zlib stream.

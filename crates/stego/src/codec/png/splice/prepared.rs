@@ -99,6 +99,10 @@ impl PreparedCover {
             rest = segment.rest.followed_by(rest);
             segment.rest = rest;
         }
+        debug_assert!(
+            segments.is_sorted_by(|a, b| a.start < b.start),
+            "each segment has a chunk, in the order of the rows"
+        );
         let frame = PngFrame::of(&cover, policy);
         let capacities = Mode::ALL.map(|mode| cover.capacity(mode));
         let prepared = Self { capacities, policy, frame, rows_in_segment, chunks, segments, cover };
@@ -193,6 +197,7 @@ impl PreparedCover {
             align(&mut head, tail_start);
         }
         finish_chunk(&mut head, chunk_start);
+        debug_assert!(is_whole || head.len() % 3 == tail_start % 3, "base64 of the kept chunks goes on");
 
         let mut trailer = Vec::with_capacity(16 + self.frame.suffix.len());
         append_idat(&mut trailer, &adler.followed_by(rest).to_bytes());
@@ -233,6 +238,7 @@ fn segment(cover: &Cover, first: usize, rows: usize, is_last: bool) -> (Vec<u8>,
         let above = if y == 0 { &[] } else { &cover.samples()[(y - 1) * row_len..y * row_len] };
         filter.append(row, above, &mut filtered);
     }
+    debug_assert_eq!(filtered.len(), (last - first) * (row_len + 1), "a filter type before each row");
     let mut chunk = Vec::with_capacity(filtered.len() + filtered.len() / 64 + 256);
     chunk.extend_from_slice(&[0; 4]);
     chunk.extend_from_slice(b"IDAT");

@@ -111,6 +111,7 @@ impl ArrivingPng {
     /// Takes bytes up to `len` bytes of a head, and then the `step` decided by the head. Returns the number
     /// of bytes taken.
     fn take_head(&mut self, bytes: &[u8], len: usize, step: fn(&mut Self, &[u8]) -> State) -> usize {
+        debug_assert!(self.head.len() < len, "a whole head is taken at once");
         let taken = bytes.len().min(len - self.head.len());
         self.head.extend_from_slice(&bytes[..taken]);
         self.len += taken;

@@ -43,6 +43,7 @@ impl<'a> BitReader<'a> {
     /// Holds 56 bits or more, where there are as many.
     #[inline]
     pub(super) fn refill(&mut self) {
+        debug_assert!(self.count < u64::BITS, "the held bits fit a word");
         let Some(word) = self.now.first_chunk::<8>() else {
             return self.refill_across();
         };
@@ -114,6 +115,7 @@ impl<'a> BitReader<'a> {
     /// Appends whole bytes, `count` or as many as the current piece has, at least one. From a byte's border
     /// only.
     pub(super) fn copy_bytes(&mut self, count: usize, out: &mut Vec<u8>) -> Option<usize> {
+        debug_assert_eq!(self.count % 8, 0, "from a byte's border only");
         if self.count > 0 {
             out.push(self.take_held(8)? as u8);
             return Some(1);
@@ -148,6 +150,7 @@ impl<'a> BitWriter<'a> {
 
     /// Appends the `count` low bits of `value`, at most 32.
     pub(super) fn put(&mut self, value: usize, count: u32) {
+        debug_assert!(count <= 32 && self.count < 8, "the bits fit a word with those of a byte not yet full");
         let mut waiting = u64::from(self.begun) | (value as u64 & ((1 << count) - 1)) << self.count;
         self.count += count;
         while self.count >= 8 {

@@ -52,6 +52,7 @@ impl Code {
             code.enter(symbol as u16, len as u32, next[len]);
             next[len] += 1;
         }
+        debug_assert_eq!(places[MAX_LEN], used, "each symbol with a code has its place");
         Some(code)
     }
 

@@ -82,6 +82,7 @@ impl Assembly {
             crc.combine(&inner);
             self.add(crc.finalize().to_be_bytes().to_vec());
         }
+        debug_assert!(kept.end <= start, "what is kept lies in the stream");
         Ok(())
     }
 }

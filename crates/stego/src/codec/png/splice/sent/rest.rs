@@ -157,6 +157,7 @@ impl Rows {
             at += self.row_len;
         }
         self.until_filter = at - part.len();
+        debug_assert!(self.until_filter < self.row_len, "the next filter type is within a row");
         Some(())
     }
 }

@@ -52,5 +52,6 @@ pub(super) fn rewrite(
     let changed = walk.inflated().iter().zip(&new).rposition(differs).map_or(0, |last| last + 1);
     walk.inflate_to(changed + WINDOW_LEN_BYTES)?;
     new.extend_from_slice(&walk.inflated()[new.len()..]);
+    debug_assert_eq!(new.len(), walk.inflated().len(), "the rows keep their lengths");
     Ok(new)
 }
