@@ -14,6 +14,8 @@
 //! camera, so that the low bits carry camera noise: photon and readout noise in a Bayer mosaic, demosaiced,
 //! with a tone curve, rounded to 8 bits.
 
+#![warn(unnameable_types)]
+
 mod alps;
 mod canvas;
 mod curve;

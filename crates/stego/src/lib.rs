@@ -29,7 +29,7 @@
 //! same output on every machine. [`extract()`] returns the embedded secret or an error; no input causes a
 //! panic or more memory than [`Limits`] allows.
 
-#![warn(clippy::missing_errors_doc)]
+#![warn(clippy::missing_errors_doc, unnameable_types)]
 
 mod bits;
 mod block_grid;
