@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::types::RaftId;
+use crate::ids::RaftId;
 
 /// Disk space of the voters, as known to the leader.
 pub(crate) struct Rooms<'a> {

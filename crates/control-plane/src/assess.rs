@@ -9,11 +9,11 @@ use std::time::Duration;
 use api::status::{ClusterStatus, Health, NodeStatus, Role};
 
 use crate::format::Activated;
+use crate::ids::{ClusterId, RaftId};
 use crate::message::Report;
 use crate::peers::{ClockOffset, HEALTHY_WITHIN, HEARD_WITHIN};
 use crate::standing::ELECTION_GRACE;
 use crate::status::NodeAddress;
-use crate::types::{ClusterId, RaftId};
 
 /// Knowledge of one node about the cluster at one moment.
 #[derive(Debug, Clone)]

@@ -10,12 +10,12 @@ use tracing::debug;
 
 use crate::catalog::{Command, Outcome, StoredCommand};
 use crate::core::{Core, Moment};
-use crate::handle::{ControlError, TransferError, Transferred};
+use crate::errors::{ControlError, TransferError, Transferred};
+use crate::ids::RaftId;
 use crate::message::{Call, Envelope, Refused, Reply};
 use crate::network::CallError;
-use crate::raft::Node;
+use crate::raft::node::Node;
 use crate::standing::ELECTION_GRACE;
-use crate::types::RaftId;
 
 /// Longest pause between two attempts; a changed vote or leader ends the pause early.
 const RETRY_AFTER: Duration = Duration::from_millis(20);

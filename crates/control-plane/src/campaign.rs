@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::detector::Evidence;
-use crate::types::{LogId, RaftId, Vote};
+use crate::ids::RaftId;
+use crate::types::{LogId, Vote};
 
 /// Time for which evidence counts without renewal.
 pub(crate) const HELD_FOR: Duration = Duration::from_millis(500);

@@ -17,20 +17,21 @@ use crate::campaign::Campaigns;
 use crate::detector::{Detector, Rules, STUCK_AFTER};
 use crate::events::Events;
 use crate::format::{self, Announcement, FormatVersion};
-use crate::handle::Options;
 use crate::identity::{DataDir, Identity};
+use crate::ids::RaftId;
 use crate::membership;
 use crate::message::Report;
 use crate::network::{Links, Pause, Register};
-use crate::notices::Board;
+use crate::notices::{Board, Situation};
+use crate::options::Options;
 use crate::peers::{Peer, Peers};
 use crate::progress::Progress;
-use crate::raft::Node;
+use crate::raft::node::Node;
 use crate::secret::ClusterSecret;
 use crate::standing::{Facts, Standing};
 use crate::status::{MemberInfo, Members, NodeAddress};
 use crate::storage::StorageFailure;
-use crate::types::{RaftId, StoredMembership, TypeConfig};
+use crate::types::{StoredMembership, TypeConfig};
 
 /// Largest distance to the leader's last log index, in entries, at which a log counts as caught up.
 const CAUGHT_UP_WITHIN: u64 = 100;
@@ -280,7 +281,14 @@ impl Core {
     pub(crate) fn status(&self) -> ClusterStatus {
         let moment = self.moment();
         let view = self.view(&moment, &self.peers.all());
-        let conditions = crate::notices::conditions(self, &moment, &view);
+        let situation = Situation {
+            view: &view,
+            stranger: self.stranger.lock().expect("no panic while it is held").clone(),
+            joint: view.configs.len() > 1,
+            waiting_for: self.waiting_for(&moment),
+        };
+        let mut conditions = situation.conditions();
+        conditions.extend((self.options.conditions)());
         ClusterStatus { notices: self.notices.stamp(conditions, (self.options.clock_ms)()), ..view.assess() }
     }
 

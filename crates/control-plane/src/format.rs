@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::RaftId;
+use crate::ids::RaftId;
 
 /// First release able to read each version, from version 1 on.
 const RELEASES: [&str; 2] = ["0.1", "0.2"];

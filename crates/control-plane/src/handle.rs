@@ -1,15 +1,10 @@
 //! Interface of the control plane to the rest of a node.
 
-use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::Code;
 use api::events::{Event, EventKind};
 use api::status::ClusterStatus;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
@@ -17,13 +12,15 @@ use tracing::warn;
 use crate::calls;
 use crate::catalog::{Command, Outcome, PageBounds, Setting, SettingKey, SettingsPage};
 use crate::core::Core;
-use crate::descriptors::Descriptors;
 use crate::detector::Evidence;
+use crate::errors::{ControlError, StartError, TransferError, Transferred};
 use crate::identity::DataDir;
 use crate::network::PortFigures;
-use crate::raft::{self, Node, OpenError};
-use crate::secret::{ClusterSecret, SecretError};
-use crate::status::{Condition, Members, NodeAddress, NodeFigures};
+use crate::options::Options;
+use crate::raft::node::Node;
+use crate::raft::supervisor;
+use crate::secret::ClusterSecret;
+use crate::status::Members;
 use crate::storage::FlushStats;
 use crate::tasks::{election, handover};
 use crate::threads::Threads;
@@ -42,68 +39,6 @@ pub struct DiskFigures {
     pub log_bytes: u64,
 }
 
-/// Options of the control plane at its start.
-pub struct Options {
-    /// Name of the cluster; nodes of another name are refused.
-    pub cluster_name: String,
-    /// Name of the local node.
-    pub me: String,
-    /// Every configured node, the local node included, in the order of the configuration.
-    pub nodes: Vec<NodeAddress>,
-    /// Listening address for other nodes.
-    pub listen: SocketAddr,
-    /// Directory of durable data.
-    pub data_dir: PathBuf,
-    /// File with the secret of the cluster.
-    pub cluster_key_file: PathBuf,
-    /// Permission to found a cluster.
-    pub bootstrap: Bootstrap,
-    /// Timers.
-    pub timing: Timing,
-    /// Number of entries between two snapshots.
-    pub snapshot_every: u64,
-    /// Limit on the bytes of entries in the log while no snapshot can be written.
-    pub max_log_bytes: u64,
-    /// Hash of the configuration, compared between nodes.
-    pub config_hash: String,
-    /// Release of the local node.
-    pub version: &'static str,
-    /// Budget of file descriptors, which also limits the reads and writes in flight.
-    pub descriptors: Descriptors,
-    /// Figures of the local node, from memory.
-    pub figures: Arc<dyn Fn() -> NodeFigures + Send + Sync>,
-    /// Clock of the machine, in milliseconds since 1970. Only displayed times and the age of idempotency keys
-    /// depend on the clock.
-    pub clock_ms: fn() -> u64,
-    /// Conditions outside the control plane for the status, from memory.
-    pub conditions: Arc<dyn Fn() -> Vec<Condition> + Send + Sync>,
-}
-
-/// Permission of a node to found a cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bootstrap {
-    /// Granted to the first configured node, with an empty directory and if no peer answers.
-    Auto,
-    /// Denied: the node waits to join.
-    Never,
-}
-
-/// Timers of Raft and of the probes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Timing {
-    /// Time between two heartbeats of a leader.
-    pub heartbeat: Duration,
-    /// Lower bound of the election timeout. A follower becomes a candidate after the lease and a random time
-    /// between the two bounds.
-    pub election_timeout_min: Duration,
-    /// Upper bound of the election timeout, and duration of the lease.
-    pub election_timeout_max: Duration,
-    /// Time between two probes of a peer, and limit on an answer.
-    pub probe_interval: Duration,
-    /// Unanswered probes of the leader in a row that trigger an early election; 0 disables early elections.
-    pub probe_failures: u32,
-}
-
 /// Consistency of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
@@ -114,171 +49,6 @@ pub enum Read {
         /// End of the wait for a quorum.
         deadline: Instant,
     },
-}
-
-/// Reason why the control plane cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The secret of the cluster cannot be used.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// The data directory is another node's or in use, the storage was written by another release, or Raft
-    /// cannot be set up. Any other failure of the storage does not prevent a start.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The port for other nodes cannot be opened.
-    #[error("cannot listen for other nodes on {address}{}", help_with_listening(.source))]
-    Listen {
-        /// Address of the port.
-        address: SocketAddr,
-        /// Cause.
-        #[source]
-        source: io::Error,
-    },
-    /// The threads cannot be started.
-    #[error("cannot start the threads of the control plane")]
-    Threads(#[source] io::Error),
-}
-
-/// Returns the operator's next step for an address that cannot be listened on.
-fn help_with_listening(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "; is another node running?",
-        io::ErrorKind::AddrNotAvailable => {
-            "; this is not an address of this machine: correct `ip` or `bind_ip` of this node"
-        }
-        _ => "",
-    }
-}
-
-/// Reason why the control plane did not carry out a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum ControlError {
-    /// No leader was reached before the deadline. Nothing was proposed.
-    #[error("no quorum answered in time: {reason}")]
-    NoQuorum {
-        /// Nodes or answers that are missing.
-        reason: String,
-    },
-    /// A quorum answered, but the local node did not apply the required log index in time.
-    #[error(
-        "this node is behind the leader: it has not applied log index {index} in time; another node may have"
-    )]
-    Behind {
-        /// Log index required by the read.
-        index: u64,
-    },
-    /// The local node belongs to no cluster yet. Nothing was proposed.
-    #[error("this node has not joined a cluster yet: {waiting_for}")]
-    NotJoined {
-        /// Condition for joining.
-        waiting_for: String,
-    },
-    /// The local one-voter cluster gave way to another cluster. Nothing was proposed.
-    #[error("{message}")]
-    ForeignCluster {
-        /// Description of the conflict and the operator's next step.
-        message: String,
-    },
-    /// The command was proposed, and the deadline passed before an answer.
-    #[error("it was proposed, but no answer came in time: it may or may not have been done")]
-    OutcomeUnknown,
-    /// Too many linearizable reads, or too many writes, in flight on the local node. Nothing was proposed.
-    #[error("too many calls of the control plane in flight on this node (limit {max})")]
-    Overloaded {
-        /// Limit.
-        max: usize,
-    },
-    /// The disks of the leader or of too many voters are full. Nothing was proposed.
-    #[error("no disk space for changes: {reason}")]
-    StorageFull {
-        /// Nodes without room, and the figures.
-        reason: String,
-    },
-    /// The local storage failed. Nothing was proposed.
-    #[error("this node's storage failed: {0}")]
-    Storage(String),
-    /// The node stops or is paused. Nothing was proposed.
-    #[error("the control plane of this node is stopped")]
-    Stopped,
-}
-
-impl ControlError {
-    /// Returns the code of the problem document.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::NoQuorum { .. } => Code::NoQuorum,
-            Self::Behind { .. } => Code::Behind,
-            Self::NotJoined { .. } => Code::NotJoined,
-            Self::ForeignCluster { .. } => Code::ForeignCluster,
-            Self::OutcomeUnknown => Code::OutcomeUnknown,
-            Self::Overloaded { .. } => Code::Overloaded,
-            Self::StorageFull { .. } => Code::StorageFull,
-            Self::Storage(_) => Code::StorageFailed,
-            Self::Stopped => Code::Stopped,
-        }
-    }
-}
-
-/// Result of a leadership transfer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transferred {
-    /// Name of the former leader.
-    pub from: String,
-    /// Name of the present leader; equal to `from` if the requested node led already.
-    pub to: String,
-    /// Term of the new leader.
-    pub term: u64,
-}
-
-/// Reason why leadership was not transferred. The former leader goes on leading, or an election finds another
-/// leader.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum TransferError {
-    /// No leader could be asked, as for any call.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// No node of the configuration has the name.
-    #[error("{name} is not a node of this cluster")]
-    UnknownNode {
-        /// Requested name.
-        name: String,
-    },
-    /// The node cannot lead at the moment.
-    #[error("{name} cannot take over: {reason}")]
-    Unfit {
-        /// Name of the node.
-        name: String,
-        /// Cause: no vote, no answer, or a log that is behind.
-        reason: String,
-    },
-    /// No voter can take over.
-    #[error("nobody can take over: {reason}")]
-    NoSuccessor {
-        /// Cause.
-        reason: String,
-    },
-    /// The transfer was attempted, and the target did not become leader in time.
-    #[error("{to} did not take over in time; {leader} leads")]
-    NotTaken {
-        /// Target of the transfer.
-        to: String,
-        /// Present leader, as far as the answering node knows.
-        leader: String,
-    },
-}
-
-impl TransferError {
-    /// Returns the code of the problem document.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Control(error) => error.code(),
-            Self::UnknownNode { .. } => Code::UnknownNode,
-            Self::Unfit { .. } => Code::CannotLead,
-            Self::NoSuccessor { .. } => Code::NoSuccessor,
-            Self::NotTaken { .. } => Code::TransferFailed,
-        }
-    }
 }
 
 /// The running control plane of the local node, on threads of its own. Every method may be called from any
@@ -462,7 +232,7 @@ impl ControlPlane {
         self.hand_over().await;
         self.core.stopping.cancel();
         let core = Arc::clone(&self.core);
-        let closed = self.threads.raft.spawn(async move { raft::close(&core).await });
+        let closed = self.threads.raft.spawn(async move { supervisor::close(&core).await });
         let _ = closed.await;
         self.threads.join().await;
     }

@@ -9,16 +9,13 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
-use crate::storage::StorageFailure;
-use crate::types::{ClusterId, RaftId};
+use crate::ids::{ClusterId, RaftId};
+use crate::storage::{LOG_FILE as LOG, SNAPSHOT_DIR as SNAPSHOTS, STATE_FILE as STATE, StorageFailure};
 
 /// Version of the identity file, the only version that the release writes and reads.
 const VERSION: u32 = 1;
 const IDENTITY: &str = "identity.json";
 const LOCK: &str = "LOCK";
-const LOG: &str = "log.redb";
-const STATE: &str = "state.redb";
-const SNAPSHOTS: &str = "snapshots";
 
 /// Identity of a data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +125,7 @@ impl DataDirError {
 
     /// Returns the error as a storage failure for operators, with file and remedy.
     pub(crate) fn failure(&self, data_dir: &Path) -> StorageFailure {
-        let text = || crate::text_with_sources(self);
+        let text = || crate::error_chain::text_with_sources(self);
         match self {
             Self::Unusable { path, source } => StorageFailure::io(path, data_dir, source),
             Self::Damaged { path, .. } => StorageFailure::damaged(path, data_dir, text()),

@@ -30,6 +30,8 @@ pub mod catalog;
 mod core;
 mod descriptors;
 mod detector;
+mod error_chain;
+mod errors;
 mod events;
 mod format;
 #[cfg(feature = "fuzzing")]
@@ -38,10 +40,12 @@ pub mod fuzzing;
 mod handle;
 mod host;
 mod identity;
+mod ids;
 mod membership;
 mod message;
 mod network;
 mod notices;
+mod options;
 mod peers;
 mod progress;
 mod raft;
@@ -55,27 +59,16 @@ mod threads;
 mod types;
 
 pub use descriptors::Descriptors;
+pub use errors::{ControlError, StartError, TransferError, Transferred};
 pub use events::unix_ms;
 pub use format::{Activated, Announcement, FormatVersion, NeedsRelease};
-pub use handle::{
-    Bootstrap, ControlError, ControlPlane, DiskFigures, Options, Read, StartError, Timing, TransferError,
-    Transferred,
-};
+pub use handle::{ControlPlane, DiskFigures, Read};
 pub use host::{Host, HostError};
 pub use identity::DataDirError;
+pub use ids::{ClusterId, RaftId};
 pub use network::PortFigures;
-pub use raft::OpenError;
+pub use options::{Bootstrap, Options, Timing};
+pub use raft::error::OpenError;
 pub use secret::{ClusterSecret, SecretError};
 pub use storage::{FlushStats, OpenError as StorageError, Shortage, StorageFailure, Unopened};
-pub use types::{ClusterId, Entry, LogId, Member, RaftId, SnapshotMeta, StoredMembership, TypeConfig, Vote};
-
-/// Returns an error and its sources, in one line for the log.
-fn text_with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
+pub use types::{Entry, LogId, Member, SnapshotMeta, StoredMembership, TypeConfig, Vote};

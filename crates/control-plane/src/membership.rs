@@ -10,7 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::types::{RaftId, StoredMembership};
+use crate::ids::RaftId;
+use crate::types::StoredMembership;
 
 /// Knowledge of a leader.
 pub(crate) struct View<'a> {

@@ -8,10 +8,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Command, Outcome};
+use crate::errors::{TransferError, Transferred};
 use crate::format::{Announcement, FormatVersion};
-use crate::handle::{TransferError, Transferred};
+use crate::ids::{ClusterId, RaftId};
 use crate::status::NodeFigures;
-use crate::types::{ClusterId, LogId, RaftId, SnapshotMeta, TypeConfig, Vote};
+use crate::types::{LogId, SnapshotMeta, TypeConfig, Vote};
 
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,

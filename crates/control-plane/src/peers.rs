@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use api::status::Role;
 
+use crate::ids::RaftId;
 use crate::message::Report;
 use crate::progress::Progress;
-use crate::types::RaftId;
 
 /// Age of the latest answer below which a node is healthy.
 pub(crate) const HEALTHY_WITHIN: Duration = Duration::from_millis(500);

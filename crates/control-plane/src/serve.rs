@@ -9,13 +9,14 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::core::Core;
+use crate::ids::{ClusterId, RaftId};
 use crate::message::{
     Call, Envelope, Probe, ProbeAnswer, Refused, Reply, SnapshotOffer, SnapshotReply, Unread,
 };
 use crate::network::{Channel, FrameError, Incoming, Purpose};
-use crate::raft::Node;
+use crate::raft::node::Node;
 use crate::storage::{SnapshotError, SnapshotFile, SnapshotReceiver};
-use crate::types::{ClusterId, RaftId, TypeConfig};
+use crate::types::TypeConfig;
 
 /// Limit on the wait for a chunk of a snapshot.
 const CHUNK_WITHIN: Duration = Duration::from_secs(10);
@@ -191,7 +192,7 @@ async fn take_snapshot(
             node.stop_for(&needed);
             return Err(text(&needed));
         }
-        finished => finished.map_err(|error| crate::text_with_sources(&error))?,
+        finished => finished.map_err(|error| crate::error_chain::text_with_sources(&error))?,
     };
     info!(peer, bytes = offer.bytes, "snapshot received");
     // Other processes may have filled the disk meanwhile. A failed installation would end Raft; a refused
@@ -206,5 +207,5 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
-    done.map_err(|error| crate::text_with_sources(&error))
+    done.map_err(|error| crate::error_chain::text_with_sources(&error))
 }

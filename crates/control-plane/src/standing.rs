@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::status::Role;
 use openraft::ServerState;
 
-use crate::types::RaftId;
+use crate::ids::RaftId;
 
 /// Age of the latest acknowledgement by a quorum below which a leader leads.
 pub(crate) const ACKED_WITHIN: Duration = Duration::from_millis(800);

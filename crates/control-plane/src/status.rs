@@ -3,7 +3,8 @@
 use api::status::NodeStatus;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterId, Host, RaftId};
+use crate::host::Host;
+use crate::ids::{ClusterId, RaftId};
 
 /// Figures of a node, measured by the node itself and carried to its peers on the probes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

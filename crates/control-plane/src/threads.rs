@@ -11,10 +11,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::{error, warn};
 
 use crate::core::Core;
-use crate::handle::{Options, StartError};
+use crate::errors::StartError;
 use crate::identity::DataDir;
 use crate::network::{Identity, Incoming, Links, Listener, Pause, Peers, Purpose, Resolve, SystemResolver};
-use crate::raft::supervise;
+use crate::options::Options;
+use crate::raft::supervisor::supervise;
 use crate::secret::ClusterSecret;
 use crate::storage::StorageFailure;
 use crate::tasks::{election, formats, handover, join, probes, pulse, reconcile, room, watch};

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Row, RowError, Table};
-use crate::RaftId;
+use super::rows::{Row, RowError, Table};
 use crate::format::{self, Announcement, FormatVersion};
+use crate::ids::RaftId;
 
 /// Announcements by node. One for each member, and one for a joining node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Refusal, RequestKey, Row, RowError, Table};
+use super::command::RequestKey;
+use super::outcome::{Outcome, Refusal};
+use super::rows::{Row, RowError, Table};
 use crate::format::{Format, FormatVersion, NoForm};
 
 /// Retention of the outcome under a client's key, in milliseconds.

@@ -1,9 +1,12 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::format::{Activated, Announcement, FormatVersion};
+use crate::ids::RaftId;
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 

@@ -8,12 +8,13 @@ use serde::Serialize;
 
 use crate::catalog::Outcome;
 use crate::format::{Announcement, FormatVersion};
+use crate::ids::{ClusterId, RaftId};
 use crate::message::{
     Call, Envelope, Probe, ProbeAnswer, Refused, Reply, Report, SnapshotOffer, SnapshotReply,
 };
 use crate::status::NodeFigures;
 use crate::storage::fuzzing::golden_entries;
-use crate::{ClusterId, LogId, RaftId, SnapshotMeta, StoredMembership, Vote};
+use crate::types::{LogId, SnapshotMeta, StoredMembership, Vote};
 
 /// Returns bodies of frames, one of nearly every kind.
 pub(super) fn messages() -> Vec<Vec<u8>> {

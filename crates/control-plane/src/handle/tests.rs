@@ -8,12 +8,16 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use api::Code;
 use openraft::Membership;
 use serde_json::json;
 
 use super::*;
 use crate::catalog::{Action, Actor, Authority, RequestKey, SettingValue};
-use crate::types::RaftId;
+use crate::descriptors::Descriptors;
+use crate::ids::RaftId;
+use crate::options::{Bootstrap, Timing};
+use crate::status::{NodeAddress, NodeFigures};
 
 const NAMES: [&str; 3] = ["n1", "n2", "n3"];
 const LIMIT: Duration = Duration::from_secs(30);
@@ -110,7 +114,7 @@ impl Cluster {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let core = Arc::clone(&node.core);
         runtime.block_on(async {
-            node.threads.raft.spawn(async move { raft::close(&core).await }).await.unwrap();
+            node.threads.raft.spawn(async move { supervisor::close(&core).await }).await.unwrap();
             node.threads.join().await;
         });
     }

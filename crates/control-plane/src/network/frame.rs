@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 
-use super::Cut;
 use super::handshake::Session;
+use super::pause::Cut;
 use super::register::Place;
 
 /// Maximum length of a body.
@@ -82,6 +82,11 @@ pub(crate) enum FrameError {
 }
 
 impl FrameError {
+    /// Returns the error of a frame on a cut connection.
+    fn of_cut(cut: &Cut) -> Self {
+        if cut.is_paused() { Self::Paused } else { Self::Displaced }
+    }
+
     /// True if the peer closed the connection before the first byte of an answer.
     pub(super) fn is_hang_up(&self) -> bool {
         matches!(self, Self::Closed | Self::Io(_))
@@ -263,7 +268,7 @@ impl<W: AsyncWrite + Unpin> FrameSender<W> {
         let written = tokio::time::timeout(state.limit, write_frame(output, &state.seal, body));
         tokio::select! {
             biased;
-            () = state.cut.cut() => return Err(state.cut.error()),
+            () = state.cut.cut() => return Err(FrameError::of_cut(&state.cut)),
             written = written => written.map_err(|_| FrameError::TooSlow)?.map_err(FrameError::Io)?,
         }
         state.seal.number += 1;
@@ -347,7 +352,7 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
         let Self { input, state } = self;
         loop {
             if state.cut.is_cut() {
-                return Err(state.cut.error());
+                return Err(FrameError::of_cut(&state.cut));
             }
             if let Some(body) = state.take()? {
                 if let Some(place) = &state.place {
@@ -359,7 +364,7 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
             state.make_room();
             let read = tokio::select! {
                 biased;
-                () = state.cut.cut() => return Err(state.cut.error()),
+                () = state.cut.cut() => return Err(FrameError::of_cut(&state.cut)),
                 read = input.read_buf(&mut state.buffer) => read.map_err(FrameError::Io)?,
                 () = until(deadline) => return Err(FrameError::TooSlow),
             };

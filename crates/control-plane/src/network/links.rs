@@ -18,8 +18,9 @@ use tokio::time::{Duration, Instant};
 use super::addresses::Addresses;
 use super::frame::{Channel, FrameError, encode};
 use super::handshake::{self, HANDSHAKE_TIME_LIMIT, HandshakeError, Identity, Purpose};
+use super::pause::Pause;
 use super::resolver::{Lookups, Resolve};
-use super::{Pause, tune};
+use super::socket::tune;
 use crate::host::Host;
 
 /// Maximum number of idle connections per peer.

@@ -18,9 +18,10 @@ use tracing::warn;
 
 use super::frame::Channel;
 use super::handshake::{self, Caller, HANDSHAKE_TIME_LIMIT, HandshakeError, Identity, Purpose};
+use super::pause::{Cut, Pause};
 use super::places::Rules;
 use super::register::{Place, Reason, Register};
-use super::{Cut, Pause, tune};
+use super::socket::tune;
 
 /// Time limit from a connection to the first byte. A dialer sends the first message at once.
 const FIRST_BYTE_TIME_LIMIT: Duration = Duration::from_millis(250);

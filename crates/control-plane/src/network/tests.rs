@@ -1,5 +1,6 @@
 //! Nodes on loopback.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

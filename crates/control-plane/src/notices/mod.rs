@@ -1,4 +1,4 @@
-//! Conditions for an operator, from one node's view. Pure, but for [`Situation::of`].
+//! Conditions for an operator, from one node's view. Pure.
 //!
 //! A message names its subject, with figures and files if there are any; the remedy is the operator's next
 //! step.
@@ -9,11 +9,10 @@ use api::notices as codes;
 use api::status::{Health, Role};
 
 use crate::assess::{NodeView, Shortage, View};
-use crate::core::{Core, Moment};
 use crate::format::Activated;
+use crate::ids::RaftId;
 use crate::peers::HEALTHY_WITHIN;
 use crate::status::Condition;
-use crate::types::RaftId;
 
 pub(crate) use board::Board;
 
@@ -33,18 +32,9 @@ pub(crate) struct Situation<'a> {
     pub waiting_for: Vec<String>,
 }
 
-impl<'a> Situation<'a> {
-    fn of(core: &Core, moment: &Moment, view: &'a View) -> Self {
-        Self {
-            view,
-            stranger: core.stranger.lock().expect("no panic while it is held").clone(),
-            joint: view.configs.len() > 1,
-            waiting_for: core.waiting_for(moment),
-        }
-    }
-
+impl Situation<'_> {
     /// Returns the conditions, most urgent first.
-    fn conditions(&self) -> Vec<Condition> {
+    pub(crate) fn conditions(&self) -> Vec<Condition> {
         let view = self.view;
         let mut conditions = Vec::new();
         conditions.extend(view.nodes.iter().filter_map(|node| storage(view, node)));
@@ -113,13 +103,6 @@ impl<'a> Situation<'a> {
             remedy: Some("add a third node to the configuration of every node".to_owned()),
         })
     }
-}
-
-/// Returns the conditions for an operator, most urgent first.
-pub(crate) fn conditions(core: &Core, moment: &Moment, view: &View) -> Vec<Condition> {
-    let mut conditions = Situation::of(core, moment, view).conditions();
-    conditions.extend((core.options.conditions)());
-    conditions
 }
 
 /// Returns the condition of a node with a failed storage.

@@ -9,9 +9,9 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, Durability, StorageBackend, WriteTransaction};
 
 use super::error::OpenError;
+use super::files::sync_dir;
 use super::reserved::Reserved;
 use super::room::Room;
-use super::sync_dir;
 
 /// Size of the library's page cache, per file.
 const PAGE_CACHE_BYTES: usize = 16 << 20;
@@ -23,7 +23,7 @@ const UNFINISHED: &str = "new";
 /// A new database is created under a temporary name, since the library does not open a file left
 /// half-created by a power loss. On a full disk, writes take bytes of the reserve of `room`.
 pub(super) fn open_file(what: &'static str, path: &Path, room: &Arc<Room>) -> Result<Database, OpenError> {
-    if !super::exists(path)? {
+    if !OpenError::exists(path)? {
         let unfinished = path.with_extension(UNFINISHED);
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -5,9 +5,21 @@ use std::path::{Path, PathBuf};
 
 use super::record::RecordError;
 use super::snapshot::SnapshotError;
-use crate::LogId;
+use super::space::Shortage;
 use crate::catalog::RowError;
 use crate::format::NeedsRelease;
+use crate::types::LogId;
+
+/// Failure to open a file.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", file.display())]
+pub struct Unopened {
+    /// The file or folder.
+    pub file: PathBuf,
+    /// The cause.
+    #[source]
+    pub error: OpenError,
+}
 
 /// Failure to open the storage.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +79,7 @@ pub enum OpenError {
     },
     /// The disk has no room for any write.
     #[error("the disk is full: {0}")]
-    NoRoom(super::Shortage),
+    NoRoom(Shortage),
     /// The snapshot cannot be read.
     #[error("cannot read the snapshot")]
     Snapshot(#[source] SnapshotError),
@@ -134,6 +146,11 @@ impl OpenError {
             Self::NoRoom(_) => Some(io::ErrorKind::StorageFull),
             _ => None,
         }
+    }
+
+    /// Checks the existence of a file.
+    pub(super) fn exists(path: &Path) -> Result<bool, Self> {
+        path.try_exists().map_err(Self::io(path))
     }
 
     /// Returns a function for `map_err` on operating system errors.

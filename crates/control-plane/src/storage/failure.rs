@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Unopened;
+use super::error::Unopened;
+use crate::error_chain::text_with_sources;
 
 /// The failure of a node's storage: the file, the cause, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +45,12 @@ impl StorageFailure {
     /// Creates the failure from an error of opening the storage.
     pub(crate) fn unopened(unopened: &Unopened, data_dir: &Path) -> Self {
         if let Some(needed) = unopened.error.needs_release() {
-            let error = crate::text_with_sources(&unopened.error);
+            let error = text_with_sources(&unopened.error);
             return Self::needs(&unopened.file, data_dir, error, &needed.release);
         }
         // Failures without an operating system error lie in the stored bytes.
         let kind = Kind::of(unopened.error.io_kind(), Kind::Damaged);
-        Self::new(&unopened.file, data_dir, crate::text_with_sources(&unopened.error), kind)
+        Self::new(&unopened.file, data_dir, text_with_sources(&unopened.error), kind)
     }
 
     /// Creates the failure for corrupted or missing bytes.
@@ -119,7 +120,7 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::OpenError;
+    use crate::storage::error::OpenError;
 
     fn check(error: OpenError, file: &str, cause: &str, remedy: &str) {
         let unopened = Unopened { file: PathBuf::from("/d/n1").join(file), error };

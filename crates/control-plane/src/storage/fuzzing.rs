@@ -2,13 +2,13 @@
 
 use sha2::{Digest, Sha256};
 
+use super::applied::Progress;
 use super::log::record_of;
 use super::record::{self, RecordError};
 use super::snapshot::{self, Header, SnapshotError};
-use super::state_file::Progress;
 use crate::catalog::Catalog;
 use crate::format::FormatVersion;
-use crate::{Entry, LogId, Vote};
+use crate::types::{Entry, LogId, Vote};
 
 /// Bytes of a snapshot's checksum, at its end.
 const SUM_BYTES: usize = 32;

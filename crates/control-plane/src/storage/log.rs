@@ -22,7 +22,7 @@ use super::writer::{
     Writer,
 };
 use crate::format::FormatVersion;
-use crate::{Entry, LogId, TypeConfig, Vote};
+use crate::types::{Entry, LogId, TypeConfig, Vote};
 
 const WHAT: &str = "the log file";
 /// Maximum number of attempts at a disk read interrupted by the removal of entries.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Entry, LogId, Vote};
+use crate::types::{Entry, LogId, Vote};
 
 /// Bytes of entries kept in memory, as stored. Entries not yet durable count, and stay even beyond the
 /// limit.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
-use super::StorageFailure;
+use super::failure::StorageFailure;
 use super::space::{Admission, Deferred, Shortage, SnapshotRule, Space};
 
 /// Pause between two measurements while nothing is written.

@@ -9,16 +9,17 @@ use futures_util::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 
+use super::applied::{Applied, Progress};
 use super::error::OpenError;
+use super::files::{SNAPSHOT_DIR, STATE_FILE, sync_dir};
 use super::log::LogMark;
 use super::room::Room;
 use super::snapshot::{self, Header, SnapshotFile};
-use super::state_file::{FileView, Progress, StateFile};
-use super::view::{Applied, StateView};
-use super::{SNAPSHOT_DIR, STATE_FILE, sync_dir};
+use super::state_file::{FileView, StateFile};
+use super::view::StateView;
 use crate::catalog::{Context, Outcome, Row};
 use crate::format::NeedsRelease;
-use crate::{Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::types::{Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 
 /// Maximum number of entries in one transaction.
 const MAX_BATCH_ENTRIES: usize = 1024;

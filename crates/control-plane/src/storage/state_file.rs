@@ -11,16 +11,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use redb::{
     Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
-use serde::{Deserialize, Serialize};
 
+use super::applied::{Applied, Progress};
 use super::database::{begin_durable, open_file};
 use super::error::OpenError;
 use super::record;
 use super::room::Room;
-use super::view::Applied;
 use crate::catalog::{Row, Table};
-use crate::format::{Activated, Format, FormatVersion, NoForm};
-use crate::{LogId, StoredMembership};
 
 const WHAT: &str = "the state file";
 /// Table of everything except the rows of the catalogue.
@@ -29,64 +26,6 @@ const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta")
 const PROGRESS: &str = "progress";
 
 type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
-
-/// Progress of applying entries.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Progress {
-    /// The last applied entry.
-    pub last_applied: Option<LogId>,
-    /// The last applied membership.
-    pub membership: StoredMembership,
-    /// Greatest number of voters of any uniform membership applied so far.
-    pub largest_voter_set: usize,
-    /// The activated version of the formats.
-    pub activated: Activated,
-}
-
-/// Form of release 0.1, written below version 2.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ProgressV1 {
-    last_applied: Option<LogId>,
-    membership: StoredMembership,
-    largest_voter_set: usize,
-}
-
-impl Format for ProgressV1 {
-    const SINCE: FormatVersion = FormatVersion::FIRST;
-    type Previous = NoForm;
-
-    fn upgrade(previous: NoForm) -> Self {
-        match previous {}
-    }
-}
-
-impl Format for Progress {
-    const SINCE: FormatVersion = FormatVersion::SECOND;
-    type Previous = ProgressV1;
-
-    fn upgrade(previous: ProgressV1) -> Self {
-        let ProgressV1 { last_applied, membership, largest_voter_set } = previous;
-        Self { last_applied, membership, largest_voter_set, activated: Activated::default() }
-    }
-}
-
-impl Progress {
-    /// Encodes the progress as a record, in the newest form not above the activated version.
-    pub(super) fn record(&self) -> Vec<u8> {
-        if !self.activated.is_first() {
-            return record::encode_in(Self::SINCE, self);
-        }
-        let Self { last_applied, membership, largest_voter_set, .. } = self.clone();
-        record::encode_in(ProgressV1::SINCE, &ProgressV1 { last_applied, membership, largest_voter_set })
-    }
-
-    /// Decodes the progress from a record.
-    pub(super) fn of(record: &[u8]) -> Result<Self, record::RecordError> {
-        record::decode_newest(record)
-    }
-}
 
 /// The state file; none once closed.
 pub(super) struct StateFile(RwLock<Option<Database>>);

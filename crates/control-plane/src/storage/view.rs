@@ -4,19 +4,11 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use super::state_file::{Progress, StateFile};
-use crate::LogId;
+use super::applied::Applied;
+use super::state_file::StateFile;
 use crate::catalog::Catalog;
 use crate::format::{Activated, FormatVersion, NeedsRelease};
-
-/// Result of applying entries.
-#[derive(Default)]
-pub(super) struct Applied {
-    /// State produced by the commands.
-    pub catalog: Catalog,
-    /// Progress of applying entries.
-    pub progress: Progress,
-}
+use crate::types::LogId;
 
 /// The applied state, in memory. Cheap to clone; follows the originating [`super::StateMachine`] until
 /// closed.
@@ -50,7 +42,7 @@ impl StateView {
 
     /// Returns the last applied membership.
     #[cfg(test)]
-    pub(crate) fn membership(&self) -> crate::StoredMembership {
+    pub(crate) fn membership(&self) -> crate::types::StoredMembership {
         self.look(|applied| applied.progress.membership.clone())
     }
 

@@ -18,7 +18,7 @@ use super::database::begin_durable;
 use super::memory::{MAX_CACHED_BYTES, Memory};
 use super::record;
 use super::room::Room;
-use crate::{Entry, LogId, TypeConfig, Vote};
+use crate::types::{Entry, LogId, TypeConfig, Vote};
 
 /// Entries by index.
 pub(super) const ENTRIES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("entries");

@@ -14,8 +14,9 @@ use crate::campaign::{
 };
 use crate::core::Core;
 use crate::detector::Evidence;
-use crate::raft::Node;
-use crate::types::{RaftId, TypeConfig, Vote};
+use crate::ids::RaftId;
+use crate::raft::node::Node;
+use crate::types::{TypeConfig, Vote};
 
 /// Time for which a request for a vote waits for the voter's own evidence.
 const WAIT_FOR_EVIDENCE: Duration = Duration::from_millis(25);

@@ -12,9 +12,9 @@ use crate::calls;
 use crate::catalog::{Action, Actor, Authority, Command, Outcome, RequestKey};
 use crate::core::{Core, Moment};
 use crate::format::{Activated, Announcement, FormatVersion, Step};
+use crate::ids::RaftId;
 use crate::message::{Refused, Reply};
-use crate::raft::Node;
-use crate::types::RaftId;
+use crate::raft::node::Node;
 
 /// Longest pause between two checks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -11,10 +11,10 @@ use tracing::{error, info, warn};
 
 use crate::core::{Core, Moment};
 use crate::detector::STUCK_AFTER;
-use crate::handle::{TransferError, Transferred};
+use crate::errors::{TransferError, Transferred};
+use crate::ids::RaftId;
 use crate::peers::Peer;
-use crate::raft::Node;
-use crate::types::RaftId;
+use crate::raft::node::Node;
 
 /// Limit on the start of the target's candidacy: a transfer without a candidacy by then has failed.
 const BEGIN_WITHIN: Duration = Duration::from_millis(300);

@@ -11,11 +11,12 @@ use tracing::{debug, error, info, warn};
 
 use crate::core::Core;
 use crate::format::Announcement;
-use crate::handle::Bootstrap;
+use crate::ids::{ClusterId, RaftId};
 use crate::message::{Call, Envelope, Refused, Reply, Report};
-use crate::raft::Node;
+use crate::options::Bootstrap;
+use crate::raft::node::Node;
 use crate::tasks::formats;
-use crate::types::{ClusterId, Member, RaftId};
+use crate::types::Member;
 
 /// Time without an answer from a cluster member after which the first configured node founds a cluster.
 const ASK_FIRST: Duration = Duration::from_millis(700);

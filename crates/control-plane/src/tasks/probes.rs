@@ -90,7 +90,7 @@ impl Link {
             Self::Dialling(dialling) => Event::Dialled(Box::new(dialling.await)),
             Self::Up(halves) => match halves.1.recv::<ProbeAnswer>().await {
                 Ok(answer) => Event::Answered(Box::new(answer)),
-                Err(error) => Event::Ended(crate::text_with_sources(&error)),
+                Err(error) => Event::Ended(crate::error_chain::text_with_sources(&error)),
             },
         }
     }
@@ -185,7 +185,7 @@ impl Prober {
             self.core.detector().not_refused(&self.peer);
         }
         let refused = matches!(error, CallError::Refused { .. });
-        self.failed(&Failure { reason: crate::text_with_sources(error), refused, port_closed });
+        self.failed(&Failure { reason: crate::error_chain::text_with_sources(error), refused, port_closed });
         self.link = Link::Down;
     }
 

@@ -8,9 +8,9 @@ use openraft::ChangeMembers;
 use tracing::{info, warn};
 
 use crate::core::{Core, Moment};
+use crate::ids::RaftId;
 use crate::membership::{Step, View, next_step};
-use crate::raft::Node;
-use crate::types::RaftId;
+use crate::raft::node::Node;
 
 /// Longest pause between two checks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

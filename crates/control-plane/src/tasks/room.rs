@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use crate::core::Core;
-use crate::raft::Node;
+use crate::raft::node::Node;
 use crate::storage::TEND_EVERY;
 use crate::tasks::handover;
 

@@ -5,7 +5,7 @@ use crate::format::FormatVersion;
 use crate::message::{Envelope, SnapshotOffer, SnapshotReply};
 use crate::network::Purpose;
 use crate::storage::tests::{first_release, formats::newer_snapshot};
-use crate::{SnapshotMeta, Vote};
+use crate::types::{SnapshotMeta, Vote};
 
 /// Waits until every running node has activated `version`, and knows the announcements of all three.
 fn until_activated(cluster: &Cluster, version: FormatVersion) {
@@ -54,7 +54,7 @@ fn a_node_below_the_activated_version_does_not_start_and_names_the_release() {
     block_on(first_release::activate_beyond(&dir));
     let error = ControlPlane::start(cluster.options(0, cluster.dir.path())).err().unwrap();
     assert!(matches!(error, StartError::Open(_)), "{error}");
-    let told = crate::text_with_sources(&error);
+    let told = crate::error_chain::text_with_sources(&error);
     let needed = "the format that the cluster has activated has version 3, and this release reads versions 1 to 2; release 0.3 \
                   or a newer one is needed";
     assert!(told.ends_with(needed), "{told}");

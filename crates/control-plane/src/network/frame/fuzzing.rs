@@ -1,6 +1,6 @@
 //! Entry point for fuzzing the frames.
 
-use super::super::Pause;
+use super::super::pause::Pause;
 use super::*;
 
 const KEY: [u8; 32] = [5; 32];

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use tokio::io::duplex;
 
-use super::super::Pause;
+use super::super::pause::Pause;
 use super::*;
 
 const KEY: [u8; 32] = [5; 32];

@@ -10,10 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-use super::{Header, MAX_SNAPSHOT_BYTES, SnapshotError, UNFINISHED, read};
-use crate::SnapshotMeta;
+use super::error::SnapshotError;
+use super::file_format::{Header, MAX_SNAPSHOT_BYTES, read};
 use crate::catalog::Row;
 use crate::format::Activated;
+use crate::types::SnapshotMeta;
+
+/// Extension of a snapshot during creation.
+pub(super) const UNFINISHED: &str = "tmp";
 
 /// A complete, verified snapshot. Cheap to clone, and readable even after replacement by a newer snapshot.
 /// A received snapshot is removed with the last handle, unless installed.
@@ -41,7 +45,7 @@ impl SnapshotFile {
     }
 
     /// Returns an empty snapshot of zero bytes; `folder` serves as the open file.
-    pub(in crate::storage) fn nothing(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn nothing(folder: &Path) -> io::Result<Self> {
         let header =
             Header { meta: SnapshotMeta::default(), largest_voter_set: 0, activated: Activated::default() };
         let (file, path) = (File::open(folder)?, folder.to_owned());
@@ -70,7 +74,7 @@ impl SnapshotFile {
     }
 
     /// Reads and verifies the file again, passing each row to `row`. Blocks.
-    pub(in crate::storage) fn rows(
+    pub(crate) fn rows(
         &self,
         row: impl FnMut(&Row) -> Result<(), SnapshotError>,
     ) -> Result<Header, SnapshotError> {

@@ -5,15 +5,14 @@
 
 use std::path::PathBuf;
 
+use super::super::applied::{Applied, Progress};
 use super::super::log::record_of;
 use super::super::record::{self, RecordError};
 use super::super::snapshot::{self, Header};
-use super::super::state_file::Progress;
-use super::super::view::Applied;
 use super::*;
-use crate::SnapshotMeta;
 use crate::catalog::{Context, StoredCommand};
 use crate::format::{Activated, FormatVersion};
+use crate::types::SnapshotMeta;
 
 fn golden(name: &str, bytes: &[u8]) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -30,7 +29,7 @@ fn progress() -> Progress {
     applied.progress.last_applied = Some(log_id(3, 17));
     applied.progress.largest_voter_set = 3;
     let EntryPayload::Membership(members) = membership(2, 9, [1, 2, 3]).payload else { unreachable!() };
-    applied.progress.membership = crate::StoredMembership::new(Some(log_id(2, 9)), members);
+    applied.progress.membership = crate::types::StoredMembership::new(Some(log_id(2, 9)), members);
     applied.progress
 }
 

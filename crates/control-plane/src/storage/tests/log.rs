@@ -9,7 +9,7 @@ use super::super::database::begin_durable;
 use super::super::writer::{ENTRIES, META, VOTE};
 use super::disk::Disk;
 use super::*;
-use crate::TypeConfig;
+use crate::types::TypeConfig;
 
 /// Submits an append. The receiver resolves once the append is durable.
 async fn begin_append(

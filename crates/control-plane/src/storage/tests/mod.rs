@@ -13,6 +13,8 @@ mod suite;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::stream;
 use openraft::entry::RaftEntry;
@@ -25,7 +27,8 @@ use crate::catalog::{
     Action, Actor, Authority, Command, RequestKey, Setting, SettingKey, SettingValue, StoredCommand,
 };
 use crate::format::{Announcement, FormatVersion};
-use crate::{Entry, LogId, Member, RaftId, Vote};
+use crate::ids::RaftId;
+use crate::types::{Entry, LogId, Member, Vote};
 
 fn log_id(term: u64, index: u64) -> LogId {
     let leader = openraft::impls::leader_id_std::LeaderId { term, voted_for: RaftId::from(1) };

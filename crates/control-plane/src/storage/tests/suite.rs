@@ -5,7 +5,7 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use tempfile::TempDir;
 
 use super::*;
-use crate::TypeConfig;
+use crate::types::TypeConfig;
 
 struct OnDisk;
 

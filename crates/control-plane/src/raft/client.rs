@@ -1,4 +1,4 @@
-//! openraft's network interface: calls of openraft in envelopes, over [`super::Links`].
+//! openraft's network interface: calls of openraft in envelopes, over [`crate::network::Links`].
 
 use std::future::Future;
 use std::io;
@@ -15,11 +15,12 @@ use openraft::raft::{
 use openraft::type_config::alias::SnapshotOf;
 use tokio::time::{Instant, timeout};
 
-use super::{CallError, Purpose};
 use crate::core::Core;
+use crate::ids::RaftId;
 use crate::message::{Call, Envelope, Refused, Reply, SnapshotOffer, SnapshotReply};
+use crate::network::{CallError, Purpose};
 use crate::storage::SnapshotFile;
-use crate::types::{Member, RaftId, TypeConfig, Vote};
+use crate::types::{Member, TypeConfig, Vote};
 
 /// Time limit of a peer for making entries durable.
 const APPEND_WITHIN: Duration = Duration::from_secs(2);

@@ -1,0 +1,30 @@
+//! Socket options of connections between nodes.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tracing::debug;
+
+/// Silence on a connection before the first keepalive probe.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// Interval between two keepalive probes.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Unanswered keepalive probes that end the connection.
+const KEEPALIVE_COUNT: u32 = 3;
+
+/// Sets the socket options: frames leave at once, and a vanished peer does not hold a place for ever.
+pub(super) fn tune(stream: &TcpStream) {
+    let tuned = || -> io::Result<()> {
+        use rustix::net::sockopt;
+        stream.set_nodelay(true)?;
+        sockopt::set_socket_keepalive(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+        sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+        sockopt::set_tcp_keepcnt(stream, KEEPALIVE_COUNT)?;
+        Ok(())
+    };
+    if let Err(error) = tuned() {
+        debug!(%error, "cannot set the options of a connection");
+    }
+}

@@ -1,0 +1,8 @@
+//! One running Raft: how it is configured, opened, and opened again after a failure of its storage.
+
+pub(crate) mod client;
+pub(crate) mod config;
+pub(crate) mod error;
+pub(crate) mod node;
+pub(crate) mod open;
+pub(crate) mod supervisor;
