@@ -11,9 +11,9 @@ use api::status::{ClusterStatus, Health, NodeStatus, Role};
 use crate::format::Activated;
 use crate::ids::{ClusterId, RaftId};
 use crate::message::Report;
-use crate::peers::{ClockOffset, HEALTHY_WITHIN, HEARD_WITHIN};
-use crate::standing::ELECTION_GRACE;
+use crate::peers::ClockOffset;
 use crate::status::NodeAddress;
+use crate::timing::{ELECTION_GRACE, HEALTHY_WITHIN, HEARD_WITHIN};
 
 /// Knowledge of one node about the cluster at one moment.
 #[derive(Debug, Clone)]

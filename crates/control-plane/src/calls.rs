@@ -1,7 +1,7 @@
 //! Reads and writes of the control plane: forwarded to the leader, and retried within their deadlines.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use openraft::ReadPolicy;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -15,15 +15,7 @@ use crate::ids::RaftId;
 use crate::message::{Call, Envelope, Refused, Reply};
 use crate::network::CallError;
 use crate::raft::node::Node;
-use crate::standing::ELECTION_GRACE;
-
-/// Longest pause between two attempts; a changed vote or leader ends the pause early.
-const RETRY_AFTER: Duration = Duration::from_millis(20);
-/// Longest pause during an election. A leader counts only after an acknowledgement by a quorum, which changes
-/// no watched metric.
-const RETRY_SOON_AFTER: Duration = Duration::from_millis(3);
-/// Limit on one attempt with a leader; the next attempt asks the leader known by then.
-const ATTEMPT_WITHIN: Duration = Duration::from_secs(2);
+use crate::timing::{CALL_ATTEMPT_WITHIN, CALL_RETRY_AFTER, CALL_RETRY_DURING_ELECTION, ELECTION_GRACE};
 
 /// Result of an attempt.
 enum Attempt<T> {
@@ -47,7 +39,7 @@ pub(crate) async fn submit(
     let started = Instant::now();
     loop {
         let moment = ready(core, proposed)?;
-        let until = deadline.min(Instant::now() + ATTEMPT_WITHIN);
+        let until = deadline.min(Instant::now() + CALL_ATTEMPT_WITHIN);
         match submit_once(core, &moment, &command, until).await {
             Attempt::Done(outcome) => return Ok(outcome),
             Attempt::NotYet(reason) => last_reason = reason,
@@ -102,7 +94,7 @@ pub(crate) async fn linearize(core: &Arc<Core>, deadline: Instant) -> Result<Arc
     let started = Instant::now();
     loop {
         let moment = ready(core, false)?;
-        let until = deadline.min(Instant::now() + ATTEMPT_WITHIN);
+        let until = deadline.min(Instant::now() + CALL_ATTEMPT_WITHIN);
         let reason = match read_index_once(core, &moment, until).await {
             Attempt::Done(index) => {
                 let node = core.node.load_full().ok_or_else(|| storage_error(core))?;
@@ -150,11 +142,11 @@ async fn may_retry(core: &Core, started: Instant, deadline: Instant) -> bool {
     let now = Instant::now();
     let given_up =
         now.saturating_duration_since(started) > ELECTION_GRACE && !core.has_quorum(&core.moment());
-    if given_up || now + RETRY_AFTER >= deadline {
+    if given_up || now + CALL_RETRY_AFTER >= deadline {
         return false;
     }
     let since_began = now.saturating_duration_since(started);
-    let pause = if since_began < ELECTION_GRACE { RETRY_SOON_AFTER } else { RETRY_AFTER };
+    let pause = if since_began < ELECTION_GRACE { CALL_RETRY_DURING_ELECTION } else { CALL_RETRY_AFTER };
     let Some(node) = core.node.load_full() else {
         tokio::time::sleep(pause).await;
         return true;

@@ -10,36 +10,19 @@ use std::time::{Duration, Instant};
 
 use crate::detector::Evidence;
 use crate::ids::RaftId;
+use crate::timing::{
+    ALIVE_WITHIN, CAMPAIGN_RETRY_AFTER, CAMPAIGN_RETRY_JITTER, CAMPAIGN_RETRY_STAGGER, CAMPAIGN_STAGGER,
+    CANDIDACY_EXCLUSIVE_FOR, EVIDENCE_VALID_FOR, FUTILE_CAMPAIGN_WINDOW, IN_FLIGHT_APPEND_GRACE,
+    LEADERLESS_AFTER, LEADERLESS_JITTER, LEADERLESS_MAX_FLUSH, LEADERLESS_STAGGER, LEADERLESS_STEP,
+};
 use crate::types::{LogId, Vote};
 
-/// Time for which evidence counts without renewal.
-pub(crate) const HELD_FOR: Duration = Duration::from_millis(500);
-/// Time for which appends in flight at the leader's death may still be handled; later appends disprove the
-/// death.
-const LAST_WORDS: Duration = Duration::from_millis(30);
-/// Age of the latest append below which a leader counts as alive in the absence of evidence.
-const ALIVE_WITHIN: Duration = Duration::from_millis(300);
-/// Time for which one candidacy excludes competing candidacies.
-const CAMPAIGN_FOR: Duration = Duration::from_millis(80);
-/// Limit on campaigns without effect within [`FUTILE_WITHIN`]; at the limit, Raft's timers decide alone.
+/// Limit on campaigns without effect within [`FUTILE_CAMPAIGN_WINDOW`]; at the limit, Raft's timers decide alone.
 const MAX_FUTILE: usize = 5;
-const FUTILE_WITHIN: Duration = Duration::from_secs(60);
-/// Head start for each node in a better position.
-const STAGGER: Duration = Duration::from_millis(15);
-/// Shortest pause between two attempts on the same evidence; longer for nodes in a worse position.
-const RETRY_AFTER: Duration = Duration::from_millis(25);
-const RETRY_STAGGER: Duration = Duration::from_millis(10);
 /// Limit on the attempts on the same evidence.
 pub(crate) const MAX_ATTEMPTS: u32 = 6;
-/// Base pause before an attempt while no leader exists and no vote moves.
-const LEADERLESS_AFTER: Duration = Duration::from_millis(60);
-/// Increase of the pause with each attempt.
-const LEADERLESS_STEP: Duration = Duration::from_millis(10);
-/// Increase of the pause for each node in a better position.
-const LEADERLESS_STAGGER: Duration = Duration::from_millis(40);
 /// Flushes of the disk that are added to the pause, for votes on a slow disk.
 const LEADERLESS_FLUSHES: u32 = 3;
-const MAX_FLUSH: Duration = Duration::from_millis(150);
 /// Limit on the attempts without a leader.
 pub(crate) const MAX_LEADERLESS_ATTEMPTS: u32 = 11;
 
@@ -104,13 +87,15 @@ impl Campaigns {
     /// leader appends for ever, so evidence of the kind stuck remains.
     pub(crate) fn append(&mut self, now: Instant) {
         self.held = self.held.filter(|held| {
-            held.evidence == Evidence::Stuck || now.saturating_duration_since(held.at) <= LAST_WORDS
+            held.evidence == Evidence::Stuck
+                || now.saturating_duration_since(held.at) <= IN_FLIGHT_APPEND_GRACE
         });
     }
 
     /// Returns the evidence against the leader of `vote`, while valid.
     pub(crate) fn held(&self, vote: Vote, now: Instant) -> Option<Held> {
-        self.held.filter(|held| held.vote == vote && now.saturating_duration_since(held.at) < HELD_FOR)
+        self.held
+            .filter(|held| held.vote == vote && now.saturating_duration_since(held.at) < EVIDENCE_VALID_FOR)
     }
 
     /// Decides whether a request reaches Raft.
@@ -135,7 +120,11 @@ impl Campaigns {
 
     /// True while campaigns on evidence are permitted.
     pub(crate) fn may_begin(&mut self, now: Instant) -> bool {
-        while self.futile.front().is_some_and(|at| now.saturating_duration_since(*at) >= FUTILE_WITHIN) {
+        while self
+            .futile
+            .front()
+            .is_some_and(|at| now.saturating_duration_since(*at) >= FUTILE_CAMPAIGN_WINDOW)
+        {
             self.futile.pop_front();
         }
         self.futile.len() < MAX_FUTILE
@@ -161,17 +150,17 @@ impl Campaigns {
 }
 
 fn is_recent(at: Option<Instant>, now: Instant) -> bool {
-    at.is_some_and(|at| now.saturating_duration_since(at) < CAMPAIGN_FOR)
+    at.is_some_and(|at| now.saturating_duration_since(at) < CANDIDACY_EXCLUSIVE_FOR)
 }
 
 /// Returns the wait before the first attempt on evidence, for a node with `rank` nodes in a better position.
 pub(crate) fn head_start(rank: u32) -> Duration {
-    STAGGER * rank
+    CAMPAIGN_STAGGER * rank
 }
 
 /// Returns the wait for an attempt on evidence to succeed. `chance` is between 0 and 1.
 pub(crate) fn retry_after(rank: u32, chance: f64) -> Duration {
-    RETRY_AFTER + RETRY_STAGGER * rank + Duration::from_millis(5).mul_f64(chance)
+    CAMPAIGN_RETRY_AFTER + CAMPAIGN_RETRY_STAGGER * rank + CAMPAIGN_RETRY_JITTER.mul_f64(chance)
 }
 
 /// Returns the wait for a leader before attempt `attempt`, counted from 0, on a disk with recent flushes of
@@ -183,8 +172,8 @@ pub(crate) fn leaderless_after(
     chance: f64,
 ) -> Duration {
     let steps = LEADERLESS_STEP * attempt + LEADERLESS_STAGGER * rank;
-    let flushes = LEADERLESS_FLUSHES * worst_flush.unwrap_or_default().min(MAX_FLUSH);
-    LEADERLESS_AFTER + steps + flushes + Duration::from_millis(20).mul_f64(chance)
+    let flushes = LEADERLESS_FLUSHES * worst_flush.unwrap_or_default().min(LEADERLESS_MAX_FLUSH);
+    LEADERLESS_AFTER + steps + flushes + LEADERLESS_JITTER.mul_f64(chance)
 }
 
 #[cfg(test)]

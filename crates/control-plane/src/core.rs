@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Rooms;
 use crate::assess::{NodeView, View};
 use crate::campaign::Campaigns;
-use crate::detector::{Detector, Rules, STUCK_AFTER};
+use crate::detector::{Detector, Rules};
 use crate::events::Events;
 use crate::format::{self, Announcement, FormatVersion};
 use crate::identity::{DataDir, Identity};
@@ -31,6 +31,7 @@ use crate::secret::ClusterSecret;
 use crate::standing::{Facts, Standing};
 use crate::status::{MemberInfo, Members, NodeAddress};
 use crate::storage::StorageFailure;
+use crate::timing::STUCK_AFTER;
 use crate::types::{StoredMembership, TypeConfig};
 
 /// Largest distance to the leader's last log index, in entries, at which a log counts as caught up.

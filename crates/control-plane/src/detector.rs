@@ -18,10 +18,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Time after which a blocked leader transfers leadership.
-pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(2);
-/// Time after [`STUCK_AFTER`] at which a leader without a transfer counts as dead.
-const HAND_OVER_GRACE: Duration = Duration::from_millis(500);
+use crate::timing::{STUCK_AFTER, STUCK_TRANSFER_GRACE};
 
 /// Kind of evidence against a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +159,7 @@ impl Detector {
         if probed.missed >= self.rules.failures && self.hears_a_quorum(leader, probed, other_voters) {
             return Some(Evidence::Unanswered);
         }
-        let stuck = probed.stuck >= STUCK_AFTER + HAND_OVER_GRACE && probed.missed == 0;
+        let stuck = probed.stuck >= STUCK_AFTER + STUCK_TRANSFER_GRACE && probed.missed == 0;
         stuck.then_some(Evidence::Stuck)
     }
 

@@ -24,9 +24,7 @@ use crate::status::Members;
 use crate::storage::FlushStats;
 use crate::tasks::{election, handover};
 use crate::threads::Threads;
-
-/// Limit on a leadership transfer by [`ControlPlane::hand_over`].
-const HAND_OVER_WITHIN: Duration = Duration::from_secs(6);
+use crate::timing::TRANSFER_BEFORE_STOP_WITHIN;
 
 /// Disk space of the file system below a data directory, and size of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,7 +209,7 @@ impl ControlPlane {
         let handed_over = self.threads.raft.spawn(async move {
             if core.moment().leads() {
                 let handed_over =
-                    tokio::time::timeout(HAND_OVER_WITHIN, handover::hand_over(&core, None)).await;
+                    tokio::time::timeout(TRANSFER_BEFORE_STOP_WITHIN, handover::hand_over(&core, None)).await;
                 if let Ok(Err(reason)) = handed_over {
                     warn!(%reason, "leadership was not handed over");
                 }

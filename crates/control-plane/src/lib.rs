@@ -56,6 +56,7 @@ pub mod status;
 mod storage;
 mod tasks;
 mod threads;
+mod timing;
 mod types;
 
 pub use descriptors::Descriptors;
@@ -67,8 +68,9 @@ pub use host::{Host, HostError};
 pub use identity::DataDirError;
 pub use ids::{ClusterId, RaftId};
 pub use network::PortFigures;
-pub use options::{Bootstrap, Options, Timing};
+pub use options::{Bootstrap, Options};
 pub use raft::error::OpenError;
 pub use secret::{ClusterSecret, SecretError};
 pub use storage::{FlushStats, OpenError as StorageError, Shortage, StorageFailure, Unopened};
+pub use timing::Timing;
 pub use types::{Entry, LogId, Member, SnapshotMeta, StoredMembership, TypeConfig, Vote};

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::descriptors::Descriptors;
 use crate::status::{Condition, NodeAddress, NodeFigures};
+use crate::timing::Timing;
 
 /// Options of the control plane at its start.
 pub struct Options {
@@ -52,20 +52,4 @@ pub enum Bootstrap {
     Auto,
     /// Denied: the node waits to join.
     Never,
-}
-
-/// Timers of Raft and of the probes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Timing {
-    /// Time between two heartbeats of a leader.
-    pub heartbeat: Duration,
-    /// Lower bound of the election timeout. A follower becomes a candidate after the lease and a random time
-    /// between the two bounds.
-    pub election_timeout_min: Duration,
-    /// Upper bound of the election timeout, and duration of the lease.
-    pub election_timeout_max: Duration,
-    /// Time between two probes of a peer, and limit on an answer.
-    pub probe_interval: Duration,
-    /// Unanswered probes of the leader in a row that trigger an early election; 0 disables early elections.
-    pub probe_failures: u32,
 }

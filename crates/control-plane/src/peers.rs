@@ -9,19 +9,10 @@ use api::status::Role;
 use crate::ids::RaftId;
 use crate::message::Report;
 use crate::progress::Progress;
-
-/// Age of the latest answer below which a node is healthy.
-pub(crate) const HEALTHY_WITHIN: Duration = Duration::from_millis(500);
-/// Age of the latest answer below which a report counts.
-pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(1);
+use crate::timing::{DISCLAIMED_AFTER, HEALTHY_WITHIN, HEARD_WITHIN, REFUSAL_VALID_FOR};
 
 /// Failed probes in a row after which a peer counts as away, if its port is not closed.
 const AWAY_AFTER: u64 = 3;
-/// Time for which a leader has to deny its leadership before it counts as deposed. Longer than the first
-/// acknowledgement by a quorum takes to arrive and to be reported.
-const DISCLAIMED_AFTER: Duration = Duration::from_millis(300);
-/// Time for which a refusal counts.
-const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 
 /// State of one peer, as found by the probes.
 #[derive(Debug, Clone, Default)]
@@ -101,7 +92,7 @@ impl Peer {
 
     /// True if the peer recently refused to talk to the local node.
     pub(crate) fn refuses(&self, now: Instant) -> bool {
-        self.refused_at.is_some_and(|at| now.saturating_duration_since(at) < REFUSED_WITHIN)
+        self.refused_at.is_some_and(|at| now.saturating_duration_since(at) < REFUSAL_VALID_FOR)
     }
 
     fn heard_within(&self, limit: Duration, now: Instant) -> bool {

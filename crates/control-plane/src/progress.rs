@@ -1,9 +1,9 @@
 //! Progress of a node's applied state behind the leader's committed index. Pure: time is an argument.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Time without an advance after which a node behind the leader lags.
-const STALLED_AFTER: Duration = Duration::from_secs(2);
+use crate::timing::STALLED_AFTER;
+
 /// Distance to the leader, in entries, above which a node lags even while advancing.
 const MAX_BEHIND: u64 = 5000;
 
@@ -47,6 +47,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Checks that after `observations`, as (ms, applied, committed), the node is `lagging` at `at_ms`.

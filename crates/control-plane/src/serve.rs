@@ -16,14 +16,8 @@ use crate::message::{
 use crate::network::{Channel, FrameError, Incoming, Purpose};
 use crate::raft::node::Node;
 use crate::storage::{SnapshotError, SnapshotFile, SnapshotReceiver};
+use crate::timing::{MAX_CALL_TIMEOUT, RAFT_ANSWER_WITHIN, SNAPSHOT_CHUNK_WITHIN};
 use crate::types::TypeConfig;
-
-/// Limit on the wait for a chunk of a snapshot.
-const CHUNK_WITHIN: Duration = Duration::from_secs(10);
-/// Limit on Raft's answer to an append or a vote.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// Upper bound on the time limit of a call.
-const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(core: Arc<Core>, incoming: Incoming) {
@@ -65,7 +59,7 @@ async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply
             return Reply::Refused(refused);
         }
     };
-    let bounded = |timeout_ms: u64| Instant::now() + Duration::from_millis(timeout_ms).min(MAX_TIMEOUT);
+    let bounded = |timeout_ms: u64| Instant::now() + Duration::from_millis(timeout_ms).min(MAX_CALL_TIMEOUT);
     match envelope.body {
         Call::Append(request) => within(append(core, &node, peer, request)).await,
         Call::Vote(request) => within(vote(core, &node, envelope.from, request, false)).await,
@@ -93,7 +87,7 @@ async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply
 /// permit is needed.
 async fn within(reply: impl Future<Output = Reply>) -> Reply {
     let late = || Reply::Refused(Refused::NotReady("the disk is too slow".to_owned()));
-    timeout(ANSWER_WITHIN, reply).await.unwrap_or_else(|_| late())
+    timeout(RAFT_ANSWER_WITHIN, reply).await.unwrap_or_else(|_| late())
 }
 
 /// Returns the running Raft for a call to the local data directory and its cluster, or the refusal.
@@ -179,7 +173,7 @@ async fn take_snapshot(
     node.room.has_room_for(needed_bytes).map_err(|shortage| text(&shortage))?;
     let mut receiver = blocking(move || SnapshotReceiver::create(&directory, offer.bytes)).await?;
     while receiver.received_bytes() < offer.bytes {
-        let chunk = timeout(CHUNK_WITHIN, channel.recv_bytes()).await;
+        let chunk = timeout(SNAPSHOT_CHUNK_WITHIN, channel.recv_bytes()).await;
         let chunk = chunk.map_err(|_| "no progress".to_owned())?.map_err(|error| text(&error))?;
         if chunk.is_empty() {
             return Err("an empty chunk".to_owned());

@@ -6,13 +6,7 @@ use api::status::Role;
 use openraft::ServerState;
 
 use crate::ids::RaftId;
-
-/// Age of the latest acknowledgement by a quorum below which a leader leads.
-pub(crate) const ACKED_WITHIN: Duration = Duration::from_millis(800);
-/// Age of the latest append below which a leader is known.
-pub(crate) const APPEND_WITHIN: Duration = Duration::from_secs(1);
-/// Time after a known leader for which the quorum counts as present: an election is not an outage.
-pub(crate) const ELECTION_GRACE: Duration = Duration::from_secs(1);
+use crate::timing::{ACKED_WITHIN, LEADER_APPEND_WITHIN};
 
 /// Knowledge of a node about its own Raft at one moment.
 #[derive(Debug, Clone)]
@@ -53,7 +47,7 @@ impl Facts {
             let role = if acked { Role::Leader } else { Role::Candidate };
             return Standing { role, leader: acked.then_some(self.me) };
         }
-        let heard = !self.leader_denied && self.append_age.is_some_and(|age| age < APPEND_WITHIN);
+        let heard = !self.leader_denied && self.append_age.is_some_and(|age| age < LEADER_APPEND_WITHIN);
         let leader = self.voted_leader.filter(|leader| heard && *leader != self.me);
         let role = match self.state {
             _ if !self.voter => Role::Learner,

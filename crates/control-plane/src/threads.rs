@@ -5,7 +5,6 @@
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::{error, warn};
@@ -19,13 +18,9 @@ use crate::raft::supervisor::supervise;
 use crate::secret::ClusterSecret;
 use crate::storage::StorageFailure;
 use crate::tasks::{election, formats, handover, join, probes, pulse, reconcile, room, watch};
+use crate::timing::{STORAGE_OPEN_WITHIN, TASKS_END_WITHIN};
 
 const RAFT_THREADS: usize = 2;
-/// Limit on the wait for the storage at the start: a disk that hangs must not keep a node from serving
-/// images.
-const OPEN_WITHIN: Duration = Duration::from_secs(10);
-/// Limit on the time of tasks after the stop.
-const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// Threads of one control plane.
 pub(crate) struct Threads {
@@ -97,7 +92,7 @@ impl Threads {
         let probes = self.probe_thread.lock().expect("no panic while it is held").take();
         let joined = tokio::task::spawn_blocking(move || {
             if let Some(runtime) = runtime {
-                runtime.shutdown_timeout(END_WITHIN);
+                runtime.shutdown_timeout(TASKS_END_WITHIN);
             }
             if let Some(probes) = probes {
                 let _ = probes.join();
@@ -131,13 +126,14 @@ fn peers(options: &Options, links: &Links) -> Peers {
 fn open_storage(core: &Arc<Core>, raft: &Handle) -> Result<(), StartError> {
     let (first, attempted) = tokio::sync::oneshot::channel();
     raft.spawn(supervise(Arc::clone(core), first));
-    match raft.block_on(async { tokio::time::timeout(OPEN_WITHIN, attempted).await }) {
+    match raft.block_on(async { tokio::time::timeout(STORAGE_OPEN_WITHIN, attempted).await }) {
         Ok(Ok(attempt)) => Ok(attempt?),
         // Without a result the supervisor is stopping already.
         Ok(Err(_)) => Ok(()),
         Err(_) => {
             let dir = core.data.path();
-            let error = format!("not opened within {} s; the disk hangs, or is slow", OPEN_WITHIN.as_secs());
+            let error =
+                format!("not opened within {} s; the disk hangs, or is slow", STORAGE_OPEN_WITHIN.as_secs());
             warn!(dir = %dir.display(), error, "starting without the storage");
             core.failure
                 .lock()

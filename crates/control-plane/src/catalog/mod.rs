@@ -22,11 +22,12 @@ pub use command::{
     Action, Command, CommandError, MAX_IDEMPOTENCY_KEY_CHARS, RequestKey, StoredCommand, UnreadableCommand,
 };
 pub use outcome::{Outcome, Refusal};
-pub use requests::{KEEP_CLIENT_KEYS_MS, KEEP_MINTED_KEYS_MS};
 pub use rows::{Row, RowError, Table};
 pub use setting::{MAX_NOTE_BYTES, Setting, SettingKey, SettingKeyError, SettingValue, SettingValueError};
 pub use settings::{MAX_SETTINGS, PageBounds, SettingsPage};
 pub use state::{Catalog, Context};
+
+pub use crate::timing::{KEEP_CLIENT_KEYS_MS, KEEP_MINTED_KEYS_MS};
 
 #[cfg(test)]
 mod tests;

@@ -8,12 +8,8 @@ use super::command::RequestKey;
 use super::outcome::{Outcome, Refusal};
 use super::rows::{Row, RowError, Table};
 use crate::format::{Format, FormatVersion, NoForm};
+use crate::timing::{KEEP_CLIENT_KEYS_MS, KEEP_MINTED_KEYS_MS};
 
-/// Retention of the outcome under a client's key, in milliseconds.
-pub const KEEP_CLIENT_KEYS_MS: u64 = 24 * 60 * 60 * 1000;
-/// Retention of the outcome under a minted key, in milliseconds: only the minting node can repeat the
-/// request, within the deadline.
-pub const KEEP_MINTED_KEYS_MS: u64 = 10 * 60 * 1000;
 /// Maximum number of remembered keys. Beyond, new requests are refused: early removal of a key would break
 /// the guarantee.
 const MAX_KEYS: usize = 250_000;

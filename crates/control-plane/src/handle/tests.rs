@@ -16,8 +16,9 @@ use super::*;
 use crate::catalog::{Action, Actor, Authority, RequestKey, SettingValue};
 use crate::descriptors::Descriptors;
 use crate::ids::RaftId;
-use crate::options::{Bootstrap, Timing};
+use crate::options::Bootstrap;
 use crate::status::{NodeAddress, NodeFigures};
+use crate::timing::Timing;
 
 const NAMES: [&str; 3] = ["n1", "n2", "n3"];
 const LIMIT: Duration = Duration::from_secs(30);

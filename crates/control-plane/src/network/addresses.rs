@@ -5,12 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::timing::{LOOKUP_INTERVAL, MIN_LOOKUP_INTERVAL};
+
 /// Maximum number of addresses per name.
 const MAX_ADDRESSES: usize = 8;
-/// Interval between two lookups of a name without failures.
-pub(super) const LOOK_UP_EVERY: Duration = Duration::from_secs(30);
-/// Minimum interval between two lookups of a name, however many dials fail.
-pub(super) const LOOK_UP_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// The last known addresses of a peer. Reading never waits for a lookup.
 #[derive(Debug, Default)]
@@ -78,7 +76,7 @@ impl Addresses {
 
 /// Returns the time left until the next lookup of a name; `failed` if a dial has failed since `last`.
 pub(super) fn until_look_up(last: Option<Instant>, now: Instant, failed: bool) -> Duration {
-    let every = if failed { LOOK_UP_AT_MOST_EVERY } else { LOOK_UP_EVERY };
+    let every = if failed { MIN_LOOKUP_INTERVAL } else { LOOKUP_INTERVAL };
     last.map_or(Duration::ZERO, |last| (last + every).saturating_duration_since(now))
 }
 

@@ -23,11 +23,10 @@ use tokio::time::Instant;
 use super::handshake::Session;
 use super::pause::Cut;
 use super::register::Place;
+use crate::timing::FRAME_WITHIN;
 
 /// Maximum length of a body.
 pub(crate) const MAX_FRAME_BYTES: usize = 16 << 20;
-/// Time limit from the first byte of a frame to the last.
-pub(super) const FRAME_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 const LENGTH_BYTES: usize = 4;
 const TAG_BYTES: usize = 16;
@@ -242,7 +241,7 @@ struct Outbound {
 
 impl Outbound {
     fn new(key: &[u8; 32], cut: Cut, place: Option<Arc<Place>>) -> Self {
-        Self { seal: Seal::new(key), ended: false, limit: FRAME_TIME_LIMIT, cut, place }
+        Self { seal: Seal::new(key), ended: false, limit: FRAME_WITHIN, cut, place }
     }
 }
 
@@ -392,7 +391,7 @@ impl Inbound {
             authenticated: 0,
             begun: None,
             ended: false,
-            limit: FRAME_TIME_LIMIT,
+            limit: FRAME_WITHIN,
             cut,
             place,
         }

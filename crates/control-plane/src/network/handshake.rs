@@ -28,8 +28,6 @@ use crate::secret::ClusterSecret;
 
 /// Version of handshake and frames.
 pub(crate) const PROTOCOL_VERSION: u16 = 1;
-/// Time limit of a handshake.
-pub(super) const HANDSHAKE_TIME_LIMIT: Duration = Duration::from_secs(2);
 
 const MAGIC: [u8; 4] = *b"STEG";
 const HEADER_BYTES: usize = 9;

@@ -13,15 +13,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 use super::addresses::Addresses;
 use super::frame::{Channel, FrameError, encode};
-use super::handshake::{self, HANDSHAKE_TIME_LIMIT, HandshakeError, Identity, Purpose};
+use super::handshake::{self, HandshakeError, Identity, Purpose};
 use super::pause::Pause;
 use super::resolver::{Lookups, Resolve};
 use super::socket::tune;
 use crate::host::Host;
+use crate::timing::{DIAL_WITHIN, HANDSHAKE_WITHIN};
 
 /// Maximum number of idle connections per peer.
 pub(crate) const MAX_IDLE_PER_PEER: usize = 8;
@@ -30,8 +31,6 @@ pub(crate) const MAX_IDLE_PER_PEER: usize = 8;
 const WARM_PER_PEER: usize = 2;
 /// Maximum number of concurrent dials to a peer, for calls.
 pub(crate) const MAX_DIALLING_PER_PEER: usize = 4;
-/// Time limit of a dial, independent of the waiting caller.
-const DIAL_WITHIN: Duration = Duration::from_secs(3);
 
 /// Failure of a call.
 #[derive(Debug, thiserror::Error)]
@@ -437,7 +436,7 @@ async fn connect(
     let mut stream =
         TcpStream::connect(address).await.map_err(|source| Unsent::Connect { address, source })?;
     tune(&stream);
-    let session = handshake::dial(&mut stream, identity, peer, purpose, rand::random(), HANDSHAKE_TIME_LIMIT)
+    let session = handshake::dial(&mut stream, identity, peer, purpose, rand::random(), HANDSHAKE_WITHIN)
         .await
         .map_err(|reason| Unsent::Handshake { address, reason })?;
     Ok((stream, session))

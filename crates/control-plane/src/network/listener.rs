@@ -17,24 +17,21 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::frame::Channel;
-use super::handshake::{self, Caller, HANDSHAKE_TIME_LIMIT, HandshakeError, Identity, Purpose};
+use super::handshake::{self, Caller, HandshakeError, Identity, Purpose};
 use super::pause::{Cut, Pause};
 use super::places::Rules;
 use super::register::{Place, Reason, Register};
 use super::socket::tune;
+use crate::timing::{
+    ACCEPT_RETRY_AFTER, FIRST_BYTE_WITHIN, HANDSHAKE_WITHIN, REFUSED_CONNECTION_LOG_INTERVAL,
+};
 
-/// Time limit from a connection to the first byte. A dialer sends the first message at once.
-const FIRST_BYTE_TIME_LIMIT: Duration = Duration::from_millis(250);
 /// Maximum number of closed connections with descriptors still in use.
 pub(crate) const MAX_CLOSING: usize = 16;
 /// Connections completed by the system ahead of [`Listener::run`] (at most `net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 /// Consecutive accepts before the task yields to probes.
 const ACCEPTED_IN_A_ROW: usize = 16;
-/// Pause after a failed accept, mostly for lack of file descriptors.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Minimum interval between two log lines about refused connections.
-const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An authenticated connection from another node.
 pub(crate) struct Incoming {
@@ -74,7 +71,7 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { first_byte: FIRST_BYTE_TIME_LIMIT, handshake: HANDSHAKE_TIME_LIMIT }
+        Self { first_byte: FIRST_BYTE_WITHIN, handshake: HANDSHAKE_WITHIN }
     }
 }
 
@@ -195,7 +192,7 @@ impl Door {
             if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
                 self.register.close_oldest_stranger();
             }
-            tokio::time::sleep(ACCEPT_RETRY).await;
+            tokio::time::sleep(ACCEPT_RETRY_AFTER).await;
         }
     }
 }
@@ -274,7 +271,7 @@ impl Throttle {
     /// Returns the number of suppressed events since the previous permitted event, if an event is permitted
     /// now.
     fn due(&mut self, now: Instant) -> Option<u64> {
-        if self.last.is_some_and(|last| now.duration_since(last) < WARNING_INTERVAL) {
+        if self.last.is_some_and(|last| now.duration_since(last) < REFUSED_CONNECTION_LOG_INTERVAL) {
             self.suppressed += 1;
             return None;
         }

@@ -1,15 +1,12 @@
 //! Socket options of connections between nodes.
 
 use std::io;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tracing::debug;
 
-/// Silence on a connection before the first keepalive probe.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-/// Interval between two keepalive probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+use crate::timing::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};
+
 /// Unanswered keepalive probes that end the connection.
 const KEEPALIVE_COUNT: u32 = 3;
 

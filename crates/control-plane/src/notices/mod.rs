@@ -11,13 +11,10 @@ use api::status::{Health, Role};
 use crate::assess::{NodeView, Shortage, View};
 use crate::format::Activated;
 use crate::ids::RaftId;
-use crate::peers::HEALTHY_WITHIN;
 use crate::status::Condition;
+use crate::timing::{HEALTHY_WITHIN, MAX_CLOCK_OFFSET_MS};
 
 pub(crate) use board::Board;
-
-/// Largest unreported difference between two clocks, in milliseconds.
-const CLOCKS_DIFFER_MS: u64 = 2000;
 
 /// Knowledge of one node from which conditions follow.
 #[derive(Debug, Clone)]
@@ -311,7 +308,7 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
         }
         _ => {}
     }
-    if let Some(clock) = node.clock.filter(|clock| clock.exceeds(CLOCKS_DIFFER_MS)) {
+    if let Some(clock) = node.clock.filter(|clock| clock.exceeds(MAX_CLOCK_OFFSET_MS)) {
         let seconds = clock.ms as f64 / 1000.0;
         let (by, way) = (seconds.abs(), if seconds < 0.0 { "behind" } else { "ahead of" });
         let message = format!("the clock of {name} is {by:.1} s {way} the one of {}", view.me);

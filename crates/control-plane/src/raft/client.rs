@@ -20,20 +20,13 @@ use crate::ids::RaftId;
 use crate::message::{Call, Envelope, Refused, Reply, SnapshotOffer, SnapshotReply};
 use crate::network::{CallError, Purpose};
 use crate::storage::SnapshotFile;
+use crate::timing::{
+    APPEND_DURABLE_WITHIN, SNAPSHOT_CHUNK_WITHIN, SNAPSHOT_INSTALL_WITHIN, SNAPSHOT_TRANSFER_RETRY_AFTER,
+};
 use crate::types::{Member, TypeConfig, Vote};
 
-/// Time limit of a peer for making entries durable.
-const APPEND_WITHIN: Duration = Duration::from_secs(2);
 /// Length of a snapshot chunk.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Time limit of a snapshot chunk, and of the dial.
-const CHUNK_WITHIN: Duration = Duration::from_secs(10);
-/// Time limit of a peer for verifying and installing a complete snapshot.
-const INSTALL_WITHIN: Duration = Duration::from_secs(120);
-
-/// Pause after a failed snapshot transfer. Without the pause the leader would send the snapshot ten times a
-/// second to a peer short of disk space.
-const SNAPSHOT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Factory of openraft's clients.
 pub(crate) struct Factory(Arc<Core>);
@@ -88,7 +81,8 @@ impl RaftClient {
             StreamingError::Network(NetworkError::new(&io::Error::other(error.to_string())))
         };
         let within = |limit: Duration| Instant::now() + limit;
-        let dialled = self.core.links.dial(&self.name, Purpose::Snapshot, within(CHUNK_WITHIN)).await;
+        let dialled =
+            self.core.links.dial(&self.name, Purpose::Snapshot, within(SNAPSHOT_CHUNK_WITHIN)).await;
         let mut channel = dialled.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))?;
         let SnapshotOf::<TypeConfig, SnapshotFile> { meta, snapshot: file } = snapshot;
         let bytes = file.len_bytes();
@@ -99,11 +93,11 @@ impl RaftClient {
             let source = file.clone();
             let read = tokio::task::spawn_blocking(move || source.read_at(offset, CHUNK_BYTES)).await;
             let chunk = read.map_err(|error| network(&error))?.map_err(|error| network(&error))?;
-            let sent = timeout(CHUNK_WITHIN, channel.send_bytes(&chunk)).await;
+            let sent = timeout(SNAPSHOT_CHUNK_WITHIN, channel.send_bytes(&chunk)).await;
             sent.map_err(|_| network(&"no progress"))?.map_err(|error| network(&error))?;
             offset += chunk.len() as u64;
         }
-        let answer = timeout(INSTALL_WITHIN, channel.recv::<SnapshotReply>()).await;
+        let answer = timeout(SNAPSHOT_INSTALL_WITHIN, channel.recv::<SnapshotReply>()).await;
         match answer.map_err(|_| network(&"no answer"))?.map_err(|error| network(&error))? {
             SnapshotReply::Installed(response) => Ok(response),
             SnapshotReply::Refused(refused) => {
@@ -126,7 +120,7 @@ impl RaftNetworkV2<TypeConfig> for RaftClient {
         let option = if rpc.entries.is_empty() {
             option
         } else {
-            RPCOption::new(option.hard_ttl().max(APPEND_WITHIN))
+            RPCOption::new(option.hard_ttl().max(APPEND_DURABLE_WITHIN))
         };
         match self.call(Call::Append(rpc), &option).await? {
             Reply::Append(response) => Ok(response),
@@ -179,7 +173,7 @@ impl RaftNetworkV2<TypeConfig> for RaftClient {
         let sending = async {
             let sent = self.send_snapshot(vote, snapshot).await;
             if sent.is_err() {
-                tokio::time::sleep(SNAPSHOT_PAUSE).await;
+                tokio::time::sleep(SNAPSHOT_TRANSFER_RETRY_AFTER).await;
             }
             sent
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 
-use crate::options::Timing;
+use crate::timing::{REPLICATION_BACKOFF, Timing};
 
 /// Entries kept in the log after a snapshot, for followers slightly behind.
 const ENTRIES_KEPT: u64 = 1000;
@@ -38,8 +38,7 @@ pub(crate) fn raft_config(
         // Without a probe, a leader that lost its quorum pins the voters within reach. The value is the
         // smallest allowed.
         quorum_loss_probe_interval: Some(2 * lease_ms),
-        // A returning peer is found within a tenth of a second.
-        backoff: "20ms 20ms 50ms ...100ms".to_owned(),
+        backoff: REPLICATION_BACKOFF.to_owned(),
         max_payload_entries: MAX_ENTRIES_PER_APPEND,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_every),
         max_in_snapshot_log_to_keep: entries_kept,

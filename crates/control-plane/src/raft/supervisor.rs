@@ -13,18 +13,14 @@ use super::open;
 use crate::backoff::Backoff;
 use crate::core::Core;
 use crate::storage::{LOG_FILE, StorageFailure};
-
-/// Limit on closing: a disk that hangs must not keep a node from ending.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// First and largest pause between two attempts to reopen a failed storage; doubled each time.
-const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+use crate::timing::{STORAGE_CLOSE_WITHIN, STORAGE_REOPEN_BACKOFF};
 
 /// Opens the storage and keeps Raft running on the storage: after a failure, the storage is reopened and
 /// verified. The data plane is not affected. `first` receives the result of the first attempt: a mistake of
 /// the operator, after which no attempt follows, or success in any other case.
 pub(crate) async fn supervise(core: Arc<Core>, first: oneshot::Sender<Result<(), OpenError>>) {
     let mut first = Some(first);
-    let mut backoff = Backoff::new(REOPEN_AFTER);
+    let mut backoff = Backoff::new(STORAGE_REOPEN_BACKOFF);
     while open_until_it_works(&core, &mut backoff, &mut first).await {
         let running_since = Instant::now();
         let Some(ended) = core.stopping.run_until_cancelled(until_fatal(&core)).await else { return };
@@ -43,7 +39,7 @@ pub(crate) async fn supervise(core: Arc<Core>, first: oneshot::Sender<Result<(),
             core.fail(Some(failure));
         }
         close(&core).await;
-        if wanted || running_since.elapsed() > 2 * REOPEN_AFTER.1 {
+        if wanted || running_since.elapsed() > 2 * STORAGE_REOPEN_BACKOFF.1 {
             backoff.reset();
         }
         // Without a failure there is no reason to wait.
@@ -146,7 +142,7 @@ pub(crate) async fn close(core: &Core) {
         node.log.clone().close().await;
         node.state.close().await;
     };
-    if tokio::time::timeout(CLOSE_WITHIN, closing).await.is_err() {
+    if tokio::time::timeout(STORAGE_CLOSE_WITHIN, closing).await.is_err() {
         error!("the storage does not close in time; what was promised is on disk already");
     }
 }

@@ -37,7 +37,7 @@ pub use failure::StorageFailure;
 pub(crate) use files::{LOG_FILE, SNAPSHOT_DIR, STATE_FILE};
 pub(crate) use log::LogStore;
 pub(crate) use open::{Storage, open};
-pub(crate) use room::{Room, TEND_EVERY};
+pub(crate) use room::Room;
 pub(crate) use snapshot::{SnapshotError, SnapshotFile, SnapshotReceiver};
 pub use space::Shortage;
 pub(crate) use state::StateMachine;

@@ -14,11 +14,8 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use super::failure::StorageFailure;
 use super::space::{Admission, Deferred, Shortage, SnapshotRule, Space};
+use crate::timing::TRIAL_WRITE_AFTER;
 
-/// Pause between two measurements while nothing is written.
-pub(crate) const TEND_EVERY: Duration = Duration::from_millis(250);
-/// Time without a write after which the disk is tested by a trial write.
-const TRIAL_EVERY: Duration = Duration::from_secs(2);
 /// Name of the reserve file.
 const RESERVE_FILE: &str = "reserve";
 /// Bytes per write where a file system cannot allocate without writing.
@@ -145,7 +142,7 @@ impl Room {
         let is_due = {
             let mut trial = self.trial();
             trial.begun = Some(now);
-            now.duration_since(trial.latest) >= TRIAL_EVERY
+            now.duration_since(trial.latest) >= TRIAL_WRITE_AFTER
         };
         self.measure();
         self.refill();

@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
+use crate::timing::SNAPSHOT_BACKOFF;
 
 /// Bytes reserved for Raft in every data directory.
 pub(crate) const RESERVE_BYTES: u64 = 4 << 20;
@@ -20,8 +21,6 @@ const MARGIN_BYTES: u64 = 1 << 20;
 const SLICE_BYTES: u64 = 256 << 10;
 /// Free bytes, those of the reserve included, below which the storage is not opened.
 const OPEN_BYTES: u64 = 512 << 10;
-/// Pauses after a snapshot that failed: the first and the longest.
-const SNAPSHOT_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Room on the disk of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +146,7 @@ pub(super) struct SnapshotRule {
 
 impl Default for SnapshotRule {
     fn default() -> Self {
-        Self { backoff: Backoff::new(SNAPSHOT_PAUSES), not_before: Duration::ZERO, wanted: false }
+        Self { backoff: Backoff::new(SNAPSHOT_BACKOFF), not_before: Duration::ZERO, wanted: false }
     }
 }
 

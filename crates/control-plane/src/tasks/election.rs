@@ -16,16 +16,10 @@ use crate::core::Core;
 use crate::detector::Evidence;
 use crate::ids::RaftId;
 use crate::raft::node::Node;
+use crate::timing::{
+    COMPETING_CAMPAIGN_PAUSE, ELECTION_CHECK_INTERVAL, ENDED_RAFT_CHECK_AFTER, VOTE_WAITS_FOR_EVIDENCE,
+};
 use crate::types::{TypeConfig, Vote};
-
-/// Time for which a request for a vote waits for the voter's own evidence.
-const WAIT_FOR_EVIDENCE: Duration = Duration::from_millis(25);
-/// Longest pause between two checks for evidence, or for a reopened Raft.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Pause after the end of a Raft.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
-/// Pause between two checks while another node campaigns.
-const YIELD_FOR: Duration = Duration::from_millis(20);
 
 /// Leader followed by the local node.
 pub(crate) struct Followed {
@@ -103,7 +97,7 @@ pub(crate) async fn run(core: Arc<Core>) {
     let mut evidence = core.evidence.subscribe();
     while !core.stopping.is_cancelled() {
         let Some(node) = core.node.load_full() else {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(ELECTION_CHECK_INTERVAL).await;
             continue;
         };
         let mut metrics = node.watch();
@@ -118,9 +112,9 @@ pub(crate) async fn run(core: Arc<Core>) {
             _ = evidence.changed() => {}
             // A Raft that ended reports no more changes; a new Raft follows soon.
             changed = metrics.changed() => if changed.is_err() {
-                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+                tokio::time::sleep(ENDED_RAFT_CHECK_AFTER).await;
             },
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(ELECTION_CHECK_INTERVAL) => {}
             () = core.stopping.cancelled() => {}
         }
     }
@@ -147,7 +141,7 @@ async fn campaign(core: &Core, node: &Node, held: Held) {
             break;
         }
         if !core.campaigns().stand(Instant::now()) {
-            moved_within(node, held.vote, YIELD_FOR).await;
+            moved_within(node, held.vote, COMPETING_CAMPAIGN_PAUSE).await;
             continue;
         }
         info!(rank, attempt, term = held.vote.leader_id.term, "asking for an election");
@@ -255,7 +249,7 @@ async fn passes(
     request: &VoteRequest<TypeConfig>,
     pre_vote: bool,
 ) -> bool {
-    let deadline = tokio::time::Instant::now() + WAIT_FOR_EVIDENCE;
+    let deadline = tokio::time::Instant::now() + VOTE_WAITS_FOR_EVIDENCE;
     let mut evidence = core.evidence.subscribe();
     loop {
         let now = Instant::now();

@@ -3,7 +3,7 @@
 //! and this module acts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::{debug, info};
 use uuid::Uuid;
@@ -15,21 +15,14 @@ use crate::format::{Activated, Announcement, FormatVersion, Step};
 use crate::ids::RaftId;
 use crate::message::{Refused, Reply};
 use crate::raft::node::Node;
-
-/// Longest pause between two checks.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Limit on one change before the next check.
-const CHANGE_WITHIN: Duration = Duration::from_secs(5);
-/// Limit on an activation. Long, since no joining node may overtake a pending activation, and without a
-/// quorum no node joins.
-const ACTIVATED_WITHIN: Duration = Duration::from_secs(600);
+use crate::timing::{ACTIVATED_WITHIN, ANNOUNCED_WITHIN, FORMAT_CHECK_INTERVAL};
 
 /// Announces and activates until the node stops.
 pub(crate) async fn run(core: Arc<Core>) {
     let mut seen = None;
     loop {
         let woken = async {
-            let _ = tokio::time::timeout(LOOK_EVERY, core.changed.notified()).await;
+            let _ = tokio::time::timeout(FORMAT_CHECK_INTERVAL, core.changed.notified()).await;
         };
         if core.stopping.run_until_cancelled(woken).await.is_none() {
             return;
@@ -83,7 +76,7 @@ async fn announce(core: &Arc<Core>, moment: &Moment, node: &Node) {
         return;
     }
     let command = command(core, Action::Announce { announcement: own });
-    match calls::submit(core, command, Instant::now() + CHANGE_WITHIN).await {
+    match calls::submit(core, command, Instant::now() + ANNOUNCED_WITHIN).await {
         Ok(outcome) => info!(?outcome, "format versions of this release announced"),
         Err(error) => debug!(%error, "format versions of this release not announced; it is tried again"),
     }
@@ -118,7 +111,7 @@ pub(crate) async fn admit(
         return Ok(());
     }
     let command = command(core, Action::Announce { announcement });
-    match calls::propose_here(core, node, command, Instant::now() + CHANGE_WITHIN).await {
+    match calls::propose_here(core, node, command, Instant::now() + ANNOUNCED_WITHIN).await {
         Reply::Outcome(outcome) if *outcome == Outcome::Announced => Ok(()),
         Reply::Refused(refused) => Err(refused),
         other => Err(Refused::NotReady(format!("its announcement was not taken in: {other:?}"))),

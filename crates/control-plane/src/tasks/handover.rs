@@ -10,21 +10,14 @@ use openraft::ServerState;
 use tracing::{error, info, warn};
 
 use crate::core::{Core, Moment};
-use crate::detector::STUCK_AFTER;
 use crate::errors::{TransferError, Transferred};
 use crate::ids::RaftId;
 use crate::peers::Peer;
 use crate::raft::node::Node;
-
-/// Limit on the start of the target's candidacy: a transfer without a candidacy by then has failed.
-const BEGIN_WITHIN: Duration = Duration::from_millis(300);
-/// Limit on the wait for news of the new leader.
-const HEARD_WITHIN: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// Pause between two checks for a blocked Raft or disk.
-const LOOK_AT_STUCK_EVERY: Duration = Duration::from_millis(250);
-/// Pause after a failed transfer of a blocked leader.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+use crate::timing::{
+    STUCK_AFTER, STUCK_CHECK_INTERVAL, STUCK_TRANSFER_RETRY_AFTER, TRANSFER_BEGINS_WITHIN,
+    TRANSFER_CHECK_INTERVAL, TRANSFER_HEARD_WITHIN,
+};
 
 /// Candidate for a leadership transfer.
 struct Successor {
@@ -34,9 +27,9 @@ struct Successor {
 
 /// Transfers leadership whenever the local node leads with a blocked Raft or disk, until the node stops.
 pub(crate) async fn run(core: Arc<Core>) {
-    let mut pause = LOOK_AT_STUCK_EVERY;
+    let mut pause = STUCK_CHECK_INTERVAL;
     while core.stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-        pause = LOOK_AT_STUCK_EVERY;
+        pause = STUCK_CHECK_INTERVAL;
         let moment = core.moment();
         let stuck = moment.stuck();
         let term = moment.term();
@@ -50,7 +43,7 @@ pub(crate) async fn run(core: Arc<Core>) {
             "this leader's disk or Raft hangs; handing leadership over"
         );
         if hand_over(&core, None).await.is_err() {
-            pause = TRY_AGAIN_AFTER;
+            pause = STUCK_TRANSFER_RETRY_AFTER;
         }
     }
 }
@@ -163,9 +156,9 @@ async fn transfer_to(core: &Core, node: &Node, to: RaftId) -> Option<(String, u6
     // A higher vote means a candidacy. A node with a blocked disk cannot store the vote, and learns of it
     // from peers.
     let began = || (node.vote() > vote || leader_after(core, term).is_some()).then_some(());
-    until(BEGIN_WITHIN, began).await?;
+    until(TRANSFER_BEGINS_WITHIN, began).await?;
     // The port stays open until the new leader is heard: an earlier end would look like a failure.
-    until(HEARD_WITHIN, || {
+    until(TRANSFER_HEARD_WITHIN, || {
         let moment = core.moment();
         let other = moment.standing.leader.filter(|id| *id != moment.identity.raft_id);
         let heard = other.filter(|_| moment.metrics.as_ref().is_some_and(|m| m.state != ServerState::Leader));
@@ -191,6 +184,6 @@ async fn until<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> 
         if met.is_some() || Instant::now() > deadline {
             return met;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(TRANSFER_CHECK_INTERVAL).await;
     }
 }

@@ -16,16 +16,8 @@ use crate::message::{Call, Envelope, Refused, Reply, Report};
 use crate::options::Bootstrap;
 use crate::raft::node::Node;
 use crate::tasks::formats;
+use crate::timing::{FOUND_AFTER, JOIN_CHECK_INTERVAL, JOIN_RETRY_AFTER, JOIN_WITHIN, WAITING_LOGGED_AFTER};
 use crate::types::Member;
-
-/// Time without an answer from a cluster member after which the first configured node founds a cluster.
-const ASK_FIRST: Duration = Duration::from_millis(700);
-/// Pause between two checks of a node without a cluster.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Pause between two attempts to join.
-const JOIN_EVERY: Duration = Duration::from_millis(250);
-/// Limit on the leader's answer.
-const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Makes the node a member of a cluster, and keeps checking until the stop.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -36,7 +28,7 @@ pub(crate) async fn run(core: Arc<Core>) {
             Ok(pause) => pause,
             Err(error) => {
                 error!(%error, "cannot write the data directory");
-                JOIN_EVERY
+                JOIN_RETRY_AFTER
             }
         };
         tell_what_it_waits_for(&core, started, &mut waiting);
@@ -48,13 +40,13 @@ pub(crate) async fn run(core: Arc<Core>) {
 
 async fn look(core: &Arc<Core>, started: Instant) -> Result<Duration, crate::identity::DataDirError> {
     let moment = core.moment();
-    let Some(node) = moment.node.clone() else { return Ok(JOIN_EVERY) };
+    let Some(node) = moment.node.clone() else { return Ok(JOIN_RETRY_AFTER) };
     if moment.identity.gave_way_to.is_some() {
-        return Ok(JOIN_EVERY);
+        return Ok(JOIN_RETRY_AFTER);
     }
     let now = moment.now;
     let reports = reports(core, now);
-    let asked_long_enough = started.elapsed() >= ASK_FIRST;
+    let asked_long_enough = started.elapsed() >= FOUND_AFTER;
     let Some(cluster) = moment.identity.cluster_id else {
         if let Some(found) = cluster_to_join(&reports) {
             info!(cluster = %found, "joining the cluster that a peer belongs to");
@@ -67,7 +59,7 @@ async fn look(core: &Arc<Core>, started: Instant) -> Result<Duration, crate::ide
         {
             found_cluster(core, &node).await?;
         }
-        return Ok(LOOK_EVERY);
+        return Ok(JOIN_CHECK_INTERVAL);
     };
     // Without an entry in the log, the node has cast no vote and acknowledged nothing: it may still join
     // another cluster. Raft itself is asked, since its metrics are empty until Raft has started.
@@ -77,7 +69,7 @@ async fn look(core: &Arc<Core>, started: Instant) -> Result<Duration, crate::ide
         if !own_is_there {
             info!(cluster = %found, "joining another cluster: nobody answers in the one this node was to join");
             core.data.adopt(found)?;
-            return Ok(LOOK_EVERY);
+            return Ok(JOIN_CHECK_INTERVAL);
         }
     }
     if untouched && moment.identity.founder && asked_long_enough {
@@ -87,9 +79,9 @@ async fn look(core: &Arc<Core>, started: Instant) -> Result<Duration, crate::ide
     meet_strangers(core, cluster, moment.largest_voter_set(), &reports)?;
     if needs_to_join(&moment.identity.raft_id, cluster, &moment, &reports) {
         ask_to_join(core, cluster, &reports).await;
-        return Ok(JOIN_EVERY);
+        return Ok(JOIN_RETRY_AFTER);
     }
-    Ok(if untouched { LOOK_EVERY } else { JOIN_EVERY })
+    Ok(if untouched { JOIN_CHECK_INTERVAL } else { JOIN_RETRY_AFTER })
 }
 
 fn reports(core: &Core, now: Instant) -> BTreeMap<String, Arc<Report>> {
@@ -260,9 +252,11 @@ fn meet_strangers(
 
 /// Logs the condition for which a node without a cluster or a quorum waits: once, and after each change.
 fn tell_what_it_waits_for(core: &Core, started: Instant, told: &mut String) {
-    const QUIET_FOR: Duration = Duration::from_secs(3);
     let moment = core.moment();
-    if !moment.identity.is_known() || moment.identity.gave_way_to.is_some() || started.elapsed() < QUIET_FOR {
+    if !moment.identity.is_known()
+        || moment.identity.gave_way_to.is_some()
+        || started.elapsed() < WAITING_LOGGED_AFTER
+    {
         return;
     }
     let joined = moment.identity.cluster_id.is_some();

@@ -17,14 +17,13 @@ use tracing::{debug, info, warn};
 use crate::core::Core;
 use crate::message::{Probe, ProbeAnswer, Report};
 use crate::network::{CallError, Channel, FrameReceiver, FrameSender, Purpose};
-use crate::peers::{ClockOffset, Failed, Failure, HEALTHY_WITHIN};
+use crate::peers::{ClockOffset, Failed, Failure};
 use crate::tasks::election;
+use crate::timing::{HEALTHY_WITHIN, REDIAL_AFTER, STUCK_AFTER};
 
 /// Limit on immediate redials between two probes, after connections that ended before the handshake: a dying
 /// process may close its port a moment after its connections.
 const REDIALS: u32 = 8;
-/// Pause between two redials.
-const REDIAL_AFTER: Duration = Duration::from_millis(1);
 /// Failed probes of a leader that are logged singly; later failures are logged ever less often, so that an
 /// absent node does not fill the log.
 const LOGGED_ONE_BY_ONE: u64 = 100;
@@ -196,7 +195,7 @@ impl Prober {
         self.core.detector().answered(&self.peer, answer.seq, stuck, now);
         let clock = self.clock(&answer, now);
         heard(&self.core, &self.peer, answer.report, clock);
-        if stuck >= crate::detector::STUCK_AFTER {
+        if stuck >= STUCK_AFTER {
             election::judge(&self.core, &self.peer, &self.raft);
         }
     }

@@ -2,7 +2,6 @@
 //! and this module acts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use openraft::ChangeMembers;
 use tracing::{info, warn};
@@ -11,17 +10,13 @@ use crate::core::{Core, Moment};
 use crate::ids::RaftId;
 use crate::membership::{Step, View, next_step};
 use crate::raft::node::Node;
-
-/// Longest pause between two checks.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Limit on one change before the next check.
-const CHANGE_WITHIN: Duration = Duration::from_secs(10);
+use crate::timing::{MEMBERSHIP_CHANGE_WITHIN, MEMBERSHIP_CHECK_INTERVAL};
 
 /// Reconciles the membership with the configuration whenever the local node leads, until the stop.
 pub(crate) async fn run(core: Arc<Core>) {
     loop {
         let woken = async {
-            let _ = tokio::time::timeout(LOOK_EVERY, core.changed.notified()).await;
+            let _ = tokio::time::timeout(MEMBERSHIP_CHECK_INTERVAL, core.changed.notified()).await;
         };
         if core.stopping.run_until_cancelled(woken).await.is_none() {
             return;
@@ -35,7 +30,7 @@ pub(crate) async fn run(core: Arc<Core>) {
             continue;
         }
         if let (Some(node), Some(step)) = (moment.node.clone(), decide(&core, &moment)) {
-            let changed = tokio::time::timeout(CHANGE_WITHIN, carry_out(&node, step)).await;
+            let changed = tokio::time::timeout(MEMBERSHIP_CHANGE_WITHIN, carry_out(&node, step)).await;
             if changed.is_err() {
                 warn!("the change of the membership is not done yet");
             }

@@ -3,23 +3,20 @@
 //! have room.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::{info, warn};
 
 use crate::core::Core;
 use crate::raft::node::Node;
-use crate::storage::TEND_EVERY;
 use crate::tasks::handover;
-
-/// Pause between two attempts to transfer leadership.
-const HAND_OVER_EVERY: Duration = Duration::from_secs(5);
+use crate::timing::{DISK_CHECK_INTERVAL, FULL_DISK_TRANSFER_INTERVAL};
 
 /// Checks the disk space until the node stops.
 pub(crate) async fn run(core: Arc<Core>) {
     let mut tried: Option<Instant> = None;
     let mut told = None;
-    while core.stopping.run_until_cancelled(tokio::time::sleep(TEND_EVERY)).await.is_some() {
+    while core.stopping.run_until_cancelled(tokio::time::sleep(DISK_CHECK_INTERVAL)).await.is_some() {
         let Some(node) = core.node.load_full() else { continue };
         let room = Arc::clone(&node.room);
         // On a disk that hangs only this task waits.
@@ -37,7 +34,7 @@ pub(crate) async fn run(core: Arc<Core>) {
             }
         }
         told = shortage;
-        let may_try = tried.is_none_or(|at| at.elapsed() >= HAND_OVER_EVERY);
+        let may_try = tried.is_none_or(|at| at.elapsed() >= FULL_DISK_TRANSFER_INTERVAL);
         if told.is_some() && may_try && others_can_lead(&core, &node) {
             tried = Some(Instant::now());
             info!("disk full; handing leadership over");

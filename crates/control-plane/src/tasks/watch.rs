@@ -1,7 +1,6 @@
 //! Events and log lines derived from changes of state.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::events::EventKind;
 use api::status::Role;
@@ -9,12 +8,8 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tracing::{info, warn};
 
 use crate::core::Core;
+use crate::timing::{CHANGE_CHECK_INTERVAL, CHANGE_CHECK_SOON};
 
-/// Longest pause between two checks. Some changes come with time alone, such as the age of an
-/// acknowledgement, and wake no task.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Pause after a moved vote: a leader counts only after an acknowledgement by a quorum, which wakes no task.
-const LOOK_SOON: Duration = Duration::from_millis(2);
 /// Number of short pauses after each change.
 const SOON: u32 = 10;
 
@@ -28,7 +23,7 @@ struct Seen {
 
 /// Waits for a possible change. True if Raft reported a change.
 async fn changed(core: &Core, soon: bool) -> bool {
-    let pause = if soon { LOOK_SOON } else { LOOK_EVERY };
+    let pause = if soon { CHANGE_CHECK_SOON } else { CHANGE_CHECK_INTERVAL };
     let Some(node) = core.node.load_full() else {
         tokio::time::sleep(pause).await;
         return false;

@@ -253,13 +253,15 @@ impl Default for LoadgenConfig {
 
 impl Default for ElectionConfig {
     fn default() -> Self {
+        let ms = |duration: Duration| duration.as_millis() as u64;
+        let timing = Timing::DEFAULT;
         Self {
             bootstrap: BootstrapConfig::Auto,
-            heartbeat_ms: 100,
-            timeout_min_ms: 500,
-            timeout_max_ms: 1000,
-            probe_interval_ms: 50,
-            probe_failures: 3,
+            heartbeat_ms: ms(timing.heartbeat),
+            timeout_min_ms: ms(timing.election_timeout_min),
+            timeout_max_ms: ms(timing.election_timeout_max),
+            probe_interval_ms: ms(timing.probe_interval),
+            probe_failures: timing.probe_failures,
         }
     }
 }

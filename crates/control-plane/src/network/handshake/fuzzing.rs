@@ -3,6 +3,7 @@
 use tokio::io::join;
 
 use super::*;
+use crate::timing::HANDSHAKE_WITHIN;
 
 const NONCE: Nonce = [7; 32];
 
@@ -22,13 +23,13 @@ pub(crate) fn check(bytes: &[u8]) {
 async fn stranger(bytes: &[u8], identity: &Identity) {
     let mut said = Vec::new();
     let mut stream = join(bytes, &mut said);
-    let outcome = answer(&mut stream, identity, NONCE, |_, _| true, HANDSHAKE_TIME_LIMIT).await;
+    let outcome = answer(&mut stream, identity, NONCE, |_, _| true, HANDSHAKE_WITHIN).await;
     assert!(outcome.is_err(), "a stranger was let in");
     assert!(said.len() <= 2 * MAX_MESSAGE_BYTES, "{} bytes were sent", said.len());
 
     let mut said = Vec::new();
     let mut stream = join(bytes, &mut said);
-    let outcome = dial(&mut stream, identity, "n2", Purpose::Rpc, NONCE, HANDSHAKE_TIME_LIMIT).await;
+    let outcome = dial(&mut stream, identity, "n2", Purpose::Rpc, NONCE, HANDSHAKE_WITHIN).await;
     assert!(outcome.is_err(), "a stranger was taken for a node");
     assert!(said.len() <= 3 * MAX_MESSAGE_BYTES, "{} bytes were sent", said.len());
 }
@@ -45,7 +46,7 @@ async fn known(hello: &[u8], identity: &Identity) {
     let sent = [&*hello, &proof].concat();
     let mut said = Vec::new();
     let mut stream = join(sent.as_slice(), &mut said);
-    match (answer(&mut stream, identity, NONCE, |_, _| true, HANDSHAKE_TIME_LIMIT).await, expected) {
+    match (answer(&mut stream, identity, NONCE, |_, _| true, HANDSHAKE_WITHIN).await, expected) {
         (Ok(caller), Some((node, purpose))) => {
             assert_eq!((&caller.node, caller.purpose), (&node, purpose));
             assert!(!node.chars().any(char::is_control), "{node:?} goes into logs");

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use tokio::io::{DuplexStream, duplex};
 
 use super::*;
+use crate::timing::HANDSHAKE_WITHIN;
 
 const DIALER_NONCE: Nonce = [0xd1; 32];
 const LISTENER_NONCE: Nonce = [0xa2; 32];
@@ -31,11 +32,11 @@ fn n2() -> Identity {
 }
 
 async fn dial_as(identity: &Identity, stream: &mut DuplexStream) -> Result<Session, HandshakeError> {
-    dial(stream, identity, "n2", Purpose::Rpc, DIALER_NONCE, HANDSHAKE_TIME_LIMIT).await
+    dial(stream, identity, "n2", Purpose::Rpc, DIALER_NONCE, HANDSHAKE_WITHIN).await
 }
 
 async fn answer_as(identity: &Identity, stream: &mut DuplexStream) -> Result<Caller, HandshakeError> {
-    answer(stream, identity, LISTENER_NONCE, |_, _| true, HANDSHAKE_TIME_LIMIT).await
+    answer(stream, identity, LISTENER_NONCE, |_, _| true, HANDSHAKE_WITHIN).await
 }
 
 /// Runs both sides against each other.
@@ -119,7 +120,7 @@ async fn names_of_the_greatest_length_fit() {
     let (mut left, mut right) = duplex(4096);
     let dialer = node(&long, &long, 7);
     let (dialled, answered) = tokio::join!(
-        dial(&mut left, &dialer, &long, Purpose::Snapshot, DIALER_NONCE, HANDSHAKE_TIME_LIMIT),
+        dial(&mut left, &dialer, &long, Purpose::Snapshot, DIALER_NONCE, HANDSHAKE_WITHIN),
         answer_as(&listener, &mut right),
     );
     assert!(dialled.is_ok());
@@ -245,7 +246,7 @@ async fn a_recorded_handshake_does_not_work_again() {
     let (mut near, mut far) = duplex(4096);
     let n2 = n2();
     let (answered, last) = tokio::join!(
-        async move { answer(&mut near, &n2, [0xa3; 32], |_, _| true, HANDSHAKE_TIME_LIMIT).await },
+        async move { answer(&mut near, &n2, [0xa3; 32], |_, _| true, HANDSHAKE_WITHIN).await },
         async move {
             say(&mut far, &hex::decode(HELLO_HEX).unwrap(), CHALLENGE_HEX.len() / 2).await;
             say(&mut far, &hex::decode(PROOF_HEX).unwrap(), usize::MAX).await
