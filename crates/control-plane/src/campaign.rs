@@ -17,7 +17,8 @@ use crate::timing::{
 };
 use crate::types::{LogId, Vote};
 
-/// Limit on campaigns without effect within [`FUTILE_CAMPAIGN_WINDOW`]; at the limit, Raft's timers decide alone.
+/// Limit on campaigns without effect within [`FUTILE_CAMPAIGN_WINDOW`]; at the limit, Raft's timers decide
+/// alone.
 const MAX_FUTILE: usize = 5;
 /// Limit on the attempts on the same evidence.
 pub(crate) const MAX_ATTEMPTS: u32 = 6;

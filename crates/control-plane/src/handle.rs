@@ -5,24 +5,22 @@ use std::time::{Duration, Instant};
 
 use api::events::{Event, EventKind};
 use api::status::ClusterStatus;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
-use crate::calls;
 use crate::catalog::{Command, Outcome, PageBounds, Setting, SettingKey, SettingsPage};
-use crate::core::Core;
 use crate::detector::Evidence;
 use crate::errors::{ControlError, StartError, TransferError, Transferred};
 use crate::identity::DataDir;
-use crate::network::PortFigures;
+use crate::network::{PortFigures, Register};
 use crate::options::Options;
+use crate::parts::Parts;
 use crate::raft::node::Node;
 use crate::raft::supervisor;
 use crate::secret::ClusterSecret;
 use crate::status::Members;
 use crate::storage::FlushStats;
-use crate::tasks::{election, handover};
 use crate::threads::Threads;
 use crate::timing::TRANSFER_BEFORE_STOP_WITHIN;
 
@@ -52,9 +50,14 @@ pub enum Read {
 /// The running control plane of the local node, on threads of its own. Every method may be called from any
 /// thread; methods that are not async answer from memory.
 #[derive(Clone)]
-pub struct ControlPlane {
-    core: Arc<Core>,
-    threads: Arc<Threads>,
+pub struct ControlPlane(Arc<Inner>);
+
+struct Inner {
+    secret: ClusterSecret,
+    parts: Parts,
+    /// Register of inbound connections from other nodes.
+    port: Arc<Register>,
+    threads: Threads,
 }
 
 impl ControlPlane {
@@ -68,18 +71,18 @@ impl ControlPlane {
     pub fn start(options: Options) -> Result<Self, StartError> {
         let secret = ClusterSecret::load_or_create(&options.cluster_key_file)?;
         let data = DataDir::new(&options.data_dir, &options.me);
-        let (core, threads) = Threads::start(options, secret, data)?;
-        Ok(Self { core, threads: Arc::new(threads) })
+        let (parts, port, threads) = Threads::start(options, &secret, data)?;
+        Ok(Self(Arc::new(Inner { secret, parts, port, threads })))
     }
 
     /// Returns the cluster as seen by the local node now.
     pub fn status(&self) -> ClusterStatus {
-        self.core.status()
+        self.parts().observer.status()
     }
 
     /// Returns the members of the cluster, as far as known to the local node.
     pub fn members(&self) -> Members {
-        self.core.members()
+        self.parts().observer.members()
     }
 
     /// Returns the settings after `after`, or from the first on, as many as fit into `bounds`.
@@ -108,8 +111,8 @@ impl ControlPlane {
 
     /// Returns one setting from the local state, at once and without a quorum: for the data plane.
     pub fn local_setting(&self, key: &SettingKey) -> Option<Setting> {
-        let node = self.core.node.load();
-        node.as_ref()?.state.catalog(|catalog| catalog.setting(key).cloned())
+        let node = self.parts().raft.node();
+        node?.state.catalog(|catalog| catalog.setting(key).cloned())
     }
 
     /// Has the leader apply a command, retrying through an election within the deadline.
@@ -117,56 +120,56 @@ impl ControlPlane {
     /// # Errors
     /// [`ControlError`]; after all but [`ControlError::OutcomeUnknown`], nothing was proposed.
     pub async fn submit(&self, command: Command, deadline: Instant) -> Result<Outcome, ControlError> {
-        let place = self.place()?;
-        let core = Arc::clone(&self.core);
+        let permit = self.parts().permits.write()?;
+        let calls = Arc::clone(&self.parts().calls);
         // Not cancelled with the caller: the outcome has to be found out.
-        let submitted = self.threads.raft.spawn(async move {
-            let _place = place;
-            calls::submit(&core, command, deadline).await
+        let submitted = self.0.threads.raft.spawn(async move {
+            let _permit = permit;
+            calls.submit(command, deadline).await
         });
         submitted.await.unwrap_or(Err(ControlError::OutcomeUnknown))
     }
 
     /// Returns the secret of the cluster, for fingerprints and request ids.
     pub fn secret(&self) -> &ClusterSecret {
-        &self.core.secret
+        &self.0.secret
     }
 
     /// Returns the recent events (bounded), and a receiver of all later events.
     pub fn events(&self) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
-        self.core.events.watch()
+        self.parts().events.watch()
     }
 
     /// Adds an event of the node.
     pub fn tell(&self, kind: EventKind) {
-        self.core.events.tell(kind);
+        self.parts().events.tell(kind);
     }
 
     /// Returns number and durations of the log's commits to the disk.
     pub fn flush_stats(&self) -> Option<FlushStats> {
-        Some(self.core.node.load().as_ref()?.log.flush_stats())
+        Some(self.parts().raft.node()?.log.flush_stats())
     }
 
     /// Returns the bytes of the disk and of the log; none while the storage is not open.
     pub fn disk_figures(&self) -> Option<DiskFigures> {
-        let node = self.core.node.load_full()?;
+        let node = self.parts().raft.node()?;
         let (free_bytes, reserve_bytes) = node.room.bytes();
         Some(DiskFigures { free_bytes, reserve_bytes, log_bytes: node.log.bytes() })
     }
 
     /// Returns the connections at the port for nodes, and the reasons for closed connections.
-    pub fn port_figures(&self) -> Option<PortFigures> {
-        Some(self.core.port.load().as_ref()?.figures())
+    pub fn port_figures(&self) -> PortFigures {
+        self.0.port.figures()
     }
 
     /// Stops communication with peers, as if the node hung; a drill.
     pub fn pause(&self) {
-        self.core.links.pause();
+        self.parts().links.pause();
     }
 
     /// Ends [`Self::pause`].
     pub fn resume(&self) {
-        self.core.links.resume();
+        self.parts().links.resume();
     }
 
     /// Moves leadership to `to`, or without a name to the voter with the longest log, from any leader.
@@ -178,39 +181,39 @@ impl ControlPlane {
         to: Option<String>,
         deadline: Instant,
     ) -> Result<Transferred, TransferError> {
-        let place = self.place()?;
-        let core = Arc::clone(&self.core);
+        let permit = self.parts().permits.write()?;
+        let calls = Arc::clone(&self.parts().calls);
         // Not cancelled with the caller: a transfer in progress has to end.
-        let transferred = self.threads.raft.spawn(async move {
-            let _place = place;
-            calls::transfer_leader(&core, to, deadline).await
+        let transferred = self.0.threads.raft.spawn(async move {
+            let _permit = permit;
+            calls.transfer_leader(to, deadline).await
         });
         transferred.await.unwrap_or(Err(TransferError::Control(ControlError::OutcomeUnknown)))
     }
 
     /// Delays the next commit of the log by `duration`, as on a disk that hangs; a drill.
     pub fn stall_disk(&self, duration: Duration) {
-        if let Some(node) = self.core.node.load().as_ref() {
+        if let Some(node) = self.parts().raft.node() {
             node.log.stall(duration);
         }
     }
 
     /// Makes the local node suspect the leader for a moment, as a drill. True if the node follows a leader.
     pub fn raise_false_alarm(&self) -> bool {
-        let Some(followed) = election::followed(&self.core) else { return false };
-        self.threads.raft.spawn(election::suspect(Arc::clone(&self.core), followed, Evidence::Drill));
+        let elections = &self.parts().elections;
+        let Some(followed) = elections.followed() else { return false };
+        self.0.threads.raft.spawn(Arc::clone(elections).suspect(followed, Evidence::Drill));
         true
     }
 
     /// Transfers leadership if the local node leads and another voter answers; the node continues as a
     /// follower.
     pub async fn hand_over(&self) {
-        let core = Arc::clone(&self.core);
-        let handed_over = self.threads.raft.spawn(async move {
-            if core.moment().leads() {
-                let handed_over =
-                    tokio::time::timeout(TRANSFER_BEFORE_STOP_WITHIN, handover::hand_over(&core, None)).await;
-                if let Ok(Err(reason)) = handed_over {
+        let (observer, transfers) = (Arc::clone(&self.parts().observer), Arc::clone(&self.parts().transfers));
+        let handed_over = self.0.threads.raft.spawn(async move {
+            if observer.observe().leads() {
+                let transfer = transfers.hand_over(None);
+                if let Ok(Err(reason)) = tokio::time::timeout(TRANSFER_BEFORE_STOP_WITHIN, transfer).await {
                     warn!(%reason, "leadership was not handed over");
                 }
             }
@@ -223,46 +226,42 @@ impl ControlPlane {
     ///
     /// May be called again; every call waits for the end.
     pub async fn stop(&self) {
-        let _stopping = self.threads.stopping.lock().await;
-        if self.core.stopping.is_cancelled() {
+        let _stopping = self.0.threads.stopping.lock().await;
+        if self.parts().signals.is_stopping() {
             return;
         }
         self.hand_over().await;
-        self.core.stopping.cancel();
-        let core = Arc::clone(&self.core);
-        let closed = self.threads.raft.spawn(async move { supervisor::close(&core).await });
+        self.parts().signals.stop();
+        let raft = Arc::clone(&self.parts().raft);
+        let closed = self.0.threads.raft.spawn(async move { supervisor::close(&raft).await });
         let _ = closed.await;
-        self.threads.join().await;
+        self.0.threads.join().await;
     }
 
     /// Returns the local state, once as recent as requested by `read`. Reads in the state take no time of
     /// Raft's threads.
     async fn readable(&self, read: Read) -> Result<Arc<Node>, ControlError> {
-        let core = Arc::clone(&self.core);
+        let parts = self.parts();
         // The data of a cluster that gave way remains readable, unchanged.
-        if core.identity().gave_way_to.is_some()
-            && let Some(node) = core.node.load_full()
+        if parts.observer.identity().gave_way_to.is_some()
+            && let Some(node) = parts.raft.node()
         {
             return Ok(node);
         }
-        let Read::Linearizable { deadline } = read else { return calls::local(&core) };
-        let place = place(&core.read_places, core.options.descriptors.reads())?;
-        let reading = self.threads.raft.spawn(async move {
-            let _place = place;
-            calls::linearize(&core, deadline).await
+        let Read::Linearizable { deadline } = read else { return parts.calls.local() };
+        let permit = parts.permits.read()?;
+        let calls = Arc::clone(&parts.calls);
+        let reading = self.0.threads.raft.spawn(async move {
+            let _permit = permit;
+            calls.linearize(deadline).await
         });
         // A read without a waiting caller is aborted.
         AbortOnDropHandle::new(reading).await.unwrap_or(Err(ControlError::Stopped))
     }
 
-    /// Returns a permit for a write in flight.
-    fn place(&self) -> Result<OwnedSemaphorePermit, ControlError> {
-        place(&self.core.places, self.core.options.descriptors.writes())
+    fn parts(&self) -> &Parts {
+        &self.0.parts
     }
-}
-
-fn place(places: &Arc<Semaphore>, max: usize) -> Result<OwnedSemaphorePermit, ControlError> {
-    Arc::clone(places).try_acquire_owned().map_err(|_| ControlError::Overloaded { max })
 }
 
 #[cfg(test)]

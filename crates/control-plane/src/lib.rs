@@ -3,21 +3,24 @@
 //! | module | purpose |
 //! |---|---|
 //! | [`handle`](ControlPlane) | interface to the rest of a node: status, settings, events, start and stop |
+//! | `options`, `errors`, `timing`, `ids` | configuration, errors of the interface, timing constants, ids |
 //! | [`catalog`] | replicated state machine, pure |
-//! | `raft`, `types` | setup and start of openraft, and restart after a storage error |
+//! | `raft`, `types` | configuration and start of openraft, its calls to peers, restart after a storage error |
 //! | `storage` | log and vote, state machine, snapshots: durable before any promise |
-//! | `network` | authenticated, bounded frames between nodes, and openraft's calls |
+//! | `network` | authenticated, bounded frames between nodes |
 //! | `message`, `serve`, `calls` | calls between nodes; inbound calls; outbound reads and writes |
 //! | `format` | versions of stored and sent data, and their activation: rules without a clock |
-//! | `descriptors` | limit on the file descriptors of all parts |
+//! | `descriptors`, `permits` | limit on the file descriptors of all parts; permits for calls in flight |
 //! | `identity`, `secret` | identity of a data directory; secret of the cluster |
 //! | [`Host`] | address of a node: an IP address or a host name |
-//! | `detector`, `campaign` | suspicion of a leader, and early elections: rules without a clock |
+//! | `detector`, `campaign`, `suspicion` | suspicion of a leader, early elections: rules, and their state |
 //! | `admission`, `backoff` | refusal of writes on full disks; pauses between attempts; no clock |
 //! | `membership`, `standing` | voters and leader: rules without a clock |
-//! | `tasks` | probes, joining, membership, leadership transfers, events |
+//! | `tasks` | probes, early elections, joining, membership, leadership transfers, events |
+//! | `observation`, `observer` | facts about the local Raft at one moment; knowledge about the cluster |
 //! | `assess`, `progress`, `notices` | status document and notices, from one view: rules without a clock |
 //! | [`status`] | figures, addresses, conditions and members |
+//! | `parts`, `threads`, `signals` | connections of the parts; threads; stop and wakeups |
 //!
 //! openraft is named in this crate only.
 
@@ -27,7 +30,6 @@ mod backoff;
 mod calls;
 mod campaign;
 pub mod catalog;
-mod core;
 mod descriptors;
 mod detector;
 mod error_chain;
@@ -45,15 +47,21 @@ mod membership;
 mod message;
 mod network;
 mod notices;
+mod observation;
+mod observer;
 mod options;
+mod parts;
 mod peers;
+mod permits;
 mod progress;
 mod raft;
 mod secret;
 mod serve;
+mod signals;
 mod standing;
 pub mod status;
 mod storage;
+mod suspicion;
 mod tasks;
 mod threads;
 mod timing;

@@ -8,78 +8,198 @@ use openraft::type_config::alias::SnapshotOf;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use crate::core::Core;
+use crate::calls::Calls;
+use crate::identity::DataDir;
 use crate::ids::{ClusterId, RaftId};
 use crate::message::{
     Call, Envelope, Probe, ProbeAnswer, Refused, Reply, SnapshotOffer, SnapshotReply, Unread,
 };
 use crate::network::{Channel, FrameError, Incoming, Purpose};
+use crate::observer::Observer;
 use crate::raft::node::Node;
+use crate::raft::slot::RaftSlot;
 use crate::storage::{SnapshotError, SnapshotFile, SnapshotReceiver};
+use crate::suspicion::Suspicion;
+use crate::tasks::election::Elections;
+use crate::tasks::join::Joining;
 use crate::timing::{MAX_CALL_TIMEOUT, RAFT_ANSWER_WITHIN, SNAPSHOT_CHUNK_WITHIN};
 use crate::types::TypeConfig;
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(core: Arc<Core>, incoming: Incoming) {
-    let peer = incoming.peer_name;
-    let channel = incoming.channel;
-    let served = match incoming.purpose {
-        Purpose::Probe => answer_probes(&core, channel).await,
-        Purpose::Rpc => answer_calls(&core, &peer, channel).await,
-        Purpose::Snapshot => receive_snapshot(&core, &peer, channel).await,
-    };
-    if let Err(error) = served {
-        debug!(peer, %error, "connection ended");
-    }
+/// Answers to calls from other nodes.
+pub(crate) struct Inbound {
+    pub observer: Arc<Observer>,
+    pub raft: Arc<RaftSlot>,
+    pub data: Arc<DataDir>,
+    pub suspicion: Arc<Suspicion>,
+    pub elections: Arc<Elections>,
+    pub calls: Arc<Calls>,
+    pub joining: Arc<Joining>,
 }
 
-async fn answer_probes(core: &Core, mut channel: Channel) -> Result<(), FrameError> {
-    loop {
-        let probe: Probe = channel.recv().await?;
-        channel.send(&ProbeAnswer { seq: probe.seq, report: core.report(probe.from) }).await?;
+impl Inbound {
+    /// Serves a connection until it ends.
+    pub(crate) async fn serve(&self, incoming: Incoming) {
+        let peer = incoming.peer_name;
+        let channel = incoming.channel;
+        let served = match incoming.purpose {
+            Purpose::Probe => self.answer_probes(channel).await,
+            Purpose::Rpc => self.answer_calls(&peer, channel).await,
+            Purpose::Snapshot => self.receive_snapshot(&peer, channel).await,
+        };
+        if let Err(error) = served {
+            debug!(peer, %error, "connection ended");
+        }
     }
-}
 
-async fn answer_calls(core: &Arc<Core>, peer: &str, mut channel: Channel) -> Result<(), FrameError> {
-    loop {
-        let reply = match Envelope::read(&channel.recv_bytes().await?) {
-            Ok(envelope) => answer(core, peer, envelope).await,
-            Err(Unread::Newer(refused)) => Reply::Refused(refused),
+    async fn answer_probes(&self, mut channel: Channel) -> Result<(), FrameError> {
+        loop {
+            let probe: Probe = channel.recv().await?;
+            channel.send(&ProbeAnswer { seq: probe.seq, report: self.observer.report(probe.from) }).await?;
+        }
+    }
+
+    async fn answer_calls(&self, peer: &str, mut channel: Channel) -> Result<(), FrameError> {
+        loop {
+            let reply = match Envelope::read(&channel.recv_bytes().await?) {
+                Ok(envelope) => self.answer(peer, envelope).await,
+                Err(Unread::Newer(refused)) => Reply::Refused(refused),
+                Err(Unread::Malformed(error)) => return Err(FrameError::Malformed(error)),
+            };
+            channel.send(&reply).await?;
+        }
+    }
+
+    async fn answer(&self, peer: &str, envelope: Envelope<Call>) -> Reply {
+        let node = match self.admit(envelope.cluster, envelope.to) {
+            Ok(node) => node,
+            Err(refused) => {
+                debug!(peer, %refused, "call refused");
+                return Reply::Refused(refused);
+            }
+        };
+        let bounded =
+            |timeout_ms: u64| Instant::now() + Duration::from_millis(timeout_ms).min(MAX_CALL_TIMEOUT);
+        match envelope.body {
+            Call::Append(request) => within(self.append(&node, peer, request)).await,
+            Call::Vote(request) => within(self.vote(&node, envelope.from, request, false)).await,
+            Call::PreVote(request) => within(self.vote(&node, envelope.from, request, true)).await,
+            Call::TransferLeader(request) => {
+                let taken = node.raft.handle_transfer_leader(request).await;
+                taken.map_or_else(|fatal| ended(&fatal), Reply::TransferLeader)
+            }
+            Call::ReadIndex { timeout_ms } => self.calls.read_index_here(&node, bounded(timeout_ms)).await,
+            Call::Submit { command, timeout_ms } => {
+                self.calls.propose_here(&node, *command, bounded(timeout_ms)).await
+            }
+            Call::HandOver { to, timeout_ms } => {
+                self.calls.hand_over_here(to.as_deref(), bounded(timeout_ms)).await
+            }
+            Call::Join { name, announcement } => {
+                self.joining.admit_learner(&node, envelope.from, &name, announcement).await
+            }
+        }
+    }
+
+    /// Returns the running Raft for a call to the local data directory and its cluster, or the refusal.
+    fn admit(&self, cluster: ClusterId, to: Option<RaftId>) -> Result<Arc<Node>, Refused> {
+        let identity = self.observer.identity();
+        if !identity.is_known() {
+            return Err(Refused::NotReady("its data directory cannot be opened".to_owned()));
+        }
+        if let Some(meant) = to.filter(|meant| *meant != identity.raft_id) {
+            return Err(Refused::WrongNode { meant, actual: identity.raft_id });
+        }
+        if identity.cluster_id != Some(cluster) {
+            return Err(Refused::ForeignCluster { meant: cluster, actual: identity.cluster_id });
+        }
+        if let Some(stays) = identity.gave_way_to {
+            return Err(Refused::NotReady(format!("its cluster gave way to {stays}")));
+        }
+        self.raft.node().ok_or_else(|| Refused::NotReady("its storage is being opened".to_owned()))
+    }
+
+    async fn vote(
+        &self,
+        node: &Node,
+        from: RaftId,
+        request: VoteRequest<TypeConfig>,
+        pre_vote: bool,
+    ) -> Reply {
+        let answered = self.elections.answer(node, from, request, pre_vote).await;
+        answered.map_or_else(|fatal| ended(&fatal), Reply::Vote)
+    }
+
+    async fn append(&self, node: &Node, peer: &str, request: AppendEntriesRequest<TypeConfig>) -> Reply {
+        if node.note_arrival(&request.vote) {
+            let now = Instant::now();
+            self.suspicion.detector().appended(peer, now);
+            self.suspicion.campaigns().append(now);
+        }
+        match node.raft.append_entries(request).await {
+            Ok(response) => {
+                if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+                    node.note_append();
+                }
+                Reply::Append(response)
+            }
+            Err(fatal) => ended(&fatal),
+        }
+    }
+
+    async fn receive_snapshot(&self, peer: &str, mut channel: Channel) -> Result<(), FrameError> {
+        let envelope: Envelope<SnapshotOffer> = match Envelope::read(&channel.recv_bytes().await?) {
+            Ok(envelope) => envelope,
+            Err(Unread::Newer(refused)) => return channel.send(&SnapshotReply::Refused(refused)).await,
             Err(Unread::Malformed(error)) => return Err(FrameError::Malformed(error)),
         };
-        channel.send(&reply).await?;
+        let reply = match self.admit(envelope.cluster, envelope.to) {
+            Err(refused) => SnapshotReply::Refused(refused),
+            Ok(node) => match self.take_snapshot(&node, peer, &mut channel, envelope.body).await {
+                Ok(response) => SnapshotReply::Installed(response),
+                Err(reason) => {
+                    warn!(peer, reason, "cannot take a snapshot");
+                    SnapshotReply::Failed(reason)
+                }
+            },
+        };
+        channel.send(&reply).await
     }
-}
 
-async fn answer(core: &Arc<Core>, peer: &str, envelope: Envelope<Call>) -> Reply {
-    let node = match admit(core, envelope.cluster, envelope.to) {
-        Ok(node) => node,
-        Err(refused) => {
-            debug!(peer, %refused, "call refused");
-            return Reply::Refused(refused);
+    async fn take_snapshot(
+        &self,
+        node: &Node,
+        peer: &str,
+        channel: &mut Channel,
+        offer: SnapshotOffer,
+    ) -> Result<SnapshotResponse<TypeConfig>, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let directory = self.data.snapshots();
+        // The file, and the new state beside the replaced state.
+        let needed_bytes = 3u64.saturating_mul(offer.bytes);
+        node.room.has_room_for(needed_bytes).map_err(|shortage| text(&shortage))?;
+        let mut receiver = blocking(move || SnapshotReceiver::create(&directory, offer.bytes)).await?;
+        while receiver.received_bytes() < offer.bytes {
+            let chunk = timeout(SNAPSHOT_CHUNK_WITHIN, channel.recv_bytes()).await;
+            let chunk = chunk.map_err(|_| "no progress".to_owned())?.map_err(|error| text(&error))?;
+            if chunk.is_empty() {
+                return Err("an empty chunk".to_owned());
+            }
+            receiver = blocking(move || receiver.write(&chunk).map(|()| receiver)).await?;
         }
-    };
-    let bounded = |timeout_ms: u64| Instant::now() + Duration::from_millis(timeout_ms).min(MAX_CALL_TIMEOUT);
-    match envelope.body {
-        Call::Append(request) => within(append(core, &node, peer, request)).await,
-        Call::Vote(request) => within(vote(core, &node, envelope.from, request, false)).await,
-        Call::PreVote(request) => within(vote(core, &node, envelope.from, request, true)).await,
-        Call::TransferLeader(request) => {
-            let taken = node.raft.handle_transfer_leader(request).await;
-            taken.map_or_else(|fatal| ended(&fatal), Reply::TransferLeader)
-        }
-        Call::ReadIndex { timeout_ms } => {
-            crate::calls::read_index_here(core, &node, bounded(timeout_ms)).await
-        }
-        Call::Submit { command, timeout_ms } => {
-            crate::calls::propose_here(core, &node, *command, bounded(timeout_ms)).await
-        }
-        Call::HandOver { to, timeout_ms } => {
-            crate::calls::hand_over_here(core, to.as_deref(), bounded(timeout_ms)).await
-        }
-        Call::Join { name, announcement } => {
-            crate::tasks::join::admit_learner(core, &node, envelope.from, &name, announcement).await
-        }
+        let finished = tokio::task::spawn_blocking(move || receiver.finish()).await;
+        let file = match finished.map_err(|error| text(&error))? {
+            Err(SnapshotError::NeedsRelease(needed)) => {
+                node.stop_for(&needed);
+                return Err(text(&needed));
+            }
+            finished => finished.map_err(|error| crate::error_chain::text_with_sources(&error))?,
+        };
+        info!(peer, bytes = offer.bytes, "snapshot received");
+        // Other processes may have filled the disk meanwhile. A failed installation would end Raft; a refused
+        // snapshot is offered again.
+        node.room.has_room_for(needed_bytes - offer.bytes).map_err(|shortage| text(&shortage))?;
+        let snapshot = SnapshotOf::<TypeConfig, SnapshotFile> { meta: offer.meta, snapshot: file };
+        node.raft.install_full_snapshot(offer.vote, snapshot).await.map_err(|error| text(&error))
     }
 }
 
@@ -90,110 +210,8 @@ async fn within(reply: impl Future<Output = Reply>) -> Reply {
     timeout(RAFT_ANSWER_WITHIN, reply).await.unwrap_or_else(|_| late())
 }
 
-/// Returns the running Raft for a call to the local data directory and its cluster, or the refusal.
-fn admit(core: &Core, cluster: ClusterId, to: Option<RaftId>) -> Result<Arc<Node>, Refused> {
-    let identity = core.identity();
-    if !identity.is_known() {
-        return Err(Refused::NotReady("its data directory cannot be opened".to_owned()));
-    }
-    if let Some(meant) = to.filter(|meant| *meant != identity.raft_id) {
-        return Err(Refused::WrongNode { meant, actual: identity.raft_id });
-    }
-    if identity.cluster_id != Some(cluster) {
-        return Err(Refused::ForeignCluster { meant: cluster, actual: identity.cluster_id });
-    }
-    if let Some(stays) = identity.gave_way_to {
-        return Err(Refused::NotReady(format!("its cluster gave way to {stays}")));
-    }
-    core.node.load_full().ok_or_else(|| Refused::NotReady("its storage is being opened".to_owned()))
-}
-
-async fn vote(
-    core: &Core,
-    node: &Node,
-    from: RaftId,
-    request: VoteRequest<TypeConfig>,
-    pre_vote: bool,
-) -> Reply {
-    let answered = crate::tasks::election::answer(core, node, from, request, pre_vote).await;
-    answered.map_or_else(|fatal| ended(&fatal), Reply::Vote)
-}
-
-async fn append(core: &Core, node: &Node, peer: &str, request: AppendEntriesRequest<TypeConfig>) -> Reply {
-    if node.note_arrival(&request.vote) {
-        let now = Instant::now();
-        core.detector().appended(peer, now);
-        core.campaigns().append(now);
-    }
-    match node.raft.append_entries(request).await {
-        Ok(response) => {
-            if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-                node.note_append();
-            }
-            Reply::Append(response)
-        }
-        Err(fatal) => ended(&fatal),
-    }
-}
-
 fn ended(fatal: &dyn std::fmt::Display) -> Reply {
     Reply::Refused(Refused::NotReady(fatal.to_string()))
-}
-
-async fn receive_snapshot(core: &Arc<Core>, peer: &str, mut channel: Channel) -> Result<(), FrameError> {
-    let envelope: Envelope<SnapshotOffer> = match Envelope::read(&channel.recv_bytes().await?) {
-        Ok(envelope) => envelope,
-        Err(Unread::Newer(refused)) => return channel.send(&SnapshotReply::Refused(refused)).await,
-        Err(Unread::Malformed(error)) => return Err(FrameError::Malformed(error)),
-    };
-    let reply = match admit(core, envelope.cluster, envelope.to) {
-        Err(refused) => SnapshotReply::Refused(refused),
-        Ok(node) => match take_snapshot(core, &node, peer, &mut channel, envelope.body).await {
-            Ok(response) => SnapshotReply::Installed(response),
-            Err(reason) => {
-                warn!(peer, reason, "cannot take a snapshot");
-                SnapshotReply::Failed(reason)
-            }
-        },
-    };
-    channel.send(&reply).await
-}
-
-async fn take_snapshot(
-    core: &Core,
-    node: &Node,
-    peer: &str,
-    channel: &mut Channel,
-    offer: SnapshotOffer,
-) -> Result<SnapshotResponse<TypeConfig>, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let directory = core.data.snapshots();
-    // The file, and the new state beside the replaced state.
-    let needed_bytes = 3u64.saturating_mul(offer.bytes);
-    node.room.has_room_for(needed_bytes).map_err(|shortage| text(&shortage))?;
-    let mut receiver = blocking(move || SnapshotReceiver::create(&directory, offer.bytes)).await?;
-    while receiver.received_bytes() < offer.bytes {
-        let chunk = timeout(SNAPSHOT_CHUNK_WITHIN, channel.recv_bytes()).await;
-        let chunk = chunk.map_err(|_| "no progress".to_owned())?.map_err(|error| text(&error))?;
-        if chunk.is_empty() {
-            return Err("an empty chunk".to_owned());
-        }
-        receiver = blocking(move || receiver.write(&chunk).map(|()| receiver)).await?;
-    }
-    let finished = tokio::task::spawn_blocking(move || receiver.finish()).await;
-    let file = match finished.map_err(|error| text(&error))? {
-        Err(SnapshotError::NeedsRelease(needed)) => {
-            node.stop_for(&needed);
-            return Err(text(&needed));
-        }
-        finished => finished.map_err(|error| crate::error_chain::text_with_sources(&error))?,
-    };
-    info!(peer, bytes = offer.bytes, "snapshot received");
-    // Other processes may have filled the disk meanwhile. A failed installation would end Raft; a refused
-    // snapshot is offered again.
-    node.room.has_room_for(needed_bytes - offer.bytes).map_err(|shortage| text(&shortage))?;
-    let snapshot = SnapshotOf::<TypeConfig, SnapshotFile> { meta: offer.meta, snapshot: file };
-    node.raft.install_full_snapshot(offer.vote, snapshot).await.map_err(|error| text(&error))
 }
 
 /// Runs disk operations away from the async threads.

@@ -9,15 +9,18 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::{error, warn};
 
-use crate::core::Core;
 use crate::errors::StartError;
 use crate::identity::DataDir;
-use crate::network::{Identity, Incoming, Links, Listener, Pause, Peers, Purpose, Resolve, SystemResolver};
+use crate::network::{
+    Identity, Incoming, Links, Listener, Pause, Peers, Purpose, Register, Resolve, SystemResolver,
+};
 use crate::options::Options;
-use crate::raft::supervisor::supervise;
+use crate::parts::Parts;
 use crate::secret::ClusterSecret;
+use crate::serve::Inbound;
 use crate::storage::StorageFailure;
-use crate::tasks::{election, formats, handover, join, probes, pulse, reconcile, room, watch};
+use crate::tasks::probes::Probing;
+use crate::tasks::{probes, pulse, room, watch};
 use crate::timing::{STORAGE_OPEN_WITHIN, TASKS_END_WITHIN};
 
 const RAFT_THREADS: usize = 2;
@@ -33,12 +36,16 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Starts the threads, opens the storage, listens, and starts the background tasks.
+    /// Starts the threads, opens the storage, listens, and starts the background tasks. Returns the parts and
+    /// the register of inbound connections too.
+    ///
+    /// # Errors
+    /// [`StartError`] if the port cannot be used, or after a mistake of the operator.
     pub(crate) fn start(
         options: Options,
-        secret: ClusterSecret,
+        secret: &ClusterSecret,
         data: DataDir,
-    ) -> Result<(Arc<Core>, Self), StartError> {
+    ) -> Result<(Parts, Arc<Register>, Self), StartError> {
         let local = Arc::new(Identity::new(&options.cluster_name, &options.me, secret.clone()));
         let pause = Pause::new();
         let others = options.nodes.iter().filter(|node| node.name != options.me);
@@ -49,7 +56,7 @@ impl Threads {
         let address = options.listen;
         let peers = peers(&options, &links);
         let rules = options.descriptors.rules();
-        let core = Arc::new(Core::new(options, secret, data, links, pause.clone()));
+        let parts = Parts::new(options, data, links, pause.clone());
 
         let raft_runtime = Builder::new_multi_thread()
             .worker_threads(RAFT_THREADS)
@@ -65,25 +72,23 @@ impl Threads {
             Listener::bind(address, local, peers, rules, pause)
                 .map_err(|source| StartError::Listen { address, source })?
         };
-        core.port.store(Some(listener.register()));
-        open_storage(&core, &raft)?;
+        let port = listener.register();
+        open_storage(&parts, &raft)?;
 
-        let probe_core = Arc::clone(&core);
-        let raft_handle = raft.clone();
+        let probes = ProbeThread {
+            listener,
+            inbound: Arc::new(parts.inbound()),
+            probing: Arc::new(parts.probing(raft.clone())),
+            raft: raft.clone(),
+        };
         let probe_thread = std::thread::Builder::new()
             .name("probe".to_owned())
-            .spawn(move || probe_runtime.block_on(probe_thread(probe_core, listener, raft_handle)))
+            .spawn(move || probe_runtime.block_on(probes.run()))
             .map_err(StartError::Threads)?;
-        raft.spawn(election::run(Arc::clone(&core)));
-        raft.spawn(pulse::run(Arc::clone(&core)));
-        raft.spawn(handover::run(Arc::clone(&core)));
-        raft.spawn(join::run(Arc::clone(&core)));
-        raft.spawn(formats::run(Arc::clone(&core)));
-        raft.spawn(reconcile::run(Arc::clone(&core)));
-        raft.spawn(watch::run(Arc::clone(&core)));
-        raft.spawn(room::run(Arc::clone(&core)));
+        spawn_tasks(&parts, &raft);
         let (raft_runtime, probe_thread) = (Mutex::new(Some(raft_runtime)), Mutex::new(Some(probe_thread)));
-        Ok((core, Self { raft, stopping: tokio::sync::Mutex::new(()), raft_runtime, probe_thread }))
+        let threads = Self { raft, stopping: tokio::sync::Mutex::new(()), raft_runtime, probe_thread };
+        Ok((parts, port, threads))
     }
 
     /// Waits until the threads have ended, for a bounded time.
@@ -123,53 +128,77 @@ fn peers(options: &Options, links: &Links) -> Peers {
 
 /// Opens the storage in the background. Waits for the first attempt, which may fail: only a mistake of the
 /// operator prevents the start.
-fn open_storage(core: &Arc<Core>, raft: &Handle) -> Result<(), StartError> {
+fn open_storage(parts: &Parts, raft: &Handle) -> Result<(), StartError> {
     let (first, attempted) = tokio::sync::oneshot::channel();
-    raft.spawn(supervise(Arc::clone(core), first));
+    raft.spawn(parts.supervisor().run(first));
     match raft.block_on(async { tokio::time::timeout(STORAGE_OPEN_WITHIN, attempted).await }) {
         Ok(Ok(attempt)) => Ok(attempt?),
         // Without a result the supervisor is stopping already.
         Ok(Err(_)) => Ok(()),
         Err(_) => {
-            let dir = core.data.path();
+            let dir = parts.data.path();
             let error =
                 format!("not opened within {} s; the disk hangs, or is slow", STORAGE_OPEN_WITHIN.as_secs());
             warn!(dir = %dir.display(), error, "starting without the storage");
-            core.failure
-                .lock()
-                .expect("no panic while it is held")
-                .get_or_insert_with(|| StorageFailure::other(dir, dir, error));
+            parts.raft.fail_first(StorageFailure::other(dir, dir, error));
             Ok(())
         }
     }
 }
 
-/// Runs the listener and the probes until the stop.
-async fn probe_thread(core: Arc<Core>, listener: Listener, raft: Handle) {
-    for name in core.names().into_iter().filter(|name| *name != core.options.me) {
-        tokio::spawn(probes::run(Arc::clone(&core), name, raft.clone()));
-    }
-    let stopping = core.stopping.clone();
-    let serve = move |incoming: Incoming| {
-        if incoming.purpose == Purpose::Probe {
-            tokio::spawn(crate::serve::serve(Arc::clone(&core), incoming));
-        } else {
-            move_to(&raft, Arc::clone(&core), incoming);
+/// Starts the background tasks, except for probes, on Raft's runtime.
+fn spawn_tasks(parts: &Parts, raft: &Handle) {
+    let (observer, signals) = (|| Arc::clone(&parts.observer), || Arc::clone(&parts.signals));
+    let (slot, events) = (|| Arc::clone(&parts.raft), || Arc::clone(&parts.events));
+    raft.spawn(Arc::clone(&parts.elections).run());
+    raft.spawn(pulse::run(observer(), signals()));
+    raft.spawn(Arc::clone(&parts.transfers).run());
+    raft.spawn(Arc::clone(&parts.joining).run());
+    raft.spawn(Arc::clone(&parts.formats).run());
+    raft.spawn(Arc::clone(&parts.reconciler).run());
+    raft.spawn(watch::run(observer(), slot(), events(), signals()));
+    raft.spawn(room::run(observer(), slot(), Arc::clone(&parts.transfers), signals()));
+}
+
+/// Work of the thread for probes and for accepting connections.
+struct ProbeThread {
+    listener: Listener,
+    inbound: Arc<Inbound>,
+    probing: Arc<Probing>,
+    raft: Handle,
+}
+
+impl ProbeThread {
+    /// Runs the listener and the probes until the stop.
+    async fn run(self) {
+        let Self { listener, inbound, probing, raft } = self;
+        let me = probing.observer.me();
+        for name in probing.observer.names().into_iter().filter(|name| name != me) {
+            tokio::spawn(probes::run(Arc::clone(&probing), name));
         }
-    };
-    if let Err(error) = listener.run(serve, stopping).await {
-        error!(%error, "cannot listen for other nodes");
+        let stopping = probing.signals.stopping().clone();
+        let serve = move |incoming: Incoming| {
+            let inbound = Arc::clone(&inbound);
+            if incoming.purpose == Purpose::Probe {
+                tokio::spawn(async move { inbound.serve(incoming).await });
+            } else {
+                move_to(&raft, inbound, incoming);
+            }
+        };
+        if let Err(error) = listener.run(serve, stopping).await {
+            error!(%error, "cannot listen for other nodes");
+        }
     }
 }
 
 /// Moves a connection for calls or snapshots to the runtime of Raft.
-fn move_to(raft: &Handle, core: Arc<Core>, incoming: Incoming) {
+fn move_to(raft: &Handle, inbound: Arc<Inbound>, incoming: Incoming) {
     let Incoming { purpose, peer_name, channel } = incoming;
     match channel.detach() {
         Ok(detached) => {
             raft.spawn(async move {
                 match detached.attach() {
-                    Ok(channel) => crate::serve::serve(core, Incoming { purpose, peer_name, channel }).await,
+                    Ok(channel) => inbound.serve(Incoming { purpose, peer_name, channel }).await,
                     Err(error) => warn!(%error, "cannot serve a connection"),
                 }
             });

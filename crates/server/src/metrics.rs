@@ -88,8 +88,8 @@ pub(crate) struct Readings<'a> {
     pub connections: &'a ConnectionFigures,
     /// The status document of the node.
     pub status: ClusterStatus,
-    /// Connections at the port for nodes; none before it is open.
-    pub port: Option<PortFigures>,
+    /// Connections at the port for nodes.
+    pub port: PortFigures,
     /// Commits of the Raft log; none while the storage is not open.
     pub flushes: Option<FlushStats>,
     /// Bytes of the disk and of the log; none while the storage is not open.
@@ -305,7 +305,7 @@ impl Metrics {
         );
     }
 
-    fn read_connections(&self, connections: &ConnectionFigures, port: Option<PortFigures>) {
+    fn read_connections(&self, connections: &ConnectionFigures, port: PortFigures) {
         self.connections.set(connections.open());
         self.connection_places.set(connections.rules.places as u64);
         let count = |family: &Family<ReasonLabels, Counter>, reason, count| {
@@ -321,7 +321,6 @@ impl Metrics {
         ] {
             count(&self.connections_closed, name, connections.count(reason));
         }
-        let Some(port) = port else { return };
         for (state, number) in [("stranger", port.strangers), ("member", port.members)] {
             self.port_connections.get_or_create(&StateLabels { state: Code(state) }).set(number as u64);
         }

@@ -111,12 +111,12 @@ impl Cluster {
     /// Ends a node without a leadership transfer.
     fn kill(&mut self, n: usize) {
         let node = self.nodes[n].take().unwrap();
-        node.core.stopping.cancel();
+        node.parts().signals.stop();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let core = Arc::clone(&node.core);
+        let raft = Arc::clone(&node.parts().raft);
         runtime.block_on(async {
-            node.threads.raft.spawn(async move { supervisor::close(&core).await }).await.unwrap();
-            node.threads.join().await;
+            node.0.threads.raft.spawn(async move { supervisor::close(&raft).await }).await.unwrap();
+            node.0.threads.join().await;
         });
     }
 
@@ -216,9 +216,9 @@ fn a_new_leader_finishes_the_joint_change_that_it_finds() {
     let mut cluster = Cluster::all();
     let leader = cluster.leader();
     for node in cluster.nodes.iter().flatten() {
-        node.core.hold_membership.store(true, Ordering::Relaxed);
+        node.parts().reconciler.held.store(true, Ordering::Relaxed);
     }
-    let moment = cluster.node(leader).core.moment();
+    let moment = cluster.node(leader).parts().observer.observe();
     let membership = moment.membership().unwrap();
     let nodes: std::collections::BTreeMap<_, _> =
         membership.membership().nodes().map(|(id, member)| (*id, member.clone())).collect();
@@ -233,7 +233,7 @@ fn a_new_leader_finishes_the_joint_change_that_it_finds() {
 
     cluster.kill(leader);
     for node in cluster.nodes.iter().flatten() {
-        node.core.hold_membership.store(false, Ordering::Relaxed);
+        node.parts().reconciler.held.store(false, Ordering::Relaxed);
     }
     cluster.until("finished change", |nodes| {
         let joint = cluster.nodes.iter().flatten().any(|node| node.members().joint);
@@ -249,12 +249,12 @@ fn a_wiped_node_comes_back_as_a_new_one_and_takes_its_old_place() {
         let members = cluster.node(n).members().members.into_iter();
         members.map(|member| (member.name, member.raft_id, member.voter)).collect()
     };
-    let old = cluster.node(0).core.identity().raft_id;
+    let old = cluster.node(0).parts().observer.identity().raft_id;
     let cluster_id = cluster.node(1).status().cluster_id;
     cluster.kill(0);
     std::fs::remove_dir_all(cluster.dir.path().join("n1")).unwrap();
     cluster.start(0);
-    let new = cluster.node(0).core.identity().raft_id;
+    let new = cluster.node(0).parts().observer.identity().raft_id;
     assert_ne!(new, old);
     let replaced = |members: &[(String, RaftId, bool)]| {
         members.len() == 3
@@ -279,8 +279,8 @@ fn a_node_that_is_far_behind_gets_a_snapshot() {
     for n in 0..1200 {
         write(cluster.node(writer), note(&format!("k{n}"), &(n % 10).to_string(), &n.to_string()));
     }
-    let core = Arc::clone(&cluster.node(writer).core);
-    let purged = || core.moment().metrics.and_then(|metrics| metrics.purged).is_some();
+    let observer = Arc::clone(&cluster.node(writer).parts().observer);
+    let purged = || observer.observe().metrics.and_then(|metrics| metrics.purged).is_some();
     let deadline = Instant::now() + LIMIT;
     while !purged() {
         assert!(Instant::now() < deadline, "the log was not compacted");

@@ -15,11 +15,11 @@ use openraft::raft::{
 use openraft::type_config::alias::SnapshotOf;
 use tokio::time::{Instant, timeout};
 
-use crate::core::Core;
+use crate::identity::DataDir;
 use crate::ids::RaftId;
 use crate::message::{Call, Envelope, Refused, Reply, SnapshotOffer, SnapshotReply};
-use crate::network::{CallError, Purpose};
-use crate::storage::SnapshotFile;
+use crate::network::{CallError, Links, Purpose};
+use crate::storage::{SnapshotFile, StateView};
 use crate::timing::{
     APPEND_DURABLE_WITHIN, SNAPSHOT_CHUNK_WITHIN, SNAPSHOT_INSTALL_WITHIN, SNAPSHOT_TRANSFER_RETRY_AFTER,
 };
@@ -29,11 +29,18 @@ use crate::types::{Member, TypeConfig, Vote};
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Factory of openraft's clients.
-pub(crate) struct Factory(Arc<Core>);
+#[derive(Clone)]
+pub(crate) struct Factory {
+    data: Arc<DataDir>,
+    links: Links,
+    /// Applied state, which names the activated format version.
+    state: StateView,
+}
 
 impl Factory {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self(core)
+    /// Creates the factory for the Raft of one data directory.
+    pub(crate) fn new(data: Arc<DataDir>, links: Links, state: StateView) -> Self {
+        Self { data, links, state }
     }
 }
 
@@ -41,29 +48,29 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
     type Network = RaftClient;
 
     async fn new_client(&mut self, target: RaftId, member: &Member) -> RaftClient {
-        RaftClient { core: Arc::clone(&self.0), target, name: member.name.clone() }
+        RaftClient { local: self.clone(), target, name: member.name.clone() }
     }
 }
 
 /// Client for one data directory of one peer.
 pub(crate) struct RaftClient {
-    core: Arc<Core>,
+    local: Factory,
     target: RaftId,
     name: String,
 }
 
 impl RaftClient {
     fn envelope<T>(&self, body: T) -> Result<Envelope<T>, Unreachable<TypeConfig>> {
-        let identity = self.core.identity();
+        let identity = self.local.data.identity();
         let cluster = identity.cluster_id.ok_or_else(|| unreachable(&"this node belongs to no cluster"))?;
-        let version = self.core.activated();
+        let version = self.local.state.activated_version();
         Ok(Envelope { version, cluster, from: identity.raft_id, to: Some(self.target), body })
     }
 
     async fn call(&self, call: Call, option: &RPCOption) -> Result<Reply, RPCError<TypeConfig>> {
         let deadline = Instant::now() + option.hard_ttl();
         let envelope = self.envelope(call)?;
-        match self.core.links.call(&self.name, &envelope, deadline).await {
+        match self.local.links.call(&self.name, &envelope, deadline).await {
             Ok(Reply::Refused(refused)) => Err(refusal(&refused)),
             Ok(reply) => Ok(reply),
             // `Unreachable` makes openraft wait a little before a retry; a lost answer is retried at once.
@@ -82,7 +89,7 @@ impl RaftClient {
         };
         let within = |limit: Duration| Instant::now() + limit;
         let dialled =
-            self.core.links.dial(&self.name, Purpose::Snapshot, within(SNAPSHOT_CHUNK_WITHIN)).await;
+            self.local.links.dial(&self.name, Purpose::Snapshot, within(SNAPSHOT_CHUNK_WITHIN)).await;
         let mut channel = dialled.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))?;
         let SnapshotOf::<TypeConfig, SnapshotFile> { meta, snapshot: file } = snapshot;
         let bytes = file.len_bytes();

@@ -4,5 +4,6 @@ pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod node;
-pub(crate) mod open;
+mod open;
+pub(crate) mod slot;
 pub(crate) mod supervisor;

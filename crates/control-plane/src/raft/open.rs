@@ -8,30 +8,34 @@ use super::client::Factory;
 use super::config::{entries_kept, raft_config};
 use super::error::OpenError;
 use super::node::Node;
-use crate::core::Core;
+use crate::identity::DataDir;
+use crate::network::Links;
+use crate::options::Options;
 use crate::storage::{self, LOG_FILE, Storage, Unopened};
 
-/// Opens the data directory and the storage of `core`, and starts Raft.
-pub(crate) async fn open(core: &Arc<Core>) -> Result<Node, OpenError> {
-    let options = &core.options;
+/// Opens the data directory and its storage, and starts Raft.
+///
+/// # Errors
+/// [`OpenError`] if the directory or the storage cannot be opened, or if openraft does not start.
+pub(super) async fn open(options: &Options, data: &Arc<DataDir>, links: &Links) -> Result<Node, OpenError> {
     let kept = entries_kept(options.max_log_bytes);
     let config = raft_config(&options.cluster_name, &options.timing, options.snapshot_every, kept)
         .map_err(|error| OpenError::Timers(error.to_string()))?;
-    let opening = Arc::clone(core);
+    let (opening, max_log_bytes) = (Arc::clone(data), options.max_log_bytes);
     let opened = tokio::task::spawn_blocking(move || {
-        opening.data.open()?;
-        storage::open(opening.data.path(), opening.options.max_log_bytes).map_err(OpenError::Storage)
+        opening.open()?;
+        storage::open(opening.path(), max_log_bytes).map_err(OpenError::Storage)
     });
     // A panic of the library on damaged bytes counts as a failure.
     let Storage { log, state: machine, room } =
         opened.await.map_err(|error| OpenError::Raft(error.to_string()))??;
     let state = machine.view();
-    let factory = Factory::new(Arc::clone(core));
-    let id = core.identity().raft_id;
+    let factory = Factory::new(Arc::clone(data), links.clone(), state.clone());
+    let id = data.identity().raft_id;
     let raft = Raft::new(id, Arc::new(config), factory, log.clone(), machine).await;
     let raft = raft.map_err(|error| match state.needed() {
         Some(needed) => {
-            let (file, error) = (core.data.path().join(LOG_FILE), needed.clone().into());
+            let (file, error) = (data.path().join(LOG_FILE), needed.clone().into());
             OpenError::Storage(Unopened { file, error })
         }
         None => OpenError::Raft(error.to_string()),

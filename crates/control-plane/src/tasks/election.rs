@@ -12,10 +12,14 @@ use tracing::{info, warn};
 use crate::campaign::{
     Asked, Gate, Held, MAX_ATTEMPTS, MAX_LEADERLESS_ATTEMPTS, head_start, leaderless_after, retry_after,
 };
-use crate::core::Core;
 use crate::detector::Evidence;
+use crate::events::Events;
 use crate::ids::RaftId;
+use crate::observer::Observer;
 use crate::raft::node::Node;
+use crate::raft::slot::RaftSlot;
+use crate::signals::Signals;
+use crate::suspicion::Suspicion;
 use crate::timing::{
     COMPETING_CAMPAIGN_PAUSE, ELECTION_CHECK_INTERVAL, ENDED_RAFT_CHECK_AFTER, VOTE_WAITS_FOR_EVIDENCE,
 };
@@ -30,51 +34,232 @@ pub(crate) struct Followed {
     other_voters: Vec<String>,
 }
 
-/// Returns the leader of the current vote, if the local node votes and does not lead.
-pub(crate) fn followed(core: &Core) -> Option<Followed> {
-    let node = core.node.load_full()?;
-    let me = core.identity().raft_id;
-    let (id, membership) = {
+/// Early elections of the local node.
+pub(crate) struct Elections {
+    pub observer: Arc<Observer>,
+    pub raft: Arc<RaftSlot>,
+    pub suspicion: Arc<Suspicion>,
+    pub events: Arc<Events>,
+    pub signals: Arc<Signals>,
+}
+
+impl Elections {
+    /// Returns the leader of the current vote, if the local node votes and does not lead.
+    pub(crate) fn followed(&self) -> Option<Followed> {
+        let node = self.raft.node()?;
+        let me = self.observer.identity().raft_id;
+        let (id, membership) = {
+            let metrics = node.raft.server_metrics();
+            let metrics = metrics.borrow_watched();
+            (metrics.current_leader?, Arc::clone(&metrics.membership_config))
+        };
+        let membership = membership.membership();
+        let name_of = |id: &RaftId| membership.get_node(id).map(|member| member.name.clone());
+        if id == me || !membership.voter_ids().any(|voter| voter == me) {
+            return None;
+        }
+        let others = membership.voter_ids().filter(|voter| *voter != me);
+        let other_voters = others.filter_map(|voter| name_of(&voter)).collect();
+        Some(Followed { node, id, name: name_of(&id)?, other_voters })
+    }
+
+    /// Judges the probes of `peer`, and suspects a leader with evidence against it.
+    pub(crate) fn judge(self: &Arc<Self>, peer: &str, raft: &tokio::runtime::Handle) {
+        let Some(followed) = self.followed().filter(|followed| followed.name == peer) else { return };
+        let evidence = self.suspicion.detector().evidence(peer, &followed.other_voters);
+        if let Some(evidence) = evidence {
+            raft.spawn(Arc::clone(self).suspect(followed, evidence));
+        }
+    }
+
+    /// Gives up the local lease on exactly the followed leader, and only then holds the evidence: a request
+    /// for a vote that passes the gate meets no lease.
+    pub(crate) async fn suspect(self: Arc<Self>, followed: Followed, evidence: Evidence) {
+        let Followed { node, id, name, .. } = followed;
+        // While Raft waits for its disk, later probes do not repeat the request.
+        let Some(_one_at_a_time) = self.suspicion.begin_to_give_up_lease() else { return };
+        let Some(vote) = drop_lease(&node, id).await else { return };
+        let news = self.suspicion.campaigns().hold(vote, evidence, Instant::now());
+        self.suspicion.announce_evidence();
+        if news {
+            warn!(
+                peer = name,
+                evidence = evidence.as_str(),
+                term = vote.leader_id.term,
+                "the leader seems to be dead"
+            );
+            self.events.tell(EventKind::Suspicion { peer: name, evidence: evidence.as_str().to_owned() });
+        }
+    }
+
+    /// Becomes a candidate on evidence or without a leader, until the node stops.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let mut evidence = self.suspicion.watch_evidence();
+        while !self.signals.is_stopping() {
+            let Some(node) = self.raft.node() else {
+                tokio::time::sleep(ELECTION_CHECK_INTERVAL).await;
+                continue;
+            };
+            let mut metrics = node.watch();
+            if let Some(held) = self.held(&node) {
+                self.campaign(&node, held).await;
+            }
+            if self.is_leaderless(&node) {
+                self.seek_leader(&node).await;
+            }
+            drop(node);
+            tokio::select! {
+                _ = evidence.changed() => {}
+                // A Raft that ended reports no more changes; a new Raft follows soon.
+                changed = metrics.changed() => if changed.is_err() {
+                    tokio::time::sleep(ENDED_RAFT_CHECK_AFTER).await;
+                },
+                () = tokio::time::sleep(ELECTION_CHECK_INTERVAL) => {}
+                () = self.signals.stopping().cancelled() => {}
+            }
+        }
+    }
+
+    /// Returns the evidence against the present leader.
+    fn held(&self, node: &Node) -> Option<Held> {
+        self.suspicion.campaigns().held(node.vote(), Instant::now())
+    }
+
+    /// Runs one campaign against a suspect leader: attempts until a vote moves, the evidence ends, or all
+    /// attempts are used.
+    async fn campaign(&self, node: &Node, held: Held) {
+        if !self.suspicion.campaigns().may_begin(Instant::now()) {
+            return;
+        }
+        let rank = self.rank(node);
+        if rank > 0 {
+            tokio::time::sleep(head_start(rank)).await;
+        }
+        let mut asked = false;
+        for attempt in 1..=MAX_ATTEMPTS {
+            if node.vote() != held.vote || self.held(node).is_none() {
+                break;
+            }
+            if !self.suspicion.campaigns().stand(Instant::now()) {
+                moved_within(node, held.vote, COMPETING_CAMPAIGN_PAUSE).await;
+                continue;
+            }
+            info!(rank, attempt, term = held.vote.leader_id.term, "asking for an election");
+            if node.raft.trigger().elect(true).await.is_err() {
+                return;
+            }
+            asked = true;
+            moved_within(node, held.vote, retry_after(rank, rand::random())).await;
+        }
+        if asked && node.vote() == held.vote && self.suspicion.campaigns().was_futile(Instant::now()) {
+            info!(
+                term = held.vote.leader_id.term,
+                "evidence came to nothing too often; for a while the timers decide"
+            );
+        }
+    }
+
+    /// True if no node leads in the current vote, and the local node may become a candidate.
+    fn is_leaderless(&self, node: &Node) -> bool {
+        let me = self.observer.identity().raft_id;
         let metrics = node.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        (metrics.current_leader?, Arc::clone(&metrics.membership_config))
-    };
-    let membership = membership.membership();
-    let name_of = |id: &RaftId| membership.get_node(id).map(|member| member.name.clone());
-    if id == me || !membership.voter_ids().any(|voter| voter == me) {
-        return None;
+        let voters = metrics.membership_config.membership();
+        self.observer.options().timing.probe_failures > 0
+            && metrics.current_leader.is_none()
+            && voters.voter_ids().any(|voter| voter == me)
     }
-    let others = membership.voter_ids().filter(|voter| *voter != me);
-    let other_voters = others.filter_map(|voter| name_of(&voter)).collect();
-    Some(Followed { node, id, name: name_of(&id)?, other_voters })
-}
 
-/// Judges the probes of `peer`, and suspects a leader with evidence against it.
-pub(crate) fn judge(core: &Arc<Core>, peer: &str, raft: &tokio::runtime::Handle) {
-    let Some(followed) = followed(core).filter(|followed| followed.name == peer) else { return };
-    let evidence = core.detector().evidence(peer, &followed.other_voters);
-    if let Some(evidence) = evidence {
-        raft.spawn(suspect(Arc::clone(core), followed, evidence));
+    /// Seeks a leader after a vote without a winner. Such a vote carries no lease, so a quorum is asked long
+    /// before Raft's timers expire.
+    async fn seek_leader(&self, node: &Node) {
+        let vote = node.vote();
+        for attempt in 0..MAX_LEADERLESS_ATTEMPTS {
+            let rank = self.rank(node);
+            let wait = leaderless_after(attempt, rank, node.log.flush_stats().worst, rand::random());
+            if moved_within(node, vote, wait).await || self.signals.is_stopping() {
+                return;
+            }
+            if self.is_leaderless(node) && self.suspicion.campaigns().stand(Instant::now()) {
+                info!(rank, attempt, "nobody leads; asking for an election");
+                if node.raft.trigger().elect(true).await.is_err() {
+                    return;
+                }
+            }
+        }
+        // From here on Raft's timers decide alone.
+        let mut metrics = node.watch();
+        while node.vote() == vote && !self.signals.is_stopping() {
+            tokio::select! {
+                changed = metrics.changed() => if changed.is_err() { return },
+                () = self.signals.stopping().cancelled() => {}
+            }
+        }
     }
-}
 
-/// Gives up the local lease on exactly the followed leader, and only then holds the evidence: a request for a
-/// vote that passes the gate meets no lease.
-pub(crate) async fn suspect(core: Arc<Core>, followed: Followed, evidence: Evidence) {
-    let Followed { node, id, name, .. } = followed;
-    // While Raft waits for its disk, later probes do not repeat the request.
-    let Ok(_one_at_a_time) = core.suspecting.try_lock() else { return };
-    let Some(vote) = drop_lease(&node, id).await else { return };
-    let news = core.campaigns().hold(vote, evidence, Instant::now());
-    core.evidence.send_modify(|count| *count += 1);
-    if news {
-        warn!(
-            peer = name,
-            evidence = evidence.as_str(),
-            term = vote.leader_id.term,
-            "the leader seems to be dead"
-        );
-        core.events.tell(EventKind::Suspicion { peer: name, evidence: evidence.as_str().to_owned() });
+    /// Returns the number of responsive voters in a better position to lead: a longer log, or an equal log
+    /// and a greater id.
+    fn rank(&self, node: &Node) -> u32 {
+        let seen = self.observer.observe();
+        let mine = (node.last_log_id(), seen.identity.raft_id);
+        let led_by = node.voted_leader();
+        let peers = self.observer.peers().all();
+        let reports =
+            peers.values().filter(|peer| peer.is_healthy(seen.now)).filter_map(|peer| peer.report.as_ref());
+        let better = reports.filter(|report| {
+            Some(report.raft_id) != led_by
+                && seen.is_voter(report.raft_id)
+                && (report.last_log_id, report.raft_id) > mine
+        });
+        better.count() as u32
+    }
+
+    /// Answers a request for a vote or a pre-vote: the gate decides first, then Raft.
+    pub(crate) async fn answer(
+        &self,
+        node: &Node,
+        from: RaftId,
+        request: VoteRequest<TypeConfig>,
+        pre_vote: bool,
+    ) -> Result<VoteResponse<TypeConfig>, String> {
+        if !self.passes(node, from, &request, pre_vote).await {
+            return Ok(VoteResponse::new(node.vote(), node.last_log_id(), false));
+        }
+        let answered =
+            if pre_vote { node.raft.pre_vote(request).await } else { node.raft.vote(request).await };
+        answered.map_err(|fatal| fatal.to_string())
+    }
+
+    async fn passes(
+        &self,
+        node: &Node,
+        from: RaftId,
+        request: &VoteRequest<TypeConfig>,
+        pre_vote: bool,
+    ) -> bool {
+        let deadline = tokio::time::Instant::now() + VOTE_WAITS_FOR_EVIDENCE;
+        let mut evidence = self.suspicion.watch_evidence();
+        loop {
+            let now = Instant::now();
+            let asked = Asked {
+                pre_vote,
+                transfer: request.leadership_transfer,
+                from: (request.last_log_id, from),
+                me: (node.last_log_id(), self.observer.identity().raft_id),
+                led_by: node.voted_leader().map(|_| node.vote()),
+                heard_ago: node.heard_age(now),
+            };
+            let gate = self.suspicion.campaigns().gate(&asked, now);
+            match gate {
+                Gate::Open => return true,
+                Gate::Shut => return false,
+                Gate::Wait => {}
+            }
+            // The candidate may be right, and evidence may be about to arrive here.
+            if tokio::time::timeout_at(deadline, evidence.changed()).await.is_err() {
+                return false;
+            }
+        }
     }
 }
 
@@ -92,111 +277,6 @@ async fn drop_lease(node: &Node, leader: RaftId) -> Option<Vote> {
     Some(vote)
 }
 
-/// Becomes a candidate on evidence or without a leader, until the node stops.
-pub(crate) async fn run(core: Arc<Core>) {
-    let mut evidence = core.evidence.subscribe();
-    while !core.stopping.is_cancelled() {
-        let Some(node) = core.node.load_full() else {
-            tokio::time::sleep(ELECTION_CHECK_INTERVAL).await;
-            continue;
-        };
-        let mut metrics = node.watch();
-        if let Some(held) = held(&core, &node) {
-            campaign(&core, &node, held).await;
-        }
-        if is_leaderless(&core, &node) {
-            seek_leader(&core, &node).await;
-        }
-        drop(node);
-        tokio::select! {
-            _ = evidence.changed() => {}
-            // A Raft that ended reports no more changes; a new Raft follows soon.
-            changed = metrics.changed() => if changed.is_err() {
-                tokio::time::sleep(ENDED_RAFT_CHECK_AFTER).await;
-            },
-            () = tokio::time::sleep(ELECTION_CHECK_INTERVAL) => {}
-            () = core.stopping.cancelled() => {}
-        }
-    }
-}
-
-/// Returns the evidence against the present leader.
-fn held(core: &Core, node: &Node) -> Option<Held> {
-    core.campaigns().held(node.vote(), Instant::now())
-}
-
-/// Runs one campaign against a suspect leader: attempts until a vote moves, the evidence ends, or all
-/// attempts are used.
-async fn campaign(core: &Core, node: &Node, held: Held) {
-    if !core.campaigns().may_begin(Instant::now()) {
-        return;
-    }
-    let rank = rank(core, node);
-    if rank > 0 {
-        tokio::time::sleep(head_start(rank)).await;
-    }
-    let mut asked = false;
-    for attempt in 1..=MAX_ATTEMPTS {
-        if node.vote() != held.vote || self::held(core, node).is_none() {
-            break;
-        }
-        if !core.campaigns().stand(Instant::now()) {
-            moved_within(node, held.vote, COMPETING_CAMPAIGN_PAUSE).await;
-            continue;
-        }
-        info!(rank, attempt, term = held.vote.leader_id.term, "asking for an election");
-        if node.raft.trigger().elect(true).await.is_err() {
-            return;
-        }
-        asked = true;
-        moved_within(node, held.vote, retry_after(rank, rand::random())).await;
-    }
-    if asked && node.vote() == held.vote && core.campaigns().was_futile(Instant::now()) {
-        info!(
-            term = held.vote.leader_id.term,
-            "evidence came to nothing too often; for a while the timers decide"
-        );
-    }
-}
-
-/// True if no node leads in the current vote, and the local node may become a candidate.
-fn is_leaderless(core: &Core, node: &Node) -> bool {
-    let me = core.identity().raft_id;
-    let metrics = node.raft.server_metrics();
-    let metrics = metrics.borrow_watched();
-    let voters = metrics.membership_config.membership();
-    core.options.timing.probe_failures > 0
-        && metrics.current_leader.is_none()
-        && voters.voter_ids().any(|voter| voter == me)
-}
-
-/// Seeks a leader after a vote without a winner. Such a vote carries no lease, so a quorum is asked long
-/// before Raft's timers expire.
-async fn seek_leader(core: &Core, node: &Node) {
-    let vote = node.vote();
-    for attempt in 0..MAX_LEADERLESS_ATTEMPTS {
-        let rank = rank(core, node);
-        let wait = leaderless_after(attempt, rank, node.log.flush_stats().worst, rand::random());
-        if moved_within(node, vote, wait).await || core.stopping.is_cancelled() {
-            return;
-        }
-        if is_leaderless(core, node) && core.campaigns().stand(Instant::now()) {
-            info!(rank, attempt, "nobody leads; asking for an election");
-            if node.raft.trigger().elect(true).await.is_err() {
-                return;
-            }
-        }
-    }
-    // From here on Raft's timers decide alone.
-    let mut metrics = node.watch();
-    while node.vote() == vote && !core.stopping.is_cancelled() {
-        tokio::select! {
-            changed = metrics.changed() => if changed.is_err() { return },
-            () = core.stopping.cancelled() => {}
-        }
-    }
-}
-
 /// Waits until the vote differs from `vote`, at most for `limit`. True if the vote has changed.
 async fn moved_within(node: &Node, vote: Vote, limit: Duration) -> bool {
     let mut metrics = node.watch();
@@ -208,68 +288,4 @@ async fn moved_within(node: &Node, vote: Vote, limit: Duration) -> bool {
         }
     };
     tokio::time::timeout(limit, moved).await.is_ok()
-}
-
-/// Returns the number of responsive voters in a better position to lead: a longer log, or an equal log and a
-/// greater id.
-fn rank(core: &Core, node: &Node) -> u32 {
-    let moment = core.moment();
-    let mine = (node.last_log_id(), moment.identity.raft_id);
-    let led_by = node.voted_leader();
-    let peers = core.peers.all();
-    let reports =
-        peers.values().filter(|peer| peer.is_healthy(moment.now)).filter_map(|peer| peer.report.as_ref());
-    let better = reports.filter(|report| {
-        Some(report.raft_id) != led_by
-            && moment.is_voter(report.raft_id)
-            && (report.last_log_id, report.raft_id) > mine
-    });
-    better.count() as u32
-}
-
-/// Answers a request for a vote or a pre-vote: the gate decides first, then Raft.
-pub(crate) async fn answer(
-    core: &Core,
-    node: &Node,
-    from: RaftId,
-    request: VoteRequest<TypeConfig>,
-    pre_vote: bool,
-) -> Result<VoteResponse<TypeConfig>, String> {
-    if !passes(core, node, from, &request, pre_vote).await {
-        return Ok(VoteResponse::new(node.vote(), node.last_log_id(), false));
-    }
-    let answered = if pre_vote { node.raft.pre_vote(request).await } else { node.raft.vote(request).await };
-    answered.map_err(|fatal| fatal.to_string())
-}
-
-async fn passes(
-    core: &Core,
-    node: &Node,
-    from: RaftId,
-    request: &VoteRequest<TypeConfig>,
-    pre_vote: bool,
-) -> bool {
-    let deadline = tokio::time::Instant::now() + VOTE_WAITS_FOR_EVIDENCE;
-    let mut evidence = core.evidence.subscribe();
-    loop {
-        let now = Instant::now();
-        let asked = Asked {
-            pre_vote,
-            transfer: request.leadership_transfer,
-            from: (request.last_log_id, from),
-            me: (node.last_log_id(), core.identity().raft_id),
-            led_by: node.voted_leader().map(|_| node.vote()),
-            heard_ago: node.heard_age(now),
-        };
-        let gate = core.campaigns().gate(&asked, now);
-        match gate {
-            Gate::Open => return true,
-            Gate::Shut => return false,
-            Gate::Wait => {}
-        }
-        // The candidate may be right, and evidence may be about to arrive here.
-        if tokio::time::timeout_at(deadline, evidence.changed()).await.is_err() {
-            return false;
-        }
-    }
 }

@@ -8,123 +8,142 @@ use std::time::Instant;
 use tracing::{debug, info};
 use uuid::Uuid;
 
-use crate::calls;
+use crate::calls::Calls;
 use crate::catalog::{Action, Actor, Authority, Command, Outcome, RequestKey};
-use crate::core::{Core, Moment};
 use crate::format::{Activated, Announcement, FormatVersion, Step};
 use crate::ids::RaftId;
 use crate::message::{Refused, Reply};
+use crate::observation::Observation;
+use crate::observer::Observer;
 use crate::raft::node::Node;
+use crate::signals::Signals;
 use crate::timing::{ACTIVATED_WITHIN, ANNOUNCED_WITHIN, FORMAT_CHECK_INTERVAL};
 
-/// Announces and activates until the node stops.
-pub(crate) async fn run(core: Arc<Core>) {
-    let mut seen = None;
-    loop {
-        let woken = async {
-            let _ = tokio::time::timeout(FORMAT_CHECK_INTERVAL, core.changed.notified()).await;
-        };
-        if core.stopping.run_until_cancelled(woken).await.is_none() {
+/// The format versions of the cluster, as announced and activated by the local node.
+pub(crate) struct Formats {
+    observer: Arc<Observer>,
+    calls: Arc<Calls>,
+    signals: Arc<Signals>,
+    /// Held by the leader while admitting a node or activating a version: neither may overtake the other in
+    /// the log.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Formats {
+    /// Creates the task.
+    pub(crate) fn new(observer: Arc<Observer>, calls: Arc<Calls>, signals: Arc<Signals>) -> Self {
+        Self { observer, calls, signals, changing: tokio::sync::Mutex::default() }
+    }
+
+    /// Waits until no version is being activated and no node admitted, and prevents both meanwhile.
+    pub(crate) async fn lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
+    /// Announces and activates until the node stops.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let mut logged = None;
+        while self.signals.sleep_until_changed(FORMAT_CHECK_INTERVAL).await {
+            let seen = self.observer.observe();
+            let Some(node) = seen.node.clone() else { continue };
+            log_activated(&node, &mut logged);
+            let working = async {
+                if seen.is_leader() {
+                    self.activate(&seen, &node).await;
+                }
+                self.announce(&seen, &node).await;
+            };
+            if self.signals.unless_stopped(working).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Proposes the next version, on the leader, if every member reads the version.
+    async fn activate(&self, seen: &Observation, node: &Node) {
+        let _changing = self.lock().await;
+        // Before, an activation of an earlier leader may be in flight.
+        if !node.has_applied_term(seen.term()) {
             return;
         }
-        let moment = core.moment();
-        let Some(node) = moment.node.clone() else { continue };
-        tell(&node, &mut seen);
-        let working = async {
-            if moment.standing.leader == Some(moment.identity.raft_id) {
-                activate(&core, &moment, &node).await;
-            }
-            announce(&core, &moment, &node).await;
-        };
-        if core.stopping.run_until_cancelled(working).await.is_none() {
+        let Some(Step { version, announced }) = self.observer.next_format(seen, node) else { return };
+        info!(version = version.number(), "every member reads the next format version; activating it");
+        let Activated { version, release } = Activated::of(version);
+        let command = self.command(Action::Activate { version, release, announced });
+        match self.calls.propose_here(node, command, Instant::now() + ACTIVATED_WITHIN).await {
+            Reply::Outcome(outcome) => debug!(?outcome, "activation applied"),
+            other => info!(?other, "the format version was not activated; it is tried again"),
+        }
+    }
+
+    /// Replaces the local node's announcement if it differs from the versions that the release reads.
+    async fn announce(&self, seen: &Observation, node: &Node) {
+        let (me, own) = (seen.identity.raft_id, self.observer.announcement());
+        let is_known = node.state.catalog(|catalog| catalog.announcements().get(&me) == Some(&own));
+        let is_member = seen.name_of(me).is_some();
+        if is_known || !is_member || node.state.activated_version() < FormatVersion::SECOND {
             return;
+        }
+        let command = self.command(Action::Announce { announcement: own });
+        match self.calls.submit(command, Instant::now() + ANNOUNCED_WITHIN).await {
+            Ok(outcome) => info!(?outcome, "format versions of this release announced"),
+            Err(error) => debug!(%error, "format versions of this release not announced; it is tried again"),
+        }
+    }
+
+    /// Admits a joining node, on the leader: makes sure that the node reads the activated version and that
+    /// its announcement is replicated. The caller holds `changing_formats`, so that no activation comes in
+    /// between.
+    ///
+    /// # Errors
+    /// [`Refused`] if the node does not read the activated version, or if the version is not certain yet.
+    pub(crate) async fn admit(
+        &self,
+        node: &Node,
+        name: &str,
+        id: RaftId,
+        announcement: Option<Announcement>,
+    ) -> Result<(), Refused> {
+        if !node.has_applied_term(self.observer.observe().term()) {
+            return Err(Refused::NotReady("the leader has not applied its log yet".to_owned()));
+        }
+        let activated = node.state.activated();
+        let announcement = announcement.unwrap_or_else(|| Announcement::of_the_first_release(id, "0.1"));
+        if !announcement.covers(activated.version) {
+            let Announcement { release, min, max, .. } = announcement;
+            let Activated { version, release: needed } = activated;
+            return Err(Refused::NotReady(format!(
+                "{name} runs release {release}, which reads format versions {min} to {max}; the cluster has activated \
+                 version {version}: start release {needed} or a newer one on {name}"
+            )));
+        }
+        if activated.version < FormatVersion::SECOND {
+            return Ok(());
+        }
+        let command = self.command(Action::Announce { announcement });
+        match self.calls.propose_here(node, command, Instant::now() + ANNOUNCED_WITHIN).await {
+            Reply::Outcome(outcome) if *outcome == Outcome::Announced => Ok(()),
+            Reply::Refused(refused) => Err(refused),
+            other => Err(Refused::NotReady(format!("its announcement was not taken in: {other:?}"))),
+        }
+    }
+
+    /// Builds a command of the local node, with a fresh request id.
+    fn command(&self, action: Action) -> Command {
+        let id = Uuid::new_v4().to_string();
+        Command {
+            request: RequestKey { key: id.clone(), minted: true, fingerprint: String::new(), request_id: id },
+            proposed_at_ms: (self.observer.options().clock_ms)(),
+            actor: Actor { name: None, authority: Authority::Loopback, via: self.observer.me().to_owned() },
+            action,
         }
     }
 }
 
 /// Logs the activated version when it changes.
-fn tell(node: &Node, seen: &mut Option<FormatVersion>) {
+fn log_activated(node: &Node, logged: &mut Option<FormatVersion>) {
     let Activated { version, release } = node.state.activated();
-    if seen.replace(version) != Some(version) && version > FormatVersion::FIRST {
+    if logged.replace(version) != Some(version) && version > FormatVersion::FIRST {
         info!(version = version.number(), release, "format version activated");
-    }
-}
-
-/// Proposes the next version, on the leader, if every member reads the version.
-async fn activate(core: &Core, moment: &Moment, node: &Node) {
-    let _changing = core.changing_formats.lock().await;
-    // Before, an activation of an earlier leader may be in flight.
-    if !node.has_applied_term(moment.term()) {
-        return;
-    }
-    let Some(Step { version, announced }) = core.next_format(moment, node) else { return };
-    info!(version = version.number(), "every member reads the next format version; activating it");
-    let Activated { version, release } = Activated::of(version);
-    let command = command(core, Action::Activate { version, release, announced });
-    match calls::propose_here(core, node, command, Instant::now() + ACTIVATED_WITHIN).await {
-        Reply::Outcome(outcome) => debug!(?outcome, "activation applied"),
-        other => info!(?other, "the format version was not activated; it is tried again"),
-    }
-}
-
-/// Replaces the local node's announcement if it differs from the versions that the release reads.
-async fn announce(core: &Arc<Core>, moment: &Moment, node: &Node) {
-    let (me, own) = (moment.identity.raft_id, core.announcement());
-    let is_known = node.state.catalog(|catalog| catalog.announcements().get(&me) == Some(&own));
-    let is_member = moment.name_of(me).is_some();
-    if is_known || !is_member || node.state.activated_version() < FormatVersion::SECOND {
-        return;
-    }
-    let command = command(core, Action::Announce { announcement: own });
-    match calls::submit(core, command, Instant::now() + ANNOUNCED_WITHIN).await {
-        Ok(outcome) => info!(?outcome, "format versions of this release announced"),
-        Err(error) => debug!(%error, "format versions of this release not announced; it is tried again"),
-    }
-}
-
-/// Admits a joining node, on the leader: makes sure that the node reads the activated version and that its
-/// announcement is replicated. The caller holds `changing_formats`, so that no activation comes in between.
-///
-/// # Errors
-/// [`Refused`] if the node does not read the activated version, or if the version is not certain yet.
-pub(crate) async fn admit(
-    core: &Core,
-    node: &Node,
-    name: &str,
-    id: RaftId,
-    announcement: Option<Announcement>,
-) -> Result<(), Refused> {
-    if !node.has_applied_term(core.moment().term()) {
-        return Err(Refused::NotReady("the leader has not applied its log yet".to_owned()));
-    }
-    let activated = node.state.activated();
-    let announcement = announcement.unwrap_or_else(|| Announcement::of_the_first_release(id, "0.1"));
-    if !announcement.covers(activated.version) {
-        let Announcement { release, min, max, .. } = announcement;
-        let Activated { version, release: needed } = activated;
-        return Err(Refused::NotReady(format!(
-            "{name} runs release {release}, which reads format versions {min} to {max}; the cluster has activated \
-             version {version}: start release {needed} or a newer one on {name}"
-        )));
-    }
-    if activated.version < FormatVersion::SECOND {
-        return Ok(());
-    }
-    let command = command(core, Action::Announce { announcement });
-    match calls::propose_here(core, node, command, Instant::now() + ANNOUNCED_WITHIN).await {
-        Reply::Outcome(outcome) if *outcome == Outcome::Announced => Ok(()),
-        Reply::Refused(refused) => Err(refused),
-        other => Err(Refused::NotReady(format!("its announcement was not taken in: {other:?}"))),
-    }
-}
-
-/// Builds a command of the local node, with a fresh request id.
-fn command(core: &Core, action: Action) -> Command {
-    let id = Uuid::new_v4().to_string();
-    Command {
-        request: RequestKey { key: id.clone(), minted: true, fingerprint: String::new(), request_id: id },
-        proposed_at_ms: (core.options.clock_ms)(),
-        actor: Actor { name: None, authority: Authority::Loopback, via: core.options.me.clone() },
-        action,
     }
 }

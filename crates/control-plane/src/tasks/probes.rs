@@ -14,11 +14,15 @@ use api::events::EventKind;
 use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
-use crate::core::Core;
+use crate::events::Events;
 use crate::message::{Probe, ProbeAnswer, Report};
-use crate::network::{CallError, Channel, FrameReceiver, FrameSender, Purpose};
+use crate::network::{CallError, Channel, FrameReceiver, FrameSender, Links, Purpose};
+use crate::observer::Observer;
 use crate::peers::{ClockOffset, Failed, Failure};
-use crate::tasks::election;
+use crate::raft::slot::RaftSlot;
+use crate::signals::Signals;
+use crate::suspicion::Suspicion;
+use crate::tasks::election::Elections;
 use crate::timing::{HEALTHY_WITHIN, REDIAL_AFTER, STUCK_AFTER};
 
 /// Limit on immediate redials between two probes, after connections that ended before the handshake: a dying
@@ -28,11 +32,24 @@ const REDIALS: u32 = 8;
 /// absent node does not fill the log.
 const LOGGED_ONE_BY_ONE: u64 = 100;
 
-/// Probes one peer until the node stops. Evidence against the leader is handled on the Raft runtime.
-pub(crate) async fn run(core: Arc<Core>, peer: String, raft: Handle) {
+/// Probes of one peer, and the actions on their results.
+pub(crate) struct Probing {
+    pub observer: Arc<Observer>,
+    pub raft: Arc<RaftSlot>,
+    pub suspicion: Arc<Suspicion>,
+    pub elections: Arc<Elections>,
+    pub links: Links,
+    pub events: Arc<Events>,
+    pub signals: Arc<Signals>,
+    /// Runtime of Raft, for evidence against the leader and for calls.
+    pub runtime: Handle,
+}
+
+/// Probes one peer until the node stops.
+pub(crate) async fn run(parts: Arc<Probing>, peer: String) {
+    let signals = Arc::clone(&parts.signals);
     let (link, last_answer) = (Link::Down, Instant::now());
-    let mut prober = Prober { link, redials: 0, last_answer, latest: None, core, peer, raft };
-    let stopping = prober.core.stopping.clone();
+    let mut prober = Prober { link, redials: 0, last_answer, latest: None, parts, peer };
     let probing = async {
         let mut due = next_tick(prober.interval());
         loop {
@@ -45,7 +62,7 @@ pub(crate) async fn run(core: Arc<Core>, peer: String, raft: Handle) {
             }
         }
     };
-    stopping.run_until_cancelled(probing).await;
+    signals.unless_stopped(probing).await;
 }
 
 /// Returns the next multiple of the interval on the wall clock.
@@ -56,9 +73,8 @@ fn next_tick(interval: Duration) -> Instant {
 }
 
 struct Prober {
-    core: Arc<Core>,
+    parts: Arc<Probing>,
     peer: String,
-    raft: Handle,
     link: Link,
     /// Connections redialled since the last probe.
     redials: u32,
@@ -97,13 +113,13 @@ impl Link {
 
 impl Prober {
     fn interval(&self) -> Duration {
-        self.core.options.timing.probe_interval
+        self.parts.observer.options().timing.probe_interval
     }
 
     /// Sends a probe, and counts the previous probe as missed if unanswered.
     async fn tick(&mut self, due: Instant) {
         let now = Instant::now();
-        let tick = self.core.detector().tick(&self.peer, due, now);
+        let tick = self.parts.suspicion.detector().tick(&self.peer, due, now);
         self.redials = 0;
         if let Some(missed) = tick.missed {
             // Without a connection, the failed attempt to connect was counted already.
@@ -111,8 +127,8 @@ impl Prober {
                 let reason = format!("no answer within {} ms", self.interval().as_millis());
                 self.failed(&Failure { reason, refused: false, port_closed: false });
             }
-            if missed >= self.core.options.timing.probe_failures {
-                election::judge(&self.core, &self.peer, &self.raft);
+            if missed >= self.parts.observer.options().timing.probe_failures {
+                self.parts.elections.judge(&self.peer, &self.parts.runtime);
             }
         }
         let silent = now.saturating_duration_since(self.last_answer) > HEALTHY_WITHIN;
@@ -124,12 +140,14 @@ impl Prober {
             Link::Down => self.dial(Duration::ZERO),
             Link::Dialling(_) => {}
             Link::Up(halves) => {
-                let identity = self.core.identity();
+                let identity = self.parts.observer.identity();
                 let probe = Probe { seq: tick.seq, from: identity.raft_id, cluster: identity.cluster_id };
                 // A probe fits into the socket's buffer; a probe that does not leave ends the connection.
                 self.latest = Some((tick.seq, now));
-                let sent =
-                    tokio::time::timeout(self.core.options.timing.probe_interval, halves.0.send(&probe));
+                let sent = tokio::time::timeout(
+                    self.parts.observer.options().timing.probe_interval,
+                    halves.0.send(&probe),
+                );
                 if !matches!(sent.await, Ok(Ok(()))) {
                     self.link = Link::Down;
                 }
@@ -153,7 +171,7 @@ impl Prober {
 
     /// Dials the peer after a pause.
     fn dial(&mut self, after: Duration) {
-        let (links, peer) = (self.core.links.clone(), self.peer.clone());
+        let (links, peer) = (self.parts.links.clone(), self.peer.clone());
         self.link = Link::Dialling(Box::pin(async move {
             if !after.is_zero() {
                 tokio::time::sleep(after).await;
@@ -163,12 +181,12 @@ impl Prober {
     }
 
     fn connected(&mut self, channel: Channel) {
-        self.core.detector().not_refused(&self.peer);
+        self.parts.suspicion.detector().not_refused(&self.peer);
         self.last_answer = Instant::now();
         self.link = Link::Up(Box::new(channel.split()));
         // Calls find open connections.
-        let (links, peer) = (self.core.links.clone(), self.peer.clone());
-        self.raft.spawn(async move { links.warm_up(&peer).await });
+        let (links, peer) = (self.parts.links.clone(), self.peer.clone());
+        self.parts.runtime.spawn(async move { links.warm_up(&peer).await });
     }
 
     fn not_connected(&mut self, error: &CallError) {
@@ -178,10 +196,10 @@ impl Prober {
         }
         let port_closed = error.is_port_closed();
         if port_closed {
-            self.core.detector().refused(&self.peer);
-            election::judge(&self.core, &self.peer, &self.raft);
+            self.parts.suspicion.detector().refused(&self.peer);
+            self.parts.elections.judge(&self.peer, &self.parts.runtime);
         } else {
-            self.core.detector().not_refused(&self.peer);
+            self.parts.suspicion.detector().not_refused(&self.peer);
         }
         let refused = matches!(error, CallError::Refused { .. });
         self.failed(&Failure { reason: crate::error_chain::text_with_sources(error), refused, port_closed });
@@ -192,11 +210,11 @@ impl Prober {
         let now = Instant::now();
         self.last_answer = now;
         let stuck = Duration::from_millis(answer.report.stuck_ms);
-        self.core.detector().answered(&self.peer, answer.seq, stuck, now);
+        self.parts.suspicion.detector().answered(&self.peer, answer.seq, stuck, now);
         let clock = self.clock(&answer, now);
-        heard(&self.core, &self.peer, answer.report, clock);
+        self.parts.heard(&self.peer, answer.report, clock);
         if stuck >= STUCK_AFTER {
-            election::judge(&self.core, &self.peer, &self.raft);
+            self.parts.elections.judge(&self.peer, &self.parts.runtime);
         }
     }
 
@@ -209,21 +227,26 @@ impl Prober {
             return None;
         }
         let error_ms = now.saturating_duration_since(sent_at).as_millis() as u64;
-        let ms = i64::try_from(i128::from(theirs) - i128::from((self.core.options.clock_ms)())).ok()?;
+        let ms = i64::try_from(i128::from(theirs) - i128::from((self.parts.observer.options().clock_ms)()))
+            .ok()?;
         Some(ClockOffset { ms, error_ms })
     }
 
     /// Records and logs a failed probe.
     fn failed(&self, failure: &Failure) {
-        let (core, name) = (&self.core, self.peer.as_str());
-        let Failed { count, is_news } = core.peers.failed(name, failure, Instant::now());
+        let (parts, name) = (&self.parts, self.peer.as_str());
+        let Failed { count, is_news } = parts.observer.peers().failed(name, failure, Instant::now());
         let failure = &failure.reason;
         if is_news {
-            core.events.tell(EventKind::Peer { peer: name.to_owned(), healthy: false, failed_probes: count });
-            core.changed.notify_waiters();
+            parts.events.tell(EventKind::Peer {
+                peer: name.to_owned(),
+                healthy: false,
+                failed_probes: count,
+            });
+            parts.signals.wake();
         }
         let is_rare = count.is_power_of_two();
-        if leader(core).as_deref() == Some(name) {
+        if parts.voted_leader().as_deref() == Some(name) {
             if count <= LOGGED_ONE_BY_ONE || is_rare {
                 warn!(peer = name, count, failure, "failed to reach leader");
             }
@@ -235,34 +258,38 @@ impl Prober {
     }
 }
 
-fn heard(core: &Core, name: &str, report: Report, clock: Option<ClockOffset>) {
-    let now = Instant::now();
-    let same_config = report.config_hash == core.options.config_hash;
-    let committed = core.committed_index(&core.moment());
-    let before = core.peers.answered(name, report, committed, clock, now);
-    if before.away || !before.is_healthy(now) {
-        info!(peer = name, "peer answers");
-        core.events.tell(EventKind::Peer {
-            peer: name.to_owned(),
-            healthy: true,
-            failed_probes: before.failed_probes,
-        });
-        core.changed.notify_waiters();
-    }
-    let same_before = before.recent_report(now).map(|report| report.config_hash == core.options.config_hash);
-    if same_before != Some(same_config) && !(same_before.is_none() && same_config) {
-        if same_config {
-            info!(peer = name, "peer runs with the same configuration again");
-        } else {
-            warn!(peer = name, "peer runs with another configuration than this node");
+impl Probing {
+    /// Records the report of a peer, and logs a change.
+    fn heard(&self, name: &str, report: Report, clock: Option<ClockOffset>) {
+        let now = Instant::now();
+        let same_config = report.config_hash == self.observer.options().config_hash;
+        let committed = self.observer.committed_index(&self.observer.observe());
+        let before = self.observer.peers().answered(name, report, committed, clock, now);
+        if before.away || !before.is_healthy(now) {
+            info!(peer = name, "peer answers");
+            self.events.tell(EventKind::Peer {
+                peer: name.to_owned(),
+                healthy: true,
+                failed_probes: before.failed_probes,
+            });
+            self.signals.wake();
         }
-        core.events.tell(EventKind::Config { peer: name.to_owned(), same: same_config });
+        let same_before =
+            before.recent_report(now).map(|report| report.config_hash == self.observer.options().config_hash);
+        if same_before != Some(same_config) && !(same_before.is_none() && same_config) {
+            if same_config {
+                info!(peer = name, "peer runs with the same configuration again");
+            } else {
+                warn!(peer = name, "peer runs with another configuration than this node");
+            }
+            self.events.tell(EventKind::Config { peer: name.to_owned(), same: same_config });
+        }
     }
-}
 
-/// Returns the leader according to the vote, even after a silence.
-fn leader(core: &Core) -> Option<String> {
-    let node = core.node.load_full()?;
-    let leader = node.voted_leader()?;
-    core.moment().name_of(leader)
+    /// Returns the leader according to the vote, even after a silence.
+    fn voted_leader(&self) -> Option<String> {
+        let node = self.raft.node()?;
+        let leader = node.voted_leader()?;
+        self.observer.observe().name_of(leader)
+    }
 }

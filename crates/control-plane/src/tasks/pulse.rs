@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use crate::core::Core;
+use crate::observer::Observer;
+use crate::signals::Signals;
 use crate::timing::LIVENESS_CHECK_INTERVAL;
 
 /// Checks the liveness of Raft repeatedly while the local node leads, until the stop.
-pub(crate) async fn run(core: Arc<Core>) {
-    while core.stopping.run_until_cancelled(tokio::time::sleep(LIVENESS_CHECK_INTERVAL)).await.is_some() {
-        let moment = core.moment();
-        if let Some(node) = moment.node.as_ref().filter(|_| moment.leads()) {
-            let _ = core.stopping.run_until_cancelled(node.ask_for_pulse()).await;
+pub(crate) async fn run(observer: Arc<Observer>, signals: Arc<Signals>) {
+    while signals.sleep(LIVENESS_CHECK_INTERVAL).await {
+        let seen = observer.observe();
+        if let Some(node) = seen.node.as_ref().filter(|_| seen.leads()) {
+            let _ = signals.unless_stopped(node.ask_for_pulse()).await;
         }
     }
 }

@@ -6,42 +6,65 @@ use std::sync::Arc;
 use openraft::ChangeMembers;
 use tracing::{info, warn};
 
-use crate::core::{Core, Moment};
 use crate::ids::RaftId;
 use crate::membership::{Step, View, next_step};
+use crate::observation::Observation;
+use crate::observer::Observer;
 use crate::raft::node::Node;
+use crate::signals::Signals;
 use crate::timing::{MEMBERSHIP_CHANGE_WITHIN, MEMBERSHIP_CHECK_INTERVAL};
 
-/// Reconciles the membership with the configuration whenever the local node leads, until the stop.
-pub(crate) async fn run(core: Arc<Core>) {
-    loop {
-        let woken = async {
-            let _ = tokio::time::timeout(MEMBERSHIP_CHECK_INTERVAL, core.changed.notified()).await;
-        };
-        if core.stopping.run_until_cancelled(woken).await.is_none() {
-            return;
+/// The task that reconciles the membership with the configuration.
+pub(crate) struct Reconciler {
+    observer: Arc<Observer>,
+    signals: Arc<Signals>,
+    /// Keeps a node under test from changing the membership.
+    #[cfg(test)]
+    pub held: std::sync::atomic::AtomicBool,
+}
+
+impl Reconciler {
+    /// Creates the task.
+    pub(crate) fn new(observer: Arc<Observer>, signals: Arc<Signals>) -> Self {
+        Self {
+            observer,
+            signals,
+            #[cfg(test)]
+            held: std::sync::atomic::AtomicBool::new(false),
         }
-        let moment = core.moment();
-        if moment.standing.leader != Some(moment.identity.raft_id) {
-            continue;
-        }
-        #[cfg(test)]
-        if core.hold_membership.load(std::sync::atomic::Ordering::Relaxed) {
-            continue;
-        }
-        if let (Some(node), Some(step)) = (moment.node.clone(), decide(&core, &moment)) {
-            let changed = tokio::time::timeout(MEMBERSHIP_CHANGE_WITHIN, carry_out(&node, step)).await;
-            if changed.is_err() {
-                warn!("the change of the membership is not done yet");
+    }
+
+    /// Reconciles the membership with the configuration whenever the local node leads, until the stop.
+    pub(crate) async fn run(self: Arc<Self>) {
+        while self.signals.sleep_until_changed(MEMBERSHIP_CHECK_INTERVAL).await {
+            let seen = self.observer.observe();
+            if !seen.is_leader() {
+                continue;
+            }
+            #[cfg(test)]
+            if self.held.load(std::sync::atomic::Ordering::Relaxed) {
+                continue;
+            }
+            if let (Some(node), Some(step)) = (seen.node.clone(), self.decide(&seen)) {
+                let changed = tokio::time::timeout(MEMBERSHIP_CHANGE_WITHIN, carry_out(&node, step)).await;
+                if changed.is_err() {
+                    warn!("the change of the membership is not done yet");
+                }
             }
         }
     }
-}
 
-fn decide(core: &Core, moment: &Moment) -> Option<Step> {
-    let membership = moment.membership()?;
-    let (names, present, caught_up) = (core.names(), core.present(moment), core.caught_up(moment));
-    next_step(&View { configured: &names, membership: &membership, present: &present, caught_up: &caught_up })
+    fn decide(&self, seen: &Observation) -> Option<Step> {
+        let membership = seen.membership()?;
+        let names = self.observer.names();
+        let (present, caught_up) = (self.observer.present(seen), self.observer.caught_up(seen));
+        next_step(&View {
+            configured: &names,
+            membership: &membership,
+            present: &present,
+            caught_up: &caught_up,
+        })
+    }
 }
 
 async fn carry_out(node: &Node, step: Step) {

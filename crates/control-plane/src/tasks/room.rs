@@ -7,17 +7,24 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 
-use crate::core::Core;
+use crate::observer::Observer;
 use crate::raft::node::Node;
-use crate::tasks::handover;
+use crate::raft::slot::RaftSlot;
+use crate::signals::Signals;
+use crate::tasks::handover::Transfers;
 use crate::timing::{DISK_CHECK_INTERVAL, FULL_DISK_TRANSFER_INTERVAL};
 
 /// Checks the disk space until the node stops.
-pub(crate) async fn run(core: Arc<Core>) {
+pub(crate) async fn run(
+    observer: Arc<Observer>,
+    raft: Arc<RaftSlot>,
+    transfers: Arc<Transfers>,
+    signals: Arc<Signals>,
+) {
     let mut tried: Option<Instant> = None;
     let mut told = None;
-    while core.stopping.run_until_cancelled(tokio::time::sleep(DISK_CHECK_INTERVAL)).await.is_some() {
-        let Some(node) = core.node.load_full() else { continue };
+    while signals.sleep(DISK_CHECK_INTERVAL).await {
+        let Some(node) = raft.node() else { continue };
         let room = Arc::clone(&node.room);
         // On a disk that hangs only this task waits.
         let _ = tokio::task::spawn_blocking(move || room.tend()).await;
@@ -35,10 +42,10 @@ pub(crate) async fn run(core: Arc<Core>) {
         }
         told = shortage;
         let may_try = tried.is_none_or(|at| at.elapsed() >= FULL_DISK_TRANSFER_INTERVAL);
-        if told.is_some() && may_try && others_can_lead(&core, &node) {
+        if told.is_some() && may_try && others_can_lead(&observer, &node) {
             tried = Some(Instant::now());
             info!("disk full; handing leadership over");
-            if let Err(error) = handover::transfer(&core, None).await {
+            if let Err(error) = transfers.transfer(None).await {
                 warn!(%error, "leadership was not handed over");
             }
         }
@@ -46,7 +53,7 @@ pub(crate) async fn run(core: Arc<Core>) {
 }
 
 /// True if the local node leads and the remaining voters are a quorum with room.
-fn others_can_lead(core: &Core, node: &Node) -> bool {
-    let moment = core.moment();
-    moment.leads() && core.with_rooms(&moment, node, |rooms| rooms.others_can_go_on(moment.identity.raft_id))
+fn others_can_lead(observer: &Observer, node: &Node) -> bool {
+    let seen = observer.observe();
+    seen.leads() && observer.with_rooms(&seen, node, |rooms| rooms.others_can_go_on(seen.identity.raft_id))
 }

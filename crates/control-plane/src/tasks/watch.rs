@@ -7,7 +7,10 @@ use api::status::Role;
 use openraft::async_runtime::watch::WatchReceiver;
 use tracing::{info, warn};
 
-use crate::core::Core;
+use crate::events::Events;
+use crate::observer::Observer;
+use crate::raft::slot::RaftSlot;
+use crate::signals::Signals;
 use crate::timing::{CHANGE_CHECK_INTERVAL, CHANGE_CHECK_SOON};
 
 /// Number of short pauses after each change.
@@ -22,9 +25,9 @@ struct Seen {
 }
 
 /// Waits for a possible change. True if Raft reported a change.
-async fn changed(core: &Core, soon: bool) -> bool {
+async fn changed(raft: &RaftSlot, soon: bool) -> bool {
     let pause = if soon { CHANGE_CHECK_SOON } else { CHANGE_CHECK_INTERVAL };
-    let Some(node) = core.node.load_full() else {
+    let Some(node) = raft.node() else {
         tokio::time::sleep(pause).await;
         return false;
     };
@@ -39,38 +42,47 @@ async fn changed(core: &Core, soon: bool) -> bool {
 }
 
 /// Watches for changes until the node stops.
-pub(crate) async fn run(core: Arc<Core>) {
+pub(crate) async fn run(
+    observer: Arc<Observer>,
+    raft: Arc<RaftSlot>,
+    events: Arc<Events>,
+    signals: Arc<Signals>,
+) {
     let mut seen = Seen::default();
     let mut soon = 0;
     loop {
-        let Some(changed) = core.stopping.run_until_cancelled(changed(&core, soon > 0)).await else { return };
+        let Some(changed) = signals.unless_stopped(changed(&raft, soon > 0)).await else { return };
         soon = if changed { SOON } else { soon.saturating_sub(1) };
-        let moment = core.moment();
-        core.note_progress(&moment);
-        let term = moment.term();
-        let (voters, learners) = moment.names();
-        let leader = moment.leader_name();
-        let now = Seen { role: Some(moment.standing.role), leader, voters, learners };
-        if now.role != seen.role {
-            let role = moment.standing.role;
+        let now = observer.observe();
+        observer.note_progress(&now);
+        let term = now.term();
+        let (voters, learners) = now.names();
+        let leader = now.leader_name();
+        let state = Seen { role: Some(now.standing.role), leader, voters, learners };
+        if state.role != seen.role {
+            let role = now.standing.role;
             info!(?role, term, "role changed");
-            core.events.tell(EventKind::Role { role, term });
+            events.tell(EventKind::Role { role, term });
         }
-        if now.leader != seen.leader {
-            match &now.leader {
+        if state.leader != seen.leader {
+            match &state.leader {
                 Some(leader) => info!(leader, term, "leader changed"),
                 None => warn!(term, "no leader"),
             }
-            core.events.tell(EventKind::Leader { leader_id: now.leader.clone(), term });
+            events.tell(EventKind::Leader { leader_id: state.leader.clone(), term });
         }
-        if (&now.voters, &now.learners) != (&seen.voters, &seen.learners) {
-            info!(voters = now.voters.join(", "), learners = now.learners.join(", "), "membership changed");
-            let (voters, learners) = (now.voters.clone(), now.learners.clone());
-            core.events.tell(EventKind::Members { voters, learners });
+        if (&state.voters, &state.learners) != (&seen.voters, &seen.learners) {
+            info!(
+                voters = state.voters.join(", "),
+                learners = state.learners.join(", "),
+                "membership changed"
+            );
+            let (voters, learners) = (state.voters.clone(), state.learners.clone());
+            events.tell(EventKind::Members { voters, learners });
         }
-        if now != seen {
-            core.changed.notify_waiters();
-            seen = now;
+        if state != seen {
+            signals.wake();
+            seen = state;
         }
     }
 }

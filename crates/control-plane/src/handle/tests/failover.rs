@@ -8,11 +8,11 @@ use crate::types::Vote;
 
 impl Cluster {
     fn raft_node(&self, n: usize) -> Arc<Node> {
-        self.node(n).core.node.load_full().unwrap()
+        self.node(n).parts().raft.node().unwrap()
     }
 
     fn raft_id(&self, n: usize) -> RaftId {
-        self.node(n).core.identity().raft_id
+        self.node(n).parts().observer.identity().raft_id
     }
 
     fn term(&self, n: usize) -> u64 {
@@ -129,8 +129,8 @@ fn a_leader_whose_disk_hangs_hands_over() {
 fn a_leader_whose_disk_hangs_and_that_cannot_hand_over_is_replaced_on_its_own_word() {
     let cluster = Cluster::with_timers_that_never_decide();
     let old = cluster.leader();
-    let core = Arc::clone(&cluster.node(old).core);
-    let _nobody_hands_over = core.handing_over.try_lock().unwrap();
+    let transfers = Arc::clone(&cluster.node(old).parts().transfers);
+    let _nobody_hands_over = transfers.prevent();
     cluster.node(old).stall_disk(2 * LIMIT);
     write(cluster.node((old + 1) % 3), note("k", "a", "x"));
     let new = cluster.until_another_leads(old);

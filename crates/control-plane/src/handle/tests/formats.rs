@@ -11,7 +11,7 @@ use crate::types::{SnapshotMeta, Vote};
 fn until_activated(cluster: &Cluster, version: FormatVersion) {
     cluster.until(&format!("activation of version {version}"), |_| {
         cluster.nodes.iter().flatten().all(|node| {
-            let node = node.core.node.load();
+            let node = node.parts().raft.node();
             let state = node.as_ref().map(|node| &node.state);
             state.is_some_and(|state| {
                 let announced = state.catalog(|catalog| catalog.announcements().len());
@@ -29,7 +29,7 @@ fn a_cluster_of_release_0_1_is_joined_and_then_activates_the_next_version() {
     cluster.until("leader", |nodes| nodes[0].leader_id.as_deref() == Some("n1"));
     assert_eq!(read(cluster.node(0), "0"), Some(SettingValue::Text("after the snapshot".to_owned())));
     write(cluster.node(0), note("before", "a", "in version 1"));
-    let activated = |cluster: &Cluster| cluster.node(0).core.activated();
+    let activated = |cluster: &Cluster| cluster.node(0).parts().raft.activated();
     cluster.start(1);
     cluster.until("n2 to have caught up", |_| cluster.node(0).members().waiting_for == ["n3"]);
     // Not before every configured node is a member: a node of an older release may still have to join.
@@ -65,26 +65,26 @@ fn announcements_follow_the_members_and_their_binaries() {
     let mut cluster = Cluster::all();
     until_activated(&cluster, FormatVersion::SECOND);
     let announced = |cluster: &Cluster, n: usize, id: RaftId| {
-        let node = cluster.node(n).core.node.load();
+        let node = cluster.node(n).parts().raft.node();
         let catalog =
             |node: &Arc<Node>| node.state.catalog(|catalog| catalog.announcements().get(&id).cloned());
         node.as_ref().and_then(catalog).map(|announcement| announcement.release)
     };
     // A node that joins is announced before it is a member.
-    let old = cluster.node(0).core.identity().raft_id;
+    let old = cluster.node(0).parts().observer.identity().raft_id;
     cluster.kill(0);
     std::fs::remove_dir_all(cluster.dir.path().join("n1")).unwrap();
     cluster.start(0);
-    let new = cluster.node(0).core.identity().raft_id;
+    let new = cluster.node(0).parts().observer.identity().raft_id;
     cluster.until("another n1 that votes alone under its name", |_| {
         let members = cluster.node(1).members().members;
         members.len() == 3 && members.iter().any(|member| member.raft_id == new && member.voter)
     });
     assert_eq!(announced(&cluster, 1, new).as_deref(), Some("test"));
-    assert_eq!(cluster.node(1).core.activated(), FormatVersion::SECOND);
+    assert_eq!(cluster.node(1).parts().raft.activated(), FormatVersion::SECOND);
     // A node that returns with another binary is announced too; at the same time, the row of a former member
     // is removed.
-    let id = cluster.node(2).core.identity().raft_id;
+    let id = cluster.node(2).parts().observer.identity().raft_id;
     cluster.kill(2);
     let options = Options { version: "another", ..cluster.options(2, cluster.dir.path()) };
     cluster.nodes[2] = Some(ControlPlane::start(options).unwrap());
@@ -102,7 +102,7 @@ fn a_committed_command_of_a_newer_release_stops_raft_and_names_the_release() {
     let cluster = Cluster::all();
     let leader = cluster.leader();
     let newer = json!({"v": 9, "needs": "1.7", "body": {"of": "another kind"}});
-    let node = cluster.node(leader).core.node.load_full().unwrap();
+    let node = cluster.node(leader).parts().raft.node().unwrap();
     let written = block_on(node.raft.client_write(serde_json::from_value(newer).unwrap()));
     assert!(written.is_err(), "{written:?}");
     drop(node);
@@ -129,12 +129,14 @@ fn a_snapshot_of_a_newer_release_stops_raft_and_names_the_release() {
     let cluster = Cluster::all();
     let leader = cluster.leader();
     let behind = (leader + 1) % 3;
-    let core = Arc::clone(&cluster.node(leader).core);
-    let (identity, snapshot) = (core.identity(), newer_snapshot());
-    let (vote, meta) = (Vote::new_committed(core.moment().term(), identity.raft_id), SnapshotMeta::default());
-    let sent = cluster.node(leader).threads.raft.spawn(async move {
+    let observer = Arc::clone(&cluster.node(leader).parts().observer);
+    let links = cluster.node(leader).parts().links.clone();
+    let (identity, snapshot) = (observer.identity(), newer_snapshot());
+    let (vote, meta) =
+        (Vote::new_committed(observer.observe().term(), identity.raft_id), SnapshotMeta::default());
+    let sent = cluster.node(leader).0.threads.raft.spawn(async move {
         let deadline = tokio::time::Instant::now() + LIMIT;
-        let mut channel = core.links.dial(NAMES[behind], Purpose::Snapshot, deadline).await.unwrap();
+        let mut channel = links.dial(NAMES[behind], Purpose::Snapshot, deadline).await.unwrap();
         let body = SnapshotOffer { vote, meta, bytes: snapshot.len() as u64 };
         let (version, cluster) = (FormatVersion::FIRST, identity.cluster_id.unwrap());
         let offer = Envelope { version, cluster, from: identity.raft_id, to: None, body };
