@@ -25,6 +25,7 @@ impl Rooms<'_> {
             let present = voters.intersection(self.present).count();
             let with_room = voters.intersection(self.present).filter(|id| !self.full.contains(id)).count();
             let quorum = voters.len() / 2 + 1;
+            debug_assert!(with_room <= present && present <= voters.len(), "parts of one set of voters");
             with_room >= quorum || present < quorum
         })
     }

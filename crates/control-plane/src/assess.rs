@@ -138,6 +138,7 @@ impl View {
             config.iter().partition(|id| present.contains(id));
         let sorted =
             |ids: BTreeSet<RaftId>| ids.iter().map(name).collect::<BTreeSet<_>>().into_iter().collect();
+        debug_assert!(there.len() <= config.len() / 2, "a quorum is there");
         Some(Shortage { needed: config.len() / 2 + 1, there: sorted(there), away: sorted(away) })
     }
 

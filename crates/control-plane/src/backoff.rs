@@ -20,6 +20,7 @@ impl Backoff {
     /// Returns the pause after one more failure.
     pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.next;
+        debug_assert!((self.first..=self.longest).contains(&pause), "{pause:?} is out of bounds");
         self.next = (pause * 2).min(self.longest);
         pause
     }

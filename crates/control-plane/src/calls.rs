@@ -117,7 +117,11 @@ impl Calls {
                     let applied =
                         tokio::time::timeout_at(deadline.into(), node.state.wait_applied(index)).await;
                     match applied {
-                        Ok(()) => return Ok(node),
+                        Ok(()) => {
+                            let applied = node.state.last_applied().map(|id| id.index);
+                            debug_assert!(applied >= Some(index), "the read misses an acknowledged write");
+                            return Ok(node);
+                        }
                         Err(_) => return Err(ControlError::Behind { index }),
                     }
                 }

@@ -79,6 +79,7 @@ pub(crate) enum Gate {
 impl Campaigns {
     /// Holds evidence against the leader of `vote`. True if there was none before.
     pub(crate) fn hold(&mut self, vote: Vote, evidence: Evidence, now: Instant) -> bool {
+        debug_assert!(vote.is_committed(), "evidence is held against an elected leader");
         let held = self.held(vote, now).is_some();
         self.held = Some(Held { vote, evidence, at: now });
         !held
@@ -137,6 +138,7 @@ impl Campaigns {
         if self.futile.len() > MAX_FUTILE {
             self.futile.pop_front();
         }
+        debug_assert!(self.futile.len() <= MAX_FUTILE, "the count is bounded");
         self.futile.len() == MAX_FUTILE
     }
 
@@ -161,6 +163,7 @@ pub(crate) fn head_start(rank: u32) -> Duration {
 
 /// Returns the wait for an attempt on evidence to succeed. `chance` is between 0 and 1.
 pub(crate) fn retry_after(rank: u32, chance: f64) -> Duration {
+    debug_assert!((0.0..=1.0).contains(&chance));
     CAMPAIGN_RETRY_AFTER + CAMPAIGN_RETRY_STAGGER * rank + CAMPAIGN_RETRY_JITTER.mul_f64(chance)
 }
 
@@ -172,6 +175,7 @@ pub(crate) fn leaderless_after(
     worst_flush: Option<Duration>,
     chance: f64,
 ) -> Duration {
+    debug_assert!((0.0..=1.0).contains(&chance));
     let steps = LEADERLESS_STEP * attempt + LEADERLESS_STAGGER * rank;
     let flushes = LEADERLESS_FLUSHES * worst_flush.unwrap_or_default().min(LEADERLESS_MAX_FLUSH);
     LEADERLESS_AFTER + steps + flushes + LEADERLESS_JITTER.mul_f64(chance)

@@ -111,6 +111,7 @@ impl Detector {
         }
         probed.sent += 1;
         probed.unanswered_since.get_or_insert(now);
+        debug_assert!(probed.answered < probed.sent, "the probe that leaves now is unanswered");
         Tick { seq: probed.sent, missed }
     }
 
@@ -121,6 +122,7 @@ impl Detector {
         probed.stuck = stuck;
         probed.last_answer_at = Some(now);
         probed.answered = probed.answered.max(seq.min(probed.sent));
+        debug_assert!(probed.answered <= probed.sent, "an answer to a probe that was not sent");
         probed.missed = 0;
         // Later probes may be in flight; they count from the next tick on.
         probed.unanswered_since = (probed.answered < probed.sent).then_some(now);
@@ -171,6 +173,7 @@ impl Detector {
         };
         let heard = other_voters.iter().filter(heard).count();
         let all = other_voters.len() + 1;
+        debug_assert!(heard < all, "the local node and the silent leader do not hear themselves");
         heard + 1 > all / 2
     }
 }

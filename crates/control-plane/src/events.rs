@@ -39,6 +39,7 @@ impl Events {
             recent.pop_front();
         }
         recent.push_back(Arc::clone(&event));
+        debug_assert!(recent.len() <= KEPT, "events are bounded");
         // Sent under the lock, so that events arrive in the order of their ids. Without a watcher the send
         // fails.
         let _ = self.live.send(event);

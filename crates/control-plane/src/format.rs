@@ -142,6 +142,7 @@ pub struct Activated {
 impl Activated {
     /// Returns the activation of a version known to this release.
     pub(crate) fn of(version: FormatVersion) -> Self {
+        debug_assert!(version.is_known(), "version {version} has no release");
         Self { version, release: version.release().unwrap_or_default().to_owned() }
     }
 
@@ -273,6 +274,7 @@ pub(crate) struct Step {
 /// release may be older.
 pub(crate) fn next_step(view: &View<'_>) -> Option<Step> {
     let version = FormatVersion(view.activated.0 + 1);
+    debug_assert!(view.activated <= view.latest, "a node below the activated version does not run");
     let is_member = |name: &String| view.members.values().any(|member| member == name);
     if view.joint || !view.configured.iter().all(is_member) || version > view.latest {
         return None;

@@ -226,7 +226,9 @@ impl DataDir {
             let source = io::Error::other("it is not open");
             return Err(DataDirError::Unusable { path: self.path.clone(), source });
         }
+        let raft_id = identity.raft_id;
         change(&mut identity);
+        debug_assert_eq!(identity.raft_id, raft_id, "the id of a directory never changes");
         write(&self.path, &identity)?;
         self.identity.store(Arc::new(identity));
         Ok(())
@@ -253,6 +255,7 @@ fn mint(path: &Path, name: &str) -> Result<Identity, DataDirError> {
         return Err(DataDirError::Incomplete { path: path.to_owned(), missing: IDENTITY });
     }
     let identity = Identity { raft_id: RaftId::mint(), ..Identity::unknown(name) };
+    debug_assert!(identity.is_known(), "the unknown id is never minted");
     write(path, &identity)?;
     Ok(identity)
 }

@@ -24,6 +24,8 @@
 //!
 //! openraft is named in this crate only.
 
+#![warn(clippy::missing_errors_doc, unnameable_types)]
+
 mod admission;
 mod assess;
 mod backoff;
@@ -79,6 +81,8 @@ pub use network::PortFigures;
 pub use options::{Bootstrap, Options};
 pub use raft::error::OpenError;
 pub use secret::{ClusterSecret, SecretError};
-pub use storage::{FlushStats, OpenError as StorageError, Shortage, StorageFailure, Unopened};
+pub use storage::{
+    FlushStats, OpenError as StorageError, RecordError, Shortage, SnapshotError, StorageFailure, Unopened,
+};
 pub use timing::Timing;
 pub use types::{Entry, LogId, Member, SnapshotMeta, StoredMembership, TypeConfig, Vote};

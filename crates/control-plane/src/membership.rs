@@ -86,10 +86,13 @@ fn target(view: &View<'_>, voters: &BTreeSet<RaftId>) -> BTreeSet<RaftId> {
         .iter()
         .map(|name| candidate(view, name).or_else(|| voter(view, voters, name)))
         .collect();
-    match all {
+    let target: BTreeSet<RaftId> = match all {
         Some(all) if all.union(&kept).count() != 2 => all.union(&kept).copied().collect(),
         _ => kept,
-    }
+    };
+    debug_assert!(target.len() != 2 || voters.len() == 2, "two voters are never formed");
+    debug_assert!(target.len() >= voters.len(), "no vote is taken away without a replacement");
+    target
 }
 
 /// Returns the present id of the named node, if a member that has caught up.

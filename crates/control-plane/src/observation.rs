@@ -44,6 +44,8 @@ impl Observation {
             }
             _ => Standing { role: Role::Learner, leader: None },
         };
+        let (leads, me) = (standing.role == Role::Leader, Some(identity.raft_id));
+        debug_assert!(!leads || standing.leader == me, "a leader names itself");
         Self { now, identity, node, metrics, standing }
     }
 
@@ -148,6 +150,7 @@ fn facts(
     leader_denied: bool,
 ) -> Facts {
     let voters: Vec<RaftId> = metrics.membership_config.membership().voter_ids().collect();
+    debug_assert!(!voters.contains(&RaftId::UNKNOWN), "an unknown id never votes");
     Facts {
         me,
         state: metrics.state,

@@ -213,7 +213,12 @@ impl Observer {
         };
         let mut conditions = situation.conditions();
         conditions.extend((self.options.conditions)());
-        ClusterStatus { notices: self.notices.stamp(conditions, (self.options.clock_ms)()), ..view.assess() }
+        let status = ClusterStatus {
+            notices: self.notices.stamp(conditions, (self.options.clock_ms)()),
+            ..view.assess()
+        };
+        debug_assert_eq!(status.contradictions(), [""; 0], "{status:?}");
+        status
     }
 
     /// Collects the facts from which the status is computed.

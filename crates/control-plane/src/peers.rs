@@ -152,6 +152,7 @@ impl Peers {
 
     /// Records a failed probe of the peer.
     pub(crate) fn failed(&self, name: &str, failure: &Failure, now: Instant) -> Failed {
+        debug_assert!(!(failure.refused && failure.port_closed), "a closed port answers nothing");
         let mut peers = self.0.lock().expect("no panic while it is held");
         let peer = peers.entry(name.to_owned()).or_default();
         peer.failed_probes += 1;

@@ -30,6 +30,7 @@ impl Progress {
             Some(since) if !advanced && !restarted => Some(since),
             _ => Some(now),
         };
+        debug_assert_eq!(self.stalled_since.is_none(), self.behind == 0, "only a node that is behind stalls");
     }
 
     /// True for a node that is too far behind, or behind and stalled.

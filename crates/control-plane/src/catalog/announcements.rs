@@ -22,6 +22,7 @@ impl Announcements {
         self.0.retain(|known, _| !gone.contains(known));
         self.0.insert(id, announcement.clone());
         rows.push(row(announcement));
+        debug_assert!(self.0.len() <= members.len() + 1, "one row for each member and for a joining node");
         rows
     }
 

@@ -50,6 +50,7 @@ impl Requests {
             self.by_key.remove(key);
             self.by_expiry.pop_first();
         }
+        debug_assert_eq!(self.by_key.len(), self.by_expiry.len(), "one expiry for each key");
         rows
     }
 
@@ -89,6 +90,7 @@ impl Requests {
         }
         // After the removal of the earlier entry, which may have the same expiry.
         self.by_expiry.insert((forget_at_ms, key));
+        debug_assert_eq!(self.by_key.len(), self.by_expiry.len(), "one expiry for each key");
     }
 
     pub(super) fn len(&self) -> usize {

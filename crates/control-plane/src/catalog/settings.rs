@@ -59,7 +59,9 @@ impl Settings {
             updated_by: actor.clone(),
             previous: earlier.map(|setting| setting.value.clone()),
         };
+        debug_assert!(earlier.is_none_or(|earlier| earlier.version < put.index), "versions grow");
         self.0.insert(setting.key.clone(), setting.clone());
+        debug_assert!(self.0.len() <= MAX_SETTINGS, "the table is bounded");
         let row = row(&setting);
         Ok((setting, row))
     }

@@ -37,7 +37,9 @@ impl Catalog {
     /// A command under an already applied key has no effect and gets the outcome of the first. An action
     /// above the activated version changes nothing.
     pub fn apply(&mut self, command: &Command, context: Context<'_>) -> (Outcome, Vec<Row>) {
+        let before = context.activated.version;
         if let Some(done) = self.apply_to_formats(command, context.members, &mut *context.activated) {
+            debug_assert!(context.activated.version >= before, "the activated version never decreases");
             return done;
         }
         let mut rows = self.requests.forget_old(command.proposed_at_ms);

@@ -40,6 +40,7 @@ impl Addresses {
         if fresh.is_empty() || same(&known, &fresh) {
             return false;
         }
+        debug_assert!(fresh.len() <= MAX_ADDRESSES, "addresses are bounded");
         *known = fresh;
         self.first.store(0, Ordering::Relaxed);
         true

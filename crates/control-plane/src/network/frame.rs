@@ -280,6 +280,7 @@ impl<W: AsyncWrite + Unpin> FrameSender<W> {
 }
 
 async fn write_frame<W: AsyncWrite + Unpin>(output: &mut W, seal: &Seal, body: &[u8]) -> io::Result<()> {
+    debug_assert!(body.len() <= MAX_FRAME_BYTES, "the length was checked");
     let mut mac = seal.next();
     let mut piece = Vec::with_capacity(LENGTH_BYTES + body.len().min(PIECE_BYTES) + TAG_BYTES);
     piece.extend((body.len() as u32).to_be_bytes());
@@ -405,6 +406,7 @@ impl Inbound {
         let length = u32::from_be_bytes(*length) as usize;
         check_length(length)?;
         let arrived = rest.len().min(length);
+        debug_assert!(self.authenticated <= arrived, "bytes are authenticated once");
         let mac = self.mac.get_or_insert_with(|| self.seal.next());
         mac.update(&rest[self.authenticated..arrived]);
         self.authenticated = arrived;
@@ -417,6 +419,7 @@ impl Inbound {
     }
 
     fn deliver(&mut self, length: usize) -> Bytes {
+        debug_assert!(self.buffer.len() >= LENGTH_BYTES + length + TAG_BYTES, "the frame is complete");
         self.seal.number += 1;
         self.authenticated = 0;
         self.begun = None;

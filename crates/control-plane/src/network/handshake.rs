@@ -82,7 +82,9 @@ impl Identity {
     fn session_keys(&self, transcript: &[u8]) -> ([u8; 32], [u8; 32]) {
         let digest = Sha256::digest(transcript);
         let key = |purpose| self.secret.derive(purpose, &digest);
-        (key("frames from dialer to listener"), key("frames from listener to dialer"))
+        let keys = (key("frames from dialer to listener"), key("frames from listener to dialer"));
+        debug_assert!(keys.0 != keys.1, "each direction has a key of its own");
+        keys
     }
 }
 

@@ -466,6 +466,7 @@ impl Peer {
         if idle.len() < MAX_IDLE_PER_PEER && channel.is_idle() {
             idle.push(channel);
         }
+        debug_assert!(idle.len() <= MAX_IDLE_PER_PEER, "idle connections are bounded");
     }
 
     /// Returns the number of open idle connections.

@@ -145,6 +145,7 @@ impl Places {
         }
         let id = ConnectionId(self.tick());
         self.strangers.insert(id, Stranger { source: Source::of(address), from_peer_address });
+        debug_assert!(self.strangers.len() <= self.rules.strangers, "strangers are bounded");
         (id, displaced)
     }
 
@@ -182,6 +183,7 @@ impl Places {
         if let Some(displaced) = displaced {
             self.members.remove(&displaced);
         }
+        debug_assert!(held <= self.rules.places(purpose), "members are bounded");
         self.strangers.remove(&id);
         let heard = self.tick();
         self.members.insert(id, Member { group, purpose, busy: false, heard });

@@ -65,6 +65,14 @@ struct Held {
     tokens: BTreeMap<ConnectionId, CancellationToken>,
 }
 
+impl Held {
+    /// Checks that every connection can be closed.
+    fn check(&self) {
+        let (strangers, members) = self.places.counts();
+        debug_assert_eq!(self.tokens.len(), strangers + members, "one token for each connection");
+    }
+}
+
 impl Register {
     /// Creates an empty register; `peers` are the configured names, without this node.
     pub(crate) fn new(rules: Rules, peers: impl IntoIterator<Item = String>) -> Arc<Self> {
@@ -92,6 +100,7 @@ impl Register {
         let (id, displaced) = held.places.arrive(address, from_peer_address);
         held.tokens.insert(id, closed.clone());
         let displaced = displaced.and_then(|id| held.tokens.remove(&id));
+        held.check();
         drop(held);
         self.close(displaced, Reason::Displaced);
         Place { register: Arc::clone(self), id, closed, _descriptor: descriptor }
@@ -151,6 +160,7 @@ impl Place {
             Verdict::Admitted(displaced) => displaced.and_then(|id| held.tokens.remove(&id)),
             Verdict::Refused => None,
         };
+        held.check();
         drop(held);
         self.register.close(displaced, Reason::PeerDisplaced);
         verdict != Verdict::Refused

@@ -69,6 +69,7 @@ impl Supervisor {
         first: &mut Option<oneshot::Sender<Result<(), OpenError>>>,
     ) -> bool {
         loop {
+            debug_assert!(self.raft.node().is_none(), "one Raft at a time");
             let error = match open::open(&self.options, &self.data, &self.links).await {
                 Ok(node) => {
                     self.raft.store(node);

@@ -62,6 +62,14 @@ impl Memory {
         self.last == self.purged
     }
 
+    /// Checks the invariants of the bounds, after a change.
+    fn check(&self) {
+        debug_assert!(self.purged <= self.last, "the log does not end before its purged part");
+        let entries = if self.is_empty() { 0 } else { self.end() - self.first };
+        debug_assert_eq!(self.lengths.len() as u64, entries, "one length for each entry");
+        debug_assert_eq!(self.cache.is_empty(), self.cached_bytes == 0, "bytes of the entries in memory");
+    }
+
     /// Checks that the entries continue the log without a gap.
     pub(super) fn check_append(&self, entries: &[(Entry, usize)]) -> Result<(), String> {
         // An entirely new log may begin anywhere; openraft begins at 0.
@@ -86,6 +94,7 @@ impl Memory {
             self.cached_bytes += bytes;
             self.cache.push_back(Cached { entry: Arc::new(entry), bytes, write });
         }
+        self.check();
     }
 
     /// Adds the next entry on the disk, with the stored length.
@@ -124,6 +133,7 @@ impl Memory {
                 self.cached_bytes -= cached.bytes;
             }
         }
+        self.check();
         from
     }
 
@@ -152,6 +162,7 @@ impl Memory {
         self.first = self.first.max(upto.index + 1);
         self.removals += 1;
         self.forget_while(|cached| cached.entry.log_id.index <= upto.index);
+        self.check();
     }
 
     fn purged_end(&self) -> u64 {

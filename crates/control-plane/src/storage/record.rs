@@ -64,6 +64,7 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// Encodes `value` in the form of `version`.
 pub(super) fn encode_in<T: Serialize>(version: FormatVersion, value: &T) -> Vec<u8> {
+    debug_assert!(version.is_known(), "version {version} is of another release");
     let body = serde_json::to_vec(value).expect("maps with text keys and no failing parts");
     encode_text(version, &body)
 }

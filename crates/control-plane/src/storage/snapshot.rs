@@ -4,7 +4,7 @@ mod error;
 mod file_format;
 mod transfer;
 
-pub(crate) use error::SnapshotError;
+pub use error::SnapshotError;
 #[cfg(test)]
 pub(super) use file_format::MAX_SNAPSHOT_BYTES;
 #[cfg(feature = "fuzzing")]

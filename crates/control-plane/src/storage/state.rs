@@ -209,6 +209,7 @@ impl Shared {
                 "the snapshot is another one than announced, or older than the state",
             ));
         }
+        debug_assert!(header.activated.version >= applied.activated.version, "no version is taken back");
         // Snapshot first: it is installed again if the state does not become durable.
         self.publish(snapshot)?;
         // Newer than any snapshot still wanted.
@@ -240,6 +241,8 @@ fn step(applied: &mut Applied, entry: &Entry, rows: &mut Vec<Row>) -> Result<Out
     if progress.last_applied.as_ref().is_some_and(|last| id.index <= last.index) {
         return Err(StepError::Io(io::Error::other(format!("entry {id} was applied already"))));
     }
+    let term = |id: &LogId| id.leader_id.term;
+    debug_assert!(progress.last_applied.is_none_or(|last| term(&last) <= term(&id)), "terms never decrease");
     let outcome = match &entry.payload {
         EntryPayload::Blank => Outcome::Nothing,
         EntryPayload::Membership(membership) => {

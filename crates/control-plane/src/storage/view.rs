@@ -97,6 +97,8 @@ impl StateView {
 
     /// Notifies waiters of the last applied entry.
     pub(super) fn announce(&self) {
-        self.0.reached.send_replace(self.last_applied().map(|id| id.index));
+        let reached = self.last_applied().map(|id| id.index);
+        let before = self.0.reached.send_replace(reached);
+        debug_assert!(before <= reached, "the applied index never decreases");
     }
 }

@@ -269,6 +269,8 @@ impl Writer {
     /// Makes a batch durable and notifies the callers. The batch stays unchanged on failure.
     fn flush(&mut self, batch: &mut Vec<Queued>) -> io::Result<()> {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
+        let ascending = batch.iter().zip(batch.iter().skip(1)).all(|(one, next)| one.number < next.number);
+        debug_assert!(ascending, "writes keep the order of the queue");
         let (since, number, writes) = (first.since, last.number, batch.len() as u64);
         self.core.flushes().unfinished_since = Some(since);
         let started = Instant::now();
@@ -336,6 +338,8 @@ fn apply(transaction: &WriteTransaction, write: &Write, end: u64) -> Result<u64,
             Ok(end)
         }
         Write::Append(records, _) => {
+            let start = records.first().map_or(end, |(index, _)| *index);
+            debug_assert!(start == end || end == 0, "entry {start} is appended where {end} belongs");
             let mut table = transaction.open_table(ENTRIES)?;
             for (index, record) in records {
                 table.insert(index, record.as_slice())?;

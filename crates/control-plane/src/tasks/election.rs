@@ -131,6 +131,7 @@ impl Elections {
         if !self.suspicion.campaigns().may_begin(Instant::now()) {
             return;
         }
+        debug_assert!(held.vote.is_committed(), "a campaign is against an elected leader");
         let rank = self.rank(node);
         if rank > 0 {
             tokio::time::sleep(head_start(rank)).await;

@@ -108,6 +108,7 @@ impl Transfers {
         for Successor { name, id } in successors {
             info!(to = name, "handing leadership over");
             if let Some((to, term)) = self.transfer_to(&node, id).await {
+                debug_assert!(term > seen.term(), "a new leader has a term of its own");
                 info!(to, term, "leadership handed over");
                 return Ok(Transferred { from: me, to, term });
             }

@@ -174,6 +174,7 @@ impl SnapshotReceiver {
     /// [`SnapshotError`] if the file is incomplete, damaged, or was written by another release.
     pub(crate) fn finish(mut self) -> Result<SnapshotFile, SnapshotError> {
         let (expected, received) = (self.expected_bytes, self.received_bytes);
+        debug_assert!(received <= expected, "each write is checked against the announced length");
         if received != expected {
             return Err(SnapshotError::Incomplete { expected, received });
         }
