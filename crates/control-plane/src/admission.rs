@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::ids::RaftId;
 
 /// Disk space of the voters, as known to the leader.
-pub(crate) struct Rooms<'a> {
+pub(crate) struct VoterSpace<'a> {
     /// Voters of each part of the membership: two sets during a joint change.
     pub configs: &'a [BTreeSet<RaftId>],
     /// Responsive voters, the leader included.
@@ -17,24 +17,24 @@ pub(crate) struct Rooms<'a> {
     pub full: &'a BTreeSet<RaftId>,
 }
 
-impl Rooms<'_> {
+impl VoterSpace<'_> {
     /// False if a write should be refused for want of disk space: the present voters with room are no quorum,
     /// but all present voters are. A lack of present voters is no reason to refuse.
     pub(crate) fn admit(&self) -> bool {
         self.configs.iter().all(|voters| {
             let present = voters.intersection(self.present).count();
-            let with_room = voters.intersection(self.present).filter(|id| !self.full.contains(id)).count();
+            let with_space = voters.intersection(self.present).filter(|id| !self.full.contains(id)).count();
             let quorum = voters.len() / 2 + 1;
-            debug_assert!(with_room <= present && present <= voters.len(), "parts of one set of voters");
-            with_room >= quorum || present < quorum
+            debug_assert!(with_space <= present && present <= voters.len(), "parts of one set of voters");
+            with_space >= quorum || present < quorum
         })
     }
 
     /// True if a quorum has room without `me`, whose disk is full: another voter should lead.
-    pub(crate) fn others_can_go_on(&self, me: RaftId) -> bool {
+    pub(crate) fn others_have_space(&self, me: RaftId) -> bool {
         self.configs.iter().all(|voters| {
-            let with_room = |id: &&RaftId| **id != me && !self.full.contains(id);
-            voters.intersection(self.present).filter(with_room).count() > voters.len() / 2
+            let with_space = |id: &&RaftId| **id != me && !self.full.contains(id);
+            voters.intersection(self.present).filter(with_space).count() > voters.len() / 2
         })
     }
 }
@@ -46,8 +46,8 @@ mod tests {
     fn check(configs: &[&[u64]], present: &[u64], full: &[u64], admitted: bool, others: bool) {
         let set = |ids: &[u64]| -> BTreeSet<RaftId> { ids.iter().map(|id| RaftId::from(*id)).collect() };
         let configs: Vec<_> = configs.iter().map(|ids| set(ids)).collect();
-        let rooms = Rooms { configs: &configs, present: &set(present), full: &set(full) };
-        let found = (rooms.admit(), rooms.others_can_go_on(RaftId::from(1)));
+        let space = VoterSpace { configs: &configs, present: &set(present), full: &set(full) };
+        let found = (space.admit(), space.others_have_space(RaftId::from(1)));
         assert_eq!(found, (admitted, others), "{configs:?}, present {present:?}, full {full:?}");
     }
 

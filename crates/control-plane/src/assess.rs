@@ -23,12 +23,12 @@ pub(crate) struct View {
     /// Cluster that the node belongs to.
     pub cluster_id: Option<ClusterId>,
     /// Cluster to which the node's own cluster gave way.
-    pub gave_way_to: Option<ClusterId>,
+    pub superseded_by: Option<ClusterId>,
     /// Name of the node.
     pub me: String,
     /// Raft term.
     pub term: u64,
-    /// Name of the leader, if certain enough ([`crate::standing`]).
+    /// Name of the leader, if certain enough ([`crate::leadership`]).
     pub leader: Option<String>,
     /// Age of the latest moment at which a leader was known.
     pub leader_age: Option<Duration>,
@@ -59,7 +59,7 @@ pub(crate) struct NodeView {
     pub port_refused: bool,
     /// Cause of a recent failed handshake with the node.
     pub handshake_failure: Option<String>,
-    /// True if the node is behind the leader and does not advance ([`crate::progress`]).
+    /// True if the node is behind the leader and does not advance ([`crate::lag`]).
     pub lagging: bool,
     /// Entries by which the node is behind the leader.
     pub behind: u64,
@@ -95,7 +95,7 @@ impl View {
                 && matches!(self.health(node), Health::Refused | Health::ForeignCluster)
         };
         self.leader.as_ref().filter(|_| {
-            self.gave_way_to.is_none() && self.reaches_a_majority() && !self.nodes.iter().any(denied)
+            self.superseded_by.is_none() && self.reaches_a_majority() && !self.nodes.iter().any(denied)
         })
     }
 
@@ -117,7 +117,7 @@ impl View {
     pub(crate) fn quorum(&self) -> bool {
         let led = self.leader().is_some() || self.leader_age.is_some_and(|age| age < ELECTION_GRACE);
         // Before the first membership is committed there is no set of voters for a quorum.
-        led && self.gave_way_to.is_none() && !self.voters.is_empty() && self.missing_voters().is_none()
+        led && self.superseded_by.is_none() && !self.voters.is_empty() && self.missing_voters().is_none()
     }
 
     /// True once the local node can read its identity.
@@ -127,19 +127,23 @@ impl View {
     }
 
     /// Returns the unhealthy voters, if too few healthy voters remain for a quorum.
-    pub(crate) fn missing_voters(&self) -> Option<Shortage> {
+    pub(crate) fn missing_voters(&self) -> Option<MissingVoters> {
         let present = self.ids_of(Health::is_healthy);
         // The settled voters count too: their replacement is not committed yet.
         let settled: BTreeSet<RaftId> = self.voters.keys().copied().collect();
         let settled = Some(&settled).filter(|settled| !settled.is_empty());
         let config = self.configs.iter().chain(settled).find(|config| !has_majority(config, &present))?;
         let name = |id: &RaftId| self.voters.get(id).cloned().unwrap_or_else(|| format!("voter {id}"));
-        let (there, away): (BTreeSet<RaftId>, BTreeSet<RaftId>) =
+        let (healthy, missing): (BTreeSet<RaftId>, BTreeSet<RaftId>) =
             config.iter().partition(|id| present.contains(id));
         let sorted =
             |ids: BTreeSet<RaftId>| ids.iter().map(name).collect::<BTreeSet<_>>().into_iter().collect();
-        debug_assert!(there.len() <= config.len() / 2, "a quorum is there");
-        Some(Shortage { needed: config.len() / 2 + 1, there: sorted(there), away: sorted(away) })
+        debug_assert!(healthy.len() <= config.len() / 2, "a quorum is there");
+        Some(MissingVoters {
+            needed: config.len() / 2 + 1,
+            healthy: sorted(healthy),
+            missing: sorted(missing),
+        })
     }
 
     /// Returns the health of a node, by the most specific reason.
@@ -156,7 +160,7 @@ impl View {
             return Health::StorageFailed;
         }
         // In a cluster that gave way, the rows are judged by the remaining cluster.
-        let ours = self.gave_way_to.or(self.cluster_id);
+        let ours = self.superseded_by.or(self.cluster_id);
         if ours.is_some() && report.cluster_id.is_some() && report.cluster_id != ours {
             return Health::ForeignCluster;
         }
@@ -230,13 +234,13 @@ fn has_majority(config: &BTreeSet<RaftId>, present: &BTreeSet<RaftId>) -> bool {
 
 /// Lack of healthy voters for a quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shortage {
+pub(crate) struct MissingVoters {
     /// Number of healthy voters required for a quorum.
     pub needed: usize,
     /// Names of the healthy voters.
-    pub there: Vec<String>,
+    pub healthy: Vec<String>,
     /// Names of the unhealthy voters.
-    pub away: Vec<String>,
+    pub missing: Vec<String>,
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Calls {
                 Attempt::Full(reason) => return Err(ControlError::StorageFull { reason }),
             }
             debug!(reason = last_reason, "a write is tried again");
-            if !self.may_retry(started, deadline).await {
+            if !self.wait_to_retry(started, deadline).await {
                 return Err(if proposed {
                     ControlError::OutcomeUnknown
                 } else {
@@ -92,7 +92,7 @@ impl Calls {
                     return Err(ControlError::OutcomeUnknown.into());
                 }
             };
-            if !self.may_retry(started, deadline).await {
+            if !self.wait_to_retry(started, deadline).await {
                 return Err(self.no_quorum(reason).into());
             }
         }
@@ -128,7 +128,7 @@ impl Calls {
                 Attempt::NotYet(reason) => reason,
                 Attempt::Unknown | Attempt::Full(_) => "no answer from the leader".to_owned(),
             };
-            if !self.may_retry(started, deadline).await {
+            if !self.wait_to_retry(started, deadline).await {
                 return Err(self.no_quorum(reason));
             }
         }
@@ -142,10 +142,10 @@ impl Calls {
         }
         let seen = self.observer.observe();
         let view = || self.observer.view(&seen);
-        if seen.identity.gave_way_to.is_some() {
-            let told = crate::notices::foreign(&view());
+        if seen.identity.superseded_by.is_some() {
+            let condition = crate::notices::foreign(&view());
             return refuse(ControlError::ForeignCluster {
-                message: told.map(|told| told.message).unwrap_or_default(),
+                message: condition.map(|condition| condition.message).unwrap_or_default(),
             });
         }
         if seen.node.is_none() && self.raft.failure().is_some() {
@@ -161,7 +161,7 @@ impl Calls {
 
     /// Waits for a short pause. False if the deadline is near, or if no quorum exists after the time of an
     /// election.
-    async fn may_retry(&self, started: Instant, deadline: Instant) -> bool {
+    async fn wait_to_retry(&self, started: Instant, deadline: Instant) -> bool {
         let now = Instant::now();
         let given_up = now.saturating_duration_since(started) > ELECTION_GRACE
             && !self.observer.has_quorum(&self.observer.observe());
@@ -230,7 +230,7 @@ impl Calls {
     /// Forwards a call to the leader on another node.
     async fn forward(&self, seen: &Observation, call: Call, until: Instant) -> Attempt<Reply> {
         let Some(cluster) = seen.identity.cluster_id else { return Attempt::NotYet("no cluster".to_owned()) };
-        let Some((leader, name)) = seen.standing.leader.zip(seen.leader_name()) else {
+        let Some((leader, name)) = seen.leadership.leader.zip(seen.leader_name()) else {
             return Attempt::NotYet("no leader is known".to_owned());
         };
         let Some(node) = &seen.node else { return Attempt::NotYet("no storage".to_owned()) };
@@ -257,7 +257,7 @@ impl Calls {
     /// awaited any more.
     fn is_deposed(&self, node: &Node, leader: RaftId) -> bool {
         node.voted_leader() != Some(leader)
-            || self.suspicion.campaigns().held(node.vote(), Instant::now()).is_some()
+            || self.suspicion.campaigns().evidence_against(node.vote(), Instant::now()).is_some()
     }
 
     /// Returns once [`Self::is_deposed`] holds.

@@ -3,7 +3,7 @@
 //! Evidence against the leader ([`crate::detector`]) is held for a while and renewed as long as the cause
 //! lasts. A node with evidence becomes a candidate, the nodes with the longest log first, and admits requests
 //! of other candidates. A node without evidence refuses: openraft never takes back a lease that was given up,
-//! so the gate stands before Raft. To refuse a vote is always safe.
+//! so requests are admitted before they reach Raft. To refuse a vote is always safe.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub(crate) const MAX_LEADERLESS_ATTEMPTS: u32 = 11;
 /// Knowledge of one node about candidacies, its own and those of peers.
 #[derive(Debug, Default)]
 pub(crate) struct Campaigns {
-    held: Option<Held>,
+    held: Option<HeldEvidence>,
     own_at: Option<Instant>,
     peer_at: Option<Instant>,
     futile: VecDeque<Instant>,
@@ -38,7 +38,7 @@ pub(crate) struct Campaigns {
 
 /// Evidence against the leader of a vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct HeldEvidence {
     /// Vote of the leader.
     pub vote: Vote,
     /// Kind of the evidence.
@@ -47,9 +47,9 @@ pub(crate) struct Held {
     pub at: Instant,
 }
 
-/// Request for a vote, as seen by the gate.
+/// Facts about a request for a vote.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
+pub(crate) struct RequestFacts {
     /// True if the request is for a pre-vote.
     pub pre_vote: bool,
     /// True if the leader itself requests a transfer.
@@ -64,24 +64,24 @@ pub(crate) struct Asked {
     pub heard_ago: Option<Duration>,
 }
 
-/// Decision of the gate on a request.
+/// Decision on a request for a vote, before Raft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gate {
+pub(crate) enum VoteAdmission {
     /// Raft decides.
-    Open,
+    Admit,
     /// The request is refused.
-    Shut,
+    Refuse,
     /// The request is refused unless evidence arrives: the candidate has evidence, and the local node may be
     /// about to.
-    Wait,
+    AwaitEvidence,
 }
 
 impl Campaigns {
-    /// Holds evidence against the leader of `vote`. True if there was none before.
-    pub(crate) fn hold(&mut self, vote: Vote, evidence: Evidence, now: Instant) -> bool {
+    /// Records evidence against the leader of `vote`. True if there was none before.
+    pub(crate) fn record_evidence(&mut self, vote: Vote, evidence: Evidence, now: Instant) -> bool {
         debug_assert!(vote.is_committed(), "evidence is held against an elected leader");
-        let held = self.held(vote, now).is_some();
-        self.held = Some(Held { vote, evidence, at: now });
+        let held = self.evidence_against(vote, now).is_some();
+        self.held = Some(HeldEvidence { vote, evidence, at: now });
         !held
     }
 
@@ -95,29 +95,29 @@ impl Campaigns {
     }
 
     /// Returns the evidence against the leader of `vote`, while valid.
-    pub(crate) fn held(&self, vote: Vote, now: Instant) -> Option<Held> {
+    pub(crate) fn evidence_against(&self, vote: Vote, now: Instant) -> Option<HeldEvidence> {
         self.held
             .filter(|held| held.vote == vote && now.saturating_duration_since(held.at) < EVIDENCE_VALID_FOR)
     }
 
     /// Decides whether a request reaches Raft.
-    pub(crate) fn gate(&mut self, asked: &Asked, now: Instant) -> Gate {
+    pub(crate) fn admit(&mut self, asked: &RequestFacts, now: Instant) -> VoteAdmission {
         if asked.transfer {
-            return Gate::Open;
+            return VoteAdmission::Admit;
         }
         if let Some(vote) = asked.led_by {
             let alive = asked.heard_ago.is_some_and(|ago| ago < ALIVE_WITHIN);
-            if alive && self.held(vote, now).is_none() {
-                return if asked.pre_vote { Gate::Wait } else { Gate::Shut };
+            if alive && self.evidence_against(vote, now).is_none() {
+                return if asked.pre_vote { VoteAdmission::AwaitEvidence } else { VoteAdmission::Refuse };
             }
         }
         if asked.pre_vote && asked.from < asked.me && is_recent(self.own_at, now) {
-            return Gate::Shut;
+            return VoteAdmission::Refuse;
         }
         if asked.from.0 >= asked.me.0 {
             self.peer_at = Some(now);
         }
-        Gate::Open
+        VoteAdmission::Admit
     }
 
     /// True while campaigns on evidence are permitted.
@@ -143,7 +143,7 @@ impl Campaigns {
     }
 
     /// Begins an attempt of the local node. False while a peer's candidacy excludes the attempt.
-    pub(crate) fn stand(&mut self, now: Instant) -> bool {
+    pub(crate) fn begin_attempt(&mut self, now: Instant) -> bool {
         if is_recent(self.peer_at, now) {
             return false;
         }

@@ -3,7 +3,7 @@
 //! Without a descriptor for a snapshot or a vote, Raft ends. Each part of the control plane that opens
 //! descriptors has a bound; the module adds up the bounds.
 
-use crate::network::{MAX_CLOSING, MAX_DIALLING_PER_PEER, MAX_IDLE_PER_PEER, Rules};
+use crate::network::{ConnectionLimits, MAX_CLOSING, MAX_DIALLING_PER_PEER, MAX_IDLE_PER_PEER};
 
 /// Descriptors for log, state, lock, snapshots, listener, event queues of the runtimes, and short-lived
 /// files.
@@ -12,7 +12,8 @@ const FILES: usize = 24;
 /// flight.
 const OWN_CONNECTIONS_PER_PEER: usize = 6;
 
-/// Sizes of a control plane, the largest first: writes in flight, and strangers at the port for nodes.
+/// Sizes of a control plane, the largest first: writes in flight, and pending connections at the port for
+/// nodes.
 const SIZES: [(usize, usize); 5] = [(64, 128), (32, 96), (16, 64), (8, 48), (4, 32)];
 
 /// Number of writes in flight per linearizable read in flight.
@@ -22,7 +23,7 @@ const WRITES_PER_READ: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptors {
     writes: usize,
-    strangers: usize,
+    pending: usize,
     nodes: usize,
 }
 
@@ -30,7 +31,7 @@ impl Descriptors {
     /// Returns the largest size for a cluster of `nodes` that takes at most `budget` descriptors; the
     /// smallest size if all take more.
     pub fn within(budget: usize, nodes: usize) -> Self {
-        let size = |(writes, strangers)| Self { writes, strangers, nodes };
+        let size = |(writes, pending)| Self { writes, pending, nodes };
         let sizes = SIZES.map(size);
         let smallest = sizes[sizes.len() - 1];
         sizes.into_iter().find(|size| size.total() <= budget).unwrap_or(smallest)
@@ -61,8 +62,8 @@ impl Descriptors {
     }
 
     /// Returns the limits of the port for nodes.
-    pub(crate) fn rules(&self) -> Rules {
-        Rules::new(self.strangers, self.calls())
+    pub(crate) fn rules(&self) -> ConnectionLimits {
+        ConnectionLimits::new(self.pending, self.calls())
     }
 }
 

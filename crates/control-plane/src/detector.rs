@@ -47,14 +47,14 @@ impl Evidence {
 
 /// Limits of the detector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rules {
+pub(crate) struct ProbeLimits {
     /// Time between two probes of a peer, and limit on an answer.
     pub interval: Duration,
     /// Unanswered probes in a row that are evidence; 0 disables all evidence.
     pub failures: u32,
 }
 
-impl Rules {
+impl ProbeLimits {
     /// Returns the delay beyond which a timer counts as late.
     fn late_by(&self) -> Duration {
         self.interval / 2
@@ -64,7 +64,7 @@ impl Rules {
 /// Probes of all peers, by name.
 #[derive(Debug)]
 pub(crate) struct Detector {
-    rules: Rules,
+    limits: ProbeLimits,
     peers: BTreeMap<String, Probed>,
 }
 
@@ -93,14 +93,14 @@ pub(crate) struct Tick {
 
 impl Detector {
     /// Creates a detector for `peers`, without any result yet.
-    pub(crate) fn new(rules: Rules, peers: impl IntoIterator<Item = String>) -> Self {
-        Self { rules, peers: peers.into_iter().map(|name| (name, Probed::default())).collect() }
+    pub(crate) fn new(limits: ProbeLimits, peers: impl IntoIterator<Item = String>) -> Self {
+        Self { limits, peers: peers.into_iter().map(|name| (name, Probed::default())).collect() }
     }
 
     /// Counts a probe of `peer` that was due at `due` and leaves now, or would leave with a connection. An
     /// unanswered previous probe becomes late.
     pub(crate) fn tick(&mut self, peer: &str, due: Instant, now: Instant) -> Tick {
-        let late = now.saturating_duration_since(due) > self.rules.late_by();
+        let late = now.saturating_duration_since(due) > self.limits.late_by();
         let Some(probed) = self.peers.get_mut(peer) else { return Tick { seq: 0, missed: None } };
         let mut missed = None;
         if late {
@@ -154,11 +154,11 @@ impl Detector {
     /// Returns the present evidence against `leader`. `other_voters` are the names of all voters besides the
     /// local node.
     pub(crate) fn evidence(&self, leader: &str, other_voters: &[String]) -> Option<Evidence> {
-        let probed = self.peers.get(leader).filter(|_| self.rules.failures > 0)?;
+        let probed = self.peers.get(leader).filter(|_| self.limits.failures > 0)?;
         if probed.refused {
             return Some(Evidence::Refused);
         }
-        if probed.missed >= self.rules.failures && self.hears_a_quorum(leader, probed, other_voters) {
+        if probed.missed >= self.limits.failures && self.hears_a_quorum(leader, probed, other_voters) {
             return Some(Evidence::Unanswered);
         }
         let stuck = probed.stuck >= STUCK_AFTER + STUCK_TRANSFER_GRACE && probed.missed == 0;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use api::Code;
 use serde::{Deserialize, Serialize};
 
-use crate::raft::error::OpenError;
+use crate::raft::error::RaftOpenError;
 use crate::secret::SecretError;
 
 /// Reason why the control plane cannot start.
@@ -18,7 +18,7 @@ pub enum StartError {
     /// The data directory is another node's or in use, the storage was written by another release, or Raft
     /// cannot be set up. Any other failure of the storage does not prevent a start.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] RaftOpenError),
     /// The port for other nodes cannot be opened.
     #[error("cannot listen for other nodes on {address}{}", help_with_listening(.source))]
     Listen {

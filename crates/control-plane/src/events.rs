@@ -31,7 +31,7 @@ impl Events {
     }
 
     /// Adds an event.
-    pub(crate) fn tell(&self, kind: EventKind) {
+    pub(crate) fn publish(&self, kind: EventKind) {
         let mut recent = self.recent.lock().expect("no panic while it is held");
         let id = recent.back().map_or(1, |event| event.id + 1);
         let event = Arc::new(Event { id, at_ms: (self.clock_ms)(), node: self.node.clone(), kind });

@@ -239,7 +239,7 @@ pub(crate) fn uncovered<'a>(
 
 /// Knowledge of a leader, the input of [`next_step`].
 #[derive(Debug)]
-pub(crate) struct View<'a> {
+pub(crate) struct FormatFacts<'a> {
     /// Activated version in the applied state.
     pub activated: FormatVersion,
     /// Newest version readable by the leader's release.
@@ -258,7 +258,7 @@ pub(crate) struct View<'a> {
 
 /// Proposal of a leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct ProposedActivation {
     /// Version to activate.
     pub version: FormatVersion,
     /// Announcements for the activation command.
@@ -272,7 +272,7 @@ pub(crate) struct Step {
 /// of the node's binary. Before version 2 no row can be written, so the announcements from the probes are
 /// part of the proposal. While a configured node is not a member yet, no version is activated: the node's
 /// release may be older.
-pub(crate) fn next_step(view: &View<'_>) -> Option<Step> {
+pub(crate) fn next_step(view: &FormatFacts<'_>) -> Option<ProposedActivation> {
     let version = FormatVersion(view.activated.0 + 1);
     debug_assert!(view.activated <= view.latest, "a node below the activated version does not run");
     let is_member = |name: &String| view.members.values().any(|member| member == name);
@@ -285,10 +285,10 @@ pub(crate) fn next_step(view: &View<'_>) -> Option<Step> {
     }
     if view.activated == FormatVersion::FIRST {
         let announced = members.iter().filter_map(|id| view.heard.get(id)).cloned().collect();
-        return Some(Step { version, announced });
+        return Some(ProposedActivation { version, announced });
     }
     let rows_cover = uncovered(&members, |id| view.announced.get(id), version).is_empty();
-    rows_cover.then(|| Step { version, announced: Vec::new() })
+    rows_cover.then(|| ProposedActivation { version, announced: Vec::new() })
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub fn frames(bytes: &[u8]) {
     comes_back::<SnapshotReply>(bytes);
 }
 
-/// Reads `bytes` as a stranger's data in place of a handshake, on either side, and as the hello of a holder
-/// of the secret.
+/// Reads `bytes` as unauthenticated data in place of a handshake, on either side, and as the hello of a
+/// holder of the secret.
 pub fn handshake(bytes: &[u8]) {
     crate::network::check_handshake(bytes);
 }

@@ -13,7 +13,7 @@ use crate::catalog::{Command, Outcome, PageBounds, Setting, SettingKey, Settings
 use crate::detector::Evidence;
 use crate::errors::{ControlError, StartError, TransferError, Transferred};
 use crate::identity::DataDir;
-use crate::network::{PortFigures, Register};
+use crate::network::{ConnectionTable, PortFigures};
 use crate::options::Options;
 use crate::parts::Parts;
 use crate::raft::node::Node;
@@ -50,13 +50,13 @@ pub enum Read {
 /// The running control plane of the local node, on threads of its own. Every method may be called from any
 /// thread; methods that are not async answer from memory.
 #[derive(Clone)]
-pub struct ControlPlane(Arc<Inner>);
+pub struct ControlPlane(Arc<ControlPlaneState>);
 
-struct Inner {
+struct ControlPlaneState {
     secret: ClusterSecret,
     parts: Parts,
-    /// Register of inbound connections from other nodes.
-    port: Arc<Register>,
+    /// Table of inbound connections from other nodes.
+    port: Arc<ConnectionTable>,
     threads: Threads,
 }
 
@@ -72,7 +72,7 @@ impl ControlPlane {
         let secret = ClusterSecret::load_or_create(&options.cluster_key_file)?;
         let data = DataDir::new(&options.data_dir, &options.me);
         let (parts, port, threads) = Threads::start(options, &secret, data)?;
-        Ok(Self(Arc::new(Inner { secret, parts, port, threads })))
+        Ok(Self(Arc::new(ControlPlaneState { secret, parts, port, threads })))
     }
 
     /// Returns the cluster as seen by the local node now.
@@ -141,8 +141,8 @@ impl ControlPlane {
     }
 
     /// Adds an event of the node.
-    pub fn tell(&self, kind: EventKind) {
-        self.parts().events.tell(kind);
+    pub fn publish(&self, kind: EventKind) {
+        self.parts().events.publish(kind);
     }
 
     /// Returns number and durations of the log's commits to the disk.
@@ -153,7 +153,7 @@ impl ControlPlane {
     /// Returns the bytes of the disk and of the log; none while the storage is not open.
     pub fn disk_figures(&self) -> Option<DiskFigures> {
         let node = self.parts().raft.node()?;
-        let (free_bytes, reserve_bytes) = node.room.bytes();
+        let (free_bytes, reserve_bytes) = node.disk.bytes();
         Some(DiskFigures { free_bytes, reserve_bytes, log_bytes: node.log.bytes() })
     }
 
@@ -243,7 +243,7 @@ impl ControlPlane {
     async fn readable(&self, read: Read) -> Result<Arc<Node>, ControlError> {
         let parts = self.parts();
         // The data of a cluster that gave way remains readable, unchanged.
-        if parts.observer.identity().gave_way_to.is_some()
+        if parts.observer.identity().superseded_by.is_some()
             && let Some(node) = parts.raft.node()
         {
             return Ok(node);

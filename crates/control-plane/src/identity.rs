@@ -29,7 +29,7 @@ pub(crate) struct Identity {
     /// True if the node founded the cluster, and so writes the first entry, also after a crash in between.
     pub founder: bool,
     /// Cluster to which the node's own one-voter cluster gave way.
-    pub gave_way_to: Option<ClusterId>,
+    pub superseded_by: Option<ClusterId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,8 +40,8 @@ struct StoredV1 {
     name: String,
     cluster_id: Option<ClusterId>,
     founder: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    gave_way_to: Option<ClusterId>,
+    #[serde(rename = "gave_way_to", default, skip_serializing_if = "Option::is_none")]
+    superseded_by: Option<ClusterId>,
 }
 
 /// A data directory, locked against other processes once open. Before, the node has no id, belongs to no
@@ -215,8 +215,8 @@ impl DataDir {
     }
 
     /// Records that the node's own cluster gave way to `cluster_id`; durable on return.
-    pub(crate) fn give_way_to(&self, cluster_id: ClusterId) -> Result<(), DataDirError> {
-        self.change(|identity| identity.gave_way_to = Some(cluster_id))
+    pub(crate) fn supersede_by(&self, cluster_id: ClusterId) -> Result<(), DataDirError> {
+        self.change(|identity| identity.superseded_by = Some(cluster_id))
     }
 
     fn change(&self, change: impl FnOnce(&mut Identity)) -> Result<(), DataDirError> {
@@ -239,7 +239,7 @@ impl Identity {
     /// Returns the identity of a node whose data directory was not opened yet.
     fn unknown(name: &str) -> Self {
         let name = name.to_owned();
-        Self { raft_id: RaftId::UNKNOWN, name, cluster_id: None, founder: false, gave_way_to: None }
+        Self { raft_id: RaftId::UNKNOWN, name, cluster_id: None, founder: false, superseded_by: None }
     }
 
     /// False until the data directory was opened.
@@ -302,8 +302,8 @@ fn read(path: &Path) -> Result<Option<Identity>, DataDirError> {
     }
     let stored: StoredV1 = serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
     let raft_id = stored.raft_id.parse().map_err(|_| damaged("the Raft id is not hexadecimal".to_owned()))?;
-    let StoredV1 { name, cluster_id, founder, gave_way_to, .. } = stored;
-    Ok(Some(Identity { raft_id, name, cluster_id, founder, gave_way_to }))
+    let StoredV1 { name, cluster_id, founder, superseded_by, .. } = stored;
+    Ok(Some(Identity { raft_id, name, cluster_id, founder, superseded_by }))
 }
 
 fn write(dir: &Path, identity: &Identity) -> Result<(), DataDirError> {
@@ -321,7 +321,7 @@ fn write_file(dir: &Path, identity: &Identity, file_name: &str) -> io::Result<()
         name: identity.name.clone(),
         cluster_id: identity.cluster_id,
         founder: identity.founder,
-        gave_way_to: identity.gave_way_to,
+        superseded_by: identity.superseded_by,
     };
     let mut file = File::create(dir.join(file_name))?;
     file.write_all(serde_json::to_string_pretty(&stored)?.as_bytes())?;

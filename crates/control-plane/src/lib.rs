@@ -15,10 +15,10 @@
 //! | [`Host`] | address of a node: an IP address or a host name |
 //! | `detector`, `campaign`, `suspicion` | suspicion of a leader, early elections: rules, and their state |
 //! | `admission`, `backoff` | refusal of writes on full disks; pauses between attempts; no clock |
-//! | `membership`, `standing` | voters and leader: rules without a clock |
+//! | `membership`, `leadership` | voters and leader: rules without a clock |
 //! | `tasks` | probes, early elections, joining, membership, leadership transfers, events |
 //! | `observation`, `observer` | facts about the local Raft at one moment; knowledge about the cluster |
-//! | `assess`, `progress`, `notices` | status document and notices, from one view: rules without a clock |
+//! | `assess`, `lag`, `notices` | status document and notices, from one view: rules without a clock |
 //! | [`status`] | figures, addresses, conditions and members |
 //! | `parts`, `threads`, `signals` | connections of the parts; threads; stop and wakeups |
 //!
@@ -45,6 +45,8 @@ mod handle;
 mod host;
 mod identity;
 mod ids;
+mod lag;
+mod leadership;
 mod membership;
 mod message;
 mod network;
@@ -55,12 +57,10 @@ mod options;
 mod parts;
 mod peers;
 mod permits;
-mod progress;
 mod raft;
 mod secret;
 mod serve;
 mod signals;
-mod standing;
 pub mod status;
 mod storage;
 mod suspicion;
@@ -79,10 +79,8 @@ pub use identity::DataDirError;
 pub use ids::{ClusterId, RaftId};
 pub use network::PortFigures;
 pub use options::{Bootstrap, Options};
-pub use raft::error::OpenError;
+pub use raft::error::RaftOpenError;
 pub use secret::{ClusterSecret, SecretError};
-pub use storage::{
-    FlushStats, OpenError as StorageError, RecordError, Shortage, SnapshotError, StorageFailure, Unopened,
-};
+pub use storage::{FlushStats, RecordError, Shortage, SnapshotError, StorageError, StorageFailure, Unopened};
 pub use timing::Timing;
 pub use types::{Entry, LogId, Member, SnapshotMeta, StoredMembership, TypeConfig, Vote};

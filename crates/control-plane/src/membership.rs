@@ -14,7 +14,7 @@ use crate::ids::RaftId;
 use crate::types::StoredMembership;
 
 /// Knowledge of a leader.
-pub(crate) struct View<'a> {
+pub(crate) struct MembershipFacts<'a> {
     /// Names of the configured nodes.
     pub configured: &'a [String],
     /// The effective membership.
@@ -27,7 +27,7 @@ pub(crate) struct View<'a> {
 
 /// Next step of a leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum MembershipStep {
     /// Finish the change begun by an earlier leader.
     FinishJoint {
         /// Voters after the change.
@@ -39,22 +39,22 @@ pub(crate) enum Step {
         voters: BTreeSet<RaftId>,
     },
     /// Remove learners whose name has another id now.
-    Forget {
+    RemoveLearners {
         /// Learners to remove.
         learners: BTreeSet<RaftId>,
     },
 }
 
 /// Returns the leader's next step, if any.
-pub(crate) fn next_step(view: &View<'_>) -> Option<Step> {
+pub(crate) fn next_step(view: &MembershipFacts<'_>) -> Option<MembershipStep> {
     let membership = view.membership.membership();
     if let [.., _, last] = membership.get_joint_config().as_slice() {
-        return Some(Step::FinishJoint { voters: last.clone() });
+        return Some(MembershipStep::FinishJoint { voters: last.clone() });
     }
     let voters: BTreeSet<RaftId> = membership.voter_ids().collect();
     let target = target(view, &voters);
     if target != voters {
-        return Some(Step::ChangeVoters { voters: target });
+        return Some(MembershipStep::ChangeVoters { voters: target });
     }
     let learners: BTreeSet<RaftId> = membership
         .nodes()
@@ -64,15 +64,15 @@ pub(crate) fn next_step(view: &View<'_>) -> Option<Step> {
         })
         .map(|(id, _)| *id)
         .collect();
-    (!learners.is_empty()).then_some(Step::Forget { learners })
+    (!learners.is_empty()).then_some(MembershipStep::RemoveLearners { learners })
 }
 
 /// Returns the names of configured nodes without a member that has caught up.
-pub(crate) fn waiting_for(view: &View<'_>) -> Vec<String> {
+pub(crate) fn waiting_for(view: &MembershipFacts<'_>) -> Vec<String> {
     view.configured.iter().filter(|name| candidate(view, name).is_none()).cloned().collect()
 }
 
-fn target(view: &View<'_>, voters: &BTreeSet<RaftId>) -> BTreeSet<RaftId> {
+fn target(view: &MembershipFacts<'_>, voters: &BTreeSet<RaftId>) -> BTreeSet<RaftId> {
     // Each voter, or its replacement.
     let kept: BTreeSet<RaftId> = voters
         .iter()
@@ -96,13 +96,13 @@ fn target(view: &View<'_>, voters: &BTreeSet<RaftId>) -> BTreeSet<RaftId> {
 }
 
 /// Returns the present id of the named node, if a member that has caught up.
-fn candidate(view: &View<'_>, name: &str) -> Option<RaftId> {
+fn candidate(view: &MembershipFacts<'_>, name: &str) -> Option<RaftId> {
     let id = view.present.get(name)?;
     let member = view.membership.membership().get_node(id)?;
     (member.name == name && view.caught_up.contains(id)).then_some(*id)
 }
 
-fn voter(view: &View<'_>, voters: &BTreeSet<RaftId>, name: &str) -> Option<RaftId> {
+fn voter(view: &MembershipFacts<'_>, voters: &BTreeSet<RaftId>, name: &str) -> Option<RaftId> {
     let named =
         |id: &&RaftId| view.membership.membership().get_node(id).is_some_and(|member| member.name == name);
     voters.iter().find(named).copied()
@@ -123,7 +123,7 @@ mod tests {
         members: &[(u64, &str)],
         present: &[(&str, u64)],
         caught_up: &[u64],
-        expected: Option<Step>,
+        expected: Option<MembershipStep>,
     ) {
         let nodes: BTreeMap<RaftId, Member> = members
             .iter()
@@ -134,7 +134,7 @@ mod tests {
         let configured: Vec<String> = configured.iter().map(|name| (*name).to_owned()).collect();
         let present = present.iter().map(|(name, id)| ((*name).to_owned(), RaftId::from(*id))).collect();
         let caught_up = set(caught_up);
-        let view = View {
+        let view = MembershipFacts {
             configured: &configured,
             membership: &membership,
             present: &present,
@@ -147,8 +147,8 @@ mod tests {
         ids.iter().copied().map(RaftId::from).collect()
     }
 
-    fn change(ids: &[u64]) -> Option<Step> {
-        Some(Step::ChangeVoters { voters: set(ids) })
+    fn change(ids: &[u64]) -> Option<MembershipStep> {
+        Some(MembershipStep::ChangeVoters { voters: set(ids) })
     }
 
     const THREE: [&str; 3] = ["n1", "n2", "n3"];
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_joint_configuration_is_finished_first() {
         let members = [(1, "n1"), (2, "n2"), (3, "n3")];
-        let expected = Some(Step::FinishJoint { voters: set(&[1, 2, 3]) });
+        let expected = Some(MembershipStep::FinishJoint { voters: set(&[1, 2, 3]) });
         check(&THREE, &[&[1], &[1, 2, 3]], &members, &[("n1", 1)], &[1], expected);
     }
 
@@ -189,7 +189,7 @@ mod tests {
     fn learners_that_were_replaced_are_forgotten() {
         let members = [(1, "n1"), (2, "n2"), (5, "n2")];
         let present = [("n1", 1), ("n2", 5)];
-        let expected = Some(Step::Forget { learners: set(&[2]) });
+        let expected = Some(MembershipStep::RemoveLearners { learners: set(&[2]) });
         check(&THREE, &[&[1]], &members, &present, &[1, 5], expected);
         // Not while the present id of the name is unknown.
         check(&THREE, &[&[1]], &members, &[("n1", 1)], &[1, 5], None);

@@ -45,7 +45,7 @@ fn is_first(version: &FormatVersion) -> bool {
 
 /// Failure to read a call.
 #[derive(Debug)]
-pub(crate) enum Unread {
+pub(crate) enum ReadCallError {
     /// The call is of a newer version. The connection remains open.
     Newer(Refused),
     /// The frame is no call.
@@ -54,7 +54,7 @@ pub(crate) enum Unread {
 
 /// Version of a call, read even if the rest is not understood.
 #[derive(Deserialize)]
-struct VersionOnly {
+struct CallVersion {
     #[serde(rename = "v", default = "first")]
     version: FormatVersion,
 }
@@ -64,22 +64,22 @@ impl<T: DeserializeOwned> Envelope<T> {
     /// call.
     ///
     /// # Errors
-    /// [`Unread::Newer`] if the version is above [`FormatVersion::LATEST`]; [`Unread::Malformed`] if the body
-    /// is no call.
-    pub(crate) fn read(body: &[u8]) -> Result<Self, Unread> {
+    /// [`ReadCallError::Newer`] if the version is above [`FormatVersion::LATEST`];
+    /// [`ReadCallError::Malformed`] if the body is no call.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, ReadCallError> {
         let read: Result<Self, _> = serde_json::from_slice(body);
         let version = match &read {
             Ok(envelope) => Ok(envelope.version),
-            Err(_) => serde_json::from_slice(body).map(|VersionOnly { version }| version),
+            Err(_) => serde_json::from_slice(body).map(|CallVersion { version }| version),
         };
         match version {
             Ok(version) if version > FormatVersion::LATEST => {
                 let reads = FormatVersion::LATEST;
                 let reason =
                     format!("a call of version {version}; this node's release reads versions 1 to {reads}");
-                Err(Unread::Newer(Refused::NotReady(reason)))
+                Err(ReadCallError::Newer(Refused::NotReady(reason)))
             }
-            _ => read.map_err(Unread::Malformed),
+            _ => read.map_err(ReadCallError::Malformed),
         }
     }
 }
@@ -223,7 +223,8 @@ pub(crate) struct Report {
     /// True if the node is a voter.
     pub voter: bool,
     /// True if the Raft id of the probe's sender is in the node's membership.
-    pub knows_you: bool,
+    #[serde(rename = "knows_you")]
+    pub lists_sender: bool,
     /// Raft term.
     pub term: u64,
     /// Name of the leader, as far as known to the node.
@@ -271,8 +272,8 @@ pub(crate) struct Report {
 impl Report {
     /// Returns the format versions that the node reads.
     pub(crate) fn announced(&self) -> Announcement {
-        let told = self.announcement.clone();
-        told.unwrap_or_else(|| Announcement::of_the_first_release(self.raft_id, &self.version))
+        let announcement = self.announcement.clone();
+        announcement.unwrap_or_else(|| Announcement::of_the_first_release(self.raft_id, &self.version))
     }
 }
 
@@ -330,8 +331,8 @@ mod tests {
         let check = |version, body, expected: Result<u32, &str>| {
             let read = Envelope::<Call>::read(&call(version, body));
             let read = read.map(|envelope| envelope.version.number()).map_err(|error| match error {
-                Unread::Newer(refused) => refused.to_string(),
-                Unread::Malformed(_) => "malformed".to_owned(),
+                ReadCallError::Newer(refused) => refused.to_string(),
+                ReadCallError::Malformed(_) => "malformed".to_owned(),
             });
             assert_eq!(read, expected.map_err(str::to_owned), "{version:?}");
         };

@@ -9,8 +9,8 @@ use openraft::{Instant as _, RaftMetrics, ServerState};
 
 use crate::identity::Identity;
 use crate::ids::RaftId;
+use crate::leadership::{Leadership, RaftFacts};
 use crate::raft::node::Node;
-use crate::standing::{Facts, Standing};
 use crate::types::{StoredMembership, TypeConfig};
 
 /// Facts about the local node's Raft, all of one moment.
@@ -24,7 +24,7 @@ pub(crate) struct Observation {
     /// Metrics of the running Raft.
     pub metrics: Option<RaftMetrics<TypeConfig>>,
     /// Role of the node and known leader.
-    pub standing: Standing,
+    pub leadership: Leadership,
 }
 
 impl Observation {
@@ -37,21 +37,21 @@ impl Observation {
         leader_denied: impl FnOnce(&RaftMetrics<TypeConfig>) -> bool,
     ) -> Self {
         let metrics = node.as_ref().map(|node| node.metrics());
-        let standing = match (&node, &metrics) {
-            (Some(node), Some(metrics)) if identity.gave_way_to.is_none() => {
+        let leadership = match (&node, &metrics) {
+            (Some(node), Some(metrics)) if identity.superseded_by.is_none() => {
                 let denied = leader_denied(metrics);
-                facts(identity.raft_id, metrics, node.append_age(now), denied).standing()
+                facts(identity.raft_id, metrics, node.append_age(now), denied).leadership()
             }
-            _ => Standing { role: Role::Learner, leader: None },
+            _ => Leadership { role: Role::Learner, leader: None },
         };
-        let (leads, me) = (standing.role == Role::Leader, Some(identity.raft_id));
-        debug_assert!(!leads || standing.leader == me, "a leader names itself");
-        Self { now, identity, node, metrics, standing }
+        let (leads, me) = (leadership.role == Role::Leader, Some(identity.raft_id));
+        debug_assert!(!leads || leadership.leader == me, "a leader names itself");
+        Self { now, identity, node, metrics, leadership }
     }
 
     /// True if the local node is the leader, acknowledged by a quorum.
     pub(crate) fn is_leader(&self) -> bool {
-        self.standing.leader == Some(self.identity.raft_id)
+        self.leadership.leader == Some(self.identity.raft_id)
     }
 
     /// Returns the effective membership; none before the node has received one.
@@ -116,7 +116,7 @@ impl Observation {
 
     /// Returns the name of the leader, if certain enough.
     pub(crate) fn leader_name(&self) -> Option<String> {
-        self.standing.leader.and_then(|leader| self.name_of(leader))
+        self.leadership.leader.and_then(|leader| self.name_of(leader))
     }
 
     /// Returns the settled voters and learners: by the committed membership, and during a joint change by the
@@ -148,10 +148,10 @@ fn facts(
     metrics: &RaftMetrics<TypeConfig>,
     append_age: Option<Duration>,
     leader_denied: bool,
-) -> Facts {
+) -> RaftFacts {
     let voters: Vec<RaftId> = metrics.membership_config.membership().voter_ids().collect();
     debug_assert!(!voters.contains(&RaftId::UNKNOWN), "an unknown id never votes");
-    Facts {
+    RaftFacts {
         me,
         state: metrics.state,
         voted_leader: metrics.current_leader,

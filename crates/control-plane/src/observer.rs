@@ -14,13 +14,13 @@ use crate::assess::{NodeView, View};
 use crate::format::Announcement;
 use crate::identity::{DataDir, Identity};
 use crate::ids::RaftId;
+use crate::lag::Lag;
 use crate::message::Report;
 use crate::network::Pause;
-use crate::notices::{Board, Situation};
+use crate::notices::{FirstSeen, Situation};
 use crate::observation::Observation;
 use crate::options::Options;
 use crate::peers::{Peer, Peers};
-use crate::progress::Progress;
 use crate::raft::slot::RaftSlot;
 use crate::status::{MemberInfo, Members, NodeAddress};
 use crate::storage::StorageFailure;
@@ -37,9 +37,9 @@ pub(crate) struct Observer {
     /// Drill that keeps the node silent towards its peers.
     pause: Pause,
     /// Start time of each condition that holds.
-    notices: Board,
-    /// Progress of the local applied state.
-    progress: Mutex<Progress>,
+    notices: FirstSeen,
+    /// Lag of the local applied state.
+    lag: Mutex<Lag>,
     /// Conflict with another cluster met among the configured nodes; none without a conflict.
     conflict: Mutex<Option<String>>,
     started: Instant,
@@ -62,8 +62,8 @@ impl Observer {
             raft,
             peers,
             pause,
-            notices: Board::default(),
-            progress: Mutex::default(),
+            notices: FirstSeen::default(),
+            lag: Mutex::default(),
             conflict: Mutex::default(),
             started: Instant::now(),
             leader_known_at: AtomicU64::new(0),
@@ -100,7 +100,7 @@ impl Observer {
         let now = Instant::now();
         let denied = |metrics: &RaftMetrics<TypeConfig>| self.leader_denied(metrics, now);
         let seen = Observation::of(now, self.data.identity(), self.raft.node(), denied);
-        if seen.standing.leader.is_some() {
+        if seen.leadership.leader.is_some() {
             let ms = now.saturating_duration_since(self.started).as_millis() as u64;
             self.leader_known_at.fetch_max(ms + 1, Ordering::Relaxed);
         }
@@ -136,10 +136,10 @@ impl Observer {
     }
 
     /// Records the progress of the local applied state.
-    pub(crate) fn note_progress(&self, seen: &Observation) {
+    pub(crate) fn note_lag(&self, seen: &Observation) {
         let committed = self.committed_index(seen);
-        let mut progress = self.progress();
-        progress.observe(seen.applied_index(), committed, seen.now);
+        let mut lag = self.lag();
+        lag.observe(seen.applied_index(), committed, seen.now);
     }
 
     /// Returns the report of the local node for a peer that sent a probe.
@@ -161,9 +161,9 @@ impl Observer {
                 .cluster_id
                 .filter(|_| seen.node.is_none() || seen.has_log() || seen.identity.founder),
             largest_voter_set: seen.largest_voter_set(),
-            role: seen.standing.role,
+            role: seen.leadership.role,
             voter: seen.is_voter(seen.identity.raft_id),
-            knows_you: membership.as_ref().is_some_and(|m| m.membership().get_node(&asking).is_some()),
+            lists_sender: membership.as_ref().is_some_and(|m| m.membership().get_node(&asking).is_some()),
             term: seen.term(),
             leader: seen.leader_name(),
             last_log_id: seen.node.as_ref().and_then(|node| node.last_log_id()),
@@ -178,7 +178,7 @@ impl Observer {
             snapshot_trouble: seen
                 .node
                 .as_ref()
-                .and_then(|node| Some(node.room.snapshot_trouble()?.to_string())),
+                .and_then(|node| Some(node.disk.snapshot_trouble()?.to_string())),
             clock_ms: (self.options.clock_ms)(),
             announcement: Some(self.announcement()),
             needs_release,
@@ -191,9 +191,9 @@ impl Observer {
     fn storage_failure(&self, seen: &Observation) -> Option<StorageFailure> {
         self.raft.failure().or_else(|| {
             let node = seen.node.as_ref()?;
-            let stuck = node.stuck(seen.now).max(node.room.unfinished_for(seen.now));
+            let stuck = node.stuck(seen.now).max(node.disk.unfinished_for(seen.now));
             if stuck < STUCK_AFTER {
-                return node.room.trial_failure();
+                return node.disk.trial_failure();
             }
             let dir = self.data.path();
             let hangs = format!("a write to the disk has not ended for {:.1} s", stuck.as_secs_f32());
@@ -207,7 +207,7 @@ impl Observer {
         let view = self.view(&seen);
         let situation = Situation {
             view: &view,
-            stranger: self.conflict().clone(),
+            conflict: self.conflict().clone(),
             joint: view.configs.len() > 1,
             waiting_for: self.waiting_for(&seen),
         };
@@ -232,7 +232,7 @@ impl Observer {
         View {
             cluster_name: self.options.cluster_name.clone(),
             cluster_id: seen.identity.cluster_id,
-            gave_way_to: seen.identity.gave_way_to,
+            superseded_by: seen.identity.superseded_by,
             me: self.options.me.clone(),
             term: seen.term(),
             leader: seen.leader_name(),
@@ -253,7 +253,7 @@ impl Observer {
         peers: &BTreeMap<String, Peer>,
     ) -> NodeView {
         if address.name == self.options.me {
-            let progress = self.progress();
+            let lag = self.lag();
             return NodeView {
                 address: address.clone(),
                 report: Some(Arc::new(self.report_at(seen, seen.identity.raft_id))),
@@ -261,8 +261,8 @@ impl Observer {
                 answered_age: (!self.pause.is_paused()).then_some(Duration::ZERO),
                 port_refused: false,
                 handshake_failure: None,
-                lagging: progress.is_lagging(seen.now),
-                behind: progress.behind(),
+                lagging: lag.is_lagging(seen.now),
+                behind: lag.behind(),
                 clock: None,
             };
         }
@@ -272,8 +272,8 @@ impl Observer {
             answered_age: peer.answered_at.map(|at| seen.now.saturating_duration_since(at)),
             port_refused: peer.port_closed,
             handshake_failure: peer.failure.clone().filter(|_| peer.refuses(seen.now)),
-            lagging: peer.progress.is_lagging(seen.now),
-            behind: peer.progress.behind(),
+            lagging: peer.lag.is_lagging(seen.now),
+            behind: peer.lag.behind(),
             clock: peer.clock.filter(|_| peer.is_healthy(seen.now)),
             report: peer.report,
         }
@@ -315,7 +315,7 @@ impl Observer {
         self.conflict.lock().expect("no panic while it is held")
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().expect("no panic while it is held")
+    fn lag(&self) -> MutexGuard<'_, Lag> {
+        self.lag.lock().expect("no panic while it is held")
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::calls::Calls;
-use crate::detector::Rules;
+use crate::detector::ProbeLimits;
 use crate::events::Events;
 use crate::identity::DataDir;
 use crate::network::{Links, Pause};
@@ -66,13 +66,13 @@ impl Parts {
         let (options, data) = (Arc::new(options), Arc::new(data));
         let others = options.nodes.iter().filter(|node| node.name != options.me);
         let others: Vec<String> = others.map(|node| node.name.clone()).collect();
-        let rules =
-            Rules { interval: options.timing.probe_interval, failures: options.timing.probe_failures };
+        let limits =
+            ProbeLimits { interval: options.timing.probe_interval, failures: options.timing.probe_failures };
         let raft = Arc::new(RaftSlot::default());
         let peers = Peers::new(others.clone());
         let signals = Arc::new(Signals::default());
         let events = Arc::new(Events::new(options.me.clone(), options.clock_ms));
-        let suspicion = Arc::new(Suspicion::new(rules, others));
+        let suspicion = Arc::new(Suspicion::new(limits, others));
         let observer =
             Arc::new(Observer::new(Arc::clone(&options), Arc::clone(&data), Arc::clone(&raft), peers, pause));
         let elections = Elections {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use api::status::Role;
 
 use crate::ids::RaftId;
+use crate::lag::Lag;
 use crate::message::Report;
-use crate::progress::Progress;
 use crate::timing::{DISCLAIMED_AFTER, HEALTHY_WITHIN, HEARD_WITHIN, REFUSAL_VALID_FOR};
 
 /// Failed probes in a row after which a peer counts as away, if its port is not closed.
@@ -31,8 +31,8 @@ pub(crate) struct Peer {
     pub refused_at: Option<Instant>,
     /// True if the peer's port has refused a connection since the latest answer.
     pub port_closed: bool,
-    /// Progress of the peer's applied state.
-    pub progress: Progress,
+    /// Lag of the peer's applied state.
+    pub lag: Lag,
     /// Start of an unbroken series of reports without leadership, all of the latest report's term.
     disclaims_since: Option<Instant>,
     /// Offset of the peer's clock; none before a measurement.
@@ -84,10 +84,10 @@ impl Peer {
             Role::Leader => None,
             _ => Some(self.disclaims_since.filter(|_| same_term).unwrap_or(now)),
         };
-        let mut progress = self.progress.clone();
-        progress.observe(report.applied_index, committed, now);
+        let mut lag = self.lag.clone();
+        lag.observe(report.applied_index, committed, now);
         let (answered_at, report) = (Some(now), Some(Arc::new(report)));
-        Self { answered_at, report, progress, disclaims_since, clock: self.clock, ..Self::default() }
+        Self { answered_at, report, lag, disclaims_since, clock: self.clock, ..Self::default() }
     }
 
     /// True if the peer recently refused to talk to the local node.
@@ -101,7 +101,7 @@ impl Peer {
 }
 
 /// Failure of a probe.
-pub(crate) struct Failure {
+pub(crate) struct ProbeFailure {
     /// Description for people.
     pub reason: String,
     /// True if the peer answered but refused to talk to the local node.
@@ -112,11 +112,11 @@ pub(crate) struct Failure {
 
 /// Effect of a failed probe on a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Failed {
+pub(crate) struct FailedProbes {
     /// Failed probes in a row.
     pub count: u64,
     /// True if the peer counts as away from now on.
-    pub is_news: bool,
+    pub is_newly_away: bool,
 }
 
 /// All peers by name. Locked for moments only.
@@ -151,7 +151,7 @@ impl Peers {
     }
 
     /// Records a failed probe of the peer.
-    pub(crate) fn failed(&self, name: &str, failure: &Failure, now: Instant) -> Failed {
+    pub(crate) fn failed(&self, name: &str, failure: &ProbeFailure, now: Instant) -> FailedProbes {
         debug_assert!(!(failure.refused && failure.port_closed), "a closed port answers nothing");
         let mut peers = self.0.lock().expect("no panic while it is held");
         let peer = peers.entry(name.to_owned()).or_default();
@@ -163,7 +163,7 @@ impl Peers {
         peer.refused_at = if failure.refused { Some(now) } else { peer.refused_at };
         let was_away = peer.away;
         peer.away |= failure.port_closed || peer.failed_probes >= AWAY_AFTER;
-        Failed { count: peer.failed_probes, is_news: peer.away && !was_away }
+        FailedProbes { count: peer.failed_probes, is_newly_away: peer.away && !was_away }
     }
 
     /// Returns the present state of all peers.
@@ -196,7 +196,7 @@ mod tests {
         let (peers, start) = (Peers::default(), Instant::now());
         peers.answered("n1", report(1, Role::Leader, 3), Some(10), None, start);
         for (ms, (port_closed, refused)) in failures.iter().copied() {
-            let failure = Failure { reason: "a".to_owned(), refused, port_closed };
+            let failure = ProbeFailure { reason: "a".to_owned(), refused, port_closed };
             peers.failed("n1", &failure, start + Duration::from_millis(ms));
         }
         assert_eq!(peers.get("n1").unwrap().port_closed, closed, "{failures:?}");

@@ -12,7 +12,7 @@ use crate::calls::Calls;
 use crate::identity::DataDir;
 use crate::ids::{ClusterId, RaftId};
 use crate::message::{
-    Call, Envelope, Probe, ProbeAnswer, Refused, Reply, SnapshotOffer, SnapshotReply, Unread,
+    Call, Envelope, Probe, ProbeAnswer, ReadCallError, Refused, Reply, SnapshotOffer, SnapshotReply,
 };
 use crate::network::{Channel, FrameError, Incoming, Purpose};
 use crate::observer::Observer;
@@ -62,8 +62,8 @@ impl Inbound {
         loop {
             let reply = match Envelope::read(&channel.recv_bytes().await?) {
                 Ok(envelope) => self.answer(peer, envelope).await,
-                Err(Unread::Newer(refused)) => Reply::Refused(refused),
-                Err(Unread::Malformed(error)) => return Err(FrameError::Malformed(error)),
+                Err(ReadCallError::Newer(refused)) => Reply::Refused(refused),
+                Err(ReadCallError::Malformed(error)) => return Err(FrameError::Malformed(error)),
             };
             channel.send(&reply).await?;
         }
@@ -112,7 +112,7 @@ impl Inbound {
         if identity.cluster_id != Some(cluster) {
             return Err(Refused::ForeignCluster { meant: cluster, actual: identity.cluster_id });
         }
-        if let Some(stays) = identity.gave_way_to {
+        if let Some(stays) = identity.superseded_by {
             return Err(Refused::NotReady(format!("its cluster gave way to {stays}")));
         }
         self.raft.node().ok_or_else(|| Refused::NotReady("its storage is being opened".to_owned()))
@@ -149,8 +149,10 @@ impl Inbound {
     async fn receive_snapshot(&self, peer: &str, mut channel: Channel) -> Result<(), FrameError> {
         let envelope: Envelope<SnapshotOffer> = match Envelope::read(&channel.recv_bytes().await?) {
             Ok(envelope) => envelope,
-            Err(Unread::Newer(refused)) => return channel.send(&SnapshotReply::Refused(refused)).await,
-            Err(Unread::Malformed(error)) => return Err(FrameError::Malformed(error)),
+            Err(ReadCallError::Newer(refused)) => {
+                return channel.send(&SnapshotReply::Refused(refused)).await;
+            }
+            Err(ReadCallError::Malformed(error)) => return Err(FrameError::Malformed(error)),
         };
         let reply = match self.admit(envelope.cluster, envelope.to) {
             Err(refused) => SnapshotReply::Refused(refused),
@@ -176,7 +178,7 @@ impl Inbound {
         let directory = self.data.snapshots();
         // The file, and the new state beside the replaced state.
         let needed_bytes = 3u64.saturating_mul(offer.bytes);
-        node.room.has_room_for(needed_bytes).map_err(|shortage| text(&shortage))?;
+        node.disk.has_space_for(needed_bytes).map_err(|shortage| text(&shortage))?;
         let mut receiver = blocking(move || SnapshotReceiver::create(&directory, offer.bytes)).await?;
         while receiver.received_bytes() < offer.bytes {
             let chunk = timeout(SNAPSHOT_CHUNK_WITHIN, channel.recv_bytes()).await;
@@ -197,7 +199,7 @@ impl Inbound {
         info!(peer, bytes = offer.bytes, "snapshot received");
         // Other processes may have filled the disk meanwhile. A failed installation would end Raft; a refused
         // snapshot is offered again.
-        node.room.has_room_for(needed_bytes - offer.bytes).map_err(|shortage| text(&shortage))?;
+        node.disk.has_space_for(needed_bytes - offer.bytes).map_err(|shortage| text(&shortage))?;
         let snapshot = SnapshotOf::<TypeConfig, SnapshotFile> { meta: offer.meta, snapshot: file };
         node.raft.install_full_snapshot(offer.vote, snapshot).await.map_err(|error| text(&error))
     }

@@ -105,9 +105,9 @@ mod tests {
 
     #[test]
     fn figures_of_a_release_that_tells_less_are_understood() {
-        let told = r#"{"cpu_pct": 1.5, "mem_pct": 2.5, "process_cpu_pct": 0.5, "process_memory_bytes": 7, "qps_1m": 3.5,
+        let text = r#"{"cpu_pct": 1.5, "mem_pct": 2.5, "process_cpu_pct": 0.5, "process_memory_bytes": 7, "qps_1m": 3.5,
             "p95_ms": 4.5, "uptime_s": 9}"#;
-        let figures: NodeFigures = serde_json::from_str(told).unwrap();
+        let figures: NodeFigures = serde_json::from_str(text).unwrap();
         assert_eq!((figures.p50_ms, figures.requests_total, figures.uptime_s), (None, None, 9));
     }
 }

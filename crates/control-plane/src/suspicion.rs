@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::campaign::Campaigns;
-use crate::detector::{Detector, Rules};
+use crate::detector::{Detector, ProbeLimits};
 
 /// State of the suspicion against the leader.
 pub(crate) struct Suspicion {
@@ -21,9 +21,9 @@ pub(crate) struct Suspicion {
 
 impl Suspicion {
     /// Creates the state without evidence against any of `peers`.
-    pub(crate) fn new(rules: Rules, peers: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new(limits: ProbeLimits, peers: impl IntoIterator<Item = String>) -> Self {
         Self {
-            detector: Mutex::new(Detector::new(rules, peers)),
+            detector: Mutex::new(Detector::new(limits, peers)),
             campaigns: Mutex::default(),
             evidence: watch::Sender::new(0),
             giving_up_lease: tokio::sync::Mutex::default(),

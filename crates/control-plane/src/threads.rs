@@ -12,7 +12,8 @@ use tracing::{error, warn};
 use crate::errors::StartError;
 use crate::identity::DataDir;
 use crate::network::{
-    Identity, Incoming, Links, Listener, Pause, Peers, Purpose, Register, Resolve, SystemResolver,
+    ConnectionTable, Credentials, Incoming, KnownPeers, Links, Listener, Pause, Purpose, Resolve,
+    SystemResolver,
 };
 use crate::options::Options;
 use crate::parts::Parts;
@@ -20,7 +21,7 @@ use crate::secret::ClusterSecret;
 use crate::serve::Inbound;
 use crate::storage::StorageFailure;
 use crate::tasks::probes::Probing;
-use crate::tasks::{probes, pulse, room, watch};
+use crate::tasks::{disk_space, liveness, probes, watch};
 use crate::timing::{STORAGE_OPEN_WITHIN, TASKS_END_WITHIN};
 
 const RAFT_THREADS: usize = 2;
@@ -45,8 +46,8 @@ impl Threads {
         options: Options,
         secret: &ClusterSecret,
         data: DataDir,
-    ) -> Result<(Parts, Arc<Register>, Self), StartError> {
-        let local = Arc::new(Identity::new(&options.cluster_name, &options.me, secret.clone()));
+    ) -> Result<(Parts, Arc<ConnectionTable>, Self), StartError> {
+        let local = Arc::new(Credentials::new(&options.cluster_name, &options.me, secret.clone()));
         let pause = Pause::new();
         let others = options.nodes.iter().filter(|node| node.name != options.me);
         let hosts: Vec<_> = others.map(|node| (node.name.clone(), node.ip.clone(), node.raft_port)).collect();
@@ -72,7 +73,7 @@ impl Threads {
             Listener::bind(address, local, peers, rules, pause)
                 .map_err(|source| StartError::Listen { address, source })?
         };
-        let port = listener.register();
+        let port = listener.table();
         open_storage(&parts, &raft)?;
 
         let probes = ProbeThread {
@@ -117,10 +118,10 @@ impl Drop for Threads {
 }
 
 /// Returns the configured peers, for the listener.
-fn peers(options: &Options, links: &Links) -> Peers {
+fn peers(options: &Options, links: &Links) -> KnownPeers {
     let others = options.nodes.iter().filter(|node| node.name != options.me);
     let links = links.clone();
-    Peers {
+    KnownPeers {
         names: others.map(|node| node.name.clone()).collect(),
         has_address: Box::new(move |address| links.has_address(address)),
     }
@@ -151,13 +152,13 @@ fn spawn_tasks(parts: &Parts, raft: &Handle) {
     let (observer, signals) = (|| Arc::clone(&parts.observer), || Arc::clone(&parts.signals));
     let (slot, events) = (|| Arc::clone(&parts.raft), || Arc::clone(&parts.events));
     raft.spawn(Arc::clone(&parts.elections).run());
-    raft.spawn(pulse::run(observer(), signals()));
+    raft.spawn(liveness::run(observer(), signals()));
     raft.spawn(Arc::clone(&parts.transfers).run());
     raft.spawn(Arc::clone(&parts.joining).run());
     raft.spawn(Arc::clone(&parts.formats).run());
     raft.spawn(Arc::clone(&parts.reconciler).run());
     raft.spawn(watch::run(observer(), slot(), events(), signals()));
-    raft.spawn(room::run(observer(), slot(), Arc::clone(&parts.transfers), signals()));
+    raft.spawn(disk_space::run(observer(), slot(), Arc::clone(&parts.transfers), signals()));
 }
 
 /// Work of the thread for probes and for accepting connections.

@@ -321,7 +321,7 @@ impl Metrics {
         ] {
             count(&self.connections_closed, name, connections.count(reason));
         }
-        for (state, number) in [("stranger", port.strangers), ("member", port.members)] {
+        for (state, number) in [("stranger", port.pending), ("member", port.authenticated)] {
             self.port_connections.get_or_create(&StateLabels { state: Code(state) }).set(number as u64);
         }
         for (reason, number) in port.closed {

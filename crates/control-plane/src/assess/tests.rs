@@ -18,7 +18,7 @@ pub(crate) fn report(id: u64, role: Role, term: u64) -> Report {
         largest_voter_set: 3,
         role,
         voter: true,
-        knows_you: true,
+        lists_sender: true,
         term,
         leader: None,
         last_log_id: None,
@@ -57,7 +57,7 @@ pub(crate) fn well() -> View {
     View {
         cluster_name: "test".to_owned(),
         cluster_id: Some(cluster(1)),
-        gave_way_to: None,
+        superseded_by: None,
         me: "n2".to_owned(),
         term: 3,
         leader: Some("n1".to_owned()),
@@ -159,8 +159,8 @@ fn a_node_that_does_not_progress_is_not_healthy() {
         });
     };
     check(full, Some("n1"), true, [LEADER, FOLLOWER, (Role::Learner, Health::StorageFailed)]);
-    let stranger = |view: &mut View| change_report(view, 2, |report| report.cluster_id = Some(cluster(2)));
-    check(stranger, Some("n1"), true, [LEADER, FOLLOWER, (Role::Follower, Health::ForeignCluster)]);
+    let foreign = |view: &mut View| change_report(view, 2, |report| report.cluster_id = Some(cluster(2)));
+    check(foreign, Some("n1"), true, [LEADER, FOLLOWER, (Role::Follower, Health::ForeignCluster)]);
     let refused = |view: &mut View| {
         view.nodes[2].answered_age = None;
         view.nodes[2].handshake_failure = Some("another key".to_owned());
@@ -258,7 +258,7 @@ fn no_view_makes_a_document_that_contradicts_itself() {
                 if flags & 8 != 0 {
                     change_report(&mut view, 0, |report| report.cluster_id = Some(cluster(2)));
                 }
-                view.gave_way_to = (flags & 16 != 0).then(|| cluster(2));
+                view.superseded_by = (flags & 16 != 0).then(|| cluster(2));
                 if flags & 32 != 0 {
                     change_report(&mut view, 2, |report| report.raft_id = RaftId::from(9));
                 }

@@ -15,9 +15,9 @@ const ME: u64 = 5;
 
 /// Returns a request of node 7 for a pre-vote, with a log as long as the local log; the leader was heard 100
 /// ms ago.
-fn asked() -> Asked {
+fn asked() -> RequestFacts {
     let log = Some(log_id(10));
-    Asked {
+    RequestFacts {
         pre_vote: true,
         transfer: false,
         from: (log, RaftId::from(7)),
@@ -34,38 +34,38 @@ const fn ms(ms: u64) -> Duration {
 #[test]
 fn without_evidence_a_leader_that_was_heard_keeps_its_votes() {
     let now = Instant::now();
-    let check = |asked: Asked, expected: Gate| {
-        assert_eq!(Campaigns::default().gate(&asked, now), expected, "{asked:?}");
+    let check = |asked: RequestFacts, expected: VoteAdmission| {
+        assert_eq!(Campaigns::default().admit(&asked, now), expected, "{asked:?}");
     };
-    check(asked(), Gate::Wait);
-    check(Asked { pre_vote: false, ..asked() }, Gate::Shut);
-    check(Asked { heard_ago: Some(ms(299)), ..asked() }, Gate::Wait);
-    check(Asked { heard_ago: Some(ms(300)), ..asked() }, Gate::Open);
-    check(Asked { heard_ago: None, ..asked() }, Gate::Open);
-    check(Asked { led_by: None, ..asked() }, Gate::Open);
-    check(Asked { pre_vote: false, transfer: true, ..asked() }, Gate::Open);
+    check(asked(), VoteAdmission::AwaitEvidence);
+    check(RequestFacts { pre_vote: false, ..asked() }, VoteAdmission::Refuse);
+    check(RequestFacts { heard_ago: Some(ms(299)), ..asked() }, VoteAdmission::AwaitEvidence);
+    check(RequestFacts { heard_ago: Some(ms(300)), ..asked() }, VoteAdmission::Admit);
+    check(RequestFacts { heard_ago: None, ..asked() }, VoteAdmission::Admit);
+    check(RequestFacts { led_by: None, ..asked() }, VoteAdmission::Admit);
+    check(RequestFacts { pre_vote: false, transfer: true, ..asked() }, VoteAdmission::Admit);
 }
 
 #[test]
-fn evidence_opens_the_gate_for_a_while_and_against_one_leader() {
+fn evidence_admits_requests_for_a_while_and_against_one_leader() {
     let start = Instant::now();
     let mut campaigns = Campaigns::default();
-    assert!(campaigns.hold(vote(3), Evidence::Refused, start), "it is news");
-    assert!(!campaigns.hold(vote(3), Evidence::Refused, start + ms(1)), "it is renewed");
+    assert!(campaigns.record_evidence(vote(3), Evidence::Refused, start), "it is news");
+    assert!(!campaigns.record_evidence(vote(3), Evidence::Refused, start + ms(1)), "it is renewed");
     for pre_vote in [true, false] {
-        let asked = Asked { pre_vote, ..asked() };
-        assert_eq!(campaigns.gate(&asked, start + ms(2)), Gate::Open);
+        let asked = RequestFacts { pre_vote, ..asked() };
+        assert_eq!(campaigns.admit(&asked, start + ms(2)), VoteAdmission::Admit);
         assert_eq!(
-            campaigns.gate(&Asked { led_by: Some(vote(4)), ..asked }, start + ms(2)),
+            campaigns.admit(&RequestFacts { led_by: Some(vote(4)), ..asked }, start + ms(2)),
             match pre_vote {
-                true => Gate::Wait,
-                false => Gate::Shut,
+                true => VoteAdmission::AwaitEvidence,
+                false => VoteAdmission::Refuse,
             }
         );
     }
-    assert!(campaigns.held(vote(3), start + ms(500)).is_some());
-    assert_eq!(campaigns.held(vote(3), start + ms(501)), None);
-    assert_eq!(campaigns.gate(&asked(), start + ms(501)), Gate::Wait);
+    assert!(campaigns.evidence_against(vote(3), start + ms(500)).is_some());
+    assert_eq!(campaigns.evidence_against(vote(3), start + ms(501)), None);
+    assert_eq!(campaigns.admit(&asked(), start + ms(501)), VoteAdmission::AwaitEvidence);
 }
 
 #[test]
@@ -73,10 +73,10 @@ fn an_append_takes_evidence_back_unless_the_leader_is_stuck() {
     let start = Instant::now();
     let check = |evidence: Evidence, append_after: Duration, held: bool| {
         let mut campaigns = Campaigns::default();
-        campaigns.hold(vote(3), evidence, start);
+        campaigns.record_evidence(vote(3), evidence, start);
         campaigns.append(start + append_after);
         assert_eq!(
-            campaigns.held(vote(3), start + append_after).is_some(),
+            campaigns.evidence_against(vote(3), start + append_after).is_some(),
             held,
             "{evidence:?} {append_after:?}"
         );
@@ -92,25 +92,29 @@ fn an_append_takes_evidence_back_unless_the_leader_is_stuck() {
 fn two_nodes_do_not_campaign_against_each_other() {
     let start = Instant::now();
     let mut campaigns = Campaigns::default();
-    campaigns.hold(vote(3), Evidence::Refused, start);
-    assert!(campaigns.stand(start));
-    let lower = Asked { from: (Some(log_id(10)), RaftId::from(4)), ..asked() };
-    assert_eq!(campaigns.gate(&lower, start + ms(79)), Gate::Shut, "this node is better placed");
-    assert!(campaigns.stand(start + ms(79)), "a refused one does not have the field");
-    let longer = Asked { from: (Some(log_id(11)), RaftId::from(4)), ..asked() };
-    assert_eq!(campaigns.gate(&longer, start + ms(80)), Gate::Open, "a longer log is better placed");
-    assert!(!campaigns.stand(start + ms(159)), "the other one has the field");
-    assert!(campaigns.stand(start + ms(160)));
+    campaigns.record_evidence(vote(3), Evidence::Refused, start);
+    assert!(campaigns.begin_attempt(start));
+    let lower = RequestFacts { from: (Some(log_id(10)), RaftId::from(4)), ..asked() };
+    assert_eq!(campaigns.admit(&lower, start + ms(79)), VoteAdmission::Refuse, "this node is better placed");
+    assert!(campaigns.begin_attempt(start + ms(79)), "a refused one does not have the field");
+    let longer = RequestFacts { from: (Some(log_id(11)), RaftId::from(4)), ..asked() };
+    assert_eq!(
+        campaigns.admit(&longer, start + ms(80)),
+        VoteAdmission::Admit,
+        "a longer log is better placed"
+    );
+    assert!(!campaigns.begin_attempt(start + ms(159)), "the other one has the field");
+    assert!(campaigns.begin_attempt(start + ms(160)));
 }
 
 #[test]
 fn a_request_that_raft_will_refuse_does_not_hold_this_node_back() {
     let start = Instant::now();
     let mut campaigns = Campaigns::default();
-    campaigns.hold(vote(3), Evidence::Refused, start);
-    let shorter = Asked { from: (Some(log_id(9)), RaftId::from(7)), ..asked() };
-    assert_eq!(campaigns.gate(&shorter, start), Gate::Open);
-    assert!(campaigns.stand(start));
+    campaigns.record_evidence(vote(3), Evidence::Refused, start);
+    let shorter = RequestFacts { from: (Some(log_id(9)), RaftId::from(7)), ..asked() };
+    assert_eq!(campaigns.admit(&shorter, start), VoteAdmission::Admit);
+    assert!(campaigns.begin_attempt(start));
 }
 
 #[test]

@@ -78,7 +78,7 @@ struct Versioned<T> {
 
 /// The version alone, without the row.
 #[derive(Deserialize)]
-struct VersionOnly {
+struct RowVersion {
     v: FormatVersion,
 }
 
@@ -97,7 +97,7 @@ impl Row {
     /// Returns the version of the row's form; the first version for a deleted row and for a row without a
     /// version.
     pub(crate) fn version(&self) -> FormatVersion {
-        let named = self.value.as_deref().and_then(|text| serde_json::from_str::<VersionOnly>(text).ok());
+        let named = self.value.as_deref().and_then(|text| serde_json::from_str::<RowVersion>(text).ok());
         named.map_or(FormatVersion::FIRST, |named| named.v)
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 
 const INTERVAL: Duration = Duration::from_millis(50);
-const RULES: Rules = Rules { interval: INTERVAL, failures: 3 };
+const RULES: ProbeLimits = ProbeLimits { interval: INTERVAL, failures: 3 };
 
 /// Detector of n1, which probes its leader n2 and the voter n3.
 struct Node {
@@ -11,9 +11,9 @@ struct Node {
 }
 
 impl Node {
-    fn new(rules: Rules) -> Self {
+    fn new(limits: ProbeLimits) -> Self {
         let others = ["n2", "n3"].map(str::to_owned).to_vec();
-        Self { detector: Detector::new(rules, others.clone()), start: Instant::now(), others }
+        Self { detector: Detector::new(limits, others.clone()), start: Instant::now(), others }
     }
 
     fn at(&self, ms: u64) -> Instant {
@@ -155,7 +155,7 @@ fn a_leader_that_says_it_hangs_gets_time_to_hand_over() {
 
 #[test]
 fn without_a_number_of_failures_nothing_is_evidence() {
-    let mut node = Node::new(Rules { failures: 0, ..RULES });
+    let mut node = Node::new(ProbeLimits { failures: 0, ..RULES });
     for n in 0..10 {
         node.tick("n2", n * 50, 0);
         node.tick("n3", n * 50, 0);

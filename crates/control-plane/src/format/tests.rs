@@ -113,7 +113,7 @@ fn check_of(
     let configured: Vec<String> = configured.iter().map(|name| (*name).to_owned()).collect();
     let members = members.iter().map(|id| (RaftId::from(*id), format!("n{id}"))).collect();
     let (announced, heard) = (announcements(announced), announcements(heard));
-    let view = View {
+    let view = FormatFacts {
         activated: FormatVersion(activated),
         latest: FormatVersion(3),
         configured: &configured,
@@ -122,7 +122,7 @@ fn check_of(
         announced: &announced,
         heard: &heard,
     };
-    let step = next_step(&view).map(|Step { version, announced }| {
+    let step = next_step(&view).map(|ProposedActivation { version, announced }| {
         (version.0, announced.iter().map(|announcement| announcement.raft_id).collect::<Vec<_>>())
     });
     let expected = expected.map(|(version, ids)| (version, ids.iter().copied().map(RaftId::from).collect()));

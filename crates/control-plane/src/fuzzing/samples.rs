@@ -79,7 +79,7 @@ fn report() -> Report {
         largest_voter_set: 3,
         role: Role::Follower,
         voter: true,
-        knows_you: true,
+        lists_sender: true,
         term: 3,
         leader: Some("n1".to_owned()),
         last_log_id: None,

@@ -50,7 +50,10 @@ impl Addresses {
     pub(super) fn in_order(&self) -> Vec<(usize, IpAddr)> {
         let known = self.lock();
         let first = self.first.load(Ordering::Relaxed).checked_rem(known.len()).unwrap_or(0);
-        (0..known.len()).map(|i| (first + i) % known.len()).map(|place| (place, known[place])).collect()
+        (0..known.len())
+            .map(|i| (first + i) % known.len())
+            .map(|position| (position, known[position]))
+            .collect()
     }
 
     /// True if the canonical address is known.
@@ -60,13 +63,13 @@ impl Addresses {
 
     /// Records the start of a dial. If the dial neither succeeds nor ends, the next dial begins with the
     /// next address.
-    pub(super) fn begin(&self, place: usize) {
-        self.first.store(place.wrapping_add(1), Ordering::Relaxed);
+    pub(super) fn begin(&self, position: usize) {
+        self.first.store(position.wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Records that the address works.
-    pub(super) fn worked(&self, place: usize) {
-        self.first.store(place, Ordering::Relaxed);
+    pub(super) fn worked(&self, position: usize) {
+        self.first.store(position, Ordering::Relaxed);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<IpAddr>> {
@@ -101,8 +104,8 @@ mod tests {
                     let found = found.iter().map(|ip| ip.parse().unwrap());
                     assert_eq!(addresses.learn(found), *changed, "step {i}");
                 }
-                Begin(place) => addresses.begin(*place),
-                Worked(place) => addresses.worked(*place),
+                Begin(position) => addresses.begin(*position),
+                Worked(position) => addresses.worked(*position),
                 Order(expected) => {
                     let order: Vec<_> = addresses.in_order().iter().map(|(_, ip)| ip.to_string()).collect();
                     assert_eq!(order, *expected, "step {i}");

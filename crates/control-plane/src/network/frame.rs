@@ -20,9 +20,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 
+use super::connection_table::ConnectionSlot;
 use super::handshake::Session;
 use super::pause::Cut;
-use super::register::Place;
 use crate::timing::FRAME_WITHIN;
 
 /// Maximum length of a body.
@@ -115,13 +115,18 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(stream: TcpStream, session: &Session, cut: Cut, place: Option<Arc<Place>>) -> Self {
-        let outbound = Outbound::new(&session.send_key, cut.clone(), place.clone());
-        let inbound = Inbound::new(&session.receive_key, cut, place);
+    pub(super) fn new(
+        stream: TcpStream,
+        session: &Session,
+        cut: Cut,
+        slot: Option<Arc<ConnectionSlot>>,
+    ) -> Self {
+        let outbound = SendState::new(&session.send_key, cut.clone(), slot.clone());
+        let inbound = ReceiveState::new(&session.receive_key, cut, slot);
         Self::assemble(stream, outbound, inbound)
     }
 
-    fn assemble(stream: TcpStream, outbound: Outbound, inbound: Inbound) -> Self {
+    fn assemble(stream: TcpStream, outbound: SendState, inbound: ReceiveState) -> Self {
         let (input, output) = stream.into_split();
         Self {
             sender: FrameSender { output, state: outbound },
@@ -192,8 +197,8 @@ impl Channel {
 /// A connection without a runtime.
 pub(crate) struct Detached {
     stream: std::net::TcpStream,
-    outbound: Outbound,
-    inbound: Inbound,
+    outbound: SendState,
+    inbound: ReceiveState,
 }
 
 impl Detached {
@@ -226,22 +231,22 @@ impl Seal {
 /// Sending half of a channel.
 pub(crate) struct FrameSender<W = OwnedWriteHalf> {
     output: W,
-    state: Outbound,
+    state: SendState,
 }
 
-struct Outbound {
+struct SendState {
     seal: Seal,
     /// True if no further frame can be sent; also during the write of a frame.
     ended: bool,
     limit: Duration,
     cut: Cut,
     /// Released with the last owner.
-    place: Option<Arc<Place>>,
+    slot: Option<Arc<ConnectionSlot>>,
 }
 
-impl Outbound {
-    fn new(key: &[u8; 32], cut: Cut, place: Option<Arc<Place>>) -> Self {
-        Self { seal: Seal::new(key), ended: false, limit: FRAME_WITHIN, cut, place }
+impl SendState {
+    fn new(key: &[u8; 32], cut: Cut, slot: Option<Arc<ConnectionSlot>>) -> Self {
+        Self { seal: Seal::new(key), ended: false, limit: FRAME_WITHIN, cut, slot }
     }
 }
 
@@ -272,8 +277,8 @@ impl<W: AsyncWrite + Unpin> FrameSender<W> {
         }
         state.seal.number += 1;
         state.ended = false;
-        if let Some(place) = &state.place {
-            place.sent();
+        if let Some(slot) = &state.slot {
+            slot.sent();
         }
         Ok(())
     }
@@ -302,10 +307,10 @@ async fn write_frame<W: AsyncWrite + Unpin>(output: &mut W, seal: &Seal, body: &
 /// Receiving half of a channel.
 pub(crate) struct FrameReceiver<R = OwnedReadHalf> {
     input: R,
-    state: Inbound,
+    state: ReceiveState,
 }
 
-struct Inbound {
+struct ReceiveState {
     seal: Seal,
     /// Received bytes of undelivered frames.
     buffer: BytesMut,
@@ -319,7 +324,7 @@ struct Inbound {
     limit: Duration,
     cut: Cut,
     /// Released with the last owner.
-    place: Option<Arc<Place>>,
+    slot: Option<Arc<ConnectionSlot>>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReceiver<R> {
@@ -355,8 +360,8 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
                 return Err(FrameError::of_cut(&state.cut));
             }
             if let Some(body) = state.take()? {
-                if let Some(place) = &state.place {
-                    place.received();
+                if let Some(slot) = &state.slot {
+                    slot.received();
                 }
                 return Ok(body);
             }
@@ -383,8 +388,8 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-impl Inbound {
-    fn new(key: &[u8; 32], cut: Cut, place: Option<Arc<Place>>) -> Self {
+impl ReceiveState {
+    fn new(key: &[u8; 32], cut: Cut, slot: Option<Arc<ConnectionSlot>>) -> Self {
         Self {
             seal: Seal::new(key),
             buffer: BytesMut::new(),
@@ -394,7 +399,7 @@ impl Inbound {
             ended: false,
             limit: FRAME_WITHIN,
             cut,
-            place,
+            slot,
         }
     }
 

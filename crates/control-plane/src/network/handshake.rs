@@ -48,14 +48,14 @@ type HmacSha256 = Hmac<Sha256>;
 pub(super) type Nonce = [u8; 32];
 
 /// Names and keys of this node. Without `Debug`, because of the keys.
-pub(crate) struct Identity {
+pub(crate) struct Credentials {
     cluster: String,
     node: String,
     secret: ClusterSecret,
     key: [u8; 32],
 }
 
-impl Identity {
+impl Credentials {
     /// Creates the identity of the node `node` in the cluster `cluster`.
     pub(crate) fn new(cluster: &str, node: &str, secret: ClusterSecret) -> Self {
         let key = secret.derive("handshake", cluster.as_bytes());
@@ -162,7 +162,7 @@ pub(crate) enum HandshakeError {
     Malformed,
     /// All connections of the peer for this purpose in use, each with a call in flight.
     #[error("({node}) holds all the connections that one node may ({purpose:?})")]
-    NoPlace {
+    TooManyConnections {
         /// Name of the peer.
         node: String,
         /// Purpose of the connection.
@@ -193,7 +193,10 @@ impl HandshakeError {
 
     /// True if the configurations of the two nodes are incompatible, as opposed to a failed connection.
     pub(crate) fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Closed | Self::TooSlow | Self::Silent | Self::NoPlace { .. } | Self::Io(_))
+        !matches!(
+            self,
+            Self::Closed | Self::TooSlow | Self::Silent | Self::TooManyConnections { .. } | Self::Io(_)
+        )
     }
 }
 
@@ -225,7 +228,7 @@ pub(super) struct Caller {
 /// Runs the dialer's side, within `limit`.
 pub(super) async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    identity: &Identity,
+    identity: &Credentials,
     wanted: &str,
     purpose: Purpose,
     nonce: Nonce,
@@ -258,7 +261,7 @@ pub(super) async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
 /// refused caller receives no welcome and sends no frame.
 pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    identity: &Identity,
+    identity: &Credentials,
     nonce: Nonce,
     admit: impl FnOnce(&str, Purpose) -> bool,
     limit: Duration,
@@ -279,7 +282,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
             return refuse(stream, error).await;
         }
         if !admit(&node, purpose) {
-            return Err(HandshakeError::NoPlace { node, purpose });
+            return Err(HandshakeError::TooManyConnections { node, purpose });
         }
         transcript.extend(message(PROOF, &proof));
         stream.write_all(&message(WELCOME, &identity.sign("welcome", &transcript))).await?;
@@ -316,7 +319,7 @@ impl Hello<'_> {
 }
 
 /// Parses a hello; returns the dialer's name and purpose.
-fn hello_from(hello: &Message, identity: &Identity) -> Result<(String, Purpose), HandshakeError> {
+fn hello_from(hello: &Message, identity: &Credentials) -> Result<(String, Purpose), HandshakeError> {
     hello.of_this_version()?;
     if hello.kind != HELLO {
         return Err(HandshakeError::Malformed);
@@ -336,7 +339,7 @@ fn hello_from(hello: &Message, identity: &Identity) -> Result<(String, Purpose),
 }
 
 /// Encodes the challenge to a hello, with the authenticator at the end.
-fn challenge_for(identity: &Identity, hello: &[u8], nonce: Nonce) -> Result<Vec<u8>, HandshakeError> {
+fn challenge_for(identity: &Credentials, hello: &[u8], nonce: Nonce) -> Result<Vec<u8>, HandshakeError> {
     let mut body = nonce.to_vec();
     put_name(&mut body, &identity.node)?;
     let mac = identity.sign("listener", &[hello, &body].concat());
@@ -347,7 +350,7 @@ fn challenge_for(identity: &Identity, hello: &[u8], nonce: Nonce) -> Result<Vec<
 /// Verifies the challenge to the hello in `transcript` and appends the challenge there.
 fn challenge_from(
     body: &[u8],
-    identity: &Identity,
+    identity: &Credentials,
     wanted: &str,
     transcript: &mut Vec<u8>,
 ) -> Result<(), HandshakeError> {
@@ -400,7 +403,7 @@ async fn refuse<S: AsyncWrite + Unpin, T>(
 }
 
 /// Parses a refusal.
-fn refused(body: &[u8], identity: &Identity, wanted: &str) -> Result<HandshakeError, HandshakeError> {
+fn refused(body: &[u8], identity: &Credentials, wanted: &str) -> Result<HandshakeError, HandshakeError> {
     let mut rest = Fields(body);
     Ok(match rest.byte()? {
         REFUSED_VERSION => HandshakeError::Version { theirs: rest.u16()?, ours: rest.u16()? },
@@ -460,7 +463,7 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Message, Handshake
 async fn read_expected<S: AsyncRead + Unpin>(
     stream: &mut S,
     kind: u8,
-    identity: &Identity,
+    identity: &Credentials,
     wanted: &str,
 ) -> Result<Vec<u8>, HandshakeError> {
     let message = read(stream).await?;
@@ -495,7 +498,7 @@ impl<'a> Fields<'a> {
         Ok(u16::from_be_bytes([self.byte()?, self.byte()?]))
     }
 
-    /// Reads a name. Names from strangers go into logs: no control characters.
+    /// Reads a name. Names go into logs before authentication: no control characters.
     fn name(&mut self) -> Result<String, HandshakeError> {
         let length = self.byte()?;
         let text = std::str::from_utf8(self.bytes(length.into())?).map_err(|_| HandshakeError::Malformed)?;

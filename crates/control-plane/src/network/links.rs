@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::addresses::Addresses;
 use super::frame::{Channel, FrameError, encode};
-use super::handshake::{self, HandshakeError, Identity, Purpose};
+use super::handshake::{self, Credentials, HandshakeError, Purpose};
 use super::pause::Pause;
 use super::resolver::{Lookups, Resolve};
 use super::socket::tune;
@@ -134,28 +134,28 @@ pub(crate) enum Loss {
 
 /// Connections to this node's peers. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Links(Arc<Inner>);
+pub(crate) struct Links(Arc<LinksState>);
 
-struct Inner {
-    identity: Arc<Identity>,
+struct LinksState {
+    identity: Arc<Credentials>,
     pause: Pause,
-    peers: BTreeMap<String, Peer>,
+    peers: BTreeMap<String, PeerLink>,
 }
 
-struct Peer {
-    place: Place,
+struct PeerLink {
+    address: PeerAddress,
     port: u16,
     idle: Mutex<Vec<Channel>>,
     dialling: Arc<Semaphore>,
 }
 
 /// Addresses of a peer: configured, or looked up by name.
-enum Place {
+enum PeerAddress {
     Fixed(Addresses),
     Named(Arc<Lookups>),
 }
 
-impl Place {
+impl PeerAddress {
     fn addresses(&self) -> &Addresses {
         match self {
             Self::Fixed(addresses) => addresses,
@@ -171,21 +171,21 @@ impl Links {
     /// # Errors
     /// If the thread for a host name cannot be started.
     pub(crate) fn new(
-        identity: Arc<Identity>,
+        identity: Arc<Credentials>,
         peers: impl IntoIterator<Item = (String, Host, u16)>,
         pause: Pause,
         resolver: &Arc<dyn Resolve>,
     ) -> io::Result<Self> {
         let peer = |(name, host, port)| {
-            let place = match host {
-                Host::Address(ip) => Place::Fixed(Addresses::fixed(ip)),
-                Host::Name(name) => Place::Named(Lookups::begin(name, Arc::clone(resolver))?),
+            let address = match host {
+                Host::Address(ip) => PeerAddress::Fixed(Addresses::fixed(ip)),
+                Host::Name(name) => PeerAddress::Named(Lookups::begin(name, Arc::clone(resolver))?),
             };
             let dialling = Arc::new(Semaphore::new(MAX_DIALLING_PER_PEER));
-            Ok((name, Peer { place, port, idle: Mutex::default(), dialling }))
+            Ok((name, PeerLink { address, port, idle: Mutex::default(), dialling }))
         };
         let peers = peers.into_iter().map(peer).collect::<io::Result<_>>()?;
-        Ok(Self(Arc::new(Inner { identity, pause, peers })))
+        Ok(Self(Arc::new(LinksState { identity, pause, peers })))
     }
 
     /// Sends a request and waits for the answer. The request may reach the peer twice: only for idempotent
@@ -281,15 +281,15 @@ impl Links {
         deadline: Instant,
     ) -> Result<Channel, CallError> {
         let not_sent = |source| CallError::NotSent { peer: peer.to_owned(), source };
-        let Some(Peer { place, port, .. }) = self.0.peers.get(peer) else {
+        let Some(PeerLink { address, port, .. }) = self.0.peers.get(peer) else {
             return Err(not_sent(Unsent::UnknownPeer));
         };
         if deadline <= Instant::now() {
             return Err(not_sent(Unsent::Deadline));
         }
-        let dialled = tokio::time::timeout_at(deadline, self.dial_any(peer, place, *port, purpose)).await;
+        let dialled = tokio::time::timeout_at(deadline, self.dial_any(peer, address, *port, purpose)).await;
         let dialled = dialled.unwrap_or_else(|_| Err(not_sent(Unsent::Deadline)));
-        if let (Err(_), Place::Named(lookups)) = (&dialled, place) {
+        if let (Err(_), PeerAddress::Named(lookups)) = (&dialled, address) {
             lookups.look_up_soon();
         }
         dialled
@@ -301,11 +301,11 @@ impl Links {
     async fn dial_any(
         &self,
         peer: &str,
-        place: &Place,
+        address: &PeerAddress,
         port: u16,
         purpose: Purpose,
     ) -> Result<Channel, CallError> {
-        let addresses = place.addresses();
+        let addresses = address.addresses();
         let mut failed: Option<CallError> = None;
         for (position, ip) in addresses.in_order() {
             addresses.begin(position);
@@ -321,9 +321,9 @@ impl Links {
             }
         }
         Err(failed.unwrap_or_else(|| {
-            let name = match place {
-                Place::Named(lookups) => lookups.name.clone(),
-                Place::Fixed(_) => peer.to_owned(),
+            let name = match address {
+                PeerAddress::Named(lookups) => lookups.name.clone(),
+                PeerAddress::Fixed(_) => peer.to_owned(),
             };
             CallError::NotSent { peer: peer.to_owned(), source: Unsent::Unresolved { name } }
         }))
@@ -332,7 +332,7 @@ impl Links {
     /// True if the address belongs to a peer.
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.peers.values().any(|peer| peer.place.addresses().contains(address))
+        self.0.peers.values().any(|peer| peer.address.addresses().contains(address))
     }
 
     /// Closes the idle connections, and stalls every call and dial up to the respective deadline, until
@@ -359,7 +359,7 @@ impl Links {
     }
 
     async fn dial_at(&self, peer: &str, address: SocketAddr, purpose: Purpose) -> Result<Channel, CallError> {
-        let Inner { identity, pause, .. } = &*self.0;
+        let LinksState { identity, pause, .. } = &*self.0;
         let mut cut = pause.watch();
         let dialled = tokio::select! {
             biased;
@@ -428,7 +428,7 @@ fn is_worth_another_address(error: &CallError) -> bool {
 }
 
 async fn connect(
-    identity: &Identity,
+    identity: &Credentials,
     peer: &str,
     address: SocketAddr,
     purpose: Purpose,
@@ -447,7 +447,7 @@ async fn round_trip<A: DeserializeOwned>(channel: &mut Channel, body: &[u8]) -> 
     channel.recv().await
 }
 
-impl Peer {
+impl PeerLink {
     /// Returns the most recently used connection that is still open.
     fn take_idle(&self) -> Option<Channel> {
         let mut idle = self.lock();

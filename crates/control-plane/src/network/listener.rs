@@ -1,8 +1,9 @@
 //! Listener for connections from other nodes, and from authenticated nodes only.
 //!
-//! Every connection is accepted at once, regardless of pending handshakes: [`places`](super::places)
-//! decides about the connection to close in exchange. Only closed connections with descriptors still in use
-//! can delay the next accept, so that the number of descriptors is bounded.
+//! Every connection is accepted at once, regardless of pending handshakes:
+//! [`connection_rules`](super::connection_rules) decides about the connection to close in exchange. Only
+//! closed connections with descriptors still in use can delay the next accept, so that the number of
+//! descriptors is bounded.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use super::connection_rules::ConnectionLimits;
+use super::connection_table::{ConnectionSlot, ConnectionTable, Reason};
 use super::frame::Channel;
-use super::handshake::{self, Caller, HandshakeError, Identity, Purpose};
+use super::handshake::{self, Caller, Credentials, HandshakeError, Purpose};
 use super::pause::{Cut, Pause};
-use super::places::Rules;
-use super::register::{Place, Reason, Register};
 use super::socket::tune;
 use crate::timing::{
     ACCEPT_RETRY_AFTER, FIRST_BYTE_WITHIN, HANDSHAKE_WITHIN, REFUSED_CONNECTION_LOG_INTERVAL,
@@ -39,12 +40,12 @@ pub(crate) struct Incoming {
     pub(crate) purpose: Purpose,
     /// Name given by the peer: a holder of the cluster's key may give any name.
     pub(crate) peer_name: String,
-    /// The connection. The place is released once both halves are dropped.
+    /// The connection. The slot is released once both halves are dropped.
     pub(crate) channel: Channel,
 }
 
 /// The configured nodes, as far as relevant before the end of a handshake.
-pub(crate) struct Peers {
+pub(crate) struct KnownPeers {
     /// Names of the nodes, without this node.
     pub(crate) names: Vec<String>,
     /// True if the address belongs to a configured node.
@@ -54,15 +55,15 @@ pub(crate) struct Peers {
 /// Listener for other nodes. Attached to a runtime by [`Self::run`] only.
 pub(crate) struct Listener {
     socket: std::net::TcpListener,
-    identity: Arc<Identity>,
+    identity: Arc<Credentials>,
     pause: Pause,
     has_peer_address: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    register: Arc<Register>,
+    table: Arc<ConnectionTable>,
     descriptors: Arc<Semaphore>,
     pub(super) limits: Limits,
 }
 
-/// Time limits of a stranger.
+/// Time limits of a pending connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) first_byte: Duration,
@@ -82,9 +83,9 @@ impl Listener {
     /// If the address cannot be bound.
     pub(crate) fn bind(
         address: SocketAddr,
-        identity: Arc<Identity>,
-        peers: Peers,
-        rules: Rules,
+        identity: Arc<Credentials>,
+        peers: KnownPeers,
+        rules: ConnectionLimits,
         pause: Pause,
     ) -> io::Result<Self> {
         // The standard library sets SO_REUSEADDR: a restart does not wait for connections of the last run
@@ -92,16 +93,16 @@ impl Listener {
         let socket = std::net::TcpListener::bind(address)?;
         rustix::net::listen(&socket, BACKLOG)?;
         socket.set_nonblocking(true)?;
-        let Peers { names, has_address } = peers;
+        let KnownPeers { names, has_address } = peers;
         let descriptors = Arc::new(Semaphore::new(rules.total(names.len()) + MAX_CLOSING));
         let limits = Limits::default();
-        let register = Register::new(rules, names);
-        Ok(Self { socket, identity, pause, has_peer_address: has_address, register, descriptors, limits })
+        let table = ConnectionTable::new(rules, names);
+        Ok(Self { socket, identity, pause, has_peer_address: has_address, table, descriptors, limits })
     }
 
-    /// Returns the register of connections.
-    pub(crate) fn register(&self) -> Arc<Register> {
-        Arc::clone(&self.register)
+    /// Returns the table of connections.
+    pub(crate) fn table(&self) -> Arc<ConnectionTable> {
+        Arc::clone(&self.table)
     }
 
     /// Returns the address, with the port chosen by the system for port 0.
@@ -123,53 +124,54 @@ impl Listener {
         handle: impl Fn(Incoming) + Send + Sync + 'static,
         stop: CancellationToken,
     ) -> io::Result<()> {
-        let Self { socket, identity, pause, has_peer_address, register, descriptors, limits } = self;
+        let Self { socket, identity, pause, has_peer_address, table, descriptors, limits } = self;
         let socket = TcpListener::from_std(socket)?;
-        let complaints = Complaints::default();
-        let greeter =
-            Arc::new(Greeter { identity, limits, handle, complaints, register: Arc::clone(&register) });
-        let door = Door { socket, pause, has_peer_address, register, descriptors };
-        let greetings = TaskTracker::new();
+        let refusals = RefusalLog::default();
+        let authenticator =
+            Arc::new(Authenticator { identity, limits, handle, refusals, table: Arc::clone(&table) });
+        let acceptor = Acceptor { socket, pause, has_peer_address, table, descriptors };
+        let handshakes = TaskTracker::new();
         for accepted in 1_usize.. {
-            let Some(visit) = stop.run_until_cancelled(door.accept()).await else { break };
-            let (greeter, stop) = (Arc::clone(&greeter), stop.clone());
-            greetings.spawn(async move { stop.run_until_cancelled(greeter.greet(visit)).await });
+            let Some(arrival) = stop.run_until_cancelled(acceptor.accept()).await else { break };
+            let (authenticator, stop) = (Arc::clone(&authenticator), stop.clone());
+            handshakes
+                .spawn(async move { stop.run_until_cancelled(authenticator.authenticate(arrival)).await });
             if accepted.is_multiple_of(ACCEPTED_IN_A_ROW) {
                 tokio::task::yield_now().await;
             }
         }
-        drop(door);
-        greetings.close();
-        greetings.wait().await;
+        drop(acceptor);
+        handshakes.close();
+        handshakes.wait().await;
         Ok(())
     }
 }
 
-struct Door {
+struct Acceptor {
     socket: TcpListener,
     pause: Pause,
     has_peer_address: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    register: Arc<Register>,
+    table: Arc<ConnectionTable>,
     descriptors: Arc<Semaphore>,
 }
 
 /// An unauthenticated connection.
-struct Visit {
+struct Arrival {
     stream: TcpStream,
     address: SocketAddr,
-    place: Place,
+    slot: ConnectionSlot,
     cut: Cut,
 }
 
-impl Door {
-    async fn accept(&self) -> Visit {
+impl Acceptor {
+    async fn accept(&self) -> Arrival {
         let descriptor = Arc::clone(&self.descriptors).acquire_owned().await;
         let descriptor = descriptor.expect("the semaphore is never closed");
         let (stream, address, cut) = self.accept_one().await;
         let from_peer_address = (self.has_peer_address)(address.ip());
-        let place = self.register.arrive(address.ip(), from_peer_address, descriptor);
-        let cut = cut.or_closed(place.closed());
-        Visit { stream, address, place, cut }
+        let slot = self.table.accept(address.ip(), from_peer_address, descriptor);
+        let cut = cut.or_closed(slot.closed());
+        Arrival { stream, address, slot, cut }
     }
 
     async fn accept_one(&self) -> (TcpStream, SocketAddr, Cut) {
@@ -190,50 +192,50 @@ impl Door {
                 warn!(%error, "cannot accept a connection from another node");
             }
             if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
-                self.register.close_oldest_stranger();
+                self.table.close_oldest_pending();
             }
             tokio::time::sleep(ACCEPT_RETRY_AFTER).await;
         }
     }
 }
 
-struct Greeter<F> {
-    identity: Arc<Identity>,
+struct Authenticator<F> {
+    identity: Arc<Credentials>,
     limits: Limits,
     handle: F,
-    complaints: Complaints,
-    register: Arc<Register>,
+    refusals: RefusalLog,
+    table: Arc<ConnectionTable>,
 }
 
-impl<F: Fn(Incoming)> Greeter<F> {
-    async fn greet(&self, visit: Visit) {
-        let Visit { mut stream, address, place, mut cut } = visit;
+impl<F: Fn(Incoming)> Authenticator<F> {
+    async fn authenticate(&self, arrival: Arrival) {
+        let Arrival { mut stream, address, slot, mut cut } = arrival;
         let answered = tokio::select! {
             biased;
             // Counted where the connection was closed.
             () = cut.cut() => return,
-            answered = self.answer(&mut stream, &place) => answered,
+            answered = self.answer(&mut stream, &slot) => answered,
         };
         match answered {
             Ok(caller) => {
                 tune(&stream);
-                let channel = Channel::new(stream, &caller.session, cut, Some(Arc::new(place)));
+                let channel = Channel::new(stream, &caller.session, cut, Some(Arc::new(slot)));
                 (self.handle)(Incoming { purpose: caller.purpose, peer_name: caller.node, channel });
             }
             Err(error) => {
-                self.register.count(reason(&error));
-                self.complaints.log(address, &error);
+                self.table.count(reason(&error));
+                self.refusals.log(address, &error);
             }
         }
     }
 
-    async fn answer(&self, stream: &mut TcpStream, place: &Place) -> Result<Caller, HandshakeError> {
+    async fn answer(&self, stream: &mut TcpStream, slot: &ConnectionSlot) -> Result<Caller, HandshakeError> {
         let Limits { first_byte, handshake } = self.limits;
         // The system may report a stream as readable too early.
         let mut byte = [0];
         let first = tokio::time::timeout(first_byte, stream.peek(&mut byte));
         first.await.map_err(|_| HandshakeError::Silent)??;
-        let admit = |name: &str, purpose| place.admit(name, purpose);
+        let admit = |name: &str, purpose| slot.admit(name, purpose);
         handshake::answer(stream, &self.identity, rand::random(), admit, handshake).await
     }
 }
@@ -242,16 +244,16 @@ fn reason(error: &HandshakeError) -> Reason {
     match error {
         HandshakeError::Silent => Reason::Silent,
         HandshakeError::TooSlow => Reason::Slow,
-        HandshakeError::NoPlace { .. } => Reason::PeerRefused,
+        HandshakeError::TooManyConnections { .. } => Reason::PeerRefused,
         _ => Reason::Handshake,
     }
 }
 
 /// Log of refused connections, with a limited rate.
 #[derive(Default)]
-struct Complaints(Mutex<Throttle>);
+struct RefusalLog(Mutex<Throttle>);
 
-impl Complaints {
+impl RefusalLog {
     fn log(&self, address: SocketAddr, error: &HandshakeError) {
         let due = self.0.lock().unwrap_or_else(PoisonError::into_inner).due(Instant::now());
         if let Some(suppressed) = due {

@@ -47,7 +47,7 @@ impl Pause {
     }
 }
 
-/// Watch on the end of a connection: by a pause, or because the place went to another connection.
+/// Watch on the end of a connection: by a pause, or because the slot went to another connection.
 #[derive(Debug, Clone)]
 pub(super) struct Cut {
     pause: watch::Receiver<bool>,

@@ -10,7 +10,7 @@ use crate::timing::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};
 /// Unanswered keepalive probes that end the connection.
 const KEEPALIVE_COUNT: u32 = 3;
 
-/// Sets the socket options: frames leave at once, and a vanished peer does not hold a place for ever.
+/// Sets the socket options: frames leave at once, and a vanished peer does not hold a slot for ever.
 pub(super) fn tune(stream: &TcpStream) {
     let tuned = || -> io::Result<()> {
         use rustix::net::sockopt;

@@ -25,8 +25,8 @@ fn ample() -> Instant {
     Instant::now() + AMPLE
 }
 
-fn identity(node: &str, secret: u8) -> Arc<Identity> {
-    Arc::new(Identity::new("phase1", node, ClusterSecret::from_bytes([secret; 32])))
+fn identity(node: &str, secret: u8) -> Arc<Credentials> {
+    Arc::new(Credentials::new("phase1", node, ClusterSecret::from_bytes([secret; 32])))
 }
 
 /// The node n2, with connections handled by the test.
@@ -36,13 +36,13 @@ struct Node {
     stop: CancellationToken,
     run: JoinHandle<io::Result<()>>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
-    register: Arc<Register>,
+    table: Arc<ConnectionTable>,
 }
 
-fn bind(address: SocketAddr, rules: Rules, pause: Pause) -> io::Result<Listener> {
+fn bind(address: SocketAddr, rules: ConnectionLimits, pause: Pause) -> io::Result<Listener> {
     let names = ["n1", "n3"].map(str::to_owned).to_vec();
-    // All are on loopback, strangers too.
-    let peers = Peers { names, has_address: Box::new(|_| false) };
+    // All are on loopback, unauthenticated peers too.
+    let peers = KnownPeers { names, has_address: Box::new(|_| false) };
     Listener::bind(address, identity("n2", 7), peers, rules, pause)
 }
 
@@ -51,30 +51,30 @@ impl Node {
         Self::start_with(|_, _| {})
     }
 
-    fn start_with(adjust: impl FnOnce(&mut Rules, &mut Limits)) -> Self {
+    fn start_with(adjust: impl FnOnce(&mut ConnectionLimits, &mut Limits)) -> Self {
         let (pause, stop) = (Pause::new(), CancellationToken::new());
-        let mut rules = Rules::new(32, 8);
+        let mut rules = ConnectionLimits::new(32, 8);
         let mut limits = Limits::default();
         adjust(&mut rules, &mut limits);
         let mut listener = bind("127.0.0.1:0".parse().unwrap(), rules, pause.clone()).unwrap();
         listener.limits = limits;
-        let (address, register) = (listener.local_addr().unwrap(), listener.register());
+        let (address, table) = (listener.local_addr().unwrap(), listener.table());
         let (sender, incoming) = mpsc::unbounded_channel();
         let handle = move |arrived| drop(sender.send(arrived));
         let run = tokio::spawn(listener.run(handle, stop.clone()));
-        Self { address, pause, stop, run, incoming, register }
+        Self { address, pause, stop, run, incoming, table }
     }
 
-    /// Waits for these numbers of strangers and members.
-    async fn wait_for(&self, strangers: usize, members: usize) {
-        let counts = || (self.register.figures().strangers, self.register.figures().members);
-        while counts() != (strangers, members) {
+    /// Waits for these numbers of pending and authenticated connections.
+    async fn wait_for(&self, pending: usize, members: usize) {
+        let counts = || (self.table.figures().pending, self.table.figures().authenticated);
+        while counts() != (pending, members) {
             tokio::task::yield_now().await;
         }
     }
 
     fn closed(&self, reason: &str) -> u64 {
-        self.register.figures().closed.iter().find(|(name, _)| *name == reason).unwrap().1
+        self.table.figures().closed.iter().find(|(name, _)| *name == reason).unwrap().1
     }
 
     async fn next(&mut self) -> Channel {
@@ -432,7 +432,7 @@ async fn a_paused_listener_lets_nobody_in_until_it_resumes() {
     drop(call_on_a_new_connection(&links, &mut node).await);
 }
 
-/// Returns the bytes sent by a stranger before silence.
+/// Returns the bytes sent by an unauthenticated peer before silence.
 fn beginnings() -> [Vec<u8>; 3] {
     let mut hello = b"STEG\x00\x01\x01\x00\x2e\x01".to_vec();
     hello.extend([9; 32]);
@@ -445,53 +445,53 @@ fn beginnings() -> [Vec<u8>; 3] {
 }
 
 #[tokio::test]
-async fn strangers_are_closed_in_time() {
+async fn pending_connections_are_closed_in_time() {
     let mut node = Node::start_with(|_, limits| {
         limits.first_byte = Duration::from_millis(50);
         limits.handshake = Duration::from_millis(100);
     });
     let mut flood = Vec::new();
     for beginning in beginnings() {
-        let mut stranger = TcpStream::connect(node.address).await.unwrap();
-        stranger.write_all(&beginning).await.unwrap();
-        flood.push(stranger);
+        let mut connection = TcpStream::connect(node.address).await.unwrap();
+        connection.write_all(&beginning).await.unwrap();
+        flood.push(connection);
     }
-    for mut stranger in flood {
+    for mut connection in flood {
         let mut heard = Vec::new();
         // A challenge, at most.
-        let _ = stranger.read_to_end(&mut heard).await;
+        let _ = connection.read_to_end(&mut heard).await;
         assert!(heard.len() < 100, "{heard:?}");
     }
     node.wait_for(0, 0).await;
-    assert!(node.closed("silent") >= 1 && node.closed("slow") >= 1, "{:?}", node.register.figures());
+    assert!(node.closed("silent") >= 1 && node.closed("slow") >= 1, "{:?}", node.table.figures());
     drop(call_on_a_new_connection(&node.links(), &mut node).await);
     node.stop.cancel();
     node.run.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_flood_of_strangers_displaces_itself_and_keeps_nobody_out() {
+async fn a_flood_of_pending_connections_displaces_itself_and_keeps_nobody_out() {
     for beginning in beginnings() {
-        // Without time limits: the places stay taken except for newcomers.
+        // Without time limits: the slots stay taken except for newcomers.
         let mut node = Node::start_with(|rules, limits| {
-            rules.strangers = 4;
+            rules.pending = 4;
             (limits.first_byte, limits.handshake) = (AMPLE, AMPLE);
         });
         let mut flood = Vec::new();
         for _ in 0..40 {
-            let mut stranger = TcpStream::connect(node.address).await.unwrap();
-            stranger.write_all(&beginning).await.unwrap();
-            flood.push(stranger);
+            let mut connection = TcpStream::connect(node.address).await.unwrap();
+            connection.write_all(&beginning).await.unwrap();
+            flood.push(connection);
         }
         while node.closed("displaced") < 36 {
             tokio::task::yield_now().await;
         }
         let mut far = call_on_a_new_connection(&node.links(), &mut node).await;
-        // One more made room for the friend. Every displaced stranger reads the end of the stream.
-        for mut stranger in flood.drain(..37) {
-            while stranger.read(&mut [0; 512]).await.unwrap_or(0) > 0 {}
+        // One more was displaced by the peer. Every displaced connection reads the end of the stream.
+        for mut connection in flood.drain(..37) {
+            while connection.read(&mut [0; 512]).await.unwrap_or(0) > 0 {}
         }
-        assert_eq!((node.register.figures().strangers, node.closed("displaced")), (3, 37));
+        assert_eq!((node.table.figures().pending, node.closed("displaced")), (3, 37));
         far.send(&0_u64).await.unwrap();
     }
 }
@@ -514,7 +514,7 @@ async fn a_peer_that_floods_takes_no_place_of_another() {
     let refused = flooding.call_once::<u64, u64>("n2", &1, ample()).await.unwrap_err();
     assert!(matches!(&refused, CallError::NotSent { .. }), "{refused:?}");
     assert_eq!(node.closed("peer_refused"), 1);
-    // Probes and the other peer have separate places.
+    // Probes and the other peer have separate slots.
     for _ in 0..3 {
         flooding.dial("n2", Purpose::Probe, ample()).await.unwrap();
         node.next().await;
@@ -538,18 +538,18 @@ async fn a_place_is_free_with_the_last_half_of_a_connection() {
     let (sender, receiver) = node.next().await.split();
     node.wait_for(0, 1).await;
     drop(sender);
-    assert_eq!(node.register.figures().members, 1);
+    assert_eq!(node.table.figures().authenticated, 1);
     drop(receiver);
-    assert_eq!(node.register.figures().members, 0);
+    assert_eq!(node.table.figures().authenticated, 0);
 }
 
 #[tokio::test]
 async fn garbage_is_turned_away_and_does_no_harm() {
     let mut node = Node::start();
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"STEG\x00\x01\x01\xff\xff", &[0xff; 2000]] {
-        let mut stranger = TcpStream::connect(node.address).await.unwrap();
-        stranger.write_all(garbage).await.unwrap();
-        assert_eq!(stranger.read(&mut [0; 64]).await.unwrap_or(0), 0, "no answer");
+        let mut connection = TcpStream::connect(node.address).await.unwrap();
+        connection.write_all(garbage).await.unwrap();
+        assert_eq!(connection.read(&mut [0; 64]).await.unwrap_or(0), 0, "no answer");
     }
     drop(call_on_a_new_connection(&node.links(), &mut node).await);
 }
@@ -559,18 +559,18 @@ async fn a_stopped_listener_frees_its_port_and_leaves_connections_alone() {
     let mut node = Node::start();
     let links = node.links();
     let mut far = call_on_a_new_connection(&links, &mut node).await;
-    let _stranger = TcpStream::connect(node.address).await.unwrap();
+    let _pending = TcpStream::connect(node.address).await.unwrap();
     node.stop.cancel();
     node.run.await.unwrap().unwrap();
 
     call_answered_by(&links, &mut far).await;
-    bind(node.address, Rules::new(32, 8), Pause::new()).unwrap();
+    bind(node.address, ConnectionLimits::new(32, 8), Pause::new()).unwrap();
 }
 
 #[test]
 fn a_connection_moves_to_another_runtime_with_what_has_arrived() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let listener = bind("127.0.0.1:0".parse().unwrap(), Rules::new(32, 8), Pause::new()).unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap(), ConnectionLimits::new(32, 8), Pause::new()).unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let (detached, mut moved) = mpsc::unbounded_channel();
     let run = listener.run(

@@ -3,18 +3,18 @@
 //! A message names its subject, with figures and files if there are any; the remedy is the operator's next
 //! step.
 
-mod board;
+mod first_seen;
 
 use api::notices as codes;
 use api::status::{Health, Role};
 
-use crate::assess::{NodeView, Shortage, View};
+use crate::assess::{MissingVoters, NodeView, View};
 use crate::format::Activated;
 use crate::ids::RaftId;
 use crate::status::Condition;
 use crate::timing::{HEALTHY_WITHIN, MAX_CLOCK_OFFSET_MS};
 
-pub(crate) use board::Board;
+pub(crate) use first_seen::FirstSeen;
 
 /// Knowledge of one node from which conditions follow.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub(crate) struct Situation<'a> {
     /// View of the cluster.
     pub view: &'a View,
     /// Conflict with another cluster, in words, where neither gives way.
-    pub stranger: Option<String>,
+    pub conflict: Option<String>,
     /// True during a joint change of the voters.
     pub joint: bool,
     /// Configured nodes that have to join and catch up before all become voters together.
@@ -35,15 +35,15 @@ impl Situation<'_> {
         let view = self.view;
         let mut conditions = Vec::new();
         conditions.extend(view.nodes.iter().filter_map(|node| storage(view, node)));
-        conditions.extend(view.nodes.iter().flat_map(|node| room(view, node)));
+        conditions.extend(view.nodes.iter().flat_map(|node| disk_space(view, node)));
         match foreign(view) {
             Some(condition) => conditions.push(condition),
-            None => conditions.extend(self.stranger.clone().map(stranger)),
+            None => conditions.extend(self.conflict.clone().map(foreign_cluster_met)),
         }
         if view.cluster_id.is_none() {
             // A node with an unreadable directory does not know its cluster.
             conditions.extend(view.is_identified().then(|| not_joined(view)));
-        } else if view.gave_way_to.is_none() {
+        } else if view.superseded_by.is_none() {
             conditions.extend(self.of_the_quorum());
         }
         conditions.extend(view.nodes.iter().filter_map(|node| of_a_node(view, node)));
@@ -132,7 +132,7 @@ fn storage(view: &View, node: &NodeView) -> Option<Condition> {
 }
 
 /// Returns the conditions of a node without room for changes, or for snapshots.
-fn room(view: &View, node: &NodeView) -> Vec<Condition> {
+fn disk_space(view: &View, node: &NodeView) -> Vec<Condition> {
     let name = &node.address.name;
     let answers = node.answered_age.is_some_and(|age| age < HEALTHY_WITHIN) && !node.port_refused;
     let Some(report) = node.report.as_ref().filter(|_| *name == view.me || answers) else {
@@ -159,7 +159,7 @@ fn room(view: &View, node: &NodeView) -> Vec<Condition> {
 
 /// Returns the condition of a node whose cluster gave way to another cluster.
 pub(crate) fn foreign(view: &View) -> Option<Condition> {
-    let stays = view.gave_way_to?;
+    let stays = view.superseded_by?;
     let own = view.cluster_id.map_or_else(|| "without an id".to_owned(), |id| id.to_string());
     Some(Condition {
         code: codes::FOREIGN_CLUSTER,
@@ -176,7 +176,7 @@ pub(crate) fn foreign(view: &View) -> Option<Condition> {
     })
 }
 
-fn stranger(message: String) -> Condition {
+fn foreign_cluster_met(message: String) -> Condition {
     let remedy =
         "decide which cluster stays, and move the data directories of the other one's nodes away".to_owned();
     Condition { code: codes::FOREIGN_CLUSTER_MET, node: None, message, remedy: Some(remedy) }
@@ -194,7 +194,7 @@ pub(crate) fn not_joined(view: &View) -> Condition {
     let leads = |node: &NodeView| node.report.as_ref().is_some_and(|report| report.role == Role::Leader);
     let members = named(&|node| reaches(node) && belongs(node));
     let fresh = named(&|node| reaches(node) && !belongs(node));
-    let away = named(&|node| !reaches(node));
+    let missing = named(&|node| !reaches(node));
     let mut parts = vec![format!("{} belongs to no cluster yet and waits to join one", view.me)];
     if !members.is_empty() && !others().any(|node| reaches(node) && leads(node)) {
         parts.push(format!("{} of a cluster without a leader answers", listed(&members)));
@@ -202,17 +202,17 @@ pub(crate) fn not_joined(view: &View) -> Condition {
     if !fresh.is_empty() {
         parts.push(format!("{} without a cluster answers too", listed(&fresh)));
     }
-    if !away.is_empty() {
-        parts.push(format!("no answer from {}", listed(&away)));
+    if !missing.is_empty() {
+        parts.push(format!("no answer from {}", listed(&missing)));
     }
     let first = view.nodes.first().map_or("", |node| node.address.name.as_str());
     let remedy = match first {
         first if first == view.me => {
-            format!("start {}", listed(if away.is_empty() { &fresh } else { &away }))
+            format!("start {}", listed(if missing.is_empty() { &fresh } else { &missing }))
         }
         first => format!("start {first}: as the first configured node, it founds a cluster or leads to one"),
     };
-    let remedy = (!(away.is_empty() && fresh.is_empty())).then_some(remedy);
+    let remedy = (!(missing.is_empty() && fresh.is_empty())).then_some(remedy);
     Condition { code: codes::NOT_JOINED, node: Some(view.me.clone()), message: parts.join("; "), remedy }
 }
 
@@ -225,15 +225,15 @@ pub(crate) fn no_quorum(view: &View) -> Condition {
             Some("none needed while a leader is there: it sends the log".to_owned()),
         ),
         None => (format!("no leader is known; {voters} of {voters} voters are enough for an election"), None),
-        Some(Shortage { needed, there, away }) => (
+        Some(MissingVoters { needed, healthy, missing }) => (
             format!(
                 "{} of {} voters are healthy{}; {needed} are needed, {} missing",
-                there.len(),
-                there.len() + away.len(),
-                if there.is_empty() { String::new() } else { format!(" ({})", listed(&there)) },
-                is_or_are(&away),
+                healthy.len(),
+                healthy.len() + missing.len(),
+                if healthy.is_empty() { String::new() } else { format!(" ({})", listed(&healthy)) },
+                is_or_are(&missing),
             ),
-            Some(format!("start {}, or mend what its notice says", listed(&away))),
+            Some(format!("start {}, or mend what its notice says", listed(&missing))),
         ),
     };
     Condition { code: codes::NO_QUORUM, node: None, message, remedy }
@@ -301,7 +301,7 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
                 "look at its disk and its network; restart it if it stays behind",
             );
         }
-        Health::ForeignCluster if view.gave_way_to.is_none() => {
+        Health::ForeignCluster if view.superseded_by.is_none() => {
             let message = format!("{name} belongs to another cluster than {}", view.me);
             let remedy = format!("stop {name}, move its data directory away, start it again");
             return condition(codes::FOREIGN_NODE, message, &remedy);

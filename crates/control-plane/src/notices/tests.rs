@@ -12,7 +12,7 @@ fn check(change: impl FnOnce(&mut View), codes: &[&str], texts: &[&str]) {
     let mut view = well();
     change(&mut view);
     let situation =
-        Situation { view: &view, stranger: None, joint: view.configs.len() > 1, waiting_for: Vec::new() };
+        Situation { view: &view, conflict: None, joint: view.configs.len() > 1, waiting_for: Vec::new() };
     check_all(&situation.conditions(), codes, texts);
 }
 
@@ -134,7 +134,7 @@ fn another_cluster() {
         &["n3 belongs to another cluster than n2 [stop n3, move its data directory away"],
     );
     let gave_way = |view: &mut View| {
-        view.gave_way_to = Some(cluster(2));
+        view.superseded_by = Some(cluster(2));
         view.leader = None;
     };
     check(
@@ -143,8 +143,8 @@ fn another_cluster() {
         &["had one voter only and gave way to cluster 00000000", "stop n2, move"],
     );
     let view = well();
-    let stranger = Some("n3 belongs to another cluster".to_owned());
-    let situation = Situation { view: &view, stranger, joint: false, waiting_for: Vec::new() };
+    let conflict = Some("n3 belongs to another cluster".to_owned());
+    let situation = Situation { view: &view, conflict, joint: false, waiting_for: Vec::new() };
     check_all(&situation.conditions(), &["foreign_cluster_met"], &["[decide which cluster stays"]);
 }
 
@@ -226,12 +226,12 @@ fn nodes_that_are_waited_for() {
     view.voters = [(RaftId::from(1), "n1".to_owned())].into();
     view.configs = vec![[RaftId::from(1)].into()];
     let waiting_for = vec!["n3".to_owned()];
-    let situation = Situation { view: &view, stranger: None, joint: false, waiting_for };
+    let situation = Situation { view: &view, conflict: None, joint: false, waiting_for };
     let texts =
         ["1 of 3 configured nodes vote (n1); n3 must come and catch up, then all vote together [start n3]"];
     check_all(&situation.conditions(), &["waiting_for_nodes"], &texts);
     view.nodes.pop();
-    let situation = Situation { view: &view, stranger: None, joint: false, waiting_for: Vec::new() };
+    let situation = Situation { view: &view, conflict: None, joint: false, waiting_for: Vec::new() };
     check_all(
         &situation.conditions(),
         &["two_nodes"],

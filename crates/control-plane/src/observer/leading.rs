@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Observer;
-use crate::admission::Rooms;
+use crate::admission::VoterSpace;
 use crate::format::{self, FormatVersion};
 use crate::ids::RaftId;
 use crate::membership;
@@ -23,7 +23,7 @@ impl Observer {
         let present = self.present(seen);
         let voters = membership.membership().voter_ids().map(|id| (id, seen.name_of(id))).collect::<Vec<_>>();
         let caught_up = self.caught_up(seen);
-        let view = membership::View {
+        let view = membership::MembershipFacts {
             configured: &names,
             membership: &membership,
             present: &present,
@@ -35,7 +35,7 @@ impl Observer {
     }
 
     /// Returns the next version that the local node, as the leader, may activate.
-    pub(crate) fn next_format(&self, seen: &Observation, node: &Node) -> Option<format::Step> {
+    pub(crate) fn next_format(&self, seen: &Observation, node: &Node) -> Option<format::ProposedActivation> {
         let membership = seen.membership()?;
         let membership = membership.membership();
         let members = membership.nodes().map(|(id, member)| (*id, member.name.clone())).collect();
@@ -44,7 +44,7 @@ impl Observer {
         let own = [(seen.identity.raft_id, self.announcement())];
         let heard = reports.map(|report| (report.raft_id, report.announced())).chain(own).collect();
         let announced = node.state.catalog(|catalog| catalog.announcements().clone());
-        format::next_step(&format::View {
+        format::next_step(&format::FormatFacts {
             activated: node.state.activated_version(),
             latest: FormatVersion::LATEST,
             configured: &self.names(),
@@ -56,11 +56,11 @@ impl Observer {
     }
 
     /// Applies `judge` to the disk space of the voters, as reported in probes.
-    pub(crate) fn with_rooms<T>(
+    pub(crate) fn with_voter_space<T>(
         &self,
         seen: &Observation,
         node: &Node,
-        judge: impl FnOnce(&Rooms<'_>) -> T,
+        judge: impl FnOnce(&VoterSpace<'_>) -> T,
     ) -> T {
         let me = seen.identity.raft_id;
         let membership = seen.membership();
@@ -77,7 +77,7 @@ impl Observer {
         if node.shortage().is_some() {
             full.insert(me);
         }
-        judge(&Rooms { configs: &configs, present: &present, full: &full })
+        judge(&VoterSpace { configs: &configs, present: &present, full: &full })
     }
 
     /// Returns the reason why the leader refuses writes for want of disk space.
@@ -86,7 +86,7 @@ impl Observer {
         if let Some(shortage) = node.shortage() {
             return Some(format!("{} has no room for changes in {dir}: {shortage}", self.options.me));
         }
-        if self.with_rooms(seen, node, |rooms| rooms.admit()) {
+        if self.with_voter_space(seen, node, |space| space.admit()) {
             return None;
         }
         let peers = self.peers.all();

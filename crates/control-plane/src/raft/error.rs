@@ -8,7 +8,7 @@ use crate::storage::{StorageFailure, Unopened};
 
 /// Reason why Raft cannot be started.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum RaftOpenError {
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -23,7 +23,7 @@ pub enum OpenError {
     Raft(String),
 }
 
-impl OpenError {
+impl RaftOpenError {
     /// True for a mistake of the operator, which no waiting repairs: the node ends at its start.
     pub(crate) fn is_mistake(&self) -> bool {
         match self {

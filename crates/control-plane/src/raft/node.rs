@@ -12,7 +12,7 @@ use openraft::{Raft, RaftMetrics};
 use super::config::entries_kept;
 use crate::format::NeedsRelease;
 use crate::ids::RaftId;
-use crate::storage::{LogStore, Room, Shortage, StateMachine, StateView};
+use crate::storage::{DiskSpace, LogStore, Shortage, StateMachine, StateView};
 use crate::types::{LogId, TypeConfig, Vote};
 
 /// A running Raft.
@@ -23,21 +23,21 @@ pub(crate) struct Node {
     /// Log, for its figures.
     pub log: LogStore,
     /// Disk space.
-    pub room: Arc<Room>,
+    pub disk: Arc<DiskSpace>,
     opened: Instant,
     /// Time at which an append of the leader was last taken.
-    appended: Mark,
+    appended: AtomicInstant,
     /// Time at which an append of the leader of the current vote last arrived.
-    heard: Mark,
+    heard: AtomicInstant,
     /// Start of the pending liveness check of Raft; none while no check is pending.
-    asked: Mark,
+    asked: AtomicInstant,
 }
 
 /// Point in time, or none.
 #[derive(Default)]
-struct Mark(AtomicU64);
+struct AtomicInstant(AtomicU64);
 
-impl Mark {
+impl AtomicInstant {
     fn set(&self, since_opened: Duration) {
         self.0.store(since_opened.as_micros() as u64 + 1, Ordering::Relaxed);
     }
@@ -57,10 +57,10 @@ impl Node {
         raft: Raft<TypeConfig, StateMachine>,
         state: StateView,
         log: LogStore,
-        room: Arc<Room>,
+        disk: Arc<DiskSpace>,
     ) -> Self {
         let (appended, heard, asked) = Default::default();
-        Self { raft, state, log, room, opened: Instant::now(), appended, heard, asked }
+        Self { raft, state, log, disk, opened: Instant::now(), appended, heard, asked }
     }
 
     /// Returns a copy of Raft's metrics: a borrowed view would stop Raft.
@@ -102,7 +102,7 @@ impl Node {
     }
 
     /// Checks the liveness of Raft: the check is pending until Raft answers.
-    pub(crate) async fn ask_for_pulse(&self) {
+    pub(crate) async fn check_liveness(&self) {
         self.asked.set(self.opened.elapsed());
         // After an error Raft has ended, and no answer is awaited any more.
         let _ = self.raft.with_raft_state(|_| ()).await;
@@ -111,7 +111,7 @@ impl Node {
 
     /// Returns the reason to refuse clients' writes for want of disk space. From memory.
     pub(crate) fn shortage(&self) -> Option<Shortage> {
-        self.room.admit(self.log.bytes()).err()
+        self.disk.admit(self.log.bytes()).err()
     }
 
     /// True if the log has reached half its limit in bytes, and a snapshot would shorten the log: long
@@ -120,7 +120,7 @@ impl Node {
         let index = |id: Option<LogId>| id.map_or(0, |id| id.index);
         let metrics = self.metrics();
         let since_snapshot = index(metrics.last_applied).saturating_sub(index(metrics.snapshot));
-        let max_bytes = self.room.max_log_bytes();
+        let max_bytes = self.disk.max_log_bytes();
         self.log.bytes() > max_bytes / 2 && since_snapshot > entries_kept(max_bytes)
     }
 
@@ -130,7 +130,7 @@ impl Node {
         raft.max(self.log.oldest_unfinished().unwrap_or_default())
     }
 
-    fn age(&self, mark: &Mark, now: Instant) -> Option<Duration> {
+    fn age(&self, mark: &AtomicInstant, now: Instant) -> Option<Duration> {
         mark.since_opened().map(|at| now.saturating_duration_since(self.opened + at))
     }
 

@@ -6,7 +6,7 @@ use openraft::Raft;
 
 use super::client::Factory;
 use super::config::{entries_kept, raft_config};
-use super::error::OpenError;
+use super::error::RaftOpenError;
 use super::node::Node;
 use crate::identity::DataDir;
 use crate::network::Links;
@@ -16,19 +16,23 @@ use crate::storage::{self, LOG_FILE, Storage, Unopened};
 /// Opens the data directory and its storage, and starts Raft.
 ///
 /// # Errors
-/// [`OpenError`] if the directory or the storage cannot be opened, or if openraft does not start.
-pub(super) async fn open(options: &Options, data: &Arc<DataDir>, links: &Links) -> Result<Node, OpenError> {
+/// [`RaftOpenError`] if the directory or the storage cannot be opened, or if openraft does not start.
+pub(super) async fn open(
+    options: &Options,
+    data: &Arc<DataDir>,
+    links: &Links,
+) -> Result<Node, RaftOpenError> {
     let kept = entries_kept(options.max_log_bytes);
     let config = raft_config(&options.cluster_name, &options.timing, options.snapshot_every, kept)
-        .map_err(|error| OpenError::Timers(error.to_string()))?;
+        .map_err(|error| RaftOpenError::Timers(error.to_string()))?;
     let (opening, max_log_bytes) = (Arc::clone(data), options.max_log_bytes);
     let opened = tokio::task::spawn_blocking(move || {
         opening.open()?;
-        storage::open(opening.path(), max_log_bytes).map_err(OpenError::Storage)
+        storage::open(opening.path(), max_log_bytes).map_err(RaftOpenError::Storage)
     });
     // A panic of the library on damaged bytes counts as a failure.
-    let Storage { log, state: machine, room } =
-        opened.await.map_err(|error| OpenError::Raft(error.to_string()))??;
+    let Storage { log, state: machine, disk } =
+        opened.await.map_err(|error| RaftOpenError::Raft(error.to_string()))??;
     let state = machine.view();
     let factory = Factory::new(Arc::clone(data), links.clone(), state.clone());
     let id = data.identity().raft_id;
@@ -36,9 +40,9 @@ pub(super) async fn open(options: &Options, data: &Arc<DataDir>, links: &Links) 
     let raft = raft.map_err(|error| match state.needed() {
         Some(needed) => {
             let (file, error) = (data.path().join(LOG_FILE), needed.clone().into());
-            OpenError::Storage(Unopened { file, error })
+            RaftOpenError::Storage(Unopened { file, error })
         }
-        None => OpenError::Raft(error.to_string()),
+        None => RaftOpenError::Raft(error.to_string()),
     })?;
-    Ok(Node::new(raft, state, log, room))
+    Ok(Node::new(raft, state, log, disk))
 }

@@ -7,7 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
-use super::error::OpenError;
+use super::error::RaftOpenError;
 use super::open;
 use super::slot::RaftSlot;
 use crate::backoff::Backoff;
@@ -31,7 +31,7 @@ impl Supervisor {
     /// Opens the storage and keeps Raft running on the storage: after a failure, the storage is reopened and
     /// verified. The data plane is not affected. `first` receives the result of the first attempt: a mistake
     /// of the operator, after which no attempt follows, or success in any other case.
-    pub(crate) async fn run(self, first: oneshot::Sender<Result<(), OpenError>>) {
+    pub(crate) async fn run(self, first: oneshot::Sender<Result<(), RaftOpenError>>) {
         let mut first = Some(first);
         let mut backoff = Backoff::new(STORAGE_REOPEN_BACKOFF);
         while self.open(&mut backoff, &mut first).await {
@@ -66,7 +66,7 @@ impl Supervisor {
     async fn open(
         &self,
         backoff: &mut Backoff,
-        first: &mut Option<oneshot::Sender<Result<(), OpenError>>>,
+        first: &mut Option<oneshot::Sender<Result<(), RaftOpenError>>>,
     ) -> bool {
         loop {
             debug_assert!(self.raft.node().is_none(), "one Raft at a time");
@@ -121,7 +121,7 @@ impl Supervisor {
             Some(reason) => (dir.join(LOG_FILE), reason),
             None => (dir.to_owned(), ended),
         };
-        if node.room.may_open().is_err() {
+        if node.disk.may_open().is_err() {
             return StorageFailure::full(&file, dir, reason);
         }
         StorageFailure::other(&file, dir, reason)

@@ -18,12 +18,12 @@ pub struct Unopened {
     pub file: PathBuf,
     /// The cause.
     #[source]
-    pub error: OpenError,
+    pub error: StorageError,
 }
 
 /// Failure to open the storage.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum StorageError {
     /// Error of the operating system.
     #[error("cannot use {}", path.display())]
     Io {
@@ -79,7 +79,7 @@ pub enum OpenError {
     },
     /// The disk has no room for any write.
     #[error("the disk is full: {0}")]
-    NoRoom(Shortage),
+    NoSpace(Shortage),
     /// The snapshot cannot be read.
     #[error("cannot read the snapshot")]
     Snapshot(#[source] SnapshotError),
@@ -100,7 +100,7 @@ pub enum OpenError {
     },
 }
 
-impl OpenError {
+impl StorageError {
     /// Returns the path named by the error.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
@@ -143,7 +143,7 @@ impl OpenError {
                 _ => None,
             },
             Self::Snapshot(SnapshotError::Io(error)) => Some(error.kind()),
-            Self::NoRoom(_) => Some(io::ErrorKind::StorageFull),
+            Self::NoSpace(_) => Some(io::ErrorKind::StorageFull),
             _ => None,
         }
     }

@@ -120,9 +120,9 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::error::OpenError;
+    use crate::storage::error::StorageError;
 
-    fn check(error: OpenError, file: &str, cause: &str, remedy: &str) {
+    fn check(error: StorageError, file: &str, cause: &str, remedy: &str) {
         let unopened = Unopened { file: PathBuf::from("/d/n1").join(file), error };
         let failure = StorageFailure::unopened(&unopened, Path::new("/d/n1"));
         assert_eq!(failure.file, Path::new("/d/n1").join(file));
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn every_failure_names_file_cause_and_remedy() {
         use io::ErrorKind as E;
-        let io = |kind: E| OpenError::Io { path: "/d/n1/log.redb".into(), source: kind.into() };
-        let database = |kind: E| OpenError::Database {
+        let io = |kind: E| StorageError::Io { path: "/d/n1/log.redb".into(), source: kind.into() };
+        let database = |kind: E| StorageError::Database {
             what: "the log file",
             source: Box::new(redb::Error::Io(kind.into())),
         };
@@ -149,11 +149,11 @@ mod tests {
         check(database(E::InvalidData), "log.redb", "the log file", "move the whole directory");
         let corrupted = Box::new(redb::Error::Corrupted("checksum".to_owned()));
         check(
-            OpenError::Database { what: "the log file", source: corrupted },
+            StorageError::Database { what: "the log file", source: corrupted },
             "log.redb",
             "checksum",
             "move",
         );
-        check(OpenError::Gap { expected: 3, found: 5 }, "log.redb", "entry 5", "joins as a new one");
+        check(StorageError::Gap { expected: 3, found: 5 }, "log.redb", "entry 5", "joins as a new one");
     }
 }

@@ -13,12 +13,12 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::database::{begin_durable, open_file};
-use super::error::OpenError;
+use super::disk_space::DiskSpace;
+use super::error::StorageError;
 use super::memory::Memory;
 use super::record;
-use super::room::Room;
 use super::writer::{
-    COMMITTED, Core, Durable, ENTRIES, FlushStats, MAX_QUEUED_WRITES, META, PURGED, Queued, VOTE, Write,
+    COMMITTED, Durable, ENTRIES, FlushStats, MAX_QUEUED_WRITES, META, PURGED, Queued, SharedLog, VOTE, Write,
     Writer,
 };
 use crate::format::FormatVersion;
@@ -32,35 +32,35 @@ const MAX_READ_ATTEMPTS: u32 = 16;
 /// some time after the last handle is dropped.
 #[derive(Clone)]
 pub(crate) struct LogStore {
-    core: Arc<Core>,
+    shared: Arc<SharedLog>,
     queue: mpsc::Sender<Queued>,
 }
 
 /// Watch on the durability of the log.
 #[derive(Clone)]
-pub(crate) struct LogMark(watch::Receiver<Durable>);
+pub(crate) struct DurabilityWatch(watch::Receiver<Durable>);
 
 impl LogStore {
     /// Opens the log in a file, or creates a new log. Blocks while verifying the whole file.
     ///
     /// # Errors
-    /// [`OpenError`] if the file cannot be opened, is damaged, or was written by another release.
-    pub(crate) fn open(path: &Path, room: &Arc<Room>) -> Result<Self, OpenError> {
-        Self::start(open_file(WHAT, path, room)?, Arc::clone(room))
+    /// [`StorageError`] if the file cannot be opened, is damaged, or was written by another release.
+    pub(crate) fn open(path: &Path, disk: &Arc<DiskSpace>) -> Result<Self, StorageError> {
+        Self::start(open_file(WHAT, path, disk)?, Arc::clone(disk))
     }
 
     /// Opens the log on any storage backend.
     #[cfg(test)]
-    pub(super) fn with_backend(backend: impl redb::StorageBackend) -> Result<Self, OpenError> {
-        Self::start(super::database::open_backend(WHAT, backend)?, Arc::new(Room::endless()))
+    pub(super) fn with_backend(backend: impl redb::StorageBackend) -> Result<Self, StorageError> {
+        Self::start(super::database::open_backend(WHAT, backend)?, Arc::new(DiskSpace::unlimited()))
     }
 
-    fn start(database: Database, room: Arc<Room>) -> Result<Self, OpenError> {
+    fn start(database: Database, disk: Arc<DiskSpace>) -> Result<Self, StorageError> {
         let memory = load(&database)?;
-        let core = Arc::new(Core::new(database, memory, room));
+        let shared = Arc::new(SharedLog::new(database, memory, disk));
         let (queue, writes) = mpsc::channel(MAX_QUEUED_WRITES);
-        Writer::start(core.clone(), writes).map_err(OpenError::io(Path::new("a thread")))?;
-        Ok(Self { core, queue })
+        Writer::start(shared.clone(), writes).map_err(StorageError::io(Path::new("a thread")))?;
+        Ok(Self { shared, queue })
     }
 
     /// Makes queued writes durable, closes the file and releases the file lock. All handles are unusable
@@ -76,50 +76,50 @@ impl LogStore {
 
     /// Returns statistics of the disk flushes. From memory.
     pub(crate) fn flush_stats(&self) -> FlushStats {
-        self.core.stats()
+        self.shared.stats()
     }
 
     /// Returns the waiting time of the oldest write in the commit in flight.
     pub(crate) fn oldest_unfinished(&self) -> Option<Duration> {
-        self.core.oldest_unfinished()
+        self.shared.oldest_unfinished()
     }
 
     /// Delays the next commit by `duration`, for drills.
     pub(crate) fn stall(&self, duration: Duration) {
-        self.core.stall(duration);
+        self.shared.stall(duration);
     }
 
     /// Returns a watch on the durability of the log.
-    pub(crate) fn mark(&self) -> LogMark {
-        LogMark(self.core.durable.subscribe())
+    pub(crate) fn mark(&self) -> DurabilityWatch {
+        DurabilityWatch(self.shared.durable.subscribe())
     }
 
     /// Returns the stored size of the entries in the log, in bytes. From memory.
     pub(crate) fn bytes(&self) -> u64 {
-        self.core.memory().bytes()
+        self.shared.memory().bytes()
     }
 
     /// Returns the cause for which writes fail.
     pub(crate) fn failure(&self) -> Option<String> {
-        self.core.memory().failed.as_ref().map(ToString::to_string)
+        self.shared.memory().failed.as_ref().map(ToString::to_string)
     }
 
     /// Returns the last purged entry.
     pub(crate) fn purged(&self) -> Option<LogId> {
-        self.core.memory().purged
+        self.shared.memory().purged
     }
 
     /// Applies `change` to the memory and queues the resulting write in one step: writes reach the disk in
     /// the order of their changes to the memory.
-    async fn hand_over(&self, change: impl FnOnce(&mut Memory, u64) -> io::Result<Write>) -> io::Result<()> {
-        let permit = self.queue.reserve().await.map_err(|_| self.core.failure())?;
-        let mut memory = self.core.memory();
+    async fn submit(&self, change: impl FnOnce(&mut Memory, u64) -> io::Result<Write>) -> io::Result<()> {
+        let permit = self.queue.reserve().await.map_err(|_| self.shared.failure())?;
+        let mut memory = self.shared.memory();
         if let Some(reason) = &memory.failed {
             return Err(io::Error::other(reason.as_ref()));
         }
-        let number = memory.handed_over + 1;
+        let number = memory.last_submitted + 1;
         let write = change(&mut memory, number)?;
-        memory.handed_over = number;
+        memory.last_submitted = number;
         permit.send(Queued { number, since: Instant::now(), write });
         Ok(())
     }
@@ -128,16 +128,16 @@ impl LogStore {
     async fn read(&self, range: Range<u64>) -> io::Result<Vec<Entry>> {
         for _ in 0..MAX_READ_ATTEMPTS {
             let plan = {
-                let memory = self.core.memory();
+                let memory = self.shared.memory();
                 check(&memory)?;
                 memory.plan(range.clone())
             };
             let mut entries = Vec::new();
             if !plan.on_disk.is_empty() {
-                let core = self.core.clone();
+                let shared = self.shared.clone();
                 let on_disk = plan.on_disk.clone();
-                let read = tokio::task::spawn_blocking(move || core.read_entries(on_disk)).await;
-                if self.core.memory().removals != plan.removals {
+                let read = tokio::task::spawn_blocking(move || shared.read_entries(on_disk)).await;
+                if self.shared.memory().removals != plan.removals {
                     continue;
                 }
                 entries = read.map_err(io::Error::other)??;
@@ -149,7 +149,7 @@ impl LogStore {
     }
 }
 
-impl LogMark {
+impl DurabilityWatch {
     /// Waits until the entry at `index` is durable on this node.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
-        let memory = self.core.memory();
+        let memory = self.shared.memory();
         check(&memory)?;
         Ok(memory.vote)
     }
@@ -210,7 +210,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
-        let memory = self.core.memory();
+        let memory = self.shared.memory();
         check(&memory)?;
         Ok(LogState { last_purged_log_id: memory.purged, last_log_id: memory.last })
     }
@@ -227,7 +227,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     /// disk in queue order. A leader takes over two flushes earlier as a result.
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let mut waits = None;
-        self.hand_over(|memory, _| {
+        self.submit(|memory, _| {
             if memory.vote.is_some_and(|durable| is_confirmed_by(&durable, vote)) {
                 memory.vote = Some(*vote);
                 return Ok(Write::Vote(*vote, None));
@@ -238,21 +238,21 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         })
         .await?;
         match waits {
-            Some(saved) => saved.await.map_err(|_| self.core.failure())?,
+            Some(saved) => saved.await.map_err(|_| self.shared.failure())?,
             None => Ok(()),
         }
     }
 
     /// Records the committed id without a write: the next commit of a log with this entry includes the id.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        let mut memory = self.core.memory();
+        let mut memory = self.shared.memory();
         check(&memory)?;
         memory.committed = memory.committed.max(committed);
         Ok(())
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        let memory = self.core.memory();
+        let memory = self.shared.memory();
         check(&memory)?;
         Ok(memory.committed)
     }
@@ -270,7 +270,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             records.push((index, record));
             sized.push((entry, bytes));
         }
-        self.hand_over(|memory, number| {
+        self.submit(|memory, number| {
             memory.check_append(&sized).map_err(io::Error::other)?;
             memory.append(sized, number);
             Ok(Write::Append(records, callback))
@@ -279,10 +279,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
-        self.hand_over(|memory, number| {
+        self.submit(|memory, number| {
             let from = memory.truncate(last_log_id, number);
             // The entries that replace these are not durable yet.
-            self.core.durable.send_if_modified(|durable| match durable {
+            self.shared.durable.send_if_modified(|durable| match durable {
                 Durable::Until(end) if *end > from => {
                     *end = from;
                     true
@@ -295,7 +295,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
-        self.hand_over(|memory, _| {
+        self.submit(|memory, _| {
             memory.purge(log_id);
             Ok(Write::Purge(memory.purged.unwrap_or(log_id)))
         })
@@ -314,39 +314,40 @@ pub(super) fn record_of(entry: &Entry) -> Vec<u8> {
 }
 
 /// Reads and verifies the whole file.
-fn load(database: &Database) -> Result<Memory, OpenError> {
-    create_tables(database).map_err(OpenError::database(WHAT))?;
-    let read = database.begin_read().map_err(OpenError::database(WHAT))?;
-    let meta = read.open_table(META).map_err(OpenError::database(WHAT))?;
-    let value = |key| meta.get(key).map_err(OpenError::database(WHAT));
+fn load(database: &Database) -> Result<Memory, StorageError> {
+    create_tables(database).map_err(StorageError::database(WHAT))?;
+    let read = database.begin_read().map_err(StorageError::database(WHAT))?;
+    let meta = read.open_table(META).map_err(StorageError::database(WHAT))?;
+    let value = |key| meta.get(key).map_err(StorageError::database(WHAT));
     let mut memory = Memory::default();
     if let Some(vote) = value(VOTE)? {
-        memory.vote = Some(record::decode(vote.value()).map_err(OpenError::record("the vote"))?);
+        memory.vote = Some(record::decode(vote.value()).map_err(StorageError::record("the vote"))?);
     }
     if let Some(id) = value(COMMITTED)? {
-        memory.committed = Some(record::decode(id.value()).map_err(OpenError::record("what is committed"))?);
+        memory.committed =
+            Some(record::decode(id.value()).map_err(StorageError::record("what is committed"))?);
     }
     if let Some(id) = value(PURGED)? {
-        memory.purged = Some(record::decode(id.value()).map_err(OpenError::record("what is purged"))?);
+        memory.purged = Some(record::decode(id.value()).map_err(StorageError::record("what is purged"))?);
     }
     memory.last = memory.purged;
     memory.first = memory.end();
-    let entries = read.open_table(ENTRIES).map_err(OpenError::database(WHAT))?;
-    for row in entries.iter().map_err(OpenError::database(WHAT))? {
-        let (index, record) = row.map_err(OpenError::database(WHAT))?;
+    let entries = read.open_table(ENTRIES).map_err(StorageError::database(WHAT))?;
+    for row in entries.iter().map_err(StorageError::database(WHAT))? {
+        let (index, record) = row.map_err(StorageError::database(WHAT))?;
         let (expected, found) = (memory.end(), index.value());
         let what = || format!("entry {found} of the log");
-        let entry: Entry = record::decode(record.value()).map_err(OpenError::record(what()))?;
+        let entry: Entry = record::decode(record.value()).map_err(StorageError::record(what()))?;
         if found != expected || entry.log_id.index != expected {
-            return Err(OpenError::Gap { expected, found: entry.log_id.index.max(found) });
+            return Err(StorageError::Gap { expected, found: entry.log_id.index.max(found) });
         }
         if memory.last > Some(entry.log_id) {
-            return Err(OpenError::Order { id: entry.log_id });
+            return Err(StorageError::Order { id: entry.log_id });
         }
         memory.found(entry.log_id, record.value().len());
     }
     match memory.committed.filter(|committed| committed.index >= memory.end()) {
-        Some(committed) => Err(OpenError::CommittedLost { committed }),
+        Some(committed) => Err(StorageError::CommittedLost { committed }),
         None => Ok(memory),
     }
 }

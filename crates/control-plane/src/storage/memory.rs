@@ -26,7 +26,7 @@ pub(super) struct Memory {
     /// Number of removals of entries; a disk read with a removal in between is repeated.
     pub removals: u64,
     /// Number of the last write submitted to the writer.
-    pub handed_over: u64,
+    pub last_submitted: u64,
     /// Cause for which the log failed or is closed.
     pub failed: Option<Arc<str>>,
     cache: VecDeque<Cached>,
@@ -161,7 +161,7 @@ impl Memory {
         }
         self.first = self.first.max(upto.index + 1);
         self.removals += 1;
-        self.forget_while(|cached| cached.entry.log_id.index <= upto.index);
+        self.evict_while(|cached| cached.entry.log_id.index <= upto.index);
         self.check();
     }
 
@@ -172,7 +172,7 @@ impl Memory {
     /// Evicts the oldest entries beyond `max_bytes`, as far as durable by the writes up to `durable`.
     pub(super) fn evict(&mut self, durable: u64, max_bytes: usize) {
         let mut excess = self.cached_bytes.saturating_sub(max_bytes);
-        self.forget_while(|cached| {
+        self.evict_while(|cached| {
             let forget = excess > 0 && cached.write <= durable;
             excess = excess.saturating_sub(cached.bytes);
             forget
@@ -180,7 +180,7 @@ impl Memory {
     }
 
     /// Evicts the oldest entries in memory while `forget` returns true.
-    fn forget_while(&mut self, mut forget: impl FnMut(&Cached) -> bool) {
+    fn evict_while(&mut self, mut forget: impl FnMut(&Cached) -> bool) {
         while let Some(cached) = self.cache.front().filter(|cached| forget(cached)) {
             self.cached_bytes -= cached.bytes;
             self.cache.pop_front();

@@ -14,6 +14,7 @@
 
 mod applied;
 mod database;
+mod disk_space;
 mod error;
 mod failure;
 mod files;
@@ -24,7 +25,6 @@ mod memory;
 mod open;
 mod record;
 mod reserved;
-mod room;
 mod snapshot;
 mod space;
 mod state;
@@ -32,13 +32,13 @@ mod state_file;
 mod view;
 mod writer;
 
-pub use error::{OpenError, Unopened};
+pub(crate) use disk_space::DiskSpace;
+pub use error::{StorageError, Unopened};
 pub use failure::StorageFailure;
 pub(crate) use files::{LOG_FILE, SNAPSHOT_DIR, STATE_FILE};
 pub(crate) use log::LogStore;
 pub(crate) use open::{Storage, open};
 pub use record::RecordError;
-pub(crate) use room::Room;
 pub use snapshot::SnapshotError;
 pub(crate) use snapshot::{SnapshotFile, SnapshotReceiver};
 pub use space::Shortage;

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::{OpenError, Unopened};
+use super::disk_space::DiskSpace;
+use super::error::{StorageError, Unopened};
 use super::files::{LOG_FILE, STATE_FILE};
 use super::log::LogStore;
-use super::room::Room;
 use super::state::StateMachine;
 
 /// Persistent Raft state of a node.
@@ -16,7 +16,7 @@ pub(crate) struct Storage {
     /// The applied state and the snapshots.
     pub state: StateMachine,
     /// Disk space under both.
-    pub room: Arc<Room>,
+    pub disk: Arc<DiskSpace>,
 }
 
 /// Opens and verifies all files in an existing data directory. Blocks on the disk.
@@ -25,24 +25,24 @@ pub(crate) struct Storage {
 /// [`Unopened`] if a file cannot be opened, was written by another release, or is damaged or lost without a
 /// replacement in other files.
 pub(crate) fn open(data_dir: &Path, max_log_bytes: u64) -> Result<Storage, Unopened> {
-    let room = Arc::new(Room::open(data_dir, max_log_bytes));
+    let disk = Arc::new(DiskSpace::open(data_dir, max_log_bytes));
     let at = |file: &Path| {
         let file = file.to_owned();
-        move |error: OpenError| Unopened { file: error.path().map_or(file, Path::to_owned), error }
+        move |error: StorageError| Unopened { file: error.path().map_or(file, Path::to_owned), error }
     };
-    room.may_open().map_err(OpenError::NoRoom).map_err(at(data_dir))?;
+    disk.may_open().map_err(StorageError::NoSpace).map_err(at(data_dir))?;
     let (log, state) = (data_dir.join(LOG_FILE), data_dir.join(STATE_FILE));
-    let is_lost = OpenError::exists(&log)
-        .and_then(|there| Ok(!there && OpenError::exists(&state)?))
+    let is_lost = StorageError::exists(&log)
+        .and_then(|there| Ok(!there && StorageError::exists(&state)?))
         .map_err(at(&log))?;
     // The log is created first and never removed: beside a state, a missing log means that votes were lost.
     if is_lost {
-        return Err(at(&log)(OpenError::LogLost { path: log.clone() }));
+        return Err(at(&log)(StorageError::LogLost { path: log.clone() }));
     }
-    let log = LogStore::open(&log, &room).map_err(at(&log))?;
-    let machine = StateMachine::open(data_dir, log.mark(), Arc::clone(&room)).map_err(at(&state))?;
+    let log = LogStore::open(&log, &disk).map_err(at(&log))?;
+    let machine = StateMachine::open(data_dir, log.mark(), Arc::clone(&disk)).map_err(at(&state))?;
     if let Some(purged) = log.purged().filter(|purged| machine.reaches() < Some(*purged)) {
-        return Err(at(&state)(OpenError::StateLost { purged }));
+        return Err(at(&state)(StorageError::StateLost { purged }));
     }
-    Ok(Storage { log, state: machine, room })
+    Ok(Storage { log, state: machine, disk })
 }

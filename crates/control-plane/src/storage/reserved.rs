@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use redb::{BackendError, StorageBackend};
 
-use super::room::Room;
+use super::disk_space::DiskSpace;
 
 /// Storage backend backed by the reserve.
 #[derive(Debug)]
 pub(super) struct Reserved<B> {
     inner: B,
-    room: Arc<Room>,
+    disk: Arc<DiskSpace>,
 }
 
 impl<B> Reserved<B> {
-    pub(super) fn new(inner: B, room: Arc<Room>) -> Self {
-        Self { inner, room }
+    pub(super) fn new(inner: B, disk: Arc<DiskSpace>) -> Self {
+        Self { inner, disk }
     }
 }
 
@@ -31,11 +31,11 @@ impl<B: StorageBackend> StorageBackend for Reserved<B> {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.room.with_reserve(|| self.inner.set_len(len))
+        self.disk.with_reserve(|| self.inner.set_len(len))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.room.with_reserve(|| self.inner.write(offset, data))
+        self.disk.with_reserve(|| self.inner.write(offset, data))
     }
 
     /// Syncs without a retry: after a failed sync the set of writes on the disk is unknown.

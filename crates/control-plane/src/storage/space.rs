@@ -22,7 +22,7 @@ const SLICE_BYTES: u64 = 256 << 10;
 /// Free bytes, those of the reserve included, below which the storage is not opened.
 const OPEN_BYTES: u64 = 512 << 10;
 
-/// Room on the disk of a data directory.
+/// Space on the disk of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Space {
     /// Bytes available to any process.
@@ -82,7 +82,7 @@ impl Space {
     }
 
     /// Refuses a write of `bytes` bytes if the space to keep free would be used.
-    pub(super) fn has_room_for(self, bytes: u64) -> Result<(), Shortage> {
+    pub(super) fn has_space_for(self, bytes: u64) -> Result<(), Shortage> {
         let needed_bytes = bytes + self.missing_reserve() + MIN_FREE_BYTES;
         if self.free_bytes >= needed_bytes {
             return Ok(());
@@ -114,7 +114,7 @@ impl Admission {
         let verdict = if log_bytes > max_log_bytes.saturating_sub(log_margin) {
             Err(Shortage::Log { log_bytes, max_bytes: max_log_bytes })
         } else {
-            space.has_room_for(margin).and_then(|()| match space.missing_reserve() {
+            space.has_space_for(margin).and_then(|()| match space.missing_reserve() {
                 0 => Ok(()),
                 missing => Err(Shortage::Disk {
                     free_bytes: space.free_bytes,
@@ -131,7 +131,7 @@ impl Admission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deferred {
     /// Lack of space.
-    NoRoom(Shortage),
+    NoSpace(Shortage),
     /// Pause after a failed snapshot, until this time.
     Until(Duration),
 }
@@ -185,7 +185,7 @@ impl SnapshotRule {
         if now < self.not_before {
             return Err(Deferred::Until(self.not_before));
         }
-        space.has_room_for(2 * state_bytes).map_err(Deferred::NoRoom)
+        space.has_space_for(2 * state_bytes).map_err(Deferred::NoSpace)
     }
 }
 
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_snapshot_takes_room_for_twice_the_state_and_the_reserve() {
         let no_room =
-            |free, needed| Err(Deferred::NoRoom(Shortage::Disk { free_bytes: free, needed_bytes: needed }));
+            |free, needed| Err(Deferred::NoSpace(Shortage::Disk { free_bytes: free, needed_bytes: needed }));
         check(space(24 * MIB, WHOLE), &[Step::Ask(0, Ok(()))]);
         check(space(24 * MIB - 1, WHOLE), &[Step::Ask(0, no_room(24 * MIB - 1, 24 * MIB))]);
         check(space(24 * MIB, 0), &[Step::Ask(0, no_room(24 * MIB, 28 * MIB)), Step::Due(9, false)]);

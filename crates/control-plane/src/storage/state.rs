@@ -10,10 +10,10 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, Raf
 use openraft::{EntryPayload, OptionalSend};
 
 use super::applied::{Applied, Progress};
-use super::error::OpenError;
+use super::disk_space::DiskSpace;
+use super::error::StorageError;
 use super::files::{SNAPSHOT_DIR, STATE_FILE, sync_dir};
-use super::log::LogMark;
-use super::room::Room;
+use super::log::DurabilityWatch;
 use super::snapshot::{self, Header, SnapshotFile};
 use super::state_file::{FileView, StateFile};
 use super::view::StateView;
@@ -31,11 +31,11 @@ type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotFil
 /// The applied state with the state file and the snapshots. Owned by openraft; [`StateMachine::view`]
 /// serves the rest of the node.
 pub(crate) struct StateMachine {
-    shared: Arc<Shared>,
-    log: LogMark,
+    shared: Arc<MachineState>,
+    log: DurabilityWatch,
 }
 
-struct Shared {
+struct MachineState {
     view: StateView,
     file: Arc<StateFile>,
     snapshots: PathBuf,
@@ -44,47 +44,51 @@ struct Shared {
     /// Mutual exclusion of building and installing snapshots. Locked during disk work, by threads that may
     /// block.
     publishing: Mutex<()>,
-    room: Arc<Room>,
+    disk: Arc<DiskSpace>,
     /// Empty snapshot, in place of a snapshot after a failed build.
     nothing: SnapshotFile,
 }
 
 /// Builder of a snapshot, from the state at the builder's creation.
 pub(crate) struct SnapshotBuilder {
-    shared: Arc<Shared>,
+    shared: Arc<MachineState>,
     view: Option<io::Result<FileView>>,
 }
 
 impl StateMachine {
     /// Opens state and snapshots in a data directory. Blocks while verifying the files. Entries are applied
-    /// once durable in `log`. Snapshots are built while `room` has space for a file.
+    /// once durable in `log`. Snapshots are built while `disk` has space for a file.
     ///
     /// A damaged state file is set aside and replaced by an empty file: openraft installs the snapshot and
     /// applies the log.
     ///
     /// # Errors
-    /// [`OpenError`] if a file cannot be opened or was written by another release.
-    pub(crate) fn open(data_dir: &Path, log: LogMark, room: Arc<Room>) -> Result<Self, OpenError> {
+    /// [`StorageError`] if a file cannot be opened or was written by another release.
+    pub(crate) fn open(
+        data_dir: &Path,
+        log: DurabilityWatch,
+        disk: Arc<DiskSpace>,
+    ) -> Result<Self, StorageError> {
         let snapshots = data_dir.join(SNAPSHOT_DIR);
-        fs::create_dir_all(&snapshots).map_err(OpenError::io(&snapshots))?;
-        sync_dir(data_dir).map_err(OpenError::io(data_dir))?;
-        let current = snapshot::find(&snapshots).map_err(OpenError::Snapshot)?;
+        fs::create_dir_all(&snapshots).map_err(StorageError::io(&snapshots))?;
+        sync_dir(data_dir).map_err(StorageError::io(data_dir))?;
+        let current = snapshot::find(&snapshots).map_err(StorageError::Snapshot)?;
         let path = data_dir.join(STATE_FILE);
-        let (file, applied) = match StateFile::open(&path, &room) {
+        let (file, applied) = match StateFile::open(&path, &disk) {
             Err(error) if error.is_damage() => {
                 let aside = path.with_extension(DAMAGED);
                 tracing::error!(error = &error as &dyn std::error::Error, aside = %aside.display(),
                     "the state file is damaged; it is set aside and built again from snapshot and log");
-                fs::rename(&path, &aside).map_err(OpenError::io(&path))?;
-                StateFile::open(&path, &room)?
+                fs::rename(&path, &aside).map_err(StorageError::io(&path))?;
+                StateFile::open(&path, &disk)?
             }
             opened => opened?,
         };
         let file = Arc::new(file);
         let view = StateView::new(applied, file.clone());
         let (current, publishing) = (Mutex::new(current), Mutex::new(()));
-        let nothing = SnapshotFile::nothing(&snapshots).map_err(OpenError::io(&snapshots))?;
-        let shared = Shared { view, file, snapshots, current, publishing, room, nothing };
+        let nothing = SnapshotFile::nothing(&snapshots).map_err(StorageError::io(&snapshots))?;
+        let shared = MachineState { view, file, snapshots, current, publishing, disk, nothing };
         Ok(Self { shared: Arc::new(shared), log })
     }
 
@@ -133,7 +137,7 @@ impl Drop for StateMachine {
     }
 }
 
-impl Shared {
+impl MachineState {
     fn current(&self) -> MutexGuard<'_, Option<SnapshotFile>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -213,7 +217,7 @@ impl Shared {
         // Snapshot first: it is installed again if the state does not become durable.
         self.publish(snapshot)?;
         // Newer than any snapshot still wanted.
-        self.room.snapshot_succeeded();
+        self.disk.snapshot_succeeded();
         let progress = Progress {
             last_applied: header.meta.last_log_id,
             membership: header.meta.last_membership,
@@ -298,13 +302,13 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
         let shared = self.shared.clone();
         let asked = blocking(move || {
-            let may = shared.room.ask_for_snapshot(shared.state_bytes(), &shared.snapshots);
+            let may = shared.disk.ask_for_snapshot(shared.state_bytes(), &shared.snapshots);
             Ok((force || may).then(|| shared.file.view()))
         });
         let view = asked.await.ok()??;
         match view {
             Err(error) if !force => {
-                self.shared.room.snapshot_failed(&self.shared.snapshots, &error);
+                self.shared.disk.snapshot_failed(&self.shared.snapshots, &error);
                 None
             }
             view => Some(SnapshotBuilder { shared: self.shared.clone(), view: Some(view) }),
@@ -342,11 +346,11 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             self.view.take().unwrap_or_else(|| Err(io::Error::other("a snapshot builder builds once")));
         let snapshot = match blocking(move || shared.build(&view?)).await {
             Ok(snapshot) => {
-                self.shared.room.snapshot_succeeded();
+                self.shared.disk.snapshot_succeeded();
                 snapshot
             }
             Err(error) => {
-                self.shared.room.snapshot_failed(&self.shared.snapshots, &error);
+                self.shared.disk.snapshot_failed(&self.shared.snapshots, &error);
                 let current = self.shared.current().clone();
                 current.unwrap_or_else(|| self.shared.nothing.clone())
             }

@@ -14,9 +14,9 @@ use redb::{
 
 use super::applied::{Applied, Progress};
 use super::database::{begin_durable, open_file};
-use super::error::OpenError;
+use super::disk_space::DiskSpace;
+use super::error::StorageError;
 use super::record;
-use super::room::Room;
 use crate::catalog::{Row, Table};
 
 const WHAT: &str = "the state file";
@@ -35,9 +35,9 @@ pub(super) struct FileView(ReadTransaction);
 
 impl StateFile {
     /// Opens or creates the file and reads the whole content. Blocks.
-    pub(super) fn open(path: &Path, room: &Arc<Room>) -> Result<(Self, Applied), OpenError> {
-        let database = open_file(WHAT, path, room)?;
-        create_tables(&database).map_err(OpenError::database(WHAT))?;
+    pub(super) fn open(path: &Path, disk: &Arc<DiskSpace>) -> Result<(Self, Applied), StorageError> {
+        let database = open_file(WHAT, path, disk)?;
+        create_tables(&database).map_err(StorageError::database(WHAT))?;
         let applied = load(&database)?;
         Ok((Self(RwLock::new(Some(database))), applied))
     }
@@ -142,25 +142,25 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn load(database: &Database) -> Result<Applied, OpenError> {
+fn load(database: &Database) -> Result<Applied, StorageError> {
     let mut applied = Applied::default();
-    let read = database.begin_read().map_err(OpenError::database(WHAT))?;
-    let meta = read.open_table(META).map_err(OpenError::database(WHAT))?;
-    if let Some(progress) = meta.get(PROGRESS).map_err(OpenError::database(WHAT))? {
-        applied.progress = Progress::of(progress.value()).map_err(OpenError::record("what is applied"))?;
+    let read = database.begin_read().map_err(StorageError::database(WHAT))?;
+    let meta = read.open_table(META).map_err(StorageError::database(WHAT))?;
+    if let Some(progress) = meta.get(PROGRESS).map_err(StorageError::database(WHAT))? {
+        applied.progress = Progress::of(progress.value()).map_err(StorageError::record("what is applied"))?;
     }
     // Before the rows: the error for data of a newer release names the release.
     applied.progress.activated.check()?;
     for table in Table::ALL {
-        let rows = read.open_table(rows_of(table)).map_err(OpenError::database(WHAT))?;
-        for row in rows.iter().map_err(OpenError::database(WHAT))? {
-            let (key, record) = row.map_err(OpenError::database(WHAT))?;
-            let row = read_row(table, key.value(), record.value()).map_err(OpenError::record(format!(
+        let rows = read.open_table(rows_of(table)).map_err(StorageError::database(WHAT))?;
+        for row in rows.iter().map_err(StorageError::database(WHAT))? {
+            let (key, record) = row.map_err(StorageError::database(WHAT))?;
+            let row = read_row(table, key.value(), record.value()).map_err(StorageError::record(format!(
                 "row `{}` of table {}",
                 key.value(),
                 table.name()
             )))?;
-            applied.catalog.restore(&row).map_err(OpenError::Row)?;
+            applied.catalog.restore(&row).map_err(StorageError::Row)?;
         }
     }
     Ok(applied)

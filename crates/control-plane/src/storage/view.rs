@@ -13,9 +13,9 @@ use crate::types::LogId;
 /// The applied state, in memory. Cheap to clone; follows the originating [`super::StateMachine`] until
 /// closed.
 #[derive(Clone)]
-pub(crate) struct StateView(Arc<Shared>);
+pub(crate) struct StateView(Arc<ViewState>);
 
-struct Shared {
+struct ViewState {
     applied: RwLock<Applied>,
     reached: watch::Sender<Option<u64>>,
     file: Arc<StateFile>,
@@ -27,7 +27,7 @@ impl StateView {
     pub(super) fn new(applied: Applied, file: Arc<StateFile>) -> Self {
         let reached = watch::Sender::new(applied.progress.last_applied.as_ref().map(|id| id.index));
         let (applied, needed) = (RwLock::new(applied), OnceLock::new());
-        Self(Arc::new(Shared { applied, reached, file, needed }))
+        Self(Arc::new(ViewState { applied, reached, file, needed }))
     }
 
     /// Calls `look` with the catalogue. No entry is applied during the call, which must be short.

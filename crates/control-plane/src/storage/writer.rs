@@ -15,9 +15,9 @@ use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::database::begin_durable;
+use super::disk_space::DiskSpace;
 use super::memory::{MAX_CACHED_BYTES, Memory};
 use super::record;
-use super::room::Room;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
 /// Entries by index.
@@ -95,7 +95,7 @@ struct Flushes {
 }
 
 /// State shared by the handles of the log and the writer thread.
-pub(super) struct Core {
+pub(super) struct SharedLog {
     /// The open file; none once closed. Readers hold the lock while they read: closing waits for them.
     database: RwLock<Option<Database>>,
     memory: Mutex<Memory>,
@@ -104,11 +104,11 @@ pub(super) struct Core {
     stall: Mutex<Duration>,
     /// Durability of the log.
     pub durable: watch::Sender<Durable>,
-    room: Arc<Room>,
+    disk: Arc<DiskSpace>,
 }
 
-impl Core {
-    pub(super) fn new(database: Database, memory: Memory, room: Arc<Room>) -> Self {
+impl SharedLog {
+    pub(super) fn new(database: Database, memory: Memory, disk: Arc<DiskSpace>) -> Self {
         let durable = watch::Sender::new(Durable::Until(memory.end()));
         Self {
             database: RwLock::new(Some(database)),
@@ -116,7 +116,7 @@ impl Core {
             flushes: Mutex::default(),
             stall: Mutex::default(),
             durable,
-            room,
+            disk,
         }
     }
 
@@ -216,7 +216,7 @@ fn hole(index: u64) -> io::Error {
 
 /// State of the writer thread.
 pub(super) struct Writer {
-    core: Arc<Core>,
+    shared: Arc<SharedLog>,
     queue: mpsc::Receiver<Queued>,
     /// Index after the last entry on the disk.
     end: u64,
@@ -227,12 +227,12 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the thread. The thread ends after [`Write::Close`], or once every sender of the queue is
     /// gone.
-    pub(super) fn start(core: Arc<Core>, queue: mpsc::Receiver<Queued>) -> io::Result<()> {
+    pub(super) fn start(shared: Arc<SharedLog>, queue: mpsc::Receiver<Queued>) -> io::Result<()> {
         let (end, committed) = {
-            let memory = core.memory();
+            let memory = shared.memory();
             (memory.end(), memory.committed)
         };
-        let writer = Self { core, queue, end, committed };
+        let writer = Self { shared, queue, end, committed };
         std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run()).map(drop)
     }
 
@@ -252,14 +252,14 @@ impl Writer {
                 break CLOSED.into();
             }
         };
-        self.core.fail(&reason);
-        tell(batch.drain(..), Err(&reason));
+        self.shared.fail(&reason);
+        complete(batch.drain(..), Err(&reason));
         self.queue.close();
         while self.queue.blocking_recv_many(&mut batch, MAX_QUEUED_WRITES) > 0 {
             take_closers(&mut batch, &mut closers);
-            tell(batch.drain(..), Err(&reason));
+            complete(batch.drain(..), Err(&reason));
         }
-        self.core.close_database();
+        self.shared.close_database();
         for closer in closers {
             // The receiver may be gone.
             let _ = closer.send(());
@@ -272,16 +272,16 @@ impl Writer {
         let ascending = batch.iter().zip(batch.iter().skip(1)).all(|(one, next)| one.number < next.number);
         debug_assert!(ascending, "writes keep the order of the queue");
         let (since, number, writes) = (first.since, last.number, batch.len() as u64);
-        self.core.flushes().unfinished_since = Some(since);
+        self.shared.flushes().unfinished_since = Some(since);
         let started = Instant::now();
-        let committed = self.core.memory().committed;
+        let committed = self.shared.memory().committed;
         // A panic of the library counts as a failed write, so that every caller gets an answer.
         let commit = AssertUnwindSafe(|| self.commit(batch, committed));
         let end = panic::catch_unwind(commit)
             .unwrap_or_else(|_| Err(io::Error::other("the database library panicked")))?;
         self.end = end;
-        self.core.room.written();
-        let mut flushes = self.core.flushes();
+        self.shared.disk.written();
+        let mut flushes = self.shared.flushes();
         flushes.commits += 1;
         flushes.writes += writes;
         flushes.unfinished_since = None;
@@ -290,7 +290,7 @@ impl Writer {
         }
         flushes.latest.push_back(started.elapsed());
         drop(flushes);
-        let mut memory = self.core.memory();
+        let mut memory = self.shared.memory();
         memory.evict(number, MAX_CACHED_BYTES);
         if let Some(vote) = batch.iter().rev().find_map(|queued| match &queued.write {
             Write::Vote(vote, _) => Some(*vote),
@@ -300,17 +300,17 @@ impl Writer {
         }
         // Sent under the lock: a later truncation lowers the value again.
         let durable_end = memory.durable_end(number, end);
-        self.core.durable.send_replace(Durable::Until(durable_end));
+        self.shared.durable.send_replace(Durable::Until(durable_end));
         drop(memory);
-        tell(batch.drain(..), Ok(()));
+        complete(batch.drain(..), Ok(()));
         Ok(())
     }
 
     /// Commits one durable transaction. Returns the index after the last entry.
     fn commit(&mut self, batch: &[Queued], committed: Option<LogId>) -> io::Result<u64> {
-        let core = self.core.clone();
-        std::thread::sleep(core.take_stall());
-        core.with_database(|database| {
+        let shared = self.shared.clone();
+        std::thread::sleep(shared.take_stall());
+        shared.with_database(|database| {
             let transaction = begin_durable(database).map_err(io::Error::other)?;
             let mut end = self.end;
             for queued in batch {
@@ -367,19 +367,19 @@ fn take_closers(batch: &mut Vec<Queued>, closers: &mut Vec<oneshot::Sender<()>>)
     for queued in batch.split_off(end) {
         match queued.write {
             Write::Close(closer) => closers.push(closer),
-            write => tell_one(write, Err(&CLOSED.into())),
+            write => complete_one(write, Err(&CLOSED.into())),
         }
     }
     true
 }
 
-fn tell(batch: impl Iterator<Item = Queued>, result: Result<(), &Arc<str>>) {
+fn complete(batch: impl Iterator<Item = Queued>, result: Result<(), &Arc<str>>) {
     for queued in batch {
-        tell_one(queued.write, result);
+        complete_one(queued.write, result);
     }
 }
 
-fn tell_one(write: Write, result: Result<(), &Arc<str>>) {
+fn complete_one(write: Write, result: Result<(), &Arc<str>>) {
     let result = result.map_err(|reason| io::Error::other(reason.as_ref()));
     match write {
         Write::Vote(_, waiter) => {

@@ -10,7 +10,8 @@ use openraft::raft::{TransferLeaderRequest, VoteRequest, VoteResponse};
 use tracing::{info, warn};
 
 use crate::campaign::{
-    Asked, Gate, Held, MAX_ATTEMPTS, MAX_LEADERLESS_ATTEMPTS, head_start, leaderless_after, retry_after,
+    HeldEvidence, MAX_ATTEMPTS, MAX_LEADERLESS_ATTEMPTS, RequestFacts, VoteAdmission, head_start,
+    leaderless_after, retry_after,
 };
 use crate::detector::Evidence;
 use crate::events::Events;
@@ -73,13 +74,13 @@ impl Elections {
     }
 
     /// Gives up the local lease on exactly the followed leader, and only then holds the evidence: a request
-    /// for a vote that passes the gate meets no lease.
+    /// for a vote that is admitted meets no lease.
     pub(crate) async fn suspect(self: Arc<Self>, followed: Followed, evidence: Evidence) {
         let Followed { node, id, name, .. } = followed;
         // While Raft waits for its disk, later probes do not repeat the request.
         let Some(_one_at_a_time) = self.suspicion.begin_to_give_up_lease() else { return };
         let Some(vote) = drop_lease(&node, id).await else { return };
-        let news = self.suspicion.campaigns().hold(vote, evidence, Instant::now());
+        let news = self.suspicion.campaigns().record_evidence(vote, evidence, Instant::now());
         self.suspicion.announce_evidence();
         if news {
             warn!(
@@ -88,7 +89,7 @@ impl Elections {
                 term = vote.leader_id.term,
                 "the leader seems to be dead"
             );
-            self.events.tell(EventKind::Suspicion { peer: name, evidence: evidence.as_str().to_owned() });
+            self.events.publish(EventKind::Suspicion { peer: name, evidence: evidence.as_str().to_owned() });
         }
     }
 
@@ -121,13 +122,13 @@ impl Elections {
     }
 
     /// Returns the evidence against the present leader.
-    fn held(&self, node: &Node) -> Option<Held> {
-        self.suspicion.campaigns().held(node.vote(), Instant::now())
+    fn held(&self, node: &Node) -> Option<HeldEvidence> {
+        self.suspicion.campaigns().evidence_against(node.vote(), Instant::now())
     }
 
     /// Runs one campaign against a suspect leader: attempts until a vote moves, the evidence ends, or all
     /// attempts are used.
-    async fn campaign(&self, node: &Node, held: Held) {
+    async fn campaign(&self, node: &Node, held: HeldEvidence) {
         if !self.suspicion.campaigns().may_begin(Instant::now()) {
             return;
         }
@@ -141,7 +142,7 @@ impl Elections {
             if node.vote() != held.vote || self.held(node).is_none() {
                 break;
             }
-            if !self.suspicion.campaigns().stand(Instant::now()) {
+            if !self.suspicion.campaigns().begin_attempt(Instant::now()) {
                 moved_within(node, held.vote, COMPETING_CAMPAIGN_PAUSE).await;
                 continue;
             }
@@ -181,7 +182,7 @@ impl Elections {
             if moved_within(node, vote, wait).await || self.signals.is_stopping() {
                 return;
             }
-            if self.is_leaderless(node) && self.suspicion.campaigns().stand(Instant::now()) {
+            if self.is_leaderless(node) && self.suspicion.campaigns().begin_attempt(Instant::now()) {
                 info!(rank, attempt, "nobody leads; asking for an election");
                 if node.raft.trigger().elect(true).await.is_err() {
                     return;
@@ -215,7 +216,7 @@ impl Elections {
         better.count() as u32
     }
 
-    /// Answers a request for a vote or a pre-vote: the gate decides first, then Raft.
+    /// Answers a request for a vote or a pre-vote: the rules of candidacies decide first, then Raft.
     pub(crate) async fn answer(
         &self,
         node: &Node,
@@ -242,7 +243,7 @@ impl Elections {
         let mut evidence = self.suspicion.watch_evidence();
         loop {
             let now = Instant::now();
-            let asked = Asked {
+            let asked = RequestFacts {
                 pre_vote,
                 transfer: request.leadership_transfer,
                 from: (request.last_log_id, from),
@@ -250,11 +251,11 @@ impl Elections {
                 led_by: node.voted_leader().map(|_| node.vote()),
                 heard_ago: node.heard_age(now),
             };
-            let gate = self.suspicion.campaigns().gate(&asked, now);
-            match gate {
-                Gate::Open => return true,
-                Gate::Shut => return false,
-                Gate::Wait => {}
+            let admission = self.suspicion.campaigns().admit(&asked, now);
+            match admission {
+                VoteAdmission::Admit => return true,
+                VoteAdmission::Refuse => return false,
+                VoteAdmission::AwaitEvidence => {}
             }
             // The candidate may be right, and evidence may be about to arrive here.
             if tokio::time::timeout_at(deadline, evidence.changed()).await.is_err() {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::calls::Calls;
 use crate::catalog::{Action, Actor, Authority, Command, Outcome, RequestKey};
-use crate::format::{Activated, Announcement, FormatVersion, Step};
+use crate::format::{Activated, Announcement, FormatVersion, ProposedActivation};
 use crate::ids::RaftId;
 use crate::message::{Refused, Reply};
 use crate::observation::Observation;
@@ -66,7 +66,9 @@ impl Formats {
         if !node.has_applied_term(seen.term()) {
             return;
         }
-        let Some(Step { version, announced }) = self.observer.next_format(seen, node) else { return };
+        let Some(ProposedActivation { version, announced }) = self.observer.next_format(seen, node) else {
+            return;
+        };
         info!(version = version.number(), "every member reads the next format version; activating it");
         let Activated { version, release } = Activated::of(version);
         let command = self.command(Action::Activate { version, release, announced });

@@ -162,7 +162,7 @@ impl Transfers {
         // The port stays open until the new leader is heard: an earlier end would look like a failure.
         until(TRANSFER_HEARD_WITHIN, || {
             let seen = self.observer.observe();
-            let other = seen.standing.leader.filter(|id| *id != seen.identity.raft_id);
+            let other = seen.leadership.leader.filter(|id| *id != seen.identity.raft_id);
             let heard =
                 other.filter(|_| seen.metrics.as_ref().is_some_and(|m| m.state != ServerState::Leader));
             let heard = heard.and_then(|id| Some((seen.name_of(id)?, seen.metrics.as_ref()?.current_term)));

@@ -42,7 +42,7 @@ impl Joining {
         let started = Instant::now();
         let mut waiting = String::new();
         loop {
-            let pause = match self.look(started).await {
+            let pause = match self.advance(started).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     error!(%error, "cannot write the data directory");
@@ -56,10 +56,10 @@ impl Joining {
         }
     }
 
-    async fn look(&self, started: Instant) -> Result<Duration, DataDirError> {
+    async fn advance(&self, started: Instant) -> Result<Duration, DataDirError> {
         let seen = self.observer.observe();
         let Some(node) = seen.node.clone() else { return Ok(JOIN_RETRY_AFTER) };
-        if seen.identity.gave_way_to.is_some() {
+        if seen.identity.superseded_by.is_some() {
             return Ok(JOIN_RETRY_AFTER);
         }
         let now = seen.now;
@@ -81,8 +81,8 @@ impl Joining {
         };
         // Without an entry in the log, the node has cast no vote and acknowledged nothing: it may still join
         // another cluster. Raft itself is asked, since its metrics are empty until Raft has started.
-        let untouched = !node.raft.is_initialized().await.unwrap_or(true);
-        if untouched && let Some(found) = cluster_to_join(&reports).filter(|found| *found != cluster) {
+        let is_unused = !node.raft.is_initialized().await.unwrap_or(true);
+        if is_unused && let Some(found) = cluster_to_join(&reports).filter(|found| *found != cluster) {
             let own_is_there = reports.values().any(|report| report.cluster_id == Some(cluster));
             if !own_is_there {
                 info!(cluster = %found, "joining another cluster: nobody answers in the one this node was to join");
@@ -90,7 +90,7 @@ impl Joining {
                 return Ok(JOIN_CHECK_INTERVAL);
             }
         }
-        if untouched && seen.identity.founder && asked_long_enough {
+        if is_unused && seen.identity.founder && asked_long_enough {
             // The node stopped between founding the cluster and writing the first entry.
             self.initialize(&node).await;
         }
@@ -99,7 +99,7 @@ impl Joining {
             self.ask_to_join(cluster, &reports).await;
             return Ok(JOIN_RETRY_AFTER);
         }
-        Ok(if untouched { JOIN_CHECK_INTERVAL } else { JOIN_RETRY_AFTER })
+        Ok(if is_unused { JOIN_CHECK_INTERVAL } else { JOIN_RETRY_AFTER })
     }
 
     fn reports(&self, now: Instant) -> BTreeMap<String, Arc<Report>> {
@@ -222,13 +222,15 @@ impl Joining {
         for (name, report, other) in foreign {
             match (own_largest > 1, report.largest_voter_set > 1) {
                 (false, true) => {
-                    self.data.give_way_to(other)?;
+                    self.data.supersede_by(other)?;
                     let seen = self.observer.observe();
-                    let told = crate::notices::foreign(&self.observer.view(&seen));
-                    let message = told.map(|told| told.message).unwrap_or_default();
+                    let condition = crate::notices::foreign(&self.observer.view(&seen));
+                    let message = condition.map(|condition| condition.message).unwrap_or_default();
                     error!(peer = name, own = %own, other = %other, "{message}");
-                    self.events
-                        .tell(EventKind::Notice { code: api::notices::FOREIGN_CLUSTER.to_owned(), message });
+                    self.events.publish(EventKind::Notice {
+                        code: api::notices::FOREIGN_CLUSTER.to_owned(),
+                        message,
+                    });
                     return Ok(());
                 }
                 (true, false) => {
@@ -249,16 +251,16 @@ impl Joining {
         {
             error!("{message}");
             let code = api::notices::FOREIGN_CLUSTER_MET.to_owned();
-            self.events.tell(EventKind::Notice { code, message });
+            self.events.publish(EventKind::Notice { code, message });
         }
         Ok(())
     }
 
     /// Logs the condition for which a node without a cluster or a quorum waits: once, and after each change.
-    fn log_waiting(&self, started: Instant, told: &mut String) {
+    fn log_waiting(&self, started: Instant, logged: &mut String) {
         let seen = self.observer.observe();
         if !seen.identity.is_known()
-            || seen.identity.gave_way_to.is_some()
+            || seen.identity.superseded_by.is_some()
             || started.elapsed() < WAITING_LOGGED_AFTER
         {
             return;
@@ -272,7 +274,7 @@ impl Joining {
         } else {
             String::new()
         };
-        if *told == waits_for {
+        if *logged == waits_for {
             return;
         }
         if joined && !waits_for.is_empty() {
@@ -284,7 +286,7 @@ impl Joining {
         } else if !waits_for.is_empty() {
             info!("{waits_for}");
         }
-        *told = waits_for;
+        *logged = waits_for;
     }
 }
 
@@ -300,11 +302,11 @@ fn needs_to_join(
     seen: &Observation,
     reports: &BTreeMap<String, Arc<Report>>,
 ) -> bool {
-    let in_own_eyes = seen.membership().is_some_and(|m| m.membership().get_node(me).is_some());
+    let is_member = seen.membership().is_some_and(|m| m.membership().get_node(me).is_some());
     let leaders = reports
         .values()
         .filter(|report| report.cluster_id == Some(cluster) && report.role == api::status::Role::Leader);
     // The leader's report counts: the local node may have been replaced while it was away.
-    let forgotten = leaders.clone().any(|report| !report.knows_you);
-    forgotten || !in_own_eyes
+    let forgotten = leaders.clone().any(|report| !report.lists_sender);
+    forgotten || !is_member
 }

@@ -8,16 +8,16 @@
 //! | [`join`] | founds a cluster, or joins one | the Raft threads |
 //! | [`reconcile`] | on the leader: reconciles the membership with the configuration | the Raft threads |
 //! | [`handover`] | transfers leadership: before a stop, on request, on a hung disk | the Raft threads |
-//! | [`pulse`] | on the leader: checks that Raft and the disk make progress | the Raft threads |
-//! | [`room`] | reserves disk space, builds late snapshots, hands over on a full disk | the Raft threads |
+//! | [`liveness`] | on the leader: checks that Raft and the disk make progress | the Raft threads |
+//! | [`disk_space`] | reserves disk space, builds late snapshots, hands over on a full disk | the Raft threads |
 //! | [`watch`] | turns changes into events and log lines | the Raft threads |
 
+pub(crate) mod disk_space;
 pub(crate) mod election;
 pub(crate) mod formats;
 pub(crate) mod handover;
 pub(crate) mod join;
+pub(crate) mod liveness;
 pub(crate) mod probes;
-pub(crate) mod pulse;
 pub(crate) mod reconcile;
-pub(crate) mod room;
 pub(crate) mod watch;

@@ -18,7 +18,7 @@ use crate::events::Events;
 use crate::message::{Probe, ProbeAnswer, Report};
 use crate::network::{CallError, Channel, FrameReceiver, FrameSender, Links, Purpose};
 use crate::observer::Observer;
-use crate::peers::{ClockOffset, Failed, Failure};
+use crate::peers::{ClockOffset, FailedProbes, ProbeFailure};
 use crate::raft::slot::RaftSlot;
 use crate::signals::Signals;
 use crate::suspicion::Suspicion;
@@ -28,8 +28,8 @@ use crate::timing::{HEALTHY_WITHIN, REDIAL_AFTER, STUCK_AFTER};
 /// Limit on immediate redials between two probes, after connections that ended before the handshake: a dying
 /// process may close its port a moment after its connections.
 const REDIALS: u32 = 8;
-/// Failed probes of a leader that are logged singly; later failures are logged ever less often, so that an
-/// absent node does not fill the log.
+/// Failed probes of a leader that are logged singly; later failures are logged ever less often, so that
+/// an absent node does not fill the log.
 const LOGGED_ONE_BY_ONE: u64 = 100;
 
 /// Probes of one peer, and the actions on their results.
@@ -91,7 +91,7 @@ enum Link {
 }
 
 /// Event on a [`Link`].
-enum Event {
+enum LinkEvent {
     Dialled(Box<Result<Channel, CallError>>),
     Answered(Box<ProbeAnswer>),
     Ended(String),
@@ -99,13 +99,13 @@ enum Event {
 
 impl Link {
     /// Returns the next event. Cancel-safe.
-    async fn next(&mut self) -> Event {
+    async fn next(&mut self) -> LinkEvent {
         match self {
             Self::Down => std::future::pending().await,
-            Self::Dialling(dialling) => Event::Dialled(Box::new(dialling.await)),
+            Self::Dialling(dialling) => LinkEvent::Dialled(Box::new(dialling.await)),
             Self::Up(halves) => match halves.1.recv::<ProbeAnswer>().await {
-                Ok(answer) => Event::Answered(Box::new(answer)),
-                Err(error) => Event::Ended(crate::error_chain::text_with_sources(&error)),
+                Ok(answer) => LinkEvent::Answered(Box::new(answer)),
+                Err(error) => LinkEvent::Ended(crate::error_chain::text_with_sources(&error)),
             },
         }
     }
@@ -125,7 +125,7 @@ impl Prober {
             // Without a connection, the failed attempt to connect was counted already.
             if !matches!(self.link, Link::Down) {
                 let reason = format!("no answer within {} ms", self.interval().as_millis());
-                self.failed(&Failure { reason, refused: false, port_closed: false });
+                self.failed(&ProbeFailure { reason, refused: false, port_closed: false });
             }
             if missed >= self.parts.observer.options().timing.probe_failures {
                 self.parts.elections.judge(&self.peer, &self.parts.runtime);
@@ -155,14 +155,14 @@ impl Prober {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: LinkEvent) {
         match event {
-            Event::Dialled(dialled) => match *dialled {
+            LinkEvent::Dialled(dialled) => match *dialled {
                 Ok(channel) => self.connected(channel),
                 Err(error) => self.not_connected(&error),
             },
-            Event::Answered(answer) => self.heard(*answer),
-            Event::Ended(reason) => {
+            LinkEvent::Answered(answer) => self.heard(*answer),
+            LinkEvent::Ended(reason) => {
                 debug!(peer = self.peer, reason, "the connection for probes ended");
                 self.dial(Duration::ZERO);
             }
@@ -202,7 +202,11 @@ impl Prober {
             self.parts.suspicion.detector().not_refused(&self.peer);
         }
         let refused = matches!(error, CallError::Refused { .. });
-        self.failed(&Failure { reason: crate::error_chain::text_with_sources(error), refused, port_closed });
+        self.failed(&ProbeFailure {
+            reason: crate::error_chain::text_with_sources(error),
+            refused,
+            port_closed,
+        });
         self.link = Link::Down;
     }
 
@@ -233,12 +237,13 @@ impl Prober {
     }
 
     /// Records and logs a failed probe.
-    fn failed(&self, failure: &Failure) {
+    fn failed(&self, failure: &ProbeFailure) {
         let (parts, name) = (&self.parts, self.peer.as_str());
-        let Failed { count, is_news } = parts.observer.peers().failed(name, failure, Instant::now());
+        let FailedProbes { count, is_newly_away } =
+            parts.observer.peers().failed(name, failure, Instant::now());
         let failure = &failure.reason;
-        if is_news {
-            parts.events.tell(EventKind::Peer {
+        if is_newly_away {
+            parts.events.publish(EventKind::Peer {
                 peer: name.to_owned(),
                 healthy: false,
                 failed_probes: count,
@@ -250,7 +255,7 @@ impl Prober {
             if count <= LOGGED_ONE_BY_ONE || is_rare {
                 warn!(peer = name, count, failure, "failed to reach leader");
             }
-        } else if is_news {
+        } else if is_newly_away {
             warn!(peer = name, count, failure, "failed to reach peer");
         } else if is_rare {
             debug!(peer = name, count, failure, "failed to reach peer");
@@ -267,7 +272,7 @@ impl Probing {
         let before = self.observer.peers().answered(name, report, committed, clock, now);
         if before.away || !before.is_healthy(now) {
             info!(peer = name, "peer answers");
-            self.events.tell(EventKind::Peer {
+            self.events.publish(EventKind::Peer {
                 peer: name.to_owned(),
                 healthy: true,
                 failed_probes: before.failed_probes,
@@ -282,7 +287,7 @@ impl Probing {
             } else {
                 warn!(peer = name, "peer runs with another configuration than this node");
             }
-            self.events.tell(EventKind::Config { peer: name.to_owned(), same: same_config });
+            self.events.publish(EventKind::Config { peer: name.to_owned(), same: same_config });
         }
     }
 

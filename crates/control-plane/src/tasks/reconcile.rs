@@ -7,7 +7,7 @@ use openraft::ChangeMembers;
 use tracing::{info, warn};
 
 use crate::ids::RaftId;
-use crate::membership::{Step, View, next_step};
+use crate::membership::{MembershipFacts, MembershipStep, next_step};
 use crate::observation::Observation;
 use crate::observer::Observer;
 use crate::raft::node::Node;
@@ -54,11 +54,11 @@ impl Reconciler {
         }
     }
 
-    fn decide(&self, seen: &Observation) -> Option<Step> {
+    fn decide(&self, seen: &Observation) -> Option<MembershipStep> {
         let membership = seen.membership()?;
         let names = self.observer.names();
         let (present, caught_up) = (self.observer.present(seen), self.observer.caught_up(seen));
-        next_step(&View {
+        next_step(&MembershipFacts {
             configured: &names,
             membership: &membership,
             present: &present,
@@ -67,20 +67,20 @@ impl Reconciler {
     }
 }
 
-async fn carry_out(node: &Node, step: Step) {
+async fn carry_out(node: &Node, step: MembershipStep) {
     let list = |ids: &std::collections::BTreeSet<RaftId>| {
         ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     let changed = match step {
-        Step::FinishJoint { voters } => {
+        MembershipStep::FinishJoint { voters } => {
             info!(voters = list(&voters), "finishing a change of voters that was begun earlier");
             node.raft.change_membership(voters, false).await
         }
-        Step::ChangeVoters { voters } => {
+        MembershipStep::ChangeVoters { voters } => {
             info!(voters = list(&voters), "changing the voters, in one step");
             node.raft.change_membership(voters, false).await
         }
-        Step::Forget { learners } => {
+        MembershipStep::RemoveLearners { learners } => {
             info!(learners = list(&learners), "forgetting learners that were replaced");
             node.raft.change_membership(ChangeMembers::RemoveNodes(learners), false).await
         }

@@ -54,22 +54,22 @@ pub(crate) async fn run(
         let Some(changed) = signals.unless_stopped(changed(&raft, soon > 0)).await else { return };
         soon = if changed { SOON } else { soon.saturating_sub(1) };
         let now = observer.observe();
-        observer.note_progress(&now);
+        observer.note_lag(&now);
         let term = now.term();
         let (voters, learners) = now.names();
         let leader = now.leader_name();
-        let state = Seen { role: Some(now.standing.role), leader, voters, learners };
+        let state = Seen { role: Some(now.leadership.role), leader, voters, learners };
         if state.role != seen.role {
-            let role = now.standing.role;
+            let role = now.leadership.role;
             info!(?role, term, "role changed");
-            events.tell(EventKind::Role { role, term });
+            events.publish(EventKind::Role { role, term });
         }
         if state.leader != seen.leader {
             match &state.leader {
                 Some(leader) => info!(leader, term, "leader changed"),
                 None => warn!(term, "no leader"),
             }
-            events.tell(EventKind::Leader { leader_id: state.leader.clone(), term });
+            events.publish(EventKind::Leader { leader_id: state.leader.clone(), term });
         }
         if (&state.voters, &state.learners) != (&seen.voters, &seen.learners) {
             info!(
@@ -78,7 +78,7 @@ pub(crate) async fn run(
                 "membership changed"
             );
             let (voters, learners) = (state.voters.clone(), state.learners.clone());
-            events.tell(EventKind::Members { voters, learners });
+            events.publish(EventKind::Members { voters, learners });
         }
         if state != seen {
             signals.wake();

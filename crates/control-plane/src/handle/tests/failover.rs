@@ -42,7 +42,7 @@ impl Cluster {
     }
 }
 
-/// True if node `n` would vote for `candidate`. Raft itself is asked, past the gate.
+/// True if node `n` would vote for `candidate`. Raft itself is asked.
 fn would_vote(cluster: &Cluster, n: usize, candidate: RaftId) -> bool {
     let node = cluster.raft_node(n);
     let leader_id = openraft::impls::leader_id_std::LeaderId::new(node.vote().leader_id.term + 1, candidate);
@@ -78,7 +78,7 @@ fn a_transfer_from_the_leader_to_itself_gives_up_the_lease_on_its_vote_and_nothi
     assert_eq!(after, vote, "a vote was given or asked for");
     assert_eq!(node.metrics().state, openraft::ServerState::Follower);
 
-    // openraft does not take the lease back: hence the gate.
+    // openraft does not take the lease back: hence the admission before Raft.
     write(cluster.node(leader), note("k", "a", "x"));
     assert!(would_vote(&cluster, follower, candidate));
     assert_eq!((cluster.leader(), cluster.term(follower)), (leader, vote.leader_id.term));

@@ -9,7 +9,7 @@ const KEY: [u8; 32] = [5; 32];
 pub(crate) fn check(bytes: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime without I/O needs nothing").block_on(async {
-        // A stranger does not know the key, and no frame begins without an authenticator.
+        // An unauthenticated peer does not know the key, and no frame begins without an authenticator.
         assert!(received(bytes).await.0.is_empty(), "a forged frame was delivered");
         let sealed = sealed(bytes).await;
         let (bodies, end) = received(&sealed).await;
@@ -25,7 +25,7 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 async fn sealed(body: &[u8]) -> Vec<u8> {
-    let state = Outbound::new(&KEY, Pause::new().watch(), None);
+    let state = SendState::new(&KEY, Pause::new().watch(), None);
     let mut sender = FrameSender { output: Vec::new(), state };
     sender.send_bytes(body).await.expect("a body of this length can be sent");
     sender.output
@@ -34,7 +34,7 @@ async fn sealed(body: &[u8]) -> Vec<u8> {
 /// Returns the delivered bodies and the final error.
 async fn received(bytes: &[u8]) -> (Vec<Bytes>, FrameError) {
     let pause = Pause::new();
-    let mut receiver = FrameReceiver { input: bytes, state: Inbound::new(&KEY, pause.watch(), None) };
+    let mut receiver = FrameReceiver { input: bytes, state: ReceiveState::new(&KEY, pause.watch(), None) };
     let mut bodies = Vec::new();
     loop {
         match receiver.recv_bytes().await {

@@ -7,11 +7,11 @@ use super::*;
 const KEY: [u8; 32] = [5; 32];
 
 fn sender<W>(output: W, pause: &Pause) -> FrameSender<W> {
-    FrameSender { output, state: Outbound::new(&KEY, pause.watch(), None) }
+    FrameSender { output, state: SendState::new(&KEY, pause.watch(), None) }
 }
 
 fn receiver<R>(input: R, pause: &Pause) -> FrameReceiver<R> {
-    FrameReceiver { input, state: Inbound::new(&KEY, pause.watch(), None) }
+    FrameReceiver { input, state: ReceiveState::new(&KEY, pause.watch(), None) }
 }
 
 /// Returns the frames with these bodies, one after the other.
@@ -77,7 +77,7 @@ async fn what_was_tampered_with_is_not_delivered() {
     check([&*first, &second[..3]].concat(), 1, cut_short).await;
     let other_key = {
         let mut sender =
-            FrameSender { output: Vec::new(), state: Outbound::new(&[6; 32], Pause::new().watch(), None) };
+            FrameSender { output: Vec::new(), state: SendState::new(&[6; 32], Pause::new().watch(), None) };
         sender.send_bytes(b"one").await.unwrap();
         sender.output
     };

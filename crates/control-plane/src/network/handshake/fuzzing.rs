@@ -12,31 +12,31 @@ pub(crate) fn check(bytes: &[u8]) {
     let identity = identity();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime without I/O needs nothing").block_on(async {
-        stranger(bytes, &identity).await;
+        unauthenticated(bytes, &identity).await;
         if bytes.len() <= MAX_MESSAGE_BYTES - HEADER_BYTES {
             known(bytes, &identity).await;
         }
     });
 }
 
-/// Checks that a stranger without the secret is refused, and receives at most the messages of a handshake.
-async fn stranger(bytes: &[u8], identity: &Identity) {
+/// Checks that a peer without the secret is refused, and receives at most the messages of a handshake.
+async fn unauthenticated(bytes: &[u8], identity: &Credentials) {
     let mut said = Vec::new();
     let mut stream = join(bytes, &mut said);
     let outcome = answer(&mut stream, identity, NONCE, |_, _| true, HANDSHAKE_WITHIN).await;
-    assert!(outcome.is_err(), "a stranger was let in");
+    assert!(outcome.is_err(), "an unauthenticated peer was admitted");
     assert!(said.len() <= 2 * MAX_MESSAGE_BYTES, "{} bytes were sent", said.len());
 
     let mut said = Vec::new();
     let mut stream = join(bytes, &mut said);
     let outcome = dial(&mut stream, identity, "n2", Purpose::Rpc, NONCE, HANDSHAKE_WITHIN).await;
-    assert!(outcome.is_err(), "a stranger was taken for a node");
+    assert!(outcome.is_err(), "an unauthenticated peer was taken for a node");
     assert!(said.len() <= 3 * MAX_MESSAGE_BYTES, "{} bytes were sent", said.len());
 }
 
 /// Checks that a hello is answered exactly if well formed and addressed to this node, and that the proof
 /// then admits the caller.
-async fn known(hello: &[u8], identity: &Identity) {
+async fn known(hello: &[u8], identity: &Credentials) {
     let hello = message(HELLO, hello);
     let parsed = Message { version: PROTOCOL_VERSION, kind: HELLO, body: hello[HEADER_BYTES..].to_vec() };
     let expected = hello_from(&parsed, identity).ok();
@@ -59,8 +59,8 @@ async fn known(hello: &[u8], identity: &Identity) {
     }
 }
 
-fn identity() -> Identity {
-    Identity::new("fuzzed", "n1", ClusterSecret::from_bytes([9; 32]))
+fn identity() -> Credentials {
+    Credentials::new("fuzzed", "n1", ClusterSecret::from_bytes([9; 32]))
 }
 
 /// Returns the body of a hello, a hello, and a challenge.

@@ -19,30 +19,30 @@ const WELCOME_HEX: &str =
 const TO_LISTENER_HEX: &str = "205f86f3e137dac8e76f97edbca7e27b496d826a756449dde1e57b78ea0f4435";
 const TO_DIALER_HEX: &str = "00420c8014edf06db45048cfe4ebb4a1c4ea5e8844e31c4ce72edc37b68fb796";
 
-fn node(cluster: &str, node: &str, secret: u8) -> Identity {
-    Identity::new(cluster, node, ClusterSecret::from_bytes([secret; 32]))
+fn node(cluster: &str, node: &str, secret: u8) -> Credentials {
+    Credentials::new(cluster, node, ClusterSecret::from_bytes([secret; 32]))
 }
 
-fn n1() -> Identity {
+fn n1() -> Credentials {
     node("phase1", "n1", 7)
 }
 
-fn n2() -> Identity {
+fn n2() -> Credentials {
     node("phase1", "n2", 7)
 }
 
-async fn dial_as(identity: &Identity, stream: &mut DuplexStream) -> Result<Session, HandshakeError> {
+async fn dial_as(identity: &Credentials, stream: &mut DuplexStream) -> Result<Session, HandshakeError> {
     dial(stream, identity, "n2", Purpose::Rpc, DIALER_NONCE, HANDSHAKE_WITHIN).await
 }
 
-async fn answer_as(identity: &Identity, stream: &mut DuplexStream) -> Result<Caller, HandshakeError> {
+async fn answer_as(identity: &Credentials, stream: &mut DuplexStream) -> Result<Caller, HandshakeError> {
     answer(stream, identity, LISTENER_NONCE, |_, _| true, HANDSHAKE_WITHIN).await
 }
 
 /// Runs both sides against each other.
 async fn meet(
-    dialer: &Identity,
-    listener: &Identity,
+    dialer: &Credentials,
+    listener: &Credentials,
 ) -> (Result<Session, HandshakeError>, Result<Caller, HandshakeError>) {
     let (mut left, mut right) = duplex(4096);
     // Each side closes the connection as soon as done.
@@ -91,8 +91,8 @@ async fn the_transcript_is_pinned() {
 }
 
 #[tokio::test]
-async fn strangers_are_refused_and_both_sides_know_why() {
-    let check = async |dialer: Identity, listener: Identity, at_dialer: &str, at_listener: &str| {
+async fn unauthenticated_peers_are_refused_and_both_sides_know_why() {
+    let check = async |dialer: Credentials, listener: Credentials, at_dialer: &str, at_listener: &str| {
         let (dialled, answered) = meet(&dialer, &listener).await;
         assert_eq!((text(dialled).as_str(), text(answered).as_str()), (at_dialer, at_listener));
     };
@@ -222,8 +222,8 @@ async fn messages_of_a_node_sent_back_to_it_prove_nothing() {
 }
 
 #[tokio::test]
-async fn a_node_answers_no_challenge_for_a_stranger() {
-    // n1 dials; the stranger has n1's own listener make a challenge for n1's hello, readdressed, and passes
+async fn a_node_answers_no_challenge_for_an_unauthenticated_peer() {
+    // n1 dials; the attacker has n1's own listener make a challenge for n1's hello, readdressed, and passes
     // it on.
     let (mut near, mut far) = duplex(4096);
     let (n1, n1_too) = (n1(), n1());

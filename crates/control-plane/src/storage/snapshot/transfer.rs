@@ -22,9 +22,9 @@ pub(super) const UNFINISHED: &str = "tmp";
 /// A complete, verified snapshot. Cheap to clone, and readable even after replacement by a newer snapshot.
 /// A received snapshot is removed with the last handle, unless installed.
 #[derive(Clone)]
-pub(crate) struct SnapshotFile(Arc<Inner>);
+pub(crate) struct SnapshotFile(Arc<OpenSnapshot>);
 
-struct Inner {
+struct OpenSnapshot {
     file: File,
     path: PathBuf,
     len_bytes: u64,
@@ -41,7 +41,7 @@ impl SnapshotFile {
         let file = File::open(&path)?;
         let header = read(&file, |_| Ok(()))?;
         let len_bytes = file.metadata()?.len();
-        Ok(Self(Arc::new(Inner { file, path, len_bytes, header, temporary: AtomicBool::new(false) })))
+        Ok(Self(Arc::new(OpenSnapshot { file, path, len_bytes, header, temporary: AtomicBool::new(false) })))
     }
 
     /// Returns an empty snapshot of zero bytes; `folder` serves as the open file.
@@ -49,7 +49,13 @@ impl SnapshotFile {
         let header =
             Header { meta: SnapshotMeta::default(), largest_voter_set: 0, activated: Activated::default() };
         let (file, path) = (File::open(folder)?, folder.to_owned());
-        Ok(Self(Arc::new(Inner { file, path, len_bytes: 0, header, temporary: AtomicBool::new(false) })))
+        Ok(Self(Arc::new(OpenSnapshot {
+            file,
+            path,
+            len_bytes: 0,
+            header,
+            temporary: AtomicBool::new(false),
+        })))
     }
 
     /// Returns the metadata in the header.
@@ -83,7 +89,13 @@ impl SnapshotFile {
 
     /// Returns a file in progress, removed on drop unless renamed.
     pub(super) fn temporary(path: PathBuf, file: File, header: Header) -> io::Result<Self> {
-        Ok(Self(Arc::new(Inner { file, path, len_bytes: 0, header, temporary: AtomicBool::new(true) })))
+        Ok(Self(Arc::new(OpenSnapshot {
+            file,
+            path,
+            len_bytes: 0,
+            header,
+            temporary: AtomicBool::new(true),
+        })))
     }
 
     pub(super) fn file(&self) -> &File {
@@ -108,7 +120,13 @@ impl SnapshotFile {
         let file = self.0.file.try_clone()?;
         let header = self.0.header.clone();
         self.0.temporary.store(false, Ordering::Relaxed);
-        Ok(Self(Arc::new(Inner { file, path, len_bytes, header, temporary: AtomicBool::new(temporary) })))
+        Ok(Self(Arc::new(OpenSnapshot {
+            file,
+            path,
+            len_bytes,
+            header,
+            temporary: AtomicBool::new(temporary),
+        })))
     }
 }
 
@@ -118,7 +136,7 @@ impl fmt::Debug for SnapshotFile {
     }
 }
 
-impl Drop for Inner {
+impl Drop for OpenSnapshot {
     fn drop(&mut self) {
         if *self.temporary.get_mut() {
             // A remaining file is removed at the next start.

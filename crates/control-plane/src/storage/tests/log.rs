@@ -113,7 +113,7 @@ async fn the_file_opens_again_after_a_close_although_handles_are_left() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(LOG_FILE);
     let mut log = open_log(&path).unwrap();
-    assert!(matches!(open_log(&path), Err(OpenError::Database { .. })), "the file is locked");
+    assert!(matches!(open_log(&path), Err(StorageError::Database { .. })), "the file is locked");
     log.save_vote(&vote(3)).await.unwrap();
     log.clone().close().await;
     assert!(log.save_vote(&vote(4)).await.is_err());

@@ -1,13 +1,13 @@
 //! Tests of the storage, with shared fixtures.
 
 mod disk;
+mod disk_space;
 pub(crate) mod first_release;
 pub(crate) mod formats;
 mod log;
 mod memory;
 mod power;
 mod restart;
-mod room;
 mod snapshots;
 mod suite;
 
@@ -21,7 +21,7 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{RaftLogReader, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, Membership};
 
-use super::log::LogMark;
+use super::log::DurabilityWatch;
 use super::*;
 use crate::catalog::{
     Action, Actor, Authority, Command, RequestKey, Setting, SettingKey, SettingValue, StoredCommand,
@@ -128,21 +128,21 @@ async fn entries(log: &LogStore) -> Vec<Entry> {
 }
 
 /// Opens all files in a data directory, without a limit on the log.
-fn open(dir: &Path) -> Result<Storage, OpenError> {
+fn open(dir: &Path) -> Result<Storage, StorageError> {
     super::open(dir, u64::MAX).map_err(|unopened| unopened.error)
 }
 
-fn open_log(path: &Path) -> Result<LogStore, OpenError> {
-    LogStore::open(path, &Arc::new(Room::endless()))
+fn open_log(path: &Path) -> Result<LogStore, StorageError> {
+    LogStore::open(path, &Arc::new(DiskSpace::unlimited()))
 }
 
-fn open_state(dir: &Path, log: LogMark) -> Result<StateMachine, OpenError> {
-    StateMachine::open(dir, log, Arc::new(Room::endless()))
+fn open_state(dir: &Path, log: DurabilityWatch) -> Result<StateMachine, StorageError> {
+    StateMachine::open(dir, log, Arc::new(DiskSpace::unlimited()))
 }
 
 /// Opens the state alone, without a wait for the log.
 fn state_in(dir: &Path) -> StateMachine {
-    open_state(dir, LogMark::everything()).unwrap()
+    open_state(dir, DurabilityWatch::everything()).unwrap()
 }
 
 /// Formats an error with all sources, as shown to operators.

@@ -228,7 +228,7 @@ async fn a_version_beyond_this_release_ends_applying_and_every_later_start() {
                  0.3 or a newer one is needed";
     assert_eq!(error.to_string(), needs);
     state.view().close().await;
-    let error = open_state(dir.path(), LogMark::everything()).err().unwrap();
+    let error = open_state(dir.path(), DurabilityWatch::everything()).err().unwrap();
     assert!(error.is_of_another_release());
     assert_eq!(
         (error.to_string(), error.needs_release().unwrap().release.as_str()),
@@ -266,7 +266,7 @@ async fn the_state_file_opens_again_after_a_close_and_after_a_drop() {
     let state = state_in(dir.path());
     assert_eq!(note_text(&state.view(), "a").as_deref(), Some("1"));
     drop(state);
-    while open_state(dir.path(), LogMark::everything()).is_err() {
+    while open_state(dir.path(), DurabilityWatch::everything()).is_err() {
         tokio::task::yield_now().await;
     }
     assert_eq!(note_text(&view, "a").as_deref(), Some("1"), "a view outlives the file");

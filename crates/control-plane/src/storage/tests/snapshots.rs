@@ -154,9 +154,9 @@ async fn an_older_or_another_snapshot_is_not_installed() {
 }
 
 /// Opens a state with a room under the test's control.
-fn state_with_room(dir: &Path) -> (StateMachine, Arc<Room>) {
-    let room = Arc::new(Room::endless());
-    (StateMachine::open(dir, LogMark::everything(), room.clone()).unwrap(), room)
+fn state_with_room(dir: &Path) -> (StateMachine, Arc<DiskSpace>) {
+    let disk = Arc::new(DiskSpace::unlimited());
+    (StateMachine::open(dir, DurabilityWatch::everything(), disk.clone()).unwrap(), disk)
 }
 
 /// Makes a folder unwritable, even for root, by a file in place of the folder.
@@ -173,22 +173,22 @@ fn break_folder(dir: &Path) -> impl Fn() + use<> {
 #[tokio::test]
 async fn a_snapshot_that_cannot_be_written_is_no_error_to_openraft() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut state, room) = state_with_room(dir.path());
+    let (mut state, disk) = state_with_room(dir.path());
     apply(&mut state, [note(1, 0, "a", "1")]).await;
     let mend = break_folder(dir.path());
     let mut builder = state.try_create_snapshot_builder(false).await.unwrap();
     let nothing = builder.build_snapshot().await.unwrap();
     assert_eq!((nothing.meta.last_log_id, nothing.snapshot.len_bytes()), (None, 0));
     assert!(state.get_current_snapshot().await.unwrap().is_none(), "nothing is no snapshot to send");
-    let trouble = room.snapshot_trouble().unwrap();
+    let trouble = disk.snapshot_trouble().unwrap();
     assert!(trouble.file.ends_with("snapshots") && trouble.error.contains("Not a directory"), "{trouble:?}");
     // Deferred for a while.
     assert!(state.try_create_snapshot_builder(false).await.is_none());
-    assert!(!room.snapshot_is_due());
+    assert!(!disk.snapshot_is_due());
     mend();
     // A forced snapshot is built nonetheless.
     let first = state.try_create_snapshot_builder(true).await.unwrap().build_snapshot().await.unwrap();
-    assert_eq!((first.meta.last_log_id, room.snapshot_trouble()), (Some(log_id(1, 0)), None));
+    assert_eq!((first.meta.last_log_id, disk.snapshot_trouble()), (Some(log_id(1, 0)), None));
 
     apply(&mut state, [note(1, 1, "a", "2")]).await;
     let mend = break_folder(dir.path());
@@ -201,16 +201,16 @@ async fn a_snapshot_that_cannot_be_written_is_no_error_to_openraft() {
 #[tokio::test]
 async fn no_snapshot_is_begun_without_room() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut state, room) = state_with_room(dir.path());
+    let (mut state, disk) = state_with_room(dir.path());
     apply(&mut state, [note(1, 0, "a", "1")]).await;
-    room.set_free_bytes(4 << 20);
+    disk.set_free_bytes(4 << 20);
     assert!(state.try_create_snapshot_builder(false).await.is_none());
-    let trouble = room.snapshot_trouble().unwrap();
+    let trouble = disk.snapshot_trouble().unwrap();
     assert!(trouble.error.contains("bytes of the disk are free"), "{trouble:?}");
-    assert!(!room.snapshot_is_due());
-    room.set_free_bytes(1 << 30);
-    assert!(room.snapshot_is_due());
+    assert!(!disk.snapshot_is_due());
+    disk.set_free_bytes(1 << 30);
+    assert!(disk.snapshot_is_due());
     let built = state.try_create_snapshot_builder(false).await.unwrap().build_snapshot().await.unwrap();
-    assert_eq!((built.meta.last_log_id, room.snapshot_trouble()), (Some(log_id(1, 0)), None));
-    assert!(!room.snapshot_is_due());
+    assert_eq!((built.meta.last_log_id, disk.snapshot_trouble()), (Some(log_id(1, 0)), None));
+    assert!(!disk.snapshot_is_due());
 }

@@ -47,7 +47,7 @@ pub(crate) async fn fail(
     warn!(?actor, ?drill, "drill started");
     let after = carry_out(&app, drill)?;
     let action = fault.as_str();
-    app.control.plane.tell(EventKind::Drill { action: action.to_owned() });
+    app.control.plane.publish(EventKind::Drill { action: action.to_owned() });
     let (node_id, after_ms) = (app.setup.node_id.clone(), after.as_millis() as u64);
     Ok((StatusCode::ACCEPTED, Json(DrillAnswer { action: action.to_owned(), node_id, after_ms })))
 }
@@ -116,7 +116,7 @@ pub(crate) async fn restore(
 }
 
 fn tell_restored(app: &App) {
-    app.control.plane.tell(EventKind::Drill { action: RESTORE.to_owned() });
+    app.control.plane.publish(EventKind::Drill { action: RESTORE.to_owned() });
 }
 
 fn follows_nobody() -> Problem {

@@ -23,7 +23,7 @@ static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Disk space of one data directory. Measuring and reserving block; every other query is answered from
 /// memory.
-pub(crate) struct Room {
+pub(crate) struct DiskSpace {
     dir: PathBuf,
     /// Reserve file. Locked while the file changes, by threads that may block.
     reserve: Mutex<Option<File>>,
@@ -69,9 +69,9 @@ impl fmt::Display for SnapshotTrouble {
     }
 }
 
-impl Room {
-    /// Opens the room of the data directory `dir` and creates the reserve if there is space for the file.
-    /// Blocks.
+impl DiskSpace {
+    /// Measures the disk under the data directory `dir` and creates the reserve if there is space for the
+    /// file. Blocks.
     pub(crate) fn open(dir: &Path, max_log_bytes: u64) -> Self {
         let path = dir.join(RESERVE_FILE);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
@@ -82,10 +82,10 @@ impl Room {
                 None
             }
         };
-        let room = Self::new(dir.to_owned(), reserve, max_log_bytes);
-        room.measure();
-        room.refill();
-        room
+        let disk = Self::new(dir.to_owned(), reserve, max_log_bytes);
+        disk.measure();
+        disk.refill();
+        disk
     }
 
     fn new(dir: PathBuf, reserve: Option<File>, max_log_bytes: u64) -> Self {
@@ -110,10 +110,10 @@ impl Room {
 
     /// Returns unlimited room, for tests of other components.
     #[cfg(test)]
-    pub(super) fn endless() -> Self {
-        let room = Self::new(PathBuf::new(), None, u64::MAX);
-        room.reserve_bytes.store(super::space::RESERVE_BYTES, Ordering::Relaxed);
-        room
+    pub(super) fn unlimited() -> Self {
+        let disk = Self::new(PathBuf::new(), None, u64::MAX);
+        disk.reserve_bytes.store(super::space::RESERVE_BYTES, Ordering::Relaxed);
+        disk
     }
 
     /// Sets the free bytes until the next measurement.
@@ -137,7 +137,7 @@ impl Room {
 
     /// Measures, completes the reserve if there is space, and tests the disk if there was no recent write.
     /// Blocks.
-    pub(crate) fn tend(&self) {
+    pub(crate) fn maintain(&self) {
         let now = Instant::now();
         let is_due = {
             let mut trial = self.trial();
@@ -253,8 +253,8 @@ impl Room {
     }
 
     /// Refuses a write of `bytes` bytes for lack of space. From memory.
-    pub(crate) fn has_room_for(&self, bytes: u64) -> Result<(), Shortage> {
-        self.space().has_room_for(bytes)
+    pub(crate) fn has_space_for(&self, bytes: u64) -> Result<(), Shortage> {
+        self.space().has_space_for(bytes)
     }
 
     /// Refuses to open a storage on a disk without space for a write.
@@ -277,7 +277,7 @@ impl Room {
         match snapshots.rule.ask(now, state_bytes, space) {
             Ok(()) => true,
             Err(Deferred::Until(_)) => false,
-            Err(Deferred::NoRoom(shortage)) => {
+            Err(Deferred::NoSpace(shortage)) => {
                 let trouble = SnapshotTrouble { file: folder.to_owned(), error: shortage.to_string() };
                 let news = snapshots.trouble.is_none();
                 snapshots.trouble = Some(trouble);
@@ -342,9 +342,9 @@ impl Room {
     }
 }
 
-impl fmt::Debug for Room {
+impl fmt::Debug for DiskSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Room({}, {:?})", self.dir.display(), self.space())
+        write!(f, "DiskSpace({}, {:?})", self.dir.display(), self.space())
     }
 }
 

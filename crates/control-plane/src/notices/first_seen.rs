@@ -10,12 +10,12 @@ use crate::status::Condition;
 
 /// Conditions of the latest status, each with the time of its first sighting. Locked for moments only.
 #[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<BTreeMap<Key, u64>>);
+pub(crate) struct FirstSeen(Mutex<BTreeMap<Key, u64>>);
 
 /// A condition's code, and the node concerned.
 type Key = (&'static str, Option<String>);
 
-impl Board {
+impl FirstSeen {
     /// Stamps `conditions` with the times of their first sightings, and forgets past conditions.
     ///
     /// `now_ms` is the time of the present sighting, in milliseconds since 1970.
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_condition_keeps_the_time_of_its_first_sighting_until_it_is_over() {
-        let board = Board::default();
+        let first_seen = FirstSeen::default();
         let condition = |code, node: &str| Condition {
             code,
             node: Some(node.to_owned()),
@@ -63,7 +63,7 @@ mod tests {
             remedy: None,
         };
         let check = |conditions: Vec<Condition>, now_ms, since: &[u64]| {
-            let notices = board.stamp(conditions, now_ms);
+            let notices = first_seen.stamp(conditions, now_ms);
             let found: Vec<&str> = notices.iter().map(|notice| notice.since.as_str()).collect();
             assert_eq!(found, since.iter().map(|ms| rfc3339(*ms)).collect::<Vec<_>>());
         };

@@ -16,26 +16,26 @@ fn reserved(dir: &Path) -> u64 {
 #[test]
 fn a_write_that_meets_a_full_disk_takes_its_bytes_from_the_reserve() {
     let dir = tempfile::tempdir().unwrap();
-    let room = Room::open(dir.path(), u64::MAX);
-    assert_eq!((reserved(dir.path()), room.admit(0)), (RESERVE_BYTES, Ok(())));
+    let disk = DiskSpace::open(dir.path(), u64::MAX);
+    assert_eq!((reserved(dir.path()), disk.admit(0)), (RESERVE_BYTES, Ok(())));
     let full = || io::Error::from(io::ErrorKind::StorageFull);
     // The write succeeds once a third of the reserve is left.
     let write = || if reserved(dir.path()) > RESERVE_BYTES / 3 { Err(full()) } else { Ok("written") };
-    assert_eq!(room.with_reserve(write).unwrap(), "written");
+    assert_eq!(disk.with_reserve(write).unwrap(), "written");
     let left = reserved(dir.path());
     assert!(left > 0 && left <= RESERVE_BYTES / 3, "no more than needed: {left}");
-    assert!(room.admit(0).is_err(), "refused at once");
+    assert!(disk.admit(0).is_err(), "refused at once");
     // Any other error is returned without releasing space.
-    let other = room.with_reserve(|| Err::<(), _>(io::Error::other("broken"))).unwrap_err();
+    let other = disk.with_reserve(|| Err::<(), _>(io::Error::other("broken"))).unwrap_err();
     assert_eq!((other.to_string(), reserved(dir.path())), ("broken".to_owned(), left));
     // In the end the reserve is empty.
-    assert_eq!(room.with_reserve(|| Err::<(), _>(full())).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    assert_eq!(disk.with_reserve(|| Err::<(), _>(full())).unwrap_err().kind(), io::ErrorKind::StorageFull);
     assert_eq!(reserved(dir.path()), 0);
-    room.tend();
-    assert_eq!((reserved(dir.path()), room.admit(0)), (RESERVE_BYTES, Ok(())));
+    disk.maintain();
+    assert_eq!((reserved(dir.path()), disk.admit(0)), (RESERVE_BYTES, Ok(())));
     // The reserve is complete again after a restart.
-    drop(room);
-    assert!(Room::open(dir.path(), u64::MAX).admit(0).is_ok());
+    drop(disk);
+    assert!(DiskSpace::open(dir.path(), u64::MAX).admit(0).is_ok());
 }
 
 /// Two thirds of the appended entries are purged and truncated, in memory and after reopening.

@@ -12,7 +12,7 @@ pub(crate) async fn run(observer: Arc<Observer>, signals: Arc<Signals>) {
     while signals.sleep(LIVENESS_CHECK_INTERVAL).await {
         let seen = observer.observe();
         if let Some(node) = seen.node.as_ref().filter(|_| seen.leads()) {
-            let _ = signals.unless_stopped(node.ask_for_pulse()).await;
+            let _ = signals.unless_stopped(node.check_liveness()).await;
         }
     }
 }

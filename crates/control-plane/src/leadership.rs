@@ -10,7 +10,7 @@ use crate::timing::{ACKED_WITHIN, LEADER_APPEND_WITHIN};
 
 /// Knowledge of a node about its own Raft at one moment.
 #[derive(Debug, Clone)]
-pub(crate) struct Facts {
+pub(crate) struct RaftFacts {
     /// Raft id of the node.
     pub me: RaftId,
     /// Role in openraft. Not sufficient, since openraft does not change the role after the loss of a quorum.
@@ -32,20 +32,20 @@ pub(crate) struct Facts {
 
 /// Role of a node and known leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct Leadership {
     /// Role of the node.
     pub role: Role,
     /// Leader, if certain enough.
     pub leader: Option<RaftId>,
 }
 
-impl Facts {
+impl RaftFacts {
     /// Applies the rules.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn leadership(&self) -> Leadership {
         if self.state == ServerState::Leader {
             let acked = self.only_voter || self.acked_age.is_some_and(|age| age < ACKED_WITHIN);
             let role = if acked { Role::Leader } else { Role::Candidate };
-            return Standing { role, leader: acked.then_some(self.me) };
+            return Leadership { role, leader: acked.then_some(self.me) };
         }
         let heard = !self.leader_denied && self.append_age.is_some_and(|age| age < LEADER_APPEND_WITHIN);
         let leader = self.voted_leader.filter(|leader| heard && *leader != self.me);
@@ -56,7 +56,7 @@ impl Facts {
             _ if leader.is_none() => Role::Candidate,
             _ => Role::Follower,
         };
-        Standing { role, leader }
+        Leadership { role, leader }
     }
 }
 
@@ -64,9 +64,9 @@ impl Facts {
 mod tests {
     use super::*;
 
-    fn facts(state: ServerState) -> Facts {
+    fn facts(state: ServerState) -> RaftFacts {
         let me = RaftId::from(1);
-        Facts {
+        RaftFacts {
             me,
             state,
             voted_leader: Some(RaftId::from(2)),
@@ -78,8 +78,8 @@ mod tests {
         }
     }
 
-    fn check(facts: &Facts, role: Role, leader: Option<u64>) {
-        assert_eq!(facts.standing(), Standing { role, leader: leader.map(RaftId::from) }, "{facts:?}");
+    fn check(facts: &RaftFacts, role: Role, leader: Option<u64>) {
+        assert_eq!(facts.leadership(), Leadership { role, leader: leader.map(RaftId::from) }, "{facts:?}");
     }
 
     const fn ms(ms: u64) -> Option<Duration> {
@@ -89,29 +89,29 @@ mod tests {
     #[test]
     fn a_leader_leads_while_a_quorum_acknowledges_it() {
         let leader = facts(ServerState::Leader);
-        check(&Facts { acked_age: ms(799), ..leader.clone() }, Role::Leader, Some(1));
-        check(&Facts { acked_age: ms(800), ..leader.clone() }, Role::Candidate, None);
+        check(&RaftFacts { acked_age: ms(799), ..leader.clone() }, Role::Leader, Some(1));
+        check(&RaftFacts { acked_age: ms(800), ..leader.clone() }, Role::Candidate, None);
         check(&leader, Role::Candidate, None);
-        check(&Facts { only_voter: true, ..leader }, Role::Leader, Some(1));
+        check(&RaftFacts { only_voter: true, ..leader }, Role::Leader, Some(1));
     }
 
     #[test]
     fn a_follower_names_a_leader_that_it_hears() {
         let follower = facts(ServerState::Follower);
-        check(&Facts { append_age: ms(999), ..follower.clone() }, Role::Follower, Some(2));
-        check(&Facts { append_age: ms(1000), ..follower.clone() }, Role::Candidate, None);
+        check(&RaftFacts { append_age: ms(999), ..follower.clone() }, Role::Follower, Some(2));
+        check(&RaftFacts { append_age: ms(1000), ..follower.clone() }, Role::Candidate, None);
         check(&follower, Role::Candidate, None);
-        let denied = Facts { append_age: ms(1), leader_denied: true, ..follower.clone() };
+        let denied = RaftFacts { append_age: ms(1), leader_denied: true, ..follower.clone() };
         check(&denied, Role::Candidate, None);
         // The vote of a restarted leader names the node itself.
-        let own = Facts { voted_leader: Some(RaftId::from(1)), append_age: ms(1), ..follower };
+        let own = RaftFacts { voted_leader: Some(RaftId::from(1)), append_age: ms(1), ..follower };
         check(&own, Role::Candidate, None);
     }
 
     #[test]
     fn without_a_vote_a_node_is_a_learner() {
-        let learner = Facts { voter: false, ..facts(ServerState::Learner) };
+        let learner = RaftFacts { voter: false, ..facts(ServerState::Learner) };
         check(&learner, Role::Learner, None);
-        check(&Facts { append_age: ms(1), ..learner }, Role::Learner, Some(2));
+        check(&RaftFacts { append_age: ms(1), ..learner }, Role::Learner, Some(2));
     }
 }

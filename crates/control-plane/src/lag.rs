@@ -1,4 +1,4 @@
-//! Progress of a node's applied state behind the leader's committed index. Pure: time is an argument.
+//! Lag of a node's applied state behind the leader's committed index. Pure: time is an argument.
 
 use std::time::Instant;
 
@@ -7,16 +7,16 @@ use crate::timing::STALLED_AFTER;
 /// Distance to the leader, in entries, above which a node lags even while advancing.
 const MAX_BEHIND: u64 = 5000;
 
-/// Progress of one node, from repeated observations.
+/// Lag of one node, from repeated observations.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Progress {
+pub(crate) struct Lag {
     applied: Option<u64>,
     behind: u64,
     /// Time of the latest advance, or of falling behind; none while the node is not behind.
     stalled_since: Option<Instant>,
 }
 
-impl Progress {
+impl Lag {
     /// Records the node's applied index and the leader's committed index; none without a leader, since no
     /// node is behind then.
     pub(crate) fn observe(&mut self, applied: Option<u64>, committed: Option<u64>, now: Instant) {
@@ -56,11 +56,11 @@ mod tests {
     fn check(observations: &[(u64, u64, Option<u64>)], at_ms: u64, lagging: bool) {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut progress = Progress::default();
+        let mut lag = Lag::default();
         for (ms, applied, committed) in observations {
-            progress.observe(Some(*applied), *committed, at(*ms));
+            lag.observe(Some(*applied), *committed, at(*ms));
         }
-        assert_eq!(progress.is_lagging(at(at_ms)), lagging, "{observations:?} at {at_ms} ms");
+        assert_eq!(lag.is_lagging(at(at_ms)), lagging, "{observations:?} at {at_ms} ms");
     }
 
     #[test]

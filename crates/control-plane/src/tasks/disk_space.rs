@@ -21,29 +21,29 @@ pub(crate) async fn run(
     transfers: Arc<Transfers>,
     signals: Arc<Signals>,
 ) {
-    let mut tried: Option<Instant> = None;
-    let mut told = None;
+    let mut attempted_at: Option<Instant> = None;
+    let mut reported = None;
     while signals.sleep(DISK_CHECK_INTERVAL).await {
         let Some(node) = raft.node() else { continue };
-        let room = Arc::clone(&node.room);
+        let disk = Arc::clone(&node.disk);
         // On a disk that hangs only this task waits.
-        let _ = tokio::task::spawn_blocking(move || room.tend()).await;
-        let is_full = node.log_needs_snapshot() && node.room.snapshot_trouble().is_none();
-        if is_full || node.room.snapshot_is_due() {
+        let _ = tokio::task::spawn_blocking(move || disk.maintain()).await;
+        let is_full = node.log_needs_snapshot() && node.disk.snapshot_trouble().is_none();
+        if is_full || node.disk.snapshot_is_due() {
             // After an error Raft has ended.
             let _ = node.raft.trigger().snapshot().await;
         }
         let shortage = node.shortage();
-        if shortage.is_some() != told.is_some() {
+        if shortage.is_some() != reported.is_some() {
             match &shortage {
                 Some(shortage) => warn!(%shortage, "writes refused for want of disk space"),
                 None => info!("disk space for writes again"),
             }
         }
-        told = shortage;
-        let may_try = tried.is_none_or(|at| at.elapsed() >= FULL_DISK_TRANSFER_INTERVAL);
-        if told.is_some() && may_try && others_can_lead(&observer, &node) {
-            tried = Some(Instant::now());
+        reported = shortage;
+        let may_try = attempted_at.is_none_or(|at| at.elapsed() >= FULL_DISK_TRANSFER_INTERVAL);
+        if reported.is_some() && may_try && others_can_lead(&observer, &node) {
+            attempted_at = Some(Instant::now());
             info!("disk full; handing leadership over");
             if let Err(error) = transfers.transfer(None).await {
                 warn!(%error, "leadership was not handed over");
@@ -55,5 +55,6 @@ pub(crate) async fn run(
 /// True if the local node leads and the remaining voters are a quorum with room.
 fn others_can_lead(observer: &Observer, node: &Node) -> bool {
     let seen = observer.observe();
-    seen.leads() && observer.with_rooms(&seen, node, |rooms| rooms.others_can_go_on(seen.identity.raft_id))
+    seen.leads()
+        && observer.with_voter_space(&seen, node, |space| space.others_have_space(seen.identity.raft_id))
 }

@@ -1,5 +1,5 @@
-//! Register of the listener's current connections: decides by [`places`](super::places), and executes the
-//! decisions.
+//! ConnectionTable of the listener's current connections: decides by
+//! [`connection_rules`](super::connection_rules), and executes the decisions.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
+use super::connection_rules::{ConnectionId, ConnectionLimits, ConnectionRules, Decision};
 use super::handshake::Purpose;
-use super::places::{ConnectionId, Places, Rules, Verdict};
 
 /// Cause for which this node closed a connection at the port for nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// No byte from a stranger in time.
+    /// No byte from a pending connection in time.
     Silent,
-    /// Handshake of a stranger not finished in time.
+    /// Handshake not finished in time.
     Slow,
-    /// Stranger closed in favour of a newer connection.
+    /// Pending connection closed in favour of a newer connection.
     Displaced,
-    /// Handshake of a stranger failed.
+    /// Handshake failed.
     Handshake,
     /// Peer with a call in flight on every permitted connection.
     PeerRefused,
@@ -44,74 +44,75 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortFigures {
     /// Connections in the handshake.
-    pub strangers: usize,
+    pub pending: usize,
     /// Connections of other nodes.
-    pub members: usize,
+    pub authenticated: usize,
     /// Connections closed by this node since start, by reason.
     pub closed: Vec<(&'static str, u64)>,
 }
 
 /// Connections of a listener.
 #[derive(Debug)]
-pub(crate) struct Register {
-    held: Mutex<Held>,
+pub(crate) struct ConnectionTable {
+    held: Mutex<TableState>,
     closed: [AtomicU64; Reason::ALL.len()],
 }
 
 #[derive(Debug)]
-struct Held {
-    places: Places,
+struct TableState {
+    rules: ConnectionRules,
     /// Cancelled to close a connection.
     tokens: BTreeMap<ConnectionId, CancellationToken>,
 }
 
-impl Held {
+impl TableState {
     /// Checks that every connection can be closed.
     fn check(&self) {
-        let (strangers, members) = self.places.counts();
-        debug_assert_eq!(self.tokens.len(), strangers + members, "one token for each connection");
+        let (pending, authenticated) = self.rules.counts();
+        debug_assert_eq!(self.tokens.len(), pending + authenticated, "one token for each connection");
     }
 }
 
-impl Register {
-    /// Creates an empty register; `peers` are the configured names, without this node.
-    pub(crate) fn new(rules: Rules, peers: impl IntoIterator<Item = String>) -> Arc<Self> {
-        let held = Held { places: Places::new(rules, peers), tokens: BTreeMap::new() };
+impl ConnectionTable {
+    /// Creates an empty table; `peers` are the configured names, without this node.
+    pub(crate) fn new(rules: ConnectionLimits, peers: impl IntoIterator<Item = String>) -> Arc<Self> {
+        let held = TableState { rules: ConnectionRules::new(rules, peers), tokens: BTreeMap::new() };
         Arc::new(Self { held: Mutex::new(held), closed: Default::default() })
     }
 
     /// Returns the current figures.
     pub(crate) fn figures(&self) -> PortFigures {
-        let (strangers, members) = self.lock().places.counts();
+        let (pending, authenticated) = self.lock().rules.counts();
         let closed = Reason::ALL.iter().zip(&self.closed);
         let closed = closed.map(|((_, name), count)| (*name, count.load(Ordering::Relaxed)));
-        PortFigures { strangers, members, closed: closed.collect() }
+        PortFigures { pending, authenticated, closed: closed.collect() }
     }
 
-    /// Accepts a stranger, and closes another stranger beyond the limit.
-    pub(super) fn arrive(
+    /// Accepts a connection, and closes a pending connection beyond the limit.
+    pub(super) fn accept(
         self: &Arc<Self>,
         address: IpAddr,
         from_peer_address: bool,
         descriptor: OwnedSemaphorePermit,
-    ) -> Place {
+    ) -> ConnectionSlot {
         let closed = CancellationToken::new();
         let mut held = self.lock();
-        let (id, displaced) = held.places.arrive(address, from_peer_address);
+        let (id, displaced) = held.rules.accept(address, from_peer_address);
         held.tokens.insert(id, closed.clone());
         let displaced = displaced.and_then(|id| held.tokens.remove(&id));
         held.check();
         drop(held);
         self.close(displaced, Reason::Displaced);
-        Place { register: Arc::clone(self), id, closed, _descriptor: descriptor }
+        ConnectionSlot { table: Arc::clone(self), id, closed, _descriptor: descriptor }
     }
 
-    /// Closes the next stranger to be displaced, if there is any: the system is short of descriptors.
-    pub(super) fn close_oldest_stranger(&self) {
+    /// Closes the next pending connection to be displaced, if there is any: the system is short of
+    /// descriptors.
+    pub(super) fn close_oldest_pending(&self) {
         let mut held = self.lock();
-        let oldest = held.places.oldest_stranger();
+        let oldest = held.rules.oldest_pending();
         let token = oldest.and_then(|id| {
-            held.places.leave(id);
+            held.rules.leave(id);
             held.tokens.remove(&id)
         });
         drop(held);
@@ -132,55 +133,55 @@ impl Register {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, TableState> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Place of a connection, released on drop.
+/// ConnectionSlot of a connection, released on drop.
 #[derive(Debug)]
-pub(super) struct Place {
-    register: Arc<Register>,
+pub(super) struct ConnectionSlot {
+    table: Arc<ConnectionTable>,
     id: ConnectionId,
     closed: CancellationToken,
     _descriptor: OwnedSemaphorePermit,
 }
 
-impl Place {
-    /// Returns the token cancelled when the place goes to another connection.
+impl ConnectionSlot {
+    /// Returns the token cancelled when the slot goes to another connection.
     pub(super) fn closed(&self) -> CancellationToken {
         self.closed.clone()
     }
 
-    /// Moves the connection from the strangers to a peer. Returns false if the peer has no free place.
+    /// Assigns the connection to an authenticated peer. False if the peer has no free slot.
     pub(super) fn admit(&self, name: &str, purpose: Purpose) -> bool {
-        let mut held = self.register.lock();
-        let verdict = held.places.admit(self.id, name, purpose);
-        let displaced = match verdict {
-            Verdict::Admitted(displaced) => displaced.and_then(|id| held.tokens.remove(&id)),
-            Verdict::Refused => None,
+        let mut held = self.table.lock();
+        let decision = held.rules.admit(self.id, name, purpose);
+        let displaced = match decision {
+            Decision::Admitted(displaced) => displaced.and_then(|id| held.tokens.remove(&id)),
+            Decision::Refused => None,
         };
         held.check();
         drop(held);
-        self.register.close(displaced, Reason::PeerDisplaced);
-        verdict != Verdict::Refused
+        self.table.close(displaced, Reason::PeerDisplaced);
+        decision != Decision::Refused
     }
 
     /// Records a received frame.
     pub(super) fn received(&self) {
-        self.register.lock().places.received(self.id);
+        self.table.lock().rules.received(self.id);
     }
 
     /// Records a sent frame.
     pub(super) fn sent(&self) {
-        self.register.lock().places.sent(self.id);
+        self.table.lock().rules.sent(self.id);
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut held = self.register.lock();
-        held.places.leave(self.id);
+        let mut held = self.table.lock();
+        held.rules.leave(self.id);
         held.tokens.remove(&self.id);
     }
 }
