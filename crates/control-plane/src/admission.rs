@@ -18,7 +18,7 @@ pub(crate) struct VoterSpace<'a> {
 }
 
 impl VoterSpace<'_> {
-    /// False if a write should be refused for want of disk space: the present voters with room are no quorum,
+    /// False if a write should be refused for lack of disk space: the present voters with room are no quorum,
     /// but all present voters are. A lack of present voters is no reason to refuse.
     pub(crate) fn admit(&self) -> bool {
         self.configs.iter().all(|voters| {

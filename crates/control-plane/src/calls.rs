@@ -29,7 +29,7 @@ enum Attempt<T> {
     NotYet(String),
     /// The command may have been proposed.
     Unknown,
-    /// The leader refuses writes for want of disk space; nothing was proposed.
+    /// The leader refuses writes for lack of disk space; nothing was proposed.
     Full(String),
 }
 
@@ -62,7 +62,7 @@ impl Calls {
                 Attempt::Full(_) if proposed => return Err(ControlError::OutcomeUnknown),
                 Attempt::Full(reason) => return Err(ControlError::StorageFull { reason }),
             }
-            debug!(reason = last_reason, "a write is tried again");
+            debug!(reason = last_reason, "write retried");
             if !self.wait_to_retry(started, deadline).await {
                 return Err(if proposed {
                     ControlError::OutcomeUnknown
@@ -189,7 +189,7 @@ impl Calls {
     fn storage_error(&self) -> ControlError {
         let failure = self.raft.failure();
         ControlError::Storage(
-            failure.map_or_else(|| "it is being opened".to_owned(), |failure| failure.to_string()),
+            failure.map_or_else(|| "being opened".to_owned(), |failure| failure.to_string()),
         )
     }
 

@@ -19,7 +19,7 @@ use crate::types::{LogId, Vote};
 
 /// Limit on campaigns without effect within [`FUTILE_CAMPAIGN_WINDOW`]; at the limit, Raft's timers decide
 /// alone.
-const MAX_FUTILE: usize = 5;
+pub(crate) const MAX_FUTILE: usize = 5;
 /// Limit on the attempts on the same evidence.
 pub(crate) const MAX_ATTEMPTS: u32 = 6;
 /// Flushes of the disk that are added to the pause, for votes on a slow disk.

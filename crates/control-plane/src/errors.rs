@@ -55,7 +55,7 @@ pub enum ControlError {
     },
     /// A quorum answered, but the local node did not apply the required log index in time.
     #[error(
-        "this node is behind the leader: it has not applied log index {index} in time; another node may have"
+        "this node is behind the leader: log index {index} not applied before the deadline; ask another node"
     )]
     Behind {
         /// Log index required by the read.
@@ -74,7 +74,9 @@ pub enum ControlError {
         message: String,
     },
     /// The command was proposed, and the deadline passed before an answer.
-    #[error("it was proposed, but no answer came in time: it may or may not have been done")]
+    #[error(
+        "outcome unknown: the command was proposed, and no answer came before the deadline; retry with the same key"
+    )]
     OutcomeUnknown,
     /// Too many linearizable reads, or too many writes, in flight on the local node. Nothing was proposed.
     #[error("too many calls of the control plane in flight on this node (limit {max})")]
@@ -138,7 +140,7 @@ pub enum TransferError {
         name: String,
     },
     /// The node cannot lead at the moment.
-    #[error("{name} cannot take over: {reason}")]
+    #[error("{name} cannot lead: {reason}")]
     Unfit {
         /// Name of the node.
         name: String,
@@ -146,13 +148,13 @@ pub enum TransferError {
         reason: String,
     },
     /// No voter can take over.
-    #[error("nobody can take over: {reason}")]
+    #[error("no voter can lead: {reason}")]
     NoSuccessor {
         /// Cause.
         reason: String,
     },
     /// The transfer was attempted, and the target did not become leader in time.
-    #[error("{to} did not take over in time; {leader} leads")]
+    #[error("leadership transfer to {to} timed out; {leader} leads")]
     NotTaken {
         /// Target of the transfer.
         to: String,

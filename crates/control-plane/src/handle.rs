@@ -214,7 +214,7 @@ impl ControlPlane {
             if observer.observe().leads() {
                 let transfer = transfers.hand_over(None);
                 if let Ok(Err(reason)) = tokio::time::timeout(TRANSFER_BEFORE_STOP_WITHIN, transfer).await {
-                    warn!(%reason, "leadership was not handed over");
+                    warn!(%reason, "leadership not transferred");
                 }
             }
         });

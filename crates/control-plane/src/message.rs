@@ -157,7 +157,7 @@ pub(crate) enum Reply {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Refused {
     /// The process under the name has another data directory than the target.
-    #[error("the node under this name is {actual} now, not {meant}")]
+    #[error("Raft id {actual} answers under this name, not {meant}")]
     WrongNode {
         /// Raft id of the target.
         meant: RaftId,

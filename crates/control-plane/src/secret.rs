@@ -34,7 +34,7 @@ pub enum SecretError {
         source: io::Error,
     },
     /// The file cannot be made.
-    #[error("cannot make the cluster key {path}")]
+    #[error("cannot create the cluster key {path}")]
     Create {
         /// Path of the key file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum SecretError {
         source: io::Error,
     },
     /// The file does not hold a key.
-    #[error("{path} is not a cluster key: it should be {hex} hexadecimal digits", hex = 2 * SECRET_BYTES)]
+    #[error("{path} is not a cluster key: {hex} hexadecimal digits expected", hex = 2 * SECRET_BYTES)]
     Malformed {
         /// Path of the file.
         path: PathBuf,

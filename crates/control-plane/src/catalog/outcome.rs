@@ -50,13 +50,13 @@ pub enum Refusal {
     #[error("the idempotency key was used for another request")]
     KeyReused,
     /// Too many remembered idempotency keys.
-    #[error("{max} idempotency keys are remembered, and none of them is old enough to forget")]
+    #[error("too many idempotency keys remembered (limit {max}), none of them expired; retry later")]
     TooManyKeys {
         /// Limit on remembered keys.
         max: u64,
     },
     /// Unknown setting.
-    #[error("there is no setting `{key}`")]
+    #[error("no setting `{key}`")]
     NoSuchSetting {
         /// Key of the setting.
         key: SettingKey,
@@ -70,13 +70,13 @@ pub enum Refusal {
         actual: u64,
     },
     /// Too many settings.
-    #[error("there are {max} settings already")]
+    #[error("too many settings (limit {max}); delete one first")]
     TooManySettings {
         /// Limit on settings.
         max: u64,
     },
     /// Action of a version above the activated version.
-    #[error("this takes format version {needed}, and the cluster has activated version {activated}")]
+    #[error("the action requires format version {needed}; the cluster has activated version {activated}")]
     NotActivated {
         /// Version of the action.
         needed: FormatVersion,

@@ -355,7 +355,7 @@ fn an_action_above_the_activated_version_is_refused() {
     let announce = Action::Announce { announcement: announcement(1, 2) };
     let (outcomes, activated, left) =
         with_members(&[(announce.clone(), &[1]), (activate(2, &[(1, 2)]), &[1]), (announce, &[1])]);
-    let refused = "this takes format version 2, and the cluster has activated version 1";
+    let refused = "the action requires format version 2; the cluster has activated version 1";
     assert_eq!(outcomes, [refused, "version 2", "Announced"]);
     assert_eq!((activated, left), (Activated::of(FormatVersion::SECOND), vec![1]));
 }

@@ -48,7 +48,7 @@ pub(crate) enum FrameError {
     #[error("the connection ended in the middle of a frame")]
     CutShort,
     /// I/O error on the connection.
-    #[error("the connection broke")]
+    #[error("the connection failed")]
     Io(#[source] io::Error),
     /// Frame longer than the limit. The connection stays usable after a refused send.
     #[error("a frame of {bytes} bytes is longer than {MAX_FRAME_BYTES}")]
@@ -63,17 +63,17 @@ pub(crate) enum FrameError {
     #[error("a frame was not finished in time")]
     TooSlow,
     /// Authentic frame with unexpected content.
-    #[error("a frame cannot be understood")]
+    #[error("malformed frame")]
     Malformed(#[source] serde_json::Error),
     /// Message not encodable. Nothing was sent, and the connection stays usable.
-    #[error("a message cannot be put into a frame")]
+    #[error("message not encodable")]
     Encode(#[source] serde_json::Error),
     /// This node was paused since the connection began; a drill.
     #[error("this node was paused")]
     Paused,
     /// Closed in favour of a newer connection of the same peer, as the longest silent connection beyond the
     /// limit.
-    #[error("the connection made room for a newer one of the same peer")]
+    #[error("connection closed in favour of a newer one of the same peer")]
     Displaced,
     /// Connection unusable after an earlier error or a cancelled `send`.
     #[error("the connection cannot be used any more")]

@@ -120,7 +120,7 @@ pub(crate) enum HandshakeError {
     #[error("does not know this cluster's key")]
     OtherKey,
     /// Authenticator of this node refused by the peer.
-    #[error("says that this node does not know its cluster's key")]
+    #[error("refused this node's proof of the cluster's key")]
     KeyRefused,
     /// Different protocol version.
     #[error("speaks version {theirs} of the protocol between nodes, this node speaks version {ours}")]
@@ -147,7 +147,7 @@ pub(crate) enum HandshakeError {
         wanted: String,
     },
     /// Connection intended for a different node.
-    #[error("looks for {wanted} here, but this is {own}")]
+    #[error("dialled {wanted}, but this node is {own}")]
     Misdirected {
         /// Node wanted by the peer.
         wanted: String,
@@ -161,7 +161,7 @@ pub(crate) enum HandshakeError {
     #[error("sent a malformed handshake")]
     Malformed,
     /// All connections of the peer for this purpose in use, each with a call in flight.
-    #[error("({node}) holds all the connections that one node may ({purpose:?})")]
+    #[error("({node}) has a call in flight on every permitted connection ({purpose:?})")]
     TooManyConnections {
         /// Name of the peer.
         node: String,
@@ -169,19 +169,19 @@ pub(crate) enum HandshakeError {
         purpose: Purpose,
     },
     /// No byte received in time.
-    #[error("sent nothing")]
+    #[error("sent no byte in time")]
     Silent,
     /// Names too long for a hello.
-    #[error("cannot be greeted: names of clusters and nodes have at most {MAX_NAME_BYTES} bytes")]
+    #[error("cannot be dialled: names of clusters and nodes have at most {MAX_NAME_BYTES} bytes")]
     LongName,
     /// Connection closed by the peer.
-    #[error("hung up during the handshake")]
+    #[error("closed the connection during the handshake")]
     Closed,
     /// Handshake not finished in time.
     #[error("did not finish the handshake in time")]
     TooSlow,
     /// I/O error on the connection.
-    #[error("was lost during the handshake: {0}")]
+    #[error("lost the connection during the handshake: {0}")]
     Io(io::Error),
 }
 

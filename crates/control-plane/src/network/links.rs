@@ -88,7 +88,7 @@ impl CallError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unsent {
     /// Name missing in the configuration.
-    #[error("it is not in this node's configuration")]
+    #[error("not in this node's configuration")]
     UnknownPeer,
     /// Host name without a known address.
     #[error("the host name {name} has no address yet: the resolver has not answered, or knows none")]
@@ -125,7 +125,7 @@ pub(crate) enum Unsent {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Loss {
     /// No answer before the deadline.
-    #[error("none before the deadline")]
+    #[error("deadline passed")]
     Deadline,
     /// Connection failed.
     #[error(transparent)]

@@ -257,7 +257,7 @@ impl RefusalLog {
     fn log(&self, address: SocketAddr, error: &HandshakeError) {
         let due = self.0.lock().unwrap_or_else(PoisonError::into_inner).due(Instant::now());
         if let Some(suppressed) = due {
-            warn!(%address, suppressed, "turned away a connection: peer {address} {error}");
+            warn!(%address, suppressed, "inbound connection refused: peer {address} {error}");
         }
     }
 }

@@ -306,7 +306,7 @@ async fn what_was_not_sent_is_told_from_what_was_lost() {
         let error = links.call::<u64, u64>(peer, &1, deadline).await.unwrap_err();
         assert_eq!(unsent(error), (peer.to_owned(), expected.to_owned()));
     };
-    check("n9", &links_to_node, ample(), "it is not in this node's configuration").await;
+    check("n9", &links_to_node, ample(), "not in this node's configuration").await;
     check("n2", &links_to_node, Instant::now(), "no connection before the deadline").await;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     check("n2", &links(7, nobody), ample(), &format!("cannot connect to {nobody}")).await;

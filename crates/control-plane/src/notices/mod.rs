@@ -63,8 +63,8 @@ impl Situation<'_> {
             conditions.push(Condition {
                 code: codes::JOINT_MEMBERSHIP,
                 node: None,
-                message: "a change of the voters is half done".to_owned(),
-                remedy: Some("none needed: the leader finishes it, or the next one does".to_owned()),
+                message: "a change of the voters is in progress".to_owned(),
+                remedy: Some("none needed: this leader or the next one finishes the change".to_owned()),
             });
         }
         if quorum {
@@ -80,7 +80,7 @@ impl Situation<'_> {
         voters.sort();
         if !self.waiting_for.is_empty() {
             let message = format!(
-                "{} of {} configured nodes vote ({}); {} must come and catch up, then all vote together",
+                "{} of {} configured nodes vote ({}); {} must join and catch up before all vote",
                 voters.len(),
                 view.nodes.len(),
                 listed(&voters),
@@ -141,7 +141,7 @@ fn disk_space(view: &View, node: &NodeView) -> Vec<Condition> {
     let full = report.storage_full.as_ref().map(|shortage| Condition {
         code: codes::STORAGE_FULL,
         node: Some(name.clone()),
-        message: format!("{name} takes no changes for want of disk space: {shortage}"),
+        message: format!("{name} refuses changes for lack of disk space: {shortage}"),
         remedy: Some(format!("free space on the file system with the data of {name}")),
     });
     let trouble = report.snapshot_trouble.as_ref().map(|trouble| Condition {
@@ -233,7 +233,7 @@ pub(crate) fn no_quorum(view: &View) -> Condition {
                 if healthy.is_empty() { String::new() } else { format!(" ({})", listed(&healthy)) },
                 is_or_are(&missing),
             ),
-            Some(format!("start {}, or mend what its notice says", listed(&missing))),
+            Some(format!("start {}, or follow the remedy in its notice", listed(&missing))),
         ),
     };
     Condition { code: codes::NO_QUORUM, node: None, message, remedy }
@@ -258,7 +258,7 @@ fn votes_lost(view: &View) -> Option<Condition> {
         code: codes::VOTES_LOST,
         node: None,
         message: format!(
-            "{} came back with new data directories: {} of {} votes are lost, and no leader can be elected",
+            "{} returned with new data directories: {} of {} votes are lost, and no leader can be elected",
             listed(&lost),
             lost.len(),
             config.len()
@@ -281,7 +281,7 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
     if let Some(reason) =
         node.handshake_failure.as_ref().filter(|_| view.health(node) == Health::HandshakeFailed)
     {
-        let message = format!("{name} is there but does not talk to {}: {reason}", view.me);
+        let message = format!("{name} answers, but its handshake with {} failed: {reason}", view.me);
         return condition(
             codes::PEER_REFUSES,
             message,
@@ -298,7 +298,7 @@ fn of_a_node(view: &View, node: &NodeView) -> Option<Condition> {
             return condition(
                 codes::LAGGING,
                 message,
-                "look at its disk and its network; restart it if it stays behind",
+                "check its disk and network; restart it if it stays behind",
             );
         }
         Health::ForeignCluster if view.superseded_by.is_none() => {

@@ -69,7 +69,7 @@ fn storage_and_progress() {
         }
     };
     let texts = [
-        "takes no changes for want of disk space: 7 bytes of the disk are free, 9 are needed [free space on",
+        "refuses changes for lack of disk space: 7 bytes of the disk are free, 9 are needed [free space on",
         "cannot write snapshots: data/n/snapshots: Input/output error; its log grows up to",
     ];
     check(short(0), &["storage_full", "snapshots_fail"], &texts);
@@ -86,7 +86,7 @@ fn storage_and_progress() {
     check(
         lagging,
         &["lagging"],
-        &["n3 is 24 entries behind the leader and does not catch up [look at its disk"],
+        &["n3 is 24 entries behind the leader and does not catch up [check its disk"],
     );
 }
 
@@ -187,7 +187,7 @@ fn a_lost_quorum() {
         view.nodes[0].port_refused = true;
         view.nodes[2].port_refused = true;
     };
-    let texts = ["1 of 3 voters are healthy (n2); 2 are needed, n1, n3 are missing [start n1, n3, or mend"];
+    let texts = ["1 of 3 voters are healthy (n2); 2 are needed, n1, n3 are missing [start n1, n3, or follow"];
     check(gone, &["no_quorum"], &texts);
     let leaderless = |view: &mut View| (view.leader, view.leader_age) = (None, Some(Duration::from_secs(3)));
     check(leaderless, &["no_quorum"], &["no leader is known; 3 of 3 voters are enough for an election [-]"]);
@@ -216,7 +216,7 @@ fn votes_that_are_lost_for_ever() {
         }
     };
     check(wiped(&[2]), &[], &[]);
-    let texts = ["n1, n3 came back with new data directories: 2 of 3 votes are lost", "[stop n1, n3 and put"];
+    let texts = ["n1, n3 returned with new data directories: 2 of 3 votes are lost", "[stop n1, n3 and put"];
     check(wiped(&[0, 2]), &["votes_lost", "no_quorum"], &texts);
 }
 
@@ -227,8 +227,7 @@ fn nodes_that_are_waited_for() {
     view.configs = vec![[RaftId::from(1)].into()];
     let waiting_for = vec!["n3".to_owned()];
     let situation = Situation { view: &view, conflict: None, joint: false, waiting_for };
-    let texts =
-        ["1 of 3 configured nodes vote (n1); n3 must come and catch up, then all vote together [start n3]"];
+    let texts = ["1 of 3 configured nodes vote (n1); n3 must join and catch up before all vote [start n3]"];
     check_all(&situation.conditions(), &["waiting_for_nodes"], &texts);
     view.nodes.pop();
     let situation = Situation { view: &view, conflict: None, joint: false, waiting_for: Vec::new() };
@@ -250,7 +249,7 @@ fn peers_that_differ() {
     check(
         refuses,
         &["peer_refuses"],
-        &["n3 is there but does not talk to n2: it has another key [give both"],
+        &["n3 answers, but its handshake with n2 failed: it has another key [give both"],
     );
     let clock =
         |ms, error_ms| move |view: &mut View| view.nodes[2].clock = Some(ClockOffset { ms, error_ms });
@@ -265,6 +264,6 @@ fn peers_that_differ() {
     check(
         |view| view.configs.push([1, 2].map(RaftId::from).into()),
         &["joint_membership"],
-        &["half done [none needed"],
+        &["in progress [none needed"],
     );
 }

@@ -80,7 +80,7 @@ impl Observer {
         judge(&VoterSpace { configs: &configs, present: &present, full: &full })
     }
 
-    /// Returns the reason why the leader refuses writes for want of disk space.
+    /// Returns the reason why the leader refuses writes for lack of disk space.
     pub(crate) fn refuses_writes(&self, seen: &Observation, node: &Node) -> Option<String> {
         let dir = self.data.path().display();
         if let Some(shortage) = node.shortage() {

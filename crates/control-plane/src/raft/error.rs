@@ -16,7 +16,7 @@ pub enum RaftOpenError {
     #[error("cannot open the storage")]
     Storage(#[source] Unopened),
     /// The timers are invalid.
-    #[error("illegal timers: {0}")]
+    #[error("invalid timers: {0}")]
     Timers(String),
     /// openraft does not start.
     #[error("cannot start Raft: {0}")]

@@ -109,7 +109,7 @@ impl Node {
         self.asked.clear();
     }
 
-    /// Returns the reason to refuse clients' writes for want of disk space. From memory.
+    /// Returns the reason to refuse clients' writes for lack of disk space. From memory.
     pub(crate) fn shortage(&self) -> Option<Shortage> {
         self.disk.admit(self.log.bytes()).err()
     }

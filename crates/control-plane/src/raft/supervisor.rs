@@ -39,7 +39,7 @@ impl Supervisor {
             let Some(ended) = self.signals.unless_stopped(until_fatal(&self.raft)).await else { return };
             if let Some(failure) = self.needs_release() {
                 let StorageFailure { file, error, remedy, .. } = &failure;
-                error!(file = %file.display(), error, remedy, "raft ended: the cluster needs a newer release here");
+                error!(file = %file.display(), error, remedy, "raft ended; newer release required");
                 self.raft.fail(Some(failure));
                 close(&self.raft).await;
                 // Only another binary repairs the failure.
@@ -48,7 +48,7 @@ impl Supervisor {
             let wanted = self.raft.take_restart_request();
             if !wanted {
                 let failure = self.ended_failure(ended);
-                error!(file = %failure.file.display(), error = failure.error, "raft ended; opening its storage again");
+                error!(file = %failure.file.display(), error = failure.error, "raft ended; storage to be reopened");
                 self.raft.fail(Some(failure));
             }
             close(&self.raft).await;
@@ -153,6 +153,6 @@ pub(crate) async fn close(raft: &RaftSlot) {
         node.state.close().await;
     };
     if tokio::time::timeout(STORAGE_CLOSE_WITHIN, closing).await.is_err() {
-        error!("the storage does not close in time; what was promised is on disk already");
+        error!("storage not closed in time; acknowledged writes are durable");
     }
 }

@@ -155,7 +155,7 @@ impl DiskSpace {
                 .err()
                 .map(|error| StorageFailure::io(&self.dir.join(RESERVE_FILE), &self.dir, &error));
             if let Some(failure) = failure.as_ref().filter(|_| trial.failure.is_none()) {
-                tracing::error!(%failure, "the disk takes no write");
+                tracing::error!(%failure, "trial write failed");
             }
             trial.failure = failure;
         }
@@ -232,12 +232,12 @@ impl DiskSpace {
         };
         // Synced: a file system may keep freed blocks back until then.
         if let Err(error) = file.set_len(left).and_then(|()| file.sync_all()) {
-            tracing::warn!(%error, "cannot give up reserved disk space");
+            tracing::warn!(%error, "reserved disk space not released");
             return false;
         }
         self.reserve_bytes.store(left, Ordering::Relaxed);
         self.free_bytes.store(0, Ordering::Relaxed);
-        tracing::warn!(left_bytes = left, dir = %self.dir.display(), "disk full; reserved space given up");
+        tracing::warn!(left_bytes = left, dir = %self.dir.display(), "disk full; reserved space released");
         true
     }
 
@@ -283,7 +283,7 @@ impl DiskSpace {
                 snapshots.trouble = Some(trouble);
                 drop(snapshots);
                 if news {
-                    tracing::warn!(folder = %folder.display(), %shortage, "snapshot put off");
+                    tracing::warn!(folder = %folder.display(), %shortage, "snapshot deferred");
                 }
                 false
             }
@@ -302,7 +302,7 @@ impl DiskSpace {
         let mut snapshots = self.snapshots();
         snapshots.rule.succeeded();
         if snapshots.trouble.take().is_some() {
-            tracing::info!("snapshots are written again");
+            tracing::info!("snapshots written again");
         }
     }
 

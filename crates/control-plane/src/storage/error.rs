@@ -58,7 +58,7 @@ pub enum StorageError {
     #[error(transparent)]
     NeedsRelease(#[from] NeedsRelease),
     /// An entry is missing from the log.
-    #[error("the log has entry {found} where entry {expected} belongs")]
+    #[error("log entry {found} found in place of entry {expected}")]
     Gap {
         /// Expected index.
         expected: u64,
@@ -66,13 +66,13 @@ pub enum StorageError {
         found: u64,
     },
     /// Entries of the log contradict each other.
-    #[error("entry {id} of the log comes after one of a later term")]
+    #[error("log entry {id} follows an entry of a later term")]
     Order {
         /// The later entry.
         id: LogId,
     },
     /// Committed entries are missing from the end of the log.
-    #[error("entry {committed} is committed, but the log ends before it")]
+    #[error("committed entry {committed} is missing at the end of the log")]
     CommittedLost {
         /// The last entry known to be committed.
         committed: LogId,

@@ -145,7 +145,9 @@ impl LogStore {
             entries.extend(plan.cached.iter().map(|entry| entry.as_ref().clone()));
             return Ok(entries);
         }
-        Err(io::Error::other("the log changed again and again while it was read"))
+        Err(io::Error::other(format!(
+            "the log changed during each of {MAX_READ_ATTEMPTS} attempts to read it"
+        )))
     }
 }
 

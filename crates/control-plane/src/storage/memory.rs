@@ -77,7 +77,7 @@ impl Memory {
         let start = if new { entries.first().map_or(0, |(entry, _)| entry.log_id.index) } else { self.end() };
         for ((entry, _), expected) in entries.iter().zip(start..) {
             if entry.log_id.index != expected {
-                return Err(format!("entry {} was appended where {expected} belongs", entry.log_id));
+                return Err(format!("entry {} appended in place of entry {expected}", entry.log_id));
             }
         }
         Ok(())

@@ -32,13 +32,13 @@ pub enum RecordError {
     #[error(transparent)]
     NeedsRelease(#[from] NeedsRelease),
     /// Too short for a version, a checksum and a release.
-    #[error("a record of {len} bytes, which is too short")]
+    #[error("record too short: {len} bytes")]
     TooShort {
         /// Length in bytes.
         len: usize,
     },
     /// Corrupted bytes.
-    #[error("a damaged record: its checksum is {found:08x}, not {expected:08x}")]
+    #[error("damaged record: checksum {found:08x}, expected {expected:08x}")]
     Checksum {
         /// Checksum in the record.
         expected: u32,
@@ -46,7 +46,7 @@ pub enum RecordError {
         found: u32,
     },
     /// Intact bytes with unexpected content.
-    #[error("a record that cannot be understood")]
+    #[error("malformed record")]
     Malformed(#[source] serde_json::Error),
 }
 

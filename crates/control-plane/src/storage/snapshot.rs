@@ -68,7 +68,7 @@ pub(super) fn find(dir: &Path) -> Result<Option<SnapshotFile>, SnapshotError> {
                 newest = if older { newest } else { Some(found) };
             }
             Err(error) if error.is_damage() => {
-                tracing::error!(path = %path.display(), %error, "a snapshot is damaged and is set aside");
+                tracing::error!(path = %path.display(), %error, "damaged snapshot set aside");
                 fs::rename(&path, path.with_extension(DAMAGED))?;
             }
             Err(error) => return Err(error),

@@ -78,7 +78,7 @@ impl StateMachine {
             Err(error) if error.is_damage() => {
                 let aside = path.with_extension(DAMAGED);
                 tracing::error!(error = &error as &dyn std::error::Error, aside = %aside.display(),
-                    "the state file is damaged; it is set aside and built again from snapshot and log");
+                    "state file damaged; set aside, to be rebuilt from snapshot and log");
                 fs::rename(&path, &aside).map_err(StorageError::io(&path))?;
                 StateFile::open(&path, &disk)?
             }
@@ -132,7 +132,7 @@ impl Drop for StateMachine {
         let file = self.shared.file.clone();
         let close = std::thread::Builder::new().name("state-close".into()).spawn(move || file.close());
         if let Err(error) = close {
-            tracing::warn!(%error, "no thread to close the state file with");
+            tracing::warn!(%error, "thread for closing the state file not started");
         }
     }
 }
@@ -210,7 +210,7 @@ impl MachineState {
         if header.meta != *meta || header.meta.last_log_id < applied.last_applied {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "the snapshot is another one than announced, or older than the state",
+                "the snapshot differs from its announcement, or is older than the state",
             ));
         }
         debug_assert!(header.activated.version >= applied.activated.version, "no version is taken back");

@@ -95,7 +95,7 @@ impl StateFile {
         let database = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
         // The library makes pending writes durable.
         if let Some(Err(error)) = database.map(Database::close) {
-            tracing::warn!(%error, "the state file was not closed cleanly");
+            tracing::warn!(%error, "state file not closed cleanly");
         }
     }
 

@@ -205,13 +205,13 @@ impl SharedLog {
     fn close_database(&self) {
         let database = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Err(error)) = database.map(Database::close) {
-            tracing::warn!(%error, "the log file was not closed cleanly");
+            tracing::warn!(%error, "log file not closed cleanly");
         }
     }
 }
 
 fn hole(index: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("entry {index} of the log is not where it belongs"))
+    io::Error::new(io::ErrorKind::InvalidData, format!("log entry {index} is missing or misplaced"))
 }
 
 /// State of the writer thread.
@@ -245,7 +245,7 @@ impl Writer {
             }
             let close = take_closers(&mut batch, &mut closers);
             if let Err(error) = self.flush(&mut batch) {
-                tracing::error!(error = %error, "the log cannot be written");
+                tracing::error!(error = %error, "log write failed");
                 break error.to_string().into();
             }
             if close {

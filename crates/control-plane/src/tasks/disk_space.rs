@@ -36,17 +36,17 @@ pub(crate) async fn run(
         let shortage = node.shortage();
         if shortage.is_some() != reported.is_some() {
             match &shortage {
-                Some(shortage) => warn!(%shortage, "writes refused for want of disk space"),
-                None => info!("disk space for writes again"),
+                Some(shortage) => warn!(%shortage, "writes refused for lack of disk space"),
+                None => info!("disk space sufficient; writes admitted again"),
             }
         }
         reported = shortage;
         let may_try = attempted_at.is_none_or(|at| at.elapsed() >= FULL_DISK_TRANSFER_INTERVAL);
         if reported.is_some() && may_try && others_can_lead(&observer, &node) {
             attempted_at = Some(Instant::now());
-            info!("disk full; handing leadership over");
+            info!("disk full; leadership transfer started");
             if let Err(error) = transfers.transfer(None).await {
-                warn!(%error, "leadership was not handed over");
+                warn!(%error, "leadership not transferred");
             }
         }
     }

@@ -10,7 +10,7 @@ use openraft::raft::{TransferLeaderRequest, VoteRequest, VoteResponse};
 use tracing::{info, warn};
 
 use crate::campaign::{
-    HeldEvidence, MAX_ATTEMPTS, MAX_LEADERLESS_ATTEMPTS, RequestFacts, VoteAdmission, head_start,
+    HeldEvidence, MAX_ATTEMPTS, MAX_FUTILE, MAX_LEADERLESS_ATTEMPTS, RequestFacts, VoteAdmission, head_start,
     leaderless_after, retry_after,
 };
 use crate::detector::Evidence;
@@ -22,7 +22,8 @@ use crate::raft::slot::RaftSlot;
 use crate::signals::Signals;
 use crate::suspicion::Suspicion;
 use crate::timing::{
-    COMPETING_CAMPAIGN_PAUSE, ELECTION_CHECK_INTERVAL, ENDED_RAFT_CHECK_AFTER, VOTE_WAITS_FOR_EVIDENCE,
+    COMPETING_CAMPAIGN_PAUSE, ELECTION_CHECK_INTERVAL, ENDED_RAFT_CHECK_AFTER, FUTILE_CAMPAIGN_WINDOW,
+    VOTE_WAITS_FOR_EVIDENCE,
 };
 use crate::types::{TypeConfig, Vote};
 
@@ -83,12 +84,7 @@ impl Elections {
         let news = self.suspicion.campaigns().record_evidence(vote, evidence, Instant::now());
         self.suspicion.announce_evidence();
         if news {
-            warn!(
-                peer = name,
-                evidence = evidence.as_str(),
-                term = vote.leader_id.term,
-                "the leader seems to be dead"
-            );
+            warn!(peer = name, evidence = evidence.as_str(), term = vote.leader_id.term, "leader suspected");
             self.events.publish(EventKind::Suspicion { peer: name, evidence: evidence.as_str().to_owned() });
         }
     }
@@ -146,7 +142,7 @@ impl Elections {
                 moved_within(node, held.vote, COMPETING_CAMPAIGN_PAUSE).await;
                 continue;
             }
-            info!(rank, attempt, term = held.vote.leader_id.term, "asking for an election");
+            info!(rank, attempt, term = held.vote.leader_id.term, "election requested");
             if node.raft.trigger().elect(true).await.is_err() {
                 return;
             }
@@ -156,7 +152,9 @@ impl Elections {
         if asked && node.vote() == held.vote && self.suspicion.campaigns().was_futile(Instant::now()) {
             info!(
                 term = held.vote.leader_id.term,
-                "evidence came to nothing too often; for a while the timers decide"
+                failed = MAX_FUTILE,
+                window_s = FUTILE_CAMPAIGN_WINDOW.as_secs(),
+                "suspicion-driven elections failed; falling back to election timeouts"
             );
         }
     }
@@ -183,7 +181,7 @@ impl Elections {
                 return;
             }
             if self.is_leaderless(node) && self.suspicion.campaigns().begin_attempt(Instant::now()) {
-                info!(rank, attempt, "nobody leads; asking for an election");
+                info!(rank, attempt, "no leader; election requested");
                 if node.raft.trigger().elect(true).await.is_err() {
                     return;
                 }

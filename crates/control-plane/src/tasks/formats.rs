@@ -69,12 +69,12 @@ impl Formats {
         let Some(ProposedActivation { version, announced }) = self.observer.next_format(seen, node) else {
             return;
         };
-        info!(version = version.number(), "every member reads the next format version; activating it");
+        info!(version = version.number(), "next format version covered by all members; activation proposed");
         let Activated { version, release } = Activated::of(version);
         let command = self.command(Action::Activate { version, release, announced });
         match self.calls.propose_here(node, command, Instant::now() + ACTIVATED_WITHIN).await {
             Reply::Outcome(outcome) => debug!(?outcome, "activation applied"),
-            other => info!(?other, "the format version was not activated; it is tried again"),
+            other => info!(?other, "format version not activated; retried"),
         }
     }
 
@@ -89,7 +89,7 @@ impl Formats {
         let command = self.command(Action::Announce { announcement: own });
         match self.calls.submit(command, Instant::now() + ANNOUNCED_WITHIN).await {
             Ok(outcome) => info!(?outcome, "format versions of this release announced"),
-            Err(error) => debug!(%error, "format versions of this release not announced; it is tried again"),
+            Err(error) => debug!(%error, "format versions of this release not announced; retried"),
         }
     }
 
@@ -126,7 +126,7 @@ impl Formats {
         match self.calls.propose_here(node, command, Instant::now() + ANNOUNCED_WITHIN).await {
             Reply::Outcome(outcome) if *outcome == Outcome::Announced => Ok(()),
             Reply::Refused(refused) => Err(refused),
-            other => Err(Refused::NotReady(format!("its announcement was not taken in: {other:?}"))),
+            other => Err(Refused::NotReady(format!("the announcement was not applied: {other:?}"))),
         }
     }
 

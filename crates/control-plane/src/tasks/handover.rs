@@ -63,7 +63,7 @@ impl Transfers {
             }
             error!(
                 stuck_ms = stuck.as_millis() as u64,
-                "this leader's disk or Raft hangs; handing leadership over"
+                "disk or Raft of this leader blocked; leadership transfer started"
             );
             if self.hand_over(None).await.is_err() {
                 pause = STUCK_TRANSFER_RETRY_AFTER;
@@ -80,7 +80,7 @@ impl Transfers {
             && self.observer.observe().leads()
             && let Some(node) = self.raft.node()
         {
-            warn!("nobody took over; starting this node's Raft anew");
+            warn!("leadership transfer failed; Raft restarted");
             self.raft.request_restart();
             let _ = node.raft.shutdown().await;
         }
@@ -106,13 +106,13 @@ impl Transfers {
         let successors = self.successors(&seen, to)?;
         let mut tried = Vec::new();
         for Successor { name, id } in successors {
-            info!(to = name, "handing leadership over");
+            info!(to = name, "leadership transfer started");
             if let Some((to, term)) = self.transfer_to(&node, id).await {
                 debug_assert!(term > seen.term(), "a new leader has a term of its own");
-                info!(to, term, "leadership handed over");
+                info!(to, term, "leadership transferred");
                 return Ok(Transferred { from: me, to, term });
             }
-            warn!(to = name, "it did not take over");
+            warn!(to = name, "leadership transfer timed out");
             tried.push(name);
         }
         Err(TransferError::NotTaken { to: tried.join(", "), leader: me })

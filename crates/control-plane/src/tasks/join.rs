@@ -67,7 +67,7 @@ impl Joining {
         let asked_long_enough = started.elapsed() >= FOUND_AFTER;
         let Some(cluster) = seen.identity.cluster_id else {
             if let Some(found) = cluster_to_join(&reports) {
-                info!(cluster = %found, "joining the cluster that a peer belongs to");
+                info!(cluster = %found, "cluster adopted from a peer");
                 self.data.adopt(found)?;
             } else if self.may_found()
                 && asked_long_enough
@@ -85,7 +85,7 @@ impl Joining {
         if is_unused && let Some(found) = cluster_to_join(&reports).filter(|found| *found != cluster) {
             let own_is_there = reports.values().any(|report| report.cluster_id == Some(cluster));
             if !own_is_there {
-                info!(cluster = %found, "joining another cluster: nobody answers in the one this node was to join");
+                info!(cluster = %found, "cluster adopted from a peer: no member of the previous cluster answers");
                 self.data.adopt(found)?;
                 return Ok(JOIN_CHECK_INTERVAL);
             }
@@ -150,10 +150,10 @@ impl Joining {
         let envelope = Envelope { version, cluster, from: self.observer.identity().raft_id, to: None, body };
         let deadline = tokio::time::Instant::now() + JOIN_WITHIN;
         match self.links.call::<_, Reply>(leader, &envelope, deadline).await {
-            Ok(Reply::Joined) => debug!(leader, "taken in"),
-            Ok(Reply::Refused(refused)) => warn!(leader, %refused, "not taken in"),
-            Ok(other) => warn!(leader, ?other, "not taken in"),
-            Err(error) => debug!(leader, %error, "no answer to the request to join"),
+            Ok(Reply::Joined) => debug!(leader, "admitted as a member"),
+            Ok(Reply::Refused(refused)) => warn!(leader, %refused, "admission refused"),
+            Ok(other) => warn!(leader, ?other, "unexpected answer to the request to join"),
+            Err(error) => debug!(leader, %error, "request to join unanswered"),
         }
     }
 
@@ -167,7 +167,7 @@ impl Joining {
     ) -> Reply {
         if !self.observer.options().nodes.iter().any(|known| known.name == name) {
             let (name, on) = (name.to_owned(), self.observer.me().to_owned());
-            warn!(name, "a node that is not configured here wants to join");
+            warn!(name, "request to join refused: node not configured here");
             return Reply::Refused(Refused::NotConfigured { name, on });
         }
         let seen = self.observer.observe();
@@ -176,17 +176,17 @@ impl Joining {
         }
         // Only the process at the configured address is the node of the name.
         if self.observer.peers().present(seen.now).get(name) != Some(&id) {
-            let reason = format!("{id} is not who answers at the address of {name}");
+            let reason = format!("Raft id {id} does not answer at the address of {name}");
             return Reply::Refused(Refused::NotReady(reason));
         }
         let Ok(_changing) = tokio::time::timeout(JOIN_WITHIN, self.formats.lock()).await else {
             return Reply::Refused(Refused::NotReady(
-                "a change of the format version is under way".to_owned(),
+                "a change of the format version is in progress".to_owned(),
             ));
         };
         let announcement = announcement.filter(|announcement| announcement.raft_id == id);
         if let Err(refused) = self.formats.admit(node, name, id, announcement).await {
-            warn!(name, %id, %refused, "a node that wants to join is not taken in");
+            warn!(name, %id, %refused, "request to join refused");
             return Reply::Refused(refused);
         }
         let member = Member { name: name.to_owned() };
@@ -196,7 +196,7 @@ impl Joining {
         };
         match added {
             Ok(_) => {
-                info!(name, %id, "node taken in as a learner");
+                info!(name, %id, "node admitted as a learner");
                 self.signals.wake();
                 Reply::Joined
             }

@@ -133,7 +133,7 @@ impl Prober {
         }
         let silent = now.saturating_duration_since(self.last_answer) > HEALTHY_WITHIN;
         if silent && matches!(self.link, Link::Up(..)) {
-            debug!(peer = self.peer, "nothing was answered for too long; connecting anew");
+            debug!(peer = self.peer, "probes unanswered; connection replaced");
             self.link = Link::Down;
         }
         match &mut self.link {
@@ -163,7 +163,7 @@ impl Prober {
             },
             LinkEvent::Answered(answer) => self.heard(*answer),
             LinkEvent::Ended(reason) => {
-                debug!(peer = self.peer, reason, "the connection for probes ended");
+                debug!(peer = self.peer, reason, "connection for probes ended");
                 self.dial(Duration::ZERO);
             }
         }
@@ -283,9 +283,9 @@ impl Probing {
             before.recent_report(now).map(|report| report.config_hash == self.observer.options().config_hash);
         if same_before != Some(same_config) && !(same_before.is_none() && same_config) {
             if same_config {
-                info!(peer = name, "peer runs with the same configuration again");
+                info!(peer = name, "configuration of peer matches again");
             } else {
-                warn!(peer = name, "peer runs with another configuration than this node");
+                warn!(peer = name, "peer has another configuration");
             }
             self.events.publish(EventKind::Config { peer: name.to_owned(), same: same_config });
         }

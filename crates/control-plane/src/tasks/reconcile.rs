@@ -48,7 +48,7 @@ impl Reconciler {
             if let (Some(node), Some(step)) = (seen.node.clone(), self.decide(&seen)) {
                 let changed = tokio::time::timeout(MEMBERSHIP_CHANGE_WITHIN, carry_out(&node, step)).await;
                 if changed.is_err() {
-                    warn!("the change of the membership is not done yet");
+                    warn!("membership change not finished in time");
                 }
             }
         }
@@ -73,19 +73,19 @@ async fn carry_out(node: &Node, step: MembershipStep) {
     };
     let changed = match step {
         MembershipStep::FinishJoint { voters } => {
-            info!(voters = list(&voters), "finishing a change of voters that was begun earlier");
+            info!(voters = list(&voters), "joint change of voters resumed");
             node.raft.change_membership(voters, false).await
         }
         MembershipStep::ChangeVoters { voters } => {
-            info!(voters = list(&voters), "changing the voters, in one step");
+            info!(voters = list(&voters), "change of voters started");
             node.raft.change_membership(voters, false).await
         }
         MembershipStep::RemoveLearners { learners } => {
-            info!(learners = list(&learners), "forgetting learners that were replaced");
+            info!(learners = list(&learners), "removal of replaced learners started");
             node.raft.change_membership(ChangeMembers::RemoveNodes(learners), false).await
         }
     };
     if let Err(error) = changed {
-        warn!(%error, "the membership was not changed; it is tried again");
+        warn!(%error, "membership change failed; retried");
     }
 }

@@ -126,7 +126,7 @@ async fn leadership_is_handed_over_before_a_leader_stops() {
     let leader = cluster.wait_all_healthy();
     let term = cluster.status(leader).unwrap().term;
     assert!(cluster.terminate(leader).success());
-    assert!(cluster.log_contains(leader, "leadership handed over"), "{}", cluster.log(leader));
+    assert!(cluster.log_contains(leader, "leadership transferred"), "{}", cluster.log(leader));
     let other = (leader + 1) % 3;
     let status = wait_for_status(&cluster, other, "the next leader", |status| status.leader_id.is_some());
     assert_eq!(status.term, term + 1, "one election, and no timer before it");

@@ -24,7 +24,7 @@ async fn bytes_on_the_raft_port_get_nowhere() {
     must_put(&cluster, 0, "note.a", json!("unharmed")).await;
     let after = cluster.status(leader).unwrap();
     assert_eq!((after.term, after.leader_id), (before.term, before.leader_id));
-    assert!((0..3).all(|i| cluster.log_contains(i, "turned away a connection")));
+    assert!((0..3).all(|i| cluster.log_contains(i, "inbound connection refused")));
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn unauthenticated_peers_are_refused_and_both_sides_know_why() {
         assert_eq!((text(dialled).as_str(), text(answered).as_str()), (at_dialer, at_listener));
     };
     let does_not_know = "does not know this cluster's key";
-    let says = "says that this node does not know its cluster's key";
+    let says = "refused this node's proof of the cluster's key";
     check(node("phase1", "n1", 8), n2(), does_not_know, says).await;
     check(n1(), node("phase1", "n2", 8), does_not_know, says).await;
     check(
@@ -107,10 +107,10 @@ async fn unauthenticated_peers_are_refused_and_both_sides_know_why() {
         "belongs to cluster `other`, this node to `phase1`",
     )
     .await;
-    check(n1(), node("phase1", "n3", 7), "is n3, not n2", "looks for n2 here, but this is n3").await;
+    check(n1(), node("phase1", "n3", 7), "is n3, not n2", "dialled n2, but this node is n3").await;
     let long = "n".repeat(MAX_NAME_BYTES + 1);
-    let too_long = "cannot be greeted: names of clusters and nodes have at most 255 bytes";
-    check(node("phase1", &long, 7), n2(), too_long, "hung up during the handshake").await;
+    let too_long = "cannot be dialled: names of clusters and nodes have at most 255 bytes";
+    check(node("phase1", &long, 7), n2(), too_long, "closed the connection during the handshake").await;
 }
 
 #[tokio::test]
@@ -164,11 +164,11 @@ async fn what_is_no_handshake_is_turned_away_without_an_answer() {
         assert_eq!((text(answered).as_str(), heard.as_slice()), (expected, &[][..]), "{bytes:?}");
     };
     check(b"GET / HTTP/1.1\r\n\r\n", "does not speak the protocol between nodes").await;
-    check(b"", "hung up during the handshake").await;
-    check(&hex::decode(HELLO_HEX).unwrap()[..20], "hung up during the handshake").await;
+    check(b"", "closed the connection during the handshake").await;
+    check(&hex::decode(HELLO_HEX).unwrap()[..20], "closed the connection during the handshake").await;
     check(b"STEG\x00\x01\x01\xff\xff", "sent a malformed handshake").await;
     check(b"STEG\x00\x01\x01\x03\xf8", "sent a malformed handshake").await;
-    check(b"STEG\x00\x01\x01\x03\xf7", "hung up during the handshake").await;
+    check(b"STEG\x00\x01\x01\x03\xf7", "closed the connection during the handshake").await;
     check(&hex::decode(PROOF_HEX).unwrap(), "sent a malformed handshake").await;
     // Purpose 0; a name with a line break; a byte too many.
     let valid = hex::decode(HELLO_HEX).unwrap();

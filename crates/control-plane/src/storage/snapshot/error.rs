@@ -33,7 +33,7 @@ pub enum SnapshotError {
     #[error("a damaged snapshot")]
     Malformed(#[from] serde_json::Error),
     /// A row is damaged or of another release.
-    #[error("a row of the snapshot cannot be used")]
+    #[error("unusable row of the snapshot")]
     Row(#[from] RowError),
     /// Longer than the limit, or than announced.
     #[error("a snapshot of more than {max} bytes")]

@@ -153,7 +153,7 @@ pub(crate) fn read_from(
         false => SnapshotError::UnknownVersion { found: version.number() },
     };
     let header = input.part().map_err(unknown)?;
-    let header = header.ok_or(SnapshotError::Damaged { what: "it has no header" }).map_err(unknown)?;
+    let header = header.ok_or(SnapshotError::Damaged { what: "header missing" }).map_err(unknown)?;
     let header = Header::of(version, &header).map_err(|error| match error {
         needed @ SnapshotError::NeedsRelease(_) => needed,
         error => unknown(error),
@@ -168,14 +168,14 @@ pub(crate) fn read_from(
         count += 1;
     }
     if u64::from_be_bytes(input.array()?) != count {
-        return Err(SnapshotError::Damaged { what: "rows are missing" });
+        return Err(SnapshotError::Damaged { what: "rows missing" });
     }
     let expected = input.sum.clone().finalize();
     if input.array::<SUM_BYTES>()? != expected[..] {
-        return Err(SnapshotError::Damaged { what: "its checksum is wrong" });
+        return Err(SnapshotError::Damaged { what: "checksum mismatch" });
     }
     if input.inner.read(&mut [0])? != 0 {
-        return Err(SnapshotError::Damaged { what: "it does not end where it should" });
+        return Err(SnapshotError::Damaged { what: "bytes follow its end" });
     }
     readable?;
     Ok(header)
@@ -236,7 +236,7 @@ impl<R: Read> Summed<R> {
             return Ok(None);
         }
         if len > MAX_PART_BYTES {
-            return Err(SnapshotError::Damaged { what: "a part of it is too long" });
+            return Err(SnapshotError::Damaged { what: "part too long" });
         }
         let mut part = vec![0; len as usize];
         self.inner.read_exact(&mut part)?;

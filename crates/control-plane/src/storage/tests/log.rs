@@ -229,12 +229,9 @@ async fn damage_is_named_and_not_skipped() {
         table.insert(2, record.as_slice()).unwrap();
     });
     let flipped = flipped.await;
-    assert!(
-        flipped.starts_with("cannot read entry 2 of the log: a damaged record: its checksum is"),
-        "{flipped}"
-    );
+    assert!(flipped.starts_with("cannot read entry 2 of the log: damaged record: checksum"), "{flipped}");
     let missing = damaged(|transaction| drop(transaction.open_table(ENTRIES).unwrap().remove(2).unwrap()));
-    assert_eq!(missing.await, "the log has entry 3 where entry 2 belongs");
+    assert_eq!(missing.await, "log entry 3 found in place of entry 2");
     let newer = damaged(|transaction| {
         let mut table = transaction.open_table(META).unwrap();
         let mut record = table.get(VOTE).unwrap().unwrap().value().to_vec();

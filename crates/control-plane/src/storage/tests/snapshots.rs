@@ -135,7 +135,7 @@ async fn a_receiver_takes_what_was_announced() {
     receiver.write(&bytes[..bytes.len() - 1]).unwrap();
     receiver.write(&[bytes[bytes.len() - 1] ^ 1]).unwrap();
     let damaged = receiver.finish().map(drop);
-    assert!(matches!(damaged, Err(SnapshotError::Damaged { what: "its checksum is wrong" })));
+    assert!(matches!(damaged, Err(SnapshotError::Damaged { what: "checksum mismatch" })));
     assert_eq!(names(dir.path()), ["0-1.snap"]);
 }
 
