@@ -1,22 +1,25 @@
-//! Codes of problem documents (RFC 9457): every error that a node answers with.
+//! Codes of problem documents (RFC 9457): every error of a node's API.
 //!
-//! `docs/errors.md` explains each code to people. Tests hold that page, the OpenAPI document and the console's table to this list.
+//! `docs/errors.md` explains each code to people. Tests compare the page, the OpenAPI document and the
+//! console's table with this list.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Plane of a node (see DESIGN, "Two planes") that a problem concerns.
+/// Plane of a node (see DESIGN, "Two planes") concerned by a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Plane {
-    /// Embed, extract and every other call that one node serves alone. A node that is busy with them is busy for all.
+    /// Embed, extract and every other call served by one node alone. A node at its limit refuses them to all
+    /// clients.
     Data,
-    /// Calls that a quorum or the caller's rights decide. Such a problem says nothing about the data plane of the node.
+    /// Calls decided by a quorum or by the caller's rights. Such a problem says nothing about the node's data
+    /// plane.
     Control,
 }
 
-/// What helps against a problem.
+/// Retry class of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
@@ -24,9 +27,10 @@ pub enum Retry {
     Elsewhere,
     /// The same request at any node, after the time in `Retry-After`. Nothing was done.
     Later,
-    /// The same request with the same `Idempotency-Key`: the first one is under way or its outcome is not known.
+    /// The same request with the same `Idempotency-Key`: the first one is in flight, or its outcome is
+    /// unknown.
     SameKey,
-    /// Nothing, as long as the request stays as it is.
+    /// No retry: the request has to change first.
     Never,
 }
 
@@ -41,7 +45,8 @@ impl Retry {
         }
     }
 
-    /// Class of a refusal without a code that this release knows, by its HTTP status (RFC 9110, 15.6.4; RFC 6585, 4).
+    /// Returns the class of a refusal without a code known to this release, by HTTP status (RFC 9110, 15.6.4;
+    /// RFC 6585, 4).
     pub const fn of_status(status: u16) -> Self {
         match status {
             503 => Self::Elsewhere,
@@ -53,7 +58,7 @@ impl Retry {
 
 macro_rules! codes {
     ($($name:ident = $code:literal, $status:literal, $plane:ident, $retry:ident, $title:literal;)+) => {
-        /// Name of a problem, for programs. Its meaning never changes.
+        /// Name of a problem, for programs. The meaning of a code never changes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $(#[doc = $title] $name,)+
@@ -70,7 +75,7 @@ macro_rules! codes {
                 }
             }
 
-            /// Code of this name; `None` if this release does not know it.
+            /// Returns the code of this name; `None` if unknown to this release.
             pub fn named(name: &str) -> Option<Self> {
                 match name {
                     $($code => Some(Self::$name),)+
@@ -85,14 +90,14 @@ macro_rules! codes {
                 }
             }
 
-            /// Plane that the problem concerns.
+            /// Plane concerned by the problem.
             pub const fn plane(self) -> Plane {
                 match self {
                     $(Self::$name => Plane::$plane,)+
                 }
             }
 
-            /// What helps.
+            /// Retry class.
             pub const fn retry(self) -> Retry {
                 match self {
                     $(Self::$name => Retry::$retry,)+
@@ -215,7 +220,7 @@ impl Serialize for Code {
 }
 
 impl<'de> Deserialize<'de> for Code {
-    /// Fails on a name that this release does not know.
+    /// Fails on a name unknown to this release.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         Self::named(&name).ok_or_else(|| serde::de::Error::custom(format!("unknown code `{name}`")))
@@ -244,7 +249,7 @@ mod tests {
         for &code in Code::ALL {
             let promises_nothing_done = matches!(code.status(), 429 | 503);
             let helps = matches!(code.retry(), Retry::Elsewhere | Retry::Later);
-            // A body that was cut off was not read; the page or proxy that cut it may send it again.
+            // A truncated body was not read; the page or proxy that truncated it may send it again.
             let fits = promises_nothing_done == helps || code == Code::UploadBroken;
             assert!(fits, "{code} is {} with status {}", code.retry().as_str(), code.status());
         }

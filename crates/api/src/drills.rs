@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Action of the answer and the event that end a drill.
+/// Action of the answer and of the event at the end of a drill.
 pub const RESTORE: &str = "restore";
 
 /// Fault of a drill.
@@ -12,17 +12,18 @@ pub const RESTORE: &str = "restore";
 pub enum Fault {
     /// The process ends at once, as with kill -9.
     Crash,
-    /// The node answers neither clients nor other nodes, until it is restored or `for_ms` is over.
+    /// The node answers neither clients nor nodes, until restored or until `for_ms` is over.
     Pause,
-    /// The node is cut off from the other nodes and goes on serving clients, until it is restored or `for_ms` is over.
+    /// The node is cut off from all nodes and continues to serve clients, until restored or until `for_ms` is
+    /// over.
     Partition,
-    /// The whole process stands still for `for_ms`, as a machine that hangs.
+    /// The whole process is stopped for `for_ms`, like a machine that hangs.
     Hang,
     /// The process stops as on SIGTERM and starts anew with the same id, arguments and environment.
     Restart,
     /// The next write of the log to the disk takes `for_ms` longer.
     StallDisk,
-    /// The node suspects the leader that it follows, for no reason.
+    /// The node suspects its healthy leader.
     FalseAlarm,
 }
 
@@ -71,8 +72,8 @@ impl TryFrom<String> for Fault {
 pub struct FailRequest {
     /// Fault.
     pub action: Fault,
-    /// Duration in milliseconds. `hang` and `stall_disk` need it, 1 to 60000; `pause` and `partition` may have it, 1 to 3600000;
-    /// the others take none.
+    /// Duration in milliseconds. Required for `hang` and `stall_disk`, 1 to 60000; optional for `pause` and
+    /// `partition`, 1 to 3600000; not allowed for any other fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 3_600_000))]
     pub for_ms: Option<u64>,
@@ -82,11 +83,11 @@ pub struct FailRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DrillAnswer {
-    /// Fault that was asked for, or `restore`.
+    /// The fault requested, or `restore`.
     pub action: String,
     /// Node concerned.
     pub node_id: String,
-    /// Time until it happens, in milliseconds after this answer was sent: a node that is about to die answers first.
+    /// Time from the answer to the start of the fault, in milliseconds: a node about to stop answers first.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub after_ms: u64,

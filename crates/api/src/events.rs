@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::Role;
 
-/// Something that happened, as one node saw it.
+/// Event as observed by one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Number, which counts up from 1 with each start of the node.
     pub id: u64,
     /// Time by the node's clock, in milliseconds since 1970.
     pub at_ms: u64,
-    /// Node that saw it.
+    /// Observing node.
     pub node: String,
     /// Kind of the event, with its members.
     #[serde(flatten)]
@@ -42,22 +42,22 @@ pub enum EventKind {
     /// Another node answers again, or no longer.
     #[cfg_attr(feature = "openapi", schema(title = "PeerEvent"))]
     Peer {
-        /// The other node.
+        /// Name of the peer.
         peer: String,
-        /// True if it answers.
+        /// True if the peer answers.
         healthy: bool,
         /// Probes that failed in a row.
         #[serde(default)]
         #[cfg_attr(feature = "openapi", schema(required))]
         failed_probes: u64,
     },
-    /// The node holds evidence that the leader is dead, and stands for election or helps another one to.
+    /// The node holds evidence of a dead leader, and stands for election or helps another candidate.
     #[cfg_attr(feature = "openapi", schema(title = "SuspicionEvent"))]
     Suspicion {
         /// Leader.
         peer: String,
-        /// `refused`: its port is closed; `unanswered`: it answers no probes; `stuck`: it says that its disk or its
-        /// Raft hangs; `drill`.
+        /// `refused`: the leader's port is closed; `unanswered`: probes are not answered; `stuck`: the leader
+        /// reports a disk or a Raft task that hangs; `drill`.
         evidence: String,
     },
     /// The membership changed.
@@ -68,10 +68,10 @@ pub enum EventKind {
         /// Names of the members without a vote.
         learners: Vec<String>,
     },
-    /// Another node's configuration differs from this node's, or no longer does.
+    /// Another node's configuration differs from this node's, or is the same again.
     #[cfg_attr(feature = "openapi", schema(title = "ConfigEvent"))]
     Config {
-        /// The other node.
+        /// Name of the peer.
         peer: String,
         /// True if the configurations are the same.
         same: bool,
@@ -82,7 +82,7 @@ pub enum EventKind {
         /// Drill.
         action: String,
     },
-    /// A condition that an operator should know of.
+    /// A condition relevant to an operator.
     #[cfg_attr(feature = "openapi", schema(title = "NoticeEvent"))]
     Notice {
         /// Stable name, for programs.
@@ -130,7 +130,7 @@ mod schema {
         id: u64,
         /// Time by the node's clock, in milliseconds since 1970.
         at_ms: u64,
-        /// Node that saw it.
+        /// Observing node.
         node: String,
     }
 
@@ -145,7 +145,8 @@ mod schema {
         }
     }
 
-    /// One object for each kind, with all of its members: generators of clients take no `allOf` of a `oneOf`.
+    /// One object for each kind, with all of its members: client generators do not support an `allOf` of a
+    /// `oneOf`.
     impl PartialSchema for Event {
         fn schema() -> RefOr<Schema> {
             let (mut schema, common) = (EventKind::schema(), Common::schema());

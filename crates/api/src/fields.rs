@@ -10,7 +10,7 @@ pub const COVER_ID: &str = "cover_id";
 pub const MODE: &str = "mode";
 /// Bits carried per sample.
 pub const BITS: &str = "bits";
-/// What becomes of the cover's metadata.
+/// Handling of the cover's metadata.
 pub const METADATA: &str = "metadata";
 /// Extent of the check of a stego image.
 pub const VERIFY: &str = "verify";
@@ -22,7 +22,7 @@ pub const B: &str = "b";
 pub const AMPLIFY: &str = "amplify";
 /// Passphrase of a sealed payload; refused until there are any.
 pub const PASSPHRASE: &str = "passphrase";
-/// Another name for [`PASSPHRASE`] that users try.
+/// Common misnomer of [`PASSPHRASE`].
 pub const PASSWORD: &str = "password";
 /// Key of a sealed payload; refused until there are any.
 pub const KEY_FILE: &str = "key_file";

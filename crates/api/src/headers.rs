@@ -1,7 +1,7 @@
-//! Names of the headers that are this API's own, in lower case (RFC 9110, 5.1).
+//! Names of the headers defined by this API, in lower case (RFC 9110, 5.1).
 
-/// Time that the caller waits for the answer, in milliseconds: a call that needs a quorum is decided, one way or the other,
-/// within this time, so that its outcome is known to the caller.
+/// Time for which the caller waits, in milliseconds. A call with a quorum ends within this time, so that the
+/// caller learns the outcome.
 pub const TIMEOUT_MS: &str = "x-steg-timeout-ms";
 /// Name of the operator, which is kept with a change.
 pub const OPERATOR: &str = "x-steg-operator";
@@ -26,7 +26,7 @@ pub const CAPACITY_BYTES: &str = "x-stego-capacity-bytes";
 pub const SECRET_SIZE_BYTES: &str = "x-stego-secret-size-bytes";
 /// Length of the container in bytes.
 pub const PAYLOAD_SIZE_BYTES: &str = "x-stego-payload-size-bytes";
-/// Peak signal-to-noise ratio in decibels; left out where it is infinite.
+/// Peak signal-to-noise ratio in decibels; left out if infinite.
 pub const PSNR_DB: &str = "x-stego-psnr-db";
 /// Note for the user, a string of RFC 9651 (3.3.3); once for each note.
 pub const NOTE: &str = "x-stego-note";
@@ -42,7 +42,7 @@ pub const SSIM: &str = "x-stego-ssim";
 pub const AMPLIFY: &str = "x-stego-amplify";
 /// Colour samples of each image.
 pub const SAMPLES: &str = "x-stego-samples";
-/// Colour samples that differ.
+/// Number of differing colour samples.
 pub const DIFFERING_SAMPLES: &str = "x-stego-differing-samples";
 /// Pixels of each image.
 pub const PIXELS: &str = "x-stego-pixels";
@@ -53,9 +53,9 @@ pub const LARGEST_DIFFERENCE: &str = "x-stego-largest-difference";
 /// Pixels whose alpha differs.
 pub const DIFFERING_ALPHA: &str = "x-stego-differing-alpha";
 
-/// Headers that a request may carry.
+/// Headers of requests.
 pub const OF_REQUESTS: [&str; 4] = [IDEMPOTENCY_KEY, OPERATOR, TIMEOUT_MS, REQUEST_ID];
-/// Headers that answers carry.
+/// Headers of answers.
 pub const OF_ANSWERS: [&str; 22] = [
     REQUEST_ID,
     AMPLIFY,

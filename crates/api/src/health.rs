@@ -18,7 +18,7 @@ pub struct HealthAnswer {
     pub uptime_s: u64,
     /// Leader of the cluster, as far as the node knows.
     pub leader_id: Option<String>,
-    /// True if the cluster can agree on changes. The data plane does not depend on it.
+    /// True if the cluster can commit changes. The data plane does not depend on a quorum.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub quorum: bool,

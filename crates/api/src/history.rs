@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct History {
-    /// Node that answers and whose figures these are.
+    /// Answering node, the source of the figures.
     pub node_id: String,
     /// Length of a step in milliseconds.
     pub step_ms: u64,
-    /// Steps, the oldest first; the first one after a start is shorter.
+    /// Steps, oldest first; the first step after a start is shorter.
     pub points: Vec<HistoryPoint>,
 }
 
@@ -20,10 +20,10 @@ pub struct History {
 pub struct HistoryPoint {
     /// End of the step, in milliseconds since 1970.
     pub at_ms: u64,
-    /// API requests answered in it.
+    /// Number of API requests answered.
     pub requests: u64,
-    /// Median of their duration in milliseconds; null without requests.
+    /// Median request duration in milliseconds; null without requests.
     pub p50_ms: Option<f32>,
-    /// 95th percentile of their duration in milliseconds; null without requests.
+    /// 95th percentile of the request duration in milliseconds; null without requests.
     pub p95_ms: Option<f32>,
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Bytes that are base64 (RFC 4648, 4) on the wire. Written from the bytes and read into them without a text in between.
+/// Bytes in base64 (RFC 4648, 4) on the wire, encoded and decoded without an intermediate text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base64<'a>(pub Cow<'a, [u8]>);
 
@@ -49,7 +49,7 @@ pub struct CoverInfo {
     pub bit_depth: u8,
     /// Bits carried per sample.
     pub bits: u8,
-    /// Length in bytes of the longest secret that fits at these bits if it does not compress.
+    /// Length in bytes of the longest incompressible secret at these bits.
     pub capacity_bytes: u64,
 }
 
@@ -72,7 +72,7 @@ pub struct EmbedAnswer<'a> {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub notes: Vec<String>,
-    /// Mark that tells this copy from others; null in an unlabelled embed.
+    /// Mark of this copy; null in an unlabelled embed.
     pub mark_id: Option<String>,
     /// Stego image, a PNG in base64. The last member, so that a node can send the rest before it.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -97,7 +97,7 @@ pub struct ExtractAnswer<'a> {
     /// File name of the secret, safe to create in a folder; null if none was given.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub filename: Option<Cow<'a, str>>,
-    /// Mark that tells this copy of the image from others; null if it has none.
+    /// Mark of this copy of the image; null without a mark.
     pub mark: Option<String>,
     /// Notes for the user.
     #[serde(default)]
@@ -110,7 +110,7 @@ pub struct ExtractAnswer<'a> {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// One bit after the other in row order; open to everybody who has the image.
+    /// Consecutive samples in row order; readable by everybody with the image.
     Sequential,
 }
 
@@ -143,7 +143,7 @@ pub struct ModeCapacity {
     pub mode: String,
     /// Bits carried per sample.
     pub bits: u8,
-    /// Length in bytes of the longest secret that fits if it does not compress. A file name is kept where there is room left.
+    /// Length in bytes of the longest incompressible secret. A file name is kept if the space suffices.
     pub capacity_bytes: u64,
 }
 
@@ -165,13 +165,14 @@ pub struct CompareAnswer {
     pub identical: bool,
     /// Peak signal-to-noise ratio in decibels; null if no colour sample differs.
     pub psnr_db: Option<f64>,
-    /// Structural similarity (Wang et al. 2004), the mean over the channels; null for images smaller than 11 × 11.
+    /// Structural similarity (Wang et al. 2004), the mean over the channels; null for images smaller than 11
+    /// × 11.
     pub ssim: Option<f64>,
     /// Mean squared error in units of a sample.
     pub mse: f64,
     /// Colour samples of each image.
     pub samples: u64,
-    /// Colour samples that differ.
+    /// Number of differing colour samples.
     pub differing_samples: u64,
     /// Pixels of each image.
     pub pixels: u64,

@@ -1,6 +1,6 @@
 //! Wire contract of a node's HTTP API: plain serde types, shared by the server and every client.
 //!
-//! Readers pass over members that are unknown to their release, so that newer nodes can say more.
+//! Readers ignore members unknown to their release, so that newer nodes can send more.
 //!
 //! | module | contents |
 //! |---|---|
@@ -8,15 +8,15 @@
 //! | [`drills`] | fault drills |
 //! | [`events`] | events of `/cluster/events` |
 //! | [`fields`] | names of the fields of multipart forms |
-//! | [`headers`] | names of the headers that are this API's own |
+//! | [`headers`] | names of the headers defined by this API |
 //! | [`health`] | the answer of `/healthz` |
 //! | [`history`] | figures of `/cluster/history` |
 //! | [`images`] | answers of the calls on images |
-//! | [`membership`] | members, and leadership that is handed over |
-//! | [`notices`] | codes of the conditions that a status tells of |
+//! | [`membership`] | members, and transfers of leadership |
+//! | [`notices`] | codes of the notices of a status |
 //! | [`problem`] | the problem document |
 //! | [`settings`] | settings of the cluster, and rights to change them |
-//! | [`status`] | the document of `GET /cluster/status`, and the rules that every such document keeps |
+//! | [`status`] | the document of `GET /cluster/status`, and the rules for every such document |
 
 pub mod code;
 pub mod drills;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Answer of `GET /cluster/members`: members of the cluster as the answering node has heard of them.
+/// Answer of `GET /cluster/members`: members of the cluster as known to the answering node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Members {
@@ -12,7 +12,7 @@ pub struct Members {
     pub members: Vec<Member>,
     /// True while a joint change of the voters is under way.
     pub joint: bool,
-    /// Configured nodes that have to come and catch up before all vote together.
+    /// Configured nodes still to join and catch up before all become voters together.
     pub waiting_for: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ pub struct Member {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TransferRequest {
-    /// Name of the node that is to lead; null or left out: the voter with the longest log.
+    /// Name of the node to lead; null or left out: the voter with the longest log.
     #[serde(default)]
     pub to: Option<String>,
 }
@@ -42,9 +42,9 @@ pub struct TransferRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeaderTransfer {
-    /// Node that led.
+    /// Previous leader.
     pub from: String,
-    /// Node that leads now; the same as `from` where it led already and nothing was changed.
+    /// Current leader; equal to `from` if the node led already and nothing changed.
     pub to: String,
     /// Raft term of the leader.
     pub term: u64,

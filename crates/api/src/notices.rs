@@ -1,8 +1,8 @@
-//! Codes of notices: the conditions that `/cluster/status` tells an operator of.
+//! Codes of notices: conditions reported to operators in `/cluster/status`.
 
 /// Raft ended because its storage failed, or a write to the disk does not end.
 pub const STORAGE_FAILED: &str = "storage_failed";
-/// A node's release does not read what the cluster has stored.
+/// Stored data of the cluster is not readable by a node's release.
 pub const NEEDS_RELEASE: &str = "needs_release";
 /// A node has no disk space for changes.
 pub const STORAGE_FULL: &str = "storage_full";
@@ -10,7 +10,7 @@ pub const STORAGE_FULL: &str = "storage_full";
 pub const SNAPSHOTS_FAIL: &str = "snapshots_fail";
 /// The cluster of this node gave way to a larger one.
 pub const FOREIGN_CLUSTER: &str = "foreign_cluster";
-/// A node of another cluster was met, and there is no rule which of them stays.
+/// A node of another cluster was met, and no rule decides which cluster stays.
 pub const FOREIGN_CLUSTER_MET: &str = "foreign_cluster_met";
 /// A node belongs to another cluster.
 pub const FOREIGN_NODE: &str = "foreign_node";
@@ -20,11 +20,11 @@ pub const NOT_JOINED: &str = "not_joined";
 pub const VOTES_LOST: &str = "votes_lost";
 /// Too few voters are healthy, or none leads.
 pub const NO_QUORUM: &str = "no_quorum";
-/// A change of the voters is under way.
+/// A change of the voters is in progress.
 pub const JOINT_MEMBERSHIP: &str = "joint_membership";
 /// Configured nodes have no vote yet.
 pub const WAITING_FOR_NODES: &str = "waiting_for_nodes";
-/// Two nodes are configured, of which one votes.
+/// Two nodes are configured; only one votes.
 pub const TWO_NODES: &str = "two_nodes";
 /// A node refuses the handshake.
 pub const PEER_REFUSES: &str = "peer_refuses";

@@ -1,13 +1,13 @@
-//! The problem document (RFC 9457, `application/problem+json`), which every error of the API is answered with.
+//! The problem document (RFC 9457, `application/problem+json`), the form of every error of the API.
 
 use serde::{Deserialize, Serialize};
 
 /// Media type of a problem document.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Name of the member `needed_bytes` of a 413: bytes that the request needs.
+/// Name of the member `needed_bytes` of a 413: bytes needed by the request.
 pub const NEEDED_BYTES: &str = "needed_bytes";
-/// Name of the member `available_bytes` of a 413: bytes that there are for it.
+/// Name of the member `available_bytes` of a 413: bytes available for the request.
 pub const AVAILABLE_BYTES: &str = "available_bytes";
 
 /// Problem document (RFC 9457). Further members carry figures.
@@ -27,15 +27,15 @@ pub struct ProblemDocument {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required, value_type = u16))]
     pub status: Option<u16>,
-    /// Description of this occurrence, for people.
+    /// Description of the occurrence, for people.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required, value_type = String))]
     pub detail: Option<String>,
-    /// Name of the problem, for programs. A newer release may send names that are not in the list.
+    /// Name of the problem, for programs. A newer release may send names outside of the list.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required, value_type = String, example = "capacity_exceeded"))]
     pub code: Option<String>,
-    /// `x-request-id` of the request, under which the node logged it.
+    /// `x-request-id` of the request, as logged by the node.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required, value_type = String))]
     pub request_id: Option<String>,

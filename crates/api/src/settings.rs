@@ -1,4 +1,4 @@
-//! `/cluster/settings` and `/cluster/access`: what holds for the whole cluster, and who may change it.
+//! `/cluster/settings` and `/cluster/access`: cluster-wide settings and the right to change them.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Authority {
-    /// The caller is on the node's own machine, and `security.loopback` trusts that.
+    /// The caller is on the node's own machine, trusted by `security.loopback`.
     Loopback,
     /// The caller has the admin token.
     AdminToken,
@@ -48,11 +48,11 @@ pub struct Access {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Actor {
-    /// Name that the operator gave; null: none.
+    /// Name given by the operator; null: none.
     pub name: Option<String>,
     /// Right of the change.
     pub authority: Authority,
-    /// Node that took the call.
+    /// Node that received the call.
     pub via: String,
 }
 
@@ -83,7 +83,7 @@ pub struct Setting {
 pub struct SettingsPage {
     /// Settings, by key.
     pub settings: Vec<Setting>,
-    /// Key after which the next page begins, for `after`; null: this is the last page.
+    /// Key after which the next page begins, for `after`; null on the last page.
     pub next: Option<String>,
 }
 
@@ -104,6 +104,6 @@ pub enum Consistency {
     /// The node's own state, without a quorum; another node may know more.
     #[default]
     Local,
-    /// Everything that was acknowledged before the read.
+    /// Every change acknowledged before the read.
     Linearizable,
 }

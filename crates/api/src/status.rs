@@ -1,7 +1,8 @@
 //! The document of `GET /cluster/status`.
 //!
-//! A document is computed by one node from its own knowledge at one moment. Every document keeps the rules of
-//! [`ClusterStatus::contradictions`], whatever the state of the cluster; tests, drills and simulations check them.
+//! A document is computed by one node from its own knowledge at one moment, and satisfies the rules of
+//! [`ClusterStatus::contradictions`] whatever the state of the cluster; tests, drills and simulations check
+//! them.
 
 pub mod agreement;
 
@@ -15,9 +16,9 @@ use serde::{Deserialize, Serialize};
 pub struct ClusterStatus {
     /// Configured name.
     pub cluster_name: String,
-    /// Id of the cluster; null before the node belongs to one.
+    /// Id of the cluster; null before the node is a member.
     pub cluster_id: Option<String>,
-    /// Node that answers.
+    /// Answering node.
     pub node_id: String,
     /// Raft term.
     pub term: u64,
@@ -29,11 +30,11 @@ pub struct ClusterStatus {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub voters: Vec<String>,
-    /// Names of the members that receive the log without a vote.
+    /// Names of the members with the log and without a vote.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub learners: Vec<String>,
-    /// Conditions that an operator should know of, most urgent first.
+    /// Conditions relevant to an operator, most urgent first.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub notices: Vec<Notice>,
@@ -41,7 +42,7 @@ pub struct ClusterStatus {
     pub nodes: Vec<NodeStatus>,
 }
 
-/// Answer of `GET /cluster/status`: the cluster as the answering node sees it, and what that node takes.
+/// Answer of `GET /cluster/status`: the cluster as seen by the answering node, and the node's limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusAnswer {
@@ -50,33 +51,33 @@ pub struct StatusAnswer {
     pub cluster: ClusterStatus,
     /// True if fault drills are enabled at the answering node.
     pub fault_injection: bool,
-    /// Options of an embed at the answering node that the request leaves out.
+    /// Defaults for options left out of an embed at the answering node.
     pub embed_defaults: EmbedDefaults,
     /// Limits of the answering node.
     pub limits: NodeLimits,
 }
 
-/// Options of an embed that the request leaves out: the cluster's settings, otherwise the node's configuration.
+/// Defaults for options left out of an embed: the cluster's settings, otherwise the node's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EmbedDefaults {
     /// Bits per sample.
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 4))]
     pub bits: u8,
-    /// True if secrets are deflated that get shorter by it.
+    /// True if secrets are deflated when the result is shorter.
     pub compress: bool,
-    /// What becomes of the cover's metadata.
+    /// Handling of the cover's metadata.
     pub metadata: MetadataPolicy,
 }
 
-/// What becomes of the metadata in a cover's file.
+/// Handling of the metadata in a cover's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MetadataPolicy {
-    /// It stays.
+    /// Metadata is kept.
     Keep,
-    /// What tells of place, time and camera is left out.
+    /// Metadata about place, time and camera is removed.
     Strip,
 }
 
@@ -92,7 +93,7 @@ pub struct NodeLimits {
     pub max_pixels: u64,
 }
 
-/// Condition that an operator should know of.
+/// Condition relevant to an operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Notice {
@@ -100,7 +101,7 @@ pub struct Notice {
     pub code: String,
     /// Node concerned; null: the cluster as a whole.
     pub node: Option<String>,
-    /// First time that the answering node found the condition (RFC 3339).
+    /// Time of the first observation by the answering node (RFC 3339).
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub since: String,
@@ -110,17 +111,17 @@ pub struct Notice {
     pub remedy: Option<String>,
 }
 
-/// Configured node as seen by the answering one. Figures that are not known at the moment are null.
+/// Configured node as seen by the answering node. Figures unknown at the moment are null.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NodeStatus {
     /// Name.
     pub id: String,
-    /// Address or host name at which the other nodes reach the node.
+    /// Address or host name of the node for all nodes.
     pub ip: String,
     /// Port of the HTTP API.
     pub http_port: u16,
-    /// Port on which nodes talk to each other.
+    /// Port for connections between nodes.
     pub raft_port: u16,
     /// Number of the data directory, 16 hexadecimal digits; null before the node was heard.
     pub raft_id: Option<String>,
@@ -178,7 +179,7 @@ pub enum Role {
     Candidate,
     /// Has no vote: waits to join, or to become a voter.
     Learner,
-    /// Not heard for a second, or its port refuses connections.
+    /// Not heard for a second, or refusing connections.
     #[default]
     #[serde(other)]
     Unknown,
@@ -203,35 +204,35 @@ impl fmt::Display for Role {
     }
 }
 
-/// Health of a node: answering and progressing, or the reason for which it is not.
+/// Health of a node: answering and progressing, or the reason for being unhealthy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NodeHealth))]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// Answers probes, and votes without lagging.
     Ok,
-    /// Answers probes and has no vote in this cluster (yet).
+    /// Answers probes, without a vote in this cluster so far.
     NotVoting,
-    /// Its port for other nodes refuses connections.
+    /// Connections to the Raft port are refused.
     Refused,
     /// Connections are accepted, but not the handshake: another key, cluster name or release.
     HandshakeFailed,
     /// No probe was answered within 500 ms.
     Silent,
-    /// Its storage failed, or a write to its disk hangs.
+    /// Storage failed, or a write to the disk hangs.
     StorageFailed,
     /// Belongs to another cluster.
     ForeignCluster,
     /// Behind the leader's committed index without an advance for 2 s, or by more than 5,000 entries.
     Lagging,
-    /// Not known to this release.
+    /// Unknown to this release.
     #[default]
     #[serde(other)]
     Unknown,
 }
 
 impl Health {
-    /// Every value that a node may tell, in the order of the document's schema.
+    /// Every value sent by nodes, in the order of the document's schema.
     pub const ALL: [Self; 8] = [
         Self::Ok,
         Self::NotVoting,
@@ -243,7 +244,7 @@ impl Health {
         Self::Lagging,
     ];
 
-    /// True for a node that answers and progresses.
+    /// True for a node answering and progressing.
     pub const fn is_healthy(self) -> bool {
         matches!(self, Self::Ok | Self::NotVoting)
     }
@@ -271,28 +272,28 @@ impl fmt::Display for Health {
 }
 
 impl ClusterStatus {
-    /// Row of the node with this name.
+    /// Returns the row of the named node.
     pub fn node(&self, id: &str) -> Option<&NodeStatus> {
         self.nodes.iter().find(|node| node.id == id)
     }
 
-    /// Role of the node with this name; [`Role::Unknown`] without such a row.
+    /// Returns the role of the named node; [`Role::Unknown`] without such a row.
     pub fn role(&self, id: &str) -> Role {
         self.node(id).map_or(Role::Unknown, |node| node.role)
     }
 
-    /// True if there is a notice with this code.
+    /// True if a notice has this code.
     pub fn has_notice(&self, code: &str) -> bool {
         self.notices.iter().any(|notice| notice.code == code)
     }
 
-    /// Entries that a node's log is behind the leader's, where both are known.
+    /// Returns the number of entries by which a node's log is behind the leader's, if both are known.
     pub fn behind(&self, node: &NodeStatus) -> Option<u64> {
         let leader = self.node(self.leader_id.as_deref()?)?;
         Some(leader.last_log_index?.saturating_sub(node.last_log_index?))
     }
 
-    /// Reasons for which a configured node is not a healthy voter of this cluster, one text for each such node.
+    /// Returns the reasons why configured nodes are not healthy voters of this cluster, one text per node.
     pub fn deficiencies(&self) -> Vec<String> {
         // Nodes of the first release tell no health.
         let is_fine = |node: &NodeStatus| matches!(node.health, Health::Ok | Health::Unknown);
@@ -309,7 +310,8 @@ impl ClusterStatus {
             .collect()
     }
 
-    /// Breaches of the rules that every document keeps, one text for each; empty for a document that can be true.
+    /// Returns breaches of the rules for every document, one text per breach; empty for a consistent
+    /// document.
     pub fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
         for node in self.nodes.iter().filter(|node| node.role == Role::Leader) {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use api::{Code, headers};
 
-/// Crates with names of their own for errors: `stego` knows no API. A test of the server holds each to a code of the API.
+/// Crates with their own error names: `stego` does not depend on the API. A test of the server maps each to a
+/// code.
 const OWN_NAMES: [&str; 1] = ["stego"];
 
 /// Sources of a folder, without tests.
