@@ -1,4 +1,4 @@
-//! State shared by the handlers of one node, in parts that handlers take one by one.
+//! State shared by the handlers of one node, in parts extracted separately.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(crate) struct Setup {
     pub node_id: String,
 }
 
-/// One node's shared state. A handler takes the parts it needs by `State<Arc<Part>>`.
+/// Shared state of one node. A handler extracts the needed parts by `State<Arc<Part>>`.
 #[derive(Clone, FromRef)]
 pub(crate) struct App {
     /// Configuration of the node.
@@ -32,7 +32,7 @@ pub(crate) struct App {
     pub data: Arc<DataPlane>,
     /// The replicated state of the cluster.
     pub control: Arc<Control>,
-    /// Hosts that the node answers to, and authorization of changes.
+    /// Hosts of the node, and authorization of changes.
     pub auth: Arc<Auth>,
     /// Start, stop and isolation of the node.
     pub lifecycle: Arc<Lifecycle>,

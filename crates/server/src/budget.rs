@@ -1,7 +1,6 @@
 //! Memory budgets shared by all requests, counted before allocation.
 //!
-//! [`Budget`] refuses at once what is not available; [`QueuedBudget`] queues requests in the order of
-//! arrival.
+//! [`Budget`] refuses unavailable memory at once; [`QueuedBudget`] queues requests in order of arrival.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// A number of bytes that all holders together may not exceed.
+/// A number of bytes, shared by all holders.
 #[derive(Debug)]
 pub(crate) struct Budget {
     total_bytes: u64,
@@ -70,7 +69,7 @@ impl Share {
         Ok(())
     }
 
-    /// Splits `bytes` off as a separate share; all of the share if it has less.
+    /// Splits `bytes` off as a separate share; the whole share if smaller.
     pub(crate) fn split(&mut self, bytes: u64) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
@@ -97,7 +96,7 @@ pub(crate) struct CountedBytes {
 }
 
 impl CountedBytes {
-    /// Joins `bytes` with the share that was taken for it.
+    /// Joins `bytes` with the share of their memory.
     pub(crate) fn new(bytes: Vec<u8>, memory: Share) -> Self {
         Self { bytes, _memory: memory }
     }
@@ -131,7 +130,7 @@ impl QueuedBudget {
         Self { kibibytes: Arc::new(Semaphore::new(total_kibibytes as usize)), total_kibibytes }
     }
 
-    /// Maximum that a semaphore can count on any machine: 512 GiB.
+    /// Maximum of a semaphore on any machine: 512 GiB.
     const MAX_KIBIBYTES: u32 = u32::MAX >> 3;
 
     /// Bytes currently taken.
@@ -139,8 +138,8 @@ impl QueuedBudget {
         (u64::from(self.total_kibibytes) - self.kibibytes.available_permits() as u64) << 10
     }
 
-    /// Waits for `bytes` until `deadline`. More than the total counts as the total: callers refuse requests
-    /// that can never fit.
+    /// Waits for `bytes` until `deadline`. A request above the total counts as the total: callers refuse
+    /// impossible requests beforehand.
     ///
     /// # Errors
     /// [`Exhausted`] at the deadline.

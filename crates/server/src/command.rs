@@ -172,7 +172,7 @@ fn help_with_listening(ip: IpAddr, error: ErrorKind) -> String {
     }
 }
 
-/// Returns the address of this machine from which it would send to `ip`; sends nothing.
+/// Returns this machine's source address for packets to `ip`; sends nothing.
 fn own_address_towards(ip: IpAddr) -> Option<IpAddr> {
     /// Any port works: connecting a datagram socket only selects a route (connect(2)).
     const DISCARD: u16 = 9;

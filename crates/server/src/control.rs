@@ -1,4 +1,4 @@
-//! The control plane as the handlers of one node use it.
+//! The control plane, as used by the handlers of one node.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const MAX_WATCHERS: usize = 64;
 /// Maximum time to reach agreement.
 const AGREE_WITHIN: Duration = Duration::from_secs(10);
 
-/// The replicated state of the cluster, and the bounds of calls that use it.
+/// Replicated state of the cluster, and bounds of calls on the state.
 pub(crate) struct Control {
     /// The control plane.
     pub plane: ControlPlane,
@@ -28,7 +28,7 @@ pub(crate) struct Control {
     agree_within: Duration,
 }
 
-/// Options of an embed that a request leaves out.
+/// Defaults for options left out of an embed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EmbedDefaults {
     /// Bits carried per sample.
@@ -51,7 +51,8 @@ impl Control {
         }
     }
 
-    /// Defaults of an embed: the cluster's settings as applied on this node, otherwise the configuration's.
+    /// Returns the defaults of an embed: the cluster's settings as applied on this node, otherwise the
+    /// configuration.
     pub(crate) fn embed_defaults(&self) -> EmbedDefaults {
         let set = |key| self.plane.local_setting(&key).map(|setting| setting.value);
         let bits = match set(SettingKey::Bits) {
@@ -72,7 +73,7 @@ impl Control {
         }
     }
 
-    /// Deadline of an operator's call that arrives now.
+    /// Returns the deadline of an operator's call arriving now.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.agree_within
     }

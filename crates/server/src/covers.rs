@@ -1,8 +1,8 @@
-//! Covers that are ready for embeds: prepared once, shared by all who want them, and bounded in bytes.
+//! Cache of prepared covers: each cover is prepared once, shared by all embeds, and bounded in bytes.
 //!
-//! What is kept counts against `limits.cover_cache_bytes` until its last user is gone. Where there is no room, the covers that nobody
-//! uses make it, those first that were not wanted for the longest time. A cover that still finds none is used and not kept,
-//! and counts as memory of the answers that it goes into.
+//! A cached cover counts against `limits.cover_cache_bytes` until its last user is gone. When space is short,
+//! unused covers are evicted in LRU order. A cover without space is used once, uncached, and counts as
+//! transfer memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,26 +18,26 @@ use tokio::time::{Instant, timeout_at};
 use crate::budget::{Budget, Exhausted, Share};
 use crate::pool::PoolError;
 
-/// Which cover.
+/// Identity of a cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CoverKey {
     /// An image of the synthetic dataset.
     Dataset(u32),
 }
 
-/// Why a cover is not there.
+/// Failure to prepare a cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CoverError {
-    /// There was no thread to prepare it.
+    /// No pixel thread was available.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// There was no memory for it.
+    /// No memory was available.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
-    /// Preparing it took too long.
+    /// The preparation exceeded its time limit.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    /// It did not read back as the cover: a defect of this program.
+    /// The prepared cover did not decode to the cover's pixels: a defect of this program.
     #[error("a prepared cover did not read back")]
     NotVerified,
 }
@@ -73,14 +73,14 @@ impl MadeCover {
     }
 }
 
-/// A cover that is ready for embeds.
+/// A prepared cover and the account of its memory.
 pub(crate) struct ReadyCover {
     made: MadeCover,
     _memory: Share,
 }
 
 impl ReadyCover {
-    /// What embeds go into.
+    /// The cover in the form that embeds take.
     pub(crate) fn prepared(&self) -> &PreparedCover {
         &self.made.prepared
     }
@@ -96,8 +96,8 @@ impl ReadyCover {
         Bytes::from_owner(Chunks(Arc::clone(self)))
     }
 
-    /// The prepared chunks in base64, shared: from byte `start` on, which is a multiple of three, to the last whole group of
-    /// three.
+    /// The prepared chunks in base64, shared, from byte `start` (a multiple of three) to the last whole group
+    /// of three bytes.
     pub(crate) fn chunks_base64(self: &Arc<Self>, start: usize) -> Bytes {
         struct Base64(Arc<ReadyCover>);
         impl AsRef<[u8]> for Base64 {
@@ -117,32 +117,32 @@ enum Entry {
     Kept(Arc<ReadyCover>),
 }
 
-/// The covers that are ready or about to be.
+/// Cache of prepared covers, including preparations in progress.
 pub(crate) struct CoverCache {
     memory: Arc<Budget>,
-    /// Where covers count that are not kept.
+    /// Budget of uncached covers.
     elsewhere: Arc<Budget>,
-    /// In the order of their last use, the latest last.
+    /// Entries by last use, the most recent last.
     entries: Mutex<Vec<(CoverKey, Entry)>>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
-/// What a cache has done and holds.
+/// Counters and size of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CoverFigures {
-    /// Covers that were there when they were wanted, or under way.
+    /// Lookups answered by a cached cover or a preparation in progress.
     pub hits: u64,
-    /// Covers that had to be prepared.
+    /// Lookups that started a preparation.
     pub misses: u64,
-    /// Covers that are there.
+    /// Cached covers.
     pub entries: u64,
-    /// What they take, with those that were given up and are still in use.
+    /// Bytes of the cached covers, and of evicted covers still in use.
     pub bytes: u64,
 }
 
 impl CoverCache {
-    /// Keeps `max_bytes`; what is not kept counts in `elsewhere`.
+    /// Creates a cache of `max_bytes`; uncached covers count in `elsewhere`.
     pub(crate) fn new(max_bytes: u64, elsewhere: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             memory: Budget::new(max_bytes),
@@ -153,8 +153,8 @@ impl CoverCache {
         })
     }
 
-    /// The cover `key`, waited for until `deadline`. Where it is not there, `make` makes it, once for all who want it
-    /// meanwhile, and to its end even if they all give up.
+    /// Returns the cover `key`, waiting until `deadline`. A missing cover is prepared by `make`, once for all
+    /// waiting requests, and to the end even if every request gives up.
     pub(crate) async fn get<F>(
         self: &Arc<Self>,
         key: CoverKey,
@@ -171,7 +171,7 @@ impl CoverCache {
         timeout_at(deadline, preparation).await.unwrap_or(Err(PoolError::Late.into()))
     }
 
-    /// The cover `key` if it is there. This does not count as a use.
+    /// Returns the cover `key` if cached, without counting a use.
     pub(crate) fn kept(&self, key: CoverKey) -> Option<Arc<ReadyCover>> {
         self.entries().iter().find_map(|(kept, entry)| match entry {
             Entry::Kept(cover) if *kept == key => Some(Arc::clone(cover)),
@@ -179,7 +179,7 @@ impl CoverCache {
         })
     }
 
-    /// What it has done and holds.
+    /// Returns counters and size.
     pub(crate) fn figures(&self) -> CoverFigures {
         let kept = |(_, entry): &&(_, Entry)| matches!(entry, Entry::Kept(_));
         CoverFigures {
@@ -224,7 +224,7 @@ impl CoverCache {
         preparation
     }
 
-    /// Puts what was made in the place of its preparation.
+    /// Replaces the preparation by its result.
     fn settle(
         &self,
         key: CoverKey,
@@ -243,8 +243,8 @@ impl CoverCache {
         Ok(Arc::new(ReadyCover { made, _memory: memory }))
     }
 
-    /// Room for `bytes`, made by giving up covers that nobody uses; to give up others would free nothing. None is given up
-    /// where that would not do.
+    /// Reserves `bytes`, evicting unused covers as needed; evicting a cover in use would free nothing.
+    /// Without enough unused covers, nothing is evicted and the result is `None`.
     fn make_room(&self, entries: &mut Vec<(CoverKey, Entry)>, bytes: u64) -> Option<Share> {
         let idle_bytes = |(_, entry): &(CoverKey, Entry)| match entry {
             Entry::Kept(cover) if Arc::strong_count(cover) == 1 => Some(cover.made.held_bytes()),
@@ -262,7 +262,7 @@ impl CoverCache {
         Some(room)
     }
 
-    /// Entries come and go whole, so a poisoned lock means nothing here.
+    /// Entries are inserted and removed whole, so a poisoned lock leaves them consistent.
     fn entries(&self) -> MutexGuard<'_, Vec<(CoverKey, Entry)>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -290,7 +290,7 @@ mod tests {
 
     async fn get(cache: &Arc<CoverCache>, index: u32) -> Arc<ReadyCover> {
         let cover = cache.get(CoverKey::Dataset(index), soon(), || async { Ok(made(64)) }).await.unwrap();
-        // Lets the task that saw to the preparation end, which holds the cover until then.
+        // Lets the task of the preparation end, which holds the cover until then.
         tokio::task::yield_now().await;
         cover
     }
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!((cache.figures().entries, elsewhere.used_bytes()), (1, size));
         let too_many = cache.get(CoverKey::Dataset(2), soon(), || async { Ok(made(64)) }).await;
         assert_eq!(too_many.err(), Some(Exhausted.into()));
-        // The chunks that are on their way out hold it too.
+        // The chunks being sent hold the cover too.
         let on_its_way = not_kept.chunks();
         drop(not_kept);
         assert_eq!(elsewhere.used_bytes(), size);

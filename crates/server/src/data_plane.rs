@@ -70,20 +70,20 @@ impl DataPlane {
         &self.covers
     }
 
-    /// True once the default cover was generated. Its preparation takes a moment longer, and the first
-    /// requests wait for it.
+    /// True once the default cover was generated. Its preparation takes a moment longer; early requests wait
+    /// for the cover.
     pub(crate) fn is_warm(&self) -> bool {
         self.warm.load(Ordering::Relaxed)
     }
 
-    /// Deadline for the work of a request that arrives now to begin.
+    /// Returns the deadline for starting the work of a request arriving now.
     pub(crate) fn start_by(&self) -> Instant {
         Instant::now() + self.config.request_timeout()
     }
 }
 
-/// Prepares a cover on all free pixel threads. Serves all requests that wait for the cover, so the deadline
-/// is independent of them.
+/// Prepares a cover on all free pixel threads. The result serves all waiting requests, so the deadline is
+/// independent of each.
 async fn prepare(data: Arc<DataPlane>, key: CoverKey) -> Result<MadeCover, CoverError> {
     let work = Work::new(&data, data.start_by());
     let make = move |data: Arc<DataPlane>, limits: &Limits| {

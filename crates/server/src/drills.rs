@@ -20,7 +20,7 @@ pub(crate) enum Isolation {
     FromNodes,
 }
 
-/// The isolation drill that is active, if any.
+/// The active isolation drill, if any.
 #[derive(Debug, Default)]
 pub(crate) struct IsolationState {
     state: Mutex<State>,
@@ -72,7 +72,7 @@ impl IsolationState {
     }
 }
 
-/// Ends this process as kill -9 does, once the answer is sent.
+/// Ends this process as kill -9 does, after a grace period for the answer.
 pub(crate) fn crash() {
     tokio::spawn(async {
         tokio::time::sleep(ANSWER_GRACE).await;
@@ -80,8 +80,8 @@ pub(crate) fn crash() {
     });
 }
 
-/// Stops the whole process for `duration`, like a machine that hangs, once the answer is sent. A stopped
-/// process cannot wake itself: a helper process wakes it, and also stops it, which fixes the order of both.
+/// Stops the whole process for `duration`, like a machine that hangs, after a grace period for the answer. A
+/// stopped process cannot wake itself: a helper process stops and wakes it, which fixes the order of both.
 ///
 /// # Errors
 /// If the helper cannot be started; then nothing hangs.

@@ -19,7 +19,7 @@ pub(crate) struct InFlightGuard {
 /// Reason for not admitting a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotAdmitted {
-    /// The node has as many changes in flight as it admits.
+    /// The number of changes in flight on this node is at the limit.
     #[error("too many changes in flight on this node (limit {MAX_IN_FLIGHT})")]
     TooMany,
     /// A change with the same key is in flight.

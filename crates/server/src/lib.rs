@@ -1,12 +1,11 @@
-//! One node of the cluster, as a library, so that its parts can be reached from outside of the `server`
-//! binary.
+//! One node of the cluster, as a library, so that tests and fuzz targets reach its parts.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`command`] | the `server` binary |
 //! | `config`, `cli` | flags over environment over file over defaults |
 //! | `http` | the API: handlers translate, and contain no stego logic |
-//! | `auth`, `origins` | who may change the cluster; hosts and web origins of the nodes |
+//! | `auth`, `origins` | rights to change the cluster; hosts and web origins of the nodes |
 //! | `pace` | the minimum transfer rate of a peer |
 //! | `pool`, `budget`, `work` | pixel threads, memory budgets, and the work of a request |
 //! | `covers` | prepared covers |
@@ -14,11 +13,12 @@
 //! | `check_health` | one question to a running node |
 //! | `token_file` | the admin token for programs on this machine |
 //! | `drills` | effects of a fault drill on this node |
-//! | `log`, `signals` | lines that cannot stop the node; signals that do, and those that do not |
+//! | `log`, `signals` | the log, which cannot stop the node; signals, handled or ignored |
 //! | `listener`, `descriptors` | connections, the graceful stop with its deadline, shares of descriptors |
 //! | `app` | the state of the handlers, in parts: |
-//! | `data_plane`, `control`, `lifecycle` | pixel work; the control plane and changes in flight; start, stop, isolation |
-//! | `telemetry`, `metrics`, `figures` | what is observed: counters, histograms, gauges, figures of the node |
+//! | `data_plane`, `control` | pixel work; the control plane and changes in flight |
+//! | `lifecycle` | start, stop and isolation |
+//! | `telemetry`, `metrics`, `figures` | observation: counters, histograms, gauges, figures of the node |
 
 mod app;
 mod auth;

@@ -44,7 +44,7 @@ impl Lifecycle {
     }
 
     /// Begins the graceful stop: the node reports the drain, and leadership is transferred while requests in
-    /// flight finish. The latest call determines what follows the stop.
+    /// flight finish. The latest call determines the action after the stop.
     pub(crate) fn begin_stop(&self, then: AfterStop) {
         self.restarts.store(then == AfterStop::Restart, Ordering::Relaxed);
         if self.is_draining() {
@@ -55,7 +55,7 @@ impl Lifecycle {
         tokio::spawn(async move { control.hand_over().await });
     }
 
-    /// Returns what follows the stop.
+    /// Returns the action after the stop.
     pub(crate) fn after_stop(&self) -> AfterStop {
         if self.restarts.load(Ordering::Relaxed) { AfterStop::Restart } else { AfterStop::End }
     }

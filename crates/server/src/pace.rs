@@ -1,9 +1,9 @@
 //! Minimum transfer rate of a peer, so that transfers do not hold memory forever.
 //!
-//! An [`Allowance`] is time: waiting for the peer spends it, transferred bytes earn it back at the minimum
-//! rate, and it never exceeds `limits.idle_timeout_ms`. So a stalled peer is given up after that time, a slow
-//! peer a little later, and a sufficiently fast peer never, however long its transfer takes. The rate rises
-//! while memory is scarce.
+//! An [`Allowance`] is time: waiting for the peer spends time, transferred bytes earn time at the minimum
+//! rate, and the balance never exceeds `limits.idle_timeout_ms`. So a stalled peer is disconnected after that
+//! time, a slow peer a little later, and a sufficiently fast peer never, however long its transfer takes. The
+//! rate rises while memory is scarce.
 
 use std::io;
 use std::pin::Pin;

@@ -15,8 +15,8 @@ use crate::log::Log;
 /// Signals that stop a node, with their names.
 const STOPPING: [(&str, Signal); 3] =
     [("SIGTERM", Signal::TERM), ("SIGINT", Signal::INT), ("SIGQUIT", Signal::QUIT)];
-/// Signals that would end the process without any such intention: user signals, timers, limits. With SIGXFSZ
-/// ignored, the write fails instead.
+/// Signals that end a process by default without any such intention: user signals, timers, limits. With
+/// SIGXFSZ ignored, the write fails instead.
 const IGNORED: [(&str, Signal); 9] = [
     ("SIGUSR1", Signal::USR1),
     ("SIGUSR2", Signal::USR2),
@@ -48,8 +48,8 @@ struct Stopping {
 }
 
 impl Signals {
-    /// Watches signals on the current runtime. Until there is a [`Lifecycle`], a stop signal ends the process at
-    /// once.
+    /// Watches signals on the current runtime. Before the node has a [`Lifecycle`], a stop signal ends the
+    /// process at once.
     ///
     /// # Errors
     /// If the system refuses to register a handler.

@@ -1,8 +1,8 @@
-//! The work of one request on the pixel threads: measured, admitted to memory, run, and stopped early when
-//! the client is gone or the time is over.
+//! The work of one request on the pixel threads: measured, admitted to memory, run, and stopped early for a
+//! disconnected client or at the time limit.
 //!
 //! Until the work begins, `limits.request_timeout_ms` bounds the upload and the wait for a thread and for
-//! memory. `limits.work_timeout_ms` then starts when a thread begins.
+//! memory. `limits.work_timeout_ms` starts with the work.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -77,8 +77,7 @@ impl Guesses {
     }
 }
 
-/// Returns the key of the table: the address, for IPv6 the /64 network that a single host usually has for
-/// itself.
+/// Returns the key of the table: the address; for IPv6 the /64 network usually assigned to a single host.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => {
@@ -102,7 +101,7 @@ impl Allowance {
         self.free_at.saturating_duration_since(now)
     }
 
-    /// Time until the bucket holds a guess; `None` if it holds one now.
+    /// Returns the time until the bucket holds a guess; `None` if available now.
     fn wait(self, now: Instant, burst: u32, every: Duration) -> Option<Duration> {
         let wait = (self.used(now) + every).saturating_sub(every * burst);
         (!wait.is_zero()).then_some(wait)

@@ -1,8 +1,8 @@
-//! The host names and addresses that a node answers to.
+//! Host names and addresses of a node, as accepted in requests.
 //!
 //! A foreign page can make its own name resolve to a node (DNS rebinding): the browser then treats the node
-//! as that page's own server. Only the request's host reveals the attack, so a node refuses every host but
-//! its own.
+//! as the page's own server. Only the request's host reveals the attack, so a node refuses every foreign
+//! host.
 
 use std::net::IpAddr;
 
@@ -25,10 +25,10 @@ pub(crate) enum HostError {
     /// More than one Host header.
     #[error("the header Host is given more than once (RFC 9112, section 3.2)")]
     Repeated,
-    /// A value that is no host with or without a port.
+    /// A value other than a host with an optional port.
     #[error("the request's host is neither a host name nor an address")]
     Malformed,
-    /// A host that is not this node's.
+    /// A host of another node or name.
     #[error(
         "this node does not answer to the host `{0}`; if it is a name of the node or of a proxy in front of it, add it to \
          security.hosts in the configuration"
@@ -47,7 +47,7 @@ impl Hosts {
     /// Checks the host of a request. `local` is this node's address of the connection.
     ///
     /// # Errors
-    /// A [`HostError`] if the host is missing, repeated, malformed or not this node's.
+    /// A [`HostError`] for a missing, repeated, malformed or foreign host.
     pub(super) fn check(
         &self,
         version: Version,

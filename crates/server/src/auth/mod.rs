@@ -1,4 +1,4 @@
-//! Authorization of changes to the cluster: the admin token, and loopback where the configuration trusts it.
+//! Authorization of changes to the cluster: the admin token, and trusted loopback by configuration.
 
 mod guesses;
 mod hosts;
@@ -25,10 +25,10 @@ pub(crate) use token::AdminToken;
 /// Headers of requests forwarded by a proxy.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
-/// Refusal of a caller that asks to change the cluster.
+/// Refusal of a caller without the right to change the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AuthError {
-    /// No token, from where one is required.
+    /// No token from a caller in need of one.
     #[error(
         "calls that change the cluster need the admin token, `Authorization: Bearer TOKEN`; it is {place}"
     )]
@@ -45,12 +45,12 @@ pub(crate) enum AuthError {
         /// Time until the next token is compared.
         retry_after: Duration,
     },
-    /// A request that a page of another site may have made a browser send.
+    /// A request possibly sent by a browser for a page of another site.
     #[error("{0}")]
     CrossOrigin(String),
 }
 
-/// The hosts that a node answers to, and the authorization of changes.
+/// Hosts of a node, and the authorization of changes.
 pub(crate) struct Auth {
     token: AdminToken,
     loopback: LoopbackConfig,
@@ -77,10 +77,10 @@ impl Auth {
         }
     }
 
-    /// Checks that a request is for one of this node's hosts.
+    /// Checks the host of a request.
     ///
     /// # Errors
-    /// A [`HostError`] if the host is missing, repeated, malformed or not this node's.
+    /// A [`HostError`] for a missing, repeated, malformed or foreign host.
     pub(crate) fn check_host(&self, parts: &Parts) -> Result<(), HostError> {
         let local = parts.extensions.get::<LocalAddress>().and_then(|local| local.0);
         self.hosts.check(parts.version, &parts.uri, &parts.headers, local)

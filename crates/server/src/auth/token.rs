@@ -20,11 +20,11 @@ const MAX_FILE_BYTES: u64 = 4096;
 #[derive(Clone)]
 pub(crate) struct AdminToken {
     text: String,
-    /// The configured token file; `None` for a token derived from the secret that all nodes share.
+    /// The configured token file; `None` for a token derived from the cluster's shared secret.
     file: Option<PathBuf>,
 }
 
-/// A token file that cannot be used. The message never contains the token.
+/// An unusable token file. The message never contains the token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
     /// The file cannot be read.
@@ -36,12 +36,12 @@ pub(crate) enum TokenError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is readable by others.
+    /// Readable by users other than the owner.
     #[error("the admin token file {path} can be read by others (mode {mode:03o}); run: chmod 600 {path}")]
     TooOpen {
         /// The file.
         path: PathBuf,
-        /// Its permission bits.
+        /// Permission bits of the file.
         mode: u32,
     },
     /// Content other than one word of visible ASCII.
@@ -52,7 +52,7 @@ pub(crate) enum TokenError {
         /// The file.
         path: PathBuf,
     },
-    /// A token that can be guessed.
+    /// A guessable token.
     #[error(
         "the admin token in {path} can be guessed: about {bits} bits, at least {MIN_STRENGTH_BITS} are needed; {MAKE_ONE} > \
          {path}"
@@ -95,7 +95,7 @@ impl AdminToken {
         }
     }
 
-    /// Derives the token from the secret that all nodes share.
+    /// Derives the token from the cluster's shared secret.
     pub(crate) fn derived(secret: &ClusterSecret) -> Self {
         Self { text: secret.admin_token(), file: None }
     }
@@ -110,7 +110,7 @@ impl AdminToken {
         self.file.as_deref()
     }
 
-    /// True for this token. Comparing takes the same time for every wrong token of the same length.
+    /// True for this token. The comparison takes the same time for every wrong token of equal length.
     pub(super) fn is(&self, given: &str) -> bool {
         mac(given).verify_slice(&mac(&self.text).finalize().into_bytes()).is_ok()
     }
@@ -123,7 +123,7 @@ fn mac(text: &str) -> Hmac<Sha256> {
     mac
 }
 
-/// Returns an upper estimate of the random bits in a token: length without repetitions of its beginning,
+/// Returns an upper estimate of the random bits in a token: length without repetitions of the beginning,
 /// times bits per character of the alphabet (hexadecimal, otherwise base64). Zero for a token of only a few
 /// different characters.
 fn strength_bits(token: &str) -> usize {

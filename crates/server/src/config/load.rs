@@ -14,7 +14,7 @@ const ENV_PREFIX: &str = "STEG__";
 pub(crate) struct Sources {
     /// The configuration file, if any.
     pub file: Option<PathBuf>,
-    /// Environment variables; only those with the prefix `STEG__` are read.
+    /// Environment variables; only the prefix `STEG__` is read.
     pub env: Vec<(String, String)>,
     /// `key=value` pairs from flags, such as `limits.pixel_queue=8`.
     pub set: Vec<String>,
@@ -40,17 +40,17 @@ pub(crate) enum ConfigError {
         /// The parser's message, with line and column.
         message: String,
     },
-    /// A key is unknown or its value is of the wrong kind.
+    /// An unknown key, or a value of the wrong kind.
     #[error("{origin}: {key}: {message}")]
     Key {
-        /// The layers that were read.
+        /// Layers read so far.
         origin: String,
         /// The key, dotted.
         key: String,
         /// The parser's message.
         message: String,
     },
-    /// A `--set` without `=`, or a key below a value that is no section.
+    /// A `--set` without `=`, or a key below a scalar value.
     #[error("`{given}` does not set a key: {why}")]
     Override {
         /// The flag or variable as given.

@@ -1,7 +1,7 @@
 //! The configuration: keys, defaults and validation.
 //!
 //! [`load()`] reads the layers; `docs/configuration.md` documents keys and defaults, and a test compares the
-//! document with these structures.
+//! document with the structures here.
 
 mod load;
 mod security;
@@ -51,7 +51,7 @@ pub(crate) struct Config {
     pub stego: StegoConfig,
     /// The web console.
     pub gui: GuiConfig,
-    /// Defaults of the load generator, which reads this file too.
+    /// Defaults of the load generator, another reader of the file.
     pub loadgen: LoadgenConfig,
     /// Timers of Raft and of the probes between nodes.
     pub election: ElectionConfig,
@@ -71,7 +71,7 @@ pub(crate) struct Config {
 pub(crate) struct NodeConfig {
     /// The node's name, such as `n1`.
     pub id: String,
-    /// The address or host name at which others reach the node.
+    /// Address or host name of the node for all nodes.
     pub ip: Host,
     /// The address to listen on, if different from `ip` (`0.0.0.0`: all).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,7 +88,7 @@ pub(crate) struct NodeConfig {
 pub(crate) struct StegoConfig {
     /// Bits per sample, 1 to 4.
     pub lsb_per_channel: u8,
-    /// True if secrets that shrink by it are deflated.
+    /// True if secrets are deflated when the result is shorter.
     pub compress: bool,
     /// Maximum number of pixels of an image; 0 stands for 100 megapixels.
     pub max_pixels: u64,
@@ -127,7 +127,7 @@ pub(crate) struct ElectionConfig {
     pub timeout_max_ms: u64,
     /// Interval of probes to a peer, and timeout of an answer, in milliseconds.
     pub probe_interval_ms: u64,
-    /// Consecutive unanswered probes of the leader that bring an election forward; 0: election timeouts alone
+    /// Consecutive unanswered probes of the leader before an early election; 0: election timeouts alone
     /// decide.
     pub probe_failures: u32,
 }
@@ -136,7 +136,7 @@ pub(crate) struct ElectionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum BootstrapConfig {
-    /// The first configured node founds a cluster, if its data directory is empty and nobody answers.
+    /// The first configured node founds a cluster if its data directory is empty and no peer answers.
     Auto,
     /// Never: the node waits to join.
     Never,
@@ -152,7 +152,7 @@ pub(crate) struct StorageConfig {
     pub max_log_bytes: u64,
 }
 
-/// Resource limits of a node. Reaching a limit is a clear error for the one request, never a failing node.
+/// Resource limits of a node. A request beyond a limit gets a clear error; the node continues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitsConfig {
@@ -305,8 +305,8 @@ impl Default for LogConfig {
 }
 
 impl NodeConfig {
-    /// Returns the address to listen on: `bind_ip`, or `ip`. A host name may have no address at the start, or
-    /// another one later: then the node listens on all IPv4 addresses, for `localhost` on loopback.
+    /// Returns the address to listen on: `bind_ip`, or `ip`. A host name may resolve late or change: then the
+    /// node listens on all IPv4 addresses, for `localhost` on loopback.
     pub(crate) fn listen_ip(&self) -> IpAddr {
         let everywhere = if self.ip.is_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
         self.bind_ip.or_else(|| self.ip.address()).unwrap_or(IpAddr::V4(everywhere))
@@ -358,8 +358,8 @@ impl Config {
         self.limits.check()
     }
 
-    /// Returns a hash of the settings that all nodes of a cluster must share: everything but the listening
-    /// address, the log, security and the bootstrap permission.
+    /// Returns a hash of the settings common to all nodes of a cluster: everything but the listening address,
+    /// the log, security and the bootstrap permission.
     pub(crate) fn fingerprint(&self) -> String {
         let mut shared = self.clone();
         shared.nodes.iter_mut().for_each(|node| node.bind_ip = None);
@@ -370,7 +370,7 @@ impl Config {
         Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Removes the other nodes. The cluster gets another name, so that both stay apart.
+    /// Removes all other nodes, and renames the cluster to keep both apart.
     pub(crate) fn keep_only(&mut self, node: &NodeConfig) {
         self.nodes = vec![node.clone()];
         self.cluster_name.push_str("-single");

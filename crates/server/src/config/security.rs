@@ -1,4 +1,4 @@
-//! Keys, tokens, and the host names that the nodes answer to.
+//! Keys, tokens, and accepted host names.
 
 use control_plane::Host;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -10,14 +10,13 @@ const MAX_HOSTS: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SecurityConfig {
-    /// File of the secret that all nodes share; empty: `cluster.key` beside the configuration file.
+    /// File of the cluster's shared secret; empty: `cluster.key` beside the configuration file.
     pub cluster_key_file: String,
-    /// File of the token for calls that change the cluster; empty: derived from the secret that all nodes
-    /// share.
+    /// File of the token for calls that change the cluster; empty: derived from the shared secret.
     pub admin_token_file: String,
     /// Right of calls over loopback.
     pub loopback: LoopbackConfig,
-    /// Further host names and addresses that the nodes answer to: those of proxies, and DNS names.
+    /// Further accepted host names and addresses: proxies, and DNS names.
     #[serde(deserialize_with = "hosts")]
     pub hosts: Vec<Host>,
 }
@@ -26,7 +25,7 @@ pub(crate) struct SecurityConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LoopbackConfig {
-    /// No right: loopback calls need the admin token like all others.
+    /// No right: loopback calls need the admin token too.
     #[default]
     Token,
     /// Loopback calls may change the cluster.

@@ -6,8 +6,7 @@ use hdrhistogram::Histogram;
 
 use super::{durations, quantile_ms};
 
-/// Length of a step in milliseconds. Steps begin at multiples of the length, so that the steps of all nodes
-/// align.
+/// Length of a step in milliseconds. Steps begin at multiples of the length, so that all nodes' steps align.
 pub(crate) const STEP_MS: u64 = 10_000;
 /// Number of steps kept: six hours.
 const KEPT: usize = 2160;
@@ -79,7 +78,7 @@ impl History {
         self.durations.reset();
     }
 
-    /// Returns the steps that ended after `since_ms`.
+    /// Returns the steps ended after `since_ms`.
     pub(crate) fn since(&self, since_ms: u64) -> Vec<Step> {
         self.steps.iter().filter(|step| step.at_ms > since_ms).cloned().collect()
     }

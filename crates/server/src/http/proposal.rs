@@ -1,5 +1,5 @@
-//! A change of the replicated state, as a client proposes it: authority, idempotency key, deadline and outcome.
-//! An endpoint builds the action and answers with the outcome; nothing else differs between changes.
+//! Proposal of a change of the replicated state: authority, idempotency key, deadline and outcome. Endpoints
+//! build the action and convert the outcome; nothing else differs between changes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use super::middleware::principal::{Operator, Principal};
 use crate::app::App;
 use crate::control::Control;
 
-/// The head of a change: the operator who asks, the idempotency key and the deadline.
+/// Head of a change: the operator, the idempotency key and the deadline.
 pub(crate) struct Proposal {
     control: Arc<Control>,
     actor: Actor,
@@ -39,12 +39,13 @@ impl FromRequestParts<App> for Proposal {
 }
 
 impl Proposal {
-    /// Proposes `action` and answers with its outcome. `request` is the canonical form of the request: the same
-    /// key with another form is refused.
+    /// Proposes `action` and answers with its outcome. `request` is the canonical form of the request; a key
+    /// used with another form is refused.
     ///
     /// # Errors
-    /// [`Code::RequestInFlight`] or [`Code::Overloaded`] before anything is proposed, the problem of a refusal or
-    /// of a [`control_plane::ControlError`], and [`Problem::internal`] for an outcome that `answer` does not take.
+    /// [`Code::RequestInFlight`] or [`Code::Overloaded`] before anything is proposed, the problem of a
+    /// refusal or of a [`control_plane::ControlError`], and [`Problem::internal`] for an outcome refused by
+    /// `answer`.
     pub(crate) async fn submit(
         self,
         request: &[&str],

@@ -37,7 +37,7 @@ pub(crate) enum LogFileError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// Its owner.
+        /// Owner of the file.
         owner: u32,
     },
     /// A file with further names (hard links).
@@ -45,7 +45,7 @@ pub(crate) enum LogFileError {
     ManyNames {
         /// The file.
         path: PathBuf,
-        /// Number of its names.
+        /// Number of names of the file.
         names: u64,
     },
     /// A file that the system does not open.

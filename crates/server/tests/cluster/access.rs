@@ -1,4 +1,4 @@
-//! The right to change the cluster, and the hosts that a node answers to.
+//! The right to change the cluster, and the hosts accepted by a node.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,7 +8,7 @@ use testkit::{Cluster, ClusterBuilder, Proxy};
 
 use crate::request::{LIMIT, answer, get, must_put, wait_for_status};
 
-/// A cluster as the defaults make it: loopback is no right, and the token is derived from the key.
+/// A cluster with the defaults: loopback is no right, and the token is derived from the key.
 fn builder() -> ClusterBuilder {
     ClusterBuilder::new()
         .set("security.loopback", "token")
@@ -24,7 +24,7 @@ fn token(cluster: &Cluster, i: usize) -> String {
     text.trim().to_owned()
 }
 
-/// Every call that changes the cluster or a node.
+/// Every call with an effect on the cluster or a node.
 fn changes(url: &str) -> Vec<RequestBuilder> {
     let client = reqwest::Client::new();
     let call = |method: Method, path: &str, body: Value| {
@@ -40,8 +40,8 @@ fn changes(url: &str) -> Vec<RequestBuilder> {
     ]
 }
 
-/// Each operation of the OpenAPI document refuses a caller without a token if the document says so, and serves it
-/// otherwise.
+/// Each operation of the OpenAPI document refuses a caller without a token if the document says so, and
+/// serves the caller otherwise.
 #[tokio::test]
 async fn operations_require_what_the_document_says() {
     let cluster = builder().nodes(1).start();

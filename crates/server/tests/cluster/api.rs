@@ -152,7 +152,7 @@ async fn events_tell_of_a_new_leader() {
     assert!(text.contains("event: peer"), "{text}");
 }
 
-/// Reads a stream of events until `enough` of its text.
+/// Reads a stream of events until `enough` accepts the text.
 async fn read_until(stream: &mut reqwest::Response, enough: impl Fn(&str) -> bool) -> String {
     let started = Instant::now();
     let mut text = String::new();

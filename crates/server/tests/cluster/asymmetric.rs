@@ -1,4 +1,4 @@
-//! Links that are cut between two of three, that carry packets one way only, or that come and go.
+//! Links cut between two of three nodes, links with packets in one direction only, and flapping links.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use crate::journal::{self, Writers};
 use crate::observer::Observer;
 use crate::partition::{others, three_hosts};
 
-/// Cuts of one link while it flaps.
+/// Cuts of one flapping link.
 const FLAPS: u64 = 20;
-/// Terms that a cut and its healing may cost: one for an election, one for two that stand at the same time.
+/// Terms per cut and healing: one for an election, one for two simultaneous candidates.
 const TERMS_OF_A_CUT: u64 = 2;
 
-/// Brings about each fault, one after the other; in each, the leader of that moment is 0 and the others are 1
-/// and 2. In each, and after each, elections end, and whoever reaches the leader has writes acknowledged.
+/// Causes each fault in turn, with the leader of the moment as 0 and the others as 1 and 2. During and after
+/// each fault, elections end, and every node with a path to the leader acknowledges writes.
 async fn check(faults: &[&[(usize, usize)]]) {
     let Some(builder) = three_hosts() else { return };
     let cluster = builder.start();

@@ -1,4 +1,4 @@
-//! kill -9 of everybody, again and again: what was acknowledged is there exactly once.
+//! kill -9 of all nodes, repeatedly: acknowledged writes exist exactly once.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::journal::{self, plan};
 use crate::request::LIMIT;
 
 const CLIENTS: usize = 8;
-/// Acknowledged writes of a round before everybody is killed.
+/// Acknowledged writes of a round before all nodes are killed.
 const WRITES: usize = 40;
 
 /// Rounds; a measurement sets more.

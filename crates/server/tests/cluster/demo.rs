@@ -1,4 +1,4 @@
-//! `server demo`: what is typed to it, and nodes that are started by hand.
+//! `server demo`: commands at the terminal, and nodes started by hand.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ impl Demo {
         self.said.lock().unwrap().clone()
     }
 
-    /// Waits until the demo says something that is new since `from`; everything after that.
+    /// Waits until the demo prints `text` after position `from`; returns everything after the text.
     fn wait_said(&self, from: usize, text: &str) -> String {
         let end = Instant::now() + LIMIT;
         loop {
@@ -55,7 +55,7 @@ impl Demo {
         }
     }
 
-    /// Types a line; what was said before it.
+    /// Types a line; returns the length of the output before.
     fn type_line(&mut self, line: &str) -> usize {
         let before = self.said().len();
         writeln!(self.process.stdin.as_ref().unwrap(), "{line}").unwrap();

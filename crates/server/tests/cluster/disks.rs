@@ -1,5 +1,4 @@
-//! Disks that are full, read-only, damaged or frozen: the node serves images all the while and recovers by
-//! itself.
+//! Full, read-only, damaged and frozen disks: the node keeps serving images and recovers by itself.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +10,10 @@ use testkit::{Cluster, ClusterBuilder, Health, Notice, ScratchFs};
 use crate::journal::{self, Writers};
 use crate::request::{LIMIT, embeds_and_extracts, get, must_put, put, value, wait_for_status};
 
-/// Small enough to be filled at once, large enough for what a node keeps.
+/// Small enough to fill at once, large enough for a node's data.
 const DISK_BYTES: u64 = 32 << 20;
 
-/// The data plane answers, and a call that needs the storage is told what is wrong with it.
+/// The data plane answers, and a call on the storage gets the reason of its failure.
 async fn serves_images_without_storage(cluster: &Cluster, i: usize, names: &[&str]) {
     for path in ["/livez", "/readyz"] {
         // Once the first cover was made.
@@ -42,8 +41,8 @@ async fn serves_images_without_storage(cluster: &Cluster, i: usize, names: &[&st
     assert!(!cluster.status(i).unwrap().has_notice("not_joined"), "{}", cluster.report());
 }
 
-/// Breaks the storage of node 1 while it is down, has it start so, mends it, and waits until it is a healthy
-/// voter again.
+/// Breaks the storage of stopped node 1, starts the node, repairs the storage, and waits until the node is a
+/// healthy voter again.
 async fn starts_without_storage(
     cluster: &mut Cluster,
     names: &[&str],
@@ -68,8 +67,8 @@ async fn starts_without_storage(
     assert_eq!(cluster.status(1).unwrap().cluster_id, before.cluster_id);
 }
 
-/// Flips a bit of every `text` in a file, wherever the newest version of a page is; the second time back
-/// again.
+/// Flips a bit of every `text` in a file, in the newest version of each page; a second call restores the
+/// bits.
 fn flip(path: &Path, text: &str) {
     let mut bytes = fs::read(path).unwrap();
     let rest = &text.as_bytes()[1..];
@@ -114,7 +113,7 @@ async fn a_node_starts_whatever_is_wrong_with_its_files() {
     )
     .await;
     assert_eq!(id(&cluster), before, "nothing was minted anew");
-    // What is damaged for good is replaced by a new identity, without a restart too.
+    // Storage damaged for good is replaced by a new identity, without a restart too.
     starts_without_storage(
         &mut cluster,
         &["log.redb", "move the whole directory"],
@@ -155,7 +154,7 @@ async fn a_node_starts_on_a_disk_that_takes_no_writes() {
     .await;
 }
 
-/// A first node whose peers cannot read their directories must not take that for the absence of a cluster.
+/// A first node must not take peers with unreadable directories for the absence of a cluster.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_cluster_is_founded_beside_one_that_cannot_be_read() {
     let mut cluster = ClusterBuilder::new().start();
@@ -196,7 +195,7 @@ fn mistakes_of_the_operator_end_a_node_at_once() {
     assert!(cluster.log_contains(1, "is in use by another process"), "{}", cluster.log(1));
 }
 
-/// Three nodes, each on a small file system of its own.
+/// Three nodes, each on a separate small file system.
 fn on_small_disks() -> (Cluster, Vec<ScratchFs>) {
     on_small_disks_with(ClusterBuilder::new())
 }
@@ -305,7 +304,7 @@ async fn nodes_without_any_room_recover_by_themselves() {
     journal::check(&cluster, &acknowledged);
 }
 
-/// Bytes of the disk of node `i`, as its metrics have them.
+/// Bytes of the disk of node `i`, from the node's metrics.
 fn disk_figure(cluster: &Cluster, i: usize, name: &str) -> u64 {
     let metrics = String::from_utf8(cluster.get(i, "/metrics").unwrap().body).unwrap();
     let start = format!("steg_cluster_disk_{name}_bytes ");
@@ -313,7 +312,7 @@ fn disk_figure(cluster: &Cluster, i: usize, name: &str) -> u64 {
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {start}in {metrics}"))
 }
 
-/// One full disk costs nobody a write: where the leader has it, another one leads.
+/// One full disk loses no write: a leader on a full disk transfers leadership.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_without_room_hands_over() {
     if !ScratchFs::available() {
@@ -337,8 +336,8 @@ async fn a_leader_without_room_hands_over() {
     wait_for_status(&cluster, leader, "room", |status| !status.has_notice("storage_full"));
 }
 
-/// Snapshots fail on all nodes: Raft goes on, the log stops growing at its limit, and is cut once they can be
-/// written.
+/// Snapshots fail on all nodes: Raft continues, the log stops at its limit, and is cut after the first
+/// snapshot.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_not_cut_stops_at_its_limit() {
     let builder = ClusterBuilder::new().set("storage.snapshot_every", 50);
@@ -383,7 +382,7 @@ async fn a_log_that_is_not_cut_stops_at_its_limit() {
     must_put(&cluster, 0, "note.a", json!("again")).await;
 }
 
-/// Long entries fill the log long before their number asks for a snapshot.
+/// Long entries reach the size limit of the log long before the entry count triggers a snapshot.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_of_long_entries_is_cut_before_its_limit() {
     let builder = ClusterBuilder::new().nodes(1).set("storage.snapshot_every", 100_000);
@@ -394,7 +393,7 @@ async fn a_log_of_long_entries_is_cut_before_its_limit() {
     }
 }
 
-/// A disk that answers nothing for a while: the node serves images, and a leader gives way.
+/// A disk without answers for a while: the node serves images, and a leader steps down.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_disk_costs_no_image() {
     if !ScratchFs::available() {
@@ -443,9 +442,9 @@ async fn a_frozen_disk_costs_no_image() {
     journal::check(&cluster, &acknowledged);
 }
 
-/// Three healthy nodes, of which node `i` has its data on a disk that can be frozen.
+/// Three healthy nodes, with the data of node `i` on a freezable disk.
 ///
-/// The disk is dropped, and thawed, before the processes: one that waits for a frozen disk does not die.
+/// The disk is dropped, and thawed, before the processes: a process blocked on a frozen disk does not die.
 fn on_a_device(i: usize) -> (Cluster, ScratchFs) {
     let mut cluster = ClusterBuilder::new().build();
     let disk = ScratchFs::on_device(64 << 20);
@@ -455,7 +454,7 @@ fn on_a_device(i: usize) -> (Cluster, ScratchFs) {
     (cluster, disk)
 }
 
-/// A disk that answers nothing is told by every node, whether or not somebody writes.
+/// Every node reports a disk without answers, with or without writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_disk_is_told_while_nothing_is_written() {
     if !ScratchFs::available() {
@@ -485,7 +484,7 @@ async fn a_frozen_disk_is_told_while_nothing_is_written() {
     assert_eq!(cluster.status(0).unwrap().term, before.term, "{}", cluster.report());
 }
 
-/// A start does not wait for a disk that answers nothing.
+/// A start does not wait for a disk without answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_starts_on_a_disk_that_hangs() {
     if !ScratchFs::available() {
@@ -502,7 +501,8 @@ async fn a_node_starts_on_a_disk_that_hangs() {
     .await;
 }
 
-/// A snapshot that does not fit is refused by the node that should take it, which stays and waits for room.
+/// A snapshot larger than the free space is refused by the receiving node, which continues and waits for
+/// space.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_without_room_is_refused_and_taken_later() {
     if !ScratchFs::available() {

@@ -1,4 +1,4 @@
-//! Fault drills: what each does to a node, and that the node comes back.
+//! Fault drills: the effect of each on a node, and the node's recovery.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ async fn must_fail(cluster: &Cluster, i: usize, drill: Value) {
     assert_eq!(body["node_id"], cluster.id(i));
 }
 
-/// Waits until node `i` sees that another one than `old` leads.
+/// Waits until node `i` sees a leader other than `old`.
 fn wait_for_another_leader(cluster: &Cluster, i: usize, old: usize) {
     let old = cluster.id(old);
     wait_for_status(cluster, i, "another leader", |status| {

@@ -1,4 +1,4 @@
-//! Nodes that die one after the other, the leader above all, while clients go on.
+//! Successive deaths of nodes, leaders above all, under continuous load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use crate::journal::{self, Writers};
 use crate::observer::Observer;
 use crate::request::{LIMIT, embeds_and_extracts_at, wait_for_status};
 
-/// Leaders that are killed.
+/// Leaders killed.
 const KILLED: u64 = 5;
 /// Files hidden and found again after a fault, at least.
 const ROUND_TRIPS: usize = 3;
@@ -67,7 +67,7 @@ async fn the_last_of_three_goes_on_hiding_and_finding() {
     observer.check(&cluster, first, 2 * 2);
 }
 
-/// Hides a file and finds it again, over and over, and fails where that does.
+/// Embeds and extracts a file in a loop, and fails on any error.
 struct Embeds {
     done: Arc<AtomicUsize>,
     stopped: Arc<AtomicBool>,

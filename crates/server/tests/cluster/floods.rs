@@ -1,4 +1,4 @@
-//! Floods of connections at the ports of a cluster, from the address that its nodes have too.
+//! Floods of connections at the ports of a cluster, from the nodes' own address.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::request::{LIMIT, must_put, put_with};
 
 /// Between two connections of a flood: 250 a second, in turn to each node.
 const PACE: Duration = Duration::from_millis(4);
-/// Connections that a flood keeps open from its side.
+/// Connections held open by a flood.
 const HELD: usize = 600;
-/// Open files of a node that has few.
+/// Limit on open files of a node with few descriptors.
 const FEW_FILES: usize = 256;
 
-/// The first message of a handshake, as n9 would send it to `to` of the cluster `test`.
+/// First message of a handshake, as sent by n9 to `to` in the cluster `test`.
 fn hello(to: &str) -> Vec<u8> {
     let mut body = vec![1];
     body.extend([9; 32]);
@@ -34,8 +34,8 @@ fn raft_addresses(cluster: &Cluster) -> Vec<std::net::SocketAddr> {
     (0..cluster.len()).map(|i| cluster.raft_address(i)).collect()
 }
 
-/// Under the floods a restarted node gets in, and where then the leader dies, another one is elected: without
-/// the restarted one there is no quorum.
+/// Under the floods a restarted node rejoins; after the death of the leader, a new leader is elected. The
+/// restarted node is needed for the quorum.
 async fn check(floods: impl Fn(&Cluster) -> Vec<Flood>) {
     let mut cluster = ClusterBuilder::new().start();
     let leader = cluster.wait_all_healthy();
@@ -86,7 +86,7 @@ async fn raft_keeps_its_descriptors_while_connections_take_all_others() {
     let connect = |i| TcpStream::connect_timeout(&cluster.address(i), LIMIT).unwrap();
     let held: Vec<TcpStream> = (0..3 * FEW_FILES).map(|n| connect(n % 3)).collect();
     let flood = Flood::start((0..3).map(|i| cluster.address(i)).collect(), Vec::new(), PACE, HELD);
-    // Who writes has another address than the flood.
+    // The writer's address differs from the flood's.
     let client =
         reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, 2])).build().unwrap();
     for n in 0..200 {

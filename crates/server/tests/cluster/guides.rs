@@ -1,10 +1,10 @@
-//! README, QUICK_START and the guide for three devices: every block for a shell, in its order, in a network
-//! of its own. The three devices are three addresses and one clone.
+//! README, QUICK_START and the guide for three devices: every shell block, in order, in a separate network
+//! namespace. The three devices are three addresses and one clone.
 //!
-//! Comments in the guides say what is special: `<!-- run: COMMAND -->` stands for something that the reader
-//! does beside the blocks, such as typing a line at the demo's terminal; a block after `<!-- not run -->` is
-//! left out, one after `<!-- unchecked -->` may fail, one after `<!-- any verdict -->` may say that a drill
-//! did not go well, one after `<!-- background -->` goes on. What is built is there already: `cargo` is a
+//! Comments in the guides mark special cases: `<!-- run: COMMAND -->` stands for an action of the reader
+//! outside of the blocks, such as typing a line at the demo's terminal; a block after `<!-- not run -->` is
+//! left out, after `<!-- unchecked -->` may fail, after `<!-- any verdict -->` may report a failed drill, and
+//! after `<!-- background -->` continues in the background. All binaries are built beforehand: `cargo` is a
 //! function of [`PRELUDE`].
 
 use std::fs;
@@ -12,7 +12,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Defines what the commands of the guides need beside the programs.
+/// Definitions for the commands of the guides.
 const PRELUDE: &str = r#"
 ip link set lo up
 cargo() {
@@ -62,7 +62,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The blocks for a shell, and what the reader does between them.
+/// Returns the shell blocks and the reader's actions between blocks.
 fn commands(guide: &str) -> String {
     let (mut text, mut in_block, mut comment) = (String::new(), false, "");
     for line in guide.lines() {
@@ -90,7 +90,7 @@ fn commands(guide: &str) -> String {
     text
 }
 
-/// Runs the blocks of guides, one after the other, in a copy of what a clone has.
+/// Runs the blocks of guides in order, in a copy of a clone's files.
 fn run(names: &[&str]) {
     // Their own network, so that the guides' ports are free; it takes Linux and root.
     if !testkit::Net::available() {

@@ -1,4 +1,4 @@
-//! Writes that go on whatever happens to the nodes, and the comparison of those that were acknowledged.
+//! Continuous writes under all faults, and the journal of acknowledged writes.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use testkit::{Cluster, Connection};
 
 use crate::request::LIMIT;
 
-/// Between two writes of a client, at least: enough to have one under way at any fault, few enough to look at
-/// each later.
+/// Minimum interval between two writes of a client: short enough for a write in flight at any fault, long
+/// enough to check every write afterwards.
 const PACE: Duration = Duration::from_millis(40);
-/// Settings that each client writes in turn.
+/// Settings written in turn by each client.
 const SETTINGS: usize = 5;
-/// Acknowledgements that show that writes go on.
+/// Acknowledgements to wait for as evidence of progress.
 const GOING_ON: usize = 3;
 /// Time after which a persistent client gives up a write.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
@@ -30,7 +30,7 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    /// One client for each node. Once for a cluster: the keys would be the same.
+    /// Starts one client per node. Once for a cluster: the keys would repeat.
     pub(crate) fn start(cluster: &Cluster) -> Self {
         let through = |i| vec![(i, cluster.address(i))];
         Self::start_with(cluster, |i| WriterPlan { nodes: through(i), ..plan(cluster, i) })
@@ -51,7 +51,7 @@ impl Writers {
         Self { writers: (0..cluster.len()).map(|i| SettingsWriter::start(plan(i))).collect() }
     }
 
-    /// Waits until writes that begin now are acknowledged through this node.
+    /// Waits until new writes are acknowledged through node `through`.
     pub(crate) fn wait_going_on(&self, cluster: &Cluster, through: usize) {
         let now = Instant::now();
         let is_later = |write: &&JournalEntry| write.node == through && write.sent >= now;

@@ -1,4 +1,4 @@
-//! Leadership that is handed over on an operator's word.
+//! Leadership transfers by an operator.
 
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn transfer(cluster: &Cluster, i: usize) -> RequestBuilder {
     reqwest::Client::new().post(url).timeout(LIMIT).bearer_auth(cluster.admin_token())
 }
 
-/// Attempts at a transfer: a busy machine may let the time for one pass.
+/// Attempts at a transfer: on a busy machine an attempt may time out.
 const ATTEMPTS: u64 = 5;
 
 /// Hands leadership over through node `i` and insists.
@@ -21,8 +21,8 @@ async fn must_transfer(cluster: &Cluster, i: usize, to: Option<&str>) -> Value {
     transfer_in_time(cluster, i, to).await.0
 }
 
-/// Hands leadership over through node `i`; again where nobody took over in time. Gives the answer and the
-/// attempts in vain.
+/// Transfers leadership through node `i`, with retries after a timeout. Returns the answer and the failed
+/// attempts.
 async fn transfer_in_time(cluster: &Cluster, i: usize, to: Option<&str>) -> (Value, u64) {
     for failed in 0..ATTEMPTS {
         let (status, body) = answer(transfer(cluster, i).json(&json!({ "to": to }))).await;

@@ -1,4 +1,4 @@
-//! Logs that cannot be written cost a cluster nothing.
+//! Unwritable logs have no effect on a cluster.
 
 use serde_json::json;
 use testkit::{Cluster, ClusterBuilder, ScratchFs};
@@ -7,7 +7,7 @@ use crate::request::{LIMIT, embeds_and_extracts, must_put, value};
 
 /// Room for three logs and nothing else.
 const SMALL_DISK_BYTES: u64 = 256 << 10;
-/// Room for three nodes that have nothing to do.
+/// Space for three idle nodes.
 const SHARED_DISK_BYTES: u64 = 30 << 20;
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn writes_and_elections_go_on_with_logs_on_a_frozen_disk() {
     writes_and_elections_go_on(&mut cluster).await;
 }
 
-/// Three nodes with their logs on one file system, not started.
+/// Three nodes, not started, with their logs on one file system.
 fn cluster_with_logs_on(disk: &ScratchFs) -> Cluster {
     let log = |i: usize| disk.path().join(format!("n{}.log", i + 1)).display().to_string();
     (0..3).fold(ClusterBuilder::new(), |builder, i| builder.set_on(i, "log.file", log(i))).build()
@@ -50,8 +50,8 @@ async fn writes_and_elections_go_on(cluster: &mut Cluster) {
     for round in 1..=3 {
         let leader = cluster.wait_all_healthy();
         must_put(cluster, leader, "bits", json!(round)).await;
-        // The system keeps a process that was killed in the middle of a write: one that is stopped is as dead
-        // to the others.
+        // A process killed in the middle of a write is kept by the system; a stopped process is as dead to
+        // its peers.
         cluster.pause(leader);
         cluster
             .wait_until("another leader", LIMIT, |cluster| cluster.leader().filter(|next| *next != leader));

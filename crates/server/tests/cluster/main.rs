@@ -1,4 +1,4 @@
-//! Real nodes, three of them, killed, wiped, moved and cut off from each other.
+//! Three real nodes, killed, wiped, moved and cut off.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

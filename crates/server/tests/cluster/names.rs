@@ -1,4 +1,4 @@
-//! Nodes that know each other by host names.
+//! Nodes configured by host names.
 
 use testkit::{ClusterBuilder, Net, Role};
 

@@ -1,4 +1,4 @@
-//! Asks every node all the time who leads, and remembers every answer that must not be.
+//! Observer of the leader according to every node, which records every inconsistent answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -11,12 +11,12 @@ use crate::request::LIMIT;
 
 /// Between two questions to a node.
 const ASK_EVERY: Duration = Duration::from_millis(20);
-/// A node that takes longer to answer is asked anew.
+/// Time limit of an answer; then the node is asked again.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
-/// Elections are over when nothing has changed for this long: longer than a follower waits for a leader.
+/// Time without a change after which elections are over: longer than a follower waits for a leader.
 const QUIET: Duration = Duration::from_millis(2200);
 
-/// Watches a cluster until it is dropped.
+/// Watch over a cluster until dropped.
 pub(crate) struct Observer {
     seen: Arc<Mutex<Seen>>,
     _askers: JoinSet<()>,
@@ -26,19 +26,19 @@ pub(crate) struct Observer {
 struct Seen {
     /// Nodes that ever called themselves the leader, by term.
     leaders: BTreeMap<u64, BTreeSet<String>>,
-    /// The last answer of each node: its term, and whether it leads.
+    /// Latest answer of each node: the term, and true for a leader.
     latest: Vec<Option<(u64, bool)>>,
-    /// The highest term that each node named.
+    /// Highest term named by each node.
     terms: Vec<u64>,
     changed_at: Instant,
-    /// Terms that went back.
+    /// Decreases of a term.
     backwards: Vec<String>,
-    /// Documents that contradict themselves.
+    /// Contradictions within documents.
     contradictions: BTreeSet<String>,
 }
 
 impl Observer {
-    /// Begins to watch. The test needs more threads than its own.
+    /// Starts the watch, in a test with more than one thread.
     pub(crate) fn watch(cluster: &Cluster) -> Self {
         let term = |i| cluster.status(i).map_or(0, |status| status.term);
         let seen = Arc::new(Mutex::new(Seen::new((0..cluster.len()).map(term).collect())));
@@ -50,13 +50,12 @@ impl Observer {
         Self { seen, _askers: askers }
     }
 
-    /// The highest term that a node ever named.
+    /// Returns the highest term named by any node.
     pub(crate) fn term(&self) -> u64 {
         self.seen.lock().unwrap().term()
     }
 
-    /// Waits until there is a leader, and no node changes its mind for a while from now on. Gives the leader
-    /// and its term.
+    /// Waits for a leader and for a quiet period from now on. Returns the leader and the term.
     pub(crate) fn settled(&self, cluster: &Cluster) -> (usize, u64) {
         let now = Instant::now();
         cluster.wait_until("an end of elections", LIMIT, |_| {
@@ -73,8 +72,8 @@ impl Observer {
         })
     }
 
-    /// No term ever had two leaders or went back, no document contradicted itself, and there were `changes`
-    /// terms at most since `from`.
+    /// Checks that no term had two leaders or decreased, that no document contradicted itself, and that at
+    /// most `changes` terms began since `from`.
     pub(crate) fn check(&self, cluster: &Cluster, from: u64, changes: u64) {
         let seen = self.seen.lock().unwrap();
         assert!(!seen.leaders.is_empty(), "nobody was seen to lead");

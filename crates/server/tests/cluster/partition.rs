@@ -1,4 +1,4 @@
-//! Hosts that cannot reach each other: network namespaces, and packets that are dropped without a word.
+//! Hosts without a path to each other: network namespaces, and packets dropped silently.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::journal::{self, Writers};
 use crate::observer::Observer;
 use crate::request::{LIMIT, embeds_and_extracts, get, must_put, put, value, wait_for_status};
 
-/// A leader without a quorum says so within a second; this is for a busy machine.
+/// A leader without a quorum steps down within a second; the limit allows for a busy machine.
 const STEPS_DOWN_WITHIN: Duration = Duration::from_secs(3);
 
 pub(crate) fn three_hosts() -> Option<ClusterBuilder> {

@@ -28,7 +28,7 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// True if the program is there. In CI it has to be.
+/// True if the program is installed; in CI a missing program fails the test.
 fn has(program: &str) -> bool {
     let started = Command::new(program).arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if let Err(error) = &started {
@@ -41,7 +41,7 @@ fn has(program: &str) -> bool {
 struct Nginx(Child);
 
 impl Nginx {
-    /// With the guide's configuration, in front of these nodes.
+    /// Starts the proxy with the guide's configuration, in front of the given nodes.
     fn start(cluster: &Cluster, listen: SocketAddr) -> Self {
         let guide = guide();
         let (_, block) = guide.split_once("```nginx\n").unwrap();

@@ -1,4 +1,4 @@
-//! Requests of the tests, and the reading of their answers.
+//! Requests of the tests, and fields of answers.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use testkit::{Cluster, Status};
 
-/// Time limit of anything on a machine under load.
+/// Time limit for anything on a machine under load.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Sets a setting through node `i`; the status and the body of the answer.
@@ -19,7 +19,7 @@ pub(crate) fn put_request(cluster: &Cluster, i: usize, key: &str, value: Value) 
     put_with(&reqwest::Client::new(), cluster, i, key, value)
 }
 
-/// As [`put_request`], for many: a client of its own for each costs more than the request.
+/// Like [`put_request`], with a shared client: creating a client costs more than the request.
 pub(crate) fn put_with(
     client: &reqwest::Client,
     cluster: &Cluster,
@@ -55,7 +55,7 @@ pub(crate) async fn value(cluster: &Cluster, i: usize, key: &str) -> Value {
     body["value"].clone()
 }
 
-/// Every setting as node `i` tells them, page by page, with `query` in each request.
+/// Returns every setting as seen by node `i`, page by page, with `query` in each request.
 pub(crate) async fn all_settings(cluster: &Cluster, i: usize, query: &str) -> Vec<Value> {
     let (mut settings, mut after) = (Vec::new(), String::new());
     loop {
@@ -69,12 +69,12 @@ pub(crate) async fn all_settings(cluster: &Cluster, i: usize, query: &str) -> Ve
     }
 }
 
-/// Embeds on node `i` and finds it again there.
+/// Embeds and extracts on node `i`.
 pub(crate) async fn embeds_and_extracts(cluster: &Cluster, i: usize) {
     embeds_and_extracts_at(&cluster.url(i)).await;
 }
 
-/// Embeds on the node at `url` and finds it again there.
+/// Embeds and extracts on the node at `url`.
 pub(crate) async fn embeds_and_extracts_at(url: &str) {
     let client = reqwest::Client::new();
     let form = |bytes: Vec<u8>| Form::new().part("file", Part::bytes(bytes).file_name("a"));
@@ -88,7 +88,7 @@ pub(crate) async fn embeds_and_extracts_at(url: &str) {
     assert_eq!(found.bytes().await.unwrap().as_ref(), b"a secret");
 }
 
-/// Waits until node `i` takes embeds and extracts: its default cover may still be in preparation.
+/// Waits until node `i` serves embeds and extracts: the default cover may still be in preparation.
 pub(crate) fn wait_ready(cluster: &Cluster, i: usize) {
     cluster.wait_until("a node that serves images", LIMIT, |cluster| {
         (cluster.get(i, "/readyz")?.status == 200).then_some(())

@@ -1,4 +1,4 @@
-//! `GET /cluster/settings`: pages, how recent they are, and many who read at once.
+//! `GET /cluster/settings`: pages, consistency, and many simultaneous readers.
 
 use serde_json::json;
 use testkit::{Cluster, ClusterBuilder};

@@ -1,4 +1,4 @@
-//! The status tells the truth: while nodes die, hang, and lose their disks.
+//! Statuses stay true while nodes die, hang, and lose disks.
 
 use serde_json::json;
 use testkit::{Cluster, ClusterBuilder, Health, Status};
@@ -6,7 +6,7 @@ use testkit::{Cluster, ClusterBuilder, Health, Status};
 use crate::observer::Observer;
 use crate::request::{LIMIT, answer, must_put, put_request, wait_for_status, wait_ready};
 
-/// Kills and hangs that are looked at.
+/// Rounds of kills and hangs.
 const ROUNDS: usize = 3;
 
 /// Health of node `of` as node `by` tells.
@@ -14,7 +14,7 @@ fn health(status: &Status, of: &str) -> Health {
     status.node(of).map_or(Health::Unknown, |node| node.health)
 }
 
-/// Waits until every node but `but` tells this health of node `of`.
+/// Waits until every node but `but` reports health `wanted` of node `of`.
 fn wait_for_health(cluster: &Cluster, of: usize, but: Option<usize>, wanted: Health) {
     for i in (0..cluster.len()).filter(|i| Some(*i) != but) {
         wait_for_status(cluster, i, wanted.as_str(), |status| health(status, cluster.id(of)) == wanted);
@@ -64,8 +64,7 @@ async fn a_disk_that_hangs_is_told_by_every_node_and_heals() {
 
 #[tokio::test]
 async fn a_write_does_not_wait_for_a_leader_that_hangs() {
-    // Far below what a leader gets for one attempt, which is 2 s: whoever waits for its answer has none in
-    // time.
+    // Far below the 2 s of a leader's attempt, so that a client waiting for the answer gets none in time.
     const TIMEOUT_MS: u64 = 1800;
     let mut cluster = ClusterBuilder::new().start();
     let mut statuses = Vec::new();

@@ -1,4 +1,4 @@
-//! Those who do not belong: without the key, with a wrong one, without the token.
+//! Clients and peers without the key, with a wrong key, or without the token.
 
 use serde_json::json;
 use testkit::{ClusterBuilder, Net};

@@ -1,5 +1,5 @@
-//! Two releases in one cluster: nodes of the previous one are replaced one by one while clients write, and
-//! what is stored changes once all of them are. The previous release is built from the commit in
+//! Two releases in one cluster: nodes of the previous release are replaced one by one under writes, and the
+//! stored formats change after the last. The previous release is built from the commit in
 //! `tests/previous-release`.
 
 use std::path::Path;
@@ -11,14 +11,14 @@ use crate::journal::{self, Writers};
 use crate::observer::Observer;
 use crate::request::{LIMIT, embeds_and_extracts, wait_for_status, wait_ready};
 
-/// Logged by each node once the cluster writes the formats of this release.
+/// Log line of each node once the cluster writes the formats of this release.
 const ACTIVATED: &str = "format version activated version=2 release=\"0.2\"";
 
 fn is_activated(cluster: &Cluster, i: usize) -> bool {
     cluster.log_contains(i, ACTIVATED)
 }
 
-/// Replaces the binary of a node by that of this release.
+/// Replaces the binary of a node by this release's.
 fn upgrade(cluster: &mut Cluster, i: usize) {
     upgrade_to(cluster, i, None);
 }
@@ -70,7 +70,7 @@ async fn nodes_are_upgraded_one_by_one_under_writes_and_cannot_go_back() {
     journal::check(&cluster, &acknowledged);
 }
 
-/// The previous release refuses what the new one wrote; with an empty directory, the others refuse it.
+/// The previous release refuses the data of the new one; with an empty directory, it is refused by its peers.
 fn goes_back(cluster: &mut Cluster, i: usize, previous: &Path) {
     assert!(cluster.terminate(i).success());
     cluster.set_program(i, Some(previous));
@@ -103,7 +103,7 @@ fn upgrade_of_the_empty_one(cluster: &mut Cluster, i: usize) {
     });
 }
 
-/// The new release founds the cluster and does not shut out nodes of the previous one that are still to join.
+/// The new release founds the cluster, and nodes of the previous release can still join.
 #[tokio::test(flavor = "multi_thread")]
 async fn both_releases_form_a_cluster_together() {
     let Some(previous) = previous_server() else { return };

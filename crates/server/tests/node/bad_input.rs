@@ -1,11 +1,11 @@
-//! Bad input: each a problem document, the node alive afterwards and its memory given back.
+//! Bad input: each ends in a problem document, with the node alive and its memory returned.
 
 use stego::{Channels, Cover, Limits};
 use testkit::{Node, NodeBuilder, PngParts, wait_for};
 
 use crate::request::{add_file, embed, extract, file, get, post, problem};
 
-/// Memory that a node may keep after bad requests.
+/// Maximum growth of a node's memory after bad requests.
 const MAX_GROWTH_BYTES: u64 = 64 << 20;
 
 const BOUNDARY: &str = "multipart/form-data; boundary=b";

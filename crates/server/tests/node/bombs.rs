@@ -1,5 +1,4 @@
-//! Small files that would take much, were they believed: refused with a clear problem, within the time and
-//! the memory that the node was given.
+//! Small files with huge claims: refused with a clear problem, within the time and memory limits of the node.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +9,11 @@ use testkit::{Node, NodeBuilder, PngParts, inflating_payload, inflating_png};
 use crate::bad_input::memory_is_given_back;
 use crate::request::{add_file, file, post, problem};
 
-/// Memory of a node besides the limits of its configuration.
+/// Memory of a node beyond its configured limits.
 const OVERHEAD_BYTES: u64 = 64 << 20;
 const PIXEL_MEMORY_BYTES: u64 = 256 << 20;
 const TRANSFER_MEMORY_BYTES: u64 = 128 << 20;
-/// Nobody waits longer than this for the answer to one bomb, on a busy machine too.
+/// Time limit for the answer to one bomb, on a busy machine too.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn small_node() -> Node {
@@ -39,7 +38,7 @@ fn claiming_png(width: u32, height: u32) -> Vec<u8> {
         .to_file()
 }
 
-/// 64 MiB of zeros in some 64 KiB, in a container that says so.
+/// 64 MiB of zeros in about 64 KiB, in a container with the true length.
 fn honest_bomb() -> Vec<u8> {
     let cover =
         stego::Cover::from_samples(600, 400, stego::Channels::Rgb, testkit::noise(1, 720_000)).unwrap();
@@ -61,7 +60,7 @@ async fn a_payload_that_inflates_past_the_limit_is_too_large() {
     check_memory(&node);
 }
 
-/// Data behind the last row is not part of the image, whether passed over or refused.
+/// Bytes after the last row are not part of the image, whether ignored or refused.
 #[tokio::test]
 async fn ten_megabytes_that_would_be_ten_gigabytes() {
     const PIECES: usize = 640;
@@ -108,7 +107,7 @@ async fn two_hundred_bombs_at_once() {
             let answer = answer.await.unwrap();
             let status = answer.status().as_u16();
             let document: serde_json::Value = answer.json().await.unwrap();
-            // Where there is no place or no memory for a bomb, the client is told to come back.
+            // Without a place or memory for a bomb, the client is told to retry.
             let fine = document["code"] == code || status == 503 && document["code"] == "overloaded";
             assert!(fine, "{path}, {code}: {document}");
             document["code"].as_str() == Some(code)
@@ -129,8 +128,8 @@ async fn two_hundred_bombs_at_once() {
     memory_is_given_back(&node, before);
 }
 
-/// Images of one row of windows, as wide or as high as the limit allows: what is counted while they are
-/// compared does not grow with either.
+/// Images of one row of windows, as wide or as high as the limit allows: the memory of a comparison grows
+/// with neither.
 #[tokio::test]
 async fn comparisons_of_long_and_thin_images() {
     let node = small_node();
@@ -150,7 +149,7 @@ async fn comparisons_of_long_and_thin_images() {
     check_memory(&node);
 }
 
-/// The peak memory of the node is within its limits.
+/// Checks the peak memory of the node against its limits.
 fn check_memory(node: &Node) {
     assert_eq!(node.status("/livez"), Some(200));
     let Some(peak) = node.peak_resident_bytes() else { return };

@@ -1,4 +1,4 @@
-//! Requests as programs of other languages send them.
+//! Requests in the form of programs in other languages.
 
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
@@ -8,12 +8,12 @@ use crate::request::{embed, file, post, problem};
 
 const FORM: &str = "multipart/form-data; boundary=b";
 
-/// A form with one file under these headers of its part.
+/// A form with one file and the given part headers.
 fn form(part: &[u8]) -> Vec<u8> {
     [b"--b\r\nContent-Disposition: form-data; name=\"file\"", part, b"\r\n\r\nsecret\r\n--b--\r\n"].concat()
 }
 
-/// Embeds a form with these headers of its part; the answer of an extraction from the image.
+/// Embeds a form with the given part headers; returns the answer of an extraction from the image.
 async fn found_in(node: &Node, part: &[u8]) -> Value {
     let request = post(node, "/api/embed").header("content-type", FORM).header("accept", "image/png");
     let answer = request.body(form(part)).send().await.unwrap();
@@ -79,7 +79,7 @@ async fn encoded_bodies_and_parts_are_refused_by_name() {
     assert_eq!(request.multipart(file("file", "a", "secret")).send().await.unwrap().status(), 200);
 }
 
-/// The answer to bytes that are no request of HTTP/1.1: its status line, and its problem document.
+/// Returns the answer to bytes other than an HTTP/1.1 request: status line and problem document.
 fn answer_to(node: &Node, bytes: &[u8]) -> (String, Value) {
     let answer = String::from_utf8(node.raw(bytes).unwrap()).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
@@ -88,8 +88,8 @@ fn answer_to(node: &Node, bytes: &[u8]) -> (String, Value) {
     (head.lines().next().unwrap_or_default().to_owned(), serde_json::from_str(body).unwrap())
 }
 
-/// A connection preface (RFC 9113, section 3.4) with the frame SETTINGS behind it, and the record of a
-/// ClientHello (RFC 8446, section 5.1).
+/// A connection preface (RFC 9113, section 3.4) with a SETTINGS frame, and the record of a ClientHello (RFC
+/// 8446, section 5.1).
 #[test]
 fn other_protocols_get_an_answer_that_says_so() {
     let node = Node::start();

@@ -72,7 +72,7 @@ fn a_node_of_several_must_be_named() {
     assert!(error.contains("--node-id") && error.contains("n1, n2, n3"), "{error}");
 }
 
-/// TEST-NET-1 (RFC 5737): no machine has one of its addresses.
+/// TEST-NET-1 (RFC 5737): never an address of any machine.
 #[test]
 fn an_address_of_another_machine_is_told_from_a_port_that_is_taken() {
     let folder = tempfile::tempdir().unwrap();

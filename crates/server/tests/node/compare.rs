@@ -1,4 +1,4 @@
-//! `POST /api/compare`, judged by what numpy makes of the same files.
+//! `POST /api/compare`, checked against numpy on the same files.
 
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use testkit::{Node, run_pillow};
 
 use crate::request::{add_file, file, post, problem};
 
-/// Prints PSNR, differing samples and the largest difference of two images, and whether the third one shows
+/// Prints PSNR, differing samples and the largest difference of two images, and True if the third image shows
 /// the differences.
 const FIGURES: &str = r#"
 import sys, numpy

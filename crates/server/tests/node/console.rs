@@ -1,7 +1,6 @@
-//! The pages that a node serves, and what pages of other nodes may do.
+//! Pages of a node, and the rights of other nodes' pages.
 //!
-//! The same holds for the console and for the page that stands in for one that was not built, so these tests
-//! pass with either.
+//! The tests pass with the built console and with the placeholder page.
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response};
@@ -12,19 +11,19 @@ use testkit::{Cluster, ClusterBuilder, Node, NodeBuilder, wait_for};
 use crate::overload::{begin_upload, finish};
 use crate::request::{add_file, file, get, post, problem};
 
-/// A page that has no business here.
+/// Origin of an unrelated page.
 const FOREIGN: &str = "http://evil.example";
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(|value| value.to_str().unwrap())
 }
 
-/// Files that a page loads from `/assets/`.
+/// Returns the assets loaded by a page.
 fn loaded(page: &str) -> Vec<&str> {
     page.split("\"/assets/").skip(1).filter_map(|rest| rest.split('"').next()).collect()
 }
 
-/// The first of three nodes, alone. The addresses of the others are configured.
+/// The first of three nodes, alone. The addresses of its peers are configured.
 fn one_of_three() -> Cluster {
     let mut cluster = ClusterBuilder::new().flags(["--enable-fault-injection"]).build();
     cluster.start(0);
@@ -189,7 +188,7 @@ async fn pages_of_configured_nodes_may_read_answers_and_others_may_not() {
     }
 }
 
-/// Headers of answers are read by pages only where this is said of each.
+/// Pages can read a header of an answer only if it is exposed by name.
 #[tokio::test]
 async fn every_figure_of_an_answer_can_be_read_by_a_page() {
     let cluster = one_of_three();
@@ -252,7 +251,7 @@ async fn pages_read_why_a_paused_node_refuses() {
 
 #[tokio::test]
 async fn pages_read_that_a_node_is_about_to_stop() {
-    /// Configured address of a node that takes any free port.
+    /// Configured address of a node that listens on any free port.
     const CONFIGURED: &str = "http://127.0.0.1:0";
     let node = NodeBuilder::new().set("limits.drain_timeout_ms", 60_000).start();
     let (stream, rest) = begin_upload(&node);

@@ -11,7 +11,7 @@ use testkit::{Node, NodeBuilder, wait_for};
 
 use crate::request::{add_file, embed, extract, figure, file, get, post, problem};
 
-/// Most memory of the default cover in the cache.
+/// Upper bound of the default cover's size in the cache.
 const COVER_BYTES: u64 = 24 << 20;
 
 #[tokio::test]
@@ -110,7 +110,7 @@ fn request(accept: &str) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
-/// Asks for an answer and reads no more than its first bytes.
+/// Requests an answer and reads only its first bytes.
 fn begin_download(node: &Node, accept: &str) -> TcpStream {
     let mut stream = TcpStream::connect(node.address()).unwrap();
     stream.write_all(&request(accept)).unwrap();
@@ -123,8 +123,7 @@ fn begin_download(node: &Node, accept: &str) -> TcpStream {
 #[tokio::test]
 async fn many_answers_at_a_time_share_one_image() {
     const AT_A_TIME: u64 = 64;
-    /// The system's share is not the process's; what is left are the rows that changed, their request and
-    /// their task.
+    /// The system's share is not the process's; the remainder is the changed rows, the request and the task.
     const BYTES_EACH: u64 = 512 << 10;
     let node = Node::start();
     for accept in ["image/png", "application/json"] {
@@ -136,7 +135,7 @@ async fn many_answers_at_a_time_share_one_image() {
         if let (Some(before), Some(now)) = (before, node.resident_bytes()) {
             assert!(now <= before + AT_A_TIME * BYTES_EACH, "{} KiB for {accept}", (now - before) >> 10);
         }
-        // Who goes away in the middle leaves nothing behind.
+        // A client gone in the middle leaves nothing behind.
         drop(downloads);
         wait_for("the memory to be given back", || {
             (figure(&node, "transfer_memory_bytes") == 0).then_some(())

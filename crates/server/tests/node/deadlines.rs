@@ -1,4 +1,4 @@
-//! Work that takes too long, and work that nobody waits for any more.
+//! Work beyond its time limit, and work without a waiting client.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -42,7 +42,7 @@ fn request_with(cover: &[u8]) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
-/// Sends a request and goes away as soon as the node works on it.
+/// Sends a request and disconnects as soon as the node works on it.
 fn begin_and_leave(node: &Node, request: &[u8]) {
     let mut stream = TcpStream::connect(node.address()).unwrap();
     stream.write_all(request).unwrap();

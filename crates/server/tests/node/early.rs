@@ -1,5 +1,5 @@
-//! Images that carry something near their top: found before they have arrived, and the same as if all of it
-//! had been there.
+//! Images with a payload near their top: found before the end of the upload, with the same answer as for a
+//! whole file.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ fn carrying(cover: &Cover, secret: &[u8]) -> Vec<u8> {
     stego::embed(cover, &Secret::new(secret), &options, &Limits::default()).unwrap().into_vec()
 }
 
-/// Every kind of upload that is longer than the first look.
+/// Every kind of upload longer than the first inspection.
 fn uploads() -> Vec<(&'static str, Vec<u8>)> {
     let rgb = noisy(Channels::Rgb);
     let small = carrying(&rgb, b"near the top");
@@ -50,7 +50,7 @@ fn uploads() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Status and body, but for what differs in each answer.
+/// Returns status and body without the fields unique to each answer.
 async fn answer(node: &Node, image: Vec<u8>, key: Option<&str>) -> (u16, Value) {
     let mut request = post(node, "/api/extract").multipart(file("file", "x.png", image));
     if let Some(key) = key {
@@ -81,7 +81,7 @@ fn head(len: usize) -> String {
     )
 }
 
-/// An upload of `image` as far as `sent`, and the rest of it.
+/// An upload of `image` up to `sent`, and the remaining bytes.
 fn begin(node: &Node, image: &[u8], sent: usize) -> (TcpStream, Vec<u8>) {
     let part = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"s\"\r\n\r\n";
     let body = [part, image, b"\r\n--b--\r\n"].concat();

@@ -1,4 +1,4 @@
-//! A log that cannot be written stops nothing, and none grows without bound.
+//! An unwritable log stops nothing, and no log grows without bound.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _, pipe};
@@ -10,12 +10,12 @@ use testkit::{Node, NodeBuilder, ScratchFs, Signal, wait_for};
 
 use crate::request::{embed, extract, figure};
 
-/// Lines that a node may write of one kind about one client at once, and some that come later.
+/// Lines of one kind about one client at once, and a few later ones.
 const LINES_OF_A_KIND: usize = 25;
-/// A path as long as the server takes one.
+/// Length of a path close to the server's limit.
 const LONG_PATH: usize = 60_000;
 
-/// Everything that a node is there for, while each request makes it log something.
+/// Checks all services of a node with requests that log.
 async fn works(node: &mut Node) {
     for _ in 0..30 {
         assert_eq!(node.status("/none"), Some(404));
@@ -30,7 +30,7 @@ async fn works(node: &mut Node) {
     assert_eq!(node.exited(), None);
 }
 
-/// The same, of a node whose log is known to fail, and the end of it.
+/// The same for a node with a log known to fail, and its stop.
 async fn works_without_a_log(mut node: Node) {
     works(&mut node).await;
     wait_for("the log's failure", || (figure(&node, "log_failed") == 1).then_some(()));
@@ -41,7 +41,7 @@ async fn works_without_a_log(mut node: Node) {
     assert!(node.wait().success());
 }
 
-/// True if the status says that the log fails, and how to help.
+/// True if the status reports the log failure with a remedy.
 fn has_notice(node: &Node) -> bool {
     let status =
         node.raw(b"GET /cluster/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
@@ -59,7 +59,7 @@ async fn a_device_that_is_full() {
     works_without_a_log(NodeBuilder::new().standard_error(full).start()).await;
 }
 
-/// A pipe that takes nothing more.
+/// A full pipe.
 fn full_pipe(is_blocking: bool) -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
     rustix::io::ioctl_fionbio(&writer, true).unwrap();

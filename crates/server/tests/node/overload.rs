@@ -1,4 +1,4 @@
-//! More than a node can do, and the end of one.
+//! Load beyond a node's capacity, and the stop of a node.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -33,7 +33,7 @@ async fn requests_beyond_the_queue_are_told_to_come_back() {
     assert_eq!(node.status("/livez"), Some(200));
 }
 
-/// An upload that has begun, and the rest of it.
+/// A started upload, and its remaining bytes.
 pub(crate) fn begin_upload(node: &Node) -> (TcpStream, Vec<u8>) {
     let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"s\"\r\n\r\n";
     let body = [head.as_bytes(), &testkit::noise(1, 900_000), b"\r\n--b--\r\n"].concat();

@@ -16,7 +16,7 @@ const FLOOD: usize = 3000;
 /// Clients behind one proxy.
 const CLIENTS: usize = 1000;
 
-/// An idle connection stays for as long as a test may take, unless it is closed for others.
+/// A node whose idle connections outlive any test unless closed for others.
 fn patient() -> NodeBuilder {
     NodeBuilder::new().set("limits.idle_timeout_ms", 600_000).set("limits.request_timeout_ms", 600_000)
 }
@@ -27,14 +27,14 @@ fn connect(node: &Node) -> TcpStream {
     stream
 }
 
-/// An upload that has begun, and is under way until its last byte is sent.
+/// A started upload, in flight until its last byte is sent.
 struct Upload(TcpStream);
 
 const UPLOAD: [&str; 2] =
     ["--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"s\"\r\n\r\nno ", "image\r\n--b--\r\n"];
 
 impl Upload {
-    /// Once it has begun, the node waits for the rest of its body.
+    /// Starts the upload; the node then waits for the rest of the body.
     fn begin(node: &Node) -> Self {
         let mut stream = connect(node);
         let head = format!(
@@ -50,7 +50,7 @@ impl Upload {
         Self(stream)
     }
 
-    /// The status of its answer; the connection stays.
+    /// Sends the rest and returns the status; the connection stays open.
     fn finish(&mut self) -> String {
         self.0.write_all(UPLOAD[1].as_bytes()).unwrap();
         let mut answer = [0; 12];
@@ -59,7 +59,7 @@ impl Upload {
     }
 }
 
-/// `GET path` from this address: status and problem document.
+/// `GET path` from an address: status and problem document.
 async fn get_from(node: &Node, address: &str, path: &str) -> (u16, Value) {
     let from: IpAddr = address.parse().unwrap();
     let client = reqwest::Client::builder().local_address(from).timeout(LIMIT).build().unwrap();

@@ -1,4 +1,4 @@
-//! Requests of the tests, and the parts read from answers.
+//! Requests of the tests, and checks of answers.
 
 use reqwest::multipart::{Form, Part};
 use reqwest::{RequestBuilder, Response};
@@ -45,7 +45,8 @@ pub(crate) async fn extract(node: &Node, image: &[u8]) -> Vec<u8> {
     answer.bytes().await.unwrap().to_vec()
 }
 
-/// Checks that an answer is a whole problem document of this status and code, and returns it.
+/// Checks that an answer is a complete problem document of the given status and code, and returns the
+/// document.
 pub(crate) async fn problem(answer: Response, status: u16, code: &str) -> Value {
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     assert_eq!(answer.headers()["link"], format!("</docs/errors#{code}>; rel=\"help\""));
@@ -62,7 +63,7 @@ pub(crate) async fn problem(answer: Response, status: u16, code: &str) -> Value 
     document
 }
 
-/// A figure of `/metrics`, by its name without the prefix.
+/// A figure of `/metrics`, by name without the prefix.
 pub(crate) fn figure(node: &Node, name: &str) -> u64 {
     let metrics = node.raw(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let metrics = String::from_utf8(metrics).unwrap();

@@ -1,4 +1,4 @@
-//! `RESTART_CLUSTER.sh` with the server of this build.
+//! `RESTART_CLUSTER.sh` with the server of the current build.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 use testkit::Addresses;
 
-/// A copy of the repository as far as the script needs it, and a node of a name that nobody else uses.
+/// A partial copy of the repository for the script, and a node with a unique name.
 struct Device {
     folder: TempDir,
     node: String,

@@ -1,4 +1,4 @@
-//! Peers that read and send more slowly than they have to.
+//! Peers slower than required in reading or sending.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use testkit::{Node, NodeBuilder, wait_for};
 use crate::overload::large_cover;
 use crate::request::figure;
 
-/// A node that gives peers a few seconds, and then wants a megabyte each second.
+/// A node with a few seconds of allowance, and then a minimum of one megabyte per second.
 fn node() -> Node {
     NodeBuilder::new()
         .set("limits.idle_timeout_ms", 4000)
@@ -20,7 +20,7 @@ fn node() -> Node {
         .start()
 }
 
-/// A connection with a request on it whose answer is tens of megabytes long.
+/// A connection with a request for an answer of tens of megabytes.
 fn ask(node: &Node, cover: &[u8]) -> TcpStream {
     let part = |name: &str| {
         format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n").into_bytes()

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Reads the layers in `bytes`. Checks that an accepted configuration reads as the same after printing.
+/// Reads the layers in `bytes`. Checks for an accepted configuration that printing and reading changes
+/// nothing.
 pub(crate) fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut layers = text.split("\n===\n");

@@ -23,7 +23,7 @@ use crate::pool::PoolError;
 /// Default `Retry-After` of a 503 in seconds: nothing was done, and a later retry may succeed.
 const RETRY_AFTER_S: u64 = 1;
 
-/// A problem: code, detail and figures of a request that was not served.
+/// A problem: code, detail and figures of a failed request.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     code: Code,

@@ -55,8 +55,8 @@ impl Form {
         Self::receive_within(request, known, Bounds::of(data, deadline), None).await
     }
 
-    /// Like [`Self::receive`]; `look` inspects its field on arrival. If `look` needs no more of the file, the form
-    /// holds an empty file.
+    /// Like [`Self::receive`]; `look` inspects its field on arrival. If `look` needs no more of the file, the
+    /// form holds an empty file.
     ///
     /// # Errors
     /// As [`Self::receive`].

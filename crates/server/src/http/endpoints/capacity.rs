@@ -57,7 +57,7 @@ pub(crate) async fn capacity(
     Work::new(&data, start_by).measure_and_run(file, measure, run).await.map(Json)
 }
 
-/// Returns the memory that the work needs by the image's header, on a pixel thread.
+/// Returns the memory needed, by the image's header. Runs on a pixel thread.
 fn memory_bytes(file: &[u8], limits: &Limits) -> Result<u64, Problem> {
     let info = probe(file, limits)?;
     let memory_bytes = info.embed_memory_bytes(0);

@@ -1,4 +1,4 @@
-//! `/cluster/status` and `/cluster/members`: answered from memory, independently of the other nodes.
+//! `/cluster/status` and `/cluster/members`: answered from memory, independently of other nodes.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub(crate) fn status_now(app: &App) -> StatusAnswer {
 
 /// Cluster status
 ///
-/// As seen by this node, from memory: the call costs the other nodes nothing and never waits for them.
+/// As seen by this node, from memory: the call neither waits for other nodes nor causes them work.
 #[utoipa::path(get, path = "/cluster/status", tag = "cluster", responses((status = 200, description = "Status as seen by this node", body = StatusAnswer)))]
 pub(crate) async fn status(_: Principal<Anonymous>, State(app): State<App>) -> Json<StatusAnswer> {
     Json(status_now(&app))

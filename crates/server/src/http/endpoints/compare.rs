@@ -98,7 +98,7 @@ fn parse_amplify(text: &str) -> Result<u32, InvalidValue> {
     })
 }
 
-/// Returns the memory that the work needs, on a pixel thread.
+/// Returns the memory needed, by both headers. Runs on a pixel thread.
 fn memory_bytes([a, b]: &[UploadedFile; 2], limits: &Limits, as_png: bool) -> Result<u64, Problem> {
     let of_field = |file: &UploadedFile, name| probe(&file.bytes, limits).map_err(|error| named(name, error));
     let (a, b) = (of_field(a, fields::A)?, of_field(b, fields::B)?);

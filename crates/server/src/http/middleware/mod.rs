@@ -1,4 +1,4 @@
-//! What surrounds every route: id, span, refusals and problems of a request, cross-origin access, the caller.
+//! Layers around every route: id, span, refusals and problems of a request, cross-origin access, the caller.
 
 pub(super) mod cors;
 pub(super) mod principal;

@@ -13,7 +13,7 @@ pub(super) const MAX_TEXT_LEN_BYTES: usize = 1024;
 /// whole buffer again with each chunk.
 pub(super) const MAX_STRUCTURE_BYTES: usize = 4 << 20;
 
-/// A text field with a value that is not served.
+/// A text field with an unsupported value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub(crate) struct InvalidValue {
@@ -59,10 +59,10 @@ pub(crate) enum UploadError {
     /// The body breaks the rules of multipart/form-data (RFC 7578).
     #[error("the multipart body is malformed: {0}")]
     Malformed(multer::Error),
-    /// A text field with a value that is not served.
+    /// A text field with an unsupported value.
     #[error(transparent)]
     InvalidValue(#[from] InvalidValue),
-    /// A field that the call does not know.
+    /// A field unknown to the call.
     #[error("there is no field `{name}` in this call; it has {known}")]
     UnknownField {
         /// The field's name.
@@ -91,7 +91,7 @@ pub(crate) enum UploadError {
     /// Part headers or a preamble over the limit.
     #[error("the multipart body has more than {MAX_STRUCTURE_BYTES} bytes outside of its fields")]
     EndlessStructure,
-    /// A text that is not UTF-8.
+    /// A text in another encoding than UTF-8.
     #[error("the field `{name}` is not UTF-8 text")]
     NotText {
         /// The field's name.

@@ -11,9 +11,9 @@ use super::error::InvalidValue;
 pub(crate) enum FieldKind {
     /// Bytes, with a file name and a media type.
     File,
-    /// A short text, checked as soon as it arrived: a value that is not served ends the upload.
+    /// A short text, checked on arrival: an unsupported value ends the upload.
     Text(fn(&str) -> Result<(), InvalidValue>),
-    /// A reserved field, refused by this release: ignoring the field would do something other than requested.
+    /// A reserved field, refused by this release: an ignored field would change the meaning of the request.
     NotYet,
 }
 

@@ -1,4 +1,4 @@
-//! The drill that a request asks for: parsed and checked, not yet carried out.
+//! The drill of a request: parsed and checked, not yet executed.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use axum::http::HeaderMap;
 use crate::http::answer::problem::Problem;
 use crate::http::body::json;
 
-/// Longest duration of a drill that cannot be ended early: a node that hangs answers no request.
+/// Maximum duration of a drill without an early end: a hanging node answers no request.
 const MAX_HANG_MS: u64 = 60_000;
-/// Longest duration of a drill that can be ended at any time.
+/// Maximum duration of a drill with an early end.
 const MAX_ISOLATION_MS: u64 = 3_600_000;
 
 /// A valid drill.

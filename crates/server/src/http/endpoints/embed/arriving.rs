@@ -1,8 +1,8 @@
-//! The check of a cover's compressed pixels while the cover is still arriving.
+//! Check of a cover's compressed pixels during its upload.
 //!
-//! `verify=file` inflates a PNG to its end. Here that work goes on beside the upload, a batch at a time on a pixel
-//! thread, so that little of it is left once the last byte came. Whatever hinders it (no thread, no memory, a
-//! file that the check is not for) leaves it to the embed.
+//! `verify=file` inflates a PNG to its end. The check inflates the upload in batches on a pixel thread, so
+//! that little remains after the last byte. Without a thread or memory, or for a file without such a check,
+//! the embed checks the pixels instead.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use crate::http::answer::problem::Problem;
 use crate::http::body::upload::Look;
 use crate::work::Work;
 
-/// Bytes that are checked in one go.
+/// Size of a batch, in bytes.
 const BATCH_BYTES: usize = 256 << 10;
-/// Most bytes that wait for a thread; then the upload waits too.
+/// Maximum number of bytes waiting for a thread; beyond, the upload waits.
 const MAX_WAITING_BYTES: usize = 1 << 20;
-/// Upper estimate of what one check holds: the waiting bytes, a chunk beyond them, a batch in work, and the
+/// Upper estimate of the memory of one check: waiting bytes, one chunk beyond, a batch in work, and the
 /// inflater with its window.
 const HELD_BYTES: u64 = 3 << 20;
 
@@ -43,7 +43,7 @@ enum State {
     Before,
     Idle(Box<Check>),
     Running(AbortOnDropHandle<Option<Box<Check>>>),
-    /// The embed does it.
+    /// Left to the embed.
     GivenUp,
 }
 

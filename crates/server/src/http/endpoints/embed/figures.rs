@@ -1,4 +1,4 @@
-//! What is told of a stego image: in JSON, or in headers.
+//! Figures of a stego image, as JSON or as headers.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ fn cover_info(report: &EmbedReport) -> CoverInfo {
     }
 }
 
-/// What is known of a stego image besides its bytes.
+/// Figures of a stego image.
 pub(super) struct Figures {
     cover: CoverInfo,
     secret_size_bytes: u64,
@@ -34,7 +34,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Of the image that `report` is about.
+    /// Collects the figures of the image described by `report`.
     pub(super) fn of(report: &EmbedReport, order: &Order) -> Self {
         Self {
             cover: cover_info(report),
@@ -45,7 +45,7 @@ impl Figures {
         }
     }
 
-    /// As JSON, with the image in it.
+    /// Returns the JSON answer, with the image.
     pub(super) fn answer<'a>(self, request_id: &'a str, stego_image: &'a [u8]) -> EmbedAnswer<'a> {
         EmbedAnswer {
             request_id: Cow::Borrowed(request_id),

@@ -50,17 +50,17 @@ const FIELDS: Fields = &[
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub(crate) struct EmbedForm {
-    /// The secret: any bytes. Its file name and media type are kept and given back; a part without a media type has the usual one
-    /// of its file name.
+    /// The secret: any bytes. File name and media type are kept and returned; without a media type, the usual
+    /// one for the file name is used.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// The cover: a PNG of any kind, a JPEG, BMP, GIF, TIFF, QOI or WebP. Of an animation, the first frame is used. Without
-    /// this field it is the default cover (`dataset/0`).
+    /// The cover: a PNG of any kind, a JPEG, BMP, GIF, TIFF, QOI or WebP. Of an animation, the first frame is
+    /// used. The default is `dataset/0`.
     #[schema(value_type = Option<String>, format = Binary)]
     cover: Option<Vec<u8>>,
     #[schema(inline)]
     mode: Option<Mode>,
-    /// Bits carried per sample, 1 to 4; what the cluster's settings say where it is left out.
+    /// Bits carried per sample, 1 to 4; the default is the cluster's setting.
     #[schema(minimum = 1, maximum = 4)]
     bits: Option<u8>,
     #[schema(inline)]
@@ -71,9 +71,10 @@ pub(crate) struct EmbedForm {
 
 /// Hide a file in an image
 ///
-/// Returns the stego image, a PNG, as JSON with base64 or, with `Accept: image/png`, as it is; the
-/// figures then are in the `x-stego-*` headers. It was read back before it is answered. The same upload under the same
-/// `Idempotency-Key` has the same answer on every node of a release, `request_id` included.
+/// Returns the stego image, a PNG, as JSON with base64 or, with `Accept: image/png`, as the image itself with
+/// the figures in the `x-stego-*` headers. The image is verified by reading it back first. Repeating an
+/// upload with the same `Idempotency-Key` gives the same answer on every node of a release, including
+/// `request_id`.
 #[utoipa::path(
     post, path = "/api/embed", tag = "stego", params(idempotency::KeyHeader),
     request_body(content = EmbedForm, content_type = "multipart/form-data"),
@@ -120,7 +121,7 @@ async fn embed_form(
     Ok(answer)
 }
 
-/// Goes the way that the cover allows.
+/// Embeds into the uploaded cover, or into the default cover.
 async fn embed_order(data: &Arc<DataPlane>, mut order: Order, start_by: Instant) -> Result<Answer, Problem> {
     match order.cover.take() {
         Some(file) => sent::embed(data, order, file, start_by).await,
@@ -131,7 +132,7 @@ async fn embed_order(data: &Arc<DataPlane>, mut order: Order, start_by: Instant)
     }
 }
 
-/// The parts of a stego image as they are sent: those kept lie in `source` and are not copied.
+/// Converts the parts of a stego image to pieces of a body: kept parts are slices of `source`, not copies.
 fn pieces(parts: Vec<Part<'_>>, source: &Bytes) -> Vec<Piece> {
     let piece = |part| match part {
         Part::New(bytes) => Piece::Own(bytes),

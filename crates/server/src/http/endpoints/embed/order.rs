@@ -1,4 +1,4 @@
-//! What a form asks to be embedded, and how.
+//! A parsed embed request: secret, cover and options.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use crate::control::EmbedDefaults;
 use crate::http::answer::problem::Problem;
 use crate::http::body::upload::{Form, InvalidValue};
 
-/// What is to be embedded where.
+/// Secret, cover and options of one embed.
 pub(super) struct Order {
     secret: CountedBytes,
     name: Option<FileName>,
     media_type: Option<MediaType>,
-    /// The file of the cover, until somebody takes it.
+    /// File of the cover, until taken by the embed.
     pub(super) cover: Option<CountedBytes>,
-    /// Pixels of the cover that were checked while it arrived.
+    /// Pixels of the cover checked during the upload.
     pub(super) checked: Option<CheckedPixels>,
-    /// How to embed.
+    /// Options of the embed.
     pub(super) options: EmbedOptions,
-    /// The id that the answer carries.
+    /// Request id of the answer.
     pub(super) request_id: Arc<str>,
-    /// Whether the answer is the stego image itself.
+    /// True for the stego image itself as the answer.
     pub(super) as_png: bool,
 }
 
 impl Order {
-    /// What a form asks for.
+    /// Parses the fields of a form.
     pub(super) fn from_form(
         mut form: Form,
         defaults: EmbedDefaults,
@@ -76,7 +76,7 @@ impl Order {
         self.secret.len() as u64
     }
 
-    /// The secret with what is known of it.
+    /// Returns the secret with its name and media type.
     pub(super) fn secret(&self) -> Secret<'_> {
         Secret {
             bytes: &self.secret,

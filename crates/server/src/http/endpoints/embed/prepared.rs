@@ -1,4 +1,4 @@
-//! Embedding into a prepared cover: the answer is what changes, and what all answers share.
+//! Embedding into a prepared cover: an answer consists of the changed rows and chunks shared by all answers.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::http::answer::problem::Problem;
 use crate::http::answer::{self, Answer, Piece, base64_len};
 use crate::work::Work;
 
-/// Up to this length, hiding a secret takes less than the half millisecond that work on an async thread may take: 0.3 ms of
-/// text, 0.12 ms of what does not compress, and the base64 of the rows that change.
+/// Maximum length of a secret that is embedded on an async thread, within the limit of half a millisecond:
+/// 0.3 ms for text, 0.12 ms for incompressible bytes, and the base64 of the changed rows.
 const MAX_SMALL_SECRET_BYTES: u64 = 16 << 10;
 
-/// Embeds into `cover`: at once where that is quick, otherwise on a pixel thread.
+/// Embeds into `cover`: a short secret at once, a long secret on a pixel thread.
 pub(super) async fn embed(
     data: &Arc<DataPlane>,
     order: Order,
@@ -59,10 +59,10 @@ fn embed_now(order: &Order, cover: &Arc<ReadyCover>, limits: &Limits) -> Result<
     ]))
 }
 
-/// End of a document behind the image, which is its last member.
+/// End of the JSON document after the image, its last member.
 const AFTER_IMAGE: &str = "\"}";
 
-/// Removes the end of a document without an image, so that the image can follow.
+/// Removes the end of a document without an image, as the place of the image.
 fn before_image(document: Vec<u8>) -> Option<String> {
     let mut before = String::from_utf8(document).ok()?;
     let kept = before.strip_suffix(AFTER_IMAGE)?.len();
@@ -70,7 +70,7 @@ fn before_image(document: Vec<u8>) -> Option<String> {
     Some(before)
 }
 
-/// A stego image in base64, whose middle is shared.
+/// A stego image in base64 with a shared middle.
 struct Base64Parts {
     head: String,
     rest: Bytes,
@@ -78,8 +78,9 @@ struct Base64Parts {
 }
 
 impl Base64Parts {
-    /// The chunks in base64 are there in groups of three bytes. Heads are made so long that these groups begin at the same
-    /// bytes in the image; where they do not, as behind a head that is the whole image, all of it is encoded.
+    /// Reuses the cover's base64, encoded in groups of three bytes. Heads are padded such that these groups
+    /// begin at the same bytes of the image; otherwise (a head that is the whole image) everything is encoded
+    /// anew.
     fn of(parts: Vec<Part<'_>>, cover: &Arc<ReadyCover>) -> Self {
         let chunks = cover.prepared().chunks();
         let [Part::New(head), Part::Kept(rest), Part::New(trailer)] = parts.as_slice() else {
@@ -132,7 +133,8 @@ mod tests {
         pieces.collect::<Vec<_>>().concat()
     }
 
-    /// Both answers against the library's own image in one piece, and the document against one written in one go.
+    /// Compares both answers with the library's own image, and the document with a document serialized at
+    /// once.
     fn check(cover: &Arc<ReadyCover>, secret: &[u8], bits: BitsPerSample) {
         let limits = Limits::default();
         let order = Order::of_secret(secret, bits, true);

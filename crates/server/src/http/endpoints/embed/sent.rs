@@ -1,4 +1,4 @@
-//! Embedding into a cover that was sent.
+//! Embedding into an uploaded cover.
 
 use std::sync::Arc;
 
@@ -31,11 +31,12 @@ struct Job {
 }
 
 impl Job {
-    /// What the work will take in memory, by the cover's header; what can never fit is refused.
+    /// Returns the memory needed, by the cover's header; refuses a job above the limits.
     fn memory_bytes(&self, limits: &Limits) -> Result<u64, Problem> {
         let cover = ImageFile::open(&self.file, limits)?;
         let info = cover.info();
-        // The image may be as long as the cover's file, whose compressed pixels have no set relation to its samples.
+        // The image may be as long as the cover's file: its compressed size has no fixed relation to its
+        // samples.
         let image_len_bytes = info.decoded_bytes().max(self.file.len() as u64);
         let json_bytes =
             if self.order.as_png { 0 } else { self.file.len() as u64 + base64_len(image_len_bytes) };
@@ -45,7 +46,7 @@ impl Job {
         Ok(memory_bytes + info.doubtful_memory_bytes())
     }
 
-    /// What is kept of the file is sent as it lies in memory.
+    /// Embeds; kept parts of the file are sent from the upload's memory.
     fn run(self, limits: &Limits) -> Result<Answer, Problem> {
         let Self { order, file } = self;
         let file = Bytes::from_owner(file);

@@ -1,8 +1,8 @@
-//! Extraction from an image that is still arriving.
+//! Extraction from an image during its upload.
 //!
-//! A secret lies in the first rows of a PNG, and what follows need not be kept. So the beginning is inspected
-//! as it grows, and once the secret is found the rest is only counted. Anything that a beginning cannot
-//! decide for certain is left to extraction from the whole file.
+//! A secret lies in the first rows of a PNG. The beginning is inspected while it grows; once the secret is
+//! found, the rest is counted and not kept. Anything undecidable by the beginning is left to extraction from
+//! the whole file.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::http::answer::problem::Problem;
 use crate::http::body::upload::Look;
 use crate::work::Work;
 
-/// Memory that the extraction from a file needs, by the file, the limits and the form of the answer (true: bytes).
+/// Computes the memory of an extraction from a file; the flag is true for an answer in bytes.
 type Measure = fn(&[u8], &Limits, bool) -> Result<u64, Problem>;
 
 /// Inspects the image in an upload.
@@ -34,7 +34,7 @@ pub(super) struct Early {
     outcome: Option<Result<Found, Problem>>,
 }
 
-/// A secret, and the account of its memory.
+/// A secret and the account of its memory.
 pub(super) struct Found {
     pub(super) extracted: Extracted,
     pub(super) memory: Share,
@@ -131,8 +131,8 @@ impl Look for Early {
     }
 }
 
-/// True if a beginning can decide: the rows are in order (a PNG without interlacing), and the first ones
-/// announce a payload.
+/// True if a beginning can decide: rows in order (a PNG without interlacing), and a payload announced by the
+/// first rows.
 fn may_tell(file: &[u8], limits: &Limits) -> Result<bool, ExtractError> {
     let file = ImageFile::open(file, limits)?;
     let claimed = file.claimed_lengths_bytes(limits)?;

@@ -149,8 +149,7 @@ async fn extract_file(
     work.measure_and_run(file, measure, run).await
 }
 
-/// Returns the memory that the work needs, by the headers of the image and of its container. Runs on a pixel
-/// thread.
+/// Returns the memory needed, by the headers of the image and of its container. Runs on a pixel thread.
 fn memory_bytes(file: &[u8], limits: &Limits, as_bytes: bool) -> Result<u64, Problem> {
     let file = ImageFile::open(file, limits)?;
     file.info().check_memory(file.extract_memory_bytes(), limits)?;
