@@ -207,52 +207,65 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register(
             "build",
-            "The release that runs",
+            "Release of the node",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
         registry.register("http_requests", "Requests answered", self.requests.clone());
         registry.register_with_unit(
             "http_request_duration",
-            "From a request's head to its answer's head",
+            "Time from the head of a request to the head of its answer",
             Unit::Seconds,
             self.durations.clone(),
         );
         registry.register("problems", "Problem documents by code", self.problems.clone());
         registry.register(
             "decoder_panics",
-            "Images whose decoder panicked, by their format",
+            "Panics of image decoders, by format",
             self.decoder_panics.clone(),
         );
         registry.register(
             "covers_checked_on_arrival",
-            "Covers whose compressed pixels were checked while the upload arrived",
+            "Covers with compressed pixels checked during the upload",
             self.covers_checked.clone(),
         );
-        registry.register("secrets_embedded", "Stego images made and verified", self.embedded.clone());
-        registry.register("secrets_extracted", "Secrets found", self.extracted.clone());
+        registry.register("secrets_embedded", "Stego images created and verified", self.embedded.clone());
+        registry.register("secrets_extracted", "Secrets extracted", self.extracted.clone());
         registry.register(
             "pixel_jobs",
-            "Jobs on the pixel threads, running and waiting",
+            "Running and waiting jobs of the pixel threads",
             self.pixel_jobs.clone(),
         );
         let bytes = [
-            ("pixel_memory", "Decoded images in work", &self.pixel_memory),
-            ("transfer_memory", "Uploads and answers under way", &self.transfer_memory),
+            ("pixel_memory", "Memory of decoded images in work", &self.pixel_memory),
+            ("transfer_memory", "Memory of uploads and answers in flight", &self.transfer_memory),
             ("resident_memory", "Resident set of the process", &self.resident_memory),
         ];
         register_bytes(registry, &bytes);
-        registry.register_with_unit("uptime", "Since the start", Unit::Seconds, self.uptime.clone());
+        registry.register_with_unit(
+            "uptime",
+            "Time since the start of the process",
+            Unit::Seconds,
+            self.uptime.clone(),
+        );
     }
 
     fn register_log(&mut self) {
         let registry = self.registry.sub_registry_with_prefix("log");
-        registry.register("dropped_lines", "Log lines that could not be written", self.log_dropped.clone());
+        registry.register(
+            "dropped_lines",
+            "Log lines lost because they could not be written",
+            self.log_dropped.clone(),
+        );
         registry.register(
             "suppressed_lines",
-            "Log lines left out because there were too many like them",
+            "Log lines suppressed by the rate limit",
             self.log_suppressed.clone(),
         );
-        registry.register("failed", "1 while the log cannot be written", self.log_failed.clone());
+        registry.register(
+            "failed",
+            "State of the log: 1 while writing fails, otherwise 0",
+            self.log_failed.clone(),
+        );
     }
 
     fn read_log(&self, log: &Log) {
@@ -265,12 +278,16 @@ impl Metrics {
         let registry = self.registry.sub_registry_with_prefix("cover_cache");
         registry.register(
             "hits",
-            "Covers that were ready when they were wanted, or under way",
+            "Lookups answered by a cached cover or a preparation in progress",
             self.cover_hits.clone(),
         );
-        registry.register("misses", "Covers that had to be prepared", self.cover_misses.clone());
-        registry.register("entries", "Covers that are ready", self.cover_entries.clone());
-        registry.register_with_unit("size", "What ready covers take", Unit::Bytes, self.cover_bytes.clone());
+        registry.register(
+            "misses",
+            "Lookups that started the preparation of a cover",
+            self.cover_misses.clone(),
+        );
+        registry.register("entries", "Cached covers", self.cover_entries.clone());
+        registry.register_with_unit("size", "Memory of cached covers", Unit::Bytes, self.cover_bytes.clone());
     }
 
     fn read_covers(&self, figures: CoverFigures) {
@@ -282,25 +299,25 @@ impl Metrics {
 
     fn register_connections(&mut self) {
         let registry = &mut self.registry;
-        registry.register("connections", "HTTP connections", self.connections.clone());
+        registry.register("connections", "Open HTTP connections", self.connections.clone());
         registry.register(
             "connection_places",
-            "HTTP connections at a time, as configured and as the limit on open files allows",
+            "Maximum number of HTTP connections, by configuration and limit on open files",
             self.connection_places.clone(),
         );
         registry.register(
             "connections_closed",
-            "HTTP connections closed for want of places",
+            "HTTP connections closed for lack of places",
             self.connections_closed.clone(),
         );
         registry.register(
             "raft_connections",
-            "Connections at the port for nodes: of strangers, of members",
+            "Connections at the Raft port, unauthenticated (stranger) or of members",
             self.port_connections.clone(),
         );
         registry.register(
             "raft_connections_closed",
-            "Connections at the port for nodes that this node closed",
+            "Connections at the Raft port closed by this node",
             self.port_closed.clone(),
         );
     }
@@ -331,34 +348,34 @@ impl Metrics {
 
     fn register_cluster(&mut self) {
         let registry = self.registry.sub_registry_with_prefix("cluster");
-        registry.register("term", "The Raft term", self.term.clone());
-        registry.register("leader_known", "Whether this node knows who leads", self.leader_known.clone());
-        registry.register("leads", "Whether this node leads", self.leads.clone());
-        registry.register("quorum", "Whether changes can be agreed on", self.quorum.clone());
-        registry.register("voters", "Nodes that vote", self.voters.clone());
-        registry.register("healthy_nodes", "Nodes that answer and progress", self.healthy_nodes.clone());
+        registry.register("term", "Raft term", self.term.clone());
+        registry.register(
+            "leader_known",
+            "1 if this node knows the leader, otherwise 0",
+            self.leader_known.clone(),
+        );
+        registry.register("leads", "1 if this node leads, otherwise 0", self.leads.clone());
+        registry.register("quorum", "1 if the cluster can commit changes, otherwise 0", self.quorum.clone());
+        registry.register("voters", "Number of voters", self.voters.clone());
+        registry.register("healthy_nodes", "Number of healthy nodes", self.healthy_nodes.clone());
         registry.register(
             "node_health",
-            "Health of each configured node: 1 for the present one, 0 for the others",
+            "Health of each configured node: 1 for the current state, 0 for every other state",
             self.node_health.clone(),
         );
-        registry.register("notices", "Notices in the status", self.notices.clone());
-        registry.register("applied_index", "The last log entry applied here", self.applied_index.clone());
-        registry.register(
-            "log_commits",
-            "Commits of the log to the disk since its start",
-            self.log_commits.clone(),
-        );
+        registry.register("notices", "Number of notices in the status", self.notices.clone());
+        registry.register("applied_index", "Index of the last applied log entry", self.applied_index.clone());
+        registry.register("log_commits", "Commits of the log to the disk", self.log_commits.clone());
         registry.register_with_unit(
             "log_flush",
-            "Median duration of the latest commits of the log",
+            "Median duration of the latest log commits",
             Unit::Seconds,
             self.log_flush.clone(),
         );
         let bytes = [
-            ("log", "Entries in the log", &self.log_bytes),
-            ("disk_free", "Free on the file system of the data directory", &self.disk_free),
-            ("disk_reserve", "Reserved for Raft in the data directory", &self.disk_reserve),
+            ("log", "Size of the entries in the log", &self.log_bytes),
+            ("disk_free", "Free space on the file system of the data directory", &self.disk_free),
+            ("disk_reserve", "Space reserved for Raft in the data directory", &self.disk_reserve),
         ];
         register_bytes(registry, &bytes);
     }
