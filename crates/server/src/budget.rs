@@ -17,7 +17,7 @@ pub(crate) struct Budget {
 
 /// Error of a budget without sufficient memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the memory for this is used up")]
+#[error("the memory budget is exhausted")]
 pub(crate) struct Exhausted;
 
 /// A part of a [`Budget`], returned on drop.

@@ -79,7 +79,7 @@ fn print_config(config: Config) -> anyhow::Result<()> {
 fn run_node(start: Start) -> anyhow::Result<()> {
     // Determined at the start: later another release may replace the file, and a restart should run the
     // replacement.
-    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let program = std::env::current_exe().context("cannot determine the path of this program")?;
     let log = log::start(&start.config.log)?;
     log::log_panics(log.clone());
     let has_file = !start.config.log.file.is_empty();
@@ -91,7 +91,7 @@ fn run_node(start: Start) -> anyhow::Result<()> {
     let outcome = outcome.map(|then| match then {
         AfterStop::End => Ok(()),
         AfterStop::Restart => {
-            info!("starting anew");
+            info!("restarting");
             log.finish();
             Err(execute_anew(&program))
         }
@@ -119,7 +119,7 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
     let figures = Figures::start()?;
     let control = ControlPlane::start(control_options(&start, &figures, log, plan.control))?;
     let token = configured.unwrap_or_else(|| AdminToken::derived(control.secret()));
-    let address = listener.local_addr().context("cannot tell the address listened on")?;
+    let address = listener.local_addr().context("cannot determine the listening address")?;
     announce(&start, address, &token)?;
     let auth = Auth::new(&start.config.security, &start.node, &start.config.nodes, token);
     let connections = ConnectionFigures::new(plan.connections);
@@ -142,7 +142,7 @@ fn execute_anew(program: &Path) -> anyhow::Error {
         command.arg0(name);
     }
     let error = command.args(words).exec();
-    anyhow::Error::new(error).context(format!("cannot start {} anew", program.display()))
+    anyhow::Error::new(error).context(format!("cannot restart {}", program.display()))
 }
 
 fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
@@ -156,17 +156,19 @@ fn bind(node: &NodeConfig) -> anyhow::Result<TcpListener> {
 /// Returns the next step after a failed bind.
 fn help_with_listening(ip: IpAddr, error: ErrorKind) -> String {
     match error {
-        ErrorKind::AddrInUse => "is another node running? --http-port takes another port".to_owned(),
+        ErrorKind::AddrInUse => {
+            "another program uses the port; select another port with --http-port".to_owned()
+        }
         ErrorKind::AddrNotAvailable => {
             let there = own_address_towards(ip)
-                .map_or_else(String::new, |own| format!(" (it has {own} towards there)"));
+                .map_or_else(String::new, |own| format!(" (its address towards {ip} is {own})"));
             format!(
                 "{ip} is not an address of this machine{there}: correct this node's `ip` in the configuration of every node, or \
-                 listen on all addresses with `bind_ip: 0.0.0.0` (--bind-ip) if {ip} leads here by other means"
+                 listen on all addresses with `bind_ip: 0.0.0.0` (--bind-ip) if {ip} is forwarded to this machine"
             )
         }
         ErrorKind::PermissionDenied => {
-            "ports below 1024 need a right; --http-port takes another port".to_owned()
+            "ports below 1024 need a privilege; select another port with --http-port".to_owned()
         }
         _ => "check `ip`, `bind_ip` and `http_port` of this node in the configuration".to_owned(),
     }
@@ -189,7 +191,7 @@ fn announce(start: &Start, address: SocketAddr, token: &AdminToken) -> anyhow::R
         .context("cannot start the thread that writes the admin token")?;
     if start.config.security.loopback == LoopbackConfig::Trusted {
         warn!(
-            "loopback trusted: programs on this machine, and everybody who comes through a proxy on it, may change the \
+            "loopback trusted: programs on this machine, and all clients of a proxy on this machine, may change the \
              cluster (security.loopback)"
         );
     }
@@ -261,11 +263,11 @@ fn share_descriptors(config: &Config) -> Result<Plan, TooFew> {
 }
 
 async fn serve(listener: TcpListener, app: App) -> anyhow::Result<AfterStop> {
-    let address = listener.local_addr().context("cannot tell the address listened on")?;
+    let address = listener.local_addr().context("cannot determine the listening address")?;
     let data = Arc::clone(&app.data);
     tokio::spawn(async move {
         if let Err(error) = data.cover(CoverKey::Dataset(DEFAULT_COVER), data.start_by()).await {
-            warn!(%error, "default cover not prepared; the first request for it tries again");
+            warn!(%error, "default cover not prepared; retried by the first request for it");
         }
     });
     info!(node = app.setup.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
@@ -277,7 +279,7 @@ async fn serve(listener: TcpListener, app: App) -> anyhow::Result<AfterStop> {
         listener::serve(listener, router, limits, &pacing, connections, app.lifecycle.draining()).await;
     app.control.plane.stop().await;
     if cut_off > 0 {
-        warn!(cut_off, "stopped; some connections did not end in time");
+        warn!(cut_off, "stopped; connections cut off at the drain deadline");
     } else {
         info!("stopped");
     }

@@ -38,7 +38,7 @@ pub(crate) enum CoverError {
     #[error(transparent)]
     Stopped(#[from] Stopped),
     /// The prepared cover did not decode to the cover's pixels: a defect of this program.
-    #[error("a prepared cover did not read back")]
+    #[error("the prepared cover failed verification")]
     NotVerified,
 }
 
@@ -47,7 +47,7 @@ impl From<EmbedError> for CoverError {
         match error {
             EmbedError::Stopped(stopped) => stopped.into(),
             error => {
-                tracing::error!(?error, "a cover cannot be prepared");
+                tracing::error!(?error, "cover preparation failed");
                 Self::NotVerified
             }
         }

@@ -99,7 +99,7 @@ pub(crate) fn hang(duration: Duration) -> io::Result<()> {
     tokio::task::spawn_blocking(move || {
         // Waited for, so that no zombie remains.
         let _ = helper.wait();
-        warn!("a drill is over: this process goes on");
+        warn!("hang ended; process continued");
     });
     Ok(())
 }

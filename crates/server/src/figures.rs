@@ -45,7 +45,7 @@ impl Figures {
         std::thread::Builder::new()
             .name("figures".to_owned())
             .spawn(move || sample(&watched))
-            .context("cannot start the thread that measures")?;
+            .context("cannot start the measuring thread")?;
         Ok(figures)
     }
 
@@ -105,7 +105,7 @@ fn sample(figures: &Weak<Figures>) {
     let mut system = match System::new() {
         Ok(system) => system,
         Err(error) => {
-            warn!(%error, "no figures of the system available");
+            warn!(%error, "figures of the system not available");
             return;
         }
     };

@@ -23,7 +23,7 @@ pub(crate) enum NotAdmitted {
     #[error("too many changes in flight on this node (limit {MAX_IN_FLIGHT})")]
     TooMany,
     /// A change with the same key is in flight.
-    #[error("wait for its answer, or ask again later with the same key")]
+    #[error("a request with this idempotency key is in flight; wait for its answer, or repeat it later")]
     SameKey,
 }
 

@@ -26,13 +26,13 @@ pub(crate) struct PixelPool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PoolError {
     /// The queue is full.
-    #[error("all places for pixel work are taken")]
+    #[error("the queue for pixel work is full")]
     Full,
     /// No thread was free for the job before its deadline.
-    #[error("no thread was free for the work on the pixels in time")]
+    #[error("no pixel thread was free before the deadline")]
     Late,
     /// The job panicked; the pool continues.
-    #[error("the work on the pixels failed unexpectedly")]
+    #[error("the job on a pixel thread panicked")]
     Panicked,
 }
 
@@ -114,7 +114,7 @@ impl Ticket {
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICE) {
-        tracing::warn!(%error, "pixel threads keep the priority of the process");
+        tracing::warn!(%error, "priority of the pixel threads not lowered");
     }
 }
 

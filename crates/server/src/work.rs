@@ -71,7 +71,7 @@ impl Work {
             let stop = Stop { until: Instant::now() + data.config.work_timeout(), gone };
             let done = run(job, &stop.limits(&data.limits));
             if done.is_err() && stop.gone.is_cancelled() {
-                tracing::info!("the client is gone; its work was stopped");
+                tracing::info!("work stopped; client disconnected");
             }
             done
         };

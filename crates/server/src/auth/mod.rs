@@ -30,14 +30,15 @@ const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"
 pub(crate) enum AuthError {
     /// No token from a caller in need of one.
     #[error(
-        "calls that change the cluster need the admin token, `Authorization: Bearer TOKEN`; it is {place}"
+        "the admin token is required for calls that change the cluster; send `Authorization: Bearer TOKEN`, \
+         with the token {place}"
     )]
     TokenRequired {
         /// Description of the token's file.
         place: &'static str,
     },
     /// A token other than the cluster's.
-    #[error("this is not the admin token of this cluster")]
+    #[error("the token sent is not the admin token of this cluster")]
     TokenWrong,
     /// Too many wrong tokens from the caller's address; the token was not compared.
     #[error("too many wrong tokens from this address; no token is compared until Retry-After")]

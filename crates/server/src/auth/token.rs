@@ -54,7 +54,7 @@ pub(crate) enum TokenError {
     },
     /// A guessable token.
     #[error(
-        "the admin token in {path} can be guessed: about {bits} bits, at least {MIN_STRENGTH_BITS} are needed; {MAKE_ONE} > \
+        "the admin token in {path} is too weak: about {bits} bits, at least {MIN_STRENGTH_BITS} are required; {MAKE_ONE} > \
          {path}"
     )]
     Weak {

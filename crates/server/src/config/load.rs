@@ -67,13 +67,13 @@ pub(crate) enum ConfigError {
         why: String,
     },
     /// Several nodes are configured and none is named.
-    #[error("which node is this? name one with --node-id or NODE_ID: {known}")]
+    #[error("several nodes are configured; select one with --node-id or NODE_ID: {known}")]
     NodeNotNamed {
         /// The configured ids.
         known: String,
     },
     /// The named node is not in the configuration.
-    #[error("there is no node `{id}` in the configuration; it has {known}")]
+    #[error("node `{id}` is not in the configuration; configured nodes: {known}")]
     NodeUnknown {
         /// The id given.
         id: String,

@@ -417,7 +417,10 @@ impl ElectionConfig {
             return invalid("heartbeat_ms", "10 to 250");
         }
         if self.timeout_min_ms < 3 * self.heartbeat_ms {
-            return invalid("timeout_min_ms", "at least three heartbeats: fewer elect by accident");
+            return invalid(
+                "timeout_min_ms",
+                "at least three heartbeats, so that one lost heartbeat starts no election",
+            );
         }
         if self.timeout_max_ms <= self.timeout_min_ms || self.timeout_max_ms > 60_000 {
             return invalid("timeout_max_ms", "more than timeout_min_ms, and 60000 at most");
@@ -426,10 +429,7 @@ impl ElectionConfig {
             return invalid("probe_interval_ms", "10 to 150");
         }
         if self.probe_failures > 100 || self.probe_failures == 1 {
-            return invalid(
-                "probe_failures",
-                "2 to 100, or 0 for the timers alone: one lost packet is no evidence",
-            );
+            return invalid("probe_failures", "2 to 100, or 0 for election timeouts alone");
         }
         Ok(())
     }
@@ -472,10 +472,7 @@ impl LimitsConfig {
             ("limits.idle_timeout_ms", self.idle_timeout_ms),
         ];
         if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Err(ConfigError::Invalid {
-                key: (*key).to_owned(),
-                why: "0 would allow nothing".to_owned(),
-            });
+            return Err(ConfigError::Invalid { key: (*key).to_owned(), why: "at least 1".to_owned() });
         }
         let at_most = [
             ("limits.max_connections", self.max_connections, MAX_PLACES),
@@ -483,10 +480,7 @@ impl LimitsConfig {
             ("limits.pixel_threads", self.pixel_threads, MAX_PIXEL_THREADS),
         ];
         if let Some((key, _, max)) = at_most.iter().find(|(_, value, max)| value > max) {
-            return Err(ConfigError::Invalid {
-                key: (*key).to_owned(),
-                why: format!("at most {max} are possible"),
-            });
+            return Err(ConfigError::Invalid { key: (*key).to_owned(), why: format!("at most {max}") });
         }
         if self.pixel_memory_bytes < MIN_PIXEL_MEMORY_BYTES {
             let why = format!("the default cover alone needs {MIN_PIXEL_MEMORY_BYTES}");

@@ -125,7 +125,7 @@ async fn not_found(State(app): State<App>, method: Method, uri: Uri, headers: He
     let answer = if method == Method::GET && prefers(&headers, "text/html") {
         console::navigation(&app.setup, uri.path()).into_response()
     } else {
-        let detail = format!("there is no page or call `{}`; /docs lists the calls", uri.path());
+        let detail = format!("no page or call `{}`; /docs lists the calls", uri.path());
         Problem::new(Code::NotFound, detail).into_response()
     };
     ([(header::VARY, "accept")], answer).into_response()

@@ -36,7 +36,7 @@ impl Transport for TcpListener {
     async fn accept(&self) -> io::Result<Accepted<TcpStream>> {
         let (stream, peer) = Self::accept(self).await?;
         if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "cannot set TCP_NODELAY");
+            debug!(%error, "TCP_NODELAY not set");
         }
         let local = stream.local_addr().ok().map(|address| address.ip().to_canonical());
         Ok(Accepted { stream, peer, local })

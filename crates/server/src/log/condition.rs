@@ -18,19 +18,19 @@ fn condition(failure: &LogFailure, node: &str) -> Condition {
     let LogFailure { name, error, dropped, is_file } = failure;
     let remedy = if *is_file {
         format!(
-            "free or repair {name}; the node writes it again by itself, and works without it meanwhile (log.file names it)"
+            "free or repair {name} (log.file); the node continues without a log and resumes writing by itself"
         )
     } else {
         format!(
-            "have the {name} of {node} read again, or restart it with a log file (log.file, --log-file); it works without \
-             a log meanwhile"
+            "resume reading the {name} of {node}, or restart the node with a log file (log.file, --log-file); it \
+             continues without a log meanwhile"
         )
     };
     Condition {
         code: LOG_FAILED,
         node: Some(node.to_owned()),
         message: format!(
-            "the log of {node} ({name}) cannot be written as it should: {error}; {dropped} lines dropped since its start"
+            "writing the log of {node} ({name}) fails: {error}; {dropped} lines dropped since the start of the node"
         ),
         remedy: Some(remedy),
     }

@@ -153,7 +153,7 @@ impl LogFile {
 
     fn rotate_or_empty(&mut self) -> io::Result<()> {
         let rotated = self.rotate();
-        self.complaint = rotated.err().map(|error| format!("it cannot be rotated: {error}"));
+        self.complaint = rotated.err().map(|error| format!("rotation failed: {error}"));
         if self.complaint.is_some()
             && let Some(open) = &mut self.open
         {

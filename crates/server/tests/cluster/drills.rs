@@ -62,7 +62,7 @@ async fn a_partition_leaves_clients_served_and_ends_by_hand_or_by_itself() {
 
     must_fail(&cluster, leader, json!({"action": "pause", "for_ms": 500})).await;
     cluster.wait_until("a pause that ends by itself", LIMIT, |cluster| {
-        cluster.log_contains(leader, "restored: the drill's time is over").then_some(())
+        cluster.log_contains(leader, "drill ended after its duration").then_some(())
     });
     cluster.wait_all_healthy();
     wait_ready(&cluster, leader);
@@ -75,7 +75,7 @@ async fn a_node_that_hangs_is_replaced_and_wakes_by_itself() {
     must_fail(&cluster, hung, json!({"action": "hang", "for_ms": 4000})).await;
     wait_for_another_leader(&cluster, (hung + 1) % 3, hung);
     cluster.wait_until("a node that goes on", LIMIT, |cluster| {
-        cluster.log_contains(hung, "a drill is over: this process goes on").then_some(())
+        cluster.log_contains(hung, "hang ended; process continued").then_some(())
     });
     cluster.wait_all_healthy();
 }
@@ -92,7 +92,7 @@ async fn a_restart_keeps_the_process_and_hands_leadership_over() {
     assert!(cluster.node(leader).is_running());
     cluster.wait_all_healthy();
     let log = cluster.log(leader);
-    let (stop, start) = (log.find("stopped").unwrap(), log.find("starting anew").unwrap());
+    let (stop, start) = (log.find("stopped").unwrap(), log.find("restarting").unwrap());
     assert!(stop < start, "in good order: {log}");
     let status = wait_for_status(&cluster, (leader + 1) % 3, "a leader", |status| status.leader_id.is_some());
     assert_ne!(status.leader_id.as_deref(), Some(cluster.id(leader)));
@@ -109,9 +109,13 @@ async fn a_drill_that_cannot_be_is_refused_by_its_field() {
         (json!({"action": "crash", "force": true}), malformed, "unknown field `force`"),
         (json!({"for_ms": 5}), malformed, "missing field `action`"),
         (json!({"action": "hang", "for_ms": "long"}), malformed, "for_ms: invalid type"),
-        (json!({"action": "hang"}), invalid, "for_ms: `hang` needs it, 1 to 60000"),
-        (json!({"action": "stall_disk", "for_ms": 60001}), invalid, "for_ms: 60001 is not in 1..=60000"),
-        (json!({"action": "restart", "for_ms": 5}), invalid, "for_ms: `restart` takes none"),
+        (json!({"action": "hang"}), invalid, "for_ms: required for `hang`, 1 to 60000"),
+        (
+            json!({"action": "stall_disk", "for_ms": 60001}),
+            invalid,
+            "for_ms: 60001 is out of range for `stall_disk`: 1 to 60000",
+        ),
+        (json!({"action": "restart", "for_ms": 5}), invalid, "for_ms: not allowed for `restart`"),
     ] {
         let (status, body) = post(&cluster, 0, "/admin/fail", drill).await;
         assert_eq!((status.as_u16(), &body["code"]), (400, &json!(code)), "{body}");

@@ -82,7 +82,7 @@ fn an_address_of_another_machine_is_told_from_a_port_that_is_taken() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("192.0.2.7 is not an address of this machine"), "{error}");
     assert!(
-        error.contains("`ip`") && error.contains("--bind-ip") && !error.contains("another node"),
+        error.contains("`ip`") && error.contains("--bind-ip") && !error.contains("another program"),
         "{error}"
     );
 }

@@ -24,7 +24,7 @@ async fn work_that_nobody_waits_for_is_stopped() {
     // Once more where the work was done before the node could hear of it.
     wait_for("work to be stopped", || {
         begin_and_leave(&node, &request);
-        node.log().contains("the client is gone; its work was stopped").then_some(())
+        node.log().contains("work stopped; client disconnected").then_some(())
     });
     assert_eq!(embed(&node, b"still there", None).await.get(1..4), Some(&b"PNG"[..]));
 }

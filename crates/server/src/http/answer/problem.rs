@@ -235,10 +235,14 @@ impl From<EmbedError> for Problem {
 impl From<PoolError> for Problem {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Full => {
-                Self::new(Code::Overloaded, "the queue for pixel work is full (limits.pixel_queue)")
-            }
-            PoolError::Late => Self::new(Code::Overloaded, "no thread was free for this request in time"),
+            PoolError::Full => Self::new(
+                Code::Overloaded,
+                "the queue for pixel work is full (limits.pixel_queue); retry at another node",
+            ),
+            PoolError::Late => Self::new(
+                Code::Overloaded,
+                "no pixel thread was free within limits.request_timeout_ms; retry at another node",
+            ),
             PoolError::Panicked => Self::internal(),
         }
     }
@@ -246,7 +250,10 @@ impl From<PoolError> for Problem {
 
 impl From<Exhausted> for Problem {
     fn from(_: Exhausted) -> Self {
-        Self::new(Code::Overloaded, "the memory for images, uploads and answers is used up at the moment")
+        Self::new(
+            Code::Overloaded,
+            "the memory for images, uploads and answers is in use at the moment; retry at another node",
+        )
     }
 }
 
@@ -306,7 +313,7 @@ impl From<ControlError> for Problem {
             // The change was proposed and may still be committed: neither "done" nor "try again" would be
             // true.
             ControlError::OutcomeUnknown => {
-                format!("{error}; ask again with the same Idempotency-Key to learn which")
+                format!("{error}; repeat the request with the same Idempotency-Key to learn the outcome")
             }
             _ => error.to_string(),
         };

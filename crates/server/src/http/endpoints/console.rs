@@ -93,7 +93,7 @@ pub(crate) async fn asset(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asset = name.ok().and_then(|Path(name)| console::asset(&name)).ok_or_else(|| {
-        Problem::new(Code::NotFound, "this node's console has no such file; load its page anew")
+        Problem::new(Code::NotFound, "no such file in this node's console; reload the page")
     })?;
     let caching = [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     let content_type = [(header::CONTENT_TYPE, asset.media_type)];

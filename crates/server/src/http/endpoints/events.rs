@@ -59,7 +59,7 @@ pub(crate) async fn events(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
     let place = Arc::clone(&app.control.watchers).try_acquire_owned().map_err(|_| {
-        Problem::new(Code::TooManyWatchers, "too many event streams on this node; ask another one")
+        Problem::new(Code::TooManyWatchers, "too many event streams on this node; retry at another node")
     })?;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let (recent, live) = app.control.plane.events();

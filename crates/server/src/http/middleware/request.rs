@@ -143,19 +143,21 @@ fn misdirected(app: &App, route: Option<&str>, parts: &Parts) -> Option<Response
 fn refusal(app: &App, parts: &Parts, route: Option<&str>) -> Option<Response> {
     if parts.extensions.get::<NoPlace>().is_some() {
         let places = app.telemetry.connections.rules.places;
-        let detail = format!("all {places} places for connections are taken; ask another node");
+        let detail = format!("all {places} connection places are in use; retry at another node");
         return Some(Problem::new(Code::Overloaded, detail).into_response());
     }
     if app.lifecycle.is_draining() && !is_health(route) {
         return Some(draining());
     }
     let paused = app.lifecycle.is_paused() && !is_open_in_a_pause(route);
-    paused.then(|| Problem::new(Code::Paused, "a drill pauses this node; ask another one").into_response())
+    paused.then(|| {
+        Problem::new(Code::Paused, "a drill pauses this node; retry at another node").into_response()
+    })
 }
 
 fn draining() -> Response {
     let mut response =
-        Problem::new(Code::Draining, "this node is about to stop; ask another one").into_response();
+        Problem::new(Code::Draining, "this node is about to stop; retry at another node").into_response();
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

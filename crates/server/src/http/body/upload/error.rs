@@ -44,7 +44,7 @@ pub(crate) enum UploadError {
     },
     /// A body that is not multipart/form-data.
     #[error(
-        "the body should be multipart/form-data with a boundary, and Content-Type is {found}; with curl: -F \
+        "the body must be multipart/form-data with a boundary; Content-Type is {found}; with curl: -F \
          file=@secret.pdf"
     )]
     NotMultipart {
@@ -53,7 +53,7 @@ pub(crate) enum UploadError {
     },
     /// The body ends before the form does.
     #[error(
-        "the form has no end: the body was cut off, or the boundary that Content-Type names is not the one in the body"
+        "the form has no end: the body is truncated, or its boundary differs from the one in Content-Type"
     )]
     CutOff,
     /// The body breaks the rules of multipart/form-data (RFC 7578).
@@ -63,7 +63,7 @@ pub(crate) enum UploadError {
     #[error(transparent)]
     InvalidValue(#[from] InvalidValue),
     /// A field unknown to the call.
-    #[error("there is no field `{name}` in this call; it has {known}")]
+    #[error("unknown field `{name}`; fields of this call: {known}")]
     UnknownField {
         /// The field's name.
         name: String,
@@ -110,11 +110,11 @@ pub(crate) enum UploadError {
     Exhausted(#[from] Exhausted),
     /// Bytes arrive too slowly, or not at all.
     #[error(
-        "the body arrives too slowly (limits.min_transfer_bytes_per_s) or not at all (limits.idle_timeout_ms)"
+        "the body arrives below the minimum rate (limits.min_transfer_bytes_per_s) or stalled (limits.idle_timeout_ms)"
     )]
     Stalled,
     /// The body missed the request's deadline.
-    #[error("the body did not arrive in time")]
+    #[error("the body did not arrive within limits.request_timeout_ms")]
     TooSlow,
     /// The connection broke.
     #[error("the body ended early")]
@@ -138,7 +138,7 @@ fn not_yet(name: &str) -> String {
         }
         false => "",
     };
-    format!("this release does not serve the field `{name}` yet, and nothing was done{instead}")
+    format!("the field `{name}` is not supported by this release, and nothing was done{instead}")
 }
 
 /// Unwraps the [`UploadError`] that the parser returns inside its own error.

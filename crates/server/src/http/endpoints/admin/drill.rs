@@ -41,17 +41,17 @@ impl Drill {
         let name = action.as_str();
         let within = |max_ms: u64| match for_ms {
             Some(ms) if !(1..=max_ms).contains(&ms) => {
-                Err(invalid(format!("for_ms: {ms} is not in 1..={max_ms}, which is what `{name}` takes")))
+                Err(invalid(format!("for_ms: {ms} is out of range for `{name}`: 1 to {max_ms}")))
             }
             ms => Ok(ms.map(Duration::from_millis)),
         };
         let needed = || {
             within(MAX_HANG_MS)?
-                .ok_or_else(|| invalid(format!("for_ms: `{name}` needs it, 1 to {MAX_HANG_MS}")))
+                .ok_or_else(|| invalid(format!("for_ms: required for `{name}`, 1 to {MAX_HANG_MS}")))
         };
         let none = |drill| match for_ms {
             None => Ok(drill),
-            Some(_) => Err(invalid(format!("for_ms: `{name}` takes none"))),
+            Some(_) => Err(invalid(format!("for_ms: not allowed for `{name}`"))),
         };
         match action {
             Fault::Crash => none(Self::Crash),
@@ -83,15 +83,15 @@ mod tests {
         };
         let second = Duration::from_secs(1);
         check(r#"{"action": "crash"}"#, Ok(Drill::Crash));
-        check(r#"{"action": "crash", "for_ms": 5}"#, Err("for_ms: `crash` takes none"));
+        check(r#"{"action": "crash", "for_ms": 5}"#, Err("for_ms: not allowed for `crash`"));
         check(r#"{"action": "restart", "for_ms": null}"#, Ok(Drill::Restart));
         check(r#"{"action": "pause"}"#, Ok(Drill::Pause(None)));
         check(r#"{"action": "partition", "for_ms": 1000}"#, Ok(Drill::Partition(Some(second))));
-        let long = "for_ms: 3600001 is not in 1..=3600000, which is what `pause` takes";
+        let long = "for_ms: 3600001 is out of range for `pause`: 1 to 3600000";
         check(r#"{"action": "pause", "for_ms": 3600001}"#, Err(long));
         check(r#"{"action": "hang", "for_ms": 1000}"#, Ok(Drill::Hang(second)));
-        check(r#"{"action": "hang"}"#, Err("for_ms: `hang` needs it, 1 to 60000"));
-        let zero = "for_ms: 0 is not in 1..=60000, which is what `stall_disk` takes";
+        check(r#"{"action": "hang"}"#, Err("for_ms: required for `hang`, 1 to 60000"));
+        let zero = "for_ms: 0 is out of range for `stall_disk`: 1 to 60000";
         check(r#"{"action": "stall_disk", "for_ms": 0}"#, Err(zero));
         check(r#"{"action": "false_alarm"}"#, Ok(Drill::FalseAlarm));
     }

@@ -88,7 +88,7 @@ fn isolate(app: &App, isolation: Isolation, duration: Option<Duration>) {
     tokio::spawn(async move {
         tokio::time::sleep(duration).await;
         if app.lifecycle.restore_from(number) {
-            info!("restored: the drill's time is over");
+            info!("drill ended after its duration");
             tell_restored(&app);
         }
     });
@@ -100,7 +100,7 @@ fn isolate(app: &App, isolation: Isolation, duration: Option<Duration>) {
 #[utoipa::path(
     post, path = "/admin/restore", tag = "admin", security(("admin_token" = [])),
     responses(
-        (status = 200, description = "The node takes part again", body = DrillAnswer),
+        (status = 200, description = "Node restored", body = DrillAnswer),
         AccessProblems,
     )
 )]
@@ -109,7 +109,7 @@ pub(crate) async fn restore(
     State(app): State<App>,
 ) -> Result<Json<DrillAnswer>, Problem> {
     check_enabled(&app)?;
-    info!(?actor, "restored after a drill");
+    info!(?actor, "drill ended by an operator");
     app.lifecycle.restore();
     tell_restored(&app);
     Ok(Json(DrillAnswer { action: RESTORE.to_owned(), node_id: app.setup.node_id.clone(), after_ms: 0 }))
@@ -120,10 +120,7 @@ fn tell_restored(app: &App) {
 }
 
 fn follows_nobody() -> Problem {
-    Problem::new(
-        Code::FollowsNoLeader,
-        "this node follows no leader: it leads itself, or knows none at the moment",
-    )
+    Problem::new(Code::FollowsNoLeader, "this node follows no leader: it leads, or no leader is known")
 }
 
 fn check_enabled(app: &App) -> Result<(), Problem> {
@@ -132,6 +129,6 @@ fn check_enabled(app: &App) -> Result<(), Problem> {
     }
     Err(Problem::new(
         Code::FaultInjectionOff,
-        "start the node with --enable-fault-injection or STEG_FAULT_INJECTION=1 to allow them",
+        "fault drills are disabled; start the node with --enable-fault-injection or STEG_FAULT_INJECTION=1",
     ))
 }

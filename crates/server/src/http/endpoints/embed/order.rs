@@ -109,7 +109,7 @@ pub(super) fn parse_mode(text: &str) -> Result<Mode, InvalidValue> {
     Mode::named(text).ok_or_else(|| {
         let mode: String = text.chars().take(64).collect();
         let modes = Mode::ALL.map(Mode::as_str).join(", ");
-        InvalidValue::new(Code::UnknownMode, format!("there is no mode `{mode}`; there is {modes}"))
+        InvalidValue::new(Code::UnknownMode, format!("unknown mode `{mode}`; modes: {modes}"))
     })
 }
 
