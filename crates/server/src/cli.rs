@@ -11,7 +11,7 @@ use crate::demo::DemoOptions;
 
 /// One node of a cluster that hides files in images and extracts them again.
 ///
-/// Without a configuration file the node is n1 on 127.0.0.1:8081, which suffices to try it.
+/// Without a configuration file the node is n1 on 127.0.0.1:8081.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Flags beat environment beats file beats default. docs/configuration.md lists every key.
+Precedence: flags, environment, file, default. docs/configuration.md lists every key.
 
 Examples:
   server
@@ -35,16 +35,16 @@ Examples:
   server check-config --config config/cluster.yaml --set limits.pixel_queue=8
   server check-health --config config/cluster.yaml --node-id n2
 
-SIGTERM, SIGQUIT and Ctrl-C stop the node once its requests are answered, or after limits.drain_timeout_ms; a \
-second one stops it at once. SIGHUP opens the log file anew.";
+SIGTERM, SIGQUIT and Ctrl-C stop the node after the requests in flight, at most limits.drain_timeout_ms; a \
+second signal stops it at once. SIGHUP reopens the log file.";
 
 /// Commands of the `server` binary besides serving.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
-    /// Read the configuration as a start would, print the effective values, start nothing.
+    /// Read the configuration like a start, print the effective values, start nothing.
     ///
-    /// Ends with status 0 and the configuration on standard output, or with 1 and the first error, which
-    /// names the key.
+    /// Exits with 0 and the configuration on standard output, or with 1 and the first error, with the key's
+    /// name.
     CheckConfig,
     /// Ask the running node once, at the address of its configuration, and print its state.
     ///
@@ -67,27 +67,27 @@ pub(crate) struct Options {
     /// Address to listen on instead of the node's `ip`
     #[arg(long, env = "STEG_BIND_IP", value_name = "IP")]
     bind_ip: Option<IpAddr>,
-    /// HTTP port instead of the node's `http_port`; 0 takes any free port and logs it
+    /// HTTP port instead of the node's `http_port`; 0: any free port, named in the log
     #[arg(long, env = "STEG_HTTP_PORT", value_name = "PORT")]
     http_port: Option<u16>,
     /// Directory of the node's durable data (default: data/NODE_ID)
     #[arg(long, env = "STEG_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Log file in place of `log.file`
+    /// Log file instead of `log.file`
     #[arg(long, env = "STEG_LOG_FILE", value_name = "FILE")]
     log_file: Option<String>,
-    /// Never found a cluster, only join one: for a node that replaces another
+    /// Join a cluster, never found one: for the replacement of a node
     #[arg(long)]
     join: bool,
-    /// This node alone, without the others, on a separate data directory (data/NODE_ID-single)
+    /// Run this node alone, on a separate data directory (data/NODE_ID-single)
     #[arg(long, conflicts_with = "join")]
     single: bool,
     /// Allow fault drills (/admin/fail, /admin/restore)
     #[arg(long, env = "STEG_FAULT_INJECTION", value_parser = FalseyValueParser::new())]
     enable_fault_injection: bool,
-    /// Set any configuration key, such as limits.pixel_queue=8; may be given several times
+    /// Set a configuration key, such as limits.pixel_queue=8; may be repeated
     ///
-    /// The environment does the same: STEG__LIMITS__PIXEL_QUEUE=8.
+    /// Environment form: STEG__LIMITS__PIXEL_QUEUE=8.
     #[arg(long, value_name = "KEY=VALUE", global = true)]
     set: Vec<String>,
 }
