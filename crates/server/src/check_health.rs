@@ -24,7 +24,7 @@ pub(crate) fn run(start: &Start, is_single: bool) -> anyhow::Result<ExitCode> {
     let endpoint = endpoint(start)?;
     let status = ask(&endpoint)?;
     let (id, role) = (&start.node.id, status.role(&start.node.id));
-    ensure!(status.node_id == *id, "{endpoint} is {}, not {id}", status.node_id);
+    ensure!(status.node_id == *id, "{endpoint} is node {}, not {id}", status.node_id);
     let health = status.node(id).map(|node| (node.healthy, node.health));
     let (healthy, health) = health.with_context(|| format!("{endpoint} does not list {id}"))?;
     ensure!(healthy, "{endpoint} is not healthy ({health})");
@@ -37,7 +37,7 @@ pub(crate) fn run(start: &Start, is_single: bool) -> anyhow::Result<ExitCode> {
 /// Returns the address at which the node is asked; a node that listens on every address, at loopback.
 fn endpoint(start: &Start) -> anyhow::Result<Endpoint> {
     let port = start.node.http_port;
-    ensure!(port != 0, "the node takes any free port (http_port: 0): ask at the address in its log");
+    ensure!(port != 0, "the node listens on any free port (http_port: 0); use the address in its log");
     let ip = match start.node.listen_ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
@@ -62,7 +62,7 @@ fn describe(start: &Start, endpoint: &Endpoint, status: &ClusterStatus) -> Strin
     let mut text = format!("healthy: {id} at {endpoint}, role {role}, leader {leader}, quorum {quorum}\n");
     let token = token_file::path_in(&start.data_dir);
     text += &format!(
-        "console: {endpoint}/; for changes, `stegctl console` prints its address with the admin token ({})\n",
+        "console: {endpoint}/; for changes, `stegctl console` prints the address with the admin token ({})\n",
         token.display()
     );
     for notice in &status.notices {
@@ -70,8 +70,7 @@ fn describe(start: &Start, endpoint: &Endpoint, status: &ClusterStatus) -> Strin
         text += &format!("notice: {}\n", notice.message.replace(char::is_control, " "));
     }
     if !quorum {
-        text +=
-            "There is no quorum: embed and extract work, changes to the cluster wait until more nodes run.\n";
+        text += "No quorum: embed and extract work, changes to the cluster wait for more nodes.\n";
     }
     text
 }

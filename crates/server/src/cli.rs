@@ -48,8 +48,8 @@ pub(crate) enum Command {
     CheckConfig,
     /// Ask the running node once, at the address of its configuration, and print its state.
     ///
-    /// Ends with status 0 if the node is healthy; with 3 if it is healthy and sees no quorum, or does not lead
-    /// with --single; with 1 and the reason otherwise.
+    /// Exits with 0 for a healthy node; with 3 for a healthy node without a quorum, or without the lead under
+    /// --single; otherwise with 1 and the reason.
     CheckHealth,
     /// Start three nodes on this machine and stop them together.
     Demo(DemoOptions),

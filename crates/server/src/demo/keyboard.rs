@@ -10,7 +10,7 @@ use rustix::termios::{isatty, tcgetpgrp};
 use tokio::sync::mpsc;
 
 /// Help text of the commands.
-pub(super) const HELP: &str = "Type here: r n1 starts n1 again, k n1 kills it (kill -9).";
+pub(super) const HELP: &str = "Type here: r n1 restarts n1, k n1 kills it (kill -9).";
 /// Maximum length of a line in bytes.
 const MAX_LINE_BYTES: usize = 4096;
 /// Interval of checks for the foreground.

@@ -97,7 +97,7 @@ impl<'a> Demo<'a> {
                 continue;
             }
             self.print(&format!(
-                "{id} ended ({status}); the others go on. To start it again, type: r {id}\nor in another terminal:\n  {}",
+                "{id} ended ({status}); the other nodes continue. To restart it, type: r {id}\nor in another terminal:\n  {}",
                 self.plan.command_line(self.node(id).plan),
             ));
         }
@@ -114,9 +114,9 @@ impl<'a> Demo<'a> {
     }
 
     fn start_again(&mut self, id: &'static str) -> anyhow::Result<()> {
-        self.print(&format!("starting {id} again"));
+        self.print(&format!("restarting {id}"));
         let node = self.nodes.iter_mut().find(|node| node.plan.id == id).expect("a node of the plan");
-        node.start().with_context(|| format!("cannot start {id} again"))
+        node.start().with_context(|| format!("cannot restart {id}"))
     }
 
     fn has_running(&self) -> bool {
@@ -147,12 +147,12 @@ impl<'a> Demo<'a> {
             }
         };
         let Some(DemoNode { plan, node }) = self.nodes.iter().find(|node| node.plan.id == id) else {
-            self.print(&format!("there is no node {id:?}; there are {}", NODE_IDS.join(", ")));
+            self.print(&format!("unknown node {id:?}; nodes: {}", NODE_IDS.join(", ")));
             return Ok(());
         };
         match (action, node.process().is_some()) {
             (Action::Kill, true) => node.signal(Signal::KILL),
-            (Action::Kill, false) => self.print(&format!("{id} does not run")),
+            (Action::Kill, false) => self.print(&format!("{id} is not running")),
             (Action::Restart, true) => {
                 node.signal(Signal::TERM);
                 self.restarting.insert(plan.id, Instant::now() + STOP_DEADLINE);
@@ -162,8 +162,8 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    /// Waits until the nodes form a cluster, and runs a drill against it. A node that died is started again a
-    /// little later, as an operator would do.
+    /// Waits until the nodes form a cluster, and runs a drill against it. A dead node is restarted after a
+    /// pause, like by an operator.
     ///
     /// # Errors
     /// If the nodes form no cluster in time, the drill cannot be run, or a restart fails.
@@ -211,7 +211,7 @@ impl<'a> Demo<'a> {
             if let Some((id, status)) = self.ended()?.into_iter().next() {
                 let DemoNode { plan, node } = self.node(id);
                 let (log, tail) = (plan.log.display(), node.log_tail(LOG_TAIL_LINES));
-                bail!("{id} ended before the cluster was there ({status}); its log, {log}:\n{tail}");
+                bail!("{id} ended before the cluster formed ({status}); its log, {log}:\n{tail}");
             }
             let waits_for = match self.leader().await {
                 Ok(leader) => return Ok(leader),
@@ -238,7 +238,7 @@ impl<'a> Demo<'a> {
             match self.client.status_of(&node.endpoint).await {
                 Ok(status) => statuses.push(status),
                 Err(error) => {
-                    return Err(format!("{} does not tell its status yet ({})", node.id, error.kind()));
+                    return Err(format!("{} has not answered with a status yet ({})", node.id, error.kind()));
                 }
             }
         }

@@ -10,7 +10,7 @@ pub(crate) struct DemoOptions {
     /// Directory of the demo's configuration and the nodes' data
     #[arg(long, value_name = "DIR", default_value = "data/demo")]
     pub(super) data_dir: PathBuf,
-    /// Begin anew: remove the data of an earlier demo
+    /// Remove the data of an earlier demo first
     #[arg(long)]
     pub(super) fresh: bool,
     /// Directory of the logs: phase1-n1.log and so on, appended

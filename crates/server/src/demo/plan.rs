@@ -78,7 +78,7 @@ impl Plan {
         let nodes: Vec<NodePlan> = nodes.collect::<anyhow::Result<_>>()?;
         let apart = options.http_port.abs_diff(options.raft_port);
         ensure!(usize::from(apart) >= nodes.len(), "--http-port and --raft-port must be three or more apart");
-        let program = std::env::current_exe().context("cannot tell where this program is")?;
+        let program = std::env::current_exe().context("cannot determine the path of this program")?;
         let messages = if options.drill.is_some() { Speaker::err() } else { Speaker::out() };
         Ok(Self { program, data_dir, nodes, messages })
     }
@@ -101,7 +101,7 @@ impl Plan {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
-                "a demo is running in {}; stop it with Ctrl-C, or choose another place with --data-dir",
+                "a demo is running in {}; stop it with Ctrl-C, or choose another directory with --data-dir",
                 self.data_dir.display()
             ),
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| cannot(&path)),

@@ -95,15 +95,15 @@ fn nodes_come_back_by_a_key_or_by_hand_and_stop_with_the_demo() {
     let from = demo.type_line("k n1");
     demo.wait_said(from, "type: r n1");
     let from = demo.type_line("r n1");
-    demo.wait_said(from, "starting n1 again");
+    demo.wait_said(from, "restarting n1");
     assert_ne!(demo.pid("n1").unwrap(), first);
     // One that runs is stopped in order first.
     let running = demo.pid("n3").unwrap();
     let from = demo.type_line("r n3");
-    demo.wait_said(from, "starting n3 again");
+    demo.wait_said(from, "restarting n3");
     assert!(!exists(&running));
     let from = demo.type_line("x n3");
-    demo.wait_said(from, "r n1 starts n1 again");
+    demo.wait_said(from, "r n1 restarts n1");
     let from = demo.type_line("r n4");
     demo.wait_said(from, "n1, n2, n3");
 

@@ -1,4 +1,4 @@
-//! Continuous writes under all faults, and the journal of acknowledged writes.
+//! Continuous writes under all faults, and checks of the acknowledged writes.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 /// Threads that repeat writes.
 const REPEATERS: usize = 8;
 
-/// Clients, one for each node, that write one setting after the other until they are stopped.
+/// Clients, one per node, each writing settings in turn until stopped.
 pub(crate) struct Writers {
     writers: Vec<SettingsWriter>,
 }
@@ -36,8 +36,7 @@ impl Writers {
         Self::start_with(cluster, |i| WriterPlan { nodes: through(i), ..plan(cluster, i) })
     }
 
-    /// As [`Writers::start`], but each client goes on with the next node under the same key where one does
-    /// not answer, as clients of a cluster do.
+    /// Like [`Writers::start`], with retries at the next node under the same key, as clients of a cluster do.
     pub(crate) fn start_persistent(cluster: &Cluster) -> Self {
         Self::start_with(cluster, |first| WriterPlan {
             attempt_limit: ATTEMPT_LIMIT,
@@ -63,7 +62,7 @@ impl Writers {
         });
     }
 
-    /// Ends the writing and gives all journals as one.
+    /// Stops the writers and merges their journals.
     pub(crate) fn stop(self) -> Journal {
         self.writers.iter().for_each(SettingsWriter::end);
         let mut all = Journal::default();
@@ -91,9 +90,9 @@ pub(crate) fn plan(cluster: &Cluster, i: usize) -> WriterPlan {
     }
 }
 
-/// Every acknowledged write is there, once, on every node: no two made the same version of a setting, every
-/// node has that version or a later one, and each write that is repeated has the same answer again, so that
-/// it was not done anew.
+/// Checks that every acknowledged write exists, once, on every node: no two writes made the same version of a
+/// setting, every node has the version or a later one, and a repeated write gets the same answer, without
+/// being applied anew.
 pub(crate) fn check(cluster: &Cluster, writes: &[JournalEntry]) {
     assert!(!writes.is_empty());
     let acknowledged = writes.iter().map(|write| &write.acknowledged);
@@ -115,7 +114,7 @@ pub(crate) fn check(cluster: &Cluster, writes: &[JournalEntry]) {
     assert_eq!(defects, [""; 0], "{}", cluster.report());
 }
 
-/// Repeats writes through a node; the answers that are not those of the first time.
+/// Repeats writes through a node; returns the answers that differ from the first ones.
 fn repeat(cluster: &Cluster, n: usize, writes: &[JournalEntry]) -> Vec<String> {
     let mut node = Connection::open(cluster.address(n % cluster.len()), LIMIT).unwrap();
     let again = |write| repeat_write(&mut node, cluster.admin_token(), write).unwrap();

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::request::LIMIT;
 
-/// Between two questions to a node.
+/// Interval between two requests to a node.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 /// Time limit of an answer; then the node is asked again.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);

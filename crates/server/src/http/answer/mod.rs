@@ -59,7 +59,7 @@ impl Answer {
     /// Builds the response. Own pieces count in the node's transfer memory until sent.
     ///
     /// # Errors
-    /// [`Code::Overloaded`](api::Code::Overloaded) if the transfer memory is used up.
+    /// [`Code::Overloaded`](api::Code::Overloaded) if the transfer memory is exhausted.
     pub(crate) fn into_response(self, data: &DataPlane) -> Result<Response, Problem> {
         let mut memory = data.transfer_memory.empty_share();
         let mut frames = Vec::with_capacity(self.body.len());

@@ -105,7 +105,7 @@ pub(crate) enum UploadError {
         /// The limit.
         max_bytes: u64,
     },
-    /// The memory shared by all uploads is used up.
+    /// The memory shared by all uploads is exhausted.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
     /// Bytes arrive too slowly, or not at all.
