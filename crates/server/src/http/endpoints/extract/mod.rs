@@ -76,7 +76,7 @@ pub(crate) struct ExtractForm {
             (ExtractAnswer<'static> = "application/json"),
             (inline(Binary) = "application/octet-stream"),
         )),
-        (status = 422, description = "No payload, a damaged payload, or an image that was saved anew", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "No payload, a damaged payload, or a re-encoded image", body = ProblemDocument, content_type = "application/problem+json"),
         ImageProblems,
     )
 )]
