@@ -44,7 +44,7 @@ pub(crate) fn keep(dir: &Path, token: &AdminToken) -> io::Result<()> {
                 }
                 Err(error) if !failed => {
                     failed = true;
-                    warn!(path = %path.display(), %error, "admin token not written; trying again every {LOOK_EVERY:?}");
+                    warn!(path = %path.display(), %error, "admin token not written; retried every {LOOK_EVERY:?}");
                 }
                 Err(_) => {}
             }
@@ -61,7 +61,7 @@ fn set(path: &Path, token: &AdminToken) -> io::Result<Option<&'static str>> {
         None => write(path, token.text()).map(|()| Some("admin token written")),
         Some(configured) if is_same_file(path, configured) => Ok(None),
         Some(_) => match fs::remove_file(path) {
-            Ok(()) => Ok(Some("derived admin token removed: another one is configured")),
+            Ok(()) => Ok(Some("derived admin token removed; another token is configured")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         },

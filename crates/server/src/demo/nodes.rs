@@ -219,7 +219,7 @@ impl<'a> Demo<'a> {
             };
             ensure!(
                 Instant::now() < deadline,
-                "no cluster after {} s: {waits_for}\nthe logs tell more: {}",
+                "no cluster after {} s: {waits_for}\nlogs: {}",
                 START_DEADLINE.as_secs(),
                 self.plan.nodes[0].log.with_file_name("phase1-*.log").display()
             );

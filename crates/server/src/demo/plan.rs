@@ -121,7 +121,7 @@ impl Plan {
         let config = std::fs::read_to_string(self.config_file()).unwrap_or_default();
         ensure!(
             left.is_empty() || config.starts_with(CONFIG_HEAD),
-            "{} is not there to be removed: no demo made it, or its cluster.yaml was changed",
+            "{} not removed: not created by a demo, or its cluster.yaml was changed",
             self.data_dir.display()
         );
         for path in left {

@@ -24,7 +24,7 @@ fn comes_back(config: &Config) {
     let printed = serde_saphyr::to_string(config).expect("a configuration can be printed");
     let tree = parse(&printed, Path::new("printed.yaml"));
     let again = tree.and_then(|tree| merge(tree, &Sources::default()));
-    assert_eq!(&again.expect("what was printed can be read"), config, "printed as:\n{printed}");
+    assert_eq!(&again.expect("the printed configuration is readable"), config, "printed as:\n{printed}");
     // The values that a start derives.
     let _ = (config.node(None), config.stego_limits(), config.election.timing(), config.fingerprint());
 }

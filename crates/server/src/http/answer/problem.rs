@@ -79,7 +79,7 @@ impl Problem {
         let problem = match status {
             StatusCode::NOT_FOUND => Self::new(Code::NotFound, "there is nothing under this path"),
             StatusCode::PAYLOAD_TOO_LARGE => {
-                Self::new(Code::BodyTooLarge, "the body is longer than what this call takes")
+                Self::new(Code::BodyTooLarge, "the body is longer than the limit of this call")
             }
             status if status.is_client_error() => {
                 Self { status, ..Self::new(Code::MalformedRequest, "the request cannot be understood") }

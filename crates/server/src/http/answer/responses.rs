@@ -46,7 +46,7 @@ pub(crate) enum ImageProblems {
 pub(crate) enum AccessProblems {
     #[response(
         status = 400,
-        description = "Invalid request; the detail says what this call takes",
+        description = "Invalid request; the detail describes the valid form",
         content_type = "application/problem+json"
     )]
     Malformed(ProblemDocument),

@@ -21,7 +21,7 @@ pub(crate) async fn livez(_: Principal<Anonymous>) -> &'static str {
 }
 
 /// State of the node
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "State of this node, from its memory", body = HealthAnswer)))]
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "State of this node, from memory", body = HealthAnswer)))]
 pub(crate) async fn healthz(_: Principal<Anonymous>, State(app): State<App>) -> Json<HealthAnswer> {
     let cluster = app.control.plane.status();
     Json(HealthAnswer {
