@@ -104,7 +104,7 @@ impl Detector {
         let Some(probed) = self.peers.get_mut(peer) else { return Tick { seq: 0, missed: None } };
         let mut missed = None;
         if late {
-            probed.forget_unanswered();
+            probed.discard_unanswered();
         } else if probed.unanswered_since.is_some() {
             probed.missed += 1;
             missed = Some(probed.missed);
@@ -179,7 +179,7 @@ impl Detector {
 }
 
 impl Probed {
-    fn forget_unanswered(&mut self) {
+    fn discard_unanswered(&mut self) {
         self.answered = self.sent;
         self.unanswered_since = None;
         self.missed = 0;

@@ -40,7 +40,7 @@ impl Format for Remembered {
 impl Requests {
     /// Removes expired outcomes. The time is part of the command, so that every node removes the same
     /// outcomes.
-    pub(super) fn forget_old(&mut self, now_ms: u64) -> Vec<Row> {
+    pub(super) fn remove_expired(&mut self, now_ms: u64) -> Vec<Row> {
         let mut rows = Vec::new();
         while let Some((forget_at_ms, key)) = self.by_expiry.first() {
             if *forget_at_ms > now_ms {

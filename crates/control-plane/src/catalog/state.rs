@@ -42,7 +42,7 @@ impl Catalog {
             debug_assert!(context.activated.version >= before, "the activated version never decreases");
             return done;
         }
-        let mut rows = self.requests.forget_old(command.proposed_at_ms);
+        let mut rows = self.requests.remove_expired(command.proposed_at_ms);
         if let Some(outcome) = self.requests.replay(&command.request) {
             return (outcome, rows);
         }

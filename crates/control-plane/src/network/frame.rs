@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::connection_table::ConnectionSlot;
 use super::handshake::Session;
-use super::pause::Cut;
+use super::pause::CloseWatch;
 use crate::timing::FRAME_WITHIN;
 
 /// Maximum length of a body.
@@ -46,7 +46,7 @@ pub(crate) enum FrameError {
     Closed,
     /// Connection closed by the peer within a frame.
     #[error("the connection ended in the middle of a frame")]
-    CutShort,
+    Truncated,
     /// I/O error on the connection.
     #[error("the connection failed")]
     Io(#[source] io::Error),
@@ -81,13 +81,13 @@ pub(crate) enum FrameError {
 }
 
 impl FrameError {
-    /// Returns the error of a frame on a cut connection.
-    fn of_cut(cut: &Cut) -> Self {
-        if cut.is_paused() { Self::Paused } else { Self::Displaced }
+    /// Returns the error of a frame on a closed connection.
+    fn of_closed(close_watch: &CloseWatch) -> Self {
+        if close_watch.is_paused() { Self::Paused } else { Self::Displaced }
     }
 
     /// True if the peer closed the connection before the first byte of an answer.
-    pub(super) fn is_hang_up(&self) -> bool {
+    pub(super) fn is_closed_by_peer(&self) -> bool {
         matches!(self, Self::Closed | Self::Io(_))
     }
 }
@@ -118,11 +118,11 @@ impl Channel {
     pub(super) fn new(
         stream: TcpStream,
         session: &Session,
-        cut: Cut,
+        close_watch: CloseWatch,
         slot: Option<Arc<ConnectionSlot>>,
     ) -> Self {
-        let outbound = SendState::new(&session.send_key, cut.clone(), slot.clone());
-        let inbound = ReceiveState::new(&session.receive_key, cut, slot);
+        let outbound = SendState::new(&session.send_key, close_watch.clone(), slot.clone());
+        let inbound = ReceiveState::new(&session.receive_key, close_watch, slot);
         Self::assemble(stream, outbound, inbound)
     }
 
@@ -186,7 +186,7 @@ impl Channel {
     /// connection unusable.
     pub(super) fn is_idle(&self) -> bool {
         let (outbound, inbound) = (&self.sender.state, &self.receiver.state);
-        if outbound.ended || inbound.ended || inbound.cut.is_cut() || !inbound.buffer.is_empty() {
+        if outbound.ended || inbound.ended || inbound.close_watch.is_closed() || !inbound.buffer.is_empty() {
             return false;
         }
         let unasked = self.receiver.input.try_read(&mut [0]);
@@ -239,14 +239,14 @@ struct SendState {
     /// True if no further frame can be sent; also during the write of a frame.
     ended: bool,
     limit: Duration,
-    cut: Cut,
+    close_watch: CloseWatch,
     /// Released with the last owner.
     slot: Option<Arc<ConnectionSlot>>,
 }
 
 impl SendState {
-    fn new(key: &[u8; 32], cut: Cut, slot: Option<Arc<ConnectionSlot>>) -> Self {
-        Self { seal: Seal::new(key), ended: false, limit: FRAME_WITHIN, cut, slot }
+    fn new(key: &[u8; 32], close_watch: CloseWatch, slot: Option<Arc<ConnectionSlot>>) -> Self {
+        Self { seal: Seal::new(key), ended: false, limit: FRAME_WITHIN, close_watch, slot }
     }
 }
 
@@ -272,7 +272,7 @@ impl<W: AsyncWrite + Unpin> FrameSender<W> {
         let written = tokio::time::timeout(state.limit, write_frame(output, &state.seal, body));
         tokio::select! {
             biased;
-            () = state.cut.cut() => return Err(FrameError::of_cut(&state.cut)),
+            () = state.close_watch.closed() => return Err(FrameError::of_closed(&state.close_watch)),
             written = written => written.map_err(|_| FrameError::TooSlow)?.map_err(FrameError::Io)?,
         }
         state.seal.number += 1;
@@ -322,7 +322,7 @@ struct ReceiveState {
     begun: Option<Instant>,
     ended: bool,
     limit: Duration,
-    cut: Cut,
+    close_watch: CloseWatch,
     /// Released with the last owner.
     slot: Option<Arc<ConnectionSlot>>,
 }
@@ -356,8 +356,8 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
     async fn next(&mut self) -> Result<Bytes, FrameError> {
         let Self { input, state } = self;
         loop {
-            if state.cut.is_cut() {
-                return Err(FrameError::of_cut(&state.cut));
+            if state.close_watch.is_closed() {
+                return Err(FrameError::of_closed(&state.close_watch));
             }
             if let Some(body) = state.take()? {
                 if let Some(slot) = &state.slot {
@@ -369,13 +369,13 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
             state.make_room();
             let read = tokio::select! {
                 biased;
-                () = state.cut.cut() => return Err(FrameError::of_cut(&state.cut)),
+                () = state.close_watch.closed() => return Err(FrameError::of_closed(&state.close_watch)),
                 read = input.read_buf(&mut state.buffer) => read.map_err(FrameError::Io)?,
                 () = until(deadline) => return Err(FrameError::TooSlow),
             };
             if read == 0 {
                 let whole = state.buffer.is_empty();
-                return Err(if whole { FrameError::Closed } else { FrameError::CutShort });
+                return Err(if whole { FrameError::Closed } else { FrameError::Truncated });
             }
         }
     }
@@ -389,7 +389,7 @@ async fn until(deadline: Option<Instant>) {
 }
 
 impl ReceiveState {
-    fn new(key: &[u8; 32], cut: Cut, slot: Option<Arc<ConnectionSlot>>) -> Self {
+    fn new(key: &[u8; 32], close_watch: CloseWatch, slot: Option<Arc<ConnectionSlot>>) -> Self {
         Self {
             seal: Seal::new(key),
             buffer: BytesMut::new(),
@@ -398,7 +398,7 @@ impl ReceiveState {
             begun: None,
             ended: false,
             limit: FRAME_WITHIN,
-            cut,
+            close_watch,
             slot,
         }
     }

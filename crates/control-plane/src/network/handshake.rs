@@ -187,7 +187,7 @@ pub(crate) enum HandshakeError {
 
 impl HandshakeError {
     /// True if the connection ended.
-    pub(crate) fn is_hang_up(&self) -> bool {
+    pub(crate) fn is_closed_by_peer(&self) -> bool {
         matches!(self, Self::Closed | Self::Io(_))
     }
 

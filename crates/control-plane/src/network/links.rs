@@ -73,12 +73,12 @@ impl CallError {
     }
 
     /// True if an established connection ended before the peer was authenticated.
-    pub(crate) fn is_cut_off(&self) -> bool {
+    pub(crate) fn ended_before_authentication(&self) -> bool {
         match self {
             Self::NotSent { source: Unsent::Connect { source, .. }, .. } => {
                 source.kind() == io::ErrorKind::ConnectionReset
             }
-            Self::NotSent { source: Unsent::Handshake { reason, .. }, .. } => reason.is_hang_up(),
+            Self::NotSent { source: Unsent::Handshake { reason, .. }, .. } => reason.is_closed_by_peer(),
             _ => false,
         }
     }
@@ -202,7 +202,8 @@ impl Links {
         let body = self.body(peer, request)?;
         if let Some(channel) = self.take_idle(peer) {
             match self.exchange(peer, channel, &body, deadline).await {
-                Err(CallError::Lost { source: Loss::Connection(error), .. }) if error.is_hang_up() => {}
+                Err(CallError::Lost { source: Loss::Connection(error), .. }) if error.is_closed_by_peer() => {
+                }
                 answered => return answered,
             }
         }
@@ -340,7 +341,7 @@ impl Links {
     pub(crate) fn pause(&self) {
         self.0.pause.pause();
         for peer in self.0.peers.values() {
-            peer.forget_idle();
+            peer.close_idle();
         }
     }
 
@@ -360,15 +361,15 @@ impl Links {
 
     async fn dial_at(&self, peer: &str, address: SocketAddr, purpose: Purpose) -> Result<Channel, CallError> {
         let LinksState { identity, pause, .. } = &*self.0;
-        let mut cut = pause.watch();
+        let mut close_watch = pause.watch();
         let dialled = tokio::select! {
             biased;
             // A paused node receives nothing, not even a refusal.
-            () = cut.cut() => std::future::pending().await,
+            () = close_watch.closed() => std::future::pending().await,
             dialled = connect(identity, peer, address, purpose) => dialled,
         };
         match dialled {
-            Ok((stream, session)) => Ok(Channel::new(stream, &session, cut, None)),
+            Ok((stream, session)) => Ok(Channel::new(stream, &session, close_watch, None)),
             Err(Unsent::Handshake { address, reason }) if reason.is_refusal() => {
                 Err(CallError::Refused { peer: peer.to_owned(), address, reason })
             }
@@ -405,7 +406,7 @@ impl Links {
         // A broken connection suggests that the other idle connections are broken too; a late answer does
         // not.
         if let (Loss::Connection(_), Some(peer)) = (&source, self.0.peers.get(peer)) {
-            peer.forget_idle();
+            peer.close_idle();
         }
         Err(CallError::Lost { peer: peer.to_owned(), source })
     }
@@ -476,7 +477,7 @@ impl PeerLink {
         idle.len()
     }
 
-    fn forget_idle(&self) {
+    fn close_idle(&self) {
         self.lock().clear();
     }
 

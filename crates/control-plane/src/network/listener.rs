@@ -21,7 +21,7 @@ use super::connection_rules::ConnectionLimits;
 use super::connection_table::{ConnectionSlot, ConnectionTable, Reason};
 use super::frame::Channel;
 use super::handshake::{self, Caller, Credentials, HandshakeError, Purpose};
-use super::pause::{Cut, Pause};
+use super::pause::{CloseWatch, Pause};
 use super::socket::tune;
 use crate::timing::{
     ACCEPT_RETRY_AFTER, FIRST_BYTE_WITHIN, HANDSHAKE_WITHIN, REFUSED_CONNECTION_LOG_INTERVAL,
@@ -160,32 +160,32 @@ struct Arrival {
     stream: TcpStream,
     address: SocketAddr,
     slot: ConnectionSlot,
-    cut: Cut,
+    close_watch: CloseWatch,
 }
 
 impl Acceptor {
     async fn accept(&self) -> Arrival {
         let descriptor = Arc::clone(&self.descriptors).acquire_owned().await;
         let descriptor = descriptor.expect("the semaphore is never closed");
-        let (stream, address, cut) = self.accept_one().await;
+        let (stream, address, close_watch) = self.accept_one().await;
         let from_peer_address = (self.has_peer_address)(address.ip());
         let slot = self.table.accept(address.ip(), from_peer_address, descriptor);
-        let cut = cut.or_closed(slot.closed());
-        Arrival { stream, address, slot, cut }
+        let close_watch = close_watch.or_closed(slot.closed());
+        Arrival { stream, address, slot, close_watch }
     }
 
-    async fn accept_one(&self) -> (TcpStream, SocketAddr, Cut) {
+    async fn accept_one(&self) -> (TcpStream, SocketAddr, CloseWatch) {
         let mut failed = false;
         loop {
             self.pause.resumed().await;
-            let mut cut = self.pause.watch();
+            let mut close_watch = self.pause.watch();
             let accepted = tokio::select! {
                 biased;
-                () = cut.cut() => continue,
+                () = close_watch.closed() => continue,
                 accepted = self.socket.accept() => accepted,
             };
             let error = match accepted {
-                Ok((stream, address)) => return (stream, address, cut),
+                Ok((stream, address)) => return (stream, address, close_watch),
                 Err(error) => error,
             };
             if !std::mem::replace(&mut failed, true) {
@@ -209,17 +209,17 @@ struct Authenticator<F> {
 
 impl<F: Fn(Incoming)> Authenticator<F> {
     async fn authenticate(&self, arrival: Arrival) {
-        let Arrival { mut stream, address, slot, mut cut } = arrival;
+        let Arrival { mut stream, address, slot, mut close_watch } = arrival;
         let answered = tokio::select! {
             biased;
             // Counted where the connection was closed.
-            () = cut.cut() => return,
+            () = close_watch.closed() => return,
             answered = self.answer(&mut stream, &slot) => answered,
         };
         match answered {
             Ok(caller) => {
                 tune(&stream);
-                let channel = Channel::new(stream, &caller.session, cut, Some(Arc::new(slot)));
+                let channel = Channel::new(stream, &caller.session, close_watch, Some(Arc::new(slot)));
                 (self.handle)(Incoming { purpose: caller.purpose, peer_name: caller.node, channel });
             }
             Err(error) => {

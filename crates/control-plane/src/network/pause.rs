@@ -42,25 +42,25 @@ impl Pause {
     }
 
     /// Returns a watch for operations starting now, which reports any later pause, even if already over.
-    pub(super) fn watch(&self) -> Cut {
-        Cut { pause: self.0.subscribe(), closed: None }
+    pub(super) fn watch(&self) -> CloseWatch {
+        CloseWatch { pause: self.0.subscribe(), closed: None }
     }
 }
 
 /// Watch on the end of a connection: by a pause, or because the slot went to another connection.
 #[derive(Debug, Clone)]
-pub(super) struct Cut {
+pub(super) struct CloseWatch {
     pause: watch::Receiver<bool>,
     closed: Option<CancellationToken>,
 }
 
-impl Cut {
-    /// Adds a token that cuts as well.
+impl CloseWatch {
+    /// Adds a token that closes as well.
     pub(super) fn or_closed(self, closed: CancellationToken) -> Self {
         Self { closed: Some(closed), ..self }
     }
 
-    pub(super) fn is_cut(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.is_paused() || self.closed.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 
@@ -69,9 +69,9 @@ impl Cut {
         *self.pause.borrow() || self.pause.has_changed().unwrap_or(false)
     }
 
-    /// Waits until the connection is cut. Cancel safe.
-    pub(super) async fn cut(&mut self) {
-        if self.is_cut() {
+    /// Waits until the connection is closed. Cancel safe.
+    pub(super) async fn closed(&mut self) {
+        if self.is_closed() {
             return;
         }
         let Self { pause, closed } = self;

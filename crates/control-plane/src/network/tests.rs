@@ -350,8 +350,8 @@ async fn a_redial_never_waits_for_a_resolver() {
     dial_until(&links, Result::is_ok).await;
     // A failure triggers a lookup of the name, which hangs; the last known address stays in use.
     node.pause.pause();
-    let cut = links.dial("n2", Purpose::Probe, Instant::now() + Duration::from_millis(50)).await;
-    assert!(cut.is_err());
+    let dialled = links.dial("n2", Purpose::Probe, Instant::now() + Duration::from_millis(50)).await;
+    assert!(dialled.is_err());
     node.pause.resume();
     for _ in 0..20 {
         dial_until(&links, Result::is_ok).await;

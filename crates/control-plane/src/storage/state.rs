@@ -46,7 +46,7 @@ struct MachineState {
     publishing: Mutex<()>,
     disk: Arc<DiskSpace>,
     /// Empty snapshot, in place of a snapshot after a failed build.
-    nothing: SnapshotFile,
+    empty: SnapshotFile,
 }
 
 /// Builder of a snapshot, from the state at the builder's creation.
@@ -87,8 +87,8 @@ impl StateMachine {
         let file = Arc::new(file);
         let view = StateView::new(applied, file.clone());
         let (current, publishing) = (Mutex::new(current), Mutex::new(()));
-        let nothing = SnapshotFile::nothing(&snapshots).map_err(StorageError::io(&snapshots))?;
-        let shared = MachineState { view, file, snapshots, current, publishing, disk, nothing };
+        let empty = SnapshotFile::empty(&snapshots).map_err(StorageError::io(&snapshots))?;
+        let shared = MachineState { view, file, snapshots, current, publishing, disk, empty };
         Ok(Self { shared: Arc::new(shared), log })
     }
 
@@ -153,7 +153,7 @@ impl MachineState {
         let mut outcomes = Vec::with_capacity(entries.len());
         let mut unreadable = Ok(());
         for entry in entries {
-            match self.view.change(|applied| step(applied, entry, &mut rows)) {
+            match self.view.update(|applied| step(applied, entry, &mut rows)) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(StepError::NeedsRelease(needed)) => {
                     unreadable = Err(needed);
@@ -162,7 +162,7 @@ impl MachineState {
                 Err(StepError::Io(error)) => return Err(error),
             }
         }
-        let progress = self.view.look(|applied| applied.progress.clone());
+        let progress = self.view.with_applied(|applied| applied.progress.clone());
         self.file.write(&rows, &progress)?;
         let readable = unreadable.and_then(|()| progress.activated.check());
         readable.map_err(|needed| {
@@ -206,7 +206,7 @@ impl MachineState {
         let _publishing = self.publishing();
         let mut catalog = crate::catalog::Catalog::default();
         let header = snapshot.rows(|row| Ok(catalog.restore(row)?))?;
-        let applied = self.view.look(|applied| applied.progress.clone());
+        let applied = self.view.with_applied(|applied| applied.progress.clone());
         if header.meta != *meta || header.meta.last_log_id < applied.last_applied {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -226,7 +226,7 @@ impl MachineState {
         };
         let installed = Applied { catalog, progress };
         self.file.replace(&installed)?;
-        self.view.change(|applied| *applied = installed);
+        self.view.update(|applied| *applied = installed);
         Ok(())
     }
 }
@@ -280,7 +280,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotBuilder = SnapshotBuilder;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
-        let progress = self.shared.view.look(|applied| applied.progress.clone());
+        let progress = self.shared.view.with_applied(|applied| applied.progress.clone());
         Ok((progress.last_applied, progress.membership))
     }
 
@@ -352,7 +352,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             Err(error) => {
                 self.shared.disk.snapshot_failed(&self.shared.snapshots, &error);
                 let current = self.shared.current().clone();
-                current.unwrap_or_else(|| self.shared.nothing.clone())
+                current.unwrap_or_else(|| self.shared.empty.clone())
             }
         };
         Ok(Snapshot { meta: snapshot.meta().clone(), snapshot })

@@ -32,33 +32,33 @@ impl StateView {
 
     /// Calls `look` with the catalogue. No entry is applied during the call, which must be short.
     pub(crate) fn catalog<T>(&self, look: impl FnOnce(&Catalog) -> T) -> T {
-        self.look(|applied| look(&applied.catalog))
+        self.with_applied(|applied| look(&applied.catalog))
     }
 
     /// Returns the last applied entry.
     pub(crate) fn last_applied(&self) -> Option<LogId> {
-        self.look(|applied| applied.progress.last_applied)
+        self.with_applied(|applied| applied.progress.last_applied)
     }
 
     /// Returns the last applied membership.
     #[cfg(test)]
     pub(crate) fn membership(&self) -> crate::types::StoredMembership {
-        self.look(|applied| applied.progress.membership.clone())
+        self.with_applied(|applied| applied.progress.membership.clone())
     }
 
     /// Returns the greatest number of voters of any uniform membership applied so far.
     pub(crate) fn largest_voter_set(&self) -> usize {
-        self.look(|applied| applied.progress.largest_voter_set)
+        self.with_applied(|applied| applied.progress.largest_voter_set)
     }
 
     /// Returns the activated version of the formats.
     pub(crate) fn activated(&self) -> Activated {
-        self.look(|applied| applied.progress.activated.clone())
+        self.with_applied(|applied| applied.progress.activated.clone())
     }
 
     /// Returns the activated version without the release.
     pub(crate) fn activated_version(&self) -> FormatVersion {
-        self.look(|applied| applied.progress.activated.version)
+        self.with_applied(|applied| applied.progress.activated.version)
     }
 
     /// Records committed data unreadable by this release.
@@ -87,11 +87,11 @@ impl StateView {
         let _ = tokio::task::spawn_blocking(move || file.close()).await;
     }
 
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Applied) -> T) -> T {
+    pub(super) fn with_applied<T>(&self, look: impl FnOnce(&Applied) -> T) -> T {
         look(&self.0.applied.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Applied) -> T) -> T {
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut Applied) -> T) -> T {
         change(&mut self.0.applied.write().unwrap_or_else(PoisonError::into_inner))
     }
 

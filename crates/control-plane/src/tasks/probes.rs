@@ -190,7 +190,7 @@ impl Prober {
     }
 
     fn not_connected(&mut self, error: &CallError) {
-        if error.is_cut_off() && self.redials < REDIALS {
+        if error.ended_before_authentication() && self.redials < REDIALS {
             self.redials += 1;
             return self.dial(REDIAL_AFTER);
         }

@@ -106,7 +106,7 @@ async fn a_huge_length_takes_no_memory() {
     // The maximum length, with few bytes received.
     let announced = [(MAX_FRAME_BYTES as u32).to_be_bytes().as_slice(), &[0; 100]].concat();
     let mut patient = receiver(announced.as_slice(), &pause);
-    assert!(matches!(patient.recv_bytes().await, Err(FrameError::CutShort)));
+    assert!(matches!(patient.recv_bytes().await, Err(FrameError::Truncated)));
     assert!(patient.state.buffer.capacity() <= 2 * PIECE_BYTES, "{}", patient.state.buffer.capacity());
 }
 

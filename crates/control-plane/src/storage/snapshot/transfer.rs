@@ -45,7 +45,7 @@ impl SnapshotFile {
     }
 
     /// Returns an empty snapshot of zero bytes; `folder` serves as the open file.
-    pub(crate) fn nothing(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn empty(folder: &Path) -> io::Result<Self> {
         let header =
             Header { meta: SnapshotMeta::default(), largest_voter_set: 0, activated: Activated::default() };
         let (file, path) = (File::open(folder)?, folder.to_owned());

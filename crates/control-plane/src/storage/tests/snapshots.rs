@@ -177,8 +177,8 @@ async fn a_snapshot_that_cannot_be_written_is_no_error_to_openraft() {
     apply(&mut state, [note(1, 0, "a", "1")]).await;
     let mend = break_folder(dir.path());
     let mut builder = state.try_create_snapshot_builder(false).await.unwrap();
-    let nothing = builder.build_snapshot().await.unwrap();
-    assert_eq!((nothing.meta.last_log_id, nothing.snapshot.len_bytes()), (None, 0));
+    let empty = builder.build_snapshot().await.unwrap();
+    assert_eq!((empty.meta.last_log_id, empty.snapshot.len_bytes()), (None, 0));
     assert!(state.get_current_snapshot().await.unwrap().is_none(), "nothing is no snapshot to send");
     let trouble = disk.snapshot_trouble().unwrap();
     assert!(trouble.file.ends_with("snapshots") && trouble.error.contains("Not a directory"), "{trouble:?}");
