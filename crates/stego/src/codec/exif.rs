@@ -1,5 +1,5 @@
 //! EXIF, a TIFF structure (CIPA DC-008, EXIF 2.32): the description of the image, and the two changes that
-//! keep it true.
+//! keep the description true.
 //!
 //! Nothing is moved: maker notes and directories hold offsets from the start of the structure. A structure
 //! with broken offsets counts as absent and stays unchanged.
@@ -113,7 +113,7 @@ impl Exif {
         self.others.extend(directory.ranges);
     }
 
-    /// Sets in `block`, the source of this parse, the orientation to upright.
+    /// Sets the orientation to upright in `block`, the source of this structure.
     pub(super) fn set_upright(&self, block: &mut [u8]) {
         if let Some(place) = self.orientation_at.clone().and_then(|at| block.get_mut(at)) {
             place.fill(0);
@@ -122,9 +122,9 @@ impl Exif {
         }
     }
 
-    /// Removes the thumbnail from `block`, the source of this parse, since the thumbnail shows the unmodified
-    /// image. The thumbnail is unlinked and blanked where nothing else lies, and cut off if it stands at the
-    /// end, as in files of cameras.
+    /// Removes the thumbnail from `block`, the source of this structure, since the thumbnail shows the
+    /// unmodified image. The thumbnail is unlinked and blanked where nothing else lies, and cut off if it
+    /// stands at the end, as in files of cameras.
     pub(super) fn drop_thumbnail(&self, block: &mut Vec<u8>) {
         let Some(thumbnail) = &self.thumbnail else { return };
         let is_free = |range: &Range<usize>| {
