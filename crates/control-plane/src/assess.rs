@@ -77,6 +77,7 @@ impl View {
             cluster_id: self.cluster_id.map(|id| id.to_string()),
             node_id: self.me.clone(),
             term: self.term,
+            format_version: self.activated.version.number(),
             leader_id: self.leader().cloned(),
             quorum: self.quorum(),
             voters,

@@ -33,7 +33,8 @@ fn upgrade_to(cluster: &mut Cluster, i: usize, program: Option<&Path>) {
 
 fn wait_activated(cluster: &Cluster) {
     cluster.wait_until("the next format version on every node", LIMIT, |cluster| {
-        (0..cluster.len()).all(|i| is_activated(cluster, i)).then_some(())
+        let named = |i| cluster.status(i).is_some_and(|status| status.format_version == 2);
+        (0..cluster.len()).all(|i| is_activated(cluster, i) && named(i)).then_some(())
     });
 }
 

@@ -19,6 +19,9 @@ pub(super) fn status(status: &ClusterStatus) -> String {
     let mut text =
         format!("cluster  {} ({id}), seen by {}\n", plain(&status.cluster_name), plain(&status.node_id));
     text += &format!("leader   {leader}\nterm     {}\nquorum   {quorum}\n", status.term);
+    if status.format_version > 0 {
+        text += &format!("format   {} (activated)\n", status.format_version);
+    }
     for notice in &status.notices {
         text += &format!("notice   {}: {}", plain(&notice.code), plain(&notice.message));
         if !notice.since.is_empty() {
