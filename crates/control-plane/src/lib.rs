@@ -81,6 +81,8 @@ pub use network::PortFigures;
 pub use options::{Bootstrap, Options};
 pub use raft::error::RaftOpenError;
 pub use secret::{ClusterSecret, SecretError};
-pub use storage::{FlushStats, RecordError, Shortage, SnapshotError, StorageError, StorageFailure, Unopened};
+pub use storage::{
+    FLUSH_BOUNDS_S, FlushStats, RecordError, Shortage, SnapshotError, StorageError, StorageFailure, Unopened,
+};
 pub use timing::Timing;
 pub use types::{Entry, LogId, Member, SnapshotMeta, StoredMembership, TypeConfig, Vote};

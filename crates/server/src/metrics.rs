@@ -1,12 +1,16 @@
 //! Metrics of a node, in the text format of OpenMetrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::status::{ClusterStatus, Health};
-use control_plane::{DiskFigures, FlushStats, PortFigures};
+use control_plane::{DiskFigures, FLUSH_BOUNDS_S, FlushStats, PortFigures};
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, LabelValueEncoder};
+use prometheus_client::encoding::{
+    EncodeLabelSet, EncodeMetric, LabelValueEncoder, MetricEncoder, NoLabelSet,
+};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -61,11 +65,33 @@ pub(crate) struct Metrics {
     node_health: Family<HealthLabels, Gauge>,
     notices: Gauge,
     applied_index: Gauge<u64, AtomicU64>,
-    log_commits: Counter,
-    log_flush: Gauge<f64, AtomicU64>,
+    log_flush: FlushHistogram,
     log_bytes: Bytes,
     disk_free: Bytes,
     disk_reserve: Bytes,
+}
+
+/// Histogram of the control plane's commits, which the control plane counts itself.
+#[derive(Clone, Debug, Default)]
+struct FlushHistogram(Arc<Mutex<FlushStats>>);
+
+impl FlushHistogram {
+    fn set(&self, flushes: FlushStats) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = flushes;
+    }
+}
+
+impl EncodeMetric for FlushHistogram {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let flushes = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bounds_s = FLUSH_BOUNDS_S.into_iter().chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds_s.zip(flushes.buckets).collect();
+        encoder.encode_histogram::<NoLabelSet>(flushes.total.as_secs_f64(), flushes.commits, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
 }
 
 /// Gauges and counts of other parts of the node at one moment.
@@ -189,8 +215,7 @@ impl Metrics {
             node_health: Family::default(),
             notices: Gauge::default(),
             applied_index: Gauge::default(),
-            log_commits: Counter::default(),
-            log_flush: Gauge::default(),
+            log_flush: FlushHistogram::default(),
             log_bytes: Bytes::default(),
             disk_free: Bytes::default(),
             disk_reserve: Bytes::default(),
@@ -365,10 +390,9 @@ impl Metrics {
         );
         registry.register("notices", "Number of notices in the status", self.notices.clone());
         registry.register("applied_index", "Index of the last applied log entry", self.applied_index.clone());
-        registry.register("log_commits", "Commits of the log to the disk", self.log_commits.clone());
         registry.register_with_unit(
             "log_flush",
-            "Median duration of the latest log commits",
+            "Duration of a commit of the Raft log to the disk",
             Unit::Seconds,
             self.log_flush.clone(),
         );
@@ -400,8 +424,7 @@ impl Metrics {
 
     fn read_storage(&self, flushes: Option<FlushStats>, disk: Option<DiskFigures>) {
         if let Some(flushes) = flushes {
-            self.log_commits.inner().store(flushes.commits, Ordering::Relaxed);
-            self.log_flush.set(flushes.median.unwrap_or_default().as_secs_f64());
+            self.log_flush.set(flushes);
         }
         if let Some(disk) = disk {
             self.log_bytes.set(disk.log_bytes);

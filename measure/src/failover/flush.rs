@@ -36,9 +36,10 @@ pub(super) fn measure(folder: &Path) -> anyhow::Result<Flush> {
     Ok(Flush::of(&times_ms))
 }
 
-/// Returns the median time of a commit of the log as reported by the running nodes: the slowest of the
-/// medians.
+/// Returns the mean time of a commit of the log as counted by the running nodes since their start: the slowest of
+/// the means.
 pub(super) fn log_commit_ms(cluster: &Cluster) -> Option<f64> {
-    let seconds = |i| metric(cluster, i, "steg_cluster_log_flush_seconds").filter(|&seconds| seconds > 0.0);
-    (0..cluster.len()).filter_map(seconds).reduce(f64::max).map(|seconds| seconds * 1e3)
+    let figure = |i, name: &str| metric(cluster, i, &format!("steg_cluster_log_flush_seconds_{name}"));
+    let mean_s = |i| Some(figure(i, "sum")? / figure(i, "count").filter(|&commits| commits > 0.0)?);
+    (0..cluster.len()).filter_map(mean_s).reduce(f64::max).map(|seconds| seconds * 1e3)
 }

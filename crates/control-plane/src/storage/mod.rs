@@ -44,7 +44,7 @@ pub(crate) use snapshot::{SnapshotFile, SnapshotReceiver};
 pub use space::Shortage;
 pub(crate) use state::StateMachine;
 pub(crate) use view::StateView;
-pub use writer::FlushStats;
+pub use writer::{FLUSH_BOUNDS_S, FlushStats};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -33,8 +33,11 @@ pub(super) const PURGED: &str = "purged";
 
 /// Maximum number of queued writes; further senders wait for a permit.
 pub(super) const MAX_QUEUED_WRITES: usize = 1024;
-/// Number of flushes with a recorded duration.
+/// Number of flushes among which the longest is looked for.
 const REMEMBERED_FLUSHES: usize = 128;
+/// Upper bounds of the buckets of commit durations, in seconds; a last bucket has no bound.
+pub const FLUSH_BOUNDS_S: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 /// Error text after the log is closed.
 const CLOSED: &str = "the log is closed";
 
@@ -80,10 +83,12 @@ pub struct FlushStats {
     pub writes: u64,
     /// Waiting time of the oldest write in the commit in flight.
     pub oldest_unfinished: Option<Duration>,
-    /// Median duration of the latest commits.
-    pub median: Option<Duration>,
     /// Longest duration of the latest commits.
     pub worst: Option<Duration>,
+    /// Duration of all commits together.
+    pub total: Duration,
+    /// Number of commits by duration, in the buckets of [`FLUSH_BOUNDS_S`].
+    pub buckets: [u64; FLUSH_BOUNDS_S.len() + 1],
 }
 
 #[derive(Default)]
@@ -92,6 +97,25 @@ struct Flushes {
     writes: u64,
     unfinished_since: Option<Instant>,
     latest: VecDeque<Duration>,
+    total: Duration,
+    buckets: [u64; FLUSH_BOUNDS_S.len() + 1],
+}
+
+impl Flushes {
+    /// Counts a commit of `writes` writes.
+    fn finish(&mut self, writes: u64, took: Duration) {
+        let bucket = FLUSH_BOUNDS_S.partition_point(|&bound_s| bound_s < took.as_secs_f64());
+        self.commits += 1;
+        self.writes += writes;
+        self.unfinished_since = None;
+        if self.latest.len() == REMEMBERED_FLUSHES {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(took);
+        self.total += took;
+        self.buckets[bucket] += 1;
+        debug_assert_eq!(self.buckets.iter().sum::<u64>(), self.commits, "each commit is in one bucket");
+    }
 }
 
 /// State shared by the handles of the log and the writer thread.
@@ -163,17 +187,14 @@ impl SharedLog {
     /// Returns statistics of the disk flushes.
     pub(super) fn stats(&self) -> FlushStats {
         let flushes = self.flushes();
-        let (commits, writes) = (flushes.commits, flushes.writes);
-        let unfinished_since = flushes.unfinished_since;
-        let mut latest: Vec<Duration> = flushes.latest.iter().copied().collect();
-        drop(flushes);
-        latest.sort_unstable();
+        let Flushes { commits, writes, unfinished_since, ref latest, total, buckets } = *flushes;
         FlushStats {
             commits,
             writes,
             oldest_unfinished: unfinished_since.map(|since| since.elapsed()),
-            median: latest.get(latest.len() / 2).copied(),
-            worst: latest.last().copied(),
+            worst: latest.iter().max().copied(),
+            total,
+            buckets,
         }
     }
 
@@ -281,15 +302,7 @@ impl Writer {
             .unwrap_or_else(|_| Err(io::Error::other("the database library panicked")))?;
         self.end = end;
         self.shared.disk.written();
-        let mut flushes = self.shared.flushes();
-        flushes.commits += 1;
-        flushes.writes += writes;
-        flushes.unfinished_since = None;
-        if flushes.latest.len() == REMEMBERED_FLUSHES {
-            flushes.latest.pop_front();
-        }
-        flushes.latest.push_back(started.elapsed());
-        drop(flushes);
+        self.shared.flushes().finish(writes, started.elapsed());
         let mut memory = self.shared.memory();
         memory.evict(number, MAX_CACHED_BYTES);
         if let Some(vote) = batch.iter().rev().find_map(|queued| match &queued.write {
