@@ -29,6 +29,9 @@ const MAX_WAITING_BYTES: usize = 1 << 20;
 /// inflater with its window.
 const HELD_BYTES: u64 = 3 << 20;
 
+/// First bytes of every PNG (third edition, 5.2).
+const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
+
 /// Inspects the cover in an upload.
 pub(super) struct ArrivingCover {
     data: Arc<DataPlane>,
@@ -39,7 +42,7 @@ pub(super) struct ArrivingCover {
 }
 
 enum State {
-    /// Nothing of a cover arrived.
+    /// Less than a batch arrived.
     Before,
     Idle(Box<Check>),
     Running(AbortOnDropHandle<Option<Box<Check>>>),
@@ -73,15 +76,17 @@ impl ArrivingCover {
     }
 
     async fn take(&mut self, chunk: &Bytes) {
-        if matches!(self.state, State::Before) {
-            self.state = self.begin().map_or(State::GivenUp, State::Idle);
-        }
         let is_decided = matches!(&self.state, State::Idle(check) if !check.goes_on);
         if is_decided || matches!(self.state, State::GivenUp) {
             return;
         }
         self.waiting.push(chunk.clone());
         self.waiting_bytes += chunk.len();
+        debug_assert_eq!(self.waiting.iter().map(Bytes::len).sum::<usize>(), self.waiting_bytes);
+        // A cover of less than a batch is checked by the embed in no time, and nothing is reserved for it.
+        if matches!(self.state, State::Before) && self.waiting_bytes >= BATCH_BYTES {
+            self.state = self.begin().map_or(State::GivenUp, State::Idle);
+        }
         let is_due = self.waiting_bytes >= BATCH_BYTES && self.is_free();
         if is_due || self.waiting_bytes >= MAX_WAITING_BYTES {
             self.settle().await;
@@ -89,7 +94,14 @@ impl ArrivingCover {
         }
     }
 
+    /// Reserves the memory of a check. None for another format, and while memory is scarce: it is for uploads
+    /// and answers first.
     fn begin(&self) -> Option<Box<Check>> {
+        let budget = &self.data.transfer_memory;
+        let is_png = self.waiting.iter().flatten().take(SIGNATURE.len()).eq(SIGNATURE);
+        if !is_png || budget.used_bytes() > budget.total_bytes() / 2 {
+            return None;
+        }
         let mut memory = self.data.transfer_memory.empty_share();
         memory.grow(HELD_BYTES).ok()?;
         let png = ArrivingPng::new(self.data.limits.clone());
@@ -150,6 +162,8 @@ impl Look for ArrivingCover {
     fn text(&mut self, name: &'static str, text: &str) {
         if name == fields::VERIFY && matches!(parse_verify(text), Ok(Verify::Payload)) {
             self.state = State::GivenUp;
+            self.waiting.clear();
+            self.waiting_bytes = 0;
         }
     }
 
