@@ -65,6 +65,7 @@ impl Share {
             return Err(Exhausted);
         }
         *used += bytes;
+        debug_assert!(*used <= self.budget.total_bytes, "shares never exceed the budget");
         self.bytes += bytes;
         Ok(())
     }
@@ -78,7 +79,9 @@ impl Share {
 
     /// Returns all bytes and keeps an empty share.
     pub(crate) fn give_back(&mut self) {
-        *self.budget.used() -= std::mem::take(&mut self.bytes);
+        let mut used = self.budget.used();
+        debug_assert!(self.bytes <= *used, "each share is a part of what is used");
+        *used -= std::mem::take(&mut self.bytes);
     }
 }
 
@@ -150,7 +153,10 @@ impl QueuedBudget {
     ) -> Result<OwnedSemaphorePermit, Exhausted> {
         let kibibytes = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).min(self.total_kibibytes);
         match timeout_at(deadline, Arc::clone(&self.kibibytes).acquire_many_owned(kibibytes)).await {
-            Ok(Ok(share)) => Ok(share),
+            Ok(Ok(share)) => {
+                debug_assert_eq!(share.num_permits(), kibibytes as usize, "a share is granted whole");
+                Ok(share)
+            }
             Ok(Err(_)) | Err(_) => Err(Exhausted),
         }
     }

@@ -235,6 +235,7 @@ impl CoverCache {
         let made = made?;
         if let Some(memory) = self.make_room(&mut entries, made.held_bytes()) {
             let cover = Arc::new(ReadyCover { made, _memory: memory });
+            debug_assert!(entries.iter().all(|(other, _)| *other != key), "a cover is kept once");
             entries.push((key, Entry::Kept(Arc::clone(&cover))));
             return Ok(cover);
         }
@@ -259,6 +260,7 @@ impl CoverCache {
             let idle = entries.iter().position(|entry| idle_bytes(entry).is_some())?;
             entries.remove(idle);
         }
+        debug_assert!(self.memory.used_bytes() >= bytes, "the room is taken");
         Some(room)
     }
 

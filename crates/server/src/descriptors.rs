@@ -54,6 +54,7 @@ impl Plan {
         let left = limit - reserved;
         let lobby = if left.saturating_sub(large) >= MANY_PLACES { large } else { small };
         let places = max_connections.min(left - lobby);
+        debug_assert!(reserved + lobby + places <= limit, "no more is shared out than there is");
         Ok(Self { control, connections: Rules { places, lobby } })
     }
 }

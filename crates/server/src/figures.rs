@@ -185,6 +185,10 @@ impl Window {
         while self.seconds.front().is_some_and(|first| first.second + WINDOW_S <= second) {
             self.seconds.pop_front();
         }
+        debug_assert!(
+            self.seconds.len() as u64 <= WINDOW_S + 1,
+            "a minute, and a second that began meanwhile"
+        );
     }
 }
 

@@ -76,6 +76,7 @@ impl Allowance {
             rate => Duration::from_millis(bytes.saturating_mul(1000).checked_div(rate).unwrap_or(0)),
         };
         self.left = self.left.saturating_sub(waited).saturating_add(earned).min(self.most);
+        debug_assert!(self.left <= self.most, "no allowance exceeds the idle timeout");
     }
 }
 

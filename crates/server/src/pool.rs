@@ -53,7 +53,9 @@ impl PixelPool {
 
     /// Number of running and waiting jobs.
     pub(crate) fn jobs(&self) -> usize {
-        self.places_in_all - self.places.available_permits()
+        let free = self.places.available_permits();
+        debug_assert!(free <= self.places_in_all, "permits are only returned");
+        self.places_in_all - free
     }
 
     /// True if a job would be refused now.

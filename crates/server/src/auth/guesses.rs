@@ -22,7 +22,7 @@ const SHARED_EVERY: Duration = Duration::from_millis(100);
 
 /// Outcome of judging a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum TokenVerdict {
     /// The right token.
     Right,
     /// A wrong token.
@@ -40,8 +40,8 @@ pub(super) enum Verdict {
 /// Recent wrong tokens, by address.
 #[derive(Debug, Default)]
 pub(super) struct Guesses {
-    by_address: HashMap<IpAddr, Allowance>,
-    shared: Option<Allowance>,
+    by_address: HashMap<IpAddr, TokenBucket>,
+    shared: Option<TokenBucket>,
 }
 
 impl Guesses {
@@ -52,28 +52,29 @@ impl Guesses {
         now: Instant,
         address: IpAddr,
         is_right: impl FnOnce() -> bool,
-    ) -> Verdict {
+    ) -> TokenVerdict {
         let address = network(address);
         if self.by_address.len() >= MAX_ADDRESSES && !self.by_address.contains_key(&address) {
-            self.by_address.retain(|_, allowance| allowance.used(now) > Duration::ZERO);
+            self.by_address.retain(|_, bucket| bucket.used(now) > Duration::ZERO);
         }
         let is_shared = self.by_address.len() >= MAX_ADDRESSES && !self.by_address.contains_key(&address);
         let (burst, every) = if is_shared { (SHARED_BURST, SHARED_EVERY) } else { (BURST, EVERY) };
         let known = if is_shared { self.shared } else { self.by_address.get(&address).copied() };
-        let mut allowance = known.unwrap_or(Allowance { free_at: now });
-        if let Some(retry_after) = allowance.wait(now, burst, every) {
-            return Verdict::TooMany { retry_after };
+        let mut bucket = known.unwrap_or(TokenBucket { free_at: now });
+        if let Some(retry_after) = bucket.wait(now, burst, every) {
+            return TokenVerdict::TooMany { retry_after };
         }
         if is_right() {
-            return Verdict::Right;
+            return TokenVerdict::Right;
         }
-        let last = allowance.take(now, burst, every);
+        let last = bucket.take(now, burst, every);
         if is_shared {
-            self.shared = Some(allowance);
+            self.shared = Some(bucket);
         } else {
-            self.by_address.insert(address, allowance);
+            self.by_address.insert(address, bucket);
         }
-        Verdict::Wrong { last }
+        debug_assert!(self.by_address.len() <= MAX_ADDRESSES, "the table is bounded");
+        TokenVerdict::Wrong { last }
     }
 }
 
@@ -90,12 +91,12 @@ fn network(address: IpAddr) -> IpAddr {
 
 /// A token bucket of guesses.
 #[derive(Debug, Clone, Copy)]
-struct Allowance {
+struct TokenBucket {
     /// Time at which the bucket is full again.
     free_at: Instant,
 }
 
-impl Allowance {
+impl TokenBucket {
     /// Time until the bucket is full.
     fn used(self, now: Instant) -> Duration {
         self.free_at.saturating_duration_since(now)
@@ -124,10 +125,10 @@ mod tests {
         for (i, &(address, at, right, expected)) in events.iter().enumerate() {
             let now = start + Duration::from_secs_f64(at);
             let verdict = match guesses.judge(now, address.parse().unwrap(), || right) {
-                Verdict::Right => "right".to_owned(),
-                Verdict::Wrong { last: false } => "wrong".to_owned(),
-                Verdict::Wrong { last: true } => "last".to_owned(),
-                Verdict::TooMany { retry_after } => format!("{} s", retry_after.as_secs_f64()),
+                TokenVerdict::Right => "right".to_owned(),
+                TokenVerdict::Wrong { last: false } => "wrong".to_owned(),
+                TokenVerdict::Wrong { last: true } => "last".to_owned(),
+                TokenVerdict::TooMany { retry_after } => format!("{} s", retry_after.as_secs_f64()),
             };
             assert_eq!(verdict, expected, "event {i}: {address} at {at}");
         }
@@ -169,24 +170,24 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_leaves_one_allowance_for_all_others() {
+    fn a_full_table_leaves_one_bucket_for_all_others() {
         let (mut guesses, now) = (Guesses::default(), Instant::now());
         let mut judge = |i: u32, right| guesses.judge(now, IpAddr::from(i.to_be_bytes()), || right);
         for i in 0..MAX_ADDRESSES as u32 {
-            assert_eq!(judge(i, false), Verdict::Wrong { last: false });
+            assert_eq!(judge(i, false), TokenVerdict::Wrong { last: false });
         }
         let newcomers = MAX_ADDRESSES as u32;
         for i in 0..SHARED_BURST {
-            assert_eq!(judge(newcomers + i, false), Verdict::Wrong { last: i + 1 == SHARED_BURST });
+            assert_eq!(judge(newcomers + i, false), TokenVerdict::Wrong { last: i + 1 == SHARED_BURST });
         }
-        assert_eq!(judge(newcomers, true), Verdict::TooMany { retry_after: SHARED_EVERY });
-        assert_eq!(judge(0, true), Verdict::Right, "an address in the table has an allowance of its own");
+        assert_eq!(judge(newcomers, true), TokenVerdict::TooMany { retry_after: SHARED_EVERY });
+        assert_eq!(judge(0, true), TokenVerdict::Right, "an address in the table has an bucket of its own");
         assert_eq!(guesses.by_address.len(), MAX_ADDRESSES);
         // Buckets that have filled up again make room.
         let later = now + EVERY;
         assert_eq!(
             guesses.judge(later, IpAddr::from([9, 9, 9, 9]), || false),
-            Verdict::Wrong { last: false }
+            TokenVerdict::Wrong { last: false }
         );
         assert_eq!(guesses.by_address.len(), 1);
     }

@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::config::{LoopbackConfig, NodeConfig, SecurityConfig};
 use crate::listener::LocalAddress;
 use crate::origins;
-use guesses::{Guesses, Verdict};
+use guesses::{Guesses, TokenVerdict};
 use hosts::Hosts;
 
 pub(crate) use hosts::HostError;
@@ -108,14 +108,14 @@ impl Auth {
         // Counters are never left half changed, so a poisoned lock is harmless here.
         let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
         match guesses.judge(now, address, || self.token.is(given)) {
-            Verdict::Right => Ok(Authority::AdminToken),
-            Verdict::Wrong { last } => {
+            TokenVerdict::Right => Ok(Authority::AdminToken),
+            TokenVerdict::Wrong { last } => {
                 if last {
                     warn!(peer = %address, "too many wrong admin tokens; rate limit in force");
                 }
                 Err(AuthError::TokenWrong)
             }
-            Verdict::TooMany { retry_after } => Err(AuthError::TooManyGuesses { retry_after }),
+            TokenVerdict::TooMany { retry_after } => Err(AuthError::TooManyGuesses { retry_after }),
         }
     }
 

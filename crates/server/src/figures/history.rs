@@ -71,11 +71,16 @@ impl History {
         if self.steps.len() == KEPT {
             self.steps.pop_front();
         }
+        debug_assert!(
+            self.steps.back().is_none_or(|last| last.at_ms < at_ms),
+            "steps end one after the other"
+        );
         let is_silent = self.durations.is_empty();
         let quantile = |quantile| (!is_silent).then(|| quantile_ms(&self.durations, quantile));
         let (p50_ms, p95_ms) = (quantile(0.5), quantile(0.95));
         self.steps.push_back(Step { at_ms, requests: self.durations.len(), p50_ms, p95_ms });
         self.durations.reset();
+        debug_assert!(self.steps.len() <= KEPT, "six hours are kept");
     }
 
     /// Returns the steps ended after `since_ms`.

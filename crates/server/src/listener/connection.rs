@@ -87,7 +87,7 @@ pub(super) struct Served {
 }
 
 impl Service<Request<Incoming>> for Served {
-    type Response = Response<Answer>;
+    type Response = Response<AnsweredBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -107,7 +107,7 @@ impl Service<Request<Incoming>> for Served {
             if turn != Turn::Yes {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(response.map(|body| Answer { body, permit }))
+            Ok(response.map(|body| AnsweredBody { body, permit }))
         })
     }
 }
@@ -136,12 +136,12 @@ fn is_health_call<B>(request: &Request<B>) -> bool {
 }
 
 /// Body of an answer; reports its end to the [`ConnectionPermit`].
-pub(super) struct Answer {
+pub(super) struct AnsweredBody {
     body: Body,
     permit: Arc<ConnectionPermit>,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for AnsweredBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -161,7 +161,7 @@ impl HttpBody for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for AnsweredBody {
     fn drop(&mut self) {
         self.permit.answered();
     }

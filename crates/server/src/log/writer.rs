@@ -295,6 +295,7 @@ impl<S: Sink> Writer<S> {
     /// Reports dropped lines in one line.
     fn tell_dropped(&mut self) {
         let dropped = self.shared.dropped.load(Ordering::Relaxed);
+        debug_assert!(self.told <= dropped, "no more lines are reported than were dropped");
         if dropped == self.told || self.broken {
             return;
         }
@@ -430,7 +431,7 @@ mod tests {
         drop(release);
         wait_for("a log that works", || log.failure().is_none().then_some(()));
         let mut received = Vec::new();
-        // The dropped lines are counted in one line as soon as the log works again, before or after the queued ones.
+        // One line counts the dropped ones as soon as the log works again, before or after the queued ones.
         wait_for("every queued line, and the count of dropped ones", || {
             received.extend(written.try_iter());
             let queued = received.iter().filter(|line| *line == "line\n").count();

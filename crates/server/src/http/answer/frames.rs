@@ -18,7 +18,9 @@ pub(crate) struct Frames {
 impl Frames {
     /// Builds a body of `pieces`; empty pieces are left out.
     pub(crate) fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        Self { left: pieces.into_iter().filter(|piece| !piece.is_empty()).collect() }
+        let left: VecDeque<_> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        debug_assert!(left.iter().all(|piece| !piece.is_empty()), "an empty frame would end the body");
+        Self { left }
     }
 }
 

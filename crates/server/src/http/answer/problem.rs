@@ -108,6 +108,7 @@ impl Problem {
     /// Builds the whole answer, once the request's id is known.
     pub(crate) fn render(self, request_id: &str) -> Response {
         let code = self.code.as_str();
+        debug_assert!(self.status.as_u16() >= 400, "a problem is an error: {code}");
         let document = ProblemDocument {
             type_uri: Some(self.code.type_uri()),
             title: Some(self.code.title().to_owned()),

@@ -126,6 +126,7 @@ impl Receiver {
         };
         self.allowance.settle(asked.elapsed(), chunk.len() as u64, self.pacing.rate());
         self.received_bytes += chunk.len() as u64;
+        debug_assert!(self.allowance.left() <= self.pacing.allowance().left(), "waiting earns nothing");
         if self.received_bytes > self.max_bytes {
             return Err(UploadError::BodyTooLarge {
                 needed_bytes: self.received_bytes,

@@ -25,7 +25,7 @@ fn cover_info(report: &EmbedReport) -> CoverInfo {
 }
 
 /// Figures of a stego image.
-pub(super) struct Figures {
+pub(super) struct EmbedFigures {
     cover: CoverInfo,
     secret_size_bytes: u64,
     payload_size_bytes: u64,
@@ -33,7 +33,7 @@ pub(super) struct Figures {
     notes: Vec<Note>,
 }
 
-impl Figures {
+impl EmbedFigures {
     /// Collects the figures of the image described by `report`.
     pub(super) fn of(report: &EmbedReport, order: &Order) -> Self {
         Self {

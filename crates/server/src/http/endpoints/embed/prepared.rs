@@ -8,7 +8,7 @@ use bytes::Bytes;
 use stego::{Limits, Part};
 use tokio::time::Instant;
 
-use super::figures::{Figures, PNG};
+use super::figures::{EmbedFigures, PNG};
 use super::order::Order;
 use super::pieces;
 use crate::covers::ReadyCover;
@@ -42,7 +42,7 @@ pub(super) async fn embed(
 
 fn embed_now(order: &Order, cover: &Arc<ReadyCover>, limits: &Limits) -> Result<Answer, Problem> {
     let image = stego::embed(cover.prepared(), &order.secret(), &order.options, limits)?;
-    let figures = Figures::of(&image.report, order);
+    let figures = EmbedFigures::of(&image.report, order);
     if order.as_png {
         let headers = figures.headers();
         return Ok(Answer { media_type: PNG, headers, body: pieces(image.parts, &cover.chunks()) });
@@ -65,6 +65,7 @@ const AFTER_IMAGE: &str = "\"}";
 /// Removes the end of a document without an image, as the place of the image.
 fn before_image(document: Vec<u8>) -> Option<String> {
     let mut before = String::from_utf8(document).ok()?;
+    debug_assert!(before.ends_with("\"stego_image_b64\":\"\"}"), "the image is the last member");
     let kept = before.strip_suffix(AFTER_IMAGE)?.len();
     before.truncate(kept);
     Some(before)
@@ -93,6 +94,7 @@ impl Base64Parts {
         }
         let head = [head, &chunks[tail_start..begin]].concat();
         let trailer = [&chunks[end..], trailer].concat();
+        debug_assert!(head.len().is_multiple_of(3), "the shared groups follow whole groups");
         let rest = cover.chunks_base64(begin);
         Self { head: STANDARD.encode(head), rest, end: STANDARD.encode(trailer) }
     }
@@ -144,7 +146,7 @@ mod tests {
 
         let order = Order::of_secret(secret, bits, false);
         let document = body(embed_now(&order, cover, &limits).unwrap());
-        let figures = Figures::of(&image.report, &order);
+        let figures = EmbedFigures::of(&image.report, &order);
         assert!(document == answer::to_json(&figures.answer("r-1", &want)).unwrap());
     }
 

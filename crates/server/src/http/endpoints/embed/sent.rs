@@ -6,7 +6,7 @@ use bytes::Bytes;
 use stego::{ImageFile, Limits};
 use tokio::time::Instant;
 
-use super::figures::{Figures, PNG};
+use super::figures::{EmbedFigures, PNG};
 use super::order::Order;
 use super::pieces;
 use crate::budget::CountedBytes;
@@ -52,7 +52,7 @@ impl Job {
         let file = Bytes::from_owner(file);
         let cover = ImageFile::open(&file, limits)?.with_checked_pixels(order.checked.as_ref());
         let image = stego::embed(cover, &order.secret(), &order.options, limits)?;
-        let figures = Figures::of(&image.report, &order);
+        let figures = EmbedFigures::of(&image.report, &order);
         if order.as_png {
             let body = pieces(image.parts, &file);
             return Ok(Answer { media_type: PNG, headers: figures.headers(), body });

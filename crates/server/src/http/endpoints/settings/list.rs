@@ -75,6 +75,7 @@ pub(crate) async fn list(
     let after: Option<SettingKey> = after.as_deref().map(parse_key).transpose()?;
     let bounds = PageBounds { max_settings, max_bytes: MAX_PAGE_BYTES };
     let page = control.plane.settings(after.as_ref(), bounds, read(consistency, &control)).await?;
+    debug_assert!(page.settings.len() <= max_settings, "a page is bounded");
     let next = page.settings.last().filter(|_| page.has_more).map(|setting| setting.key.to_string());
     let link = next.as_ref().map(|next| link_to(next, limit, consistency));
     let settings = page.settings.into_iter().map(|setting| answer_of(setting, None)).collect();
