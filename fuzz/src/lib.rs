@@ -3,8 +3,8 @@
 use fuzz_targets::mutator;
 use libfuzzer_sys::fuzzer_mutate;
 
-/// Changes a PNG: its structure, or its bytes with checksums made to hold, or its bytes alone. What is no PNG is changed as
-/// libFuzzer does.
+/// Changes a PNG: its structure, its bytes with checksums made to hold, or its bytes alone. Other inputs are
+/// changed as libFuzzer does.
 pub fn mutate_png(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let changed = match seed % 4 {
         0 => return fuzzer_mutate(data, size, max_size),

@@ -22,8 +22,8 @@ pub struct ClusterStatus {
     pub node_id: String,
     /// Raft term.
     pub term: u64,
-    /// Format version that the cluster has activated, as applied at the answering node; 0 from a release that names
-    /// none. Nodes write stored and sent forms of this version.
+    /// Format version that the cluster has activated, as applied at the answering node; 0 from a release
+    /// that names none. Nodes write stored and sent forms of this version.
     #[serde(default)]
     pub format_version: u32,
     /// Leader; null while no leader is certain.

@@ -5,7 +5,7 @@
 //! | [`handle`](ControlPlane) | interface to the rest of a node: status, settings, events, start and stop |
 //! | `options`, `errors`, `timing`, `ids` | configuration, errors of the interface, timing constants, ids |
 //! | [`catalog`] | replicated state machine, pure |
-//! | `raft`, `types` | configuration and start of openraft, its calls to peers, restart after a storage error |
+//! | `raft`, `types` | openraft: configuration, start, calls to peers, restart after a storage error |
 //! | `storage` | log and vote, state machine, snapshots: durable before any promise |
 //! | `network` | authenticated, bounded frames between nodes |
 //! | `message`, `serve`, `calls` | calls between nodes; inbound calls; outbound reads and writes |

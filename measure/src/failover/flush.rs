@@ -36,8 +36,8 @@ pub(super) fn measure(folder: &Path) -> anyhow::Result<Flush> {
     Ok(Flush::of(&times_ms))
 }
 
-/// Returns the mean time of a commit of the log as counted by the running nodes since their start: the slowest of
-/// the means.
+/// Returns the mean time of a commit of the log, as counted by the running nodes since their start: the
+/// slowest of the means.
 pub(super) fn log_commit_ms(cluster: &Cluster) -> Option<f64> {
     let figure = |i, name: &str| metric(cluster, i, &format!("steg_cluster_log_flush_seconds_{name}"));
     let mean_s = |i| Some(figure(i, "sum")? / figure(i, "count").filter(|&commits| commits > 0.0)?);

@@ -7,10 +7,10 @@
 //!   closed: the oldest of the address with the most, so that a flood from one address displaces itself. The
 //!   first [`PROTECTED_PER_PEER_ADDRESS`] pending connections from the address of a configured node do not
 //!   count.
-//! - An authenticated connection has a slot for the combination of peer and purpose, out of reach of any other
-//!   peer and of pending connections. Beyond the limit the longest silent connection of the peer is closed,
-//!   unless a call is in flight on each: then the new connection is refused before the end of the handshake,
-//!   so that no request was sent.
+//! - An authenticated connection has a slot for the combination of peer and purpose, out of reach of any
+//!   other peer and of pending connections. Beyond the limit the longest silent connection of the peer is
+//!   closed, unless a call is in flight on each: then the new connection is refused before the end of the
+//!   handshake, so that no request was sent.
 //! - Names missing in this node's configuration share the slots of one peer.
 
 use std::cmp::Reverse;
