@@ -4,10 +4,11 @@ mod history;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use control_plane::status::NodeFigures;
+use control_plane::unix_ms;
 use hdrhistogram::Histogram;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tracing::warn;
@@ -92,11 +93,6 @@ impl Figures {
         };
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = figures;
     }
-}
-
-/// Milliseconds since 1970.
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64)
 }
 
 fn sample(figures: &Weak<Figures>) {

@@ -102,7 +102,7 @@ impl ArrivingCover {
         if !is_png || budget.used_bytes() > budget.total_bytes() / 2 {
             return None;
         }
-        let mut memory = self.data.transfer_memory.empty_share();
+        let mut memory = budget.empty_share();
         memory.grow(HELD_BYTES).ok()?;
         let png = ArrivingPng::new(self.data.limits.clone());
         Some(Box::new(Check { png, goes_on: true, _memory: memory }))
