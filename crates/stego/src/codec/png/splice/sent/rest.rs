@@ -72,14 +72,9 @@ impl Rest {
     ///
     /// [`Failed::NotPossible`] if the stream is damaged, says too much, or ended before.
     pub(super) fn add(&mut self, part: &[u8], watch: &Watch) -> Result<(), Failed> {
-        let kept = part.len().min(SINGLE_LEN_BYTES);
-        let (bulk, end) = part.split_at(part.len() - kept);
-        let given = if bulk.is_empty() {
-            (self.held.len() + kept).saturating_sub(SINGLE_LEN_BYTES)
-        } else {
-            self.held.len()
-        };
-        let before: Vec<u8> = self.held.drain(..given).collect();
+        let surplus = (self.held.len() + part.len()).saturating_sub(SINGLE_LEN_BYTES);
+        let before: Vec<u8> = self.held.drain(..surplus.min(self.held.len())).collect();
+        let (bulk, end) = part.split_at(surplus - before.len());
         self.held.extend_from_slice(end);
         debug_assert!(self.held.len() <= SINGLE_LEN_BYTES, "only what may be the end is held");
         for step in std::iter::once(&before[..]).chain(bulk.chunks(STEP_LEN_BYTES)) {
