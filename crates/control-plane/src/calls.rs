@@ -12,7 +12,7 @@ use crate::catalog::{Command, Outcome, StoredCommand};
 use crate::errors::{ControlError, TransferError, Transferred};
 use crate::ids::RaftId;
 use crate::message::{Call, Envelope, Refused, Reply};
-use crate::network::{CallError, Links};
+use crate::network::{CallError, Delivery, Links};
 use crate::observation::Observation;
 use crate::observer::Observer;
 use crate::raft::node::Node;
@@ -243,7 +243,7 @@ impl Calls {
         let hands_over = matches!(envelope.body, Call::HandOver { .. });
         // Sent once only: a repetition by the link would hide that the command may have been proposed.
         let reply = tokio::select! {
-            reply = self.links.call_once::<_, Reply>(&name, &envelope, until.into()) => reply,
+            reply = self.links.call::<_, Reply>(&name, &envelope, Delivery::AtMostOnce, until.into()) => reply,
             () = self.deposed(node, leader), if !hands_over => return Attempt::Unknown,
         };
         match reply {

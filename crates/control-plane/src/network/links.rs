@@ -65,6 +65,15 @@ pub(crate) enum CallError {
     },
 }
 
+/// Number of times that a call may reach the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Twice if the peer closed an idle connection in the meantime: for idempotent requests.
+    AtLeastOnce,
+    /// Once or never.
+    AtMostOnce,
+}
+
 impl CallError {
     /// True if the host at the peer's address reported a closed port.
     pub(crate) fn is_port_closed(&self) -> bool {
@@ -188,8 +197,7 @@ impl Links {
         Ok(Self(Arc::new(LinksState { identity, pause, peers })))
     }
 
-    /// Sends a request and waits for the answer. The request may reach the peer twice: only for idempotent
-    /// requests.
+    /// Sends a request and waits for the answer.
     ///
     /// # Errors
     /// [`CallError`], by which the caller knows if the peer may have executed the request.
@@ -197,35 +205,18 @@ impl Links {
         &self,
         peer: &str,
         request: &Q,
+        delivery: Delivery,
         deadline: Instant,
     ) -> Result<A, CallError> {
         let body = self.body(peer, request)?;
         if let Some(channel) = self.take_idle(peer) {
             match self.exchange(peer, channel, &body, deadline).await {
-                Err(CallError::Lost { source: Loss::Connection(error), .. }) if error.is_closed_by_peer() => {
-                }
+                Err(CallError::Lost { source: Loss::Connection(error), .. })
+                    if delivery == Delivery::AtLeastOnce && error.is_closed_by_peer() => {}
                 answered => return answered,
             }
         }
         let channel = self.connection(peer, deadline).await?;
-        self.exchange(peer, channel, &body, deadline).await
-    }
-
-    /// Same as [`Self::call`], but the request reaches the peer at most once.
-    ///
-    /// # Errors
-    /// Same as [`Self::call`].
-    pub(crate) async fn call_once<Q: Serialize, A: DeserializeOwned>(
-        &self,
-        peer: &str,
-        request: &Q,
-        deadline: Instant,
-    ) -> Result<A, CallError> {
-        let body = self.body(peer, request)?;
-        let channel = match self.take_idle(peer) {
-            Some(channel) => channel,
-            None => self.connection(peer, deadline).await?,
-        };
         self.exchange(peer, channel, &body, deadline).await
     }
 

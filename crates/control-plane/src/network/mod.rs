@@ -26,7 +26,7 @@ pub(crate) use frame::{Channel, FrameError, FrameReceiver, FrameSender};
 #[cfg(feature = "fuzzing")]
 pub(crate) use handshake::fuzzing::{check as check_handshake, samples as sample_handshakes};
 pub(crate) use handshake::{Credentials, Purpose};
-pub(crate) use links::{CallError, Links, MAX_DIALLING_PER_PEER, MAX_IDLE_PER_PEER};
+pub(crate) use links::{CallError, Delivery, Links, MAX_DIALLING_PER_PEER, MAX_IDLE_PER_PEER};
 pub(crate) use listener::{Incoming, KnownPeers, Listener, MAX_CLOSING};
 pub(crate) use pause::Pause;
 pub(crate) use resolver::{Resolve, SystemResolver};

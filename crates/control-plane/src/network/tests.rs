@@ -161,7 +161,7 @@ async fn count_up(channel: &mut Channel) -> FrameError {
 }
 
 async fn call(links: &Links, number: u64) -> Result<u64, CallError> {
-    links.call("n2", &number, ample()).await
+    links.call("n2", &number, Delivery::AtLeastOnce, ample()).await
 }
 
 /// Calls and answers one request on this channel.
@@ -279,7 +279,8 @@ async fn only_what_may_be_repeated_is_sent_again() {
     let kept = call_on_a_new_connection(&links, &mut node).await;
     let (again, _) = tokio::join!(call_on_a_new_connection(&links, &mut node), hang_up(kept));
 
-    let (once, ()) = tokio::join!(links.call_once::<u64, u64>("n2", &1, ample()), hang_up(again));
+    let (once, ()) =
+        tokio::join!(links.call::<u64, u64>("n2", &1, Delivery::AtMostOnce, ample()), hang_up(again));
     let once = once.unwrap_err();
     assert!(
         matches!(&once, CallError::Lost { source: Loss::Connection(FrameError::Closed), .. }),
@@ -303,7 +304,7 @@ async fn what_was_not_sent_is_told_from_what_was_lost() {
         other => panic!("{other:?}"),
     };
     let check = async |peer: &str, links: &Links, deadline: Instant, expected: &str| {
-        let error = links.call::<u64, u64>(peer, &1, deadline).await.unwrap_err();
+        let error = links.call::<u64, u64>(peer, &1, Delivery::AtLeastOnce, deadline).await.unwrap_err();
         assert_eq!(unsent(error), (peer.to_owned(), expected.to_owned()));
     };
     check("n9", &links_to_node, ample(), "not in this node's configuration").await;
@@ -311,13 +312,16 @@ async fn what_was_not_sent_is_told_from_what_was_lost() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     check("n2", &links(7, nobody), ample(), &format!("cannot connect to {nobody}")).await;
     let too_long = "x".repeat(MAX_FRAME_BYTES);
-    let error = links_to_node.call::<_, u64>("n2", &too_long, ample()).await.unwrap_err();
+    let error =
+        links_to_node.call::<_, u64>("n2", &too_long, Delivery::AtLeastOnce, ample()).await.unwrap_err();
     assert_eq!(unsent(error).1, "a frame of 16777218 bytes is longer than 16777216");
 
     // A kept connection and no answer: lost, unless the deadline was over before.
     let mut silent = call_on_a_new_connection(&links_to_node, &mut node).await;
     check("n2", &links_to_node, Instant::now(), "no connection before the deadline").await;
-    let lost = links_to_node.call::<u64, u64>("n2", &5, Instant::now() + Duration::from_secs(1)).await;
+    let lost = links_to_node
+        .call::<u64, u64>("n2", &5, Delivery::AtLeastOnce, Instant::now() + Duration::from_secs(1))
+        .await;
     assert!(matches!(lost, Err(CallError::Lost { source: Loss::Deadline, .. })), "{lost:?}");
     assert_eq!(silent.recv::<u64>().await.unwrap(), 5);
     assert!(matches!(silent.recv::<u64>().await, Err(FrameError::Closed)), "it is not used again");
@@ -407,7 +411,9 @@ async fn a_paused_caller_reaches_nobody_until_it_resumes() {
     links.pause();
     assert!(matches!(kept.recv::<u64>().await, Err(FrameError::Closed)));
     assert!(matches!(dedicated.send(&1).await, Err(FrameError::Paused)));
-    let called = links.call::<u64, u64>("n2", &1, Instant::now() + Duration::from_millis(20)).await;
+    let called = links
+        .call::<u64, u64>("n2", &1, Delivery::AtLeastOnce, Instant::now() + Duration::from_millis(20))
+        .await;
     assert!(matches!(called, Err(CallError::NotSent { source: Unsent::Deadline, .. })), "{called:?}");
     assert_eq!(node.waiting(), 0);
 
@@ -423,7 +429,9 @@ async fn a_paused_listener_lets_nobody_in_until_it_resumes() {
 
     node.pause.pause();
     assert!(matches!(far.recv::<u64>().await, Err(FrameError::Paused)));
-    let called = links.call_once::<u64, u64>("n2", &1, Instant::now() + Duration::from_millis(20)).await;
+    let called = links
+        .call::<u64, u64>("n2", &1, Delivery::AtMostOnce, Instant::now() + Duration::from_millis(20))
+        .await;
     assert!(called.is_err());
     assert_eq!(node.waiting(), 0);
     drop(far);
@@ -511,7 +519,7 @@ async fn a_peer_that_floods_takes_no_place_of_another() {
         far.push(incoming);
     }
     // A refusal precedes any request: the caller knows that nothing was executed.
-    let refused = flooding.call_once::<u64, u64>("n2", &1, ample()).await.unwrap_err();
+    let refused = flooding.call::<u64, u64>("n2", &1, Delivery::AtMostOnce, ample()).await.unwrap_err();
     assert!(matches!(&refused, CallError::NotSent { .. }), "{refused:?}");
     assert_eq!(node.closed("peer_refused"), 1);
     // Probes and the other peer have separate slots.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use crate::identity::DataDir;
 use crate::ids::RaftId;
 use crate::message::{Call, Envelope, Refused, Reply, SnapshotOffer, SnapshotReply};
-use crate::network::{CallError, Links, Purpose};
+use crate::network::{CallError, Delivery, Links, Purpose};
 use crate::storage::{SnapshotFile, StateView};
 use crate::timing::{
     APPEND_DURABLE_WITHIN, SNAPSHOT_CHUNK_WITHIN, SNAPSHOT_INSTALL_WITHIN, SNAPSHOT_TRANSFER_RETRY_AFTER,
@@ -70,7 +70,7 @@ impl RaftClient {
     async fn call(&self, call: Call, option: &RPCOption) -> Result<Reply, RPCError<TypeConfig>> {
         let deadline = Instant::now() + option.hard_ttl();
         let envelope = self.envelope(call)?;
-        match self.local.links.call(&self.name, &envelope, deadline).await {
+        match self.local.links.call(&self.name, &envelope, Delivery::AtLeastOnce, deadline).await {
             Ok(Reply::Refused(refused)) => Err(refusal(&refused)),
             Ok(reply) => Ok(reply),
             // `Unreachable` makes openraft wait a little before a retry; a lost answer is retried at once.

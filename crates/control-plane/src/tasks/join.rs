@@ -14,7 +14,7 @@ use crate::format::Announcement;
 use crate::identity::{DataDir, DataDirError};
 use crate::ids::{ClusterId, RaftId};
 use crate::message::{Call, Envelope, Refused, Reply, Report};
-use crate::network::Links;
+use crate::network::{Delivery, Links};
 use crate::observation::Observation;
 use crate::observer::Observer;
 use crate::options::Bootstrap;
@@ -149,7 +149,7 @@ impl Joining {
         let version = self.raft.activated();
         let envelope = Envelope { version, cluster, from: self.observer.identity().raft_id, to: None, body };
         let deadline = tokio::time::Instant::now() + JOIN_WITHIN;
-        match self.links.call::<_, Reply>(leader, &envelope, deadline).await {
+        match self.links.call::<_, Reply>(leader, &envelope, Delivery::AtLeastOnce, deadline).await {
             Ok(Reply::Joined) => debug!(leader, "admitted as a member"),
             Ok(Reply::Refused(refused)) => warn!(leader, %refused, "admission refused"),
             Ok(other) => warn!(leader, ?other, "unexpected answer to the request to join"),
