@@ -3,3 +3,4 @@
 pub(super) mod encoding;
 pub(super) mod json;
 pub(super) mod upload;
+pub(super) mod upload_request;

@@ -6,7 +6,7 @@ use api::Code;
 use api::fields;
 use api::images::{CapacityAnswer, ModeCapacity};
 use axum::Json;
-use axum::extract::{Extension, Request, State};
+use axum::extract::State;
 use stego::{BitsPerSample, ImageFile, Limits, Mode, probe};
 use utoipa::ToSchema;
 
@@ -14,8 +14,8 @@ use crate::data_plane::DataPlane;
 use crate::http::answer::problem::Problem;
 use crate::http::answer::responses::ImageProblems;
 use crate::http::body::upload::{FieldKind, Fields, Form, UploadedFile};
+use crate::http::body::upload_request::UploadRequest;
 use crate::http::middleware::principal::{Anonymous, Principal};
-use crate::http::middleware::request::RequestId;
 use crate::work::Work;
 
 const FIELDS: Fields = &[(fields::FILE, FieldKind::File)];
@@ -41,10 +41,9 @@ pub(crate) struct CapacityForm {
 pub(crate) async fn capacity(
     _: Principal<Anonymous>,
     State(data): State<Arc<DataPlane>>,
-    Extension(RequestId(request_id)): Extension<RequestId>,
-    request: Request,
+    upload: UploadRequest,
 ) -> Result<Json<CapacityAnswer>, Problem> {
-    let start_by = data.start_by();
+    let UploadRequest { request, request_id, start_by, .. } = upload;
     let mut form = Form::receive(request, FIELDS, &data, start_by).await?;
     let file = form.take_image(fields::FILE)?.ok_or_else(|| {
         Problem::new(

@@ -6,7 +6,7 @@ use api::fields;
 use api::headers;
 use api::images::CompareAnswer;
 use api::{Code, ProblemDocument};
-use axum::extract::{Extension, Request, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use stego::{Cover, ImageError, ImageInfo, Limits, Quality, difference_image, probe};
@@ -19,8 +19,8 @@ use crate::http::answer::problem::Problem;
 use crate::http::answer::responses::ImageProblems;
 use crate::http::answer::{self, Answer};
 use crate::http::body::upload::{FieldKind, Fields, Form, InvalidValue, UploadedFile};
+use crate::http::body::upload_request::UploadRequest;
 use crate::http::middleware::principal::{Anonymous, Principal};
-use crate::http::middleware::request::RequestId;
 use crate::work::Work;
 
 const FIELDS: Fields = &[
@@ -68,11 +68,10 @@ pub(crate) struct CompareForm {
 pub(crate) async fn compare(
     _: Principal<Anonymous>,
     State(data): State<Arc<DataPlane>>,
-    Extension(RequestId(request_id)): Extension<RequestId>,
-    request: Request,
+    upload: UploadRequest,
 ) -> Result<Response, Problem> {
-    let start_by = data.start_by();
-    let as_png = prefers(request.headers(), PNG);
+    let UploadRequest { request, headers, request_id, start_by } = upload;
+    let as_png = prefers(&headers, PNG);
     let mut form = Form::receive(request, FIELDS, &data, start_by).await?;
     let amplify = form.text(fields::AMPLIFY).map(parse_amplify).transpose()?;
     let mut image = |name| form.take_image(name)?.ok_or_else(|| missing(name));

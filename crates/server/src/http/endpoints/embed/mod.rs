@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use api::fields;
 use api::images::{EmbedAnswer, Mode};
-use axum::extract::{Extension, Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use stego::{CheckedPixels, Part};
@@ -26,9 +26,9 @@ use crate::http::answer::problem::Problem;
 use crate::http::answer::responses::ImageProblems;
 use crate::http::answer::{Answer, Piece};
 use crate::http::body::upload::{FieldKind, Fields, Form};
+use crate::http::body::upload_request::UploadRequest;
 use crate::http::idempotency;
 use crate::http::middleware::principal::{Anonymous, Principal};
-use crate::http::middleware::request::RequestId;
 use arriving::ArrivingCover;
 use order::Order;
 
@@ -89,11 +89,9 @@ pub(crate) struct EmbedForm {
 pub(crate) async fn embed(
     _: Principal<Anonymous>,
     State(app): State<App>,
-    Extension(RequestId(request_id)): Extension<RequestId>,
-    request: Request,
+    upload: UploadRequest,
 ) -> Result<Response, Problem> {
-    let start_by = app.data.start_by();
-    let headers = request.headers().clone();
+    let UploadRequest { request, headers, request_id, start_by } = upload;
     let mut arriving = ArrivingCover::new(&app.data, start_by);
     let form = Form::receive_looking(request, FIELDS, &app.data, start_by, &mut arriving).await?;
     let checked = arriving.checked().await;

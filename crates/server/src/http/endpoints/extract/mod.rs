@@ -10,7 +10,7 @@ use api::fields;
 use api::headers;
 use api::images::{Base64, ExtractAnswer};
 use api::{Code, ProblemDocument};
-use axum::extract::{Extension, Request, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -25,9 +25,9 @@ use crate::http::answer::problem::Problem;
 use crate::http::answer::responses::ImageProblems;
 use crate::http::answer::{self, Answer, base64_len};
 use crate::http::body::upload::{FieldKind, Fields, Form, UploadedFile};
+use crate::http::body::upload_request::UploadRequest;
 use crate::http::idempotency;
 use crate::http::middleware::principal::{Anonymous, Principal};
-use crate::http::middleware::request::RequestId;
 use crate::work::Work;
 use early::{Early, Found};
 
@@ -83,11 +83,9 @@ pub(crate) struct ExtractForm {
 pub(crate) async fn extract(
     _: Principal<Anonymous>,
     State(app): State<App>,
-    Extension(RequestId(request_id)): Extension<RequestId>,
-    request: Request,
+    upload: UploadRequest,
 ) -> Result<Response, Problem> {
-    let start_by = app.data.start_by();
-    let headers = request.headers().clone();
+    let UploadRequest { request, headers, request_id, start_by } = upload;
     let as_bytes = prefers(&headers, OCTET_STREAM);
     if !idempotency::is_keyed(&headers) {
         let mut early = Early::new(&app.data, memory_bytes, start_by);
