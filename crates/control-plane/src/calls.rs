@@ -21,6 +21,8 @@ use crate::signals::Signals;
 use crate::suspicion::Suspicion;
 use crate::tasks::handover::Transfers;
 use crate::timing::{CALL_ATTEMPT_WITHIN, CALL_RETRY_AFTER, CALL_RETRY_DURING_ELECTION, ELECTION_GRACE};
+use crate::world::clock;
+use crate::world::task;
 
 /// Result of an attempt.
 enum Attempt<T> {
@@ -48,10 +50,10 @@ impl Calls {
     pub(crate) async fn submit(&self, command: Command, deadline: Instant) -> Result<Outcome, ControlError> {
         let mut proposed = false;
         let mut last_reason;
-        let started = Instant::now();
+        let started = clock::now();
         loop {
             let seen = self.ready(proposed)?;
-            let until = deadline.min(Instant::now() + CALL_ATTEMPT_WITHIN);
+            let until = deadline.min(clock::now() + CALL_ATTEMPT_WITHIN);
             match self.submit_once(&seen, &command, until).await {
                 Attempt::Done(outcome) => return Ok(outcome),
                 Attempt::NotYet(reason) => last_reason = reason,
@@ -79,7 +81,7 @@ impl Calls {
         to: Option<String>,
         deadline: Instant,
     ) -> Result<Transferred, TransferError> {
-        let started = Instant::now();
+        let started = clock::now();
         loop {
             let seen = self.ready(false)?;
             let call = Call::HandOver { to: to.clone(), timeout_ms: left_ms(deadline) };
@@ -107,15 +109,14 @@ impl Calls {
     /// Returns the local state once a linearizable read is possible: the leader names a log index, and the
     /// local node waits until the index is applied.
     pub(crate) async fn linearize(&self, deadline: Instant) -> Result<Arc<Node>, ControlError> {
-        let started = Instant::now();
+        let started = clock::now();
         loop {
             let seen = self.ready(false)?;
-            let until = deadline.min(Instant::now() + CALL_ATTEMPT_WITHIN);
+            let until = deadline.min(clock::now() + CALL_ATTEMPT_WITHIN);
             let reason = match self.read_index_once(&seen, until).await {
                 Attempt::Done(index) => {
                     let node = self.raft.node().ok_or_else(|| self.storage_error())?;
-                    let applied =
-                        tokio::time::timeout_at(deadline.into(), node.state.wait_applied(index)).await;
+                    let applied = clock::timeout_at(deadline, node.state.wait_applied(index)).await;
                     match applied {
                         Ok(()) => {
                             let applied = node.state.last_applied().map(|id| id.index);
@@ -162,7 +163,7 @@ impl Calls {
     /// Waits for a short pause. False if the deadline is near, or if no quorum exists after the time of an
     /// election.
     async fn wait_to_retry(&self, started: Instant, deadline: Instant) -> bool {
-        let now = Instant::now();
+        let now = clock::now();
         let given_up = now.saturating_duration_since(started) > ELECTION_GRACE
             && !self.observer.has_quorum(&self.observer.observe());
         if given_up || now + CALL_RETRY_AFTER >= deadline {
@@ -171,11 +172,11 @@ impl Calls {
         let since_began = now.saturating_duration_since(started);
         let pause = if since_began < ELECTION_GRACE { CALL_RETRY_DURING_ELECTION } else { CALL_RETRY_AFTER };
         let Some(node) = self.raft.node() else {
-            tokio::time::sleep(pause).await;
+            clock::sleep(pause).await;
             return true;
         };
         let mut metrics = node.watch();
-        let _ = tokio::time::timeout(pause, metrics.changed()).await;
+        let _ = clock::timeout(pause, metrics.changed()).await;
         true
     }
 
@@ -243,7 +244,8 @@ impl Calls {
         let hands_over = matches!(envelope.body, Call::HandOver { .. });
         // Sent once only: a repetition by the link would hide that the command may have been proposed.
         let reply = tokio::select! {
-            reply = self.links.call::<_, Reply>(&name, &envelope, Delivery::AtMostOnce, until.into()) => reply,
+            biased;
+            reply = self.links.call::<_, Reply>(&name, &envelope, Delivery::AtMostOnce, until) => reply,
             () = self.deposed(node, leader), if !hands_over => return Attempt::Unknown,
         };
         match reply {
@@ -257,7 +259,7 @@ impl Calls {
     /// awaited any more.
     fn is_deposed(&self, node: &Node, leader: RaftId) -> bool {
         node.voted_leader() != Some(leader)
-            || self.suspicion.campaigns().evidence_against(node.vote(), Instant::now()).is_some()
+            || self.suspicion.campaigns().evidence_against(node.vote(), clock::now()).is_some()
     }
 
     /// Returns once [`Self::is_deposed`] holds.
@@ -266,6 +268,7 @@ impl Calls {
         let mut evidence = self.suspicion.watch_evidence();
         while !self.is_deposed(node, leader) {
             tokio::select! {
+                biased;
                 // A Raft that ended reports no new leader.
                 changed = metrics.changed() => if changed.is_err() { return },
                 // The sender lives as long as the suspicion.
@@ -288,7 +291,7 @@ impl Calls {
         }
         command.proposed_at_ms = (self.observer.options().clock_ms)();
         let command = StoredCommand::new(command, node.state.activated_version());
-        match tokio::time::timeout_at(until.into(), node.raft.client_write(command)).await {
+        match clock::timeout_at(until, node.raft.client_write(command)).await {
             Ok(Ok(written)) => Reply::Outcome(Box::new(written.data)),
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => {
                 Reply::Refused(Refused::NotLeader { leader: self.observer.observe().leader_name() })
@@ -305,8 +308,8 @@ impl Calls {
         }
         // Not cancelled at the deadline: the leader refuses writes until the transfer has ended.
         let (transfers, to) = (Arc::clone(&self.transfers), to.map(str::to_owned));
-        let transfer = tokio::spawn(async move { transfers.transfer(to.as_deref()).await });
-        match tokio::time::timeout_at(until.into(), transfer).await {
+        let transfer = task::spawn(async move { transfers.transfer(to.as_deref()).await });
+        match clock::timeout_at(until, transfer).await {
             Ok(Ok(result)) => Reply::HandedOver(result),
             Ok(Err(_)) | Err(_) => Reply::OutcomeUnknown,
         }
@@ -319,7 +322,7 @@ impl Calls {
             return Reply::Refused(refused);
         }
         let read = node.raft.get_read_log_id(ReadPolicy::ReadIndex);
-        match tokio::time::timeout_at(until.into(), read).await {
+        match clock::timeout_at(until, read).await {
             Ok(Ok((log_id, _))) => Reply::ReadIndex { index: log_id.log_id().index },
             Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_)))) => {
                 Reply::Refused(Refused::NotLeader { leader: self.observer.observe().leader_name() })
@@ -342,5 +345,5 @@ impl Calls {
 }
 
 fn left_ms(until: Instant) -> u64 {
-    until.saturating_duration_since(Instant::now()).as_millis() as u64
+    until.saturating_duration_since(clock::now()).as_millis() as u64
 }

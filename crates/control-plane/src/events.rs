@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::broadcast;
 
 use api::events::{Event, EventKind};
+
+use crate::world::clock;
 
 /// Number of recent events kept for new watchers, and of events by which a slow watcher may be behind.
 const KEPT: usize = 256;
@@ -54,5 +55,5 @@ impl Events {
 
 /// Returns the system's clock, in milliseconds since 1970.
 pub fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64)
+    clock::unix_time().as_millis() as u64
 }

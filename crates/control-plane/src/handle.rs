@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use api::events::{Event, EventKind};
 use api::status::ClusterStatus;
 use tokio::sync::broadcast;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use crate::catalog::{Command, Outcome, PageBounds, Setting, SettingKey, SettingsPage};
@@ -23,6 +22,8 @@ use crate::status::Members;
 use crate::storage::FlushStats;
 use crate::threads::Threads;
 use crate::timing::TRANSFER_BEFORE_STOP_WITHIN;
+use crate::world::clock;
+use crate::world::task::AbortOnDrop;
 
 /// Disk space of the file system below a data directory, and size of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,20 @@ impl ControlPlane {
         let secret = ClusterSecret::load_or_create(&options.cluster_key_file)?;
         let data = DataDir::new(&options.data_dir, &options.me);
         let (parts, port, threads) = Threads::start(options, &secret, data)?;
+        Ok(Self(Arc::new(ControlPlaneState { secret, parts, port, threads })))
+    }
+
+    /// Same as [`Self::start`], with every part as a task of the world of the thread: for simulations.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    ///
+    /// # Panics
+    /// If the thread has entered no world.
+    pub async fn start_in_world(options: Options, secret: ClusterSecret) -> Result<Self, StartError> {
+        assert!(crate::world::current().is_some(), "the thread has entered no world");
+        let data = DataDir::new(&options.data_dir, &options.me);
+        let (parts, port, threads) = Threads::start_in_world(options, &secret, data).await?;
         Ok(Self(Arc::new(ControlPlaneState { secret, parts, port, threads })))
     }
 
@@ -213,7 +228,7 @@ impl ControlPlane {
         let handed_over = self.0.threads.raft.spawn(async move {
             if observer.observe().leads() {
                 let transfer = transfers.hand_over(None);
-                if let Ok(Err(reason)) = tokio::time::timeout(TRANSFER_BEFORE_STOP_WITHIN, transfer).await {
+                if let Ok(Err(reason)) = clock::timeout(TRANSFER_BEFORE_STOP_WITHIN, transfer).await {
                     warn!(%reason, "leadership not transferred");
                 }
             }
@@ -256,7 +271,7 @@ impl ControlPlane {
             calls.linearize(deadline).await
         });
         // A read without a waiting caller is aborted.
-        AbortOnDropHandle::new(reading).await.unwrap_or(Err(ControlError::Stopped))
+        AbortOnDrop(reading).await.unwrap_or(Err(ControlError::Stopped))
     }
 
     fn parts(&self) -> &Parts {

@@ -1,8 +1,6 @@
 //! Identity of a data directory: a Raft id minted once, the node's name at the time, and the cluster.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterId, RaftId};
 use crate::storage::{LOG_FILE as LOG, SNAPSHOT_DIR as SNAPSHOTS, STATE_FILE as STATE, StorageFailure};
+use crate::world::files::{self, File, Open};
 
 /// Version of the identity file, the only version that the release writes and reads.
 const VERSION: u32 = 1;
@@ -161,15 +160,13 @@ impl DataDir {
     pub(crate) fn open(&self) -> Result<(), DataDirError> {
         let mut lock = self.lock.lock().expect("no panic while it is held");
         let unusable = |source| DataDirError::Unusable { path: self.path.clone(), source };
-        fs::create_dir_all(self.path.join(SNAPSHOTS)).map_err(unusable)?;
+        files::create_dir_all(&self.path.join(SNAPSHOTS)).map_err(unusable)?;
         let path = self.path.join(LOCK);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = File::open(&path, Open::Create);
         let file = file.map_err(|source| DataDirError::Unusable { path, source })?;
         if !is_same_file(lock.as_ref(), &file).map_err(unusable)? {
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(DataDirError::InUse { path: self.path.clone() }),
-                Err(TryLockError::Error(source)) => return Err(unusable(source)),
+            if !file.try_lock().map_err(unusable)? {
+                return Err(DataDirError::InUse { path: self.path.clone() });
             }
             self.identity.store(Arc::new(Identity::unknown(&self.name)));
             *lock = Some(file);
@@ -264,7 +261,7 @@ fn mint(path: &Path, name: &str) -> Result<Identity, DataDirError> {
 fn is_fresh(path: &Path) -> Result<bool, DataDirError> {
     let snapshots = path.join(SNAPSHOTS);
     let unusable = |source| DataDirError::Unusable { path: snapshots.clone(), source };
-    let holds_snapshots = fs::read_dir(&snapshots).map_err(unusable)?.next().is_some();
+    let holds_snapshots = !files::list(&snapshots).map_err(unusable)?.is_empty();
     Ok(!holds_snapshots && !exists(&path.join(LOG))? && !exists(&path.join(STATE))?)
 }
 
@@ -277,24 +274,23 @@ fn log_is_lost(path: &Path, identity: &Identity) -> Result<bool, DataDirError> {
 /// True if `path` exists. An error if the existence is undetermined: an unreachable file does not count as
 /// missing.
 fn exists(path: &Path) -> Result<bool, DataDirError> {
-    path.try_exists().map_err(|source| DataDirError::Unusable { path: path.to_owned(), source })
+    files::exists(path).map_err(|source| DataDirError::Unusable { path: path.to_owned(), source })
 }
 
 fn is_same_file(held: Option<&File>, found: &File) -> io::Result<bool> {
     let Some(held) = held else { return Ok(false) };
-    let (held, found) = (held.metadata()?, found.metadata()?);
-    Ok((held.dev(), held.ino()) == (found.dev(), found.ino()))
+    Ok(held.id()? == found.id()?)
 }
 
 fn read(path: &Path) -> Result<Option<Identity>, DataDirError> {
     let damaged = |reason: String| DataDirError::Damaged { path: path.to_owned(), reason };
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match files::read(path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(damaged(error.to_string())),
         Err(source) => return Err(DataDirError::Unusable { path: path.to_owned(), source }),
     };
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    let json: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     match json["v"].as_u64() {
         Some(found) if found == u64::from(VERSION) => {}
         Some(found) => return Err(DataDirError::UnknownVersion { path: path.to_owned(), found }),
@@ -309,8 +305,8 @@ fn read(path: &Path) -> Result<Option<Identity>, DataDirError> {
 fn write(dir: &Path, identity: &Identity) -> Result<(), DataDirError> {
     let aside = "identity.json.new";
     write_file(dir, identity, aside)
-        .and_then(|()| fs::rename(dir.join(aside), dir.join(IDENTITY)))
-        .and_then(|()| sync_dir(dir))
+        .and_then(|()| files::rename(&dir.join(aside), &dir.join(IDENTITY)))
+        .and_then(|()| files::sync_folder(dir))
         .map_err(|source| DataDirError::Unusable { path: dir.to_owned(), source })
 }
 
@@ -323,19 +319,15 @@ fn write_file(dir: &Path, identity: &Identity, file_name: &str) -> io::Result<()
         founder: identity.founder,
         superseded_by: identity.superseded_by,
     };
-    let mut file = File::create(dir.join(file_name))?;
-    file.write_all(serde_json::to_string_pretty(&stored)?.as_bytes())?;
-    file.write_all(b"\n")?;
+    let file = File::open(&dir.join(file_name), Open::Truncate)?;
+    (&file).write_all((serde_json::to_string_pretty(&stored)? + "\n").as_bytes())?;
     file.sync_all()
-}
-
-/// Makes renames and new files in `dir` durable.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn open(path: &Path, name: &str) -> Result<DataDir, DataDirError> {

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::world::random::NodeRng;
 
 /// Raft's id of a node: a number minted for a data directory on its first start, never used again.
 ///
@@ -19,7 +22,7 @@ impl RaftId {
 
     /// Mints an id of 64 random bits: two directories do not share an id by chance.
     pub fn mint() -> Self {
-        Self(rand::random_range(1..=u64::MAX))
+        Self(NodeRng.random_range(1..=u64::MAX))
     }
 }
 

@@ -20,11 +20,13 @@
 //! | `observation`, `observer` | facts about the local Raft at one moment; knowledge about the cluster |
 //! | `assess`, `lag`, `notices` | status document and notices, from one view: rules without a clock |
 //! | [`status`] | figures, addresses, conditions and members |
+//! | [`world`] | clock, tasks, random numbers, network and files: of the system, or of a simulation |
 //! | `parts`, `threads`, `signals` | connections of the parts; threads; stop and wakeups |
 //!
 //! openraft is named in this crate only.
 
 #![warn(clippy::missing_errors_doc, unnameable_types)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests run in no world"))]
 
 mod admission;
 mod assess;
@@ -58,6 +60,7 @@ mod parts;
 mod peers;
 mod permits;
 mod raft;
+#[expect(clippy::disallowed_methods, reason = "loaded before a node starts, outside of any world")]
 mod secret;
 mod serve;
 mod signals;
@@ -68,6 +71,7 @@ mod tasks;
 mod threads;
 mod timing;
 mod types;
+pub mod world;
 
 pub use descriptors::Descriptors;
 pub use errors::{ControlError, StartError, TransferError, Transferred};
@@ -80,6 +84,7 @@ pub use ids::{ClusterId, RaftId};
 pub use network::PortFigures;
 pub use options::{Bootstrap, Options};
 pub use raft::error::RaftOpenError;
+pub use raft::runtime::{Moment, NodeRuntime};
 pub use secret::{ClusterSecret, SecretError};
 pub use storage::{
     FLUSH_BOUNDS_S, FlushStats, RecordError, Shortage, SnapshotError, StorageError, StorageFailure, Unopened,

@@ -26,6 +26,7 @@ use crate::status::{MemberInfo, Members, NodeAddress};
 use crate::storage::StorageFailure;
 use crate::timing::STUCK_AFTER;
 use crate::types::TypeConfig;
+use crate::world::clock;
 
 /// Knowledge of the local node: its own Raft, and the results of the probes.
 pub(crate) struct Observer {
@@ -65,7 +66,7 @@ impl Observer {
             notices: FirstSeen::default(),
             lag: Mutex::default(),
             conflict: Mutex::default(),
-            started: Instant::now(),
+            started: clock::now(),
             leader_known_at: AtomicU64::new(0),
         }
     }
@@ -97,7 +98,7 @@ impl Observer {
 
     /// Observes the local Raft.
     pub(crate) fn observe(&self) -> Observation {
-        let now = Instant::now();
+        let now = clock::now();
         let denied = |metrics: &RaftMetrics<TypeConfig>| self.leader_denied(metrics, now);
         let seen = Observation::of(now, self.data.identity(), self.raft.node(), denied);
         if seen.leadership.leader.is_some() {

@@ -25,6 +25,7 @@ use crate::tasks::handover::Transfers;
 use crate::tasks::join::Joining;
 use crate::tasks::probes::Probing;
 use crate::tasks::reconcile::Reconciler;
+use crate::world::task::Spawner;
 
 /// The parts of one control plane.
 pub(crate) struct Parts {
@@ -147,7 +148,7 @@ impl Parts {
     }
 
     /// Returns the probes of peers; `runtime` is that of Raft.
-    pub(crate) fn probing(&self, runtime: tokio::runtime::Handle) -> Probing {
+    pub(crate) fn probing(&self, runtime: Spawner) -> Probing {
         Probing {
             observer: Arc::clone(&self.observer),
             raft: Arc::clone(&self.raft),

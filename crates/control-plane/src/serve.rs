@@ -1,11 +1,11 @@
 //! Calls from other nodes. Every caller has proven knowledge of the cluster's key.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::world::clock::timeout;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest};
 use openraft::type_config::alias::SnapshotOf;
-use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::calls::Calls;
@@ -24,6 +24,8 @@ use crate::tasks::election::Elections;
 use crate::tasks::join::Joining;
 use crate::timing::{MAX_CALL_TIMEOUT, RAFT_ANSWER_WITHIN, SNAPSHOT_CHUNK_WITHIN};
 use crate::types::TypeConfig;
+use crate::world::clock;
+use crate::world::task;
 
 /// Answers to calls from other nodes.
 pub(crate) struct Inbound {
@@ -78,7 +80,7 @@ impl Inbound {
             }
         };
         let bounded =
-            |timeout_ms: u64| Instant::now() + Duration::from_millis(timeout_ms).min(MAX_CALL_TIMEOUT);
+            |timeout_ms: u64| clock::now() + Duration::from_millis(timeout_ms).min(MAX_CALL_TIMEOUT);
         match envelope.body {
             Call::Append(request) => within(self.append(&node, peer, request)).await,
             Call::Vote(request) => within(self.vote(&node, envelope.from, request, false)).await,
@@ -131,7 +133,7 @@ impl Inbound {
 
     async fn append(&self, node: &Node, peer: &str, request: AppendEntriesRequest<TypeConfig>) -> Reply {
         if node.note_arrival(&request.vote) {
-            let now = Instant::now();
+            let now = clock::now();
             self.suspicion.detector().appended(peer, now);
             self.suspicion.campaigns().append(now);
         }
@@ -188,7 +190,7 @@ impl Inbound {
             }
             receiver = blocking(move || receiver.write(&chunk).map(|()| receiver)).await?;
         }
-        let finished = tokio::task::spawn_blocking(move || receiver.finish()).await;
+        let finished = task::blocking(move || receiver.finish()).await;
         let file = match finished.map_err(|error| text(&error))? {
             Err(SnapshotError::NeedsRelease(needed)) => {
                 node.stop_for(&needed);
@@ -220,6 +222,6 @@ fn ended(fatal: &dyn std::fmt::Display) -> Reply {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
 ) -> Result<T, String> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
+    let done = task::blocking(work).await.map_err(|error| error.to_string())?;
     done.map_err(|error| crate::error_chain::text_with_sources(&error))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::world::clock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -37,13 +38,13 @@ impl Signals {
 
     /// Waits for `pause`. False if the node stops.
     pub(crate) async fn sleep(&self, pause: Duration) -> bool {
-        self.unless_stopped(tokio::time::sleep(pause)).await.is_some()
+        self.unless_stopped(clock::sleep(pause)).await.is_some()
     }
 
     /// Waits for a change, at most for `limit`. False if the node stops.
     pub(crate) async fn sleep_until_changed(&self, limit: Duration) -> bool {
         let changed = async {
-            let _ = tokio::time::timeout(limit, self.changed.notified()).await;
+            let _ = clock::timeout(limit, self.changed.notified()).await;
         };
         self.unless_stopped(changed).await.is_some()
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Outcome, StoredCommand};
 use crate::ids::RaftId;
+use crate::raft::runtime::NodeRuntime;
 
 openraft::declare_raft_types!(
     /// Type configuration of openraft.
@@ -17,6 +18,7 @@ openraft::declare_raft_types!(
         Node = Member,
         Term = u64,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, RaftId>,
+        AsyncRuntime = NodeRuntime,
 );
 
 /// A log id: term and index.

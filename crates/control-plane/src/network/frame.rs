@@ -15,15 +15,15 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::Instant;
 
 use super::connection_table::ConnectionSlot;
 use super::handshake::Session;
 use super::pause::CloseWatch;
 use crate::timing::FRAME_WITHIN;
+use crate::world::clock;
+use crate::world::net::{DetachedStream, ReadHalf, Stream, WriteHalf};
 
 /// Maximum length of a body.
 pub(crate) const MAX_FRAME_BYTES: usize = 16 << 20;
@@ -116,18 +116,18 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: impl Into<Stream>,
         session: &Session,
         close_watch: CloseWatch,
         slot: Option<Arc<ConnectionSlot>>,
     ) -> Self {
         let outbound = SendState::new(&session.send_key, close_watch.clone(), slot.clone());
         let inbound = ReceiveState::new(&session.receive_key, close_watch, slot);
-        Self::assemble(stream, outbound, inbound)
+        Self::assemble(stream.into(), outbound, inbound)
     }
 
-    fn assemble(stream: TcpStream, outbound: SendState, inbound: ReceiveState) -> Self {
-        let (input, output) = stream.into_split();
+    fn assemble(stream: Stream, outbound: SendState, inbound: ReceiveState) -> Self {
+        let (input, output) = stream.split();
         Self {
             sender: FrameSender { output, state: outbound },
             receiver: FrameReceiver { input, state: inbound },
@@ -178,8 +178,8 @@ impl Channel {
     /// Errors of the operating system.
     pub(crate) fn detach(self) -> io::Result<Detached> {
         let Self { sender, receiver } = self;
-        let stream = receiver.input.reunite(sender.output).expect("two halves of one connection");
-        Ok(Detached { stream: stream.into_std()?, outbound: sender.state, inbound: receiver.state })
+        let stream = receiver.input.reunite(sender.output);
+        Ok(Detached { stream: stream.detach()?, outbound: sender.state, inbound: receiver.state })
     }
 
     /// True if the connection is open and silent, as far as known to the system: unsolicited bytes make a
@@ -189,14 +189,13 @@ impl Channel {
         if outbound.ended || inbound.ended || inbound.close_watch.is_closed() || !inbound.buffer.is_empty() {
             return false;
         }
-        let unasked = self.receiver.input.try_read(&mut [0]);
-        matches!(unasked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.receiver.input.is_silent()
     }
 }
 
 /// A connection without a runtime.
 pub(crate) struct Detached {
-    stream: std::net::TcpStream,
+    stream: DetachedStream,
     outbound: SendState,
     inbound: ReceiveState,
 }
@@ -207,7 +206,7 @@ impl Detached {
     /// # Errors
     /// Errors of the operating system.
     pub(crate) fn attach(self) -> io::Result<Channel> {
-        Ok(Channel::assemble(TcpStream::from_std(self.stream)?, self.outbound, self.inbound))
+        Ok(Channel::assemble(self.stream.attach()?, self.outbound, self.inbound))
     }
 }
 
@@ -229,7 +228,7 @@ impl Seal {
 }
 
 /// Sending half of a channel.
-pub(crate) struct FrameSender<W = OwnedWriteHalf> {
+pub(crate) struct FrameSender<W = WriteHalf> {
     output: W,
     state: SendState,
 }
@@ -269,7 +268,7 @@ impl<W: AsyncWrite + Unpin> FrameSender<W> {
         if std::mem::replace(&mut state.ended, true) {
             return Err(FrameError::Ended);
         }
-        let written = tokio::time::timeout(state.limit, write_frame(output, &state.seal, body));
+        let written = clock::timeout(state.limit, write_frame(output, &state.seal, body));
         tokio::select! {
             biased;
             () = state.close_watch.closed() => return Err(FrameError::of_closed(&state.close_watch)),
@@ -305,7 +304,7 @@ async fn write_frame<W: AsyncWrite + Unpin>(output: &mut W, seal: &Seal, body: &
 }
 
 /// Receiving half of a channel.
-pub(crate) struct FrameReceiver<R = OwnedReadHalf> {
+pub(crate) struct FrameReceiver<R = ReadHalf> {
     input: R,
     state: ReceiveState,
 }
@@ -383,7 +382,7 @@ impl<R: AsyncRead + Unpin> FrameReceiver<R> {
 
 async fn until(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        Some(deadline) => clock::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
@@ -443,7 +442,7 @@ impl ReceiveState {
         if self.buffer.is_empty() {
             return None;
         }
-        Some(*self.begun.get_or_insert_with(Instant::now) + self.limit)
+        Some(*self.begun.get_or_insert_with(clock::now) + self.limit)
     }
 
     fn make_room(&mut self) {

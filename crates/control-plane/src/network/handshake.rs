@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::secret::ClusterSecret;
+use crate::world::clock;
 
 /// Version of handshake and frames.
 pub(crate) const PROTOCOL_VERSION: u16 = 1;
@@ -296,7 +297,7 @@ async fn within<T>(
     limit: Duration,
     handshake: impl Future<Output = Result<T, HandshakeError>>,
 ) -> Result<T, HandshakeError> {
-    tokio::time::timeout(limit, handshake).await.unwrap_or(Err(HandshakeError::TooSlow))
+    clock::timeout(limit, handshake).await.unwrap_or(Err(HandshakeError::TooSlow))
 }
 
 struct Hello<'a> {

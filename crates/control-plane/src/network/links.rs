@@ -11,9 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
+use std::time::Instant;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::Instant;
 
 use super::addresses::Addresses;
 use super::frame::{Channel, FrameError, encode};
@@ -23,6 +22,10 @@ use super::resolver::{Lookups, Resolve};
 use super::socket::tune;
 use crate::host::Host;
 use crate::timing::{DIAL_WITHIN, HANDSHAKE_WITHIN};
+use crate::world::clock;
+use crate::world::net::Stream;
+use crate::world::random;
+use crate::world::task;
 
 /// Maximum number of idle connections per peer.
 pub(crate) const MAX_IDLE_PER_PEER: usize = 8;
@@ -227,24 +230,24 @@ impl Links {
         let not_sent = |source| CallError::NotSent { peer: peer.to_owned(), source };
         let dialling = self.0.peers.get(peer).map(|peer| Arc::clone(&peer.dialling));
         let dialling = dialling.ok_or_else(|| not_sent(Unsent::UnknownPeer))?;
-        if deadline <= Instant::now() {
+        if deadline <= clock::now() {
             return Err(not_sent(Unsent::Deadline));
         }
-        let permit = tokio::time::timeout_at(deadline, dialling.acquire_owned()).await;
+        let permit = clock::timeout_at(deadline, dialling.acquire_owned()).await;
         let permit = permit.map_err(|_| not_sent(Unsent::Deadline))?.expect("the semaphore is never closed");
         if let Some(channel) = self.take_idle(peer) {
             return Ok(channel);
         }
         let (sender, receiver) = oneshot::channel();
         let (links, name) = (self.clone(), peer.to_owned());
-        tokio::spawn(async move {
+        task::spawn(async move {
             let _permit = permit;
-            let dialled = links.dial(&name, Purpose::Rpc, Instant::now() + DIAL_WITHIN).await;
+            let dialled = links.dial(&name, Purpose::Rpc, clock::now() + DIAL_WITHIN).await;
             if let Err(Ok(unclaimed)) = sender.send(dialled) {
                 links.keep(&name, unclaimed);
             }
         });
-        match tokio::time::timeout_at(deadline, receiver).await {
+        match clock::timeout_at(deadline, receiver).await {
             Ok(Ok(dialled)) => dialled,
             _ => Err(not_sent(Unsent::Deadline)),
         }
@@ -253,7 +256,7 @@ impl Links {
     /// Opens the connections for the first calls to a peer in advance, so that an election does not wait
     /// for a dial.
     pub(crate) async fn warm_up(&self, peer: &str) {
-        let deadline = Instant::now() + DIAL_WITHIN;
+        let deadline = clock::now() + DIAL_WITHIN;
         let missing = self.0.peers.get(peer).map_or(0, |peer| WARM_PER_PEER.saturating_sub(peer.open_idle()));
         for _ in 0..missing {
             // The next call reports the error.
@@ -276,10 +279,10 @@ impl Links {
         let Some(PeerLink { address, port, .. }) = self.0.peers.get(peer) else {
             return Err(not_sent(Unsent::UnknownPeer));
         };
-        if deadline <= Instant::now() {
+        if deadline <= clock::now() {
             return Err(not_sent(Unsent::Deadline));
         }
-        let dialled = tokio::time::timeout_at(deadline, self.dial_any(peer, address, *port, purpose)).await;
+        let dialled = clock::timeout_at(deadline, self.dial_any(peer, address, *port, purpose)).await;
         let dialled = dialled.unwrap_or_else(|_| Err(not_sent(Unsent::Deadline)));
         if let (Err(_), PeerAddress::Named(lookups)) = (&dialled, address) {
             lookups.look_up_soon();
@@ -376,11 +379,11 @@ impl Links {
         body: &[u8],
         deadline: Instant,
     ) -> Result<A, CallError> {
-        if deadline <= Instant::now() {
+        if deadline <= clock::now() {
             self.keep(peer, channel);
             return Err(CallError::NotSent { peer: peer.to_owned(), source: Unsent::Deadline });
         }
-        let answer = tokio::time::timeout_at(deadline, async {
+        let answer = clock::timeout_at(deadline, async {
             match round_trip(&mut channel, body).await {
                 Err(FrameError::Paused) => std::future::pending().await,
                 answer => answer,
@@ -424,11 +427,10 @@ async fn connect(
     peer: &str,
     address: SocketAddr,
     purpose: Purpose,
-) -> Result<(TcpStream, handshake::Session), Unsent> {
-    let mut stream =
-        TcpStream::connect(address).await.map_err(|source| Unsent::Connect { address, source })?;
+) -> Result<(Stream, handshake::Session), Unsent> {
+    let mut stream = Stream::connect(address).await.map_err(|source| Unsent::Connect { address, source })?;
     tune(&stream);
-    let session = handshake::dial(&mut stream, identity, peer, purpose, rand::random(), HANDSHAKE_WITHIN)
+    let session = handshake::dial(&mut stream, identity, peer, purpose, random(), HANDSHAKE_WITHIN)
         .await
         .map_err(|reason| Unsent::Handshake { address, reason })?;
     Ok((stream, session))

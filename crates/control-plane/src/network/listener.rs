@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +25,10 @@ use super::socket::tune;
 use crate::timing::{
     ACCEPT_RETRY_AFTER, FIRST_BYTE_WITHIN, HANDSHAKE_WITHIN, REFUSED_CONNECTION_LOG_INTERVAL,
 };
+use crate::world::clock;
+use crate::world::net::{AttachedListener, Bound, Stream};
+use crate::world::random;
+use crate::world::task;
 
 /// Maximum number of closed connections with descriptors still in use.
 pub(crate) const MAX_CLOSING: usize = 16;
@@ -54,7 +57,7 @@ pub(crate) struct KnownPeers {
 
 /// Listener for other nodes. Attached to a runtime by [`Self::run`] only.
 pub(crate) struct Listener {
-    socket: std::net::TcpListener,
+    socket: Bound,
     identity: Arc<Credentials>,
     pause: Pause,
     has_peer_address: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
@@ -88,11 +91,7 @@ impl Listener {
         rules: ConnectionLimits,
         pause: Pause,
     ) -> io::Result<Self> {
-        // The standard library sets SO_REUSEADDR: a restart does not wait for connections of the last run
-        // in TIME_WAIT.
-        let socket = std::net::TcpListener::bind(address)?;
-        rustix::net::listen(&socket, BACKLOG)?;
-        socket.set_nonblocking(true)?;
+        let socket = Bound::bind(address, BACKLOG)?;
         let KnownPeers { names, has_address } = peers;
         let descriptors = Arc::new(Semaphore::new(rules.total(names.len()) + MAX_CLOSING));
         let limits = Limits::default();
@@ -125,7 +124,7 @@ impl Listener {
         stop: CancellationToken,
     ) -> io::Result<()> {
         let Self { socket, identity, pause, has_peer_address, table, descriptors, limits } = self;
-        let socket = TcpListener::from_std(socket)?;
+        let socket = socket.attach()?;
         let refusals = RefusalLog::default();
         let authenticator =
             Arc::new(Authenticator { identity, limits, handle, refusals, table: Arc::clone(&table) });
@@ -134,10 +133,11 @@ impl Listener {
         for accepted in 1_usize.. {
             let Some(arrival) = stop.run_until_cancelled(acceptor.accept()).await else { break };
             let (authenticator, stop) = (Arc::clone(&authenticator), stop.clone());
-            handshakes
-                .spawn(async move { stop.run_until_cancelled(authenticator.authenticate(arrival)).await });
+            task::spawn(handshakes.track_future(async move {
+                stop.run_until_cancelled(authenticator.authenticate(arrival)).await
+            }));
             if accepted.is_multiple_of(ACCEPTED_IN_A_ROW) {
-                tokio::task::yield_now().await;
+                task::yield_now().await;
             }
         }
         drop(acceptor);
@@ -148,7 +148,7 @@ impl Listener {
 }
 
 struct Acceptor {
-    socket: TcpListener,
+    socket: AttachedListener,
     pause: Pause,
     has_peer_address: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     table: Arc<ConnectionTable>,
@@ -157,7 +157,7 @@ struct Acceptor {
 
 /// An unauthenticated connection.
 struct Arrival {
-    stream: TcpStream,
+    stream: Stream,
     address: SocketAddr,
     slot: ConnectionSlot,
     close_watch: CloseWatch,
@@ -174,7 +174,7 @@ impl Acceptor {
         Arrival { stream, address, slot, close_watch }
     }
 
-    async fn accept_one(&self) -> (TcpStream, SocketAddr, CloseWatch) {
+    async fn accept_one(&self) -> (Stream, SocketAddr, CloseWatch) {
         let mut failed = false;
         loop {
             self.pause.resumed().await;
@@ -194,7 +194,7 @@ impl Acceptor {
             if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) {
                 self.table.close_oldest_pending();
             }
-            tokio::time::sleep(ACCEPT_RETRY_AFTER).await;
+            clock::sleep(ACCEPT_RETRY_AFTER).await;
         }
     }
 }
@@ -229,14 +229,12 @@ impl<F: Fn(Incoming)> Authenticator<F> {
         }
     }
 
-    async fn answer(&self, stream: &mut TcpStream, slot: &ConnectionSlot) -> Result<Caller, HandshakeError> {
+    async fn answer(&self, stream: &mut Stream, slot: &ConnectionSlot) -> Result<Caller, HandshakeError> {
         let Limits { first_byte, handshake } = self.limits;
-        // The system may report a stream as readable too early.
-        let mut byte = [0];
-        let first = tokio::time::timeout(first_byte, stream.peek(&mut byte));
+        let first = clock::timeout(first_byte, stream.readable());
         first.await.map_err(|_| HandshakeError::Silent)??;
         let admit = |name: &str, purpose| slot.admit(name, purpose);
-        handshake::answer(stream, &self.identity, rand::random(), admit, handshake).await
+        handshake::answer(stream, &self.identity, random(), admit, handshake).await
     }
 }
 
@@ -255,7 +253,7 @@ struct RefusalLog(Mutex<Throttle>);
 
 impl RefusalLog {
     fn log(&self, address: SocketAddr, error: &HandshakeError) {
-        let due = self.0.lock().unwrap_or_else(PoisonError::into_inner).due(Instant::now());
+        let due = self.0.lock().unwrap_or_else(PoisonError::into_inner).due(clock::now());
         if let Some(suppressed) = due {
             warn!(%address, suppressed, "inbound connection refused: peer {address} {error}");
         }

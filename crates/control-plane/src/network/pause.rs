@@ -87,6 +87,7 @@ impl CloseWatch {
             }
         };
         tokio::select! {
+            biased;
             () = paused => {}
             () = closed => {}
         }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use super::addresses::{Addresses, until_look_up};
+use crate::world::clock;
 
 /// Source of addresses.
 pub(crate) trait Resolve: Send + Sync + 'static {
@@ -76,7 +77,7 @@ impl Lookups {
     fn wait(&self, last: Option<Instant>) {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let left = until_look_up(last, Instant::now(), *wanted);
+            let left = until_look_up(last, clock::now(), *wanted);
             if left.is_zero() {
                 break;
             }
@@ -94,7 +95,7 @@ fn run(weak: &Weak<Lookups>, resolver: &dyn Resolve) {
         // A query may take long, and ends with the process: it keeps nothing alive.
         drop(lookups);
         let found = resolver.resolve(&name);
-        last = Some(Instant::now());
+        last = Some(clock::now());
         let Some(lookups) = weak.upgrade() else { return };
         match found {
             Ok(found) => {

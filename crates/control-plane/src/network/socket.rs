@@ -2,16 +2,17 @@
 
 use std::io;
 
-use tokio::net::TcpStream;
 use tracing::debug;
 
 use crate::timing::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};
+use crate::world::net::Stream;
 
 /// Unanswered keepalive probes that end the connection.
 const KEEPALIVE_COUNT: u32 = 3;
 
 /// Sets the socket options: frames leave at once, and a vanished peer does not hold a slot for ever.
-pub(super) fn tune(stream: &TcpStream) {
+pub(super) fn tune(stream: &Stream) {
+    let Stream::Tcp(stream) = stream else { return };
     let tuned = || -> io::Result<()> {
         use rustix::net::sockopt;
         stream.set_nodelay(true)?;

@@ -13,7 +13,6 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::SnapshotOf;
-use tokio::time::{Instant, timeout};
 
 use crate::identity::DataDir;
 use crate::ids::RaftId;
@@ -24,6 +23,8 @@ use crate::timing::{
     APPEND_DURABLE_WITHIN, SNAPSHOT_CHUNK_WITHIN, SNAPSHOT_INSTALL_WITHIN, SNAPSHOT_TRANSFER_RETRY_AFTER,
 };
 use crate::types::{Member, TypeConfig, Vote};
+use crate::world::clock;
+use crate::world::task;
 
 /// Length of a snapshot chunk.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -68,7 +69,7 @@ impl RaftClient {
     }
 
     async fn call(&self, call: Call, option: &RPCOption) -> Result<Reply, RPCError<TypeConfig>> {
-        let deadline = Instant::now() + option.hard_ttl();
+        let deadline = clock::now() + option.hard_ttl();
         let envelope = self.envelope(call)?;
         match self.local.links.call(&self.name, &envelope, Delivery::AtLeastOnce, deadline).await {
             Ok(Reply::Refused(refused)) => Err(refusal(&refused)),
@@ -87,7 +88,7 @@ impl RaftClient {
         let network = |error: &dyn std::fmt::Display| {
             StreamingError::Network(NetworkError::new(&io::Error::other(error.to_string())))
         };
-        let within = |limit: Duration| Instant::now() + limit;
+        let within = |limit: Duration| clock::now() + limit;
         let dialled =
             self.local.links.dial(&self.name, Purpose::Snapshot, within(SNAPSHOT_CHUNK_WITHIN)).await;
         let mut channel = dialled.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))?;
@@ -98,13 +99,13 @@ impl RaftClient {
         let mut offset = 0;
         while offset < bytes {
             let source = file.clone();
-            let read = tokio::task::spawn_blocking(move || source.read_at(offset, CHUNK_BYTES)).await;
+            let read = task::blocking(move || source.read_at(offset, CHUNK_BYTES)).await;
             let chunk = read.map_err(|error| network(&error))?.map_err(|error| network(&error))?;
-            let sent = timeout(SNAPSHOT_CHUNK_WITHIN, channel.send_bytes(&chunk)).await;
+            let sent = clock::timeout(SNAPSHOT_CHUNK_WITHIN, channel.send_bytes(&chunk)).await;
             sent.map_err(|_| network(&"no progress"))?.map_err(|error| network(&error))?;
             offset += chunk.len() as u64;
         }
-        let answer = timeout(SNAPSHOT_INSTALL_WITHIN, channel.recv::<SnapshotReply>()).await;
+        let answer = clock::timeout(SNAPSHOT_INSTALL_WITHIN, channel.recv::<SnapshotReply>()).await;
         match answer.map_err(|_| network(&"no answer"))?.map_err(|error| network(&error))? {
             SnapshotReply::Installed(response) => Ok(response),
             SnapshotReply::Refused(refused) => {
@@ -180,11 +181,12 @@ impl RaftNetworkV2<TypeConfig> for RaftClient {
         let sending = async {
             let sent = self.send_snapshot(vote, snapshot).await;
             if sent.is_err() {
-                tokio::time::sleep(SNAPSHOT_TRANSFER_RETRY_AFTER).await;
+                clock::sleep(SNAPSHOT_TRANSFER_RETRY_AFTER).await;
             }
             sent
         };
         tokio::select! {
+            biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = sending => sent,
         }

@@ -5,5 +5,6 @@ pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod node;
 mod open;
+pub(crate) mod runtime;
 pub(crate) mod slot;
 pub(crate) mod supervisor;

@@ -14,6 +14,8 @@ use crate::format::NeedsRelease;
 use crate::ids::RaftId;
 use crate::storage::{DiskSpace, LogStore, Shortage, StateMachine, StateView};
 use crate::types::{LogId, TypeConfig, Vote};
+use crate::world::clock;
+use crate::world::task;
 
 /// A running Raft.
 pub(crate) struct Node {
@@ -60,7 +62,7 @@ impl Node {
         disk: Arc<DiskSpace>,
     ) -> Self {
         let (appended, heard, asked) = Default::default();
-        Self { raft, state, log, disk, opened: Instant::now(), appended, heard, asked }
+        Self { raft, state, log, disk, opened: clock::now(), appended, heard, asked }
     }
 
     /// Returns a copy of Raft's metrics: a borrowed view would stop Raft.
@@ -73,12 +75,12 @@ impl Node {
         self.state.note_needed(needed);
         let raft = self.raft.clone();
         // The supervisor observes the end and does the rest.
-        tokio::spawn(async move { raft.shutdown().await });
+        task::spawn(async move { raft.shutdown().await });
     }
 
     /// Records that an append of the leader was taken, heartbeats included.
     pub(crate) fn note_append(&self) {
-        self.appended.set(self.opened.elapsed());
+        self.appended.set(clock::since(self.opened));
     }
 
     /// Returns the time since an append of the leader was last taken.
@@ -91,7 +93,7 @@ impl Node {
     pub(crate) fn note_arrival(&self, vote: &Vote) -> bool {
         let is_leaders = *vote == self.vote();
         if is_leaders {
-            self.heard.set(self.opened.elapsed());
+            self.heard.set(clock::since(self.opened));
         }
         is_leaders
     }
@@ -103,7 +105,7 @@ impl Node {
 
     /// Checks the liveness of Raft: the check is pending until Raft answers.
     pub(crate) async fn check_liveness(&self) {
-        self.asked.set(self.opened.elapsed());
+        self.asked.set(clock::since(self.opened));
         // After an error Raft has ended, and no answer is awaited any more.
         let _ = self.raft.with_raft_state(|_| ()).await;
         self.asked.clear();

@@ -12,6 +12,7 @@ use crate::identity::DataDir;
 use crate::network::Links;
 use crate::options::Options;
 use crate::storage::{self, LOG_FILE, Storage, Unopened};
+use crate::world::task;
 
 /// Opens the data directory and its storage, and starts Raft.
 ///
@@ -26,7 +27,7 @@ pub(super) async fn open(
     let config = raft_config(&options.cluster_name, &options.timing, options.snapshot_every, kept)
         .map_err(|error| RaftOpenError::Timers(error.to_string()))?;
     let (opening, max_log_bytes) = (Arc::clone(data), options.max_log_bytes);
-    let opened = tokio::task::spawn_blocking(move || {
+    let opened = task::blocking(move || {
         opening.open()?;
         storage::open(opening.path(), max_log_bytes).map_err(RaftOpenError::Storage)
     });

@@ -1,7 +1,6 @@
 //! The supervisor that keeps Raft running, and opens its storage again after a failure.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::oneshot;
@@ -17,6 +16,7 @@ use crate::options::Options;
 use crate::signals::Signals;
 use crate::storage::{LOG_FILE, StorageFailure};
 use crate::timing::{STORAGE_CLOSE_WITHIN, STORAGE_REOPEN_BACKOFF};
+use crate::world::clock;
 
 /// The supervisor of one data directory.
 pub(crate) struct Supervisor {
@@ -35,7 +35,7 @@ impl Supervisor {
         let mut first = Some(first);
         let mut backoff = Backoff::new(STORAGE_REOPEN_BACKOFF);
         while self.open(&mut backoff, &mut first).await {
-            let running_since = Instant::now();
+            let running_since = clock::now();
             let Some(ended) = self.signals.unless_stopped(until_fatal(&self.raft)).await else { return };
             if let Some(failure) = self.needs_release() {
                 let StorageFailure { file, error, remedy, .. } = &failure;
@@ -52,7 +52,7 @@ impl Supervisor {
                 self.raft.fail(Some(failure));
             }
             close(&self.raft).await;
-            if wanted || running_since.elapsed() > 2 * STORAGE_REOPEN_BACKOFF.1 {
+            if wanted || clock::since(running_since) > 2 * STORAGE_REOPEN_BACKOFF.1 {
                 backoff.reset();
             }
             // Without a failure there is no reason to wait.
@@ -152,7 +152,7 @@ pub(crate) async fn close(raft: &RaftSlot) {
         node.log.clone().close().await;
         node.state.close().await;
     };
-    if tokio::time::timeout(STORAGE_CLOSE_WITHIN, closing).await.is_err() {
+    if clock::timeout(STORAGE_CLOSE_WITHIN, closing).await.is_err() {
         error!("storage not closed in time; acknowledged writes are durable");
     }
 }

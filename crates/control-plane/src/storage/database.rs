@@ -1,17 +1,15 @@
 //! Opening of database files, safe against power loss at any moment.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::backends::FileBackend;
 use redb::{Builder, Database, Durability, StorageBackend, WriteTransaction};
 
 use super::disk_space::DiskSpace;
 use super::error::StorageError;
-use super::files::sync_dir;
 use super::reserved::Reserved;
+use crate::world::files::{self, DatabaseFile, File, Open};
 
 /// Size of the library's page cache, per file.
 const PAGE_CACHE_BYTES: usize = 16 << 20;
@@ -29,23 +27,23 @@ pub(super) fn open_file(
 ) -> Result<Database, StorageError> {
     if !StorageError::exists(path)? {
         let unfinished = path.with_extension(UNFINISHED);
-        match fs::remove_file(&unfinished) {
+        match files::remove_file(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(StorageError::Io { path: unfinished, source: error });
             }
             _ => {}
         }
-        let created = File::create_new(&unfinished).map_err(StorageError::io(&unfinished))?;
+        let created = File::open(&unfinished, Open::CreateNew).map_err(StorageError::io(&unfinished))?;
         let database = open_backend(what, file_backend(what, created, disk)?)?;
         begin_durable(&database)
             .and_then(|first| Ok(first.commit()?))
             .map_err(StorageError::database(what))?;
         database.close().map_err(StorageError::database(what))?;
-        fs::rename(&unfinished, path).map_err(StorageError::io(path))?;
+        files::rename(&unfinished, path).map_err(StorageError::io(path))?;
         let dir = path.parent().unwrap_or(Path::new("."));
-        sync_dir(dir).map_err(StorageError::io(dir))?;
+        files::sync_folder(dir).map_err(StorageError::io(dir))?;
     }
-    let file = File::options().read(true).write(true).open(path).map_err(StorageError::io(path))?;
+    let file = File::open(path, Open::ReadWrite).map_err(StorageError::io(path))?;
     open_backend(what, file_backend(what, file, disk)?)
 }
 
@@ -74,7 +72,7 @@ fn file_backend(
     what: &'static str,
     file: File,
     disk: &Arc<DiskSpace>,
-) -> Result<Reserved<FileBackend>, StorageError> {
-    let backend = FileBackend::new(file).map_err(StorageError::database(what))?;
+) -> Result<Reserved<DatabaseFile>, StorageError> {
+    let backend = file.into_backend().map_err(StorageError::database(what))?;
     Ok(Reserved::new(backend, Arc::clone(disk)))
 }

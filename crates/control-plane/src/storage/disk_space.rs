@@ -2,24 +2,20 @@
 //! space.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
-
 use super::failure::StorageFailure;
 use super::space::{Admission, Deferred, Shortage, SnapshotRule, Space};
 use crate::timing::TRIAL_WRITE_AFTER;
+use crate::world::clock;
+use crate::world::files::{self, File, Open};
 
 /// Name of the reserve file.
 const RESERVE_FILE: &str = "reserve";
-/// Bytes per write where a file system cannot allocate without writing.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Disk space of one data directory. Measuring and reserving block; every other query is answered from
 /// memory.
@@ -74,8 +70,7 @@ impl DiskSpace {
     /// file. Blocks.
     pub(crate) fn open(dir: &Path, max_log_bytes: u64) -> Self {
         let path = dir.join(RESERVE_FILE);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let reserve = match file {
+        let reserve = match File::open(&path, Open::Create) {
             Ok(file) => Some(file),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "no disk space reserved");
@@ -90,10 +85,7 @@ impl DiskSpace {
 
     fn new(dir: PathBuf, reserve: Option<File>, max_log_bytes: u64) -> Self {
         // Allocated bytes: a sparse file reserves nothing.
-        let allocated = |file: &File| {
-            use std::os::unix::fs::MetadataExt;
-            file.metadata().map_or(0, |found| found.len().min(found.blocks() * 512))
-        };
+        let allocated = |file: &File| file.allocated_bytes().unwrap_or(0);
         let reserve_bytes = AtomicU64::new(reserve.as_ref().map_or(0, allocated));
         Self {
             dir,
@@ -101,10 +93,10 @@ impl DiskSpace {
             free_bytes: AtomicU64::new(u64::MAX / 2),
             reserve_bytes,
             max_log_bytes,
-            opened: Instant::now(),
+            opened: clock::now(),
             admission: Mutex::default(),
             snapshots: Mutex::default(),
-            trial: Mutex::new(Trial { begun: None, latest: Instant::now(), failure: None }),
+            trial: Mutex::new(Trial { begun: None, latest: clock::now(), failure: None }),
         }
     }
 
@@ -127,10 +119,8 @@ impl DiskSpace {
         if self.dir.as_os_str().is_empty() {
             return;
         }
-        match statvfs(&self.dir) {
-            Ok(found) => {
-                self.free_bytes.store(found.f_bavail.saturating_mul(found.f_frsize), Ordering::Relaxed);
-            }
+        match files::free_bytes(&self.dir) {
+            Ok(bytes) => self.free_bytes.store(bytes, Ordering::Relaxed),
             Err(error) => tracing::debug!(%error, "free disk space unknown"),
         }
     }
@@ -138,7 +128,7 @@ impl DiskSpace {
     /// Measures, completes the reserve if there is space, and tests the disk if there was no recent write.
     /// Blocks.
     pub(crate) fn maintain(&self) {
-        let now = Instant::now();
+        let now = clock::now();
         let is_due = {
             let mut trial = self.trial();
             trial.begun = Some(now);
@@ -150,7 +140,7 @@ impl DiskSpace {
         let mut trial = self.trial();
         trial.begun = None;
         if let Some(outcome) = tried {
-            trial.latest = Instant::now();
+            trial.latest = clock::now();
             let failure = outcome
                 .err()
                 .map(|error| StorageFailure::io(&self.dir.join(RESERVE_FILE), &self.dir, &error));
@@ -187,7 +177,7 @@ impl DiskSpace {
     pub(super) fn written(&self) {
         self.measure();
         let mut trial = self.trial();
-        trial.latest = Instant::now();
+        trial.latest = clock::now();
         trial.failure = None;
     }
 
@@ -199,7 +189,7 @@ impl DiskSpace {
         let reserve = self.reserve();
         let Some(file) = reserve.as_ref() else { return };
         let len = self.reserve_bytes.load(Ordering::Relaxed);
-        match allocate(file, len, missing).and_then(|()| file.sync_all()) {
+        match file.allocate(len, missing).and_then(|()| file.sync_all()) {
             Ok(()) => {
                 self.reserve_bytes.store(len + missing, Ordering::Relaxed);
                 tracing::debug!(bytes = len + missing, "disk space reserved");
@@ -271,7 +261,7 @@ impl DiskSpace {
     /// Requests a snapshot of a state of `state_bytes` bytes. Returns false if the snapshot is deferred.
     pub(super) fn ask_for_snapshot(&self, state_bytes: u64, folder: &Path) -> bool {
         self.measure();
-        let (now, space) = (self.opened.elapsed(), self.space());
+        let (now, space) = (clock::since(self.opened), self.space());
         let mut snapshots = self.snapshots();
         snapshots.state_bytes = state_bytes;
         match snapshots.rule.ask(now, state_bytes, space) {
@@ -294,7 +284,7 @@ impl DiskSpace {
     pub(crate) fn snapshot_is_due(&self) -> bool {
         let snapshots = self.snapshots();
         snapshots.trouble.is_some()
-            && snapshots.rule.is_due(self.opened.elapsed(), snapshots.state_bytes, self.space())
+            && snapshots.rule.is_due(clock::since(self.opened), snapshots.state_bytes, self.space())
     }
 
     /// Records that the requested snapshot, or a newer snapshot, is written.
@@ -309,7 +299,7 @@ impl DiskSpace {
     /// Records a failed snapshot and starts the pause before the next attempt.
     pub(super) fn snapshot_failed(&self, file: &Path, error: &io::Error) {
         let mut snapshots = self.snapshots();
-        let pause = snapshots.rule.failed(self.opened.elapsed());
+        let pause = snapshots.rule.failed(clock::since(self.opened));
         snapshots.trouble = Some(SnapshotTrouble { file: file.to_owned(), error: error.to_string() });
         drop(snapshots);
         tracing::error!(file = %file.display(), %error, retry_ms = pause.as_millis() as u64, "snapshot failed");
@@ -351,20 +341,4 @@ impl fmt::Debug for DiskSpace {
 /// True if a write failed for lack of space.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// Extends a file, with allocated blocks behind every byte. Blocks.
-fn allocate(mut file: &File, from: u64, bytes: u64) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::empty(), from, bytes) {
-        Err(rustix::io::Errno::OPNOTSUPP) => {}
-        outcome => return Ok(outcome?),
-    }
-    file.seek(SeekFrom::Start(from))?;
-    let mut left = bytes;
-    while left > 0 {
-        let len = left.min(ZEROS.len() as u64);
-        file.write_all(&ZEROS[..len as usize])?;
-        left -= len;
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use super::space::Shortage;
 use crate::catalog::RowError;
 use crate::format::NeedsRelease;
 use crate::types::LogId;
+use crate::world::files;
 
 /// Failure to open a file.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +151,7 @@ impl StorageError {
 
     /// Checks the existence of a file.
     pub(super) fn exists(path: &Path) -> Result<bool, Self> {
-        path.try_exists().map_err(Self::io(path))
+        files::exists(path).map_err(Self::io(path))
     }
 
     /// Returns a function for `map_err` on operating system errors.

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend, RaftTypeConfig};
@@ -23,6 +23,8 @@ use super::writer::{
 };
 use crate::format::FormatVersion;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
+use crate::world::clock;
+use crate::world::task;
 
 const WHAT: &str = "the log file";
 /// Maximum number of attempts at a disk read interrupted by the removal of entries.
@@ -68,7 +70,7 @@ impl LogStore {
     pub(crate) async fn close(self) {
         let (closer, closed) = oneshot::channel();
         if let Ok(permit) = self.queue.reserve().await {
-            permit.send(Queued { number: 0, since: Instant::now(), write: Write::Close(closer) });
+            permit.send(Queued { number: 0, since: clock::now(), write: Write::Close(closer) });
             // An error means that the writer thread has ended.
             let _ = closed.await;
         }
@@ -120,7 +122,7 @@ impl LogStore {
         let number = memory.last_submitted + 1;
         let write = change(&mut memory, number)?;
         memory.last_submitted = number;
-        permit.send(Queued { number, since: Instant::now(), write });
+        permit.send(Queued { number, since: clock::now(), write });
         Ok(())
     }
 
@@ -136,7 +138,7 @@ impl LogStore {
             if !plan.on_disk.is_empty() {
                 let shared = self.shared.clone();
                 let on_disk = plan.on_disk.clone();
-                let read = tokio::task::spawn_blocking(move || shared.read_entries(on_disk)).await;
+                let read = task::blocking(move || shared.read_entries(on_disk)).await;
                 if self.shared.memory().removals != plan.removals {
                     continue;
                 }

@@ -12,14 +12,13 @@ pub(super) use file_format::read_from;
 pub(super) use file_format::{Header, write_to};
 pub(crate) use transfer::{SnapshotFile, SnapshotReceiver};
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use self::transfer::UNFINISHED;
-use super::files::sync_dir;
 use crate::catalog::Row;
 use crate::types::SnapshotMeta;
+use crate::world::files::{self as disk, File, Open};
 
 /// Extension of snapshot files.
 pub(super) const EXTENSION: &str = "snap";
@@ -33,7 +32,7 @@ pub(super) fn write<E: From<io::Error>>(
     rows: impl Iterator<Item = Result<Row, E>>,
 ) -> Result<SnapshotFile, E> {
     let path = dir.join(name(&header.meta)).with_extension(UNFINISHED);
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+    let file = File::open(&path, Open::Truncate)?;
     // From here on the file is removed unless it is installed.
     let snapshot = SnapshotFile::temporary(path, file, header.clone())?;
     write_to(snapshot.file(), header, rows)?;
@@ -45,10 +44,10 @@ pub(super) fn write<E: From<io::Error>>(
 pub(super) fn publish(dir: &Path, snapshot: &SnapshotFile) -> Result<SnapshotFile, io::Error> {
     let path = dir.join(name(snapshot.meta()));
     let published = snapshot.rename(&path)?;
-    sync_dir(dir)?;
+    disk::sync_folder(dir)?;
     for other in files(dir, EXTENSION)? {
         if other != path {
-            fs::remove_file(other)?;
+            disk::remove_file(&other)?;
         }
     }
     Ok(published)
@@ -58,7 +57,7 @@ pub(super) fn publish(dir: &Path, snapshot: &SnapshotFile) -> Result<SnapshotFil
 /// caller determines if data was lost with the file.
 pub(super) fn find(dir: &Path) -> Result<Option<SnapshotFile>, SnapshotError> {
     for unfinished in files(dir, UNFINISHED)? {
-        fs::remove_file(unfinished)?;
+        disk::remove_file(&unfinished)?;
     }
     let mut newest: Option<SnapshotFile> = None;
     for path in files(dir, EXTENSION)? {
@@ -69,7 +68,7 @@ pub(super) fn find(dir: &Path) -> Result<Option<SnapshotFile>, SnapshotError> {
             }
             Err(error) if error.is_damage() => {
                 tracing::error!(path = %path.display(), %error, "damaged snapshot set aside");
-                fs::rename(&path, path.with_extension(DAMAGED))?;
+                disk::rename(&path, &path.with_extension(DAMAGED))?;
             }
             Err(error) => return Err(error),
         }
@@ -84,8 +83,7 @@ fn name(meta: &SnapshotMeta) -> PathBuf {
 }
 
 fn files(dir: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
-    let paths = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path()));
-    paths
-        .filter(|path| path.as_ref().map_or(true, |path| path.extension().is_some_and(|e| e == extension)))
-        .collect()
+    let mut paths = disk::list(dir)?;
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+    Ok(paths)
 }

@@ -1,6 +1,5 @@
 //! State machine for openraft: applies entries, builds snapshots and installs snapshots.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +11,7 @@ use openraft::{EntryPayload, OptionalSend};
 use super::applied::{Applied, Progress};
 use super::disk_space::DiskSpace;
 use super::error::StorageError;
-use super::files::{SNAPSHOT_DIR, STATE_FILE, sync_dir};
+use super::files::{SNAPSHOT_DIR, STATE_FILE};
 use super::log::DurabilityWatch;
 use super::snapshot::{self, Header, SnapshotFile};
 use super::state_file::{FileView, StateFile};
@@ -20,6 +19,8 @@ use super::view::StateView;
 use crate::catalog::{Context, Outcome, Row};
 use crate::format::NeedsRelease;
 use crate::types::{Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::world::files::{self, File, Open};
+use crate::world::{self, Note, task};
 
 /// Maximum number of entries in one transaction.
 const MAX_BATCH_ENTRIES: usize = 1024;
@@ -70,8 +71,8 @@ impl StateMachine {
         disk: Arc<DiskSpace>,
     ) -> Result<Self, StorageError> {
         let snapshots = data_dir.join(SNAPSHOT_DIR);
-        fs::create_dir_all(&snapshots).map_err(StorageError::io(&snapshots))?;
-        sync_dir(data_dir).map_err(StorageError::io(data_dir))?;
+        files::create_dir_all(&snapshots).map_err(StorageError::io(&snapshots))?;
+        files::sync_folder(data_dir).map_err(StorageError::io(data_dir))?;
         let current = snapshot::find(&snapshots).map_err(StorageError::Snapshot)?;
         let path = data_dir.join(STATE_FILE);
         let (file, applied) = match StateFile::open(&path, &disk) {
@@ -79,7 +80,7 @@ impl StateMachine {
                 let aside = path.with_extension(DAMAGED);
                 tracing::error!(error = &error as &dyn std::error::Error, aside = %aside.display(),
                     "state file damaged; set aside, to be rebuilt from snapshot and log");
-                fs::rename(&path, &aside).map_err(StorageError::io(&path))?;
+                files::rename(&path, &aside).map_err(StorageError::io(&path))?;
                 StateFile::open(&path, &disk)?
             }
             opened => opened?,
@@ -130,8 +131,7 @@ impl Drop for StateMachine {
     fn drop(&mut self) {
         // The dropping thread may be async, and closing waits for the disk.
         let file = self.shared.file.clone();
-        let close = std::thread::Builder::new().name("state-close".into()).spawn(move || file.close());
-        if let Err(error) = close {
+        if let Err(error) = task::detached("state-close", move || file.close()) {
             tracing::warn!(%error, "thread for closing the state file not started");
         }
     }
@@ -154,7 +154,10 @@ impl MachineState {
         let mut unreadable = Ok(());
         for entry in entries {
             match self.view.update(|applied| step(applied, entry, &mut rows)) {
-                Ok(outcome) => outcomes.push(outcome),
+                Ok(outcome) => {
+                    world::note(Note::Applied(entry));
+                    outcomes.push(outcome);
+                }
                 Err(StepError::NeedsRelease(needed)) => {
                     unreadable = Err(needed);
                     break;
@@ -190,9 +193,8 @@ impl MachineState {
 
     /// Returns the allocated size of the state file, in bytes.
     fn state_bytes(&self) -> u64 {
-        use std::os::unix::fs::MetadataExt;
         let path = self.snapshots.with_file_name(STATE_FILE);
-        fs::metadata(path).map_or(0, |found| found.len().min(found.blocks() * 512))
+        File::open(&path, Open::Read).and_then(|file| file.allocated_bytes()).unwrap_or(0)
     }
 
     fn publish(&self, snapshot: &SnapshotFile) -> io::Result<SnapshotFile> {
@@ -227,6 +229,7 @@ impl MachineState {
         let installed = Applied { catalog, progress };
         self.file.replace(&installed)?;
         self.view.update(|applied| *applied = installed);
+        world::note(Note::Installed);
         Ok(())
     }
 }
@@ -272,7 +275,7 @@ fn step(applied: &mut Applied, entry: &Entry, rows: &mut Vec<Row>) -> Result<Out
 
 /// Runs disk work on a thread of the blocking pool.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    task::blocking(work).await?
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {

@@ -9,6 +9,7 @@ use super::state_file::StateFile;
 use crate::catalog::Catalog;
 use crate::format::{Activated, FormatVersion, NeedsRelease};
 use crate::types::LogId;
+use crate::world::task;
 
 /// The applied state, in memory. Cheap to clone; follows the originating [`super::StateMachine`] until
 /// closed.
@@ -84,7 +85,7 @@ impl StateView {
     pub(crate) async fn close(&self) {
         let file = self.0.file.clone();
         // A panic of the library leaves the file for the next open to verify.
-        let _ = tokio::task::spawn_blocking(move || file.close()).await;
+        let _ = task::blocking(move || file.close()).await;
     }
 
     pub(super) fn with_applied<T>(&self, look: impl FnOnce(&Applied) -> T) -> T {

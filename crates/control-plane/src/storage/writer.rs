@@ -19,6 +19,7 @@ use super::disk_space::DiskSpace;
 use super::memory::{MAX_CACHED_BYTES, Memory};
 use super::record;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
+use crate::world::{self, Note, clock, task};
 
 /// Entries by index.
 pub(super) const ENTRIES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("entries");
@@ -191,7 +192,7 @@ impl SharedLog {
         FlushStats {
             commits,
             writes,
-            oldest_unfinished: unfinished_since.map(|since| since.elapsed()),
+            oldest_unfinished: unfinished_since.map(clock::since),
             worst: latest.iter().max().copied(),
             total,
             buckets,
@@ -200,7 +201,7 @@ impl SharedLog {
 
     /// Returns the waiting time of the oldest write in the commit in flight.
     pub(super) fn oldest_unfinished(&self) -> Option<Duration> {
-        self.flushes().unfinished_since.map(|since| since.elapsed())
+        self.flushes().unfinished_since.map(clock::since)
     }
 
     /// Delays the next commit by `duration`, for drills.
@@ -254,18 +255,18 @@ impl Writer {
             (memory.end(), memory.committed)
         };
         let writer = Self { shared, queue, end, committed };
-        std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run()).map(drop)
+        task::on_a_thread("log-writer", writer.run())
     }
 
-    fn run(mut self) {
+    async fn run(mut self) {
         let mut batch = Vec::new();
         let mut closers = Vec::new();
         let reason: Arc<str> = loop {
-            if self.queue.blocking_recv_many(&mut batch, MAX_QUEUED_WRITES) == 0 {
+            if self.queue.recv_many(&mut batch, MAX_QUEUED_WRITES).await == 0 {
                 break CLOSED.into();
             }
             let close = take_closers(&mut batch, &mut closers);
-            if let Err(error) = self.flush(&mut batch) {
+            if let Err(error) = self.flush(&mut batch).await {
                 tracing::error!(error = %error, "log write failed");
                 break error.to_string().into();
             }
@@ -276,7 +277,7 @@ impl Writer {
         self.shared.fail(&reason);
         complete(batch.drain(..), Err(&reason));
         self.queue.close();
-        while self.queue.blocking_recv_many(&mut batch, MAX_QUEUED_WRITES) > 0 {
+        while self.queue.recv_many(&mut batch, MAX_QUEUED_WRITES).await > 0 {
             take_closers(&mut batch, &mut closers);
             complete(batch.drain(..), Err(&reason));
         }
@@ -288,13 +289,14 @@ impl Writer {
     }
 
     /// Makes a batch durable and notifies the callers. The batch stays unchanged on failure.
-    fn flush(&mut self, batch: &mut Vec<Queued>) -> io::Result<()> {
+    async fn flush(&mut self, batch: &mut Vec<Queued>) -> io::Result<()> {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
         let ascending = batch.iter().zip(batch.iter().skip(1)).all(|(one, next)| one.number < next.number);
         debug_assert!(ascending, "writes keep the order of the queue");
         let (since, number, writes) = (first.since, last.number, batch.len() as u64);
         self.shared.flushes().unfinished_since = Some(since);
-        let started = Instant::now();
+        let started = clock::now();
+        task::block_for(self.shared.take_stall()).await?;
         let committed = self.shared.memory().committed;
         // A panic of the library counts as a failed write, so that every caller gets an answer.
         let commit = AssertUnwindSafe(|| self.commit(batch, committed));
@@ -302,7 +304,7 @@ impl Writer {
             .unwrap_or_else(|_| Err(io::Error::other("the database library panicked")))?;
         self.end = end;
         self.shared.disk.written();
-        self.shared.flushes().finish(writes, started.elapsed());
+        self.shared.flushes().finish(writes, clock::since(started));
         let mut memory = self.shared.memory();
         memory.evict(number, MAX_CACHED_BYTES);
         if let Some(vote) = batch.iter().rev().find_map(|queued| match &queued.write {
@@ -310,6 +312,7 @@ impl Writer {
             _ => None,
         }) {
             memory.vote = Some(vote);
+            world::note(Note::Voted(&vote));
         }
         // Sent under the lock: a later truncation lowers the value again.
         let durable_end = memory.durable_end(number, end);
@@ -322,7 +325,6 @@ impl Writer {
     /// Commits one durable transaction. Returns the index after the last entry.
     fn commit(&mut self, batch: &[Queued], committed: Option<LogId>) -> io::Result<u64> {
         let shared = self.shared.clone();
-        std::thread::sleep(shared.take_stall());
         shared.with_database(|database| {
             let transaction = begin_durable(database).map_err(io::Error::other)?;
             let mut end = self.end;
@@ -361,6 +363,7 @@ fn apply(transaction: &WriteTransaction, write: &Write, end: u64) -> Result<u64,
         }
         Write::Truncate(from) => {
             transaction.open_table(ENTRIES)?.retain_in::<u64, _>(*from.., |_, _| false)?;
+            world::note(Note::Truncated);
             Ok(end.min(*from))
         }
         Write::Purge(upto) => {

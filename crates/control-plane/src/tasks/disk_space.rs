@@ -13,6 +13,8 @@ use crate::raft::slot::RaftSlot;
 use crate::signals::Signals;
 use crate::tasks::handover::Transfers;
 use crate::timing::{DISK_CHECK_INTERVAL, FULL_DISK_TRANSFER_INTERVAL};
+use crate::world::clock;
+use crate::world::task;
 
 /// Checks the disk space until the node stops.
 pub(crate) async fn run(
@@ -27,7 +29,7 @@ pub(crate) async fn run(
         let Some(node) = raft.node() else { continue };
         let disk = Arc::clone(&node.disk);
         // On a disk that hangs only this task waits.
-        let _ = tokio::task::spawn_blocking(move || disk.maintain()).await;
+        let _ = task::blocking(move || disk.maintain()).await;
         let is_full = node.log_needs_snapshot() && node.disk.snapshot_trouble().is_none();
         if is_full || node.disk.snapshot_is_due() {
             // After an error Raft has ended.
@@ -41,9 +43,9 @@ pub(crate) async fn run(
             }
         }
         reported = shortage;
-        let may_try = attempted_at.is_none_or(|at| at.elapsed() >= FULL_DISK_TRANSFER_INTERVAL);
+        let may_try = attempted_at.is_none_or(|at| clock::since(at) >= FULL_DISK_TRANSFER_INTERVAL);
         if reported.is_some() && may_try && others_can_lead(&observer, &node) {
-            attempted_at = Some(Instant::now());
+            attempted_at = Some(clock::now());
             info!("disk full; leadership transfer started");
             if let Err(error) = transfers.transfer(None).await {
                 warn!(%error, "leadership not transferred");

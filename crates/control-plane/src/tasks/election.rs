@@ -2,7 +2,7 @@
 //! decide, and this module acts; Raft's long timers remain as the fallback.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::events::EventKind;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -26,6 +26,9 @@ use crate::timing::{
     VOTE_WAITS_FOR_EVIDENCE,
 };
 use crate::types::{TypeConfig, Vote};
+use crate::world::clock;
+use crate::world::random;
+use crate::world::task::Spawner;
 
 /// Leader followed by the local node.
 pub(crate) struct Followed {
@@ -66,7 +69,7 @@ impl Elections {
     }
 
     /// Judges the probes of `peer`, and suspects a leader with evidence against it.
-    pub(crate) fn judge(self: &Arc<Self>, peer: &str, raft: &tokio::runtime::Handle) {
+    pub(crate) fn judge(self: &Arc<Self>, peer: &str, raft: &Spawner) {
         let Some(followed) = self.followed().filter(|followed| followed.name == peer) else { return };
         let evidence = self.suspicion.detector().evidence(peer, &followed.other_voters);
         if let Some(evidence) = evidence {
@@ -81,7 +84,7 @@ impl Elections {
         // While Raft waits for its disk, later probes do not repeat the request.
         let Some(_one_at_a_time) = self.suspicion.begin_to_give_up_lease() else { return };
         let Some(vote) = drop_lease(&node, id).await else { return };
-        let news = self.suspicion.campaigns().record_evidence(vote, evidence, Instant::now());
+        let news = self.suspicion.campaigns().record_evidence(vote, evidence, clock::now());
         self.suspicion.announce_evidence();
         if news {
             warn!(peer = name, evidence = evidence.as_str(), term = vote.leader_id.term, "leader suspected");
@@ -94,7 +97,7 @@ impl Elections {
         let mut evidence = self.suspicion.watch_evidence();
         while !self.signals.is_stopping() {
             let Some(node) = self.raft.node() else {
-                tokio::time::sleep(ELECTION_CHECK_INTERVAL).await;
+                clock::sleep(ELECTION_CHECK_INTERVAL).await;
                 continue;
             };
             let mut metrics = node.watch();
@@ -106,12 +109,13 @@ impl Elections {
             }
             drop(node);
             tokio::select! {
+                biased;
                 _ = evidence.changed() => {}
                 // A Raft that ended reports no more changes; a new Raft follows soon.
                 changed = metrics.changed() => if changed.is_err() {
-                    tokio::time::sleep(ENDED_RAFT_CHECK_AFTER).await;
+                    clock::sleep(ENDED_RAFT_CHECK_AFTER).await;
                 },
-                () = tokio::time::sleep(ELECTION_CHECK_INTERVAL) => {}
+                () = clock::sleep(ELECTION_CHECK_INTERVAL) => {}
                 () = self.signals.stopping().cancelled() => {}
             }
         }
@@ -119,26 +123,26 @@ impl Elections {
 
     /// Returns the evidence against the present leader.
     fn held(&self, node: &Node) -> Option<HeldEvidence> {
-        self.suspicion.campaigns().evidence_against(node.vote(), Instant::now())
+        self.suspicion.campaigns().evidence_against(node.vote(), clock::now())
     }
 
     /// Runs one campaign against a suspect leader: attempts until a vote moves, the evidence ends, or all
     /// attempts are used.
     async fn campaign(&self, node: &Node, held: HeldEvidence) {
-        if !self.suspicion.campaigns().may_begin(Instant::now()) {
+        if !self.suspicion.campaigns().may_begin(clock::now()) {
             return;
         }
         debug_assert!(held.vote.is_committed(), "a campaign is against an elected leader");
         let rank = self.rank(node);
         if rank > 0 {
-            tokio::time::sleep(head_start(rank)).await;
+            clock::sleep(head_start(rank)).await;
         }
         let mut asked = false;
         for attempt in 1..=MAX_ATTEMPTS {
             if node.vote() != held.vote || self.held(node).is_none() {
                 break;
             }
-            if !self.suspicion.campaigns().begin_attempt(Instant::now()) {
+            if !self.suspicion.campaigns().begin_attempt(clock::now()) {
                 moved_within(node, held.vote, COMPETING_CAMPAIGN_PAUSE).await;
                 continue;
             }
@@ -147,9 +151,9 @@ impl Elections {
                 return;
             }
             asked = true;
-            moved_within(node, held.vote, retry_after(rank, rand::random())).await;
+            moved_within(node, held.vote, retry_after(rank, random())).await;
         }
-        if asked && node.vote() == held.vote && self.suspicion.campaigns().was_futile(Instant::now()) {
+        if asked && node.vote() == held.vote && self.suspicion.campaigns().was_futile(clock::now()) {
             info!(
                 term = held.vote.leader_id.term,
                 failed = MAX_FUTILE,
@@ -176,11 +180,11 @@ impl Elections {
         let vote = node.vote();
         for attempt in 0..MAX_LEADERLESS_ATTEMPTS {
             let rank = self.rank(node);
-            let wait = leaderless_after(attempt, rank, node.log.flush_stats().worst, rand::random());
+            let wait = leaderless_after(attempt, rank, node.log.flush_stats().worst, random());
             if moved_within(node, vote, wait).await || self.signals.is_stopping() {
                 return;
             }
-            if self.is_leaderless(node) && self.suspicion.campaigns().begin_attempt(Instant::now()) {
+            if self.is_leaderless(node) && self.suspicion.campaigns().begin_attempt(clock::now()) {
                 info!(rank, attempt, "no leader; election requested");
                 if node.raft.trigger().elect(true).await.is_err() {
                     return;
@@ -191,6 +195,7 @@ impl Elections {
         let mut metrics = node.watch();
         while node.vote() == vote && !self.signals.is_stopping() {
             tokio::select! {
+                biased;
                 changed = metrics.changed() => if changed.is_err() { return },
                 () = self.signals.stopping().cancelled() => {}
             }
@@ -237,10 +242,10 @@ impl Elections {
         request: &VoteRequest<TypeConfig>,
         pre_vote: bool,
     ) -> bool {
-        let deadline = tokio::time::Instant::now() + VOTE_WAITS_FOR_EVIDENCE;
+        let deadline = clock::now() + VOTE_WAITS_FOR_EVIDENCE;
         let mut evidence = self.suspicion.watch_evidence();
         loop {
-            let now = Instant::now();
+            let now = clock::now();
             let asked = RequestFacts {
                 pre_vote,
                 transfer: request.leadership_transfer,
@@ -256,7 +261,7 @@ impl Elections {
                 VoteAdmission::AwaitEvidence => {}
             }
             // The candidate may be right, and evidence may be about to arrive here.
-            if tokio::time::timeout_at(deadline, evidence.changed()).await.is_err() {
+            if clock::timeout_at(deadline, evidence.changed()).await.is_err() {
                 return false;
             }
         }
@@ -287,5 +292,5 @@ async fn moved_within(node: &Node, vote: Vote, limit: Duration) -> bool {
             }
         }
     };
-    tokio::time::timeout(limit, moved).await.is_ok()
+    clock::timeout(limit, moved).await.is_ok()
 }

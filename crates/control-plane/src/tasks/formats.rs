@@ -3,7 +3,6 @@
 //! and this module acts.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tracing::{debug, info};
 use uuid::Uuid;
@@ -18,6 +17,7 @@ use crate::observer::Observer;
 use crate::raft::node::Node;
 use crate::signals::Signals;
 use crate::timing::{ACTIVATED_WITHIN, ANNOUNCED_WITHIN, FORMAT_CHECK_INTERVAL};
+use crate::world::clock;
 
 /// The format versions of the cluster, as announced and activated by the local node.
 pub(crate) struct Formats {
@@ -72,7 +72,7 @@ impl Formats {
         info!(version = version.number(), "next format version covered by all members; activation proposed");
         let Activated { version, release } = Activated::of(version);
         let command = self.command(Action::Activate { version, release, announced });
-        match self.calls.propose_here(node, command, Instant::now() + ACTIVATED_WITHIN).await {
+        match self.calls.propose_here(node, command, clock::now() + ACTIVATED_WITHIN).await {
             Reply::Outcome(outcome) => debug!(?outcome, "activation applied"),
             other => info!(?other, "format version not activated; retried"),
         }
@@ -87,7 +87,7 @@ impl Formats {
             return;
         }
         let command = self.command(Action::Announce { announcement: own });
-        match self.calls.submit(command, Instant::now() + ANNOUNCED_WITHIN).await {
+        match self.calls.submit(command, clock::now() + ANNOUNCED_WITHIN).await {
             Ok(outcome) => info!(?outcome, "format versions of this release announced"),
             Err(error) => debug!(%error, "format versions of this release not announced; retried"),
         }
@@ -123,7 +123,7 @@ impl Formats {
             return Ok(());
         }
         let command = self.command(Action::Announce { announcement });
-        match self.calls.propose_here(node, command, Instant::now() + ANNOUNCED_WITHIN).await {
+        match self.calls.propose_here(node, command, clock::now() + ANNOUNCED_WITHIN).await {
             Reply::Outcome(outcome) if *outcome == Outcome::Announced => Ok(()),
             Reply::Refused(refused) => Err(refused),
             other => Err(Refused::NotReady(format!("the announcement was not applied: {other:?}"))),

@@ -2,7 +2,7 @@
 //! and while the leader's disk hangs.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::status::Role;
 use openraft::ServerState;
@@ -20,6 +20,7 @@ use crate::timing::{
     STUCK_AFTER, STUCK_CHECK_INTERVAL, STUCK_TRANSFER_RETRY_AFTER, TRANSFER_BEGINS_WITHIN,
     TRANSFER_CHECK_INTERVAL, TRANSFER_HEARD_WITHIN,
 };
+use crate::world::clock;
 
 /// Candidate for a leadership transfer.
 struct Successor {
@@ -173,7 +174,7 @@ impl Transfers {
 
     /// Returns the peer that reports leadership in a term later than `term`.
     fn leader_after(&self, term: u64) -> Option<(String, u64)> {
-        let now = Instant::now();
+        let now = clock::now();
         self.observer.peers().all().into_iter().find_map(|(name, peer)| {
             let report = peer.recent_report(now)?;
             (report.role == Role::Leader && report.term > term).then_some((name, report.term))
@@ -205,12 +206,12 @@ fn fitness(
 }
 
 async fn until<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + limit;
+    let deadline = clock::now() + limit;
     loop {
         let met = condition();
-        if met.is_some() || Instant::now() > deadline {
+        if met.is_some() || clock::now() > deadline {
             return met;
         }
-        tokio::time::sleep(TRANSFER_CHECK_INTERVAL).await;
+        clock::sleep(TRANSFER_CHECK_INTERVAL).await;
     }
 }

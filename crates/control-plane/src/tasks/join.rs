@@ -24,6 +24,7 @@ use crate::signals::Signals;
 use crate::tasks::formats::Formats;
 use crate::timing::{FOUND_AFTER, JOIN_CHECK_INTERVAL, JOIN_RETRY_AFTER, JOIN_WITHIN, WAITING_LOGGED_AFTER};
 use crate::types::Member;
+use crate::world::clock;
 
 /// The task that makes the node a member of a cluster, and the leader's part in it.
 pub(crate) struct Joining {
@@ -39,7 +40,7 @@ pub(crate) struct Joining {
 impl Joining {
     /// Makes the node a member of a cluster, and keeps checking until the stop.
     pub(crate) async fn run(self: Arc<Self>) {
-        let started = Instant::now();
+        let started = clock::now();
         let mut waiting = String::new();
         loop {
             let pause = match self.advance(started).await {
@@ -64,7 +65,7 @@ impl Joining {
         }
         let now = seen.now;
         let reports = self.reports(now);
-        let asked_long_enough = started.elapsed() >= FOUND_AFTER;
+        let asked_long_enough = clock::since(started) >= FOUND_AFTER;
         let Some(cluster) = seen.identity.cluster_id else {
             if let Some(found) = cluster_to_join(&reports) {
                 info!(cluster = %found, "cluster adopted from a peer");
@@ -148,7 +149,7 @@ impl Joining {
         };
         let version = self.raft.activated();
         let envelope = Envelope { version, cluster, from: self.observer.identity().raft_id, to: None, body };
-        let deadline = tokio::time::Instant::now() + JOIN_WITHIN;
+        let deadline = clock::now() + JOIN_WITHIN;
         match self.links.call::<_, Reply>(leader, &envelope, Delivery::AtLeastOnce, deadline).await {
             Ok(Reply::Joined) => debug!(leader, "admitted as a member"),
             Ok(Reply::Refused(refused)) => warn!(leader, %refused, "admission refused"),
@@ -179,7 +180,7 @@ impl Joining {
             let reason = format!("Raft id {id} does not answer at the address of {name}");
             return Reply::Refused(Refused::NotReady(reason));
         }
-        let Ok(_changing) = tokio::time::timeout(JOIN_WITHIN, self.formats.lock()).await else {
+        let Ok(_changing) = clock::timeout(JOIN_WITHIN, self.formats.lock()).await else {
             return Reply::Refused(Refused::NotReady(
                 "a change of the format version is in progress".to_owned(),
             ));
@@ -190,7 +191,7 @@ impl Joining {
             return Reply::Refused(refused);
         }
         let member = Member { name: name.to_owned() };
-        let added = tokio::time::timeout(JOIN_WITHIN, node.raft.add_learner(id, member, false)).await;
+        let added = clock::timeout(JOIN_WITHIN, node.raft.add_learner(id, member, false)).await;
         let Ok(added) = added else {
             return Reply::Refused(Refused::NoQuorum("the membership was not changed in time".to_owned()));
         };
@@ -261,7 +262,7 @@ impl Joining {
         let seen = self.observer.observe();
         if !seen.identity.is_known()
             || seen.identity.superseded_by.is_some()
-            || started.elapsed() < WAITING_LOGGED_AFTER
+            || clock::since(started) < WAITING_LOGGED_AFTER
         {
             return;
         }

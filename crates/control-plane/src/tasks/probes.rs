@@ -8,10 +8,9 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use api::events::EventKind;
-use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
 use crate::events::Events;
@@ -24,6 +23,8 @@ use crate::signals::Signals;
 use crate::suspicion::Suspicion;
 use crate::tasks::election::Elections;
 use crate::timing::{HEALTHY_WITHIN, REDIAL_AFTER, STUCK_AFTER};
+use crate::world::clock;
+use crate::world::task::Spawner;
 
 /// Limit on immediate redials between two probes, after connections that ended before the handshake: a dying
 /// process may close its port a moment after its connections.
@@ -42,19 +43,20 @@ pub(crate) struct Probing {
     pub events: Arc<Events>,
     pub signals: Arc<Signals>,
     /// Runtime of Raft, for evidence against the leader and for calls.
-    pub runtime: Handle,
+    pub runtime: Spawner,
 }
 
 /// Probes one peer until the node stops.
 pub(crate) async fn run(parts: Arc<Probing>, peer: String) {
     let signals = Arc::clone(&parts.signals);
-    let (link, last_answer) = (Link::Down, Instant::now());
+    let (link, last_answer) = (Link::Down, clock::now());
     let mut prober = Prober { link, redials: 0, last_answer, latest: None, parts, peer };
     let probing = async {
         let mut due = next_tick(prober.interval());
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(due.into()) => {
+                biased;
+                () = clock::sleep_until(due) => {
                     prober.tick(due).await;
                     due = next_tick(prober.interval());
                 }
@@ -67,9 +69,9 @@ pub(crate) async fn run(parts: Arc<Probing>, peer: String) {
 
 /// Returns the next multiple of the interval on the wall clock.
 fn next_tick(interval: Duration) -> Instant {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let since_epoch = clock::unix_time().as_nanos();
     let interval = interval.as_nanos().max(1);
-    Instant::now() + Duration::from_nanos((interval - since_epoch % interval) as u64)
+    clock::now() + Duration::from_nanos((interval - since_epoch % interval) as u64)
 }
 
 struct Prober {
@@ -118,7 +120,7 @@ impl Prober {
 
     /// Sends a probe, and counts the previous probe as missed if unanswered.
     async fn tick(&mut self, due: Instant) {
-        let now = Instant::now();
+        let now = clock::now();
         let tick = self.parts.suspicion.detector().tick(&self.peer, due, now);
         self.redials = 0;
         if let Some(missed) = tick.missed {
@@ -144,7 +146,7 @@ impl Prober {
                 let probe = Probe { seq: tick.seq, from: identity.raft_id, cluster: identity.cluster_id };
                 // A probe fits into the socket's buffer; a probe that does not leave ends the connection.
                 self.latest = Some((tick.seq, now));
-                let sent = tokio::time::timeout(
+                let sent = clock::timeout(
                     self.parts.observer.options().timing.probe_interval,
                     halves.0.send(&probe),
                 );
@@ -174,15 +176,15 @@ impl Prober {
         let (links, peer) = (self.parts.links.clone(), self.peer.clone());
         self.link = Link::Dialling(Box::pin(async move {
             if !after.is_zero() {
-                tokio::time::sleep(after).await;
+                clock::sleep(after).await;
             }
-            links.dial(&peer, Purpose::Probe, tokio::time::Instant::now() + HEALTHY_WITHIN).await
+            links.dial(&peer, Purpose::Probe, clock::now() + HEALTHY_WITHIN).await
         }));
     }
 
     fn connected(&mut self, channel: Channel) {
         self.parts.suspicion.detector().not_refused(&self.peer);
-        self.last_answer = Instant::now();
+        self.last_answer = clock::now();
         self.link = Link::Up(Box::new(channel.split()));
         // Calls find open connections.
         let (links, peer) = (self.parts.links.clone(), self.peer.clone());
@@ -211,7 +213,7 @@ impl Prober {
     }
 
     fn heard(&mut self, answer: ProbeAnswer) {
-        let now = Instant::now();
+        let now = clock::now();
         self.last_answer = now;
         let stuck = Duration::from_millis(answer.report.stuck_ms);
         self.parts.suspicion.detector().answered(&self.peer, answer.seq, stuck, now);
@@ -240,7 +242,7 @@ impl Prober {
     fn failed(&self, failure: &ProbeFailure) {
         let (parts, name) = (&self.parts, self.peer.as_str());
         let FailedProbes { count, is_newly_away } =
-            parts.observer.peers().failed(name, failure, Instant::now());
+            parts.observer.peers().failed(name, failure, clock::now());
         let failure = &failure.reason;
         if is_newly_away {
             parts.events.publish(EventKind::Peer {
@@ -266,7 +268,7 @@ impl Prober {
 impl Probing {
     /// Records the report of a peer, and logs a change.
     fn heard(&self, name: &str, report: Report, clock: Option<ClockOffset>) {
-        let now = Instant::now();
+        let now = clock::now();
         let same_config = report.config_hash == self.observer.options().config_hash;
         let committed = self.observer.committed_index(&self.observer.observe());
         let before = self.observer.peers().answered(name, report, committed, clock, now);

@@ -13,6 +13,7 @@ use crate::observer::Observer;
 use crate::raft::node::Node;
 use crate::signals::Signals;
 use crate::timing::{MEMBERSHIP_CHANGE_WITHIN, MEMBERSHIP_CHECK_INTERVAL};
+use crate::world::{self, Note, clock};
 
 /// The task that reconciles the membership with the configuration.
 pub(crate) struct Reconciler {
@@ -46,7 +47,7 @@ impl Reconciler {
                 continue;
             }
             if let (Some(node), Some(step)) = (seen.node.clone(), self.decide(&seen)) {
-                let changed = tokio::time::timeout(MEMBERSHIP_CHANGE_WITHIN, carry_out(&node, step)).await;
+                let changed = clock::timeout(MEMBERSHIP_CHANGE_WITHIN, carry_out(&node, step)).await;
                 if changed.is_err() {
                     warn!("membership change not finished in time");
                 }
@@ -73,6 +74,7 @@ async fn carry_out(node: &Node, step: MembershipStep) {
     };
     let changed = match step {
         MembershipStep::FinishJoint { voters } => {
+            world::note(Note::ResumesChange);
             info!(voters = list(&voters), "joint change of voters resumed");
             node.raft.change_membership(voters, false).await
         }

@@ -12,6 +12,7 @@ use crate::observer::Observer;
 use crate::raft::slot::RaftSlot;
 use crate::signals::Signals;
 use crate::timing::{CHANGE_CHECK_INTERVAL, CHANGE_CHECK_SOON};
+use crate::world::{self, Note, clock};
 
 /// Number of short pauses after each change.
 const SOON: u32 = 10;
@@ -28,7 +29,7 @@ struct Seen {
 async fn changed(raft: &RaftSlot, soon: bool) -> bool {
     let pause = if soon { CHANGE_CHECK_SOON } else { CHANGE_CHECK_INTERVAL };
     let Some(node) = raft.node() else {
-        tokio::time::sleep(pause).await;
+        clock::sleep(pause).await;
         return false;
     };
     let mut metrics = node.watch();
@@ -38,7 +39,7 @@ async fn changed(raft: &RaftSlot, soon: bool) -> bool {
             std::future::pending::<()>().await;
         }
     };
-    tokio::time::timeout(pause, changed).await.is_ok()
+    clock::timeout(pause, changed).await.is_ok()
 }
 
 /// Watches for changes until the node stops.
@@ -61,6 +62,9 @@ pub(crate) async fn run(
         let state = Seen { role: Some(now.leadership.role), leader, voters, learners };
         if state.role != seen.role {
             let role = now.leadership.role;
+            if role == Role::Leader {
+                world::note(Note::Leads { term });
+            }
             info!(?role, term, "role changed");
             events.publish(EventKind::Role { role, term });
         }

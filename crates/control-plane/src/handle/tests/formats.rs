@@ -135,7 +135,7 @@ fn a_snapshot_of_a_newer_release_stops_raft_and_names_the_release() {
     let (vote, meta) =
         (Vote::new_committed(observer.observe().term(), identity.raft_id), SnapshotMeta::default());
     let sent = cluster.node(leader).0.threads.raft.spawn(async move {
-        let deadline = tokio::time::Instant::now() + LIMIT;
+        let deadline = Instant::now() + LIMIT;
         let mut channel = links.dial(NAMES[behind], Purpose::Snapshot, deadline).await.unwrap();
         let body = SnapshotOffer { vote, meta, bytes: snapshot.len() as u64 };
         let (version, cluster) = (FormatVersion::FIRST, identity.cluster_id.unwrap());

@@ -15,9 +15,7 @@
 //! From version 2 on, every header has `activated`: a snapshot of a newer release names the release
 //! required to read the snapshot.
 
-use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::FileExt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -26,6 +24,7 @@ use super::error::SnapshotError;
 use crate::catalog::Row;
 use crate::format::{Activated, Format, FormatError, FormatVersion, NoForm};
 use crate::types::SnapshotMeta;
+use crate::world::files::File;
 
 /// Maximum length of a snapshot to receive or to read.
 pub(crate) const MAX_SNAPSHOT_BYTES: u64 = 4 << 30;

@@ -1,9 +1,7 @@
 //! Transfer of snapshots: a handle for reading and a receiver for writing.
 
 use std::fmt;
-use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +13,8 @@ use super::file_format::{Header, MAX_SNAPSHOT_BYTES, read};
 use crate::catalog::Row;
 use crate::format::Activated;
 use crate::types::SnapshotMeta;
+use crate::world::files::{self, File, Open};
+use crate::world::random;
 
 /// Extension of a snapshot during creation.
 pub(super) const UNFINISHED: &str = "tmp";
@@ -38,9 +38,9 @@ impl SnapshotFile {
     /// # Errors
     /// [`SnapshotError`] if the file cannot be read, is damaged, or was written by another release.
     pub(crate) fn open(path: PathBuf) -> Result<Self, SnapshotError> {
-        let file = File::open(&path)?;
+        let file = File::open(&path, Open::Read)?;
         let header = read(&file, |_| Ok(()))?;
-        let len_bytes = file.metadata()?.len();
+        let len_bytes = file.len()?;
         Ok(Self(Arc::new(OpenSnapshot { file, path, len_bytes, header, temporary: AtomicBool::new(false) })))
     }
 
@@ -48,7 +48,7 @@ impl SnapshotFile {
     pub(crate) fn empty(folder: &Path) -> io::Result<Self> {
         let header =
             Header { meta: SnapshotMeta::default(), largest_voter_set: 0, activated: Activated::default() };
-        let (file, path) = (File::open(folder)?, folder.to_owned());
+        let (file, path) = (File::open(folder, Open::Read)?, folder.to_owned());
         Ok(Self(Arc::new(OpenSnapshot {
             file,
             path,
@@ -104,20 +104,20 @@ impl SnapshotFile {
 
     /// Returns the same snapshot with the current length of the file.
     pub(super) fn measured(self) -> io::Result<Self> {
-        let len_bytes = self.0.file.metadata()?.len();
+        let len_bytes = self.0.file.len()?;
         self.moved(self.0.path.clone(), len_bytes, self.0.temporary.load(Ordering::Relaxed))
     }
 
     /// Renames the file, which then is permanent. Other handles stay readable.
     pub(super) fn rename(&self, path: &Path) -> io::Result<Self> {
         if self.0.path != path {
-            fs::rename(&self.0.path, path)?;
+            files::rename(&self.0.path, path)?;
         }
         self.moved(path.into(), self.0.len_bytes, false)
     }
 
     fn moved(&self, path: PathBuf, len_bytes: u64, temporary: bool) -> io::Result<Self> {
-        let file = self.0.file.try_clone()?;
+        let file = self.0.file.clone();
         let header = self.0.header.clone();
         self.0.temporary.store(false, Ordering::Relaxed);
         Ok(Self(Arc::new(OpenSnapshot {
@@ -140,7 +140,7 @@ impl Drop for OpenSnapshot {
     fn drop(&mut self) {
         if *self.temporary.get_mut() {
             // A remaining file is removed at the next start.
-            let _ = fs::remove_file(&self.path);
+            let _ = files::remove_file(&self.path);
         }
     }
 }
@@ -162,8 +162,8 @@ impl SnapshotReceiver {
         if expected_bytes > MAX_SNAPSHOT_BYTES {
             return Err(SnapshotError::TooLong { max: MAX_SNAPSHOT_BYTES });
         }
-        let path = dir.join(format!("incoming-{}.{UNFINISHED}", Uuid::new_v4().simple()));
-        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        let path = dir.join(format!("incoming-{}.{UNFINISHED}", Uuid::from_u128(random()).simple()));
+        let file = File::open(&path, Open::CreateNew)?;
         Ok(Self { file, path: Some(path), expected_bytes, received_bytes: 0 })
     }
 
@@ -181,7 +181,7 @@ impl SnapshotReceiver {
         if received_bytes > self.expected_bytes {
             return Err(SnapshotError::TooLong { max: self.expected_bytes });
         }
-        self.file.write_all(bytes)?;
+        (&self.file).write_all(bytes)?;
         self.received_bytes = received_bytes;
         Ok(())
     }
@@ -198,7 +198,7 @@ impl SnapshotReceiver {
         }
         self.file.sync_all()?;
         let header = read(&self.file, |_| Ok(()))?;
-        let file = self.file.try_clone()?;
+        let file = self.file.clone();
         let path = self.path.take().expect("taken only here, where the receiver ends");
         Ok(SnapshotFile::temporary(path, file, header)?.measured()?)
     }
@@ -208,7 +208,7 @@ impl Drop for SnapshotReceiver {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
             // A remaining file is removed at the next start.
-            let _ = fs::remove_file(path);
+            let _ = files::remove_file(path);
         }
     }
 }
