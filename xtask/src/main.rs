@@ -42,6 +42,11 @@ enum Task {
     ///
     /// The server also builds without the console, and then shows a page with build instructions.
     Console(console::ConsoleOptions),
+    /// Simulate whole clusters from seeds, in the release build, and check the invariants of the protocol.
+    ///
+    /// The exit code is 1 if an invariant was broken. `cargo xtask sim --help` lists the options.
+    #[command(disable_help_flag = true)]
+    Sim(Passed),
     /// Measure the library and a node beside comparable programs, in a single run of the release build.
     #[command(disable_help_flag = true)]
     Bench(Passed),
@@ -82,6 +87,7 @@ fn main() -> anyhow::Result<()> {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Mutate(passed) => measure("mutate", &passed.args),
         Task::Picture => measure("picture", &[]),
+        Task::Sim(passed) => sim(&passed.args),
     }
 }
 
@@ -91,6 +97,15 @@ fn measure(command: &str, args: &[OsString]) -> anyhow::Result<()> {
     cargo.args(["run", "--package", "measure", "--", command]).args(args).current_dir(root());
     let status = cargo.status().context("cannot start cargo")?;
     ensure!(status.success(), "`{command}` failed");
+    Ok(())
+}
+
+/// Runs simulations.
+fn sim(args: &[OsString]) -> anyhow::Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--release", "--package", "simulation", "--"]).args(args).current_dir(root());
+    let status = cargo.status().context("cannot start cargo")?;
+    ensure!(status.success(), "a simulation failed");
     Ok(())
 }
 

@@ -1,0 +1,218 @@
+//! Whole nodes in the simulated world: started, stopped, crashed.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use api::status::ClusterStatus;
+use control_plane::status::{NodeAddress, NodeFigures};
+use control_plane::{Bootstrap, ClusterSecret, ControlPlane, Descriptors, Options, Timing, unix_ms};
+use tokio::sync::oneshot;
+
+use crate::executor::{Owner, Process};
+use crate::network::address;
+use crate::world::SimulatedWorld;
+
+const RAFT_PORT: u16 = 5001;
+/// Interval of looking whether a cluster has settled.
+const SETTLED_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// Entries between two snapshots: few, so that snapshots are common.
+const SNAPSHOT_EVERY: u64 = 100;
+
+/// A cluster in a simulated world.
+pub(crate) struct Cluster {
+    pub world: Arc<SimulatedWorld>,
+    nodes: Vec<Mutex<Node>>,
+}
+
+#[derive(Default)]
+struct Node {
+    starts: u32,
+    process: Option<Process>,
+    plane: Option<ControlPlane>,
+}
+
+/// End of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// The process is killed; its machine runs on.
+    Process,
+    /// The machine loses power.
+    Machine,
+}
+
+impl Cluster {
+    pub(crate) fn new(world: Arc<SimulatedWorld>) -> Arc<Self> {
+        let nodes = world.machines.iter().map(|_| Mutex::default()).collect();
+        Arc::new(Self { world, nodes })
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Returns the running control plane of a node.
+    pub(crate) fn plane(&self, node: usize) -> Option<ControlPlane> {
+        self.node(node).plane.clone()
+    }
+
+    /// Returns the cluster as seen by a node.
+    pub(crate) fn status(&self, node: usize) -> Option<ClusterStatus> {
+        let (process, plane) = {
+            let state = self.node(node);
+            (state.process?, state.plane.clone()?)
+        };
+        Some(self.world.executor.run_as(Some(process), || plane.status()))
+    }
+
+    /// Starts a node.
+    pub(crate) fn start(self: &Arc<Self>, node: usize) {
+        let process = {
+            let mut state = self.node(node);
+            if state.process.is_some() {
+                return;
+            }
+            state.starts += 1;
+            let process = Process { node, start: state.starts };
+            state.process = Some(process);
+            process
+        };
+        self.world.machines[node].disk.mount(process);
+        self.world.network.machine_runs(node);
+        let cluster = Arc::clone(self);
+        let options = self.options(node);
+        self.world.executor.spawn(
+            Some(process),
+            Box::pin(async move {
+                let secret = ClusterSecret::from_bytes([7; 32]);
+                match ControlPlane::start_in_world(options, secret).await {
+                    Ok(plane) => {
+                        let mut state = cluster.node(process.node);
+                        if state.process == Some(process) {
+                            state.plane = Some(plane);
+                        }
+                    }
+                    Err(error) => {
+                        let at = cluster.world.executor.now();
+                        let facts = format!("n{}: {error:?}", process.node + 1);
+                        cluster.world.invariants().violate("a node starts", at, facts);
+                    }
+                }
+            }),
+        );
+    }
+
+    /// Ends the process of a node at once.
+    pub(crate) fn crash(&self, node: usize, crash: Crash) {
+        let (process, plane) = {
+            let mut state = self.node(node);
+            (state.process.take(), state.plane.take())
+        };
+        let Some(process) = process else { return };
+        let machine = crash == Crash::Machine;
+        // In this order: code that runs when the tasks are dropped writes and sends nothing.
+        self.world.machines[node].disk.unmount();
+        self.world.network.end(process, machine);
+        self.world.executor.resume(node);
+        self.world.executor.end(process);
+        self.world.executor.run_as(Some(process), || drop(plane));
+        self.world.executor.end(process);
+        if machine {
+            self.world.machines[node].disk.lose_power();
+        }
+    }
+
+    /// Stops a node as an operator does, and waits for the end.
+    pub(crate) async fn stop(self: &Arc<Self>, node: usize) {
+        if let Some(plane) = self.plane(node) {
+            let _ = self.run_on(node, async move { plane.stop().await }).await;
+        }
+        self.crash(node, Crash::Process);
+    }
+
+    /// Waits until every node reports the same leader, and all nodes as voters. False if this takes longer
+    /// than `limit`.
+    pub(crate) async fn settled(&self, limit: Duration) -> bool {
+        let executor = &self.world.executor;
+        let until = executor.now() + limit;
+        while executor.now() < until {
+            let statuses: Vec<_> = (0..self.size()).map(|node| self.status(node)).collect();
+            let leader = statuses[0].as_ref().and_then(|status| status.leader_id.clone());
+            let agree = statuses.iter().flatten().filter(|status| {
+                status.leader_id == leader && status.voters.len() == self.size() && status.learners.is_empty()
+            });
+            if leader.is_some() && agree.count() == self.size() {
+                return true;
+            }
+            self.sleep(SETTLED_CHECK_INTERVAL).await;
+        }
+        false
+    }
+
+    /// Runs a call in the process of a node. None if the process ends before.
+    pub(crate) async fn run_on<T: Send + 'static>(
+        &self,
+        node: usize,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let process = self.node(node).process?;
+        let (sender, output) = oneshot::channel();
+        self.world.executor.spawn(
+            Some(process),
+            Box::pin(async move {
+                let _ = sender.send(call.await);
+            }),
+        );
+        output.await.ok()
+    }
+
+    /// Waits, by the clock of the simulation.
+    pub(crate) async fn sleep(&self, pause: Duration) {
+        let timer = self.world.executor.timer(None, self.world.executor.now() + pause);
+        std::future::poll_fn(|cx| timer.poll(cx)).await;
+    }
+
+    /// Starts a task of the simulation.
+    pub(crate) fn spawn(&self, owner: Owner, task: impl Future<Output = ()> + Send + 'static) {
+        self.world.executor.spawn(owner, Box::pin(task));
+    }
+
+    fn node(&self, node: usize) -> MutexGuard<'_, Node> {
+        self.nodes[node].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn options(&self, node: usize) -> Options {
+        let name = |node: usize| format!("n{}", node + 1);
+        let nodes = (0..self.size()).map(|node| NodeAddress {
+            name: name(node),
+            ip: address(node).into(),
+            http_port: 8081,
+            raft_port: RAFT_PORT,
+        });
+        Options {
+            cluster_name: "simulated".to_owned(),
+            me: name(node),
+            nodes: nodes.collect(),
+            listen: (address(node), RAFT_PORT).into(),
+            data_dir: Path::new("/data").join(name(node)),
+            cluster_key_file: Path::new("/data/cluster.key").to_owned(),
+            bootstrap: Bootstrap::Auto,
+            timing: Timing {
+                heartbeat: Duration::from_millis(100),
+                election_timeout_min: Duration::from_millis(1000),
+                election_timeout_max: Duration::from_millis(2000),
+                probe_interval: Duration::from_millis(50),
+                probe_failures: 3,
+            },
+            snapshot_every: SNAPSHOT_EVERY,
+            max_log_bytes: 64 << 20,
+            config_hash: "the same".to_owned(),
+            version: "simulated",
+            descriptors: Descriptors::default(),
+            figures: Arc::new(NodeFigures::default),
+            clock_ms: unix_ms,
+            conditions: Arc::new(Vec::new),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! A deterministic world for whole clusters.
+//!
+//! The control planes of all nodes run on one thread, in a simulated world: one seed decides the schedule of
+//! tasks, the delay of every packet, the time of every disk operation and every fault, so that a seed gives
+//! the same run everywhere. While clients read and write, invariants of the protocol are checked.
+//!
+//! | module | purpose |
+//! |---|---|
+//! | `executor` | tasks, timers, the simulated clock |
+//! | `network`, `disk` | connections, files |
+//! | `world` | all of these as the environment of a node |
+//! | `cluster`, `workload`, `faults` | nodes, clients, faults |
+//! | `invariants`, `history` | what must hold, as facts become known; linearizability |
+//! | `run`, `timeline`, `summary` | one run; what its nodes log; figures of many runs |
+
+mod cluster;
+mod disk;
+mod executor;
+mod faults;
+mod history;
+mod invariants;
+mod network;
+mod run;
+mod summary;
+mod timeline;
+mod workload;
+mod world;
+
+pub use faults::{Fault, FaultCounts};
+pub use invariants::{Counters, Violation};
+pub use run::{Run, RunOptions, run};
+pub use summary::Summary;
+pub use timeline::print_timeline;
