@@ -15,6 +15,7 @@ use crate::message::{Call, Envelope, Refused, Reply};
 use crate::network::{CallError, Delivery, Links};
 use crate::observation::Observation;
 use crate::observer::Observer;
+use crate::planted::{Mistake, is_planted};
 use crate::raft::node::Node;
 use crate::raft::slot::RaftSlot;
 use crate::signals::Signals;
@@ -326,6 +327,9 @@ impl Calls {
     pub(crate) async fn read_index_here(&self, node: &Node, until: Instant) -> Reply {
         if let Some(refused) = self.cannot_lead(&self.observer.observe()) {
             return Reply::Refused(refused);
+        }
+        if is_planted(Mistake::NoReadIndex) {
+            return Reply::ReadIndex { index: node.state.last_applied().map_or(0, |id| id.index) };
         }
         let read = node.raft.get_read_log_id(ReadPolicy::ReadIndex);
         match clock::timeout_at(until, read).await {

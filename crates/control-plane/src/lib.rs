@@ -21,6 +21,7 @@
 //! | `assess`, `lag`, `notices` | status document and notices, from one view: rules without a clock |
 //! | [`status`] | figures, addresses, conditions and members |
 //! | [`world`] | clock, tasks, random numbers, network and files: of the system, or of a simulation |
+//! | `planted` | mistakes that a simulation has to find, in builds for that purpose only |
 //! | `parts`, `threads`, `signals` | connections of the parts; threads; stop and wakeups |
 //!
 //! openraft is named in this crate only.
@@ -59,6 +60,8 @@ mod options;
 mod parts;
 mod peers;
 mod permits;
+#[doc(hidden)]
+pub mod planted;
 mod raft;
 #[expect(clippy::disallowed_methods, reason = "loaded before a node starts, outside of any world")]
 mod secret;

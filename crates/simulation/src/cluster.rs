@@ -11,14 +11,18 @@ use control_plane::{Bootstrap, ClusterSecret, ControlPlane, Descriptors, Options
 use tokio::sync::oneshot;
 
 use crate::executor::{Owner, Process};
+use crate::history::Versioned;
 use crate::network::address;
+use crate::workload::{KEYS, versioned};
 use crate::world::SimulatedWorld;
 
 const RAFT_PORT: u16 = 5001;
 /// Interval of looking whether a cluster has settled.
 const SETTLED_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Entries between two snapshots: few, so that snapshots are common.
-const SNAPSHOT_EVERY: u64 = 100;
+const SNAPSHOT_EVERY: u64 = 50;
+/// Limit on the log: few entries are kept behind a snapshot, so that a node that was away needs one.
+const MAX_LOG_BYTES: u64 = 4 << 20;
 
 /// A cluster in a simulated world.
 pub(crate) struct Cluster {
@@ -42,6 +46,10 @@ pub(crate) enum Crash {
     Machine,
 }
 
+fn name_of(node: usize) -> String {
+    format!("n{}", node + 1)
+}
+
 impl Cluster {
     pub(crate) fn new(world: Arc<SimulatedWorld>) -> Arc<Self> {
         let nodes = world.machines.iter().map(|_| Mutex::default()).collect();
@@ -55,6 +63,14 @@ impl Cluster {
     /// Returns the running control plane of a node.
     pub(crate) fn plane(&self, node: usize) -> Option<ControlPlane> {
         self.node(node).plane.clone()
+    }
+
+    /// Returns version and content of the notes in the local state of a node.
+    pub(crate) fn settings(&self, node: usize) -> Vec<Option<Versioned>> {
+        let Some(plane) = self.plane(node) else { return Vec::new() };
+        KEYS.iter()
+            .map(|key| plane.local_setting(&key.parse().expect("a note")).as_ref().map(versioned))
+            .collect()
     }
 
     /// Returns the cluster as seen by a node.
@@ -131,6 +147,29 @@ impl Cluster {
         self.crash(node, Crash::Process);
     }
 
+    /// Returns the node that leads, as most nodes say.
+    pub(crate) fn leader(&self) -> Option<usize> {
+        let named = |node: usize| self.status(node)?.leader_id;
+        let leaders: Vec<String> = (0..self.size()).filter_map(named).collect();
+        let votes = |node: &usize| leaders.iter().filter(|leader| **leader == name_of(*node)).count();
+        (0..self.size()).max_by_key(votes).filter(|node| votes(node) > 0)
+    }
+
+    /// Waits until most nodes report the same leader. False if this takes longer than `limit`.
+    pub(crate) async fn has_leader(&self, limit: Duration) -> bool {
+        let until = self.world.executor.now() + limit;
+        while self.world.executor.now() < until {
+            let named = |node: usize| self.status(node)?.leader_id;
+            let leader = self.leader().map(name_of);
+            let followers = (0..self.size()).filter(|node| named(*node) == leader).count();
+            if leader.is_some() && 2 * followers > self.size() {
+                return true;
+            }
+            self.sleep(SETTLED_CHECK_INTERVAL).await;
+        }
+        false
+    }
+
     /// Waits until every node reports the same leader, and all nodes as voters. False if this takes longer
     /// than `limit`.
     pub(crate) async fn settled(&self, limit: Duration) -> bool {
@@ -183,7 +222,7 @@ impl Cluster {
     }
 
     fn options(&self, node: usize) -> Options {
-        let name = |node: usize| format!("n{}", node + 1);
+        let name = name_of;
         let nodes = (0..self.size()).map(|node| NodeAddress {
             name: name(node),
             ip: address(node).into(),
@@ -206,7 +245,7 @@ impl Cluster {
                 probe_failures: 3,
             },
             snapshot_every: SNAPSHOT_EVERY,
-            max_log_bytes: 64 << 20,
+            max_log_bytes: MAX_LOG_BYTES,
             config_hash: "the same".to_owned(),
             version: "simulated",
             descriptors: Descriptors::default(),

@@ -1,8 +1,11 @@
-//! Faults: injected one after the other, each for a while.
+//! Faults: planned from the seed, injected one after the other, each for a while.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 
 use crate::cluster::{Cluster, Crash};
 use crate::disk::Condition;
@@ -16,9 +19,11 @@ const FAULT_WITHIN_MS: u64 = 5000;
 /// Longest wait for an earlier loss to be replaced.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 /// Greatest drift of a monotonic clock.
-const MAX_DRIFT_PPM: u64 = 500;
+const MAX_DRIFT_PPM: i32 = 500;
 /// Greatest step of a wall clock.
-const MAX_STEP_MS: u64 = 48 * 3_600_000;
+const MAX_STEP_MS: i64 = 3_600_000;
+/// Greatest jump of a wall clock: more than the time for which idempotency keys are kept.
+const MAX_JUMP_MS: i64 = 48 * 3_600_000;
 
 /// Kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -37,6 +42,8 @@ pub enum Fault {
     OneWay,
     /// Links that lose and delay packets.
     BadLinks,
+    /// Gaps of 100 to 250 ms at one node, on all links.
+    Gaps,
     /// A slow disk.
     SlowDisk,
     /// A disk on which operations do not end.
@@ -45,21 +52,25 @@ pub enum Fault {
     FullDisk,
     /// A disk on which syncs fail.
     FailingDisk,
-    /// A wall clock that is set.
+    /// A wall clock that is set by up to an hour.
     ClockStep,
+    /// A wall clock that is set by up to two days.
+    ClockJump,
     /// A monotonic clock that runs fast or slow.
     Drift,
     /// A stop and start by an operator.
     Restart,
     /// A data directory that is lost.
     Wipe,
+    /// A data directory that is lost, and the leader killed in the middle of the change of voters that follows.
+    WipeAndKill,
     /// A data directory that is put back from an earlier copy.
     PutBack,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Kill,
         Self::PowerLoss,
         Self::PowerLossOfAll,
@@ -67,16 +78,26 @@ impl Fault {
         Self::Isolate,
         Self::OneWay,
         Self::BadLinks,
+        Self::Gaps,
         Self::SlowDisk,
         Self::HungDisk,
         Self::FullDisk,
         Self::FailingDisk,
         Self::ClockStep,
+        Self::ClockJump,
         Self::Drift,
         Self::Restart,
         Self::Wipe,
+        Self::WipeAndKill,
         Self::PutBack,
     ];
+
+    /// The kinds that the protocol withstands. A directory put back from a copy undoes votes; a clock that
+    /// jumps by days makes a leader forget idempotency keys.
+    pub fn withstood() -> Vec<Self> {
+        let breaks = [Self::PutBack, Self::ClockJump];
+        Self::ALL.into_iter().filter(|kind| !breaks.contains(kind)).collect()
+    }
 }
 
 impl fmt::Display for Fault {
@@ -85,61 +106,90 @@ impl fmt::Display for Fault {
     }
 }
 
-impl Fault {
-    /// The kinds that the protocol withstands. A directory put back from a copy undoes votes.
-    pub fn withstood() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|kind| *kind != Self::PutBack).collect()
-    }
-}
-
 /// Number of injected faults by kind, in the order of [`Fault::ALL`].
 pub type FaultCounts = [u64; Fault::ALL.len()];
 
-/// Injects faults of some kinds until `until`.
-pub(crate) async fn inject(
-    cluster: &Arc<Cluster>,
-    counts: &Mutex<FaultCounts>,
-    kinds: &[Fault],
-    until: Duration,
-) {
-    let executor = Arc::clone(&cluster.world.executor);
-    let random = |below: u64| executor.random() % below;
-    loop {
-        cluster.sleep(Duration::from_millis(random(PAUSE_WITHIN_MS))).await;
-        if executor.now() >= until {
-            return;
-        }
-        let chosen = kinds[random(kinds.len() as u64) as usize];
-        let index = Fault::ALL.iter().position(|kind| *kind == chosen).expect("every kind is listed");
-        counts.lock().unwrap_or_else(PoisonError::into_inner)[index] += 1;
-        let node = random(cluster.size() as u64) as usize;
-        let duration = Duration::from_millis(random(FAULT_WITHIN_MS));
-        one(cluster, chosen, node, duration).await;
+/// A planned fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedFault {
+    /// Pause after the previous fault.
+    pub pause: Duration,
+    /// The kind.
+    pub kind: Fault,
+    /// The node, counted from 0.
+    pub node: usize,
+    /// Duration of the fault.
+    pub duration: Duration,
+    /// Seed of everything else about the fault.
+    seed: u64,
+}
+
+impl fmt::Display for PlannedFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pause, kind, node, duration, .. } = self;
+        write!(f, "after {} ms: {kind} at n{} for {} ms", pause.as_millis(), node + 1, duration.as_millis())
     }
 }
 
-/// Injects one fault, and ends it after `duration`.
-async fn one(cluster: &Arc<Cluster>, fault: Fault, node: usize, duration: Duration) {
-    tracing::info!(node = node + 1, ?fault, ms = duration.as_millis() as u64, "fault");
-    match fault {
+/// Plans the faults of a seed, for at least `duration` of simulated time.
+pub fn plan(seed: u64, kinds: &[Fault], nodes: usize, duration: Duration) -> Vec<PlannedFault> {
+    let mut random = Pcg64Mcg::seed_from_u64(!seed);
+    let mut planned = Vec::new();
+    let mut end = Duration::ZERO;
+    while !kinds.is_empty() && end < duration {
+        let fault = PlannedFault {
+            pause: Duration::from_millis(random.random_range(0..PAUSE_WITHIN_MS)),
+            kind: kinds[random.random_range(0..kinds.len() as u64) as usize],
+            node: random.random_range(0..nodes as u64) as usize,
+            duration: Duration::from_millis(random.random_range(0..FAULT_WITHIN_MS)),
+            seed: random.random(),
+        };
+        // Some faults take no time.
+        end += fault.pause;
+        planned.push(fault);
+    }
+    planned
+}
+
+/// Injects the planned faults until `until`. Returns the number of injected faults by kind.
+pub(crate) async fn inject(cluster: &Arc<Cluster>, planned: &[PlannedFault], until: Duration) -> FaultCounts {
+    let mut counts = FaultCounts::default();
+    for fault in planned {
+        cluster.sleep(fault.pause).await;
+        if cluster.world.executor.now() >= until {
+            break;
+        }
+        let index = Fault::ALL.iter().position(|kind| *kind == fault.kind).expect("every kind is listed");
+        counts[index] += 1;
+        tracing::info!(node = fault.node + 1, kind = ?fault.kind, ms = fault.duration.as_millis() as u64, "fault");
+        one(cluster, fault).await;
+    }
+    counts
+}
+
+/// Injects one fault, and ends it.
+async fn one(cluster: &Arc<Cluster>, fault: &PlannedFault) {
+    match fault.kind {
         Fault::Kill
         | Fault::PowerLoss
         | Fault::PowerLossOfAll
         | Fault::Suspend
         | Fault::Restart
         | Fault::Wipe
-        | Fault::PutBack => process_fault(cluster, fault, node, duration).await,
-        Fault::Isolate | Fault::OneWay | Fault::BadLinks => link_fault(cluster, fault, node, duration).await,
+        | Fault::WipeAndKill
+        | Fault::PutBack => process_fault(cluster, fault).await,
+        Fault::Isolate | Fault::OneWay | Fault::BadLinks | Fault::Gaps => link_fault(cluster, fault).await,
         Fault::SlowDisk | Fault::HungDisk | Fault::FullDisk | Fault::FailingDisk => {
-            disk_fault(cluster, fault, node, duration).await;
+            disk_fault(cluster, fault).await;
         }
-        Fault::ClockStep | Fault::Drift => clock_fault(cluster, fault, node),
+        Fault::ClockStep | Fault::ClockJump | Fault::Drift => clock_fault(cluster, fault),
     }
 }
 
-async fn process_fault(cluster: &Arc<Cluster>, fault: Fault, node: usize, duration: Duration) {
+async fn process_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
     let world = &cluster.world;
-    match fault {
+    let PlannedFault { kind, node, duration, .. } = *fault;
+    match kind {
         Fault::PowerLossOfAll => {
             (0..cluster.size()).for_each(|node| cluster.crash(node, Crash::Machine));
             for node in 0..cluster.size() {
@@ -156,47 +206,72 @@ async fn process_fault(cluster: &Arc<Cluster>, fault: Fault, node: usize, durati
         }
         Fault::PowerLoss => cluster.crash(node, Crash::Machine),
         Fault::Restart => cluster.stop(node).await,
-        Fault::Wipe => {
+        Fault::Wipe | Fault::WipeAndKill => {
             // The protocol withstands the loss of one disk at a time: a disk counts until it is replaced.
             if !cluster.settled(REPLACED_WITHIN).await {
                 return;
             }
             cluster.crash(node, Crash::Process);
             world.machines[node].disk.wipe();
+            world.invariants().forget(node);
         }
         Fault::PutBack => {
             let copy = world.machines[node].disk.copy();
             cluster.sleep(duration).await;
             cluster.crash(node, Crash::Process);
             world.machines[node].disk.put_back(copy);
+            world.invariants().forget(node);
         }
         _ => cluster.crash(node, Crash::Process),
     }
     cluster.sleep(duration).await;
     cluster.start(node);
+    if kind == Fault::WipeAndKill {
+        kill_during_change(cluster, duration).await;
+    }
 }
 
-async fn link_fault(cluster: &Arc<Cluster>, fault: Fault, node: usize, duration: Duration) {
-    let random = |below: u64| cluster.world.executor.random() % below;
-    let others = || (0..cluster.size()).filter(|other| *other != node);
-    match fault {
-        Fault::Isolate => others().for_each(|other| {
-            cut(cluster, node, other);
-            cut(cluster, other, node);
-        }),
+/// Kills the leader once it is in the middle of a change of voters, and starts it again after `pause`.
+async fn kill_during_change(cluster: &Arc<Cluster>, pause: Duration) {
+    let until = cluster.world.executor.now() + REPLACED_WITHIN;
+    while cluster.world.executor.now() < until {
+        let joint = cluster.world.invariants().joint;
+        if let Some(leader) = cluster.leader().filter(|_| joint) {
+            cluster.crash(leader, Crash::Process);
+            cluster.sleep(pause).await;
+            return cluster.start(leader);
+        }
+        cluster.sleep(Duration::from_micros(500)).await;
+    }
+}
+
+async fn link_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
+    let PlannedFault { kind, node, duration, seed, .. } = *fault;
+    let mut random = Pcg64Mcg::seed_from_u64(seed);
+    match kind {
+        Fault::Isolate => isolate(cluster, node),
         Fault::OneWay => {
-            let others: Vec<usize> = others().collect();
-            let other = others[random(others.len() as u64) as usize];
-            let (from, to) = if random(2) == 0 { (node, other) } else { (other, node) };
+            let other = (node + random.random_range(1..cluster.size() as u64) as usize) % cluster.size();
+            let (from, to) = if random.random() { (node, other) } else { (other, node) };
             cut(cluster, from, to);
+        }
+        Fault::Gaps => {
+            let until = cluster.world.executor.now() + duration;
+            while cluster.world.executor.now() < until {
+                isolate(cluster, node);
+                cluster.sleep(Duration::from_millis(random.random_range(100..250))).await;
+                mend_links(cluster);
+                cluster.sleep(Duration::from_millis(random.random_range(500..2000))).await;
+            }
+            return;
         }
         _ => {
             for (from, to) in links(cluster) {
                 let link = Link {
-                    delay: Duration::from_millis(random(30)),
-                    jitter: Duration::from_millis(random(100)),
-                    lost_permille: random(100) as u32,
-                    rate: Some(10_000 + random(1_000_000)),
+                    delay: Duration::from_millis(random.random_range(0..30)),
+                    jitter: Duration::from_millis(random.random_range(0..100)),
+                    lost_permille: random.random_range(0..100),
+                    rate: Some(random.random_range(10_000..1_000_000)),
                     cut: false,
                 };
                 cluster.world.network.set_link(from, to, link);
@@ -207,38 +282,35 @@ async fn link_fault(cluster: &Arc<Cluster>, fault: Fault, node: usize, duration:
     mend_links(cluster);
 }
 
-async fn disk_fault(cluster: &Arc<Cluster>, fault: Fault, node: usize, duration: Duration) {
+async fn disk_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
     let healthy = Condition::default();
-    let condition = match fault {
-        Fault::SlowDisk => {
-            let delay = Duration::from_millis(cluster.world.executor.random() % 100);
-            Condition { delay, jitter: Duration::from_millis(400), ..healthy }
-        }
+    let mut random = Pcg64Mcg::seed_from_u64(fault.seed);
+    let condition = match fault.kind {
+        Fault::SlowDisk => Condition {
+            delay: Duration::from_millis(random.random_range(0..100)),
+            jitter: Duration::from_millis(400),
+            ..healthy
+        },
         Fault::HungDisk => Condition { hangs: true, ..healthy },
         Fault::FullDisk => Condition { is_full: true, ..healthy },
         _ => Condition { failing_permille: 200, ..healthy },
     };
-    let disk = &cluster.world.machines[node].disk;
+    let disk = &cluster.world.machines[fault.node].disk;
     disk.set_condition(condition);
-    cluster.sleep(duration).await;
+    cluster.sleep(fault.duration).await;
     disk.set_condition(healthy);
 }
 
-fn clock_fault(cluster: &Cluster, fault: Fault, node: usize) {
-    let world = &cluster.world;
-    let clocks = world.clocks(node);
-    let random = world.executor.random();
-    world.set_clocks(
-        node,
-        match fault {
-            Fault::ClockStep => {
-                let wall_ms = (random % (2 * MAX_STEP_MS)) as i64 - MAX_STEP_MS as i64;
-                Clocks { wall_ms, ..clocks }
-            }
-            // The rate only grows, so that the clock never goes back.
-            _ => Clocks { drift_ppm: clocks.drift_ppm.max((random % MAX_DRIFT_PPM) as i32), ..clocks },
-        },
-    );
+fn clock_fault(cluster: &Cluster, fault: &PlannedFault) {
+    let mut random = Pcg64Mcg::seed_from_u64(fault.seed);
+    let clocks = cluster.world.clocks(fault.node);
+    let set = match fault.kind {
+        Fault::ClockStep => Clocks { wall_ms: random.random_range(-MAX_STEP_MS..MAX_STEP_MS), ..clocks },
+        Fault::ClockJump => Clocks { wall_ms: random.random_range(-MAX_JUMP_MS..MAX_JUMP_MS), ..clocks },
+        // The rate only grows, so that the clock never goes back.
+        _ => Clocks { drift_ppm: clocks.drift_ppm.max(random.random_range(0..MAX_DRIFT_PPM)), ..clocks },
+    };
+    cluster.world.set_clocks(fault.node, set);
 }
 
 fn links(cluster: &Cluster) -> impl Iterator<Item = (usize, usize)> {
@@ -249,6 +321,12 @@ fn links(cluster: &Cluster) -> impl Iterator<Item = (usize, usize)> {
 fn cut(cluster: &Cluster, from: usize, to: usize) {
     let link = cluster.world.network.link(from, to);
     cluster.world.network.set_link(from, to, Link { cut: true, ..link });
+}
+
+fn isolate(cluster: &Cluster, node: usize) {
+    links(cluster)
+        .filter(|(from, to)| [*from, *to].contains(&node))
+        .for_each(|(from, to)| cut(cluster, from, to));
 }
 
 fn mend_links(cluster: &Cluster) {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use control_plane::world::Note;
+use control_plane::{LogId, RaftId, Vote};
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,15 @@ impl Counters {
     }
 }
 
+/// What a node must find when it starts again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Promises {
+    /// Term and candidate of the latest vote.
+    promised: (u64, Option<RaftId>),
+    /// Index of the last durable entry.
+    durable: u64,
+}
+
 /// Facts about all nodes, and the first violation.
 #[derive(Default)]
 pub(crate) struct Invariants {
@@ -57,18 +67,33 @@ pub(crate) struct Invariants {
     /// Leaders by term.
     leaders: BTreeMap<u64, usize>,
     pub counters: Counters,
+    /// True while the latest applied membership is a joint one.
+    pub joint: bool,
+    promises: BTreeMap<usize, Promises>,
 }
 
 impl Invariants {
     /// Takes note of a fact, and compares it with earlier facts.
     pub(crate) fn note(&mut self, at: Duration, node: usize, note: &Note<'_>) {
         match note {
-            Note::Applied(entry) => self.applied(at, node, entry),
-            Note::Leads { term } => self.leads(at, node, *term),
-            Note::Truncated => self.counters.truncations += 1,
+            Note::Applied { id, content, is_joint } => {
+                self.joint = is_joint.unwrap_or(self.joint);
+                self.applied(at, node, id, content.to_string());
+            }
+            Note::Leads { term, last } => self.leads(at, node, *term, last.map_or(0, |id| id.index)),
+            // The latest counts: a node that voted for one candidate follows another that was elected.
+            Note::Promised(vote) => {
+                self.node(node).promised = (vote.leader_id.term, Some(vote.leader_id.voted_for));
+            }
+            Note::Durable { index } => self.node(node).durable = self.node(node).durable.max(*index),
+            Note::Opened { vote, last } => self.opened(at, node, *vote, *last),
+            Note::Truncated { from } => {
+                self.counters.truncations += 1;
+                let durable = &mut self.node(node).durable;
+                *durable = (*durable).min(from.saturating_sub(1));
+            }
             Note::Installed => self.counters.installed_snapshots += 1,
             Note::ResumesChange => self.counters.resumed_changes += 1,
-            Note::Voted(_) => {}
         }
     }
 
@@ -78,9 +103,8 @@ impl Invariants {
     }
 
     /// State machine safety: the entry at an index is the same on all nodes.
-    fn applied(&mut self, at: Duration, node: usize, entry: &control_plane::Entry) {
-        let (index, term) = (entry.log_id.index, entry.log_id.leader_id.term);
-        let content = entry.payload.to_string();
+    fn applied(&mut self, at: Duration, node: usize, id: &LogId, content: String) {
+        let (index, term) = (id.index, id.leader_id.term);
         match self.applied.get(&index) {
             None => drop(self.applied.insert(index, (term, content, node))),
             Some((earlier, other, by)) if (*earlier, other) != (term, &content) => {
@@ -95,8 +119,39 @@ impl Invariants {
         }
     }
 
-    /// Election safety: one leader in a term.
-    fn leads(&mut self, at: Duration, node: usize, term: u64) {
+    /// Durability: a node that starts finds its vote and its entries.
+    fn opened(&mut self, at: Duration, node: usize, vote: Option<&Vote>, last: Option<&LogId>) {
+        let found = vote.map_or((0, None), |vote| (vote.leader_id.term, Some(vote.leader_id.voted_for)));
+        let index = last.map_or(0, |id| id.index);
+        let Promises { promised, durable } = *self.node(node);
+        if found.0 < promised.0 || (found.0 == promised.0 && found.1 != promised.1) {
+            let facts = format!("n{} was bound to {promised:?}, and found {found:?}", node + 1);
+            self.violate("votes are durable", at, facts);
+        }
+        if index < durable {
+            let facts = format!("n{} had entries up to {durable}, and found {index}", node + 1);
+            self.violate("entries are durable", at, facts);
+        }
+    }
+
+    /// Forgets what a node has promised, since its data directory is another.
+    pub(crate) fn forget(&mut self, node: usize) {
+        *self.node(node) = Promises::default();
+    }
+
+    fn node(&mut self, node: usize) -> &mut Promises {
+        self.promises.entry(node).or_default()
+    }
+
+    /// Election safety: one leader in a term. Leader completeness: its log has all that was applied anywhere.
+    fn leads(&mut self, at: Duration, node: usize, term: u64, last: u64) {
+        if let Some((applied, ..)) = self.applied.last_key_value().filter(|(applied, _)| **applied > last) {
+            let facts = format!(
+                "n{} leads in term {term} with entries up to {last}; {applied} was applied",
+                node + 1
+            );
+            self.violate("leader completeness", at, facts);
+        }
         self.counters.leaders += 1;
         let leader = *self.leaders.entry(term).or_insert(node);
         if leader != node {

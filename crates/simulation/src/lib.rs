@@ -11,7 +11,7 @@
 //! | `world` | all of these as the environment of a node |
 //! | `cluster`, `workload`, `faults` | nodes, clients, faults |
 //! | `invariants`, `history` | what must hold, as facts become known; linearizability |
-//! | `run`, `timeline`, `summary` | one run; what its nodes log; figures of many runs |
+//! | `run`, `timeline`, `shrink`, `summary` | one run; what its nodes log; a shorter schedule; figures of many runs |
 
 mod cluster;
 mod disk;
@@ -21,13 +21,15 @@ mod history;
 mod invariants;
 mod network;
 mod run;
+mod shrink;
 mod summary;
 mod timeline;
 mod workload;
 mod world;
 
-pub use faults::{Fault, FaultCounts};
+pub use faults::{Fault, FaultCounts, PlannedFault, plan};
 pub use invariants::{Counters, Violation};
-pub use run::{Run, RunOptions, run};
+pub use run::{NODES, Run, RunOptions, run};
+pub use shrink::shrink;
 pub use summary::Summary;
 pub use timeline::print_timeline;

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
-use simulation::{Fault, RunOptions, Summary, run};
+use clap::Parser;
+#[cfg(feature = "planted")]
+use control_plane::planted::Mistake;
+use simulation::{Fault, NODES, RunOptions, Summary, plan, run, shrink};
 
 /// Simulate whole clusters, each from one seed, and check the invariants of the protocol.
 ///
@@ -33,7 +35,7 @@ struct Cli {
     /// Simulations at a time.
     #[arg(long, default_value_t = 2, value_name = "N")]
     jobs: u64,
-    /// Kinds of faults; the default are all but `put-back`, which breaks what a vote promises.
+    /// Kinds of faults; the default are all that the protocol withstands.
     #[arg(long, value_delimiter = ',', value_enum, value_name = "KIND")]
     faults: Vec<Fault>,
     /// Inject no faults.
@@ -42,6 +44,13 @@ struct Cli {
     /// Print what the nodes log, as a timeline.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Plant a mistake into the nodes. The run ends with the first seed that finds the mistake.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "MISTAKE", value_parser = parse_mistake)]
+    mistake: Option<Mistake>,
+    /// Shorten the schedule of faults of a seed that breaks an invariant, and print what is left.
+    #[arg(long, requires = "seed")]
+    shrink: bool,
     /// Print a line for each seed.
     #[arg(long)]
     verbose: bool,
@@ -49,13 +58,27 @@ struct Cli {
 
 impl Cli {
     fn options(&self, seed: u64) -> RunOptions {
-        let faults = match (self.calm, self.faults.as_slice()) {
+        let kinds = match (self.calm, self.faults.as_slice()) {
             (true, _) => Vec::new(),
             (false, []) => Fault::withstood(),
             (false, chosen) => chosen.to_vec(),
         };
-        RunOptions { seed, duration: Duration::from_secs(self.seconds), faults }
+        let duration = Duration::from_secs(self.seconds);
+        RunOptions {
+            seed,
+            duration,
+            faults: plan(seed, &kinds, NODES, duration),
+            #[cfg(feature = "planted")]
+            mistake: self.mistake,
+        }
     }
+}
+
+#[cfg(feature = "planted")]
+fn parse_mistake(name: &str) -> Result<Mistake, String> {
+    let named = |mistake: &Mistake| format!("{mistake:?}");
+    let found = Mistake::ALL.into_iter().find(|mistake| named(mistake) == name);
+    found.ok_or_else(|| format!("one of {}", Mistake::ALL.iter().map(named).collect::<Vec<_>>().join(", ")))
 }
 
 fn main() -> ExitCode {
@@ -83,6 +106,15 @@ fn main() -> ExitCode {
                     }
                     if let Some(violation) = &result.violation {
                         eprintln!("seed {seed}: {violation}");
+                        #[cfg(feature = "planted")]
+                        if cli.mistake.is_some() {
+                            next.store(end, Ordering::Relaxed);
+                        }
+                    }
+                    if cli.shrink && result.violation.is_some() {
+                        let (shorter, ran) = shrink(&cli.options(seed), &result);
+                        shorter.faults.iter().for_each(|fault| println!("{fault}"));
+                        ran.violation.iter().for_each(|violation| println!("{violation}"));
                     }
                     summary.lock().expect("no panic while it is held").add(&result);
                 }
@@ -91,7 +123,5 @@ fn main() -> ExitCode {
     });
     let summary = summary.into_inner().expect("no panic while it is held");
     println!("{summary}");
-    let names: Vec<_> = Fault::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect();
-    debug_assert_eq!(names.len(), Fault::ALL.len(), "every kind can be named");
     if summary.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

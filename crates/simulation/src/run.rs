@@ -6,24 +6,28 @@ use std::time::Duration;
 
 use control_plane::world;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Crash};
 use crate::executor::Step;
-use crate::faults::{self, Fault, FaultCounts};
+use crate::faults::{self, FaultCounts, PlannedFault};
 use crate::invariants::{Counters, Violation};
 use crate::timeline;
 use crate::workload::{Clients, KEYS};
 use crate::world::SimulatedWorld;
 
 /// Nodes of a cluster.
-const NODES: usize = 3;
+pub const NODES: usize = 3;
 /// Clients of a cluster.
 const CLIENTS: u32 = 4;
-/// Time after the end of all faults for a leader to be elected and every node to be a voter.
+/// Time after the end of all faults for a leader to be elected, where links and disks are fast.
+const LEADER_WITHIN: Duration = Duration::from_secs(5);
+/// Time after the end of all faults for every node to follow the leader as a voter.
 const RECOVERY_WITHIN: Duration = Duration::from_secs(30);
 /// Limit on the simulated time, beyond every other limit.
 const TIME_LIMIT: Duration = Duration::from_secs(3600);
-/// Attempts at the last read of a note.
-const LAST_READS: u32 = 50;
+/// Attempts at the last look at a note.
+const LAST_LOOKS: u32 = 50;
+/// Pause between two attempts.
+const LAST_LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Options of a run.
 #[derive(Debug, Clone)]
@@ -32,8 +36,11 @@ pub struct RunOptions {
     pub seed: u64,
     /// Simulated time under clients and faults.
     pub duration: Duration,
-    /// Kinds of faults; none for a calm run.
-    pub faults: Vec<Fault>,
+    /// The faults; none for a calm run.
+    pub faults: Vec<PlannedFault>,
+    /// Mistake in every node.
+    #[cfg(feature = "planted")]
+    pub mistake: Option<control_plane::planted::Mistake>,
 }
 
 /// Result of a run.
@@ -75,7 +82,7 @@ impl fmt::Display for Run {
 
 /// Runs a simulation. A panic of a node is a violation.
 pub fn run(options: &RunOptions) -> Run {
-    let ran = std::panic::catch_unwind(|| simulate(options));
+    let ran = std::panic::catch_unwind(|| Simulation::new(options).run());
     ran.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
@@ -84,98 +91,139 @@ pub fn run(options: &RunOptions) -> Run {
     })
 }
 
-fn simulate(options: &RunOptions) -> Run {
-    let world = SimulatedWorld::new(options.seed, NODES);
-    let _entered = world::enter(Arc::clone(&world) as Arc<dyn world::World>);
-    timeline::follow(&world.executor);
-    let cluster = Cluster::new(Arc::clone(&world));
-    let clients = Arc::new(Clients { cluster: Arc::clone(&cluster), history: Mutex::default() });
-    let counts = Arc::new(Mutex::new(FaultCounts::default()));
-    let ended = Arc::new(Mutex::new(false));
-    (0..NODES).for_each(|node| cluster.start(node));
-    cluster.spawn(None, {
-        let (ended, counts, options) = (Arc::clone(&ended), Arc::clone(&counts), options.clone());
-        let (cluster, clients) = (Arc::clone(&cluster), Arc::clone(&clients));
-        async move {
-            scenario(&cluster, &clients, &counts, &options).await;
-            *lock(&ended) = true;
-        }
-    });
-    loop {
-        let step = world.executor.step();
-        let at = world.executor.now();
-        match step {
-            Step::Done => {}
-            Step::Idle => world.invariants().violate("nothing stops", at, "no task is ready".to_owned()),
-            Step::Livelock => world.invariants().violate("progress", at, "tasks wake each other".to_owned()),
-        }
-        if *lock(&ended) || at > TIME_LIMIT || world.invariants().violation.is_some() {
-            break;
-        }
-    }
-    let at = world.executor.now();
-    if let Err(contradiction) = lock(&clients.history).check() {
-        world.invariants().violate("linearizability", at, contradiction);
-    }
-    let invariants = world.invariants();
-    let (violation, counters) = (invariants.violation.clone(), invariants.counters);
-    drop(invariants);
-    let history = lock(&clients.history);
-    let run = Run {
-        seed: options.seed,
-        hash: world.executor.hash(),
-        simulated: at,
-        polls: world.executor.polls(),
-        operations: history.operations,
-        unknown: history.unknown,
-        counters,
-        faults: *lock(&counts),
-        violation,
-    };
-    drop(history);
-    (0..NODES).for_each(|node| cluster.crash(node, crate::cluster::Crash::Process));
-    world.executor.clear();
-    run
+/// A run under way.
+struct Simulation<'a> {
+    options: &'a RunOptions,
+    world: Arc<SimulatedWorld>,
+    _entered: world::Entered,
+    cluster: Arc<Cluster>,
+    clients: Arc<Clients>,
+    /// The injected faults, once the scenario has ended.
+    ended: Arc<Mutex<Option<FaultCounts>>>,
 }
 
-/// The course of a run: the cluster forms, clients and faults for a while, recovery, the last reads.
-async fn scenario(
-    cluster: &Arc<Cluster>,
-    clients: &Arc<Clients>,
-    counts: &Mutex<FaultCounts>,
-    options: &RunOptions,
-) {
+impl<'a> Simulation<'a> {
+    fn new(options: &'a RunOptions) -> Self {
+        #[cfg(feature = "planted")]
+        control_plane::planted::plant(options.mistake);
+        let world = SimulatedWorld::new(options.seed, NODES);
+        let _entered = world::enter(Arc::clone(&world) as Arc<dyn world::World>);
+        timeline::follow(&world.executor);
+        let cluster = Cluster::new(Arc::clone(&world));
+        let clients = Arc::new(Clients { cluster: Arc::clone(&cluster), history: Mutex::default() });
+        Self { options, world, _entered, cluster, clients, ended: Arc::default() }
+    }
+
+    fn run(self) -> Run {
+        (0..NODES).for_each(|node| self.cluster.start(node));
+        self.cluster.spawn(None, {
+            let (ended, options) = (Arc::clone(&self.ended), self.options.clone());
+            let (cluster, clients) = (Arc::clone(&self.cluster), Arc::clone(&self.clients));
+            async move {
+                let counts = scenario(&cluster, &clients, &options).await;
+                *lock(&ended) = Some(counts);
+            }
+        });
+        let executor = &self.world.executor;
+        loop {
+            let step = executor.step();
+            let at = executor.now();
+            match step {
+                Step::Done => {}
+                Step::Idle => self.violate("nothing stops", at, "no task is ready".to_owned()),
+                Step::Livelock => self.violate("progress", at, "tasks wake each other".to_owned()),
+            }
+            let broken = self.world.invariants().violation.is_some();
+            if broken || lock(&self.ended).is_some() || at > TIME_LIMIT {
+                break;
+            }
+        }
+        let at = executor.now();
+        if let Err(contradiction) = lock(&self.clients.history).check() {
+            self.violate("linearizability", at, contradiction);
+        }
+        let run = self.result(at);
+        (0..NODES).for_each(|node| self.cluster.crash(node, Crash::Process));
+        executor.clear();
+        run
+    }
+
+    fn result(&self, simulated: Duration) -> Run {
+        let invariants = self.world.invariants();
+        let history = lock(&self.clients.history);
+        Run {
+            seed: self.options.seed,
+            hash: self.world.executor.hash(),
+            simulated,
+            polls: self.world.executor.polls(),
+            operations: history.operations,
+            unknown: history.unknown,
+            counters: invariants.counters,
+            faults: lock(&self.ended).unwrap_or_default(),
+            violation: invariants.violation.clone(),
+        }
+    }
+
+    fn violate(&self, invariant: &'static str, at: Duration, facts: String) {
+        self.world.invariants().violate(invariant, at, facts);
+    }
+}
+
+/// The course of a run: the cluster forms, clients and faults for a while, recovery, the last looks. Returns
+/// the injected faults.
+async fn scenario(cluster: &Arc<Cluster>, clients: &Arc<Clients>, options: &RunOptions) -> FaultCounts {
     let executor = &cluster.world.executor;
+    let violate = |invariant, facts| cluster.world.invariants().violate(invariant, executor.now(), facts);
     if !cluster.settled(RECOVERY_WITHIN).await {
-        return cluster.world.invariants().violate("a cluster forms", executor.now(), status(cluster));
+        violate("a cluster forms", status(cluster));
+        return FaultCounts::default();
     }
     let until = executor.now() + options.duration;
     for client in 0..CLIENTS {
         cluster.spawn(None, Arc::clone(clients).run(client, until));
     }
-    if !options.faults.is_empty() {
-        faults::inject(cluster, counts, &options.faults, until).await;
-    }
-    let left = until.saturating_sub(executor.now());
-    cluster.sleep(left).await;
+    let counts = faults::inject(cluster, &options.faults, until).await;
+    cluster.sleep(until.saturating_sub(executor.now())).await;
     faults::mend(cluster);
+    if !cluster.has_leader(LEADER_WITHIN).await {
+        violate("a leader after the faults", status(cluster));
+    }
     if !cluster.settled(RECOVERY_WITHIN).await {
-        return cluster.world.invariants().violate("recovery", executor.now(), status(cluster));
+        violate("recovery", status(cluster));
+        return counts;
     }
+    let leaders = cluster.world.invariants().counters.leaders;
+    if options.faults.is_empty() && leaders > 1 {
+        violate("no election without a fault", format!("{leaders} leaders"));
+    }
+    last_looks(cluster, clients).await;
+    counts
+}
+
+/// Reads every note once more, and compares the states of all nodes once all have applied the same entries.
+async fn last_looks(cluster: &Arc<Cluster>, clients: &Clients) {
+    let violate =
+        |invariant, facts| cluster.world.invariants().violate(invariant, cluster.world.executor.now(), facts);
     for key in KEYS {
-        let mut read = false;
-        for _ in 0..LAST_READS {
-            read = clients.read(key).await;
-            if read {
-                break;
+        let mut looks = 0;
+        while !clients.read(key).await {
+            looks += 1;
+            if looks == LAST_LOOKS {
+                violate("reads after recovery", format!("no answer to a read of {key}; {}", status(cluster)));
+                return;
             }
-            cluster.sleep(Duration::from_millis(200)).await;
-        }
-        if !read {
-            let facts = format!("no answer to a read of {key}; {}", status(cluster));
-            cluster.world.invariants().violate("reads after recovery", executor.now(), facts);
+            cluster.sleep(LAST_LOOK_INTERVAL).await;
         }
     }
+    let mut states = Vec::new();
+    for _ in 0..LAST_LOOKS {
+        states = (0..cluster.size()).map(|node| cluster.settings(node)).collect();
+        if states.iter().all(|state| *state == states[0]) {
+            return;
+        }
+        cluster.sleep(LAST_LOOK_INTERVAL).await;
+    }
+    violate("equal states", format!("{states:?}"));
 }
 
 fn status(cluster: &Cluster) -> String {

@@ -17,6 +17,8 @@ pub(crate) const KEYS: [&str; 4] = ["note.a", "note.b", "note.c", "note.d"];
 const CALL_WITHIN: Duration = Duration::from_secs(2);
 /// Calls under one idempotency key.
 const MAX_CALLS: u32 = 5;
+/// Pause after a call to a node that does not run.
+const AFTER_NO_ANSWER: Duration = Duration::from_millis(50);
 /// Longest pause of a client.
 const PAUSE_WITHIN_MS: u64 = 200;
 
@@ -30,16 +32,25 @@ impl Clients {
     /// Runs one client until `until`.
     pub(crate) async fn run(self: Arc<Self>, client: u32, until: Duration) {
         let executor = Arc::clone(&self.cluster.world.executor);
+        let mut known: Vec<(Request, Outcome)> = Vec::new();
         for number in 0.. {
             self.cluster.sleep(Duration::from_millis(executor.random() % PAUSE_WITHIN_MS)).await;
             if executor.now() >= until {
                 return;
             }
             let key = KEYS[(executor.random() % KEYS.len() as u64) as usize];
-            if executor.random().is_multiple_of(2) {
-                self.read(key).await;
-            } else {
-                self.write(key, &format!("{client}.{number}")).await;
+            match executor.random() % 16 {
+                0..8 => drop(self.read(key).await),
+                8 if !known.is_empty() => {
+                    let (request, outcome) = &known[(executor.random() % known.len() as u64) as usize];
+                    self.repeat(request, outcome).await;
+                }
+                _ => {
+                    let request = Request { key, content: format!("{client}.{number}") };
+                    if let Some(outcome) = self.write(&request).await {
+                        known.push((request, outcome));
+                    }
+                }
             }
         }
     }
@@ -60,54 +71,61 @@ impl Clients {
         true
     }
 
-    /// Writes a note, under one idempotency key until the outcome is known.
-    async fn write(&self, key: &str, content: &str) {
+    /// Writes a note, under one idempotency key until the outcome is known. Returns the outcome.
+    async fn write(&self, request: &Request) -> Option<Outcome> {
         let began = self.cluster.world.executor.now();
         let mut proposed = false;
-        let mut known: Option<Outcome> = None;
-        for call in 0..MAX_CALLS {
-            let node = self.any_node();
-            match self.submit(node, key, content).await {
-                Some(Ok(outcome)) => {
-                    // A second call under the same key: the outcome is the same.
-                    let again = call == 0 && self.cluster.world.executor.random().is_multiple_of(8);
-                    if known.as_ref().is_some_and(|known| *known != outcome) {
-                        let facts = format!("{key}={content}: {known:?}, then {outcome:?}");
-                        let at = self.cluster.world.executor.now();
-                        self.cluster.world.invariants().violate("exactly once", at, facts);
-                    }
-                    known = Some(outcome);
-                    if !again {
-                        break;
-                    }
+        let mut outcome = None;
+        for _ in 0..MAX_CALLS {
+            match self.submit(request).await {
+                Some(Ok(known)) => {
+                    outcome = Some(known);
+                    break;
                 }
                 Some(Err(ControlError::OutcomeUnknown)) | None => proposed = true,
-                Some(Err(_)) if known.is_some() => break,
                 Some(Err(_)) => {}
             }
         }
-        match known {
+        match &outcome {
             Some(Outcome::SettingPut { setting, .. }) => {
-                self.record(key, began, Operation::Wrote(versioned(&setting)));
+                self.record(request.key, began, Operation::Wrote(versioned(setting)));
             }
-            Some(other) => {
-                let at = self.cluster.world.executor.now();
-                self.cluster.world.invariants().violate("writes are taken", at, format!("{other:?}"));
+            Some(other) => self.violate("writes are taken", format!("{other:?}")),
+            None if proposed => {
+                self.record(request.key, began, Operation::Attempted(request.content.clone()));
             }
-            None if proposed => self.record(key, began, Operation::Attempted(content.to_owned())),
             None => {}
+        }
+        outcome
+    }
+
+    /// Repeats a write with a known outcome under its key: the outcome is the same.
+    async fn repeat(&self, request: &Request, known: &Outcome) {
+        if let Some(Ok(outcome)) = self.submit(request).await
+            && outcome != *known
+        {
+            self.violate("exactly once", format!("{request:?}: {known:?}, then {outcome:?}"));
         }
     }
 
-    async fn submit(&self, node: usize, key: &str, content: &str) -> Option<Result<Outcome, ControlError>> {
-        let plane = self.cluster.plane(node)?;
-        let command = command(key, content, node);
+    async fn submit(&self, request: &Request) -> Option<Result<Outcome, ControlError>> {
+        let node = self.any_node();
+        let Some(plane) = self.cluster.plane(node) else {
+            self.cluster.sleep(AFTER_NO_ANSWER).await;
+            return None;
+        };
+        let command = request.command(node);
         let call = async move { plane.submit(command, control_plane::world::now() + CALL_WITHIN).await };
         let answer = self.cluster.run_on(node, call).await;
         if answer.is_none() {
-            self.cluster.sleep(Duration::from_millis(50)).await;
+            self.cluster.sleep(AFTER_NO_ANSWER).await;
         }
         answer
+    }
+
+    fn violate(&self, invariant: &'static str, facts: String) {
+        let at = self.cluster.world.executor.now();
+        self.cluster.world.invariants().violate(invariant, at, facts);
     }
 
     fn any_node(&self) -> usize {
@@ -120,7 +138,7 @@ impl Clients {
     }
 }
 
-fn versioned(setting: &Setting) -> Versioned {
+pub(crate) fn versioned(setting: &Setting) -> Versioned {
     let content = match &setting.value {
         SettingValue::Text(text) => text.clone(),
         other => format!("{other:?}"),
@@ -128,18 +146,28 @@ fn versioned(setting: &Setting) -> Versioned {
     (setting.version, content)
 }
 
-fn command(key: &str, content: &str, node: usize) -> Command {
-    let key: SettingKey = key.parse().expect("a note");
-    let value = SettingValue::from_json(&key, &content.into()).expect("a short text");
-    Command {
-        request: RequestKey {
-            key: content.to_owned(),
-            minted: false,
-            fingerprint: format!("{key}={content}"),
-            request_id: content.to_owned(),
-        },
-        proposed_at_ms: 0,
-        actor: Actor { name: None, authority: Authority::Loopback, via: format!("n{}", node + 1) },
-        action: Action::PutSetting { key, value, if_version: None },
+/// A write.
+#[derive(Debug)]
+struct Request {
+    key: &'static str,
+    /// Content of the note, and idempotency key: every write has its own.
+    content: String,
+}
+
+impl Request {
+    fn command(&self, node: usize) -> Command {
+        let key: SettingKey = self.key.parse().expect("a note");
+        let value = SettingValue::from_json(&key, &self.content.as_str().into()).expect("a short text");
+        Command {
+            request: RequestKey {
+                key: self.content.clone(),
+                minted: false,
+                fingerprint: format!("{key}={}", self.content),
+                request_id: self.content.clone(),
+            },
+            proposed_at_ms: 0,
+            actor: Actor { name: None, authority: Authority::Loopback, via: format!("n{}", node + 1) },
+            action: Action::PutSetting { key, value, if_version: None },
+        }
     }
 }

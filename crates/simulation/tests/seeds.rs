@@ -2,22 +2,29 @@
 
 use std::time::Duration;
 
-use simulation::{Fault, Run, RunOptions, run};
+use simulation::{Fault, NODES, Run, RunOptions, plan, run};
 
-fn run_seed(seed: u64, faults: Vec<Fault>) -> Run {
-    run(&RunOptions { seed, duration: Duration::from_secs(10), faults })
+fn run_seed(seed: u64, kinds: &[Fault]) -> Run {
+    let duration = Duration::from_secs(10);
+    run(&RunOptions {
+        seed,
+        duration,
+        faults: plan(seed, kinds, NODES, duration),
+        #[cfg(feature = "planted")]
+        mistake: None,
+    })
 }
 
 #[test]
 fn a_seed_gives_one_trace() {
-    let first = run_seed(7, Fault::withstood());
-    assert_eq!(run_seed(7, Fault::withstood()), first);
-    assert_ne!(run_seed(8, Fault::withstood()).hash, first.hash);
+    let first = run_seed(7, &Fault::withstood());
+    assert_eq!(run_seed(7, &Fault::withstood()), first);
+    assert_ne!(run_seed(8, &Fault::withstood()).hash, first.hash);
 }
 
 #[test]
 fn a_cluster_without_faults_has_one_leader() {
-    let calm = run_seed(1, Vec::new());
+    let calm = run_seed(1, &[]);
     assert_eq!(calm.violation, None);
     assert!(calm.operations > 100 && calm.unknown == 0 && calm.counters.leaders == 1, "{calm}");
 }
@@ -26,7 +33,7 @@ fn a_cluster_without_faults_has_one_leader() {
 #[test]
 fn invariants_hold_through_crashes() {
     for seed in 1..=4 {
-        let run = run_seed(seed, vec![Fault::Kill, Fault::PowerLoss, Fault::PowerLossOfAll]);
+        let run = run_seed(seed, &[Fault::Kill, Fault::PowerLoss, Fault::PowerLossOfAll]);
         assert_eq!(run.violation, None, "seed {seed}");
         assert!(run.operations > 30, "{run}");
     }
@@ -36,6 +43,6 @@ fn invariants_hold_through_crashes() {
 #[test]
 fn invariants_hold_while_syncs_fail() {
     for seed in 1..=4 {
-        assert_eq!(run_seed(seed, vec![Fault::FailingDisk]).violation, None, "seed {seed}");
+        assert_eq!(run_seed(seed, &[Fault::FailingDisk]).violation, None, "seed {seed}");
     }
 }

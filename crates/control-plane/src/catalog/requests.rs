@@ -8,6 +8,7 @@ use super::command::RequestKey;
 use super::outcome::{Outcome, Refusal};
 use super::rows::{Row, RowError, Table};
 use crate::format::{Format, FormatVersion, NoForm};
+use crate::planted::{Mistake, is_planted};
 use crate::timing::{KEEP_CLIENT_KEYS_MS, KEEP_MINTED_KEYS_MS};
 
 /// Maximum number of remembered keys. Beyond, new requests are refused: early removal of a key would break
@@ -56,6 +57,9 @@ impl Requests {
 
     /// Returns the outcome of an earlier request under this key.
     pub(super) fn replay(&self, request: &RequestKey) -> Option<Outcome> {
+        if is_planted(Mistake::NoDeduplication) {
+            return None;
+        }
         let earlier = self.by_key.get(&request.key)?;
         if earlier.fingerprint == request.fingerprint {
             return Some(earlier.outcome.clone());

@@ -22,9 +22,9 @@ use super::writer::{
     Writer,
 };
 use crate::format::FormatVersion;
+use crate::planted::{Mistake, is_planted};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
-use crate::world::clock;
-use crate::world::task;
+use crate::world::{self, Note, clock, task};
 
 const WHAT: &str = "the log file";
 /// Maximum number of attempts at a disk read interrupted by the removal of entries.
@@ -59,6 +59,7 @@ impl LogStore {
 
     fn start(database: Database, disk: Arc<DiskSpace>) -> Result<Self, StorageError> {
         let memory = load(&database)?;
+        world::note(Note::Opened { vote: memory.vote.as_ref(), last: memory.last.as_ref() });
         let shared = Arc::new(SharedLog::new(database, memory, disk));
         let (queue, writes) = mpsc::channel(MAX_QUEUED_WRITES);
         Writer::start(shared.clone(), writes).map_err(StorageError::io(Path::new("a thread")))?;
@@ -231,6 +232,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     /// disk in queue order. A leader takes over two flushes earlier as a result.
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let mut waits = None;
+        if is_planted(Mistake::VoteNotDurable) {
+            self.shared.memory().vote = Some(*vote);
+            world::note(Note::Promised(vote));
+            return Ok(());
+        }
         self.submit(|memory, _| {
             if memory.vote.is_some_and(|durable| is_confirmed_by(&durable, vote)) {
                 memory.vote = Some(*vote);
@@ -241,10 +247,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             Ok(Write::Vote(*vote, Some(waiter)))
         })
         .await?;
-        match waits {
-            Some(saved) => saved.await.map_err(|_| self.shared.failure())?,
-            None => Ok(()),
+        if let Some(saved) = waits {
+            saved.await.map_err(|_| self.shared.failure())??;
         }
+        world::note(Note::Promised(vote));
+        Ok(())
     }
 
     /// Records the committed id without a write: the next commit of a log with this entry includes the id.

@@ -18,6 +18,7 @@ use super::database::begin_durable;
 use super::disk_space::DiskSpace;
 use super::memory::{MAX_CACHED_BYTES, Memory};
 use super::record;
+use crate::planted::{Mistake, is_planted};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 use crate::world::{self, Note, clock, task};
 
@@ -312,12 +313,18 @@ impl Writer {
             _ => None,
         }) {
             memory.vote = Some(vote);
-            world::note(Note::Voted(&vote));
         }
         // Sent under the lock: a later truncation lowers the value again.
         let durable_end = memory.durable_end(number, end);
         self.shared.durable.send_replace(Durable::Until(durable_end));
         drop(memory);
+        for queued in batch.iter() {
+            if let Write::Append(records, _) = &queued.write
+                && let Some((index, _)) = records.last()
+            {
+                world::note(Note::Durable { index: *index });
+            }
+        }
         complete(batch.drain(..), Ok(()));
         Ok(())
     }
@@ -363,11 +370,12 @@ fn apply(transaction: &WriteTransaction, write: &Write, end: u64) -> Result<u64,
         }
         Write::Truncate(from) => {
             transaction.open_table(ENTRIES)?.retain_in::<u64, _>(*from.., |_, _| false)?;
-            world::note(Note::Truncated);
+            world::note(Note::Truncated { from: *from });
             Ok(end.min(*from))
         }
         Write::Purge(upto) => {
-            transaction.open_table(ENTRIES)?.retain_in::<u64, _>(..=upto.index, |_, _| false)?;
+            let beyond = if is_planted(Mistake::LogCutTooFar) { 2 } else { 0 };
+            transaction.open_table(ENTRIES)?.retain_in::<u64, _>(..=upto.index + beyond, |_, _| false)?;
             transaction.open_table(META)?.insert(PURGED, record::encode(upto).as_slice())?;
             Ok(end.max(upto.index + 1))
         }

@@ -10,6 +10,7 @@ use crate::ids::RaftId;
 use crate::membership::{MembershipFacts, MembershipStep, next_step};
 use crate::observation::Observation;
 use crate::observer::Observer;
+use crate::planted::{Mistake, is_planted};
 use crate::raft::node::Node;
 use crate::signals::Signals;
 use crate::timing::{MEMBERSHIP_CHANGE_WITHIN, MEMBERSHIP_CHECK_INTERVAL};
@@ -59,12 +60,14 @@ impl Reconciler {
         let membership = seen.membership()?;
         let names = self.observer.names();
         let (present, caught_up) = (self.observer.present(seen), self.observer.caught_up(seen));
-        next_step(&MembershipFacts {
+        let step = next_step(&MembershipFacts {
             configured: &names,
             membership: &membership,
             present: &present,
             caught_up: &caught_up,
-        })
+        });
+        let left = matches!(step, Some(MembershipStep::FinishJoint { .. }));
+        step.filter(|_| !(left && is_planted(Mistake::JointChangeLeft)))
     }
 }
 

@@ -63,7 +63,8 @@ pub(crate) async fn run(
         if state.role != seen.role {
             let role = now.leadership.role;
             if role == Role::Leader {
-                world::note(Note::Leads { term });
+                let last = now.node.as_ref().and_then(|node| node.last_log_id());
+                world::note(Note::Leads { term, last: last.as_ref() });
             }
             info!(?role, term, "role changed");
             events.publish(EventKind::Role { role, term });

@@ -34,6 +34,8 @@ use std::time::{Duration, Instant};
 pub use clock::Timer;
 pub(crate) use random::random;
 
+use crate::types::{LogId, Vote};
+
 /// A task of a world.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// An operation of a world.
@@ -113,22 +115,45 @@ pub(crate) fn current() -> Option<Arc<dyn World>> {
 }
 
 /// A fact about the running node, for the invariants of a simulation.
-#[derive(Debug)]
 pub enum Note<'a> {
     /// An entry was applied.
-    Applied(&'a crate::types::Entry),
+    Applied {
+        /// Its term and index.
+        id: &'a LogId,
+        /// What the entry contains, as a text.
+        content: &'a dyn fmt::Display,
+        /// True for a joint configuration of voters; none for an entry without a membership.
+        is_joint: Option<bool>,
+    },
+    /// The log was opened, with this vote and this last entry.
+    Opened {
+        /// The stored vote.
+        vote: Option<&'a Vote>,
+        /// The last entry, or the last that a snapshot replaced.
+        last: Option<&'a LogId>,
+    },
+    /// The node is bound to a vote: other nodes learn of it.
+    Promised(&'a Vote),
+    /// The entries up to an index are durable.
+    Durable {
+        /// The index.
+        index: u64,
+    },
     /// Entries are gone from the end of the log.
-    Truncated,
+    Truncated {
+        /// The first of the entries.
+        from: u64,
+    },
     /// The state of a leader's snapshot took the place of the node's own.
     Installed,
     /// A leader finishes the joint change of an earlier leader.
     ResumesChange,
-    /// A vote is durable.
-    Voted(&'a crate::types::Vote),
     /// The node leads in a term.
     Leads {
         /// The term.
         term: u64,
+        /// The last entry of the node's log.
+        last: Option<&'a LogId>,
     },
 }
 
