@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::detector::Evidence;
 use crate::ids::RaftId;
+use crate::planted::{Mistake, is_planted};
 use crate::timing::{
     ALIVE_WITHIN, CAMPAIGN_RETRY_AFTER, CAMPAIGN_RETRY_JITTER, CAMPAIGN_RETRY_STAGGER, CAMPAIGN_STAGGER,
     CANDIDACY_EXCLUSIVE_FOR, EVIDENCE_VALID_FOR, FUTILE_CAMPAIGN_WINDOW, IN_FLIGHT_APPEND_GRACE,
@@ -97,7 +98,8 @@ impl Campaigns {
     /// Returns the evidence against the leader of `vote`, while valid.
     pub(crate) fn evidence_against(&self, vote: Vote, now: Instant) -> Option<HeldEvidence> {
         self.held
-            .filter(|held| held.vote == vote && now.saturating_duration_since(held.at) < EVIDENCE_VALID_FOR)
+            .filter(|held| held.vote == vote || is_planted(Mistake::StaleEvidence))
+            .filter(|held| now.saturating_duration_since(held.at) < EVIDENCE_VALID_FOR)
     }
 
     /// Decides whether a request reaches Raft.
@@ -105,7 +107,9 @@ impl Campaigns {
         if asked.transfer {
             return VoteAdmission::Admit;
         }
-        if let Some(vote) = asked.led_by {
+        if let Some(vote) = asked.led_by
+            && !is_planted(Mistake::NoGate)
+        {
             let alive = asked.heard_ago.is_some_and(|ago| ago < ALIVE_WITHIN);
             if alive && self.evidence_against(vote, now).is_none() {
                 return if asked.pre_vote { VoteAdmission::AwaitEvidence } else { VoteAdmission::Refuse };

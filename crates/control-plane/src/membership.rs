@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::RaftId;
+use crate::planted::{Mistake, is_planted};
 use crate::types::StoredMembership;
 
 /// Knowledge of a leader.
@@ -99,7 +100,8 @@ fn target(view: &MembershipFacts<'_>, voters: &BTreeSet<RaftId>) -> BTreeSet<Raf
 fn candidate(view: &MembershipFacts<'_>, name: &str) -> Option<RaftId> {
     let id = view.present.get(name)?;
     let member = view.membership.membership().get_node(id)?;
-    (member.name == name && view.caught_up.contains(id)).then_some(*id)
+    let caught_up = view.caught_up.contains(id) || is_planted(Mistake::LearnerCounted);
+    (member.name == name && caught_up).then_some(*id)
 }
 
 fn voter(view: &MembershipFacts<'_>, voters: &BTreeSet<RaftId>, name: &str) -> Option<RaftId> {

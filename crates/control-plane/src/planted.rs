@@ -15,17 +15,29 @@ pub enum Mistake {
     LogCutTooFar,
     /// The joint change of an earlier leader is left half done.
     JointChangeLeft,
+    /// A node without evidence against its leader answers requests for votes.
+    NoGate,
+    /// The lease is given up on whoever leads, not on the suspected leader alone.
+    LeaseOfAnyLeader,
+    /// A member counts as caught up whatever its log.
+    LearnerCounted,
+    /// Evidence that an earlier leader is dead counts against the present one.
+    StaleEvidence,
 }
 
 impl Mistake {
     /// Every mistake.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::VoteNotDurable,
         Self::NoDeduplication,
         Self::NoReadIndex,
         Self::ShortSnapshot,
         Self::LogCutTooFar,
         Self::JointChangeLeft,
+        Self::NoGate,
+        Self::LeaseOfAnyLeader,
+        Self::LearnerCounted,
+        Self::StaleEvidence,
     ];
 }
 

@@ -20,7 +20,7 @@ use crate::catalog::{Context, Outcome, Row};
 use crate::format::NeedsRelease;
 use crate::planted::{Mistake, is_planted};
 use crate::types::{Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::world::files::{self, File, Open};
+use crate::world::files;
 use crate::world::{self, Note, task};
 
 /// Maximum number of entries in one transaction.
@@ -206,7 +206,7 @@ impl MachineState {
     /// Returns the allocated size of the state file, in bytes.
     fn state_bytes(&self) -> u64 {
         let path = self.snapshots.with_file_name(STATE_FILE);
-        File::open(&path, Open::Read).and_then(|file| file.allocated_bytes()).unwrap_or(0)
+        files::allocated_bytes(&path).unwrap_or(0)
     }
 
     fn publish(&self, snapshot: &SnapshotFile) -> io::Result<SnapshotFile> {

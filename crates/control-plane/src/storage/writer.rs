@@ -319,10 +319,12 @@ impl Writer {
         self.shared.durable.send_replace(Durable::Until(durable_end));
         drop(memory);
         for queued in batch.iter() {
-            if let Write::Append(records, _) = &queued.write
-                && let Some((index, _)) = records.last()
-            {
-                world::note(Note::Durable { index: *index });
+            match &queued.write {
+                Write::Append(records, _) => {
+                    records.last().iter().for_each(|(index, _)| world::note(Note::Durable { index: *index }));
+                }
+                Write::Truncate(from) => world::note(Note::Truncated { from: *from }),
+                Write::Vote(..) | Write::Purge(_) | Write::Close(_) => {}
             }
         }
         complete(batch.drain(..), Ok(()));
@@ -370,7 +372,6 @@ fn apply(transaction: &WriteTransaction, write: &Write, end: u64) -> Result<u64,
         }
         Write::Truncate(from) => {
             transaction.open_table(ENTRIES)?.retain_in::<u64, _>(*from.., |_, _| false)?;
-            world::note(Note::Truncated { from: *from });
             Ok(end.min(*from))
         }
         Write::Purge(upto) => {

@@ -17,6 +17,7 @@ use crate::detector::Evidence;
 use crate::events::Events;
 use crate::ids::RaftId;
 use crate::observer::Observer;
+use crate::planted::{Mistake, is_planted};
 use crate::raft::node::Node;
 use crate::raft::slot::RaftSlot;
 use crate::signals::Signals;
@@ -274,9 +275,11 @@ impl Elections {
 /// on exactly the given vote, and nothing else. A test pins the effect.
 async fn drop_lease(node: &Node, leader: RaftId) -> Option<Vote> {
     let vote = node.raft.with_raft_state(|state| *state.vote_ref()).await.ok()?;
-    if !vote.is_committed() || vote.leader_id.voted_for != leader {
+    let is_leaders = vote.leader_id.voted_for == leader || is_planted(Mistake::LeaseOfAnyLeader);
+    if !vote.is_committed() || !is_leaders {
         return None;
     }
+    let leader = vote.leader_id.voted_for;
     let request = TransferLeaderRequest::new(vote, leader, None);
     let _ = node.raft.handle_transfer_leader(request).await.ok()?;
     Some(vote)

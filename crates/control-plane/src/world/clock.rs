@@ -133,9 +133,21 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Timeout<F> {
         #[pin]
-        future: F,
-        #[pin]
-        sleep: Sleep,
+        kind: TimeoutKind<F>,
+    }
+}
+
+pin_project! {
+    #[project = TimeoutProjection]
+    enum TimeoutKind<F> {
+        Tokio { #[pin] timeout: tokio::time::Timeout<F> },
+        World { #[pin] future: F, timer: WorldTimer },
+    }
+}
+
+impl<F: Future> Timeout<F> {
+    fn in_world(world: &dyn World, at: Instant, future: F) -> Self {
+        Self { kind: TimeoutKind::World { future, timer: WorldTimer(world.timer(at)) } }
     }
 }
 
@@ -143,20 +155,30 @@ impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(output) = this.future.poll(cx) {
-            return Poll::Ready(Ok(output));
+        match self.project().kind.project() {
+            TimeoutProjection::Tokio { timeout } => timeout.poll(cx).map_err(|_| Elapsed),
+            TimeoutProjection::World { future, timer } => match future.poll(cx) {
+                Poll::Ready(output) => Poll::Ready(Ok(output)),
+                Poll::Pending => timer.0.poll(cx).map(|()| Err(Elapsed)),
+            },
         }
-        this.sleep.poll(cx).map(|()| Err(Elapsed))
     }
 }
 
 /// Awaits `future` for at most `limit`.
 pub(crate) fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
-    Timeout { future, sleep: sleep(limit) }
+    match super::current() {
+        Some(world) => Timeout::in_world(&*world, world.now() + limit, future),
+        None => Timeout { kind: TimeoutKind::Tokio { timeout: tokio::time::timeout(limit, future) } },
+    }
 }
 
 /// Awaits `future` until `deadline` at the latest.
 pub(crate) fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
-    Timeout { future, sleep: sleep_until(deadline) }
+    match super::current() {
+        Some(world) => Timeout::in_world(&*world, deadline, future),
+        None => {
+            Timeout { kind: TimeoutKind::Tokio { timeout: tokio::time::timeout_at(deadline.into(), future) } }
+        }
+    }
 }

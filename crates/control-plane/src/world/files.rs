@@ -219,10 +219,7 @@ impl File {
     /// Errors of the disk.
     pub(crate) fn allocated_bytes(&self) -> io::Result<u64> {
         match self {
-            Self::Host(file) => {
-                let found = file.metadata()?;
-                Ok(found.len().min(found.blocks() * 512))
-            }
+            Self::Host(file) => file.metadata().map(|found| allocated(&found)),
             Self::World(file) => file.file.len_bytes(),
         }
     }
@@ -503,11 +500,30 @@ pub(crate) fn exists(path: &Path) -> io::Result<bool> {
 /// # Errors
 /// As of [`std::fs::read`].
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if super::current().is_none() {
+        return std::fs::read(path);
+    }
     let file = File::open(path, Open::Read)?;
     let len = usize::try_from(file.len()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
+}
+
+/// Returns the bytes that a file takes on the disk, at most its length.
+///
+/// # Errors
+/// As of [`std::fs::metadata`].
+pub(crate) fn allocated_bytes(path: &Path) -> io::Result<u64> {
+    match super::current() {
+        Some(world) => world.disk().open(path, Open::Read)?.len_bytes(),
+        None => std::fs::metadata(path).map(|found| allocated(&found)),
+    }
+}
+
+fn allocated(found: &std::fs::Metadata) -> u64 {
+    // A sparse file has fewer blocks than bytes.
+    found.len().min(found.blocks() * 512)
 }
 
 /// Makes the creation, renaming and removal of files in a folder durable.

@@ -95,7 +95,8 @@ impl fmt::Debug for Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        CURRENT.set(self.previous.take());
+        // Dropped outside of the cell: a world may ask for itself when it ends.
+        drop(CURRENT.replace(self.previous.take()));
     }
 }
 
@@ -111,7 +112,8 @@ pub fn now() -> Instant {
 
 /// Returns the world of the thread; none for the operating system.
 pub(crate) fn current() -> Option<Arc<dyn World>> {
-    CURRENT.with_borrow(Clone::clone)
+    // A thread that ends has no world any more.
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
 /// A fact about the running node, for the invariants of a simulation.
@@ -120,7 +122,7 @@ pub enum Note<'a> {
     Applied {
         /// Its term and index.
         id: &'a LogId,
-        /// What the entry contains, as a text.
+        /// Content of the entry, as text.
         content: &'a dyn fmt::Display,
         /// True for a joint configuration of voters; none for an entry without a membership.
         is_joint: Option<bool>,
