@@ -176,17 +176,22 @@ impl Cluster {
         let executor = &self.world.executor;
         let until = executor.now() + limit;
         while executor.now() < until {
-            let statuses: Vec<_> = (0..self.size()).map(|node| self.status(node)).collect();
-            let leader = statuses[0].as_ref().and_then(|status| status.leader_id.clone());
-            let agree = statuses.iter().flatten().filter(|status| {
-                status.leader_id == leader && status.voters.len() == self.size() && status.learners.is_empty()
-            });
-            if leader.is_some() && agree.count() == self.size() {
+            if self.is_settled() {
                 return true;
             }
             self.sleep(SETTLED_CHECK_INTERVAL).await;
         }
         false
+    }
+
+    /// True if every node reports the same leader, and all nodes as voters.
+    pub(crate) fn is_settled(&self) -> bool {
+        let statuses: Vec<_> = (0..self.size()).map(|node| self.status(node)).collect();
+        let leader = statuses[0].as_ref().and_then(|status| status.leader_id.clone());
+        let agree = statuses.iter().flatten().filter(|status| {
+            status.leader_id == leader && status.voters.len() == self.size() && status.learners.is_empty()
+        });
+        leader.is_some() && agree.count() == self.size()
     }
 
     /// Runs a call in the process of a node. None if the process ends before.

@@ -28,8 +28,8 @@ pub(crate) struct Condition {
     pub jitter: Duration,
     /// True if operations do not end.
     pub hangs: bool,
-    /// True if no byte is free.
-    pub is_full: bool,
+    /// Greatest number of used bytes, below the capacity on a full disk.
+    pub limit: Option<u64>,
     /// Syncs that fail of a thousand.
     pub failing_permille: u32,
 }
@@ -40,7 +40,7 @@ impl Default for Condition {
             delay: Duration::from_micros(200),
             jitter: Duration::from_millis(2),
             hangs: false,
-            is_full: false,
+            limit: None,
             failing_permille: 0,
         }
     }
@@ -60,14 +60,14 @@ struct Contents {
     folders: BTreeSet<PathBuf>,
     /// Names as of the latest sync of their folders, and the changes since.
     durable_names: BTreeMap<PathBuf, u64>,
-    renamed: Vec<(PathBuf, Option<u64>)>,
+    renamed: Vec<Vec<(PathBuf, Option<u64>)>>,
     next_id: u64,
     /// Locked files.
     locks: BTreeSet<u64>,
     /// The process whose handles work.
     mounted: Option<Process>,
-    /// Syncs that have failed.
-    failed_syncs: u64,
+    /// Changes and syncs until the process dies in the middle of its work.
+    dies_after: Option<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -123,13 +123,27 @@ impl Stored {
         }
     }
 
-    fn lose_power(&mut self, seed: u64) {
+    /// Makes a part of the changes durable, and forgets the rest.
+    fn write_back(&mut self, seed: u64) {
         for change in std::mem::take(&mut self.unsynced) {
             if change.digest(seed) & (1 << 40) != 0 {
                 change.carry_out(&mut self.durable);
             }
         }
+    }
+
+    fn lose_power(&mut self, seed: u64) {
+        self.write_back(seed);
         self.seen.clone_from(&self.durable);
+    }
+}
+
+fn carry_out(changes: &[(PathBuf, Option<u64>)], names: &mut BTreeMap<PathBuf, u64>) {
+    for (path, id) in changes {
+        match id {
+            Some(id) => names.insert(path.clone(), *id),
+            None => names.remove(path),
+        };
     }
 }
 
@@ -145,12 +159,22 @@ impl Contents {
         Ok(())
     }
 
-    fn rename(&mut self, path: &Path, id: Option<u64>) {
-        match id {
-            Some(id) => self.names.insert(path.to_owned(), id),
-            None => self.names.remove(path),
-        };
-        self.renamed.push((path.to_owned(), id));
+    /// Counts a change or sync: the last one before the process dies does not happen.
+    fn count_operation(&mut self, process: Option<Process>) -> io::Result<()> {
+        self.check(process)?;
+        if let Some(left) = &mut self.dies_after {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.mounted = None;
+            }
+        }
+        self.check(process)
+    }
+
+    /// Changes names, all at once.
+    fn rename(&mut self, changes: Vec<(PathBuf, Option<u64>)>) {
+        carry_out(&changes, &mut self.names);
+        self.renamed.push(changes);
     }
 
     fn used(&self) -> u64 {
@@ -177,6 +201,7 @@ impl SimulatedDisk {
     pub(crate) fn mount(&self, process: Process) {
         let mut contents = self.lock();
         contents.mounted = Some(process);
+        contents.dies_after = None;
         contents.locks.clear();
     }
 
@@ -194,11 +219,8 @@ impl SimulatedDisk {
         let mut contents = self.lock();
         let kept = (cut % (contents.renamed.len() as u64 + 1)) as usize;
         let renamed = std::mem::take(&mut contents.renamed);
-        for (path, id) in renamed.into_iter().take(kept) {
-            match id {
-                Some(id) => contents.durable_names.insert(path, id),
-                None => contents.durable_names.remove(&path),
-            };
+        for changes in renamed.into_iter().take(kept) {
+            carry_out(&changes, &mut contents.durable_names);
         }
         contents.names = contents.durable_names.clone();
         for (id, file) in &mut contents.files {
@@ -229,6 +251,21 @@ impl SimulatedDisk {
         *self.lock() = contents;
     }
 
+    /// Lets the process die in the middle of its work, at a change or sync from now on.
+    pub(crate) fn die_after(&self, operations: u64) {
+        self.lock().dies_after = Some(operations);
+    }
+
+    /// True if no process uses the disk.
+    pub(crate) fn is_unmounted(&self) -> bool {
+        self.lock().mounted.is_none()
+    }
+
+    /// Returns the used bytes.
+    pub(crate) fn used(&self) -> u64 {
+        self.lock().used()
+    }
+
     pub(crate) fn condition(&self) -> Condition {
         self.lock().condition
     }
@@ -256,6 +293,14 @@ impl Mounted {
     }
 }
 
+impl Mounted {
+    fn changed(&self) -> io::Result<MutexGuard<'_, Contents>> {
+        let mut contents = self.disk.lock();
+        contents.count_operation(self.process)?;
+        Ok(contents)
+    }
+}
+
 impl Disk for Mounted {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let mut contents = self.contents()?;
@@ -274,7 +319,7 @@ impl Disk for Mounted {
                 contents.next_id += 1;
                 let id = contents.next_id;
                 contents.files.insert(id, Stored::default());
-                contents.rename(path, Some(id));
+                contents.rename(vec![(path.to_owned(), Some(id))]);
                 id
             }
         };
@@ -291,25 +336,24 @@ impl Disk for Mounted {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        let mut contents = self.contents()?;
+        let mut contents = self.changed()?;
         contents.folders.extend(path.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let mut contents = self.contents()?;
+        let mut contents = self.changed()?;
         if !contents.names.contains_key(path) {
             return Err(missing());
         }
-        contents.rename(path, None);
+        contents.rename(vec![(path.to_owned(), None)]);
         Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut contents = self.contents()?;
+        let mut contents = self.changed()?;
         let id = contents.names.get(from).copied().ok_or_else(missing)?;
-        contents.rename(to, Some(id));
-        contents.rename(from, None);
+        contents.rename(vec![(to.to_owned(), Some(id)), (from.to_owned(), None)]);
         Ok(())
     }
 
@@ -328,15 +372,14 @@ impl Disk for Mounted {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        let mut contents = self.contents()?;
+        let mut contents = self.changed()?;
         let renamed = std::mem::take(&mut contents.renamed);
-        let (durable, rest): (Vec<_>, Vec<_>) =
-            renamed.into_iter().partition(|(path, _)| path.parent() == Some(folder));
-        for (path, id) in durable {
-            match id {
-                Some(id) => contents.durable_names.insert(path, id),
-                None => contents.durable_names.remove(&path),
-            };
+        let in_folder = |changes: &Vec<(PathBuf, Option<u64>)>| {
+            changes.iter().any(|(path, _)| path.parent() == Some(folder))
+        };
+        let (durable, rest): (Vec<_>, Vec<_>) = renamed.into_iter().partition(in_folder);
+        for changes in durable {
+            carry_out(&changes, &mut contents.durable_names);
         }
         contents.renamed = rest;
         Ok(())
@@ -344,7 +387,7 @@ impl Disk for Mounted {
 
     fn free_bytes(&self) -> u64 {
         let contents = self.disk.lock();
-        if contents.condition.is_full { 0 } else { CAPACITY.saturating_sub(contents.used()) }
+        contents.condition.limit.unwrap_or(CAPACITY).saturating_sub(contents.used())
     }
 }
 
@@ -356,17 +399,29 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn with<T>(&self, work: impl FnOnce(&mut Stored, Condition) -> io::Result<T>) -> io::Result<T> {
+    fn with<T>(&self, work: impl FnOnce(&mut Stored) -> io::Result<T>) -> io::Result<T> {
         let mut contents = self.disk.lock();
         contents.check(self.process)?;
-        let condition = contents.condition;
-        work(contents.files.entry(self.id).or_default(), condition)
+        work(contents.files.entry(self.id).or_default())
+    }
+
+    /// Changes the file, which has at least `len` bytes afterwards.
+    fn change(&self, len: u64, work: impl FnOnce(&mut Stored) -> io::Result<()>) -> io::Result<()> {
+        let mut contents = self.disk.lock();
+        contents.count_operation(self.process)?;
+        let has = contents.files.get(&self.id).map_or(0, |file| file.seen.len() as u64);
+        let growth = len.saturating_sub(has);
+        let limit = contents.condition.limit.filter(|_| growth > 0);
+        if limit.is_some_and(|limit| contents.used() + growth > limit) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        work(contents.files.entry(self.id).or_default())
     }
 }
 
 impl DiskFile for OpenFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.with(|file, _| {
+        self.with(|file| {
             let rest = file.seen.get(offset as usize..).unwrap_or_default();
             let len = rest.len().min(bytes.len());
             bytes[..len].copy_from_slice(&rest[..len]);
@@ -375,11 +430,8 @@ impl DiskFile for OpenFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.with(|file, condition| {
+        self.change(offset + bytes.len() as u64, |file| {
             let offset = offset as usize;
-            if condition.is_full && offset + bytes.len() > file.seen.len() {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
             let first = (SECTOR_BYTES - offset % SECTOR_BYTES).min(bytes.len());
             let (first, rest) = bytes.split_at(first);
             let mut at = offset;
@@ -392,14 +444,11 @@ impl DiskFile for OpenFile {
     }
 
     fn len_bytes(&self) -> io::Result<u64> {
-        self.with(|file, _| Ok(file.seen.len() as u64))
+        self.with(|file| Ok(file.seen.len() as u64))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.with(|file, condition| {
-            if condition.is_full && len as usize > file.seen.len() {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
+        self.change(len, |file| {
             file.change(Change::Len(len as usize));
             Ok(())
         })
@@ -410,14 +459,17 @@ impl DiskFile for OpenFile {
             let permille = self.disk.condition().failing_permille;
             permille > 0 && self.disk.executor.random() % 1000 < u64::from(permille)
         };
+        let seed = if fails { self.disk.executor.random() } else { 0 };
+        let mut contents = self.disk.lock();
+        contents.count_operation(self.process)?;
+        let file = contents.files.entry(self.id).or_default();
         if fails {
-            self.disk.lock().failed_syncs += 1;
+            // As on Linux: what was not written counts as clean, and no later sync writes it.
+            file.write_back(seed);
             return Err(io::Error::other("input/output error"));
         }
-        self.with(|file, _| {
-            file.sync();
-            Ok(())
-        })
+        file.sync();
+        Ok(())
     }
 
     fn try_lock(&self) -> bool {

@@ -18,6 +18,12 @@ const PAUSE_WITHIN_MS: u64 = 3000;
 const FAULT_WITHIN_MS: u64 = 5000;
 /// Longest wait for an earlier loss to be replaced.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
+/// Time for another node to lead once the leader is killed, where the rest is free of faults.
+const SUCCESSOR_WITHIN: Duration = Duration::from_millis(300);
+/// Longest wait for a process to be in the middle of its work on the disk.
+const DEATH_WITHIN: Duration = Duration::from_millis(200);
+/// Changes of the disk before a process dies.
+const MAX_OPERATIONS_BEFORE_DEATH: u64 = 50;
 /// Greatest drift of a monotonic clock.
 const MAX_DRIFT_PPM: i32 = 500;
 /// Greatest step of a wall clock.
@@ -62,7 +68,7 @@ pub enum Fault {
     Restart,
     /// A data directory that is lost.
     Wipe,
-    /// A data directory that is lost, and the leader killed in the middle of the change of voters that follows.
+    /// A lost data directory, and the leader killed in the middle of the change of voters that follows.
     WipeAndKill,
     /// A data directory that is put back from an earlier copy.
     PutBack,
@@ -97,6 +103,20 @@ impl Fault {
     pub fn withstood() -> Vec<Self> {
         let breaks = [Self::PutBack, Self::ClockJump];
         Self::ALL.into_iter().filter(|kind| !breaks.contains(kind)).collect()
+    }
+}
+
+impl Fault {
+    /// Number of elections that a fault of the kind may cost a cluster that had settled.
+    fn most_elections(self) -> u64 {
+        match self {
+            Self::ClockStep | Self::ClockJump | Self::Drift => 0,
+            // The leader cannot be heard by one follower, or hear it.
+            Self::OneWay => 1,
+            // A gap at the leader may cost an election, and so may the next.
+            Self::Gaps | Self::BadLinks | Self::SlowDisk => 10,
+            _ => 3,
+        }
     }
 }
 
@@ -151,20 +171,37 @@ pub fn plan(seed: u64, kinds: &[Fault], nodes: usize, duration: Duration) -> Vec
     planned
 }
 
-/// Injects the planned faults until `until`. Returns the number of injected faults by kind.
-pub(crate) async fn inject(cluster: &Arc<Cluster>, planned: &[PlannedFault], until: Duration) -> FaultCounts {
-    let mut counts = FaultCounts::default();
+/// Injects the planned faults until `until`. Returns the number of injected faults, and of the leaders elected
+/// until the next fault, by kind.
+pub(crate) async fn inject(
+    cluster: &Arc<Cluster>,
+    planned: &[PlannedFault],
+    until: Duration,
+) -> [FaultCounts; 2] {
+    let (mut counts, mut elected) = (FaultCounts::default(), FaultCounts::default());
+    let leaders = || cluster.world.invariants().counters.leaders;
+    let (mut index, mut before) = (0, leaders());
+    // Leaders that the previous fault may cost; none after a start without a settled cluster.
+    let mut allowed: Option<u64> = None;
     for fault in planned {
         cluster.sleep(fault.pause).await;
+        let changes = leaders() - before;
+        elected[index] += changes;
+        before = leaders();
+        if let Some(allowed) = allowed.filter(|allowed| changes > *allowed) {
+            let facts = format!("{changes} leaders after {}, which costs {allowed}", Fault::ALL[index]);
+            cluster.world.invariants().violate("elections without need", cluster.world.executor.now(), facts);
+        }
         if cluster.world.executor.now() >= until {
             break;
         }
-        let index = Fault::ALL.iter().position(|kind| *kind == fault.kind).expect("every kind is listed");
+        index = Fault::ALL.iter().position(|kind| *kind == fault.kind).expect("every kind is listed");
         counts[index] += 1;
+        allowed = cluster.is_settled().then(|| fault.kind.most_elections());
         tracing::info!(node = fault.node + 1, kind = ?fault.kind, ms = fault.duration.as_millis() as u64, "fault");
         one(cluster, fault).await;
     }
-    counts
+    [counts, elected]
 }
 
 /// Injects one fault, and ends it.
@@ -204,7 +241,7 @@ async fn process_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
             world.executor.resume(node);
             return;
         }
-        Fault::PowerLoss => cluster.crash(node, Crash::Machine),
+        Fault::PowerLoss => die(cluster, fault, Crash::Machine).await,
         Fault::Restart => cluster.stop(node).await,
         Fault::Wipe | Fault::WipeAndKill => {
             // The protocol withstands the loss of one disk at a time: a disk counts until it is replaced.
@@ -222,12 +259,41 @@ async fn process_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
             world.machines[node].disk.put_back(copy);
             world.invariants().forget(node);
         }
-        _ => cluster.crash(node, Crash::Process),
+        _ => kill(cluster, fault).await,
     }
     cluster.sleep(duration).await;
     cluster.start(node);
     if kind == Fault::WipeAndKill {
         kill_during_change(cluster, duration).await;
+    }
+}
+
+/// Ends a process, often in the middle of its work on the disk.
+async fn die(cluster: &Arc<Cluster>, fault: &PlannedFault, crash: Crash) {
+    let disk = &cluster.world.machines[fault.node].disk;
+    if !fault.seed.is_multiple_of(4) {
+        disk.die_after(1 + fault.seed % MAX_OPERATIONS_BEFORE_DEATH);
+        let until = cluster.world.executor.now() + DEATH_WITHIN;
+        while !disk.is_unmounted() && cluster.world.executor.now() < until {
+            cluster.sleep(Duration::from_micros(100)).await;
+        }
+    }
+    cluster.crash(fault.node, crash);
+}
+
+/// Kills a process. If it led a cluster that had settled, another node leads soon: its closed port is evidence.
+async fn kill(cluster: &Arc<Cluster>, fault: &PlannedFault) {
+    let node = fault.node;
+    let led = cluster.is_settled() && cluster.leader() == Some(node);
+    die(cluster, fault, Crash::Process).await;
+    let executor = &cluster.world.executor;
+    let until = executor.now() + SUCCESSOR_WITHIN;
+    while led && cluster.leader().is_none_or(|leader| leader == node) {
+        if executor.now() >= until {
+            let facts = format!("n{} was killed", node + 1);
+            return cluster.world.invariants().violate("a leader by suspicion", executor.now(), facts);
+        }
+        cluster.sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -285,6 +351,7 @@ async fn link_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
 async fn disk_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
     let healthy = Condition::default();
     let mut random = Pcg64Mcg::seed_from_u64(fault.seed);
+    let disk = &cluster.world.machines[fault.node].disk;
     let condition = match fault.kind {
         Fault::SlowDisk => Condition {
             delay: Duration::from_millis(random.random_range(0..100)),
@@ -292,10 +359,9 @@ async fn disk_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
             ..healthy
         },
         Fault::HungDisk => Condition { hangs: true, ..healthy },
-        Fault::FullDisk => Condition { is_full: true, ..healthy },
+        Fault::FullDisk => Condition { limit: Some(disk.used()), ..healthy },
         _ => Condition { failing_permille: 200, ..healthy },
     };
-    let disk = &cluster.world.machines[fault.node].disk;
     disk.set_condition(condition);
     cluster.sleep(fault.duration).await;
     disk.set_condition(healthy);
@@ -307,8 +373,7 @@ fn clock_fault(cluster: &Cluster, fault: &PlannedFault) {
     let set = match fault.kind {
         Fault::ClockStep => Clocks { wall_ms: random.random_range(-MAX_STEP_MS..MAX_STEP_MS), ..clocks },
         Fault::ClockJump => Clocks { wall_ms: random.random_range(-MAX_JUMP_MS..MAX_JUMP_MS), ..clocks },
-        // The rate only grows, so that the clock never goes back.
-        _ => Clocks { drift_ppm: clocks.drift_ppm.max(random.random_range(0..MAX_DRIFT_PPM)), ..clocks },
+        _ => Clocks { drift_ppm: random.random_range(-MAX_DRIFT_PPM..MAX_DRIFT_PPM), ..clocks },
     };
     cluster.world.set_clocks(fault.node, set);
 }

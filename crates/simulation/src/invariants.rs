@@ -49,7 +49,7 @@ impl Counters {
     }
 }
 
-/// What a node must find when it starts again.
+/// State that a node has promised to find after a start.
 #[derive(Debug, Clone, Copy, Default)]
 struct Promises {
     /// Term and candidate of the latest vote.

@@ -11,7 +11,8 @@
 //! | `world` | all of these as the environment of a node |
 //! | `cluster`, `workload`, `faults` | nodes, clients, faults |
 //! | `invariants`, `history` | what must hold, as facts become known; linearizability |
-//! | `run`, `timeline`, `shrink`, `summary` | one run; what its nodes log; a shorter schedule; figures of many runs |
+//! | `run`, `timeline` | one run; log lines of its nodes |
+//! | `shrink`, `summary` | shorter schedules; figures of many runs |
 
 mod cluster;
 mod disk;

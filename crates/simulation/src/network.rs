@@ -76,6 +76,10 @@ struct Flow {
     last_arrival: Duration,
     /// End of the direction, behind all chunks.
     end: Option<End>,
+    /// True once nobody receives any more.
+    receiver_is_gone: bool,
+    /// Time at which the sender learns that nobody receives; none inside while the link holds it back.
+    refused: Option<Option<Duration>>,
     reader: Option<Waker>,
     writer: Option<Waker>,
     /// Timer for the next arrival.
@@ -133,6 +137,10 @@ impl Network {
 
     /// Sends again what the link held back.
     fn retransmit(&self, from: usize, to: usize) {
+        if self.link(from, to).cut {
+            return;
+        }
+        self.refuse_again(from, to);
         let flows: Vec<Arc<Mutex<Flow>>> = {
             let mut state = lock(&self.state);
             state.flows.retain(|(.., flow)| flow.strong_count() > 0);
@@ -152,6 +160,23 @@ impl Network {
             }
             flow.last_arrival = flow.last_arrival.max(at);
             flow.schedule(&self.executor);
+        }
+    }
+
+    /// Sends again the refusals that the link held back: they go to the senders of the other direction.
+    fn refuse_again(&self, from: usize, to: usize) {
+        let flows: Vec<Arc<Mutex<Flow>>> = {
+            let state = lock(&self.state);
+            let back = state.flows.iter().filter(|(sender, receiver, _)| (*receiver, *sender) == (from, to));
+            back.filter_map(|(.., flow)| flow.upgrade()).collect()
+        };
+        for flow in flows {
+            let at = self.executor.now() + self.random_within(RETRANSMIT_WITHIN);
+            let mut flow = lock(&flow);
+            let is_held = flow.refused == Some(None) || (flow.receiver_is_gone && flow.refused.is_none());
+            if is_held {
+                flow.refuse(at, &self.executor);
+            }
         }
     }
 
@@ -243,6 +268,8 @@ impl Network {
             bytes: 0,
             last_arrival: Duration::ZERO,
             end: None,
+            receiver_is_gone: false,
+            refused: None,
             reader: None,
             writer: None,
             wake: None,
@@ -284,7 +311,7 @@ impl Network {
                 lock(&flow).end.get_or_insert(End { at: None, reset: true });
             } else if sender == process {
                 self.finish(&flow, false);
-            } else if receiver == process && !machine {
+            } else if receiver == process {
                 self.finish_for_sender(&flow);
             }
         }
@@ -295,7 +322,10 @@ impl Network {
         let was_off = lock(&self.state).off.remove(&node);
         if was_off {
             for other in 0..usize::from(u8::MAX) {
-                if lock(&self.state).flows.iter().any(|(from, to, _)| (*from, *to) == (node, other)) {
+                let with = |(from, to, _): &(usize, usize, _)| {
+                    (*from, *to) == (node, other) || (*from, *to) == (other, node)
+                };
+                if lock(&self.state).flows.iter().any(with) {
                     self.retransmit(node, other);
                 }
             }
@@ -318,14 +348,25 @@ impl Network {
         flow.schedule(&self.executor);
     }
 
-    /// The receiver is gone: the sender learns of it by a reset.
+    /// The receiver is gone: the sender learns of it by a reset, unless the machine of the receiver is off.
     fn finish_for_sender(&self, flow: &Mutex<Flow>) {
+        let (sender, receiver) = {
+            let mut flow = lock(flow);
+            if std::mem::replace(&mut flow.receiver_is_gone, true) {
+                return;
+            }
+            flow.chunks.clear();
+            flow.bytes = 0;
+            (flow.sender.node, flow.receiver.node)
+        };
+        if lock(&self.state).off.contains(&receiver) {
+            return;
+        }
+        let at = self.arrival(receiver, sender, 64);
         let mut flow = lock(flow);
-        flow.chunks.clear();
-        flow.bytes = 0;
-        flow.end = Some(End { at: Some(self.executor.now()), reset: true });
-        if let Some(writer) = flow.writer.take() {
-            writer.wake();
+        match at {
+            Some(at) => flow.refuse(at, &self.executor),
+            None => flow.refused = Some(None),
         }
     }
 }
@@ -351,6 +392,17 @@ impl Flow {
         let armed = timer.poll(&Context::from_waker(&waker));
         debug_assert!(armed.is_pending(), "a timer that has just started has not fired");
         self.wake = Some(timer);
+    }
+
+    /// Lets the sender learn at `at` that nobody receives.
+    fn refuse(&mut self, at: Duration, executor: &Executor) {
+        self.refused = Some(Some(at));
+        if let Some(writer) = self.writer.take() {
+            let timer = executor.timer(Some(self.sender), at);
+            let armed = timer.poll(&Context::from_waker(&writer));
+            debug_assert!(armed.is_pending(), "a timer that has just started has not fired");
+            self.wake = Some(timer);
+        }
     }
 
     /// Returns what a reader finds now.
@@ -444,7 +496,9 @@ impl AsyncWrite for Sending {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let (from, to) = {
             let mut flow = lock(&self.flow);
-            if flow.end.is_some() {
+            let now = self.network.executor.now();
+            let is_refused = flow.refused.flatten().is_some_and(|at| at <= now);
+            if is_refused || flow.end.is_some() {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
             if flow.bytes >= WINDOW_BYTES {
@@ -459,6 +513,9 @@ impl AsyncWrite for Sending {
         let at = at.filter(|_| !held).map(|at| at.max(flow.last_arrival));
         flow.last_arrival = at.unwrap_or(flow.last_arrival);
         flow.bytes += bytes.len();
+        if flow.receiver_is_gone {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         flow.chunks.push_back((at, bytes.to_vec()));
         if flow.chunks.len() == 1 {
             flow.schedule(&self.network.executor);

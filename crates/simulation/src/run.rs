@@ -62,6 +62,8 @@ pub struct Run {
     pub counters: Counters,
     /// Injected faults.
     pub faults: FaultCounts,
+    /// Leaders elected after a fault, before the next, by the kind of the fault.
+    pub elected: FaultCounts,
     /// The first broken invariant.
     pub violation: Option<Violation>,
 }
@@ -99,7 +101,7 @@ struct Simulation<'a> {
     cluster: Arc<Cluster>,
     clients: Arc<Clients>,
     /// The injected faults, once the scenario has ended.
-    ended: Arc<Mutex<Option<FaultCounts>>>,
+    ended: Arc<Mutex<Option<[FaultCounts; 2]>>>,
 }
 
 impl<'a> Simulation<'a> {
@@ -151,6 +153,7 @@ impl<'a> Simulation<'a> {
     fn result(&self, simulated: Duration) -> Run {
         let invariants = self.world.invariants();
         let history = lock(&self.clients.history);
+        let [faults, elected] = lock(&self.ended).unwrap_or_default();
         Run {
             seed: self.options.seed,
             hash: self.world.executor.hash(),
@@ -159,7 +162,8 @@ impl<'a> Simulation<'a> {
             operations: history.operations,
             unknown: history.unknown,
             counters: invariants.counters,
-            faults: lock(&self.ended).unwrap_or_default(),
+            faults,
+            elected,
             violation: invariants.violation.clone(),
         }
     }
@@ -170,13 +174,13 @@ impl<'a> Simulation<'a> {
 }
 
 /// The course of a run: the cluster forms, clients and faults for a while, recovery, the last looks. Returns
-/// the injected faults.
-async fn scenario(cluster: &Arc<Cluster>, clients: &Arc<Clients>, options: &RunOptions) -> FaultCounts {
+/// the injected faults, and the leaders elected after them.
+async fn scenario(cluster: &Arc<Cluster>, clients: &Arc<Clients>, options: &RunOptions) -> [FaultCounts; 2] {
     let executor = &cluster.world.executor;
     let violate = |invariant, facts| cluster.world.invariants().violate(invariant, executor.now(), facts);
     if !cluster.settled(RECOVERY_WITHIN).await {
         violate("a cluster forms", status(cluster));
-        return FaultCounts::default();
+        return Default::default();
     }
     let until = executor.now() + options.duration;
     for client in 0..CLIENTS {

@@ -20,6 +20,8 @@ pub struct Summary {
     unknown: u64,
     polls: u64,
     faults: FaultCounts,
+    elected: FaultCounts,
+    most_elected: FaultCounts,
     /// Seeds in which each kind of fault occurred.
     seeds_with_fault: FaultCounts,
     seeds_with: Vec<(&'static str, u64)>,
@@ -37,6 +39,8 @@ impl Default for Summary {
             unknown: 0,
             polls: 0,
             faults: FaultCounts::default(),
+            elected: FaultCounts::default(),
+            most_elected: FaultCounts::default(),
             seeds_with_fault: FaultCounts::default(),
             seeds_with: Counters::default().named().map(|(name, _)| (name, 0)).to_vec(),
         }
@@ -53,6 +57,10 @@ impl Summary {
         self.polls += run.polls;
         for (kind, count) in run.faults.iter().enumerate() {
             self.faults[kind] += count;
+            self.elected[kind] += run.elected[kind];
+            if *count == 1 {
+                self.most_elected[kind] = self.most_elected[kind].max(run.elected[kind]);
+            }
             self.seeds_with_fault[kind] += u64::from(*count > 0);
         }
         for ((_, seeds), (_, count)) in self.seeds_with.iter_mut().zip(run.counters.named()) {
@@ -79,12 +87,15 @@ impl fmt::Display for Summary {
             self.unknown,
         )?;
         let share = |seeds: u64| 100.0 * seeds as f64 / self.seeds.max(1) as f64;
-        for (kind, (count, seeds)) in Fault::ALL
-            .iter()
-            .zip(self.faults.iter().zip(self.seeds_with_fault))
-            .filter(|(_, (count, _))| **count > 0)
-        {
-            writeln!(f, "  fault {kind:<18} {count:>8} times, in {:5.1} % of the seeds", share(seeds))?;
+        for (index, kind) in Fault::ALL.iter().enumerate().filter(|(index, _)| self.faults[*index] > 0) {
+            let count = self.faults[index];
+            writeln!(
+                f,
+                "  fault {kind:<15} {count:>8} times, in {:5.1} % of the seeds; leaders elected after one: {:.2}, at most {}",
+                share(self.seeds_with_fault[index]),
+                self.elected[index] as f64 / count as f64,
+                self.most_elected[index],
+            )?;
         }
         for (name, seeds) in &self.seeds_with {
             writeln!(f, "  {name:<33} in {:5.1} % of the seeds", share(*seeds))?;

@@ -1,4 +1,4 @@
-//! What the nodes log, as a timeline: simulated time, node, message.
+//! Log lines of the nodes, as a timeline: simulated time, node, message.
 
 #![expect(clippy::print_stdout, reason = "the timeline of a run")]
 

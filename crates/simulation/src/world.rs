@@ -10,7 +10,7 @@ use control_plane::world::net::{Accept, Pipe};
 use control_plane::world::{Note, Operation, Task, Timer, World};
 
 use crate::disk::{Mounted, SimulatedDisk};
-use crate::executor::{Executor, Owner, Process};
+use crate::executor::{Executor, Process};
 use crate::invariants::Invariants;
 use crate::network::Network;
 
@@ -32,6 +32,8 @@ pub(crate) struct Clocks {
 pub(crate) struct Machine {
     pub disk: Arc<SimulatedDisk>,
     clocks: Mutex<Clocks>,
+    /// Global and local time at the latest change of the clocks.
+    since: Mutex<(Duration, Duration)>,
 }
 
 /// The world of a simulation.
@@ -47,8 +49,11 @@ pub(crate) struct SimulatedWorld {
 impl SimulatedWorld {
     pub(crate) fn new(seed: u64, nodes: usize) -> Arc<Self> {
         let executor = Arc::new(Executor::new(seed));
-        let machine =
-            |_| Machine { disk: SimulatedDisk::new(Arc::clone(&executor)), clocks: Mutex::default() };
+        let machine = |_| Machine {
+            disk: SimulatedDisk::new(Arc::clone(&executor)),
+            clocks: Mutex::default(),
+            since: Mutex::default(),
+        };
         Arc::new(Self {
             network: Arc::new(Network::new(Arc::clone(&executor))),
             machines: (0..nodes).map(machine).collect(),
@@ -63,9 +68,13 @@ impl SimulatedWorld {
         *lock(&self.machines[node].clocks)
     }
 
-    /// Changes the clocks of a node. The monotonic clock never goes back.
+    /// Changes the clocks of a node. The monotonic clock goes on from where it is.
     pub(crate) fn set_clocks(&self, node: usize, clocks: Clocks) {
-        *lock(&self.machines[node].clocks) = clocks;
+        let machine = &self.machines[node];
+        let now = self.executor.now();
+        let local = machine.local_time(now);
+        *lock(&machine.since) = (now, local);
+        *lock(&machine.clocks) = clocks;
     }
 
     /// Returns the invariants.
@@ -77,15 +86,33 @@ impl SimulatedWorld {
         self.executor.running().expect("only tasks of a node use the network and the disk")
     }
 
-    fn drift_ppm(&self, owner: Owner) -> i128 {
-        owner.map_or(0, |process| i128::from(self.clocks(process.node).drift_ppm))
+    fn machine(&self) -> Option<&Machine> {
+        self.executor.running().map(|process| &self.machines[process.node])
+    }
+}
+
+impl Machine {
+    /// Returns the time by the monotonic clock at a moment.
+    fn local_time(&self, global: Duration) -> Duration {
+        let (global_then, local_then) = *lock(&self.since);
+        let passed = global.saturating_sub(global_then).as_nanos() as i128;
+        local_then + nanos(passed * (MILLION + self.drift_ppm()) / MILLION)
     }
 
-    fn local_time(&self, owner: Owner) -> Duration {
-        let now = self.executor.look_at_clock();
-        let drift = now.as_nanos() as i128 * self.drift_ppm(owner) / MILLION;
-        Duration::from_nanos((now.as_nanos() as i128 + drift) as u64)
+    /// Returns the moment at which the monotonic clock reaches a time. Rounded up: no timer fires early.
+    fn global_time(&self, local: Duration) -> Duration {
+        let (global_then, local_then) = *lock(&self.since);
+        let left = local.saturating_sub(local_then).as_nanos() as i128;
+        global_then + nanos(left * MILLION / (MILLION + self.drift_ppm()) + 1)
     }
+
+    fn drift_ppm(&self) -> i128 {
+        i128::from(lock(&self.clocks).drift_ppm)
+    }
+}
+
+fn nanos(nanos: i128) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 #[expect(clippy::disallowed_methods, reason = "an origin for instants, whose value has no effect")]
@@ -99,7 +126,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl World for SimulatedWorld {
     fn now(&self) -> Instant {
-        self.base + self.local_time(self.executor.running())
+        let now = self.executor.look_at_clock();
+        self.base + self.machine().map_or(now, |machine| machine.local_time(now))
     }
 
     fn unix_time(&self) -> Duration {
@@ -114,12 +142,9 @@ impl World for SimulatedWorld {
     }
 
     fn timer(&self, at: Instant) -> Arc<Timer> {
-        let owner = self.executor.running();
-        let local = at.saturating_duration_since(self.base).as_nanos() as i128;
-        let global = local * MILLION / (MILLION + self.drift_ppm(owner));
-        // Rounded up: a timer does not fire early.
-        let at = Duration::from_nanos(u64::try_from(global).unwrap_or(u64::MAX).saturating_add(1));
-        self.executor.timer(owner, at)
+        let local = at.saturating_duration_since(self.base);
+        let at = self.machine().map_or(local, |machine| machine.global_time(local));
+        self.executor.timer(self.executor.running(), at)
     }
 
     fn spawn(&self, task: Task) {
