@@ -100,6 +100,15 @@ export class Cluster {
     });
   }
 
+  /** Moves leadership to another node: an event that every node tells. */
+  async moveLeader(): Promise<void> {
+    await until('leadership moves', async () => {
+      const request = { method: 'POST', signal: AbortSignal.timeout(5000) };
+      const answer = await fetch(`${this.origin('n1')}/cluster/leader-transfers`, request);
+      return answer.ok || null;
+    });
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.ids.map((id) => this.kill(id)));
     if (!process.env.STEG_KEEP_LOGS) rmSync(this.#folder, { recursive: true, force: true });

@@ -194,6 +194,17 @@ impl Cluster {
         leader.is_some() && agree.count() == self.size()
     }
 
+    /// Makes a node suspect its leader, by mistake.
+    pub(crate) fn raise_false_alarm(&self, node: usize) {
+        let (process, plane) = {
+            let state = self.node(node);
+            (state.process, state.plane.clone())
+        };
+        if let Some(plane) = plane {
+            self.world.executor.run_as(process, || plane.raise_false_alarm());
+        }
+    }
+
     /// Runs a call in the process of a node. None if the process ends before.
     pub(crate) async fn run_on<T: Send + 'static>(
         &self,

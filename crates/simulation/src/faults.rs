@@ -68,6 +68,8 @@ pub enum Fault {
     Restart,
     /// A data directory that is lost.
     Wipe,
+    /// Followers that suspect the leader by mistake, one after the other.
+    FalseAlarms,
     /// A lost data directory, and the leader killed in the middle of the change of voters that follows.
     WipeAndKill,
     /// A data directory that is put back from an earlier copy.
@@ -76,7 +78,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Kill,
         Self::PowerLoss,
         Self::PowerLossOfAll,
@@ -94,6 +96,7 @@ impl Fault {
         Self::Drift,
         Self::Restart,
         Self::Wipe,
+        Self::FalseAlarms,
         Self::WipeAndKill,
         Self::PutBack,
     ];
@@ -110,12 +113,13 @@ impl Fault {
     /// Number of elections that a fault of the kind may cost a cluster that had settled.
     fn most_elections(self) -> u64 {
         match self {
-            Self::ClockStep | Self::ClockJump | Self::Drift => 0,
+            Self::ClockStep | Self::ClockJump | Self::Drift | Self::FalseAlarms => 0,
             // The leader cannot be heard by one follower, or hear it.
             Self::OneWay => 1,
             // A gap at the leader may cost an election, and so may the next.
             Self::Gaps | Self::BadLinks | Self::SlowDisk => 10,
-            _ => 3,
+            Self::WipeAndKill => 3,
+            _ => 2,
         }
     }
 }
@@ -220,6 +224,7 @@ async fn one(cluster: &Arc<Cluster>, fault: &PlannedFault) {
             disk_fault(cluster, fault).await;
         }
         Fault::ClockStep | Fault::ClockJump | Fault::Drift => clock_fault(cluster, fault),
+        Fault::FalseAlarms => false_alarms(cluster, fault).await,
     }
 }
 
@@ -376,6 +381,20 @@ fn clock_fault(cluster: &Cluster, fault: &PlannedFault) {
         _ => Clocks { drift_ppm: random.random_range(-MAX_DRIFT_PPM..MAX_DRIFT_PPM), ..clocks },
     };
     cluster.world.set_clocks(fault.node, set);
+}
+
+/// Raises false alarms at the followers in turn, each after the evidence of the one before has expired.
+async fn false_alarms(cluster: &Arc<Cluster>, fault: &PlannedFault) {
+    let mut random = Pcg64Mcg::seed_from_u64(fault.seed);
+    let until = cluster.world.executor.now() + fault.duration;
+    let mut node = fault.node;
+    while cluster.world.executor.now() < until {
+        node = (node + 1) % cluster.size();
+        if cluster.leader() != Some(node) {
+            cluster.raise_false_alarm(node);
+            cluster.sleep(Duration::from_millis(random.random_range(600..1200))).await;
+        }
+    }
 }
 
 fn links(cluster: &Cluster) -> impl Iterator<Item = (usize, usize)> {
