@@ -14,6 +14,8 @@ use crate::world::Clocks;
 
 /// Longest pause between two faults.
 const PAUSE_WITHIN_MS: u64 = 3000;
+/// Time after a fault for retransmissions and elections.
+const AFTERMATH: Duration = Duration::from_secs(2);
 /// Longest duration of a fault.
 const FAULT_WITHIN_MS: u64 = 5000;
 /// Longest wait for an earlier loss to be replaced.
@@ -110,6 +112,11 @@ impl Fault {
 }
 
 impl Fault {
+    /// True if a node may suspect its leader in vain because of the fault.
+    fn may_cause_futile_campaigns(self) -> bool {
+        !matches!(self, Self::Kill | Self::PowerLoss | Self::ClockStep | Self::ClockJump | Self::Drift)
+    }
+
     /// Number of elections that a fault of the kind may cost a cluster that had settled.
     fn most_elections(self) -> u64 {
         match self {
@@ -146,6 +153,13 @@ pub struct PlannedFault {
     pub duration: Duration,
     /// Seed of everything else about the fault.
     seed: u64,
+}
+
+impl PlannedFault {
+    /// True if the effects of the previous fault are over when this one begins.
+    fn is_alone(&self) -> bool {
+        self.pause >= AFTERMATH
+    }
 }
 
 impl fmt::Display for PlannedFault {
@@ -187,6 +201,8 @@ pub(crate) async fn inject(
     let (mut index, mut before) = (0, leaders());
     // Leaders that the previous fault may cost; none after a start without a settled cluster.
     let mut allowed: Option<u64> = None;
+    // Campaigns without effect keep suspicion from electing for a minute: known, and left to the timers.
+    let mut campaigns_may_rest = false;
     for fault in planned {
         cluster.sleep(fault.pause).await;
         let changes = leaders() - before;
@@ -201,18 +217,23 @@ pub(crate) async fn inject(
         }
         index = Fault::ALL.iter().position(|kind| *kind == fault.kind).expect("every kind is listed");
         counts[index] += 1;
-        allowed = cluster.is_settled().then(|| fault.kind.most_elections());
+        allowed = (fault.is_alone() && cluster.is_settled()).then(|| fault.kind.most_elections());
         tracing::info!(node = fault.node + 1, kind = ?fault.kind, ms = fault.duration.as_millis() as u64, "fault");
-        one(cluster, fault).await;
+        one(cluster, fault, campaigns_may_rest).await;
+        campaigns_may_rest |= fault.kind.may_cause_futile_campaigns();
     }
     [counts, elected]
 }
 
 /// Injects one fault, and ends it.
-async fn one(cluster: &Arc<Cluster>, fault: &PlannedFault) {
+async fn one(cluster: &Arc<Cluster>, fault: &PlannedFault, campaigns_may_rest: bool) {
     match fault.kind {
-        Fault::Kill
-        | Fault::PowerLoss
+        Fault::Kill => {
+            kill(cluster, fault, campaigns_may_rest).await;
+            cluster.sleep(fault.duration).await;
+            cluster.start(fault.node);
+        }
+        Fault::PowerLoss
         | Fault::PowerLossOfAll
         | Fault::Suspend
         | Fault::Restart
@@ -264,7 +285,7 @@ async fn process_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
             world.machines[node].disk.put_back(copy);
             world.invariants().forget(node);
         }
-        _ => kill(cluster, fault).await,
+        _ => cluster.crash(node, Crash::Process),
     }
     cluster.sleep(duration).await;
     cluster.start(node);
@@ -287,9 +308,10 @@ async fn die(cluster: &Arc<Cluster>, fault: &PlannedFault, crash: Crash) {
 }
 
 /// Kills a process. If it led a cluster that had settled, another node leads soon: its closed port is evidence.
-async fn kill(cluster: &Arc<Cluster>, fault: &PlannedFault) {
+async fn kill(cluster: &Arc<Cluster>, fault: &PlannedFault, campaigns_may_rest: bool) {
     let node = fault.node;
-    let led = cluster.is_settled() && cluster.leader() == Some(node);
+    let is_alone = fault.is_alone() && !campaigns_may_rest;
+    let led = is_alone && cluster.is_settled() && cluster.leader() == Some(node);
     die(cluster, fault, Crash::Process).await;
     let executor = &cluster.world.executor;
     let until = executor.now() + SUCCESSOR_WITHIN;

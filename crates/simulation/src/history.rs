@@ -34,11 +34,18 @@ pub(crate) struct Timed {
 #[derive(Default)]
 pub(crate) struct History {
     by_key: BTreeMap<String, Vec<Timed>>,
+    /// Beginning of every write by content, whether or not the write has ended.
+    begun: BTreeMap<String, Duration>,
     pub operations: u64,
     pub unknown: u64,
 }
 
 impl History {
+    /// Records that a write begins. Every content is written once.
+    pub(crate) fn begin(&mut self, content: &str, at: Duration) {
+        self.begun.insert(content.to_owned(), at);
+    }
+
     pub(crate) fn record(&mut self, key: &str, began: Duration, ended: Duration, operation: Operation) {
         self.operations += 1;
         self.unknown += u64::from(matches!(operation, Operation::Attempted(_)));
@@ -51,13 +58,13 @@ impl History {
     /// The first contradiction, in words.
     pub(crate) fn check(&self) -> Result<(), String> {
         self.by_key.iter().try_for_each(|(key, operations)| {
-            check_key(operations).map_err(|contradiction| format!("{key}: {contradiction}"))
+            check_key(operations, &self.begun).map_err(|contradiction| format!("{key}: {contradiction}"))
         })
     }
 }
 
-fn check_key(operations: &[Timed]) -> Result<(), String> {
-    check_contents(operations)?;
+fn check_key(operations: &[Timed], begun: &BTreeMap<String, Duration>) -> Result<(), String> {
+    check_contents(operations, begun)?;
     let mut by_begin: Vec<&Timed> = operations.iter().collect();
     by_begin.sort_by_key(|timed| timed.began);
     let mut by_end: Vec<&Timed> = operations.iter().filter(|timed| version(timed).is_some()).collect();
@@ -85,13 +92,9 @@ fn check_key(operations: &[Timed]) -> Result<(), String> {
 }
 
 /// Checks that a version has one content, and every content read was written before the end of the read.
-fn check_contents(operations: &[Timed]) -> Result<(), String> {
+fn check_contents(operations: &[Timed], begun: &BTreeMap<String, Duration>) -> Result<(), String> {
     let mut contents: BTreeMap<u64, &Timed> = BTreeMap::new();
-    let mut began: BTreeMap<&str, Duration> = BTreeMap::new();
     for timed in operations {
-        if let Operation::Attempted(content) | Operation::Wrote((_, content)) = &timed.operation {
-            began.insert(content, timed.began);
-        }
         let Some((version, content)) = versioned(timed) else { continue };
         let other = *contents.entry(*version).or_insert(timed);
         if versioned(other).is_some_and(|(_, other)| other != content) {
@@ -100,7 +103,7 @@ fn check_contents(operations: &[Timed]) -> Result<(), String> {
     }
     for timed in operations {
         let Operation::Read(Some((_, content))) = &timed.operation else { continue };
-        if began.get(content.as_str()).is_none_or(|began| *began > timed.ended) {
+        if begun.get(content).is_none_or(|begun| *begun > timed.ended) {
             return Err(format!("{} though nobody had written it", words(timed)));
         }
     }
@@ -141,6 +144,16 @@ mod tests {
         Timed { began: Duration::from_secs(began), ended: Duration::from_secs(ended), operation }
     }
 
+    fn check(operations: &[Timed]) -> Result<(), String> {
+        let mut begun = BTreeMap::new();
+        for timed in operations {
+            if let Operation::Attempted(content) | Operation::Wrote((_, content)) = &timed.operation {
+                begun.insert(content.clone(), timed.began);
+            }
+        }
+        check_key(operations, &begun)
+    }
+
     fn wrote(version: u64, content: &str) -> Operation {
         Operation::Wrote((version, content.to_owned()))
     }
@@ -161,7 +174,7 @@ mod tests {
             timed(9, 10, read(9, "b")),
             timed(11, 12, read(13, "c")),
         ];
-        check_key(&operations).unwrap();
+        check(&operations).unwrap();
     }
 
     #[test]
@@ -173,7 +186,7 @@ mod tests {
         let late = [timed(0, 1, read(5, "a")), timed(2, 3, wrote(5, "a"))];
         let backwards = [timed(0, 1, wrote(9, "a")), timed(2, 3, wrote(5, "b"))];
         for operations in [&stale[..], &lost, &doubled, &invented, &late, &backwards] {
-            assert!(check_key(operations).is_err(), "{operations:?}");
+            assert!(check(operations).is_err(), "{operations:?}");
         }
     }
 }

@@ -120,14 +120,8 @@ impl Network {
 
     /// Changes the link from one node to another.
     pub(crate) fn set_link(&self, from: usize, to: usize, link: Link) {
-        let mended = {
-            let mut state = lock(&self.state);
-            let before = state.links.insert((from, to), link).unwrap_or_default();
-            before.cut && !link.cut
-        };
-        if mended {
-            self.retransmit(from, to);
-        }
+        lock(&self.state).links.insert((from, to), link);
+        self.retransmit(from, to);
     }
 
     /// Returns the link from one node to another.
@@ -135,7 +129,7 @@ impl Network {
         lock(&self.state).links.get(&(from, to)).copied().unwrap_or_default()
     }
 
-    /// Sends again what the link held back.
+    /// Sends again what the link held back, and what a slower link would still carry.
     fn retransmit(&self, from: usize, to: usize) {
         if self.link(from, to).cut {
             return;
@@ -153,12 +147,12 @@ impl Network {
             let at = self.executor.now() + self.link(from, to).delay + pause;
             let mut flow = lock(&flow);
             for (arrival, _) in &mut flow.chunks {
-                arrival.get_or_insert(at);
+                *arrival = Some(arrival.map_or(at, |earlier| earlier.min(at)));
             }
             if let Some(end) = &mut flow.end {
-                end.at.get_or_insert(at);
+                end.at = Some(end.at.map_or(at, |earlier| earlier.min(at)));
             }
-            flow.last_arrival = flow.last_arrival.max(at);
+            flow.last_arrival = flow.last_arrival.min(at);
             flow.schedule(&self.executor);
         }
     }

@@ -1,6 +1,6 @@
 //! Clients: writes and linearizable reads of a few notes, through any node.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use control_plane::catalog::{
@@ -74,6 +74,7 @@ impl Clients {
     /// Writes a note, under one idempotency key until the outcome is known. Returns the outcome.
     async fn write(&self, request: &Request) -> Option<Outcome> {
         let began = self.cluster.world.executor.now();
+        self.history().begin(&request.content, began);
         let mut proposed = false;
         let mut outcome = None;
         for _ in 0..MAX_CALLS {
@@ -128,13 +129,17 @@ impl Clients {
         self.cluster.world.invariants().violate(invariant, at, facts);
     }
 
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn any_node(&self) -> usize {
         (self.cluster.world.executor.random() % self.cluster.size() as u64) as usize
     }
 
     fn record(&self, key: &str, began: Duration, operation: Operation) {
         let ended = self.cluster.world.executor.now();
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).record(key, began, ended, operation);
+        self.history().record(key, began, ended, operation);
     }
 }
 
