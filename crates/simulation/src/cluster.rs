@@ -149,34 +149,34 @@ impl Cluster {
 
     /// Returns the node that leads, as most nodes say.
     pub(crate) fn leader(&self) -> Option<usize> {
+        self.reported_leader().map(|(node, _)| node)
+    }
+
+    /// Returns the node that most nodes report as the leader, and the number of these reports.
+    fn reported_leader(&self) -> Option<(usize, usize)> {
         let named = |node: usize| self.status(node)?.leader_id;
         let leaders: Vec<String> = (0..self.size()).filter_map(named).collect();
-        let votes = |node: &usize| leaders.iter().filter(|leader| **leader == name_of(*node)).count();
-        (0..self.size()).max_by_key(votes).filter(|node| votes(node) > 0)
+        let reports = |node| (node, leaders.iter().filter(|leader| **leader == name_of(node)).count());
+        (0..self.size()).map(reports).max_by_key(|(_, reports)| *reports).filter(|(_, reports)| *reports > 0)
     }
 
     /// Waits until most nodes report the same leader. False if this takes longer than `limit`.
     pub(crate) async fn has_leader(&self, limit: Duration) -> bool {
-        let until = self.world.executor.now() + limit;
-        while self.world.executor.now() < until {
-            let named = |node: usize| self.status(node)?.leader_id;
-            let leader = self.leader().map(name_of);
-            let followers = (0..self.size()).filter(|node| named(*node) == leader).count();
-            if leader.is_some() && 2 * followers > self.size() {
-                return true;
-            }
-            self.sleep(SETTLED_CHECK_INTERVAL).await;
-        }
-        false
+        let is_led = || self.reported_leader().is_some_and(|(_, reports)| 2 * reports > self.size());
+        self.until(limit, is_led).await
     }
 
     /// Waits until every node reports the same leader, and all nodes as voters. False if this takes longer
     /// than `limit`.
     pub(crate) async fn settled(&self, limit: Duration) -> bool {
-        let executor = &self.world.executor;
-        let until = executor.now() + limit;
-        while executor.now() < until {
-            if self.is_settled() {
+        self.until(limit, || self.is_settled()).await
+    }
+
+    /// Waits until `holds`. False if this takes longer than `limit`.
+    async fn until(&self, limit: Duration, holds: impl Fn() -> bool) -> bool {
+        let until = self.world.executor.now() + limit;
+        while self.world.executor.now() < until {
+            if holds() {
                 return true;
             }
             self.sleep(SETTLED_CHECK_INTERVAL).await;

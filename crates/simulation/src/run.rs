@@ -135,8 +135,10 @@ impl<'a> Simulation<'a> {
                 Step::Idle => self.violate("nothing stops", at, "no task is ready".to_owned()),
                 Step::Livelock => self.violate("progress", at, "tasks wake each other".to_owned()),
             }
-            let broken = self.world.invariants().violation.is_some();
-            if broken || lock(&self.ended).is_some() || at > TIME_LIMIT {
+            if at > TIME_LIMIT {
+                self.violate("the run ends", at, "a step of the scenario waits without end".to_owned());
+            }
+            if lock(&self.ended).is_some() || self.world.invariants().violation.is_some() {
                 break;
             }
         }
