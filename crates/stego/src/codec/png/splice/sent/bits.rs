@@ -41,7 +41,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Holds 56 bits or more, where there are as many.
-    #[inline]
+    #[inline(always)]
     pub(super) fn refill(&mut self) {
         debug_assert!(self.count < u64::BITS, "the held bits fit a word");
         let Some(word) = self.now.first_chunk::<8>() else {
