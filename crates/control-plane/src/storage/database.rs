@@ -59,12 +59,12 @@ pub(super) fn open_backend(
         .map_err(StorageError::database(what))
 }
 
-/// Begins a transaction with a durable commit. With quick repair the library commits in two phases: after a
-/// power loss the library never falls back silently to an earlier commit.
+/// Begins a transaction with a durable commit, in two phases: after a power loss the library never falls back
+/// silently to an earlier commit. Without quick repair, whose state the check on opening would discard.
 pub(super) fn begin_durable(database: &Database) -> Result<WriteTransaction, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
-    transaction.set_quick_repair(true);
+    transaction.set_two_phase_commit(true);
     Ok(transaction)
 }
 
