@@ -97,9 +97,12 @@ impl Campaigns {
 
     /// Returns the evidence against the leader of `vote`, while valid.
     pub(crate) fn evidence_against(&self, vote: Vote, now: Instant) -> Option<HeldEvidence> {
-        self.held
-            .filter(|held| held.vote == vote || is_planted(Mistake::StaleEvidence))
-            .filter(|held| now.saturating_duration_since(held.at) < EVIDENCE_VALID_FOR)
+        let held = if is_planted(Mistake::StaleEvidence) {
+            self.held.map(|held| HeldEvidence { vote, ..held })
+        } else {
+            self.held.filter(|held| held.vote == vote)
+        };
+        held.filter(|held| now.saturating_duration_since(held.at) < EVIDENCE_VALID_FOR)
     }
 
     /// Decides whether a request reaches Raft.

@@ -46,7 +46,7 @@ pub(crate) enum Crash {
     Machine,
 }
 
-fn name_of(node: usize) -> String {
+pub(crate) fn name_of(node: usize) -> String {
     format!("n{}", node + 1)
 }
 
@@ -80,6 +80,11 @@ impl Cluster {
             (state.process?, state.plane.clone()?)
         };
         Some(self.world.executor.run_as(Some(process), || plane.status()))
+    }
+
+    /// True if the process of a node exists and is not stopped.
+    pub(crate) fn runs(&self, node: usize) -> bool {
+        self.node(node).process.is_some() && !self.world.executor.is_suspended(node)
     }
 
     /// Starts a node.

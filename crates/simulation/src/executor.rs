@@ -220,6 +220,11 @@ impl Executor {
         self.schedule().suspended.insert(node);
     }
 
+    /// True for a stopped node.
+    pub(crate) fn is_suspended(&self, node: usize) -> bool {
+        self.schedule().suspended.contains(&node)
+    }
+
     /// Ends [`Self::suspend`].
     pub(crate) fn resume(&self, node: usize) {
         let released: Vec<Held> = {

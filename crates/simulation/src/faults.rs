@@ -1,4 +1,5 @@
-//! Faults: planned from the seed, injected one after the other, each for a while.
+//! Faults: planned from the seed, in one lane or two. The faults of a lane follow one another, each for a while;
+//! those of two lanes overlap.
 
 use std::fmt;
 use std::sync::Arc;
@@ -117,6 +118,14 @@ impl Fault {
         !matches!(self, Self::Kill | Self::PowerLoss | Self::ClockStep | Self::ClockJump | Self::Drift)
     }
 
+    /// True if the fault has effects on all nodes.
+    fn disturbs_all(self) -> bool {
+        matches!(
+            self,
+            Self::PowerLossOfAll | Self::OneWay | Self::BadLinks | Self::FalseAlarms | Self::WipeAndKill
+        )
+    }
+
     /// Number of elections that a fault of the kind may cost a cluster that had settled.
     fn most_elections(self) -> u64 {
         match self {
@@ -143,6 +152,8 @@ pub type FaultCounts = [u64; Fault::ALL.len()];
 /// A planned fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedFault {
+    /// The lane: 0 or 1.
+    pub lane: u8,
     /// Pause after the previous fault.
     pub pause: Duration,
     /// The kind.
@@ -164,45 +175,67 @@ impl PlannedFault {
 
 impl fmt::Display for PlannedFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pause, kind, node, duration, .. } = self;
-        write!(f, "after {} ms: {kind} at n{} for {} ms", pause.as_millis(), node + 1, duration.as_millis())
+        let Self { lane, pause, kind, node, duration, .. } = self;
+        let (pause, duration) = (pause.as_millis(), duration.as_millis());
+        write!(f, "lane {lane}, after {pause} ms: {kind} at n{} for {duration} ms", node + 1)
     }
 }
 
-/// Plans the faults of a seed, for at least `duration` of simulated time.
+/// Plans the faults of a seed, for at least `duration` of simulated time. Every second seed has two lanes.
 pub fn plan(seed: u64, kinds: &[Fault], nodes: usize, duration: Duration) -> Vec<PlannedFault> {
     let mut random = Pcg64Mcg::seed_from_u64(!seed);
+    let lanes = if random.random() { 2 } else { 1 };
     let mut planned = Vec::new();
-    let mut end = Duration::ZERO;
-    while !kinds.is_empty() && end < duration {
-        let fault = PlannedFault {
-            pause: Duration::from_millis(random.random_range(0..PAUSE_WITHIN_MS)),
-            kind: kinds[random.random_range(0..kinds.len() as u64) as usize],
-            node: random.random_range(0..nodes as u64) as usize,
-            duration: Duration::from_millis(random.random_range(0..FAULT_WITHIN_MS)),
-            seed: random.random(),
-        };
-        // Some faults take no time.
-        end += fault.pause;
-        planned.push(fault);
+    for lane in 0..lanes {
+        let mut end = Duration::ZERO;
+        while !kinds.is_empty() && end < duration {
+            let fault = PlannedFault {
+                lane,
+                pause: Duration::from_millis(random.random_range(0..PAUSE_WITHIN_MS)),
+                kind: kinds[random.random_range(0..kinds.len() as u64) as usize],
+                node: random.random_range(0..nodes as u64) as usize,
+                duration: Duration::from_millis(random.random_range(0..FAULT_WITHIN_MS)),
+                seed: random.random(),
+            };
+            // Some faults take no time.
+            end += fault.pause;
+            planned.push(fault);
+        }
     }
     planned
 }
 
-/// Injects the planned faults until `until`. Returns the number of injected faults, and of the leaders elected
-/// until the next fault, by kind.
-pub(crate) async fn inject(
+/// Number of injected faults, and of the leaders elected until the next fault of the lane, by kind.
+pub(crate) type Injected = [FaultCounts; 2];
+
+/// Injects the planned faults until `until`.
+pub(crate) async fn inject(cluster: &Arc<Cluster>, planned: &[PlannedFault], until: Duration) -> Injected {
+    let of_lane = |lane| planned.iter().filter(move |fault| fault.lane == lane);
+    if of_lane(1).next().is_none() {
+        return inject_lane(cluster, of_lane(0), until, true).await;
+    }
+    let lanes = tokio::join!(
+        inject_lane(cluster, of_lane(0), until, false),
+        inject_lane(cluster, of_lane(1), until, false)
+    );
+    let sum = |index: usize| std::array::from_fn(|kind| lanes.0[index][kind] + lanes.1[index][kind]);
+    [sum(0), sum(1)]
+}
+
+/// Injects the faults of one lane. The number of elections is limited if there is no other lane.
+async fn inject_lane(
     cluster: &Arc<Cluster>,
-    planned: &[PlannedFault],
+    planned: impl Iterator<Item = &PlannedFault>,
     until: Duration,
-) -> [FaultCounts; 2] {
+    is_only: bool,
+) -> Injected {
     let (mut counts, mut elected) = (FaultCounts::default(), FaultCounts::default());
     let leaders = || cluster.world.invariants().counters.leaders;
     let (mut index, mut before) = (0, leaders());
     // Leaders that the previous fault may cost; none after a start without a settled cluster.
     let mut allowed: Option<u64> = None;
     // Campaigns without effect keep suspicion from electing for a minute: known, and left to the timers.
-    let mut campaigns_may_rest = false;
+    let mut campaigns_may_rest = !is_only;
     for fault in planned {
         cluster.sleep(fault.pause).await;
         let changes = leaders() - before;
@@ -217,12 +250,23 @@ pub(crate) async fn inject(
         }
         index = Fault::ALL.iter().position(|kind| *kind == fault.kind).expect("every kind is listed");
         counts[index] += 1;
-        allowed = (fault.is_alone() && cluster.is_settled()).then(|| fault.kind.most_elections());
+        let is_alone = is_only && fault.is_alone() && cluster.is_settled();
+        allowed = is_alone.then(|| fault.kind.most_elections());
         tracing::info!(node = fault.node + 1, kind = ?fault.kind, ms = fault.duration.as_millis() as u64, "fault");
-        one(cluster, fault, campaigns_may_rest).await;
+        disturbing(cluster, fault, one(cluster, fault, campaigns_may_rest)).await;
         campaigns_may_rest |= fault.kind.may_cause_futile_campaigns();
     }
     [counts, elected]
+}
+
+/// Records which nodes a fault disturbs while `injection` lasts, and in its aftermath.
+async fn disturbing(cluster: &Cluster, fault: &PlannedFault, injection: impl Future<Output = ()>) {
+    let all = 0..cluster.size();
+    let disturbed = if fault.kind.disturbs_all() { all } else { fault.node..fault.node + 1 };
+    disturbed.clone().for_each(|node| cluster.world.invariants().disturb(node));
+    injection.await;
+    let until = cluster.world.executor.now() + AFTERMATH;
+    disturbed.for_each(|node| cluster.world.invariants().calm(node, until));
 }
 
 /// Injects one fault, and ends it.

@@ -1,7 +1,8 @@
 //! Invariants of the protocol, checked as facts become known.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::time::Duration;
 
 use control_plane::world::Note;
@@ -49,6 +50,9 @@ impl Counters {
     }
 }
 
+/// Entries by which the log of a member that becomes a voter may be behind the leader's.
+const MAX_BEHIND: u64 = 200;
+
 /// State that a node has promised to find after a start.
 #[derive(Debug, Clone, Copy, Default)]
 struct Promises {
@@ -56,6 +60,38 @@ struct Promises {
     promised: (u64, Option<RaftId>),
     /// Index of the last durable entry.
     durable: u64,
+    /// Index of the last entry of the latest installed snapshot.
+    installed: u64,
+}
+
+/// Faults that have effects on a node.
+#[derive(Debug, Clone, Copy, Default)]
+struct Disturbance {
+    /// Faults that have not ended.
+    faults: u32,
+    /// End of the effects of earlier faults.
+    until: Duration,
+}
+
+/// Term and index of an entry.
+type Position = (u64, u64);
+
+fn position(id: &LogId) -> Position {
+    (id.leader_id.term, id.index)
+}
+
+/// Hash of a text.
+fn digest(text: &dyn fmt::Display) -> u64 {
+    struct Digest(DefaultHasher);
+    impl fmt::Write for Digest {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.write(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut digest = Digest(DefaultHasher::new());
+    let _ = write!(digest, "{text}");
+    digest.0.finish()
 }
 
 /// Facts about all nodes, and the first violation.
@@ -64,8 +100,12 @@ pub(crate) struct Invariants {
     pub violation: Option<Violation>,
     /// Applied entries by index: term, content, and the node that applied the entry first.
     applied: BTreeMap<u64, (u64, String, usize)>,
+    /// Entries of all logs: the entry before, and the digest of the content.
+    logged: BTreeMap<Position, (Option<Position>, u64)>,
     /// Leaders by term.
     leaders: BTreeMap<u64, usize>,
+    /// Faults that have effects on each node.
+    disturbances: BTreeMap<usize, Disturbance>,
     pub counters: Counters,
     /// True while the latest applied membership is a joint one.
     pub joint: bool,
@@ -80,6 +120,11 @@ impl Invariants {
                 self.joint = is_joint.unwrap_or(self.joint);
                 self.applied(at, node, id, content.to_string());
             }
+            Note::Appended { previous, id, content } => {
+                self.appended(at, node, *previous, id, digest(content))
+            }
+            Note::Campaigns { against } => self.campaigns(at, node, *against),
+            Note::ChangesVoters { added, last } => self.changes_voters(at, added, *last),
             Note::Leads { term, last } => self.leads(at, node, *term, last.map_or(0, |id| id.index)),
             // The latest counts: a node that voted for one candidate follows another that was elected.
             Note::Promised(vote) => {
@@ -92,7 +137,10 @@ impl Invariants {
                 let durable = &mut self.node(node).durable;
                 *durable = (*durable).min(from.saturating_sub(1));
             }
-            Note::Installed => self.counters.installed_snapshots += 1,
+            Note::Installed { index } => {
+                self.counters.installed_snapshots += 1;
+                self.node(node).installed = *index;
+            }
             Note::ResumesChange => self.counters.resumed_changes += 1,
         }
     }
@@ -119,11 +167,62 @@ impl Invariants {
         }
     }
 
+    /// Log matching: an entry has the same content in all logs, and the same entry before it.
+    fn appended(&mut self, at: Duration, node: usize, previous: Option<&LogId>, id: &LogId, content: u64) {
+        let entry = (previous.map(position), content);
+        let earlier = *self.logged.entry(position(id)).or_insert(entry);
+        if earlier != entry {
+            let facts = format!("n{} appended {id} as {entry:?}, an earlier log has {earlier:?}", node + 1);
+            self.violate("log matching", at, facts);
+        }
+    }
+
+    /// Suspicion has a cause: a fault at the leader or at the node that suspects it.
+    fn campaigns(&mut self, at: Duration, node: usize, against: u64) {
+        let Some(leader) = self.leaders.get(&against).copied() else { return };
+        if !self.is_disturbed(leader, at) && !self.is_disturbed(node, at) {
+            let facts = format!("n{} campaigns against n{}, leader of term {against}", node + 1, leader + 1);
+            self.violate("suspicion has a cause", at, facts);
+        }
+    }
+
+    /// Members become voters once their log has caught up.
+    fn changes_voters(&mut self, at: Duration, added: &[&str], last: u64) {
+        let added: BTreeSet<usize> = added
+            .iter()
+            .filter_map(|name| name.strip_prefix('n')?.parse::<usize>().ok()?.checked_sub(1))
+            .collect();
+        for node in added {
+            let Promises { durable, installed, .. } = *self.node(node);
+            let held = durable.max(installed);
+            if held + MAX_BEHIND < last {
+                let facts = format!("n{} becomes a voter with entries up to {held} of {last}", node + 1);
+                self.violate("voters hold the log", at, facts);
+            }
+        }
+    }
+
+    /// Records that a fault at a node begins.
+    pub(crate) fn disturb(&mut self, node: usize) {
+        self.disturbances.entry(node).or_default().faults += 1;
+    }
+
+    /// Records that a fault at a node ends, with effects until `until`.
+    pub(crate) fn calm(&mut self, node: usize, until: Duration) {
+        let disturbance = self.disturbances.entry(node).or_default();
+        disturbance.faults -= 1;
+        disturbance.until = disturbance.until.max(until);
+    }
+
+    fn is_disturbed(&self, node: usize, at: Duration) -> bool {
+        self.disturbances.get(&node).is_some_and(|known| known.faults > 0 || at < known.until)
+    }
+
     /// Durability: a node that starts finds its vote and its entries.
     fn opened(&mut self, at: Duration, node: usize, vote: Option<&Vote>, last: Option<&LogId>) {
         let found = vote.map_or((0, None), |vote| (vote.leader_id.term, Some(vote.leader_id.voted_for)));
         let index = last.map_or(0, |id| id.index);
-        let Promises { promised, durable } = *self.node(node);
+        let Promises { promised, durable, .. } = *self.node(node);
         if found.0 < promised.0 || (found.0 == promised.0 && found.1 != promised.1) {
             let facts = format!("n{} was bound to {promised:?}, and found {found:?}", node + 1);
             self.violate("votes are durable", at, facts);

@@ -10,7 +10,7 @@
 //! | `network`, `disk` | connections, files |
 //! | `world` | all of these as the environment of a node |
 //! | `cluster`, `workload`, `faults` | nodes, clients, faults |
-//! | `invariants`, `history` | what must hold, as facts become known; linearizability |
+//! | `invariants`, `history`, `truth` | what must hold, as facts become known; linearizability; status documents |
 //! | `run`, `timeline` | one run; log lines of its nodes |
 //! | `shrink`, `summary` | shorter schedules; figures of many runs |
 
@@ -25,6 +25,7 @@ mod run;
 mod shrink;
 mod summary;
 mod timeline;
+mod truth;
 mod workload;
 mod world;
 

@@ -62,6 +62,8 @@ struct State {
     links: BTreeMap<(usize, usize), Link>,
     listeners: BTreeMap<usize, (Process, Arc<Backlog>)>,
     flows: Vec<(usize, usize, Weak<Mutex<Flow>>)>,
+    /// Time at which each node last read bytes of each peer, by peer and node.
+    heard: BTreeMap<(usize, usize), Duration>,
     /// Machines that are off: nothing answers, not even with a refusal.
     off: std::collections::BTreeSet<usize>,
 }
@@ -127,6 +129,11 @@ impl Network {
     /// Returns the link from one node to another.
     pub(crate) fn link(&self, from: usize, to: usize) -> Link {
         lock(&self.state).links.get(&(from, to)).copied().unwrap_or_default()
+    }
+
+    /// Returns the time at which a node last read bytes of a peer.
+    pub(crate) fn heard_at(&self, peer: usize, node: usize) -> Option<Duration> {
+        lock(&self.state).heard.get(&(peer, node)).copied()
     }
 
     /// Sends again what the link held back, and what a slower link would still carry.
@@ -204,7 +211,10 @@ impl Network {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         let backlog = Arc::new(Backlog::default());
-        state.listeners.insert(node, (process, Arc::clone(&backlog)));
+        let earlier = state.listeners.insert(node, (process, Arc::clone(&backlog)));
+        // Connections that wait in a backlog are finished when it is dropped, which takes the lock.
+        drop(state);
+        drop(earlier);
         Ok(backlog)
     }
 
@@ -285,16 +295,17 @@ impl Network {
 
     /// Ends all that a process has open. With the machine, nothing is sent any more.
     pub(crate) fn end(&self, process: Process, machine: bool) {
-        let flows: Vec<Arc<Mutex<Flow>>> = {
+        let (flows, listener): (Vec<Arc<Mutex<Flow>>>, _) = {
             let mut state = lock(&self.state);
-            if state.listeners.get(&process.node).is_some_and(|(holder, _)| *holder == process) {
-                state.listeners.remove(&process.node);
-            }
+            let listens = state.listeners.get(&process.node).is_some_and(|(holder, _)| *holder == process);
+            let listener = if listens { state.listeners.remove(&process.node) } else { None };
             if machine {
                 state.off.insert(process.node);
             }
-            state.flows.iter().filter_map(|(.., flow)| flow.upgrade()).collect()
+            (state.flows.iter().filter_map(|(.., flow)| flow.upgrade()).collect(), listener)
         };
+        // Connections that wait to be accepted are finished here, which takes the lock.
+        drop(listener);
         for flow in flows {
             let (sender, receiver) = {
                 let flow = lock(&flow);
@@ -466,6 +477,9 @@ impl AsyncRead for Receiving {
                     if let Some(writer) = flow.writer.take() {
                         writer.wake();
                     }
+                    let ends = (flow.sender.node, flow.receiver.node);
+                    drop(flow);
+                    lock(&self.network.state).heard.insert(ends, now);
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -566,5 +580,35 @@ impl Accept for Backlog {
                 }
             }
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process ends while connections wait that it has not accepted: they are finished with the rest.
+    #[test]
+    fn a_process_ends_with_connections_that_wait() {
+        let executor = Arc::new(Executor::new(1));
+        let network = Arc::new(Network::new(Arc::clone(&executor)));
+        let process = |node| Process { node, start: 0 };
+        let listener = network.listen(process(1), SocketAddr::new(address(1), 5001)).expect("a free port");
+        let (near, client) = (Arc::<Mutex<Option<Pipe>>>::default(), Arc::clone(&network));
+        let connected = Arc::clone(&near);
+        executor.spawn(
+            Some(process(0)),
+            Box::pin(async move {
+                let pipe = client.connect(process(0), SocketAddr::new(address(1), 5001)).await;
+                *lock(&connected) = Some(pipe.expect("a listener"));
+            }),
+        );
+        while lock(&near).is_none() {
+            executor.step();
+        }
+        drop(listener);
+        network.end(process(1), false);
+        let again = network.listen(process(1), SocketAddr::new(address(1), 5001));
+        again.map(drop).expect("the port is free again");
     }
 }

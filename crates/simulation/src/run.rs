@@ -8,11 +8,11 @@ use control_plane::world;
 
 use crate::cluster::{Cluster, Crash};
 use crate::executor::Step;
-use crate::faults::{self, FaultCounts, PlannedFault};
+use crate::faults::{self, FaultCounts, Injected, PlannedFault};
 use crate::invariants::{Counters, Violation};
-use crate::timeline;
 use crate::workload::{Clients, KEYS};
 use crate::world::SimulatedWorld;
+use crate::{timeline, truth};
 
 /// Nodes of a cluster.
 pub const NODES: usize = 3;
@@ -101,7 +101,7 @@ struct Simulation<'a> {
     cluster: Arc<Cluster>,
     clients: Arc<Clients>,
     /// The injected faults, once the scenario has ended.
-    ended: Arc<Mutex<Option<[FaultCounts; 2]>>>,
+    ended: Arc<Mutex<Option<Injected>>>,
 }
 
 impl<'a> Simulation<'a> {
@@ -112,7 +112,7 @@ impl<'a> Simulation<'a> {
         let _entered = world::enter(Arc::clone(&world) as Arc<dyn world::World>);
         timeline::follow(&world.executor);
         let cluster = Cluster::new(Arc::clone(&world));
-        let clients = Arc::new(Clients { cluster: Arc::clone(&cluster), history: Mutex::default() });
+        let clients = Arc::new(Clients::new(Arc::clone(&cluster)));
         Self { options, world, _entered, cluster, clients, ended: Arc::default() }
     }
 
@@ -177,13 +177,15 @@ impl<'a> Simulation<'a> {
 
 /// The course of a run: the cluster forms, clients and faults for a while, recovery, the last looks. Returns
 /// the injected faults, and the leaders elected after them.
-async fn scenario(cluster: &Arc<Cluster>, clients: &Arc<Clients>, options: &RunOptions) -> [FaultCounts; 2] {
+async fn scenario(cluster: &Arc<Cluster>, clients: &Arc<Clients>, options: &RunOptions) -> Injected {
     let executor = &cluster.world.executor;
     let violate = |invariant, facts| cluster.world.invariants().violate(invariant, executor.now(), facts);
     if !cluster.settled(RECOVERY_WITHIN).await {
         violate("a cluster forms", status(cluster));
         return Default::default();
     }
+    cluster.spawn(None, truth::watch(Arc::clone(cluster)));
+    let cluster_id = cluster.status(0).and_then(|status| status.cluster_id);
     let until = executor.now() + options.duration;
     for client in 0..CLIENTS {
         cluster.spawn(None, Arc::clone(clients).run(client, until));
@@ -201,6 +203,12 @@ async fn scenario(cluster: &Arc<Cluster>, clients: &Arc<Clients>, options: &RunO
     let leaders = cluster.world.invariants().counters.leaders;
     if options.faults.is_empty() && leaders > 1 {
         violate("no election without a fault", format!("{leaders} leaders"));
+    }
+    for node in 0..cluster.size() {
+        let found = cluster.status(node).and_then(|status| status.cluster_id);
+        if found != cluster_id {
+            violate("one cluster", format!("{cluster_id:?} began, n{} is of {found:?}", node + 1));
+        }
     }
     last_looks(cluster, clients).await;
     counts

@@ -19,22 +19,30 @@ const CALL_WITHIN: Duration = Duration::from_secs(2);
 const MAX_CALLS: u32 = 5;
 /// Pause after a call to a node that does not run.
 const AFTER_NO_ANSWER: Duration = Duration::from_millis(50);
-/// Longest pause of a client.
-const PAUSE_WITHIN_MS: u64 = 200;
+/// Longest pauses of clients; each run takes one of these.
+const PAUSES_WITHIN_MS: [u64; 4] = [200, 500, 1000, 2000];
 
 /// The clients of a cluster.
 pub(crate) struct Clients {
-    pub cluster: Arc<Cluster>,
+    cluster: Arc<Cluster>,
     pub history: Mutex<History>,
+    /// Longest pause between two operations of a client.
+    pause_within_ms: u64,
 }
 
 impl Clients {
+    /// Creates the clients, with a pace from the seed.
+    pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
+        let pace = cluster.world.executor.random() % PAUSES_WITHIN_MS.len() as u64;
+        Self { cluster, history: Mutex::default(), pause_within_ms: PAUSES_WITHIN_MS[pace as usize] }
+    }
+
     /// Runs one client until `until`.
     pub(crate) async fn run(self: Arc<Self>, client: u32, until: Duration) {
         let executor = Arc::clone(&self.cluster.world.executor);
         let mut known: Vec<(Request, Outcome)> = Vec::new();
         for number in 0.. {
-            self.cluster.sleep(Duration::from_millis(executor.random() % PAUSE_WITHIN_MS)).await;
+            self.cluster.sleep(Duration::from_millis(executor.random() % self.pause_within_ms)).await;
             if executor.now() >= until {
                 return;
             }

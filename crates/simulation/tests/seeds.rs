@@ -26,7 +26,7 @@ fn a_seed_gives_one_trace() {
 fn a_cluster_without_faults_has_one_leader() {
     let calm = run_seed(1, &[]);
     assert_eq!(calm.violation, None);
-    assert!(calm.operations > 100 && calm.unknown == 0 && calm.counters.leaders == 1, "{calm}");
+    assert!(calm.operations > 10 && calm.unknown == 0 && calm.counters.leaders == 1, "{calm}");
 }
 
 /// Kills and losses of power leave nothing acknowledged undone.

@@ -283,6 +283,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         }
         self.submit(|memory, number| {
             memory.check_append(&sized).map_err(io::Error::other)?;
+            note_appended(memory.last.as_ref(), &sized);
             memory.append(sized, number);
             Ok(Write::Append(records, callback))
         })
@@ -311,6 +312,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             Ok(Write::Purge(memory.purged.unwrap_or(log_id)))
         })
         .await
+    }
+}
+
+/// Notes entries that are added behind `previous`.
+fn note_appended<'a>(mut previous: Option<&'a LogId>, entries: &'a [(Entry, usize)]) {
+    for (entry, _) in entries {
+        world::note(Note::Appended { previous, id: &entry.log_id, content: &entry.payload });
+        previous = Some(&entry.log_id);
     }
 }
 

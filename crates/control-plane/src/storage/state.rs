@@ -238,10 +238,11 @@ impl MachineState {
             largest_voter_set: header.largest_voter_set.max(applied.largest_voter_set),
             activated: header.activated,
         };
+        let index = progress.last_applied.map_or(0, |id| id.index);
         let installed = Applied { catalog, progress };
         self.file.replace(&installed)?;
         self.view.update(|applied| *applied = installed);
-        world::note(Note::Installed);
+        world::note(Note::Installed { index });
         Ok(())
     }
 }

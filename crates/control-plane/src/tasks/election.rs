@@ -27,9 +27,8 @@ use crate::timing::{
     VOTE_WAITS_FOR_EVIDENCE,
 };
 use crate::types::{TypeConfig, Vote};
-use crate::world::clock;
-use crate::world::random;
 use crate::world::task::Spawner;
+use crate::world::{self, Note, clock, random};
 
 /// Leader followed by the local node.
 pub(crate) struct Followed {
@@ -147,6 +146,7 @@ impl Elections {
                 moved_within(node, held.vote, COMPETING_CAMPAIGN_PAUSE).await;
                 continue;
             }
+            world::note(Note::Campaigns { against: held.vote.leader_id.term });
             info!(rank, attempt, term = held.vote.leader_id.term, "election requested");
             if node.raft.trigger().elect(true).await.is_err() {
                 return;

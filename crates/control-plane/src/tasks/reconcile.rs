@@ -1,9 +1,11 @@
 //! Reconciliation of the membership with the configuration, on the leader. The module `membership` decides,
 //! and this module acts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openraft::ChangeMembers;
+use openraft::async_runtime::watch::WatchReceiver;
 use tracing::{info, warn};
 
 use crate::ids::RaftId;
@@ -71,10 +73,19 @@ impl Reconciler {
     }
 }
 
+/// Notes the voters that a change adds.
+fn note_change(node: &Node, voters: &BTreeSet<RaftId>) {
+    let metrics = node.raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    let present: BTreeSet<RaftId> = membership.voter_ids().collect();
+    let added = voters.difference(&present).filter_map(|id| membership.get_node(id));
+    let added: Vec<&str> = added.map(|member| member.name.as_str()).collect();
+    world::note(Note::ChangesVoters { added: &added, last: node.last_log_id().map_or(0, |id| id.index) });
+}
+
 async fn carry_out(node: &Node, step: MembershipStep) {
-    let list = |ids: &std::collections::BTreeSet<RaftId>| {
-        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let list = |ids: &BTreeSet<RaftId>| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let changed = match step {
         MembershipStep::FinishJoint { voters } => {
             world::note(Note::ResumesChange);
@@ -82,6 +93,7 @@ async fn carry_out(node: &Node, step: MembershipStep) {
             node.raft.change_membership(voters, false).await
         }
         MembershipStep::ChangeVoters { voters } => {
+            note_change(node, &voters);
             info!(voters = list(&voters), "change of voters started");
             node.raft.change_membership(voters, false).await
         }

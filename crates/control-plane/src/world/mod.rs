@@ -136,6 +136,15 @@ pub enum Note<'a> {
     },
     /// The node is bound to a vote: other nodes learn of it.
     Promised(&'a Vote),
+    /// An entry was added to the end of the log.
+    Appended {
+        /// The entry before.
+        previous: Option<&'a LogId>,
+        /// Its term and index.
+        id: &'a LogId,
+        /// Content of the entry, as text.
+        content: &'a dyn fmt::Display,
+    },
     /// The entries up to an index are durable.
     Durable {
         /// The index.
@@ -147,7 +156,22 @@ pub enum Note<'a> {
         from: u64,
     },
     /// The state of a leader's snapshot took the place of the node's own.
-    Installed,
+    Installed {
+        /// The last entry of the snapshot.
+        index: u64,
+    },
+    /// A leader begins to change the voters.
+    ChangesVoters {
+        /// Names of the voters after the change that are none before.
+        added: &'a [&'a str],
+        /// The last entry of the leader's log.
+        last: u64,
+    },
+    /// The node requests an election on evidence.
+    Campaigns {
+        /// Term of the suspected leader.
+        against: u64,
+    },
     /// A leader finishes the joint change of an earlier leader.
     ResumesChange,
     /// The node leads in a term.
