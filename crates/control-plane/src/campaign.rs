@@ -12,7 +12,7 @@ use crate::detector::Evidence;
 use crate::ids::RaftId;
 use crate::planted::{Mistake, is_planted};
 use crate::timing::{
-    ALIVE_WITHIN, CAMPAIGN_RETRY_AFTER, CAMPAIGN_RETRY_JITTER, CAMPAIGN_RETRY_STAGGER, CAMPAIGN_STAGGER,
+    CAMPAIGN_RETRY_AFTER, CAMPAIGN_RETRY_JITTER, CAMPAIGN_RETRY_STAGGER, CAMPAIGN_STAGGER,
     CANDIDACY_EXCLUSIVE_FOR, EVIDENCE_VALID_FOR, FUTILE_CAMPAIGN_WINDOW, IN_FLIGHT_APPEND_GRACE,
     LEADERLESS_AFTER, LEADERLESS_JITTER, LEADERLESS_MAX_FLUSH, LEADERLESS_STAGGER, LEADERLESS_STEP,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Campaigns {
     held: Option<HeldEvidence>,
     own_at: Option<Instant>,
     peer_at: Option<Instant>,
-    futile: VecDeque<Instant>,
+    futile: VecDeque<(Instant, HeldEvidence)>,
 }
 
 /// Evidence against the leader of a vote.
@@ -63,6 +63,8 @@ pub(crate) struct RequestFacts {
     pub led_by: Option<Vote>,
     /// Time since the leader was heard.
     pub heard_ago: Option<Duration>,
+    /// Time for which the votes of a node belong to a leader that was heard.
+    pub lease: Duration,
 }
 
 /// Decision on a request for a vote, before Raft.
@@ -86,13 +88,24 @@ impl Campaigns {
         !held
     }
 
-    /// Records an append of the leader, which disproves evidence unless in flight at the time. A blocked
-    /// leader appends for ever, so evidence of the kind stuck remains.
+    /// Records an append of the leader, which disproves evidence. An append may have been in flight when the
+    /// leader died, which does not disprove a closed port. A blocked leader appends for ever, so evidence of the
+    /// kind stuck remains.
     pub(crate) fn append(&mut self, now: Instant) {
-        self.held = self.held.filter(|held| {
-            held.evidence == Evidence::Stuck
-                || now.saturating_duration_since(held.at) <= IN_FLIGHT_APPEND_GRACE
+        self.held = self.held.filter(|held| match held.evidence {
+            Evidence::Stuck => true,
+            Evidence::Unanswered => false,
+            Evidence::Refused | Evidence::Drill => {
+                now.saturating_duration_since(held.at) <= IN_FLIGHT_APPEND_GRACE
+            }
         });
+    }
+
+    /// Records an answer of a node, which disproves that the node leaves probes unanswered.
+    pub(crate) fn answer(&mut self, from: RaftId) {
+        self.held = self
+            .held
+            .filter(|held| held.evidence != Evidence::Unanswered || held.vote.leader_id.voted_for != from);
     }
 
     /// Returns the evidence against the leader of `vote`, while valid.
@@ -113,7 +126,8 @@ impl Campaigns {
         if let Some(vote) = asked.led_by
             && !is_planted(Mistake::NoGate)
         {
-            let alive = asked.heard_ago.is_some_and(|ago| ago < ALIVE_WITHIN);
+            // Raft's own lease may have been given up on evidence that was disproved since.
+            let alive = asked.heard_ago.is_some_and(|ago| ago < asked.lease);
             if alive && self.evidence_against(vote, now).is_none() {
                 return if asked.pre_vote { VoteAdmission::AwaitEvidence } else { VoteAdmission::Refuse };
             }
@@ -127,26 +141,30 @@ impl Campaigns {
         VoteAdmission::Admit
     }
 
-    /// True while campaigns on evidence are permitted.
-    pub(crate) fn may_begin(&mut self, now: Instant) -> bool {
-        while self
-            .futile
-            .front()
-            .is_some_and(|at| now.saturating_duration_since(*at) >= FUTILE_CAMPAIGN_WINDOW)
-        {
-            self.futile.pop_front();
-        }
-        self.futile.len() < MAX_FUTILE
+    /// True while campaigns on this evidence are permitted.
+    pub(crate) fn may_begin(&self, held: &HeldEvidence, now: Instant) -> bool {
+        self.count_futile(held, now) < MAX_FUTILE
     }
 
     /// Records a campaign on evidence without effect. True if the limit is reached.
-    pub(crate) fn was_futile(&mut self, now: Instant) -> bool {
-        self.futile.push_back(now);
-        if self.futile.len() > MAX_FUTILE {
+    pub(crate) fn was_futile(&mut self, held: &HeldEvidence, now: Instant) -> bool {
+        if self.futile.len() == 2 * MAX_FUTILE {
             self.futile.pop_front();
         }
-        debug_assert!(self.futile.len() <= MAX_FUTILE, "the count is bounded");
-        self.futile.len() == MAX_FUTILE
+        self.futile.push_back((now, *held));
+        self.count_futile(held, now) >= MAX_FUTILE
+    }
+
+    /// Counts the recent campaigns without effect that speak against another one. A closed port is no guess:
+    /// only campaigns on a closed port of the same leader do.
+    fn count_futile(&self, held: &HeldEvidence, now: Instant) -> usize {
+        let counts = |(at, earlier): &&(Instant, HeldEvidence)| {
+            let is_recent = now.saturating_duration_since(*at) < FUTILE_CAMPAIGN_WINDOW;
+            is_recent
+                && (held.evidence != Evidence::Refused
+                    || (earlier.evidence, earlier.vote) == (held.evidence, held.vote))
+        };
+        self.futile.iter().filter(counts).count()
     }
 
     /// Begins an attempt of the local node. False while a peer's candidacy excludes the attempt.

@@ -1,24 +1,27 @@
 //! Failure detector for the leader, based on probes. Pure: time and events are arguments.
 //!
-//! A probe of each peer leaves every interval, even if the previous probe is unanswered; a probe is late once
-//! unanswered for an interval. There are three kinds of [`Evidence`] against a peer:
+//! A probe of each peer leaves every interval, even if the previous probe is unanswered. There are three kinds
+//! of [`Evidence`] against a peer:
 //!
 //! - **Refused** (A): the peer's port is closed. A killed process closes its connections and its port; an
 //!   ended connection alone is no evidence, and the next attempt to connect decides. Not valid through a
 //!   proxy or a virtual address, which would refuse in place of the peer.
-//! - **Unanswered** (B): a number of unanswered probes in a row. Discarded while the local timer wakes late,
-//!   since then the local node hangs; and unless the voters heard meanwhile make a quorum with the local
-//!   node, since otherwise the local node is cut off.
+//! - **Unanswered** (B): the peer has been silent for longer than its [limit](limit). Discarded unless the
+//!   voters heard meanwhile make a quorum with the local node, since otherwise the local node is cut off.
 //! - **Stuck** (C): the peer reports a blocked Raft or disk. Reports come from memory, so a blocked peer
 //!   answers for ever.
 //!
 //! Evidence is no vote. A node with evidence gives up its lease and requests an election; a quorum of nodes,
 //! each with its own evidence, decides the outcome.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::timing::{STUCK_AFTER, STUCK_TRANSFER_GRACE};
+
+pub(crate) mod limit;
+
+use limit::{Lateness, Silences};
 
 /// Kind of evidence against a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,36 +51,51 @@ impl Evidence {
 /// Limits of the detector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProbeLimits {
-    /// Time between two probes of a peer, and limit on an answer.
+    /// Time between two probes of a peer.
     pub interval: Duration,
-    /// Unanswered probes in a row that are evidence; 0 disables all evidence.
+    /// Silence that is evidence on an undisturbed network, in intervals; 0 disables all evidence.
     pub failures: u32,
 }
 
 impl ProbeLimits {
-    /// Returns the delay beyond which a timer counts as late.
-    fn late_by(&self) -> Duration {
-        self.interval / 2
+    /// Returns the silence that is evidence on an undisturbed network.
+    fn silence(&self) -> Duration {
+        self.interval * self.failures
     }
 }
+
+/// Maximum number of probes in flight whose departure is known. More than leave before a silent connection is
+/// replaced, at any sensible interval.
+const MAX_IN_FLIGHT: usize = 64;
 
 /// Probes of all peers, by name.
 #[derive(Debug)]
 pub(crate) struct Detector {
     limits: ProbeLimits,
+    /// Time at which the next probe is due.
+    due: Option<Instant>,
     peers: BTreeMap<String, Probed>,
+    /// Silences of all peers that ended: what interrupts one link on a shared network interrupts the others.
+    silences: Silences,
+    /// Lateness of the local node.
+    lateness: Lateness,
 }
 
 /// Probes of one peer.
 #[derive(Debug, Default)]
 struct Probed {
     sent: u64,
-    answered: u64,
-    /// Departure of the first unanswered probe that counts.
-    unanswered_since: Option<Instant>,
-    /// Late unanswered probes in a row.
-    missed: u32,
-    last_answer_at: Option<Instant>,
+    /// Number and departure of the unanswered probes.
+    in_flight: VecDeque<(u64, Instant)>,
+    /// Latest sign of life besides the answers to probes.
+    alive_at: Option<Instant>,
+    /// Part of the present silence during which the local node did not run.
+    missed_here: Duration,
+    /// Departure of the latest answered probe: the peer lived then, or later.
+    heard_at: Option<Instant>,
+    round_trip: limit::RoundTrip,
+    /// Lateness reported by the peer.
+    lateness: Duration,
     refused: bool,
     stuck: Duration,
 }
@@ -87,53 +105,99 @@ struct Probed {
 pub(crate) struct Tick {
     /// Number of the probe that leaves now.
     pub seq: u64,
-    /// Number of late probes in a row; none unless another probe became late now.
-    pub missed: Option<u32>,
+    /// True if the previous probe is unanswered, at a local node that runs on time.
+    pub missed: bool,
+    /// True if two probes in a row are unanswered: another sign of life is to be sought.
+    pub doubtful: bool,
+}
+
+/// Answer to a probe.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    /// Number of the probe.
+    pub seq: u64,
+    /// Reported time for which the peer's Raft or disk has been blocked.
+    pub stuck: Duration,
+    /// Reported lateness of the peer.
+    pub lateness: Duration,
 }
 
 impl Detector {
     /// Creates a detector for `peers`, without any result yet.
     pub(crate) fn new(limits: ProbeLimits, peers: impl IntoIterator<Item = String>) -> Self {
-        Self { limits, peers: peers.into_iter().map(|name| (name, Probed::default())).collect() }
+        let peers = peers.into_iter().map(|name| (name, Probed::default())).collect();
+        Self { limits, due: None, peers, silences: Silences::default(), lateness: Lateness::default() }
     }
 
-    /// Counts a probe of `peer` that was due at `due` and leaves now, or would leave with a connection. An
-    /// unanswered previous probe becomes late.
+    /// Counts a probe of `peer` that was due at `due` and leaves now, or would leave with a connection.
     pub(crate) fn tick(&mut self, peer: &str, due: Instant, now: Instant) -> Tick {
-        let late = now.saturating_duration_since(due) > self.limits.late_by();
-        let Some(probed) = self.peers.get_mut(peer) else { return Tick { seq: 0, missed: None } };
-        let mut missed = None;
-        if late {
-            probed.discard_unanswered();
-        } else if probed.unanswered_since.is_some() {
-            probed.missed += 1;
-            missed = Some(probed.missed);
+        let late = now.saturating_duration_since(due);
+        let Some(probed) = self.peers.get_mut(peer) else {
+            return Tick { seq: 0, missed: false, doubtful: false };
+        };
+        let is_late = late > self.limits.interval / 2;
+        if !probed.in_flight.is_empty() {
+            probed.missed_here += late;
         }
+        let missed = !is_late && !probed.in_flight.is_empty();
+        let doubtful = probed.silence(now).is_some_and(|silence| silence >= self.limits.interval * 2);
         probed.sent += 1;
-        probed.unanswered_since.get_or_insert(now);
-        debug_assert!(probed.answered < probed.sent, "the probe that leaves now is unanswered");
-        Tick { seq: probed.sent, missed }
+        if probed.in_flight.len() < MAX_IN_FLIGHT {
+            probed.in_flight.push_back((probed.sent, now));
+        }
+        Tick { seq: probed.sent, missed, doubtful }
     }
 
-    /// Records the answer of `peer` to probe `seq`, and the reported time of the blockage.
-    pub(crate) fn answered(&mut self, peer: &str, seq: u64, stuck: Duration, now: Instant) {
-        let Some(probed) = self.peers.get_mut(peer) else { return };
+    /// Records by how much the local node ran late during the latest interval, and the time of the next probe.
+    pub(crate) fn ran_late(&mut self, lateness: Duration, due: Instant) {
+        self.lateness.observe(lateness);
+        self.due = Some(due);
+    }
+
+    /// Returns the lateness of the local node: as expected, or as of now if a probe is overdue. A process that
+    /// was stopped tells so in its first answer.
+    pub(crate) fn lateness(&self, now: Instant) -> Duration {
+        let overdue = self.due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
+        self.lateness.expected().max(overdue)
+    }
+
+    /// Records an answer of `peer`. Returns the departure of the probe, if known.
+    pub(crate) fn answered(&mut self, peer: &str, answer: Answer, now: Instant) -> Option<Instant> {
+        let probed = self.peers.get_mut(peer)?;
         probed.refused = false;
-        probed.stuck = stuck;
-        probed.last_answer_at = Some(now);
-        probed.answered = probed.answered.max(seq.min(probed.sent));
-        debug_assert!(probed.answered <= probed.sent, "an answer to a probe that was not sent");
-        probed.missed = 0;
-        // Later probes may be in flight; they count from the next tick on.
-        probed.unanswered_since = (probed.answered < probed.sent).then_some(now);
+        probed.stuck = answer.stuck;
+        probed.lateness = answer.lateness;
+        let silence = probed.silence(now);
+        let mut departed = None;
+        while let Some((seq, at)) = probed.in_flight.front().copied().filter(|(seq, _)| *seq <= answer.seq) {
+            probed.in_flight.pop_front();
+            departed = (seq == answer.seq).then_some(at);
+        }
+        if let Some(departed) = departed {
+            probed.round_trip.observe(now.saturating_duration_since(departed));
+            probed.heard_at = Some(departed);
+        }
+        probed.missed_here = Duration::ZERO;
+        self.learn(silence, answer.lateness, now);
+        departed
     }
 
-    /// Records an append by `peer` as the leader, which proves life despite lost probes. Without the record,
-    /// a node that was cut off would suspect the leader found afterwards.
-    pub(crate) fn appended(&mut self, peer: &str, now: Instant) {
-        if let Some(probed) = self.peers.get_mut(peer) {
-            probed.missed = 0;
-            probed.unanswered_since = probed.unanswered_since.map(|_| now);
+    /// Records a sign of life of `peer` besides an answer to a probe: an append of the leader, or an answer to
+    /// another call.
+    pub(crate) fn lives(&mut self, peer: &str, now: Instant) {
+        let Some(probed) = self.peers.get_mut(peer) else { return };
+        let (silence, lateness) = (probed.silence(now), probed.lateness);
+        probed.alive_at = Some(now);
+        probed.missed_here = Duration::ZERO;
+        self.learn(silence, lateness, now);
+    }
+
+    /// Records a silence that ended, unless the peer itself did not run during most of it.
+    fn learn(&mut self, silence: Option<Duration>, lateness: Duration, now: Instant) {
+        if let Some(silence) =
+            silence.filter(|silence| *silence > self.limits.interval && lateness < *silence / 2)
+        {
+            self.silences.observe(silence, now);
         }
     }
 
@@ -141,6 +205,8 @@ impl Detector {
     pub(crate) fn refused(&mut self, peer: &str) {
         if let Some(probed) = self.peers.get_mut(peer) {
             probed.refused = true;
+            // What follows is another process.
+            probed.forget_in_flight();
         }
     }
 
@@ -151,25 +217,52 @@ impl Detector {
         }
     }
 
+    /// Records a new connection to `peer`, a sign of life: probes of an earlier connection are not answered any
+    /// more.
+    pub(crate) fn connected(&mut self, peer: &str, now: Instant) {
+        self.lives(peer, now);
+        if let Some(probed) = self.peers.get_mut(peer) {
+            probed.refused = false;
+            probed.forget_in_flight();
+        }
+    }
+
+    /// Returns the time at which the silence of `peer` becomes evidence if it lasts.
+    pub(crate) fn suspect_at(&self, peer: &str, now: Instant) -> Option<Instant> {
+        let probed = self.peers.get(peer).filter(|_| self.limits.failures > 0)?;
+        Some(probed.silent_since()? + probed.missed_here + self.limit(probed, now))
+    }
+
     /// Returns the present evidence against `leader`. `other_voters` are the names of all voters besides the
     /// local node.
-    pub(crate) fn evidence(&self, leader: &str, other_voters: &[String]) -> Option<Evidence> {
+    pub(crate) fn evidence(&self, leader: &str, other_voters: &[String], now: Instant) -> Option<Evidence> {
         let probed = self.peers.get(leader).filter(|_| self.limits.failures > 0)?;
         if probed.refused {
             return Some(Evidence::Refused);
         }
-        if probed.missed >= self.limits.failures && self.hears_a_quorum(leader, probed, other_voters) {
+        let silent = probed.silence(now).is_some_and(|silence| silence >= self.limit(probed, now));
+        if silent && self.hears_a_quorum(leader, probed, other_voters) {
             return Some(Evidence::Unanswered);
         }
-        let stuck = probed.stuck >= STUCK_AFTER + STUCK_TRANSFER_GRACE && probed.missed == 0;
+        let stuck = probed.stuck >= STUCK_AFTER + STUCK_TRANSFER_GRACE && !silent;
         stuck.then_some(Evidence::Stuck)
+    }
+
+    /// Returns the silence of a peer that is evidence.
+    fn limit(&self, probed: &Probed, now: Instant) -> Duration {
+        limit::silence(
+            self.limits.silence(),
+            &probed.round_trip,
+            self.silences.longest(now),
+            self.lateness.expected() + probed.lateness,
+        )
     }
 
     /// True if the voters heard since the start of the leader's silence make a quorum with the local node.
     fn hears_a_quorum(&self, leader: &str, silent: &Probed, other_voters: &[String]) -> bool {
         let heard = |name: &&String| {
-            let answer_at = self.peers.get(*name).and_then(|probed| probed.last_answer_at);
-            **name != *leader && answer_at.is_some() && answer_at >= silent.unanswered_since
+            let heard_at = self.peers.get(*name).and_then(|probed| probed.heard_at);
+            **name != *leader && heard_at.is_some() && heard_at >= silent.silent_since()
         };
         let heard = other_voters.iter().filter(heard).count();
         let all = other_voters.len() + 1;
@@ -179,10 +272,22 @@ impl Detector {
 }
 
 impl Probed {
-    fn discard_unanswered(&mut self) {
-        self.answered = self.sent;
-        self.unanswered_since = None;
-        self.missed = 0;
+    /// Returns the start of the present silence: the departure of the oldest unanswered probe, or a later sign
+    /// of life.
+    fn silent_since(&self) -> Option<Instant> {
+        let (_, oldest) = self.in_flight.front()?;
+        Some(self.alive_at.map_or(*oldest, |alive_at| alive_at.max(*oldest)))
+    }
+
+    /// Returns the duration of the present silence, less the time during which the local node did not run.
+    fn silence(&self, now: Instant) -> Option<Duration> {
+        let lasts = now.saturating_duration_since(self.silent_since()?);
+        Some(lasts.saturating_sub(self.missed_here))
+    }
+
+    fn forget_in_flight(&mut self) {
+        self.in_flight.clear();
+        self.missed_here = Duration::ZERO;
     }
 }
 

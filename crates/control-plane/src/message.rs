@@ -282,6 +282,9 @@ impl Report {
 pub(crate) struct ProbeAnswer {
     /// Number of the probe.
     pub seq: u64,
+    /// Time by which the node runs late, in milliseconds; 0 from releases without the field.
+    #[serde(default)]
+    pub late_ms: u64,
     /// Report of the node.
     pub report: Report,
 }

@@ -56,7 +56,9 @@ impl Inbound {
     async fn answer_probes(&self, mut channel: Channel) -> Result<(), FrameError> {
         loop {
             let probe: Probe = channel.recv().await?;
-            channel.send(&ProbeAnswer { seq: probe.seq, report: self.observer.report(probe.from) }).await?;
+            let late = self.suspicion.detector().lateness(clock::now());
+            let (seq, late_ms) = (probe.seq, late.as_millis() as u64);
+            channel.send(&ProbeAnswer { seq, late_ms, report: self.observer.report(probe.from) }).await?;
         }
     }
 
@@ -132,15 +134,15 @@ impl Inbound {
     }
 
     async fn append(&self, node: &Node, peer: &str, request: AppendEntriesRequest<TypeConfig>) -> Reply {
+        let arrived = clock::now();
         if node.note_arrival(&request.vote) {
-            let now = clock::now();
-            self.suspicion.detector().appended(peer, now);
-            self.suspicion.campaigns().append(now);
+            self.suspicion.detector().lives(peer, arrived);
+            self.suspicion.campaigns().append(arrived);
         }
         match node.raft.append_entries(request).await {
             Ok(response) => {
                 if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-                    node.note_append();
+                    node.note_append(arrived);
                 }
                 Reply::Append(response)
             }

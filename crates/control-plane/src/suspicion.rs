@@ -2,6 +2,7 @@
 //!
 //! The rules are those of [`crate::detector`] and [`crate::campaign`]; this module owns their state.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
@@ -17,6 +18,8 @@ pub(crate) struct Suspicion {
     evidence: watch::Sender<u64>,
     /// Held while Raft gives up a lease because of evidence.
     giving_up_lease: tokio::sync::Mutex<()>,
+    /// True while the leader is asked once more.
+    asking: AtomicBool,
 }
 
 impl Suspicion {
@@ -27,6 +30,7 @@ impl Suspicion {
             campaigns: Mutex::default(),
             evidence: watch::Sender::new(0),
             giving_up_lease: tokio::sync::Mutex::default(),
+            asking: AtomicBool::new(false),
         }
     }
 
@@ -48,6 +52,16 @@ impl Suspicion {
     /// Notifies the receivers of evidence that arrived or was renewed.
     pub(crate) fn announce_evidence(&self) {
         self.evidence.send_modify(|count| *count += 1);
+    }
+
+    /// Begins to ask the leader once more. False while another attempt is in progress.
+    pub(crate) fn begin_to_ask(&self) -> bool {
+        !self.asking.swap(true, Ordering::Relaxed)
+    }
+
+    /// Ends an attempt to ask the leader.
+    pub(crate) fn end_asking(&self) {
+        self.asking.store(false, Ordering::Relaxed);
     }
 
     /// Begins to give up a lease; none while another attempt is in progress.

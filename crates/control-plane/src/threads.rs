@@ -227,6 +227,7 @@ impl ProbeThread {
     async fn run(self) {
         let Self { listener, inbound, probing, raft } = self;
         let me = probing.observer.me();
+        task::spawn(probes::measure_lateness(Arc::clone(&probing)));
         for name in probing.observer.names().into_iter().filter(|name| name != me) {
             task::spawn(probes::run(Arc::clone(&probing), name));
         }

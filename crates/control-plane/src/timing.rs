@@ -71,14 +71,15 @@ pub(crate) const ELECTION_GRACE: Duration = Duration::from_secs(1);
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(2);
 /// Time after [`STUCK_AFTER`] at which a blocked leader without a transfer counts as dead.
 pub(crate) const STUCK_TRANSFER_GRACE: Duration = Duration::from_millis(500);
+/// Longest silence of a leader before it is evidence, whatever was seen before.
+pub(crate) const MAX_SILENCE: Duration = Duration::from_millis(900);
+/// Time for which a silence that ended counts.
+pub(crate) const SILENCES_KEPT_FOR: Duration = Duration::from_secs(60);
 /// Time for which evidence counts without renewal. Longer than all attempts of one campaign.
 pub(crate) const EVIDENCE_VALID_FOR: Duration = Duration::from_millis(500);
 /// Time for which appends in flight at the leader's death may still be handled; later appends disprove the
 /// death.
 pub(crate) const IN_FLIGHT_APPEND_GRACE: Duration = Duration::from_millis(30);
-/// Age of the latest append below which a leader counts as alive in the absence of evidence. Two heartbeats
-/// may be lost.
-pub(crate) const ALIVE_WITHIN: Duration = Duration::from_millis(300);
 /// Time for which one candidacy excludes competing candidacies: two rounds of votes on a fast disk.
 pub(crate) const CANDIDACY_EXCLUSIVE_FOR: Duration = Duration::from_millis(80);
 /// Window in which campaigns without effect are counted.
@@ -254,14 +255,14 @@ const _: () = {
     } = Timing::DEFAULT;
     let silence = Duration::from_millis(probe_interval.as_millis() as u64 * probe_failures as u64);
     // Evidence by probes, then ill health, then the lease, then the timers.
-    assert!(is_before(silence, ALIVE_WITHIN));
-    assert!(is_before(ALIVE_WITHIN, HEALTHY_WITHIN));
     assert!(is_before(silence, HEALTHY_WITHIN));
+    assert!(is_before(silence, MAX_SILENCE));
+    assert!(is_before(MAX_SILENCE, lease));
     assert!(is_before(HEALTHY_WITHIN, lease));
     assert!(is_before(HEALTHY_WITHIN, HEARD_WITHIN));
     assert!(!is_before(lease, election_timeout_min));
-    // A lost heartbeat or two neither end the leadership nor admit a candidate.
-    assert!(2 * heartbeat.as_millis() < ALIVE_WITHIN.as_millis());
+    // A few lost heartbeats end no leadership.
+    assert!(4 * heartbeat.as_millis() < ACKED_WITHIN.as_millis());
     // A leader gives up its claim before its followers do, and before another node can be elected.
     assert!(is_before(ACKED_WITHIN, LEADER_APPEND_WITHIN));
     assert!(is_before(ACKED_WITHIN, lease));

@@ -36,16 +36,20 @@ pub struct Counters {
     pub installed_snapshots: u64,
     /// A leader found the joint change of an earlier leader.
     pub resumed_changes: u64,
+    /// The first configured node, its disk lost, reached nobody and founded a cluster of one voter. The run
+    /// ends there: only an operator can take the node back.
+    pub foreign_clusters: u64,
 }
 
 impl Counters {
     /// Returns the numbers with their names.
-    pub fn named(&self) -> [(&'static str, u64); 4] {
+    pub fn named(&self) -> [(&'static str, u64); 5] {
         [
             ("leader change", self.leaders.saturating_sub(1)),
             ("tail of a log truncated", self.truncations),
             ("snapshot installed", self.installed_snapshots),
             ("joint change resumed", self.resumed_changes),
+            ("foreign cluster founded", self.foreign_clusters),
         ]
     }
 }
@@ -110,12 +114,16 @@ pub(crate) struct Invariants {
     /// True while the latest applied membership is a joint one.
     pub joint: bool,
     promises: BTreeMap<usize, Promises>,
+    founded: bool,
 }
 
 impl Invariants {
     /// Takes note of a fact, and compares it with earlier facts.
     pub(crate) fn note(&mut self, at: Duration, node: usize, note: &Note<'_>) {
         match note {
+            Note::Founds => {
+                self.counters.foreign_clusters += u64::from(std::mem::replace(&mut self.founded, true));
+            }
             Note::Applied { id, content, is_joint } => {
                 self.joint = is_joint.unwrap_or(self.joint);
                 self.applied(at, node, id, content.to_string());

@@ -138,7 +138,9 @@ impl<'a> Simulation<'a> {
             if at > TIME_LIMIT {
                 self.violate("the run ends", at, "a step of the scenario waits without end".to_owned());
             }
-            if lock(&self.ended).is_some() || self.world.invariants().violation.is_some() {
+            let invariants = self.world.invariants();
+            let has_foreign_cluster = invariants.counters.foreign_clusters > 0;
+            if lock(&self.ended).is_some() || invariants.violation.is_some() || has_foreign_cluster {
                 break;
             }
         }

@@ -24,6 +24,7 @@ fn asked() -> RequestFacts {
         me: (log, RaftId::from(ME)),
         led_by: Some(vote(3)),
         heard_ago: Some(ms(100)),
+        lease: ms(1000),
     }
 }
 
@@ -39,8 +40,8 @@ fn without_evidence_a_leader_that_was_heard_keeps_its_votes() {
     };
     check(asked(), VoteAdmission::AwaitEvidence);
     check(RequestFacts { pre_vote: false, ..asked() }, VoteAdmission::Refuse);
-    check(RequestFacts { heard_ago: Some(ms(299)), ..asked() }, VoteAdmission::AwaitEvidence);
-    check(RequestFacts { heard_ago: Some(ms(300)), ..asked() }, VoteAdmission::Admit);
+    check(RequestFacts { heard_ago: Some(ms(999)), ..asked() }, VoteAdmission::AwaitEvidence);
+    check(RequestFacts { heard_ago: Some(ms(1000)), ..asked() }, VoteAdmission::Admit);
     check(RequestFacts { heard_ago: None, ..asked() }, VoteAdmission::Admit);
     check(RequestFacts { led_by: None, ..asked() }, VoteAdmission::Admit);
     check(RequestFacts { pre_vote: false, transfer: true, ..asked() }, VoteAdmission::Admit);
@@ -83,7 +84,7 @@ fn an_append_takes_evidence_back_unless_the_leader_is_stuck() {
     };
     check(Evidence::Refused, ms(30), true);
     check(Evidence::Refused, ms(31), false);
-    check(Evidence::Unanswered, ms(31), false);
+    check(Evidence::Unanswered, ms(0), false);
     check(Evidence::Drill, ms(31), false);
     check(Evidence::Stuck, ms(31), true);
 }
@@ -118,15 +119,49 @@ fn a_request_that_raft_will_refuse_does_not_hold_this_node_back() {
 }
 
 #[test]
+fn an_answer_of_the_leader_takes_back_that_it_does_not_answer() {
+    let start = Instant::now();
+    let check = |evidence: Evidence, from: u64, held: bool| {
+        let mut campaigns = Campaigns::default();
+        campaigns.record_evidence(vote(3), evidence, start);
+        campaigns.answer(RaftId::from(from));
+        assert_eq!(campaigns.evidence_against(vote(3), start).is_some(), held, "{evidence:?}, n{from}");
+    };
+    check(Evidence::Unanswered, 9, false);
+    check(Evidence::Unanswered, 7, true);
+    check(Evidence::Refused, 9, true);
+    check(Evidence::Stuck, 9, true);
+    check(Evidence::Drill, 9, true);
+}
+
+#[test]
 fn campaigns_that_come_to_nothing_end() {
     let start = Instant::now();
+    let held = |evidence, term| HeldEvidence { vote: vote(term), evidence, at: start };
     let mut campaigns = Campaigns::default();
     for n in 0..5 {
-        assert!(campaigns.may_begin(start + ms(n)));
-        assert_eq!(campaigns.was_futile(start + ms(n)), n == 4);
+        let evidence = held(Evidence::Unanswered, 3 + n);
+        assert!(campaigns.may_begin(&evidence, start + ms(n)));
+        assert_eq!(campaigns.was_futile(&evidence, start + ms(n)), n == 4);
     }
-    assert!(!campaigns.may_begin(start + ms(59_999)));
-    assert!(campaigns.may_begin(start + ms(60_000)), "the first is a minute old");
+    assert!(!campaigns.may_begin(&held(Evidence::Unanswered, 9), start + ms(59_999)));
+    assert!(
+        campaigns.may_begin(&held(Evidence::Unanswered, 9), start + ms(60_000)),
+        "the first is a minute old"
+    );
+
+    // Silence is a guess, a closed port is not.
+    let closed = held(Evidence::Refused, 9);
+    for n in 5..10 {
+        assert!(campaigns.may_begin(&closed, start + ms(n)));
+        assert_eq!(campaigns.was_futile(&closed, start + ms(n)), n == 9);
+    }
+    assert!(!campaigns.may_begin(&closed, start + ms(10)));
+    assert!(campaigns.may_begin(&held(Evidence::Refused, 10), start + ms(10)), "another leader");
+    for n in 0..100 {
+        campaigns.was_futile(&held(Evidence::Unanswered, n), start + ms(n));
+    }
+    assert_eq!(campaigns.futile.len(), 10, "bounded");
 }
 
 #[test]

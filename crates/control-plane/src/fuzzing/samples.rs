@@ -50,7 +50,7 @@ pub(super) fn messages() -> Vec<Vec<u8>> {
     );
     bodies.push(encode(&SnapshotReply::Refused(Refused::NoQuorum("two of three are down".to_owned()))));
     bodies.push(encode(&Probe { seq: 7, from: RaftId::from(1), cluster: Some(cluster()) }));
-    bodies.push(encode(&ProbeAnswer { seq: 7, report: report() }));
+    bodies.push(encode(&ProbeAnswer { seq: 7, late_ms: 20, stall_ms: 150, report: report() }));
     bodies
 }
 

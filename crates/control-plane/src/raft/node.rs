@@ -44,6 +44,11 @@ impl AtomicInstant {
         self.0.store(since_opened.as_micros() as u64 + 1, Ordering::Relaxed);
     }
 
+    /// Sets the moment, unless the present one is later.
+    fn set_later(&self, since_opened: Duration) {
+        self.0.fetch_max(since_opened.as_micros() as u64 + 1, Ordering::Relaxed);
+    }
+
     fn clear(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
@@ -78,12 +83,13 @@ impl Node {
         task::spawn(async move { raft.shutdown().await });
     }
 
-    /// Records that an append of the leader was taken, heartbeats included.
-    pub(crate) fn note_append(&self) {
-        self.appended.set(clock::since(self.opened));
+    /// Records that an append of the leader that arrived at `arrived` was taken, heartbeats included. The disk
+    /// may have taken long: the append says nothing about the leader since it arrived.
+    pub(crate) fn note_append(&self, arrived: Instant) {
+        self.appended.set_later(arrived.saturating_duration_since(self.opened));
     }
 
-    /// Returns the time since an append of the leader was last taken.
+    /// Returns the time since the arrival of the latest append of the leader that was taken.
     pub(crate) fn append_age(&self, now: Instant) -> Option<Duration> {
         self.age(&self.appended, now)
     }

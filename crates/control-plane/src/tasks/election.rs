@@ -33,7 +33,8 @@ use crate::world::{self, Note, clock, random};
 /// Leader followed by the local node.
 pub(crate) struct Followed {
     node: Arc<Node>,
-    id: RaftId,
+    /// Raft id of the leader.
+    pub id: RaftId,
     /// Name of the leader.
     pub name: String,
     other_voters: Vec<String>,
@@ -71,19 +72,30 @@ impl Elections {
     /// Judges the probes of `peer`, and suspects a leader with evidence against it.
     pub(crate) fn judge(self: &Arc<Self>, peer: &str, raft: &Spawner) {
         let Some(followed) = self.followed().filter(|followed| followed.name == peer) else { return };
-        let evidence = self.suspicion.detector().evidence(peer, &followed.other_voters);
-        if let Some(evidence) = evidence {
+        if let Some(evidence) = self.evidence_against(&followed) {
             raft.spawn(Arc::clone(self).suspect(followed, evidence));
         }
+    }
+
+    fn evidence_against(&self, leader: &Followed) -> Option<Evidence> {
+        self.suspicion.detector().evidence(&leader.name, &leader.other_voters, clock::now())
     }
 
     /// Gives up the local lease on exactly the followed leader, and only then holds the evidence: a request
     /// for a vote that is admitted meets no lease.
     pub(crate) async fn suspect(self: Arc<Self>, followed: Followed, evidence: Evidence) {
-        let Followed { node, id, name, .. } = followed;
         // While Raft waits for its disk, later probes do not repeat the request.
         let Some(_one_at_a_time) = self.suspicion.begin_to_give_up_lease() else { return };
-        let Some(vote) = drop_lease(&node, id).await else { return };
+        // The leader may have answered meanwhile.
+        let is_disproved =
+            || evidence == Evidence::Unanswered && self.evidence_against(&followed) != Some(evidence);
+        if is_disproved() {
+            return;
+        }
+        let Some(vote) = drop_lease(&followed.node, followed.id).await.filter(|_| !is_disproved()) else {
+            return;
+        };
+        let name = followed.name;
         let news = self.suspicion.campaigns().record_evidence(vote, evidence, clock::now());
         self.suspicion.announce_evidence();
         if news {
@@ -129,7 +141,7 @@ impl Elections {
     /// Runs one campaign against a suspect leader: attempts until a vote moves, the evidence ends, or all
     /// attempts are used.
     async fn campaign(&self, node: &Node, held: HeldEvidence) {
-        if !self.suspicion.campaigns().may_begin(clock::now()) {
+        if !self.suspicion.campaigns().may_begin(&held, clock::now()) {
             return;
         }
         debug_assert!(held.vote.is_committed(), "a campaign is against an elected leader");
@@ -154,7 +166,9 @@ impl Elections {
             asked = true;
             moved_within(node, held.vote, retry_after(rank, random())).await;
         }
-        if asked && node.vote() == held.vote && self.suspicion.campaigns().was_futile(clock::now()) {
+        // Evidence that was disproved meanwhile says nothing about the others.
+        let is_futile = asked && self.held(node).is_some_and(|now| now.vote == held.vote);
+        if is_futile && self.suspicion.campaigns().was_futile(&held, clock::now()) {
             info!(
                 term = held.vote.leader_id.term,
                 failed = MAX_FUTILE,
@@ -254,6 +268,7 @@ impl Elections {
                 me: (node.last_log_id(), self.observer.identity().raft_id),
                 led_by: node.voted_leader().map(|_| node.vote()),
                 heard_ago: node.heard_age(now),
+                lease: self.observer.options().timing.election_timeout_max,
             };
             let admission = self.suspicion.campaigns().admit(&asked, now);
             match admission {

@@ -24,7 +24,7 @@ use crate::signals::Signals;
 use crate::tasks::formats::Formats;
 use crate::timing::{FOUND_AFTER, JOIN_CHECK_INTERVAL, JOIN_RETRY_AFTER, JOIN_WITHIN, WAITING_LOGGED_AFTER};
 use crate::types::Member;
-use crate::world::clock;
+use crate::world::{self, Note, clock};
 
 /// The task that makes the node a member of a cluster, and the leader's part in it.
 pub(crate) struct Joining {
@@ -121,6 +121,7 @@ impl Joining {
     async fn found_cluster(&self, node: &Node) -> Result<(), DataDirError> {
         let cluster = ClusterId::mint();
         self.data.found(cluster)?;
+        world::note(Note::Founds);
         warn!(
             cluster = %cluster,
             "no peer belongs to a cluster. Becoming LEADER anyway: founding a cluster of one voter"

@@ -13,16 +13,17 @@ use std::time::{Duration, Instant};
 use api::events::EventKind;
 use tracing::{debug, info, warn};
 
+use crate::detector::Answer;
 use crate::events::Events;
-use crate::message::{Probe, ProbeAnswer, Report};
-use crate::network::{CallError, Channel, FrameReceiver, FrameSender, Links, Purpose};
+use crate::message::{Call, Envelope, Probe, ProbeAnswer, Reply, Report};
+use crate::network::{CallError, Channel, Delivery, FrameReceiver, FrameSender, Links, Purpose};
 use crate::observer::Observer;
 use crate::peers::{ClockOffset, FailedProbes, ProbeFailure};
 use crate::raft::slot::RaftSlot;
 use crate::signals::Signals;
 use crate::suspicion::Suspicion;
-use crate::tasks::election::Elections;
-use crate::timing::{HEALTHY_WITHIN, REDIAL_AFTER, STUCK_AFTER};
+use crate::tasks::election::{Elections, Followed};
+use crate::timing::{HEALTHY_WITHIN, MAX_SILENCE, REDIAL_AFTER, STUCK_AFTER};
 use crate::world::clock;
 use crate::world::task::Spawner;
 
@@ -49,11 +50,13 @@ pub(crate) struct Probing {
 /// Probes one peer until the node stops.
 pub(crate) async fn run(parts: Arc<Probing>, peer: String) {
     let signals = Arc::clone(&parts.signals);
-    let (link, last_answer) = (Link::Down, clock::now());
-    let mut prober = Prober { link, redials: 0, last_answer, latest: None, parts, peer };
+    let (link, now) = (Link::Down, clock::now());
+    let mut prober = Prober { link, redials: 0, last_answer: now, judged_at: now, latest: None, parts, peer };
     let probing = async {
         let mut due = next_tick(prober.interval());
         loop {
+            let suspect_at = prober.suspect_at();
+            // A node that was stopped counts how late it is, and reads what has arrived, before it judges.
             tokio::select! {
                 biased;
                 () = clock::sleep_until(due) => {
@@ -61,10 +64,36 @@ pub(crate) async fn run(parts: Arc<Probing>, peer: String) {
                     due = next_tick(prober.interval());
                 }
                 event = prober.link.next() => prober.handle(event),
+                () = until(suspect_at) => prober.judge(),
             }
         }
     };
     signals.unless_stopped(probing).await;
+}
+
+/// Measures by how much the thread of the probes runs late, until the node stops.
+pub(crate) async fn measure_lateness(parts: Arc<Probing>) {
+    let interval = parts.observer.options().timing.probe_interval;
+    let signals = Arc::clone(&parts.signals);
+    let measuring = async {
+        let (mut due, mut waited) = (next_tick(interval), clock::run_delay());
+        loop {
+            clock::sleep_until(due).await;
+            let (now, waits) = (clock::now(), clock::run_delay());
+            let late = now.saturating_duration_since(due).max(waits.saturating_sub(waited));
+            (due, waited) = (next_tick(interval), waits);
+            parts.suspicion.detector().ran_late(late, due);
+        }
+    };
+    signals.unless_stopped(measuring).await;
+}
+
+/// Waits until `deadline`, for ever without one.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => clock::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Returns the next multiple of the interval on the wall clock.
@@ -81,6 +110,8 @@ struct Prober {
     /// Connections redialled since the last probe.
     redials: u32,
     last_answer: Instant,
+    /// Time of the latest judgement.
+    judged_at: Instant,
     /// Number and departure time of the latest probe.
     latest: Option<(u64, Instant)>,
 }
@@ -123,15 +154,18 @@ impl Prober {
         let now = clock::now();
         let tick = self.parts.suspicion.detector().tick(&self.peer, due, now);
         self.redials = 0;
-        if let Some(missed) = tick.missed {
-            // Without a connection, the failed attempt to connect was counted already.
-            if !matches!(self.link, Link::Down) {
-                let reason = format!("no answer within {} ms", self.interval().as_millis());
-                self.failed(&ProbeFailure { reason, refused: false, port_closed: false });
-            }
-            if missed >= self.parts.observer.options().timing.probe_failures {
-                self.parts.elections.judge(&self.peer, &self.parts.runtime);
-            }
+        // Without a connection, the failed attempt to connect was counted already.
+        if tick.missed && !matches!(self.link, Link::Down) {
+            let reason = format!("no answer within {} ms", self.interval().as_millis());
+            self.failed(&ProbeFailure { reason, refused: false, port_closed: false });
+        }
+        if tick.doubtful {
+            self.parts.ask_once_more(&self.peer);
+        }
+        // As long as the silence lasts, evidence is renewed.
+        let silent = self.parts.suspicion.detector().suspect_at(&self.peer, now);
+        if silent.is_some_and(|suspect_at| suspect_at <= now) {
+            self.judge();
         }
         let silent = now.saturating_duration_since(self.last_answer) > HEALTHY_WITHIN;
         if silent && matches!(self.link, Link::Up(..)) {
@@ -155,6 +189,17 @@ impl Prober {
                 }
             }
         }
+    }
+
+    /// Returns the time at which the silence of the peer becomes evidence; none once that was judged.
+    fn suspect_at(&self) -> Option<Instant> {
+        let suspect_at = self.parts.suspicion.detector().suspect_at(&self.peer, clock::now());
+        suspect_at.filter(|at| *at > self.judged_at)
+    }
+
+    fn judge(&mut self) {
+        self.judged_at = clock::now();
+        self.parts.elections.judge(&self.peer, &self.parts.runtime);
     }
 
     fn handle(&mut self, event: LinkEvent) {
@@ -183,8 +228,8 @@ impl Prober {
     }
 
     fn connected(&mut self, channel: Channel) {
-        self.parts.suspicion.detector().not_refused(&self.peer);
         self.last_answer = clock::now();
+        self.parts.suspicion.detector().connected(&self.peer, self.last_answer);
         self.link = Link::Up(Box::new(channel.split()));
         // Calls find open connections.
         let (links, peer) = (self.parts.links.clone(), self.peer.clone());
@@ -216,7 +261,10 @@ impl Prober {
         let now = clock::now();
         self.last_answer = now;
         let stuck = Duration::from_millis(answer.report.stuck_ms);
-        self.parts.suspicion.detector().answered(&self.peer, answer.seq, stuck, now);
+        let lateness = Duration::from_millis(answer.late_ms);
+        let facts = Answer { seq: answer.seq, stuck, lateness };
+        self.parts.suspicion.detector().answered(&self.peer, facts, now);
+        self.parts.suspicion.campaigns().answer(answer.report.raft_id);
         let clock = self.clock(&answer, now);
         self.parts.heard(&self.peer, answer.report, clock);
         if stuck >= STUCK_AFTER {
@@ -266,6 +314,32 @@ impl Prober {
 }
 
 impl Probing {
+    /// Asks the followed leader on a connection for calls, in the background: any answer is a sign of life. A
+    /// lost packet holds back what follows on its own connection only.
+    fn ask_once_more(self: &Arc<Self>, peer: &str) {
+        let followed = self.elections.followed().filter(|followed| followed.name == peer);
+        let Some(followed) = followed.filter(|_| self.suspicion.begin_to_ask()) else { return };
+        let parts = Arc::clone(self);
+        self.runtime.spawn(async move {
+            if parts.answers(&followed).await {
+                parts.suspicion.detector().lives(&followed.name, clock::now());
+                parts.suspicion.campaigns().answer(followed.id);
+            }
+            parts.suspicion.end_asking();
+        });
+    }
+
+    /// True if the followed leader answers a call, whatever the answer.
+    async fn answers(&self, followed: &Followed) -> bool {
+        let identity = self.observer.identity();
+        let Some(cluster) = identity.cluster_id else { return false };
+        let (version, from, to) = (self.raft.activated(), identity.raft_id, Some(followed.id));
+        let envelope = Envelope { version, cluster, from, to, body: Call::ReadIndex { timeout_ms: 1 } };
+        let deadline = clock::now() + MAX_SILENCE;
+        let asked = self.links.call::<_, Reply>(&followed.name, &envelope, Delivery::AtLeastOnce, deadline);
+        asked.await.is_ok()
+    }
+
     /// Records the report of a peer, and logs a change.
     fn heard(&self, name: &str, report: Report, clock: Option<ClockOffset>) {
         let now = clock::now();

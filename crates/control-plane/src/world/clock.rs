@@ -1,7 +1,9 @@
 //! Time: of the operating system and tokio, or of the world.
 
 use std::fmt;
+use std::fs::File;
 use std::future::Future;
+use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +30,22 @@ pub(crate) fn unix_time() -> Duration {
         Some(world) => world.unix_time(),
         None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
     }
+}
+
+/// Returns the time for which the present thread was ready to run and did not, since its start; zero where the
+/// system does not tell. From memory: see proc(5), `schedstat`.
+pub(crate) fn run_delay() -> Duration {
+    thread_local! {
+        static SCHEDSTAT: Option<File> = File::open("/proc/thread-self/schedstat").ok();
+    }
+    if super::current().is_some() {
+        return Duration::ZERO;
+    }
+    // Three numbers: the second counts nanoseconds.
+    let mut text = [0; 64];
+    let read = SCHEDSTAT.with(|file| file.as_ref()?.read_at(&mut text, 0).ok());
+    let delay = read.and_then(|len| std::str::from_utf8(&text[..len]).ok()?.split(' ').nth(1)?.parse().ok());
+    delay.map_or(Duration::ZERO, Duration::from_nanos)
 }
 
 /// A timer of a world. Fires once; wakes the latest waiter.

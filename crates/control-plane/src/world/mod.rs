@@ -118,6 +118,8 @@ pub(crate) fn current() -> Option<Arc<dyn World>> {
 
 /// A fact about the running node, for the invariants of a simulation.
 pub enum Note<'a> {
+    /// The node founds a cluster.
+    Founds,
     /// An entry was applied.
     Applied {
         /// Its term and index.
