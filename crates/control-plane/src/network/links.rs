@@ -19,7 +19,7 @@ use super::frame::{Channel, FrameError, encode};
 use super::handshake::{self, Credentials, HandshakeError, Purpose};
 use super::pause::Pause;
 use super::resolver::{Lookups, Resolve};
-use super::socket::tune;
+use super::socket::{limit_in_flight, tune};
 use crate::host::Host;
 use crate::timing::{DIAL_WITHIN, HANDSHAKE_WITHIN};
 use crate::world::clock;
@@ -430,6 +430,9 @@ async fn connect(
 ) -> Result<(Stream, handshake::Session), Unsent> {
     let mut stream = Stream::connect(address).await.map_err(|source| Unsent::Connect { address, source })?;
     tune(&stream);
+    if purpose == Purpose::Snapshot {
+        limit_in_flight(&stream);
+    }
     let session = handshake::dial(&mut stream, identity, peer, purpose, random(), HANDSHAKE_WITHIN)
         .await
         .map_err(|reason| Unsent::Handshake { address, reason })?;
