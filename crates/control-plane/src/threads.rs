@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Runtime};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::errors::StartError;
 use crate::identity::DataDir;
@@ -28,6 +28,8 @@ use crate::world::clock;
 use crate::world::task::{self, Spawner};
 
 const RAFT_THREADS: usize = 2;
+/// Change of the nice value of the thread for probes.
+const PROBE_NICE: i32 = -10;
 
 /// Threads of one control plane.
 pub(crate) struct Threads {
@@ -70,7 +72,10 @@ impl Threads {
         let probes = ProbeThread::new(&parts, listener, raft.clone());
         let probe_thread = std::thread::Builder::new()
             .name("probe".to_owned())
-            .spawn(move || probe_runtime.block_on(probes.run()))
+            .spawn(move || {
+                prefer();
+                probe_runtime.block_on(probes.run());
+            })
             .map_err(StartError::Threads)?;
         spawn_tasks(&parts, &raft);
         let (raft_runtime, probe_thread) = (Mutex::new(Some(raft_runtime)), Mutex::new(Some(probe_thread)));
@@ -122,6 +127,14 @@ impl Drop for Threads {
         if let Some(runtime) = self.raft_runtime.lock().ok().and_then(|mut runtime| runtime.take()) {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Lets the present thread run before others, where the system allows it: root, or `LimitNICE=` of systemd. The
+/// thread does little, and a late answer looks like a dead node.
+fn prefer() {
+    if let Err(error) = rustix::process::nice(PROBE_NICE) {
+        debug!(%error, "probes run at the normal priority");
     }
 }
 
