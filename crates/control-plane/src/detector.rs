@@ -89,6 +89,9 @@ struct Probed {
     in_flight: VecDeque<(u64, Instant)>,
     /// Latest sign of life besides the answers to probes.
     alive_at: Option<Instant>,
+    /// Longest silence since the latest answer to a probe that another sign of life ended. The next answer tells
+    /// if the peer ran meanwhile.
+    ended: Option<Duration>,
     /// Part of the present silence during which the local node did not run.
     missed_here: Duration,
     /// Departure of the latest answered probe: the peer lived then, or later.
@@ -120,6 +123,8 @@ pub(crate) struct Answer {
     pub stuck: Duration,
     /// Reported lateness of the peer.
     pub lateness: Duration,
+    /// Reported longest time, of late, in which the peer did not run.
+    pub stall: Duration,
 }
 
 impl Detector {
@@ -154,11 +159,16 @@ impl Detector {
         self.due = Some(due);
     }
 
-    /// Returns the lateness of the local node: as expected, or as of now if a probe is overdue. A process that
-    /// was stopped tells so in its first answer.
-    pub(crate) fn lateness(&self, now: Instant) -> Duration {
+    /// Returns the lateness to be expected of the local node.
+    pub(crate) fn lateness(&self) -> Duration {
+        self.lateness.expected()
+    }
+
+    /// Returns the longest time, of late, in which the local node did not run. A process that was stopped tells
+    /// so in its first answer: a probe is overdue then.
+    pub(crate) fn stall(&self, now: Instant) -> Duration {
         let overdue = self.due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
-        self.lateness.expected().max(overdue)
+        self.lateness.greatest().max(overdue)
     }
 
     /// Records an answer of `peer`. Returns the departure of the probe, if known.
@@ -167,18 +177,24 @@ impl Detector {
         probed.refused = false;
         probed.stuck = answer.stuck;
         probed.lateness = answer.lateness;
-        let silence = probed.silence(now);
+        let silence = probed.silence(now).max(probed.ended.take());
         let mut departed = None;
         while let Some((seq, at)) = probed.in_flight.front().copied().filter(|(seq, _)| *seq <= answer.seq) {
             probed.in_flight.pop_front();
             departed = (seq == answer.seq).then_some(at);
         }
-        if let Some(departed) = departed {
-            probed.round_trip.observe(now.saturating_duration_since(departed));
-            probed.heard_at = Some(departed);
-        }
         probed.missed_here = Duration::ZERO;
-        self.learn(silence, answer.lateness, now);
+        // An answer that comes late because the peer did not run says nothing about the network.
+        let interval = self.limits.interval;
+        let is_of_network = |time: &Duration| *time <= interval || answer.stall < *time / 2;
+        if let Some(departed) = departed {
+            probed.heard_at = Some(departed);
+            let round_trip = Some(now.saturating_duration_since(departed)).filter(is_of_network);
+            round_trip.into_iter().for_each(|time| probed.round_trip.observe(time));
+        }
+        if let Some(silence) = silence.filter(|silence| *silence > interval && is_of_network(silence)) {
+            self.silences.observe(silence, now);
+        }
         departed
     }
 
@@ -186,19 +202,9 @@ impl Detector {
     /// another call.
     pub(crate) fn lives(&mut self, peer: &str, now: Instant) {
         let Some(probed) = self.peers.get_mut(peer) else { return };
-        let (silence, lateness) = (probed.silence(now), probed.lateness);
+        probed.ended = probed.silence(now).max(probed.ended);
         probed.alive_at = Some(now);
         probed.missed_here = Duration::ZERO;
-        self.learn(silence, lateness, now);
-    }
-
-    /// Records a silence that ended, unless the peer itself did not run during most of it.
-    fn learn(&mut self, silence: Option<Duration>, lateness: Duration, now: Instant) {
-        if let Some(silence) =
-            silence.filter(|silence| *silence > self.limits.interval && lateness < *silence / 2)
-        {
-            self.silences.observe(silence, now);
-        }
     }
 
     /// Records that no process listens at the address of `peer`.
@@ -207,6 +213,7 @@ impl Detector {
             probed.refused = true;
             // What follows is another process.
             probed.forget_in_flight();
+            probed.ended = None;
         }
     }
 

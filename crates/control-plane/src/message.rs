@@ -282,9 +282,12 @@ impl Report {
 pub(crate) struct ProbeAnswer {
     /// Number of the probe.
     pub seq: u64,
-    /// Time by which the node runs late, in milliseconds; 0 from releases without the field.
+    /// Lateness to be expected of the node, in milliseconds; 0 from releases without the field.
     #[serde(default)]
     pub late_ms: u64,
+    /// Longest time, of late, in which the node did not run, in milliseconds; 0 from releases without the field.
+    #[serde(default)]
+    pub stall_ms: u64,
     /// Report of the node.
     pub report: Report,
 }

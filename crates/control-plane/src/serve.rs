@@ -56,10 +56,17 @@ impl Inbound {
     async fn answer_probes(&self, mut channel: Channel) -> Result<(), FrameError> {
         loop {
             let probe: Probe = channel.recv().await?;
-            let late = self.suspicion.detector().lateness(clock::now());
-            let (seq, late_ms) = (probe.seq, late.as_millis() as u64);
-            channel.send(&ProbeAnswer { seq, late_ms, report: self.observer.report(probe.from) }).await?;
+            channel.send(&self.probe_answer(&probe)).await?;
         }
+    }
+
+    fn probe_answer(&self, probe: &Probe) -> ProbeAnswer {
+        let (late, stall) = {
+            let detector = self.suspicion.detector();
+            (detector.lateness(), detector.stall(clock::now()))
+        };
+        let (late_ms, stall_ms) = (late.as_millis() as u64, stall.as_millis() as u64);
+        ProbeAnswer { seq: probe.seq, late_ms, stall_ms, report: self.observer.report(probe.from) }
     }
 
     async fn answer_calls(&self, peer: &str, mut channel: Channel) -> Result<(), FrameError> {

@@ -60,20 +60,36 @@ impl RoundTrip {
     }
 }
 
-/// Time by which a process runs late, once per interval. A single stall is forgotten within half a second; a
-/// busy machine is not.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Lateness(Estimate);
+/// Time by which a process runs late, interval by interval.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lateness {
+    /// The latest samples.
+    samples: VecDeque<Duration>,
+}
+
+/// Intervals whose lateness is kept: half a second at the default interval.
+const LATENESS_SAMPLES: usize = 10;
 
 impl Lateness {
     /// Records the lateness during one interval.
     pub(crate) fn observe(&mut self, sample: Duration) {
-        self.0.observe(sample);
+        if self.samples.len() == LATENESS_SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
     }
 
-    /// Returns the lateness that is to be expected.
+    /// Returns the lateness that is to be expected: the second greatest of late. A process that was stopped once
+    /// is late once; on a busy machine it is late again and again.
     pub(crate) fn expected(&self) -> Duration {
-        self.0.upper()
+        let mut samples: Vec<Duration> = self.samples.iter().copied().collect();
+        samples.sort_unstable();
+        samples.iter().rev().nth(1).copied().unwrap_or_default()
+    }
+
+    /// Returns the greatest lateness of late.
+    pub(crate) fn greatest(&self) -> Duration {
+        self.samples.iter().max().copied().unwrap_or_default()
     }
 }
 
@@ -138,6 +154,20 @@ mod tests {
         assert_eq!(limit(&[1], 600, 500), ms(900));
         assert_eq!(limit(&[2000], 0, 0), ms(900));
         assert_eq!(silence(ms(1200), &RoundTrip::default(), ms(0), ms(10)), ms(1200));
+    }
+
+    #[test]
+    fn one_stall_is_no_lateness() {
+        let mut lateness = Lateness::default();
+        assert_eq!((lateness.expected(), lateness.greatest()), (ms(0), ms(0)));
+        lateness.observe(ms(2));
+        lateness.observe(ms(400));
+        lateness.observe(ms(3));
+        assert_eq!((lateness.expected(), lateness.greatest()), (ms(3), ms(400)));
+        lateness.observe(ms(40));
+        assert_eq!(lateness.expected(), ms(40));
+        (0..10).for_each(|_| lateness.observe(ms(1)));
+        assert_eq!((lateness.expected(), lateness.greatest()), (ms(1), ms(1)));
     }
 
     /// An answer late by 400 ms counts for a while, less than a second.

@@ -261,8 +261,9 @@ impl Prober {
         let now = clock::now();
         self.last_answer = now;
         let stuck = Duration::from_millis(answer.report.stuck_ms);
-        let lateness = Duration::from_millis(answer.late_ms);
-        let facts = Answer { seq: answer.seq, stuck, lateness };
+        let (lateness, stall) =
+            (Duration::from_millis(answer.late_ms), Duration::from_millis(answer.stall_ms));
+        let facts = Answer { seq: answer.seq, stuck, lateness, stall };
         self.parts.suspicion.detector().answered(&self.peer, facts, now);
         self.parts.suspicion.campaigns().answer(answer.report.raft_id);
         let clock = self.clock(&answer, now);
