@@ -105,16 +105,31 @@ impl Net {
     /// Drops `percent` of the packets between host `i` and the others, in both directions, each packet at
     /// random.
     pub fn drop_at_random(&self, i: usize, percent: u8) {
-        let chance = match percent {
-            0 => return,
-            1..100 => format!("numgen random mod 100 < {percent} "),
-            100 => String::new(),
-            _ => panic!("{percent} percent"),
-        };
-        self.drop_all(&self.links_of(i), &chance);
+        self.drop_all(&self.links_of(i), &chance(percent));
     }
 
-    /// Restores all links.
+    /// Drops `percent` of the packets of every link, in both directions, each packet at random.
+    pub fn lose_at_random(&self, percent: u8) {
+        let pairs =
+            (0..self.hosts).flat_map(|i| (0..self.hosts).map(move |j| (i, j))).filter(|(i, j)| i != j);
+        self.drop_all(&pairs.collect::<Vec<_>>(), &chance(percent));
+    }
+
+    /// Limits the rate of host `i`'s link, in each direction, until the net is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no token bucket filter (`tbf`).
+    pub fn throttle(&self, i: usize, kbit: u32) {
+        let ends = [(self.made[0].as_str(), format!("n{}", i + 1)), (self.namespace(i), "eth0".to_owned())];
+        for (namespace, interface) in ends {
+            let filter = format!("root tbf rate {kbit}kbit burst 16kb latency 400ms");
+            ip(&format!("netns exec {namespace} tc qdisc replace dev {interface} {filter}"))
+                .expect("a token bucket filter");
+        }
+    }
+
+    /// Restores all links that were cut.
     pub fn heal(&self) {
         nft(&self.made[0], "flush chain bridge testkit forward\n").expect("rules can be removed");
     }
@@ -334,6 +349,15 @@ fn run(mut command: Command, input: &str) -> Result<String, String> {
         return Err(format!("{shown}: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Returns the condition of a rule that holds for `percent` of the packets.
+fn chance(percent: u8) -> String {
+    match percent {
+        0..100 => format!("numgen random mod 100 < {percent} "),
+        100 => String::new(),
+        _ => panic!("{percent} percent"),
+    }
 }
 
 #[cfg(test)]

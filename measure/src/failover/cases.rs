@@ -126,9 +126,30 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "no-false-elections/busy",
         rounds: 1,
-        about: "eight busy loops beside the nodes, for --minutes: no election",
+        about: "24 busy loops beside the nodes, for --minutes: no election",
         bounds: &[must("terms", At::Max, 0.0)],
         run: quiet::busy,
+    },
+    Case {
+        name: "no-false-elections/loss",
+        rounds: 1,
+        about: "links that lose 5 % of the packets each way, for --minutes: no election",
+        bounds: &[must("terms", At::Max, 0.0)],
+        run: quiet::loss,
+    },
+    Case {
+        name: "no-false-elections/gaps",
+        rounds: 1,
+        about: "every 5 s the leader is cut off for 100 to 250 ms, for --minutes: elections at the first gaps only",
+        bounds: &[must("terms", At::Max, 2.0)],
+        run: quiet::gaps,
+    },
+    Case {
+        name: "no-false-elections/snapshot",
+        rounds: 3,
+        about: "a snapshot for one follower over 3 Mbit/s: no election",
+        bounds: &[must("terms", At::Max, 0.0)],
+        run: quiet::snapshot,
     },
     Case {
         name: "no-false-elections/false-alarms",

@@ -21,6 +21,8 @@ const NAMED_WITHIN: Duration = Duration::from_secs(30);
 const WRITE_LIMIT: Duration = Duration::from_secs(15);
 /// Clients that embed without a pause, each with a single request at a time.
 const BUSY_CLIENTS: u32 = 16;
+/// Duration of a cut. A cut of up to 600 ms counts as a pause of the network, and the next one is found later.
+const CUT_FOR: Duration = Duration::from_secs(1);
 /// Settings written before a kill.
 const WRITES_BEFORE: u32 = 5;
 
@@ -113,7 +115,7 @@ pub(super) fn hang(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyho
     let mut slowest = Slowest::default();
     let set = || BenchCluster::quiet(bench.cluster().start());
     repeat(report, rounds, set, |subject, report, number| {
-        let silence = Silence { begin: Cluster::pause, end: Cluster::resume };
+        let silence = Silence { begin: Cluster::pause, end: Cluster::resume, at_least: Duration::ZERO };
         silent_round(subject, report, number, &silence, &mut slowest)
     });
     slowest.write(report);
@@ -128,6 +130,7 @@ pub(super) fn cut(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow
         let silence = Silence {
             begin: |cluster, old| cluster.net().isolate(old),
             end: |cluster, _| cluster.net().heal(),
+            at_least: CUT_FOR,
         };
         silent_round(subject, report, number, &silence, &mut slowest)
     });
@@ -135,10 +138,12 @@ pub(super) fn cut(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow
     Ok(())
 }
 
-/// Functions that make a node silent without closing its connections, and that end the silence.
+/// Functions that make a node silent without closing its connections, and that end the silence after a least
+/// duration.
 struct Silence {
     begin: fn(&mut Cluster, usize),
     end: fn(&mut Cluster, usize),
+    at_least: Duration,
 }
 
 fn silent_round(
@@ -168,6 +173,7 @@ fn silent_round(
     report.add("new leader ms", ms(took));
     let (acknowledged, refused) = write.finish()?;
     report.add("first write ms", ms(acknowledged.saturating_duration_since(since)));
+    std::thread::sleep(silence.at_least.saturating_sub(since.elapsed()));
     report.add("refusals before it", f64::from(refused));
 
     let seen = watcher.changes();

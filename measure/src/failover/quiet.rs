@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
-use testkit::{Cluster, Sighting, Watcher};
+use testkit::{Cluster, ClusterBuilder, Net, Sighting, Watcher};
 
 use super::bench::Bench;
-use super::bench_cluster::{BenchCluster, must_post, others, settle};
+use super::bench_cluster::{BenchCluster, must_post, must_put, others, settle};
 use super::report::CaseReport;
 use super::rounds::{LogMarks, Slowest, repeat};
 
@@ -19,7 +19,21 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// Time limit for the first answer of each node.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 /// Number of busy loops, at normal priority.
-const LOOPS: usize = 8;
+const LOOPS: usize = 24;
+/// Lost packets, in percent.
+const LOSS: u8 = 5;
+/// Time from one gap to the next.
+const GAP_EVERY: Duration = Duration::from_secs(5);
+/// Shortest and longest gap, in milliseconds.
+const GAP_MS: std::ops::Range<u64> = 100..250;
+/// Rate of the link to a follower that needs a snapshot.
+const SLOW_KBIT: u32 = 3000;
+/// Notes written while that follower is cut off, of [`NOTE_BYTES`] each, under [`NOTES`] keys.
+const NOTES_WRITTEN: usize = 4000;
+const NOTES: usize = 1000;
+const NOTE_BYTES: usize = 4000;
+/// Time limit for the follower to catch up.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(600);
 /// Least pause between two false alarms; evidence expires in the meantime.
 const BETWEEN_ALARMS: Duration = Duration::from_millis(300);
 /// Duration of a disk stall.
@@ -38,6 +52,58 @@ pub(super) fn busy(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyho
     observe(bench, rounds, report, |_, watcher| {
         let _loops = BusyLoops::start();
         stay_for(watcher, length);
+        Ok(())
+    })
+}
+
+pub(super) fn loss(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    ensure!(Net::available(), "network namespaces are needed: Linux, root, ip and nft");
+    let length = Duration::from_secs(60 * bench.minutes);
+    observe_with(bench, ClusterBuilder::in_namespaces, rounds, report, |cluster, watcher| {
+        cluster.net().lose_at_random(LOSS);
+        stay_for(watcher, length);
+        cluster.net().heal();
+        Ok(())
+    })
+}
+
+pub(super) fn gaps(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    ensure!(Net::available(), "network namespaces are needed: Linux, root, ip and nft");
+    let length = Duration::from_secs(60 * bench.minutes);
+    observe_with(bench, ClusterBuilder::in_namespaces, rounds, report, |cluster, watcher| {
+        let begun = Instant::now();
+        let mut number = 0;
+        while begun.elapsed() < length {
+            let leader = watcher.changes().iter().rev().find_map(|change| change.leader);
+            let gap = GAP_MS.start + number * 37 % (GAP_MS.end - GAP_MS.start);
+            cluster.net().isolate(leader.context("no node names a leader")?);
+            std::thread::sleep(Duration::from_millis(gap));
+            cluster.net().heal();
+            stay_for(watcher, GAP_EVERY);
+            number += 1;
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn snapshot(bench: &Bench, rounds: u32, report: &mut CaseReport) -> anyhow::Result<()> {
+    ensure!(Net::available(), "network namespaces are needed: Linux, root, ip and nft");
+    let set = |builder: ClusterBuilder| builder.set("storage.snapshot_every", 50).in_namespaces();
+    observe_with(bench, set, rounds, report, |cluster, _| {
+        let leader = cluster.wait_all_healthy();
+        let behind = others(cluster, leader)[0];
+        cluster.net().isolate(behind);
+        let note = "x".repeat(NOTE_BYTES);
+        for number in 0..NOTES_WRITTEN {
+            must_put(cluster, leader, &format!("note.n{}", number % NOTES), &json!({ "value": note }))?;
+        }
+        cluster.net().throttle(behind, SLOW_KBIT);
+        cluster.net().heal();
+        cluster.wait_until("the follower to have caught up", CAUGHT_UP_WITHIN, |cluster| {
+            let status = cluster.status(behind)?;
+            let applied = |i: usize| status.node(cluster.id(i))?.applied_index;
+            (applied(behind)? >= applied(leader)?).then_some(())
+        });
         Ok(())
     })
 }
@@ -74,9 +140,20 @@ fn observe(
     report: &mut CaseReport,
     happen: impl Fn(&Cluster, &Watcher) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    observe_with(bench, |builder| builder, rounds, report, happen)
+}
+
+/// Same as [`observe`], for a cluster that `set` configures.
+fn observe_with(
+    bench: &Bench,
+    set: impl Fn(ClusterBuilder) -> ClusterBuilder,
+    rounds: u32,
+    report: &mut CaseReport,
+    happen: impl Fn(&Cluster, &Watcher) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut slowest = Slowest::default();
-    let set = || BenchCluster::quiet(bench.cluster().flags(["--enable-fault-injection"]).start());
-    repeat(report, rounds, set, |subject, report, number| {
+    let start = || BenchCluster::quiet(set(bench.cluster().flags(["--enable-fault-injection"])).start());
+    repeat(report, rounds, start, |subject, report, number| {
         let cluster = &subject.cluster;
         settle(cluster);
         let marks = LogMarks::now(cluster);
