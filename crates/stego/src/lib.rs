@@ -35,6 +35,7 @@ mod bits;
 mod block_grid;
 mod carrier;
 mod codec;
+mod coding;
 mod container;
 mod embed;
 mod extract;

@@ -1,0 +1,5 @@
+//! Codes that carry a message in few changes.
+
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
+
+pub(crate) mod syndrome_trellis;
