@@ -136,7 +136,9 @@ pub(crate) fn check_embedded(answer: &EmbedAnswer, secret: &[u8], depth: Depth) 
             stego::ExtractError::Image(_)
             | stego::ExtractError::LossyFormat { .. }
             | stego::ExtractError::Reencoded { .. } => "invalid_png",
-            stego::ExtractError::Container(_) => "wrong_bytes",
+            stego::ExtractError::Container(_)
+            | stego::ExtractError::NoPayloadOrWrongKey
+            | stego::ExtractError::TooFewSamples { .. } => "wrong_bytes",
         };
         Failure::new(kind, format!("the image from {}: {}", answer.via.endpoint, with_causes(&error)))
     })?;

@@ -206,9 +206,10 @@ impl From<ExtractError> for Failure {
         match error {
             ExtractError::Image(error) => error.into(),
             ExtractError::Container(error) => error.into(),
-            ExtractError::LossyFormat { .. } | ExtractError::Reencoded { .. } => {
-                Self::new(NO_PAYLOAD, code, message)
-            }
+            ExtractError::NoPayloadOrWrongKey
+            | ExtractError::TooFewSamples { .. }
+            | ExtractError::LossyFormat { .. }
+            | ExtractError::Reencoded { .. } => Self::new(NO_PAYLOAD, code, message),
         }
     }
 }
@@ -219,10 +220,12 @@ impl From<EmbedError> for Failure {
         match error {
             EmbedError::Image(error) => error.into(),
             EmbedError::Container(error) => error.into(),
-            EmbedError::CapacityExceeded { .. } | EmbedError::CoverTooSmall => {
-                Self::new(TOO_LARGE, code, message)
+            EmbedError::CapacityExceeded { .. }
+            | EmbedError::CoverTooSmall
+            | EmbedError::TooFewSamples { .. } => Self::new(TOO_LARGE, code, message),
+            EmbedError::NotVerified { .. } | EmbedError::Options(_) | EmbedError::Stopped(_) => {
+                Self::new(FILE, code, message)
             }
-            EmbedError::NotVerified { .. } | EmbedError::Stopped(_) => Self::new(FILE, code, message),
         }
     }
 }

@@ -6,9 +6,11 @@
 
 pub(crate) mod error;
 pub(crate) mod options;
+pub(crate) mod sealed;
 pub(crate) mod stego_image;
 
-use crate::carrier::{Capacity, Carrier};
+use crate::bits::BitsPerSample;
+use crate::carrier::{Capacity, Carrier, OpenCarrier};
 use crate::codec::cover::Cover;
 use crate::codec::decode::probe;
 use crate::codec::error::ImageError;
@@ -85,7 +87,14 @@ pub fn embed<'c>(
     limits: &Limits,
 ) -> Result<StegoImage<'c>, EmbedError> {
     let OutputFormat::Png = options.output;
-    match cover.into() {
+    let cover = cover.into();
+    match (&options.seal, options.mode.is_keyed()) {
+        (Some(seal), true) => return sealed::embed(cover, secret, (seal, options), limits),
+        (Some(_), false) => return Err(EmbedError::Options("an open mode takes no key")),
+        (None, true) => return Err(EmbedError::Options("a keyed mode needs a key")),
+        (None, false) => {}
+    }
+    match cover {
         CoverInput::Decoded(cover) => encode_anew(cover, options.metadata, secret, options, limits),
         CoverInput::File(file) => match splice_file(&file, secret, options, limits)? {
             Some(spliced) => Ok(spliced),
@@ -103,7 +112,7 @@ fn encode_anew(
     options: &EmbedOptions,
     limits: &Limits,
 ) -> Result<StegoImage<'static>, EmbedError> {
-    let carrier = options.mode.carrier();
+    let carrier = open_carrier(options)?;
     let capacity = carrier.capacity(cover);
     let payload = pack_to_fit(secret, capacity, options, limits)?;
     let mut changes = carrier.plan(cover, &payload);
@@ -112,9 +121,13 @@ fn encode_anew(
     verify(found.and_then(|info| read_back(&png, &info, limits)), secret)?;
 
     let notes = notes_on_cover(cover, metadata);
-    let about = (&cover.info(), capacity, carrier);
-    let report = report(about, &payload, changes.squared_error(), false, notes);
+    let about = (&cover.info(), capacity, carrier as &dyn Carrier);
+    let report = report(about, (&payload).into(), changes.squared_error(), false, notes);
     Ok(StegoImage { parts: vec![Part::New(png)], report })
+}
+
+fn open_carrier(options: &EmbedOptions) -> Result<&'static dyn OpenCarrier, EmbedError> {
+    options.mode.open_carrier().ok_or(EmbedError::Options("a keyed mode needs a key"))
 }
 
 /// Writes the first rows of a prepared cover; the other rows are kept.
@@ -154,11 +167,11 @@ impl<'c> PreparedPayload<'c> {
         options: &EmbedOptions,
         limits: &Limits,
     ) -> Result<Option<Self>, EmbedError> {
-        if options.mode.carrier().top_down().is_none() {
+        if open_carrier(options)?.top_down().is_none() {
             return Ok(None);
         }
         let payload = pack_to_fit(secret, prepared.capacity(options.mode), options, limits)?;
-        Ok(Some(Self { prepared, options: *options, payload }))
+        Ok(Some(Self { prepared, options: options.clone(), payload }))
     }
 
     /// Carries the payload. Nothing is read back.
@@ -169,14 +182,14 @@ impl<'c> PreparedPayload<'c> {
     pub fn splice(&self, limits: &Limits) -> Result<StegoImage<'c>, EmbedError> {
         let (prepared, payload) = (self.prepared, &self.payload);
         let cover = prepared.cover();
-        let carrier = self.options.mode.carrier();
+        let carrier = open_carrier(&self.options)?;
         let rows = carrier.top_down().map_or(cover.height() as usize, |top| top.rows(cover, payload));
         debug_assert!(rows <= cover.height() as usize, "no more rows change than there are");
         let mut changes = carrier.plan(cover, payload);
         let parts = prepared.write(rows, &mut *changes, &limits.watch)?;
         let notes = notes_on_cover(cover, prepared.policy());
-        let about = (&cover.info(), prepared.capacity(self.options.mode), carrier);
-        let report = report(about, payload, changes.squared_error(), true, notes);
+        let about = (&cover.info(), prepared.capacity(self.options.mode), carrier as &dyn Carrier);
+        let report = report(about, payload.into(), changes.squared_error(), true, notes);
         Ok(StegoImage { parts, report })
     }
 }
@@ -204,7 +217,7 @@ fn try_splice_file<'f>(
     options: &EmbedOptions,
     limits: &Limits,
 ) -> Result<Option<StegoImage<'f>>, EmbedError> {
-    let (info, watch, carrier) = (file.info(), &limits.watch, options.mode.carrier());
+    let (info, watch, carrier) = (file.info(), &limits.watch, open_carrier(options)?);
     let Some(top) = carrier.top_down() else { return Ok(None) };
     info.check_memory(info.embed_memory_bytes(0), limits)?;
     let Some(sent) = SentPng::open(file.bytes(), info, options.metadata, watch)? else { return Ok(None) };
@@ -227,22 +240,33 @@ fn try_splice_file<'f>(
         return Ok(None);
     }
     let notes = notes_on_metadata(sent.tells_location(), sent.dropped_metadata(), options.metadata).collect();
-    let report = report((info, capacity, carrier), &payload, changes.squared_error(), true, notes);
+    let about = (info, capacity, carrier as &dyn Carrier);
+    let report = report(about, (&payload).into(), changes.squared_error(), true, notes);
     Ok(Some(StegoImage { parts: written.parts, report }))
+}
+
+/// Figures of a payload.
+#[derive(Clone, Copy)]
+struct PayloadFigures {
+    bits: BitsPerSample,
+    len_bytes: u64,
+    is_nameless: bool,
+}
+
+impl From<&Packed> for PayloadFigures {
+    fn from(payload: &Packed) -> Self {
+        Self { bits: payload.bits, len_bytes: payload.len_bytes(), is_nameless: payload.is_nameless }
+    }
 }
 
 /// Returns the figures of a stego image; `notes` are the notes on the cover.
 fn report(
     (info, capacity, carrier): (&ImageInfo, Capacity, &dyn Carrier),
-    payload: &Packed,
+    payload: PayloadFigures,
     squared_error: u64,
     is_spliced: bool,
     notes: Vec<Note>,
 ) -> EmbedReport {
-    debug_assert!(
-        payload.rest.len() as u64 <= capacity.secret_bytes(payload.bits),
-        "only what fits is carried"
-    );
     let of_mode = carrier.note().into_iter().chain(is_spliced.then_some(Note::ShowsItsMaker));
     let of_payload = payload.is_nameless.then_some(Note::NameLeftOut);
     let mse = squared_error as f64 / capacity.carrying_samples() as f64;
@@ -250,7 +274,7 @@ fn report(
         info: *info,
         bits: payload.bits,
         capacity_bytes: capacity.secret_bytes(payload.bits),
-        payload_bytes: payload.len_bytes(),
+        payload_bytes: payload.len_bytes,
         psnr_db: quality::psnr_db_at(mse, info.depth),
         notes: of_mode.chain(of_payload).chain(notes).collect(),
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod error;
 pub(crate) mod found;
+pub(crate) mod sealed;
 
 use crate::block_grid::BlockGrid;
 use crate::codec::decode::probe;
@@ -130,9 +131,9 @@ fn check_header(info: &ImageInfo, limits: &Limits) -> Result<(), ExtractError> {
     Ok(info.check_memory(extract_memory_bytes(info), limits)?)
 }
 
-/// Returns an upper estimate of the memory, in bytes, for reading rows of a payload, whatever the mode.
+/// Returns an upper estimate of the memory, in bytes, for reading rows of a payload in an open mode.
 pub(crate) fn extract_memory_bytes(info: &ImageInfo) -> u64 {
-    info.extract_memory_bytes().saturating_add(Mode::max_memory_bytes(info))
+    info.extract_memory_bytes().saturating_add(Mode::max_memory_bytes(info, false))
 }
 
 /// Signs of re-encoding in an image without a payload: in the metadata, or in the pixels. The whole file is

@@ -9,7 +9,9 @@ use crate::codec::png::splice::sent::arriving::CheckedPixels;
 use crate::embed::options::EmbedOptions;
 use crate::extract::error::ExtractError;
 use crate::extract::found::Extracted;
+use crate::extract::sealed::{SealedReading, max_sealed_lengths, sealed_extract_memory_bytes};
 use crate::extract::{claimed_by, examine_all, extract_from, extract_memory_bytes};
+use crate::key::SealingKey;
 use crate::limits::Limits;
 use crate::mode::Mode;
 
@@ -65,6 +67,18 @@ impl<'f> ImageFile<'f> {
         extract_memory_bytes(&self.info)
     }
 
+    /// Returns an upper estimate of the memory, in bytes, for [`ImageFile::extract_sealed`], besides the file,
+    /// the payload and the secret, with the derivation of the key.
+    pub fn sealed_extract_memory_bytes(&self) -> u64 {
+        sealed_extract_memory_bytes(&self.info)
+    }
+
+    /// Returns the greatest lengths in bytes of a sealed payload and of the secret in it, by the header of the
+    /// image.
+    pub fn max_sealed_lengths_bytes(&self, limits: &Limits) -> (u64, u64) {
+        max_sealed_lengths(&self.info, limits)
+    }
+
     /// Decodes the file. The EXIF orientation is applied except in PNGs.
     ///
     /// # Errors
@@ -93,6 +107,15 @@ impl<'f> ImageFile<'f> {
     /// As [`crate::extract()`].
     pub fn extract(&self, limits: &Limits) -> Result<Extracted, ExtractError> {
         extract_from(self.bytes, &self.info, limits)
+    }
+
+    /// Extracts a sealed secret, as [`crate::extract_sealed`].
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::extract_sealed`].
+    pub fn extract_sealed(&self, key: &SealingKey, limits: &Limits) -> Result<Extracted, ExtractError> {
+        SealedReading::of_file(self, limits)?.derive_and_open(key, limits)
     }
 
     /// Extracts the secret and reads the whole file, as [`crate::examine`].

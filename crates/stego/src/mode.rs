@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::carrier::scattered::Scattered;
 use crate::carrier::sequential::Sequential;
-use crate::carrier::{Capacity, Carrier};
+use crate::carrier::{Capacity, Carrier, OpenCarrier};
 use crate::codec::cover::Cover;
 use crate::codec::info::ImageInfo;
 
@@ -15,11 +16,15 @@ pub enum Mode {
     /// secret.
     #[default]
     Sequential,
+    /// Keyed: at positions over the whole image that only the key tells, encrypted.
+    Scattered,
 }
 
 impl Mode {
     /// Every mode, in the order of the enum.
-    pub const ALL: [Self; 1] = [Self::Sequential];
+    pub const ALL: [Self; 2] = [Self::Sequential, Self::Scattered];
+    /// Every mode without a key.
+    pub const OPEN: [Self; 1] = [Self::Sequential];
 
     /// Returns the mode with this name.
     pub fn named(name: &str) -> Option<Self> {
@@ -30,6 +35,20 @@ impl Mode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sequential => "sequential",
+            Self::Scattered => "scattered",
+        }
+    }
+
+    /// True if the mode takes a key.
+    pub fn is_keyed(self) -> bool {
+        self.open_carrier().is_none()
+    }
+
+    /// Returns the carrier of an open mode.
+    pub(crate) fn open_carrier(self) -> Option<&'static dyn OpenCarrier> {
+        match self {
+            Self::Sequential => Some(&Sequential),
+            Self::Scattered => None,
         }
     }
 
@@ -37,13 +56,15 @@ impl Mode {
     pub(crate) fn carrier(self) -> &'static dyn Carrier {
         match self {
             Self::Sequential => &Sequential,
+            Self::Scattered => &Scattered,
         }
     }
 
-    /// Returns an upper estimate of the memory, in bytes, for any mode to read an image described by `info`,
-    /// besides samples and payload.
-    pub(crate) fn max_memory_bytes(info: &ImageInfo) -> u64 {
-        Self::ALL.iter().map(|mode| mode.carrier().memory_bytes(info)).max().unwrap_or(0)
+    /// Returns an upper estimate of the memory, in bytes, for any open or any keyed mode to read an image
+    /// described by `info`, besides samples and payload.
+    pub(crate) fn max_memory_bytes(info: &ImageInfo, is_keyed: bool) -> u64 {
+        let modes = Self::ALL.iter().filter(|mode| mode.is_keyed() == is_keyed);
+        modes.map(|mode| mode.carrier().memory_bytes(info)).max().unwrap_or(0)
     }
 }
 

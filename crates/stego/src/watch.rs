@@ -13,6 +13,8 @@ pub enum Stage {
     Decode,
     /// A secret is deflated or inflated; counted in bytes of the secret.
     Compress,
+    /// The positions of a sealed payload are drawn; counted in positions.
+    Draw,
     /// A stego image is written; counted in rows.
     Encode,
     /// A stego image is read, or read back; counted in rows.

@@ -3,12 +3,21 @@
 //! A carrier decides and a codec writes. The carrier of a mode tells the capacity of a cover and the memory
 //! needed, and plans the [`Changes`] for a payload; a codec gives every row of the cover to the plan, from
 //! the top, and writes the result. A plan may follow the rows as they stream or be a map over the whole
-//! cover; the codec does not know which. A carrier that changes only the first rows implements [`TopDown`],
-//! so that a codec can keep the rest of a file unchanged.
+//! cover; the codec does not know which.
+//!
+//! An open mode has an [`OpenCarrier`], which plans without a key. One that changes only the first rows
+//! implements [`TopDown`], so that a codec can keep the rest of a file unchanged. The carrier of a keyed mode
+//! ([`scattered`]) plans with the keys of the stego image.
 
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
+mod bits;
+pub(crate) mod eligible;
+mod layout;
+mod positions;
+pub(crate) mod scattered;
 pub(crate) mod sequential;
+mod stream;
 mod words;
 
 use crate::bits::BitsPerSample;
@@ -16,6 +25,7 @@ use crate::codec::cover::Cover;
 use crate::codec::error::ImageError;
 use crate::codec::info::ImageInfo;
 use crate::container::open::{HEADER_LEN_BYTES, Packed};
+use crate::container::sealed::SEALED_OVERHEAD_LEN_BYTES;
 use crate::limits::Limits;
 use crate::note::Note;
 
@@ -31,16 +41,19 @@ pub(crate) trait Carrier: Sync {
     /// payload, in an image described by `info`: maps, orders, and the derivation of a key.
     fn memory_bytes(&self, info: &ImageInfo) -> u64;
 
+    /// Returns advice to the user on every image made in this mode.
+    fn note(&self) -> Option<Note> {
+        None
+    }
+}
+
+/// A way to carry payloads without a key.
+pub(crate) trait OpenCarrier: Carrier {
     /// Plans the changes that carry `payload`, which fits, in `cover`.
     fn plan<'a>(&self, cover: &Cover, payload: &'a Packed) -> Box<dyn Changes + 'a>;
 
     /// Returns the carrier, if the changes begin with the first sample and end with the payload.
     fn top_down(&self) -> Option<&dyn TopDown> {
-        None
-    }
-
-    /// Returns advice to the user on every image made in this mode.
-    fn note(&self) -> Option<Note> {
         None
     }
 }
@@ -92,12 +105,25 @@ impl Changes for Unchanged {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
     carrying_samples: u64,
+    /// Samples for what comes before name, mark and content.
+    overhead_samples: u64,
+    /// Bytes beside name, mark and content in the other samples.
+    overhead_bytes: u64,
+    max_bits: BitsPerSample,
 }
 
 impl Capacity {
-    /// Returns the capacity of an image with this number of carrying samples.
-    pub(crate) const fn of_samples(carrying_samples: u64) -> Self {
-        Self { carrying_samples }
+    /// Returns the capacity of an image with this number of carrying samples in an open mode.
+    pub(crate) const fn open(carrying_samples: u64) -> Self {
+        let (overhead_samples, max_bits) = (HEADER_SAMPLES as u64, BitsPerSample::MAX);
+        Self { carrying_samples, overhead_samples, overhead_bytes: 0, max_bits }
+    }
+
+    /// Returns the capacity of an image with this number of eligible samples in a keyed mode, of which
+    /// `overhead_samples` carry salt and header.
+    pub(crate) const fn sealed(eligible: u64, overhead_samples: u64) -> Self {
+        let (overhead_bytes, max_bits) = (SEALED_OVERHEAD_LEN_BYTES, BitsPerSample::ONE);
+        Self { carrying_samples: eligible, overhead_samples, overhead_bytes, max_bits }
     }
 
     /// Returns the number of samples that may carry bits.
@@ -105,15 +131,22 @@ impl Capacity {
         self.carrying_samples
     }
 
+    /// Returns the number of samples that an empty secret needs.
+    pub(crate) const fn least_samples(self) -> u64 {
+        self.overhead_samples + 8 * self.overhead_bytes
+    }
+
     /// True if an empty secret fits.
     pub fn holds_a_header(self) -> bool {
-        self.carrying_samples >= HEADER_SAMPLES as u64
+        self.carrying_samples >= self.least_samples()
     }
 
     /// Returns the length in bytes of the longest incompressible secret without a name that fits at `bits`
     /// per sample; the container's header is accounted for. A name and a mark reduce the result by their
-    /// lengths.
+    /// lengths. Keyed modes carry one bit per sample, whatever `bits` says.
     pub fn secret_bytes(self, bits: BitsPerSample) -> u64 {
-        self.carrying_samples.saturating_sub(HEADER_SAMPLES as u64) * u64::from(bits.as_u8()) / 8
+        let bits = bits.min(self.max_bits);
+        let bytes = self.carrying_samples.saturating_sub(self.overhead_samples) * u64::from(bits.as_u8()) / 8;
+        bytes.saturating_sub(self.overhead_bytes)
     }
 }

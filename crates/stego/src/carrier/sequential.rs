@@ -2,7 +2,8 @@
 //!
 //! The sequence and the order of bits are defined in `docs/format.md`, section "Carrier `sequential`".
 
-use super::{Capacity, Carrier, Changes, HEADER_SAMPLES, TopDown, words};
+use super::layout::Layout;
+use super::{Capacity, Carrier, Changes, HEADER_SAMPLES, OpenCarrier, TopDown, words};
 use crate::bits::BitsPerSample;
 use crate::codec::cover::Cover;
 use crate::codec::error::ImageError;
@@ -27,23 +28,25 @@ impl Carrier for Sequential {
         } else {
             cover.samples().len() / layout.pixel_len
         };
-        Capacity::of_samples(visible_pixels as u64 * cover.channels().colour_count() as u64)
+        Capacity::open(visible_pixels as u64 * cover.channels().colour_count() as u64)
     }
 
     fn memory_bytes(&self, _: &ImageInfo) -> u64 {
         0
     }
 
+    fn note(&self) -> Option<Note> {
+        Some(Note::NotHiddenFromAnalysis)
+    }
+}
+
+impl OpenCarrier for Sequential {
     fn plan<'a>(&self, cover: &Cover, payload: &'a Packed) -> Box<dyn Changes + 'a> {
         self.plan_rows(&cover.info(), payload)
     }
 
     fn top_down(&self) -> Option<&dyn TopDown> {
         Some(self)
-    }
-
-    fn note(&self) -> Option<Note> {
-        Some(Note::NotHiddenFromAnalysis)
     }
 }
 
@@ -65,7 +68,7 @@ impl TopDown for Sequential {
             }
             rows.drain()?;
         }
-        Ok(Capacity::of_samples(visible_pixels * info.channels.colour_count() as u64))
+        Ok(Capacity::open(visible_pixels * info.channels.colour_count() as u64))
     }
 
     fn rows(&self, cover: &Cover, payload: &Packed) -> usize {
@@ -94,50 +97,6 @@ impl TopDown for Sequential {
 
     fn plan_rows<'a>(&self, info: &ImageInfo, payload: &'a Packed) -> Box<dyn Changes + 'a> {
         Box::new(SampleWriter::new(info, &payload.header, &payload.rest, payload.bits))
-    }
-}
-
-/// Places of the samples in the bytes of a pixel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Layout {
-    pixel_len: usize,
-    /// Bytes of the colour samples, which come first; alpha follows.
-    colour_len: usize,
-    /// Bytes of the carrying colour samples.
-    carrying_len: usize,
-    sample_len: usize,
-}
-
-impl Layout {
-    fn of(info: &ImageInfo) -> Self {
-        let sample_len = info.depth.bytes();
-        let colour_len = info.channels.colour_count() * sample_len;
-        debug_assert!(colour_len <= info.pixel_len_bytes(), "alpha follows the colours");
-        Self { pixel_len: info.pixel_len_bytes(), colour_len, carrying_len: colour_len, sample_len }
-    }
-
-    /// Of an image whose colours are all grey and which was saved in colour since.
-    fn of_grey_in_colour(info: &ImageInfo) -> Self {
-        Self { carrying_len: info.depth.bytes(), ..Self::of(info) }
-    }
-
-    fn has_alpha(self) -> bool {
-        self.colour_len < self.pixel_len
-    }
-
-    /// True if a pixel takes part: alpha, if present, is not 0.
-    fn is_visible(self, pixel: &[u8]) -> bool {
-        pixel[self.colour_len..].iter().any(|&byte| byte != 0)
-    }
-
-    /// Returns the bytes of whole rows with carrying low bits, in the order of the sequence: the least
-    /// significant byte of each colour sample.
-    fn carrying_mut(self, rows: &mut [u8]) -> impl Iterator<Item = &mut u8> {
-        rows.chunks_exact_mut(self.pixel_len)
-            .filter(move |pixel| !self.has_alpha() || self.is_visible(pixel))
-            .flat_map(move |pixel| {
-                pixel[..self.carrying_len].iter_mut().skip(self.sample_len - 1).step_by(self.sample_len)
-            })
     }
 }
 

@@ -9,6 +9,8 @@ pub enum ContainerVersion {
     Legacy,
     /// Version 2, open layout.
     V2,
+    /// Version 1, sealed layout.
+    SealedV1,
 }
 
 impl std::fmt::Display for ContainerVersion {
@@ -16,6 +18,7 @@ impl std::fmt::Display for ContainerVersion {
         f.write_str(match self {
             Self::Legacy => "the earlier system's",
             Self::V2 => "version 2",
+            Self::SealedV1 => "sealed, version 1",
         })
     }
 }

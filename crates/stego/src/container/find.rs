@@ -13,7 +13,7 @@ use crate::extract::found::Extracted;
 use crate::limits::Limits;
 
 /// By how much deflate can make something shorter, rounded up: 258 bytes in two bits.
-const MAX_INFLATION: u64 = 1032;
+pub(crate) const MAX_INFLATION: u64 = 1032;
 
 /// Finds and opens the container in `rows`. Of a PNG only the carrying rows are read; the rows are returned
 /// at the position reached.

@@ -101,8 +101,18 @@ impl<'a> Content<'a> {
     }
 
     /// True if deflated: only a content that became shorter is.
-    fn is_deflated(&self) -> bool {
+    pub(super) fn is_deflated(&self) -> bool {
         self.bytes.len() < self.secret_len_bytes as usize
+    }
+
+    /// Returns the content as carried.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the length of the secret in bytes.
+    pub(super) fn secret_len_bytes(&self) -> u32 {
+        self.secret_len_bytes
     }
 }
 
@@ -149,7 +159,7 @@ pub(crate) fn pack(
 }
 
 /// Returns the media type's code, and the name field: the name, then a type missing in the table.
-fn name_field(secret: &Secret<'_>, with_name: bool) -> (u8, Vec<u8>) {
+pub(super) fn name_field(secret: &Secret<'_>, with_name: bool) -> (u8, Vec<u8>) {
     let code = media_types::code(secret.media_type.as_ref());
     match (code, secret.media_type.as_ref().filter(|_| with_name)) {
         (media_types::LITERAL, Some(media_type)) => {
@@ -269,7 +279,11 @@ pub(crate) fn open(header: &Header, mut rest: Vec<u8>, watch: &Watch) -> Result<
 
 /// Inflates within the claimed length: a forged header may have a valid digest and still lie about the
 /// length.
-fn inflated(content: &[u8], secret_len_bytes: u32, watch: &Watch) -> Result<Vec<u8>, ContainerError> {
+pub(super) fn inflated(
+    content: &[u8],
+    secret_len_bytes: u32,
+    watch: &Watch,
+) -> Result<Vec<u8>, ContainerError> {
     match inflate(content, u64::from(secret_len_bytes), watch) {
         Ok(secret) if secret.len() as u64 == u64::from(secret_len_bytes) => Ok(secret),
         Ok(_) => Err(ContainerError::Damaged { what: "its content inflates to less than it says" }),
@@ -284,7 +298,7 @@ fn inflated(content: &[u8], secret_len_bytes: u32, watch: &Watch) -> Result<Vec<
 }
 
 /// Reads the name field. An unsafe name is made safe: the writer of the image chose it.
-fn read_name_field(code: u8, field: &[u8]) -> (Option<FileName>, Option<MediaType>) {
+pub(super) fn read_name_field(code: u8, field: &[u8]) -> (Option<FileName>, Option<MediaType>) {
     let text = String::from_utf8_lossy(field);
     if code == media_types::LITERAL {
         let (name, literal) = text.split_once('\0').unwrap_or((&text, ""));

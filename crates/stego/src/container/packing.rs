@@ -2,6 +2,7 @@
 
 use crate::carrier::Capacity;
 use crate::container::open::{Content, Packed, pack};
+use crate::container::sealed::PlainBody;
 use crate::embed::error::EmbedError;
 use crate::embed::options::EmbedOptions;
 use crate::limits::Limits;
@@ -36,4 +37,30 @@ pub(crate) fn pack_to_fit(
         });
     }
     Ok(nameless)
+}
+
+/// Packs `secret` for the sealed layout, for a cover with room for `capacity` and for a body of `room_bytes`,
+/// without the name if only then it fits.
+///
+/// # Errors
+///
+/// [`EmbedError::TooFewSamples`] and [`EmbedError::CapacityExceeded`] if the secret does not fit;
+/// [`EmbedError::Container`] if the secret is longer than `limits` allow.
+pub(crate) fn pack_to_fit_sealed(
+    secret: &Secret<'_>,
+    (capacity, room_bytes): (Capacity, u64),
+    options: &EmbedOptions,
+    limits: &Limits,
+) -> Result<PlainBody, EmbedError> {
+    if !capacity.holds_a_header() {
+        return Err(EmbedError::TooFewSamples {
+            needed_samples: capacity.least_samples(),
+            available_samples: capacity.carrying_samples(),
+        });
+    }
+    let available_bytes = capacity.secret_bytes(options.bits);
+    let content = Content::new(secret.bytes, options.compress, available_bytes, limits)?;
+    PlainBody::pack(&content, secret, room_bytes, true)
+        .or_else(|_| PlainBody::pack(&content, secret, room_bytes, false))
+        .map_err(|needed_bytes| EmbedError::CapacityExceeded { needed_bytes, available_bytes })
 }

@@ -24,6 +24,20 @@ pub enum EmbedError {
     /// The image is too small for a container's header.
     #[error("the image is too small to carry anything: it needs at least 224 samples that may carry")]
     CoverTooSmall,
+    /// The image is too small for a keyed mode.
+    #[error(
+        "the image is too small to carry anything with a key: it has {available_samples} samples that may carry, \
+         and {needed_samples} are needed"
+    )]
+    TooFewSamples {
+        /// Samples that an empty secret needs.
+        needed_samples: u64,
+        /// Samples of the image that may carry.
+        available_samples: u64,
+    },
+    /// Options that contradict each other, such as a keyed mode without a key.
+    #[error("{0}")]
+    Options(&'static str),
     /// The secret cannot be put into a container, for example because of excessive length.
     #[error(transparent)]
     Container(#[from] ContainerError),
@@ -45,6 +59,8 @@ impl EmbedError {
         match self {
             Self::Image(error) => error.code(),
             Self::CapacityExceeded { .. } | Self::CoverTooSmall => "capacity_exceeded",
+            Self::TooFewSamples { .. } => "cover_too_small",
+            Self::Options(_) => "malformed_request",
             Self::Container(error) => error.code(),
             Self::NotVerified { .. } => "internal",
             Self::Stopped(_) => Stopped::CODE,

@@ -3,6 +3,7 @@
 use crate::bits::BitsPerSample;
 use crate::codec::format::MetadataPolicy;
 use crate::codec::info::ImageInfo;
+use crate::key::Seal;
 use crate::mode::Mode;
 
 /// Extent of the check of a stego image before the result is returned, if parts of the cover's file are kept.
@@ -25,8 +26,8 @@ pub enum OutputFormat {
     Png,
 }
 
-/// Options of an embed. They hold nothing confidential: a key, like a source of randomness, is a separate
-/// argument.
+/// Options of an embed, with the key if there is one. A key is shared, not copied, overwritten with its last
+/// owner, and never shown.
 ///
 /// ```
 /// use stego::{BitsPerSample, EmbedOptions};
@@ -34,12 +35,14 @@ pub enum OutputFormat {
 /// let options = EmbedOptions::default().with_bits(BitsPerSample::MAX).with_compress(false);
 /// assert_eq!(options.bits.as_u8(), 4);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EmbedOptions {
     /// Way to carry the secret.
     pub mode: Mode,
-    /// Bits per sample of everything after the container's header.
+    /// Key and salt; a keyed mode has one, an open mode none.
+    pub seal: Option<Seal>,
+    /// Bits per sample of everything after the container's header; one in keyed modes.
     pub bits: BitsPerSample,
     /// True to deflate a secret if shorter.
     pub compress: bool,
@@ -55,6 +58,7 @@ impl Default for EmbedOptions {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
+            seal: None,
             bits: BitsPerSample::ONE,
             compress: true,
             metadata: MetadataPolicy::Keep,
@@ -67,31 +71,38 @@ impl Default for EmbedOptions {
 impl EmbedOptions {
     /// Returns the options with another mode.
     #[must_use]
-    pub const fn with_mode(self, mode: Mode) -> Self {
+    pub fn with_mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
+    }
+
+    /// Returns the options with a key. An open mode gives way to [`Mode::Scattered`].
+    #[must_use]
+    pub fn with_seal(self, seal: Seal) -> Self {
+        let mode = if self.mode.is_keyed() { self.mode } else { Mode::Scattered };
+        Self { mode, seal: Some(seal), ..self }
     }
 
     /// Replaces the bits per sample.
     #[must_use]
-    pub const fn with_bits(self, bits: BitsPerSample) -> Self {
+    pub fn with_bits(self, bits: BitsPerSample) -> Self {
         Self { bits, ..self }
     }
 
     /// Returns the options with compression on or off.
     #[must_use]
-    pub const fn with_compress(self, compress: bool) -> Self {
+    pub fn with_compress(self, compress: bool) -> Self {
         Self { compress, ..self }
     }
 
     /// Returns the options with another treatment of metadata.
     #[must_use]
-    pub const fn with_metadata(self, metadata: MetadataPolicy) -> Self {
+    pub fn with_metadata(self, metadata: MetadataPolicy) -> Self {
         Self { metadata, ..self }
     }
 
     /// Returns the options with another extent of the check.
     #[must_use]
-    pub const fn with_verify(self, verify: Verify) -> Self {
+    pub fn with_verify(self, verify: Verify) -> Self {
         Self { verify, ..self }
     }
 

@@ -14,6 +14,21 @@ pub enum ExtractError {
     /// The image is readable, the payload is not.
     #[error(transparent)]
     Container(#[from] ContainerError),
+    /// With a key: the image carries nothing, or something under another key, or something by a later
+    /// release. Nothing tells these apart.
+    #[error("the image carries no payload, or the key is another")]
+    NoPayloadOrWrongKey,
+    /// With a key: the image is too small to carry anything.
+    #[error(
+        "the image is too small to carry anything with a key: it has {available_samples} samples that may carry, \
+         and {needed_samples} are needed"
+    )]
+    TooFewSamples {
+        /// Samples that an empty secret needs.
+        needed_samples: u64,
+        /// Samples of the image that may carry.
+        available_samples: u64,
+    },
     /// A lossy format, in which nothing is embedded.
     #[error(
         "the image is saved as {format}, in which nothing is embedded yet; if its source was a PNG that carried something, that is lost"
@@ -70,7 +85,8 @@ impl ExtractError {
         match self {
             Self::Image(error) => error.code(),
             Self::Container(error) => error.code(),
-            Self::LossyFormat { .. } => "no_payload",
+            Self::NoPayloadOrWrongKey => "no_payload_or_wrong_key",
+            Self::LossyFormat { .. } | Self::TooFewSamples { .. } => "no_payload",
             Self::Reencoded(_) => "image_was_reencoded",
         }
     }

@@ -223,6 +223,7 @@ impl From<EmbedError> for Problem {
             EmbedError::CoverTooSmall => {
                 problem.with(needed_and_available(stego::HEADER_LEN_BYTES as u64, 0))
             }
+            EmbedError::TooFewSamples { .. } | EmbedError::Options(_) => problem,
             EmbedError::Container(error) => error.into(),
             EmbedError::Stopped(stopped) => stopped.into(),
             EmbedError::NotVerified { source } => {
@@ -481,9 +482,12 @@ mod tests {
         let all: Vec<_> = images.chain(container_errors().into_iter().map(ExtractError::Container)).collect();
         for error in &all {
             match error {
-                // The third variant occurs on extraction only; a test below checks its code by name.
+                // The other variants occur on extraction only; a test below checks their codes by name.
                 ExtractError::Image(_)
                 | ExtractError::Container(_)
+                // With a key only, which no call takes yet.
+                | ExtractError::NoPayloadOrWrongKey
+                | ExtractError::TooFewSamples { .. }
                 | ExtractError::LossyFormat { .. }
                 | ExtractError::Reencoded { .. } => {}
             }
@@ -503,6 +507,9 @@ mod tests {
                 EmbedError::Image(_)
                 | EmbedError::CapacityExceeded { .. }
                 | EmbedError::CoverTooSmall
+                // With a key only, which no call takes yet.
+                | EmbedError::TooFewSamples { .. }
+                | EmbedError::Options(_)
                 | EmbedError::Container(_)
                 | EmbedError::NotVerified { .. }
                 | EmbedError::Stopped(_) => {}

@@ -84,6 +84,6 @@ fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<Capacit
         channels: cover.channels().count() as u8,
         bit_depth: cover.depth().bits(),
         format: file.info().format.to_string(),
-        modes: Mode::ALL.into_iter().flat_map(in_mode).collect(),
+        modes: Mode::OPEN.into_iter().flat_map(in_mode).collect(),
     })
 }

@@ -106,9 +106,9 @@ impl Order {
 }
 
 pub(super) fn parse_mode(text: &str) -> Result<Mode, InvalidValue> {
-    Mode::named(text).ok_or_else(|| {
+    Mode::named(text).filter(|mode| !mode.is_keyed()).ok_or_else(|| {
         let mode: String = text.chars().take(64).collect();
-        let modes = Mode::ALL.map(Mode::as_str).join(", ");
+        let modes = Mode::OPEN.map(Mode::as_str).join(", ");
         InvalidValue::new(Code::UnknownMode, format!("unknown mode `{mode}`; modes: {modes}"))
     })
 }

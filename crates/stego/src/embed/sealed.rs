@@ -1,0 +1,125 @@
+//! Embedding with a key: the whole image is encoded anew, in the form of any image written by this library.
+
+use super::{CoverInput, PayloadFigures, notes_on_cover, report, verify};
+use crate::bits::BitsPerSample;
+use crate::carrier::scattered::{Scattered, Scattering, room_bytes};
+use crate::carrier::{Capacity, Carrier, Changes};
+use crate::codec::cover::Cover;
+use crate::codec::decode::probe;
+use crate::codec::format::MetadataPolicy;
+use crate::codec::parts::Part;
+use crate::codec::png::encode::encode_png;
+use crate::container::packing::pack_to_fit_sealed;
+use crate::container::sealed::{HEADER_LEN_BYTES, PlainBody, TAG_LEN_BYTES};
+use crate::embed::error::EmbedError;
+use crate::embed::options::EmbedOptions;
+use crate::embed::stego_image::StegoImage;
+use crate::extract::error::ExtractError;
+use crate::extract::found::Extracted;
+use crate::extract::sealed::SealedReading;
+use crate::file::ImageFile;
+use crate::key::{DerivedKey, Salt, Seal};
+use crate::limits::Limits;
+use crate::secret::Secret;
+
+/// Hides `secret` in a copy of `cover`. The stego image is read back with the keys of the embed.
+pub(super) fn embed(
+    cover: CoverInput<'_>,
+    secret: &Secret<'_>,
+    (seal, options): (&Seal, &EmbedOptions),
+    limits: &Limits,
+) -> Result<StegoImage<'static>, EmbedError> {
+    match cover {
+        CoverInput::Decoded(cover) => encode(cover, options.metadata, secret, (seal, options), limits),
+        CoverInput::Prepared(prepared) => {
+            encode(prepared.cover(), prepared.policy(), secret, (seal, options), limits)
+        }
+        CoverInput::File(file) => {
+            let needed_bytes = options.memory_bytes(file.info(), secret.bytes.len() as u64);
+            file.info().check_memory(needed_bytes, limits)?;
+            encode(&file.cover(limits)?, options.metadata, secret, (seal, options), limits)
+        }
+    }
+}
+
+fn encode(
+    cover: &Cover,
+    metadata: MetadataPolicy,
+    secret: &Secret<'_>,
+    (seal, options): (&Seal, &EmbedOptions),
+    limits: &Limits,
+) -> Result<StegoImage<'static>, EmbedError> {
+    let (capacity, body) = packed(cover, secret, options, limits)?;
+    let figures = PayloadFigures {
+        bits: BitsPerSample::ONE,
+        len_bytes: (Salt::LEN_BYTES + HEADER_LEN_BYTES + body.len_bytes() + TAG_LEN_BYTES) as u64,
+        is_nameless: body.is_nameless,
+    };
+    let key = seal.derive();
+    let mut changes = plan(cover, capacity, body, &key, limits)?;
+    let png = encode_png(cover, metadata, &limits.watch, &mut changes)?;
+    let squared_error = changes.squared_error();
+    drop(changes);
+    verify(read_back(&png, &key, limits), secret)?;
+
+    let notes = notes_on_cover(cover, metadata);
+    let about = (&cover.info(), capacity, &Scattered as &dyn Carrier);
+    let report = report(about, figures, squared_error, false, notes);
+    Ok(StegoImage { parts: vec![Part::New(png)], report })
+}
+
+/// Packs `secret`: all that can be refused before a key is derived.
+fn packed(
+    cover: &Cover,
+    secret: &Secret<'_>,
+    options: &EmbedOptions,
+    limits: &Limits,
+) -> Result<(Capacity, PlainBody), EmbedError> {
+    if options.bits != BitsPerSample::ONE {
+        return Err(EmbedError::Options("a keyed mode carries one bit per sample"));
+    }
+    let capacity = Scattered.capacity(cover);
+    let room_bytes = room_bytes(capacity.carrying_samples());
+    Ok((capacity, pack_to_fit_sealed(secret, (capacity, room_bytes), options, limits)?))
+}
+
+fn plan(
+    cover: &Cover,
+    capacity: Capacity,
+    body: PlainBody,
+    key: &DerivedKey,
+    limits: &Limits,
+) -> Result<Scattering, EmbedError> {
+    let stream = body.seal(key, capacity.carrying_samples());
+    Ok(Scattering::plan(cover, &stream, key, &limits.watch)?)
+}
+
+fn read_back(png: &[u8], key: &DerivedKey, limits: &Limits) -> Result<Extracted, ExtractError> {
+    debug_assert!(probe(png, limits).is_ok(), "what was written is an image");
+    SealedReading::of_file(&ImageFile::open(png, limits)?, limits)?.open(key, limits)
+}
+
+/// Samples with a sealed payload, without a file around them. Only measurements and statistics leave the file
+/// out.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct SealedSamples;
+
+impl SealedSamples {
+    /// Embeds into `samples`, those of `cover`, which change in place. Nothing is read back.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`crate::embed()`].
+    pub fn embed(
+        cover: &Cover,
+        samples: &mut [u8],
+        secret: &Secret<'_>,
+        (key, options): (&DerivedKey, &EmbedOptions),
+        limits: &Limits,
+    ) -> Result<(), EmbedError> {
+        let (capacity, body) = packed(cover, secret, options, limits)?;
+        plan(cover, capacity, body, key, limits)?.apply(samples);
+        Ok(())
+    }
+}
