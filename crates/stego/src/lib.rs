@@ -41,6 +41,8 @@ mod embed;
 mod extract;
 mod file;
 mod key;
+#[cfg(test)]
+mod known_answers;
 mod limits;
 mod mode;
 mod note;

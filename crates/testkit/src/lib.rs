@@ -58,7 +58,7 @@ pub use left_out::leave_out;
 pub use local_cluster::{Connection, Reply, Sighting, Signal, Watcher, agreed};
 pub use netns::Net;
 pub use node::{Node, NodeBuilder};
-pub use outside::{OutsideReaders, run_outside, run_pillow};
+pub use outside::{OutsideReaders, run_outside, run_pillow, run_python};
 pub use pixels::Pixels;
 pub use png::{PngParts, chunk};
 pub use png_file::{FileChunk, PngFile};

@@ -1,7 +1,7 @@
 //! External programs that read and write images: Pillow, ImageMagick, pngcheck.
 //!
 //! Where `CI` is set all of the programs must be installed; elsewhere missing programs are passed over.
-//! `STEG_PYTHON` names a Python with Pillow and numpy, `python3` otherwise.
+//! `STEG_PYTHON` names a Python with Pillow, numpy and the modules of other scripts, `python3` otherwise.
 
 mod readers;
 
@@ -32,11 +32,25 @@ pub fn run_outside(command: &mut Command) -> Option<String> {
 ///
 /// If the script fails, or such a Python is missing where `CI` is set.
 pub fn run_pillow<'a>(script: &str, arguments: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    run_python("PIL, numpy", script, arguments)
+}
+
+/// Runs a script, given as text, in a Python with `modules`, separated by commas; `None` where neither
+/// installed nor required.
+///
+/// # Panics
+///
+/// If the script fails, or such a Python is missing where `CI` is set.
+pub fn run_python<'a>(
+    modules: &str,
+    script: &str,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
     let python = std::env::var("STEG_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     if std::env::var_os("CI").is_none() {
-        let has_pillow = Command::new(&python).args(["-c", "import PIL, numpy"]).output();
-        if !has_pillow.is_ok_and(|output| output.status.success()) {
-            eprintln!("passed over: {python} has no Pillow and numpy");
+        let has_modules = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
+        if !has_modules.is_ok_and(|output| output.status.success()) {
+            eprintln!("passed over: {python} lacks one of {modules}");
             return None;
         }
     }
