@@ -12,6 +12,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! With a key nobody else reads the secret, or learns by looking that there is one:
+//!
+//! ```
+//! use stego::{EmbedOptions, Limits, Salt, Seal, SealingKey, Secret};
+//!
+//! let limits = Limits::default();
+//! let cover = dataset::cover(7).expect("the dataset has 50 images");
+//! let key = SealingKey::new(Some("correct horse battery staple"), None)?;
+//! // From a source of randomness, and never used again.
+//! let salt = Salt([0x5A; 16]);
+//! let options = EmbedOptions::default().with_seal(Seal::Key(key.clone(), salt));
+//! let image = stego::embed(&cover, &Secret::new(b"meet me at noon"), &options, &limits)?;
+//!
+//! let found = stego::extract_sealed(&image.to_vec(), &key, &limits)?;
+//! assert_eq!(found.secret, b"meet me at noon");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Three independent parts, combined by [`embed()`] and [`extract()`]; a [`Mode`] names the first two:
 //!
 //! | part | task |
@@ -19,6 +37,8 @@
 //! | `container` | describe a secret with name and type in a byte string, and read the byte string |
 //! | `carrier` | plan the changes to samples for a byte string, and read the byte string |
 //! | `codec` | image files into rows of 8- or 16-bit samples, samples with changes into PNG |
+//!
+//! Keyed modes take a fourth: `coding` carries a message in few changes of samples.
 //!
 //! A cover is a [`Cover`] in memory, an [`ImageFile`] or a [`PreparedCover`]; each embed takes the cheapest
 //! way for the kind of cover.

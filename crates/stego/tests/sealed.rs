@@ -272,3 +272,64 @@ proptest! {
         check(&cover, &Secret::new(&bytes), &derived(seed as u8));
     }
 }
+
+/// A stego image in which each sample carries, and its key.
+fn full_image(seed: u8) -> (Cover, DerivedKey) {
+    let cover = cover(250, 200, Channels::Rgb, false, u64::from(seed));
+    let room = cover.capacity(Mode::Scattered).secret_bytes(BitsPerSample::ONE) as usize;
+    let key = derived(seed);
+    let png = check(&cover, &Secret::new(&testkit::noise(1, room)), &key);
+    (Cover::decode(&png, &limits()).unwrap(), key)
+}
+
+/// Wrong keys with the salt of the image, and single flipped bits, in turns.
+fn check_refusals(count: usize) {
+    let (stego, key) = full_image(21);
+    let reading = SealedReading::of_cover(&stego).unwrap();
+    assert!(reading.open(&key, &limits()).is_ok());
+    for (i, word) in testkit::noise(22, 4 * count).as_chunks::<4>().0.iter().enumerate() {
+        let prk: Vec<u8> = testkit::noise(1000 + i as u64, 32);
+        let wrong = DerivedKey::from_prk(key.salt(), &prk.try_into().unwrap());
+        let refused = reading.open(&wrong, &limits());
+        assert!(matches!(refused, Err(ExtractError::NoPayloadOrWrongKey)), "key {i}: {refused:?}");
+
+        let mut samples = stego.samples().to_vec();
+        let at = u32::from_le_bytes(*word) as usize % samples.len();
+        samples[at] ^= 1;
+        let flipped = Cover::from_samples(250, 200, Channels::Rgb, samples).unwrap();
+        let flipped = SealedReading::of_cover(&flipped).unwrap();
+        // Who derives the key from a salt with a flipped bit has another key.
+        let key = if flipped.salt() == key.salt() { key.clone() } else { wrong };
+        match flipped.open(&key, &limits()) {
+            Err(ExtractError::NoPayloadOrWrongKey) => {}
+            Err(ExtractError::Container(ContainerError::Damaged { what: "its tag differs" })) => {}
+            opened => panic!("sample {at}: {opened:?}"),
+        }
+    }
+}
+
+#[test]
+fn wrong_keys_and_flipped_bits_are_refused() {
+    check_refusals(200);
+}
+
+#[test]
+#[ignore = "takes minutes: 10,000 wrong keys and 10,000 flipped bits, and 200 of each with the derivation"]
+fn many_wrong_keys_and_flipped_bits_are_refused() {
+    check_refusals(10_000);
+    let cover = cover(250, 200, Channels::Rgb, false, 23);
+    let key = SealingKey::new(Some("right"), None).unwrap();
+    let options = EmbedOptions::default().with_seal(Seal::Key(key.clone(), Salt([23; 16])));
+    let room = cover.capacity(Mode::Scattered).secret_bytes(BitsPerSample::ONE) as usize;
+    let secret = testkit::noise(2, room);
+    let png = embed(&cover, &Secret::new(&secret), &options, &limits()).unwrap().into_vec();
+    let stego = Cover::decode(&png, &limits()).unwrap();
+    for i in 0..200 {
+        let wrong = SealingKey::new(Some(&format!("wrong {i}")), None).unwrap();
+        assert!(matches!(extract_sealed(&png, &wrong, &limits()), Err(ExtractError::NoPayloadOrWrongKey)));
+        let mut samples = stego.samples().to_vec();
+        samples[i * 749] ^= 1;
+        let flipped = Cover::from_samples(250, 200, Channels::Rgb, samples).unwrap().to_png();
+        assert!(extract_sealed(&flipped, &key, &limits()).is_err(), "sample {}", i * 749);
+    }
+}

@@ -77,21 +77,20 @@ impl Drawing {
         let mut left = count;
         while left > 0 {
             watch.check(Stage::Draw, (count - left) as u64, count as u64)?;
-            let mut used = 0;
-            for &word in words.window() {
-                used += 1;
+            let window = words.window();
+            // No more words than positions are wanted: all of them are used.
+            let used = window.len().min(left);
+            let given = self.given.words_mut();
+            let new = window.iter().take(used).map(|&word| {
                 let (position, fair) = lottery.draw(word);
-                let Some(slot) = self.given.words_mut().get_mut(position as usize / WORD_LEN) else {
-                    continue;
-                };
-                let bit = u64::from(fair) << (position as usize % WORD_LEN);
-                let is_new = bit & !*slot != 0;
-                *slot |= bit;
-                left -= usize::from(is_new);
-                if left == 0 {
-                    break;
-                }
-            }
+                given.get_mut(position as usize / WORD_LEN).map_or(0, |slot| {
+                    let bit = u64::from(fair) << (position as usize % WORD_LEN);
+                    let is_new = bit & !*slot != 0;
+                    *slot |= bit;
+                    usize::from(is_new)
+                })
+            });
+            left -= new.sum::<usize>();
             words.advance(used);
         }
         Ok(())

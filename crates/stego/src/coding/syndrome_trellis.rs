@@ -102,58 +102,94 @@ impl Blocks {
 }
 
 /// The Viterbi algorithm over partial syndromes.
+///
+/// States with an even and with an odd number lie apart, in the order of their numbers: a column leads from
+/// each state to one of the other kind. Both lie in groups, so that the loops become SIMD.
 struct Trellis {
-    costs: [f32; STATES],
+    even: States,
+    odd: States,
     steps: Vec<Step>,
 }
 
+type States = [[f32; LANES]; STATES / 2 / LANES];
+
+/// Places of a group.
+const LANES: usize = 4;
+
 /// A column of the matrix, or the end of a row.
 enum Step {
-    Column { pattern: usize, sample: usize, changed: u128 },
-    EndOfRow { bit: usize },
+    /// Bit i of `to_even` and `to_odd` tells of the states 2 · i and (2 · i) ^ `pattern` that the sample is
+    /// changed on the way there.
+    Column {
+        pattern: usize,
+        sample: usize,
+        to_even: u64,
+        to_odd: u64,
+    },
+    EndOfRow {
+        bit: usize,
+    },
 }
 
 impl Default for Trellis {
     fn default() -> Self {
-        let mut costs = [f32::INFINITY; STATES];
-        costs[0] = 0.0;
-        Self { costs, steps: Vec::new() }
+        let mut trellis = Self { even: UNREACHED, odd: UNREACHED, steps: Vec::new() };
+        trellis.even[0][0] = 0.0;
+        trellis
     }
 }
 
+const UNREACHED: States = [[f32::INFINITY; LANES]; STATES / 2 / LANES];
+
 impl Trellis {
-    /// Adds a column. `pattern` is odd: each state with an even number meets one with an odd number.
+    /// Adds a column. `pattern` is odd.
     fn step(&mut self, pattern: usize, cost: f32, sample: usize) {
         debug_assert!(pattern % 2 == 1 && pattern < STATES, "a column has its row's bit");
-        let mut changed = 0_u128;
-        for even in (0..STATES).step_by(2) {
-            let odd = even ^ pattern & (STATES - 1);
-            let (to_even, to_odd) = (self.costs[odd] + cost, self.costs[even] + cost);
-            let (is_even, is_odd) = (to_even < self.costs[even], to_odd < self.costs[odd]);
-            if is_even {
-                self.costs[even] = to_even;
+        // The state 2 · i meets 2 · (i ^ half) + 1: another group by the high bits, another lane by the low.
+        let half = pattern / 2;
+        let (to_even, to_odd) = match half % LANES {
+            0 => self.relax::<0>(half / LANES, cost),
+            1 => self.relax::<1>(half / LANES, cost),
+            2 => self.relax::<2>(half / LANES, cost),
+            _ => self.relax::<3>(half / LANES, cost),
+        };
+        self.steps.push(Step::Column { pattern, sample, to_even, to_odd });
+    }
+
+    fn relax<const LANE: usize>(&mut self, group: usize, cost: f32) -> (u64, u64) {
+        let (mut to_even, mut to_odd) = (0, 0);
+        for i in 0..self.even.len() {
+            let even = &mut self.even[i];
+            let odd = &mut self.odd[(i ^ group) % (STATES / 2 / LANES)];
+            let (before, met): ([f32; LANES], [f32; LANES]) =
+                (*even, std::array::from_fn(|lane| odd[lane ^ LANE]));
+            let is_even: [bool; LANES] = std::array::from_fn(|lane| met[lane] + cost < before[lane]);
+            let is_odd: [bool; LANES] = std::array::from_fn(|lane| before[lane] + cost < met[lane]);
+            *even = std::array::from_fn(|lane| before[lane].min(met[lane] + cost));
+            *odd = std::array::from_fn(|lane| met[lane ^ LANE].min(before[lane ^ LANE] + cost));
+            for lane in 0..LANES {
+                to_even |= u64::from(is_even[lane]) << (LANES * i + lane);
+                to_odd |= u64::from(is_odd[lane]) << (LANES * i + lane);
             }
-            if is_odd {
-                self.costs[odd] = to_odd;
-            }
-            changed |= u128::from(is_even) << even | u128::from(is_odd) << odd;
         }
-        self.steps.push(Step::Column { pattern, sample, changed });
+        (to_even, to_odd)
     }
 
     /// Keeps the states whose lowest bit is `bit`, and moves on by a row.
     fn end_row(&mut self, bit: u8) {
         let bit = usize::from(bit & 1);
-        for state in 0..STATES / 2 {
-            self.costs[state] = self.costs[2 * state + bit];
+        let kept = if bit == 0 { self.even } else { self.odd };
+        (self.even, self.odd) = (UNREACHED, UNREACHED);
+        for (state, cost) in kept.into_iter().flatten().enumerate() {
+            let states = if state % 2 == 0 { &mut self.even } else { &mut self.odd };
+            states[state / 2 / LANES][state / 2 % LANES] = cost;
         }
-        self.costs[STATES / 2..].fill(f32::INFINITY);
         self.steps.push(Step::EndOfRow { bit });
     }
 
     /// Returns the changed samples on the path of least cost to the end, where no row is left.
     fn least(self) -> Option<Vec<usize>> {
-        if !self.costs[0].is_finite() {
+        if !self.even[0][0].is_finite() {
             return None;
         }
         let mut state = 0;
@@ -161,8 +197,10 @@ impl Trellis {
         for step in self.steps.into_iter().rev() {
             match step {
                 Step::EndOfRow { bit } => state = (state << 1 | bit) & (STATES - 1),
-                Step::Column { pattern, sample, changed } => {
-                    if changed >> state & 1 == 1 {
+                Step::Column { pattern, sample, to_even, to_odd } => {
+                    let (changed, even) =
+                        if state % 2 == 0 { (to_even, state) } else { (to_odd, state ^ pattern) };
+                    if changed >> (even / 2) & 1 == 1 {
                         state ^= pattern;
                         changed_samples.push(sample);
                     }
