@@ -82,7 +82,7 @@ impl Drawing {
             let used = window.len().min(left);
             let given = self.given.words_mut();
             let new = window.iter().take(used).map(|&word| {
-                let (position, fair) = lottery.draw(word);
+                let (position, fair) = lottery.draw(u32::from_le_bytes(word));
                 given.get_mut(position as usize / WORD_LEN).map_or(0, |slot| {
                     let bit = u64::from(fair) << (position as usize % WORD_LEN);
                     let is_new = bit & !*slot != 0;

@@ -22,33 +22,31 @@ fn cipher(key: &[u8; 32], name: &[u8]) -> ChaCha20 {
 /// Random words, least significant byte first.
 pub(super) struct Words {
     cipher: ChaCha20,
-    window: Zeroizing<Vec<u32>>,
+    window: Zeroizing<Vec<u8>>,
     next: usize,
 }
 
 impl Words {
     /// Begins stream(key, name).
     pub(super) fn new(key: &[u8; 32], name: &[u8]) -> Self {
-        Self { cipher: cipher(key, name), window: Zeroizing::new(vec![0; WORDS]), next: WORDS }
+        Self { cipher: cipher(key, name), window: Zeroizing::new(vec![0; WINDOW_LEN_BYTES]), next: WORDS }
     }
 
     /// Returns the next word.
     pub(super) fn next(&mut self) -> u32 {
         let word = self.window().first().copied();
         self.next += 1;
-        word.expect("a window is not empty")
+        u32::from_le_bytes(word.expect("a window is not empty"))
     }
 
-    /// Returns the next words, at least one; [`Words::advance`] tells how many were used.
-    pub(super) fn window(&mut self) -> &[u32] {
+    /// Returns the bytes of the next words, at least one; [`Words::advance`] tells how many were used.
+    pub(super) fn window(&mut self) -> &[[u8; 4]] {
         if self.next >= WORDS {
-            let mut bytes = Zeroizing::new([0; WINDOW_LEN_BYTES]);
-            self.cipher.apply_keystream(&mut *bytes);
-            let words = bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
-            self.window.iter_mut().zip(words).for_each(|(to, from)| *to = from);
+            self.window.fill(0);
+            self.cipher.apply_keystream(&mut self.window);
             self.next = 0;
         }
-        self.window.get(self.next..).unwrap_or_default()
+        self.window.as_chunks().0.get(self.next..).unwrap_or_default()
     }
 
     /// Passes over the first `count` words of the window.
