@@ -240,6 +240,12 @@ impl Detector {
         Some(probed.silent_since()? + probed.missed_here + self.limit(probed, now))
     }
 
+    /// Returns the present silence of `peer`, and the silence that is evidence.
+    pub(crate) fn silence(&self, peer: &str, now: Instant) -> Option<(Duration, Duration)> {
+        let probed = self.peers.get(peer)?;
+        Some((probed.silence(now)?, self.limit(probed, now)))
+    }
+
     /// Returns the present evidence against `leader`. `other_voters` are the names of all voters besides the
     /// local node.
     pub(crate) fn evidence(&self, leader: &str, other_voters: &[String], now: Instant) -> Option<Evidence> {

@@ -99,8 +99,12 @@ impl Elections {
         let news = self.suspicion.campaigns().record_evidence(vote, evidence, clock::now());
         self.suspicion.announce_evidence();
         if news {
-            warn!(peer = name, evidence = evidence.as_str(), term = vote.leader_id.term, "leader suspected");
-            self.events.publish(EventKind::Suspicion { peer: name, evidence: evidence.as_str().to_owned() });
+            let silence = self.suspicion.detector().silence(&name, clock::now());
+            let [silent_ms, limit_ms] =
+                silence.map_or([0, 0], |(lasts, limit)| [lasts, limit].map(|time| time.as_millis() as u64));
+            let (evidence, term) = (evidence.as_str(), vote.leader_id.term);
+            warn!(peer = name, evidence, term, silent_ms, limit_ms, "leader suspected");
+            self.events.publish(EventKind::Suspicion { peer: name, evidence: evidence.to_owned() });
         }
     }
 
