@@ -132,8 +132,6 @@ impl Fault {
             Self::ClockStep | Self::ClockJump | Self::Drift | Self::FalseAlarms => 0,
             // The leader cannot be heard by one follower, or hear it.
             Self::OneWay => 1,
-            // A gap at the leader may cost an election, and so may the next.
-            Self::Gaps | Self::BadLinks | Self::SlowDisk => 10,
             Self::WipeAndKill => 3,
             _ => 2,
         }
