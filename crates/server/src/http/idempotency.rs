@@ -56,7 +56,8 @@ pub(super) fn under(request_id: Arc<str>, answer: Result<Response, Problem>) -> 
 }
 
 /// Returns the request id of an upload to `path`: with an idempotency key the same id for the same upload on
-/// every node, otherwise `own`.
+/// every node, otherwise `own`. `options` are the values besides the upload that the answer depends on, such
+/// as the defaults of fields that are left out.
 ///
 /// # Errors
 /// [`Code::InvalidIdempotencyKey`], or the pool's error if the digest cannot be computed in time.
@@ -64,6 +65,7 @@ pub(super) async fn id_of_upload(
     app: &App,
     (path, headers): (&str, &HeaderMap),
     form: Form,
+    options: Option<&str>,
     own: Arc<str>,
     start_by: Instant,
 ) -> Result<(Form, Arc<str>), Problem> {
@@ -74,7 +76,9 @@ pub(super) async fn id_of_upload(
     };
     let (form, digest) = app.data.pool.run(start_by, digested).await?;
     let secret = app.control.plane.secret();
-    let fingerprint = secret.fingerprint(&[b"POST", path.as_bytes(), &digest]);
+    let mut parts: Vec<&[u8]> = vec![b"POST", path.as_bytes(), &digest];
+    parts.extend(options.map(str::as_bytes));
+    let fingerprint = secret.fingerprint(&parts);
     Ok((form, secret.request_id(&key, &fingerprint).into()))
 }
 

@@ -62,6 +62,14 @@ async fn a_repeated_embed_has_the_same_body_from_any_node() {
     let first = embed(0, "a secret").await;
     assert_eq!(embed(1, "a secret").await, first);
     assert_ne!(embed(2, "another one").await.0, first.0);
+    // Under other settings of the cluster it is another request.
+    for (key, set) in [("bits", json!(3)), ("compress", json!(false)), ("metadata", json!("strip"))] {
+        let before = embed(0, "a secret").await;
+        must_put(&cluster, 0, key, set.clone()).await;
+        assert_eq!(value(&cluster, 0, key).await, set);
+        let after = embed(0, "a secret").await;
+        assert!(after.0 != before.0, "{key}: one request id for two options");
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use super::choices::{Binary, Metadata, Verify};
 use crate::app::App;
+use crate::control::EmbedDefaults;
 use crate::covers::CoverKey;
 use crate::data_plane::{DEFAULT_COVER, DataPlane};
 use crate::http::answer::negotiate::prefers;
@@ -99,20 +100,26 @@ pub(crate) async fn embed(
         app.telemetry.metrics.count_checked_on_arrival();
     }
     let upload = (PATH, &headers);
-    let (form, request_id) = idempotency::id_of_upload(&app, upload, form, request_id, start_by).await?;
+    // Read once: the cluster's settings may change meanwhile.
+    let defaults = app.control.embed_defaults();
+    let options = order::effective_options(&form, defaults)?;
+    let (form, request_id) =
+        idempotency::id_of_upload(&app, upload, form, Some(&options), request_id, start_by).await?;
     let answer =
-        embed_form(&app, (form, checked), &request_id, prefers(&headers, figures::PNG), start_by).await;
+        embed_form(&app, (form, checked), defaults, &request_id, prefers(&headers, figures::PNG), start_by)
+            .await;
     Ok(idempotency::under(request_id, answer))
 }
 
 async fn embed_form(
     app: &App,
     (form, checked): (Form, Option<CheckedPixels>),
+    defaults: EmbedDefaults,
     request_id: &Arc<str>,
     as_png: bool,
     start_by: Instant,
 ) -> Result<Response, Problem> {
-    let mut order = Order::from_form(form, app.control.embed_defaults(), request_id, as_png)?;
+    let mut order = Order::from_form(form, defaults, request_id, as_png)?;
     order.checked = checked;
     let answer = embed_order(&app.data, order, start_by).await?.into_response(&app.data)?;
     app.telemetry.metrics.count_embedded();

@@ -39,8 +39,7 @@ impl Order {
         as_png: bool,
     ) -> Result<Self, Problem> {
         let mode = form.text(fields::MODE).map_or_else(|| Ok(Mode::default()), parse_mode)?;
-        let bits = form.text(fields::BITS).map_or_else(|| Ok(defaults.bits), parse_bits)?;
-        let metadata = form.text(fields::METADATA).map_or_else(|| Ok(defaults.metadata), parse_metadata)?;
+        let (bits, metadata) = bits_and_metadata(&form, defaults)?;
         let verify = form.text(fields::VERIFY).map_or_else(|| Ok(Verify::default()), parse_verify)?;
         let file = form.take_file("file").ok_or_else(|| {
             Problem::new(
@@ -85,6 +84,29 @@ impl Order {
             mark: None,
         }
     }
+}
+
+/// Returns the options of an embed that the cluster's settings may decide, as text, for the digest of the
+/// request: under one idempotency key, an embed with other options is another request.
+///
+/// # Errors
+/// The first field with an invalid value.
+pub(super) fn effective_options(form: &Form, defaults: EmbedDefaults) -> Result<String, Problem> {
+    let (bits, metadata) = bits_and_metadata(form, defaults)?;
+    let metadata = match metadata {
+        MetadataPolicy::Strip => "strip",
+        _ => "keep",
+    };
+    Ok(format!("bits={} compress={} metadata={metadata}", bits.as_u8(), defaults.compress))
+}
+
+fn bits_and_metadata(
+    form: &Form,
+    defaults: EmbedDefaults,
+) -> Result<(BitsPerSample, MetadataPolicy), InvalidValue> {
+    let bits = form.text(fields::BITS).map_or_else(|| Ok(defaults.bits), parse_bits)?;
+    let metadata = form.text(fields::METADATA).map_or_else(|| Ok(defaults.metadata), parse_metadata)?;
+    Ok((bits, metadata))
 }
 
 #[cfg(test)]

@@ -95,7 +95,8 @@ pub(crate) async fn extract(
     // The request id of a keyed request depends on every byte.
     let form = Form::receive(request, FIELDS, &app.data, start_by).await?;
     let upload = (PATH, &headers);
-    let (form, request_id) = idempotency::id_of_upload(&app, upload, form, request_id, start_by).await?;
+    let (form, request_id) =
+        idempotency::id_of_upload(&app, upload, form, None, request_id, start_by).await?;
     let answer = extract_form(&app, form, None, Arc::clone(&request_id), as_bytes, start_by).await;
     Ok(idempotency::under(request_id, answer))
 }
