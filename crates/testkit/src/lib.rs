@@ -6,6 +6,7 @@
 //! | `cluster` | several nodes of `local-cluster` that can be killed, paused, moved and watched |
 //! | `server_program` | the server beside the running test, without the settings of the environment |
 //! | `netns` | hosts as network namespaces, with links that can be cut |
+//! | `wall_clock` | wall clocks of nodes, set while the nodes run |
 //! | `scratch` | small file systems, which can be filled and frozen |
 //! | `proxy` | a slow link to a node, where the kernel cannot delay packets |
 //! | `stranger` | connections from outside the cluster |
@@ -47,6 +48,7 @@ mod scratch;
 mod server_program;
 mod stranger;
 mod wait;
+mod wall_clock;
 
 pub use addresses::{Addresses, MAX_NODES, NodeAddress};
 pub use bombs::{inflating_payload, inflating_png};
@@ -71,3 +73,4 @@ pub use qoi::qoi_file;
 pub use scratch::{Frozen, ScratchFs};
 pub use stranger::{Flood, Heard, send_as_stranger};
 pub use wait::wait_for;
+pub use wall_clock::can_set_wall_clocks;

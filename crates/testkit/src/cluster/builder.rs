@@ -13,6 +13,7 @@ use super::{Cluster, Home};
 use crate::addresses::{Addresses, MAX_NODES};
 use crate::netns::Net;
 use crate::server_program::{server_binary, under_limit_on_files};
+use crate::wall_clock::WallClock;
 
 /// Default number of nodes of a cluster.
 const NODES: usize = 3;
@@ -35,6 +36,7 @@ pub struct ClusterBuilder {
     program: Option<PathBuf>,
     under: Option<PathBuf>,
     max_open_files: Option<usize>,
+    sets_wall_clocks: bool,
 }
 
 impl ClusterBuilder {
@@ -50,6 +52,7 @@ impl ClusterBuilder {
             program: None,
             under: None,
             max_open_files: None,
+            sets_wall_clocks: false,
         }
     }
 
@@ -123,6 +126,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Gives each node a wall clock of its own, for [`Cluster::set_wall_clock`]. See
+    /// [`crate::can_set_wall_clocks`].
+    pub fn with_wall_clocks(mut self) -> Self {
+        self.sets_wall_clocks = true;
+        self
+    }
+
     /// Writes everything a cluster needs to disk, without starting a node.
     ///
     /// # Panics
@@ -138,6 +148,8 @@ impl ClusterBuilder {
         } else {
             Home::Loopback(Addresses::reserve(self.nodes))
         };
+        let clock = |i: usize| WallClock::new(&folder.path().join(format!("n{}.clock", i + 1)));
+        let clocks: Vec<WallClock> = (0..self.nodes).filter(|_| self.sets_wall_clocks).map(clock).collect();
         let members = home.addresses().into_iter().enumerate().map(|(i, address)| {
             let id = format!("n{}", i + 1);
             let folder = folder.path().join(&id);
@@ -145,6 +157,7 @@ impl ClusterBuilder {
             args.extend(self.args_of_one.get(&i).into_iter().flatten().cloned());
             let mut prefix = home.prefix(i);
             prefix.extend(self.max_open_files.into_iter().flat_map(under_limit_on_files));
+            prefix.extend(clocks.get(i).into_iter().flat_map(WallClock::prefix));
             Member::new(id, address, folder, &program, prefix, args)
         });
         let members: Vec<Member> = members.collect();
@@ -156,6 +169,7 @@ impl ClusterBuilder {
         let cluster = Cluster {
             members,
             home,
+            clocks,
             name: self.name,
             by_name: self.by_name,
             admin_token,

@@ -27,6 +27,7 @@ use crate::addresses::{Addresses, NodeAddress};
 use crate::netns::Net;
 use crate::node::{address_in, exit_status};
 use crate::stranger::{Heard, send_as_stranger};
+use crate::wall_clock::WallClock;
 
 /// Time limit for a node to listen: a start includes reading the data, and the machine may be busy.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -42,6 +43,7 @@ pub struct Cluster {
     // Dropped in this order: processes before the namespaces of the nodes.
     members: Vec<Member>,
     home: Home,
+    clocks: Vec<WallClock>,
     name: String,
     by_name: bool,
     admin_token: String,
@@ -117,6 +119,15 @@ impl Cluster {
     pub fn wait_exit(&self, i: usize) -> ExitStatus {
         let process = self.members[i].node.process().expect("a node that was started");
         self.wait_until(&format!("{} to end", self.members[i].id), STOP_LIMIT, |_| exit_status(process))
+    }
+
+    /// Sets the wall clock of node `i`, running or not, to a deviation such as `+2d` or `-1y`.
+    ///
+    /// # Panics
+    ///
+    /// If the cluster was built without [`ClusterBuilder::with_wall_clocks`].
+    pub fn set_wall_clock(&self, i: usize, deviation: &str) {
+        self.clocks.get(i).expect("a cluster with wall clocks").set(deviation);
     }
 
     /// Kills node `i` as a power cut would (SIGKILL), if running.
