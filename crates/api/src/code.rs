@@ -181,6 +181,7 @@ codes! {
     IdempotencyKeyReused = "idempotency_key_reused", 422, Data, Never, "Idempotency key of another request";
     RequestInFlight = "request_in_flight", 409, Data, SameKey, "Request with this idempotency key in flight";
     TooManyKeys = "too_many_keys", 503, Control, Later, "Too many idempotency keys";
+    TooManyKeysOfCaller = "too_many_keys_of_caller", 429, Control, Later, "Too many idempotency keys of the caller";
     NoQuorum = "no_quorum", 503, Control, Elsewhere, "No quorum";
     Behind = "behind", 503, Control, Elsewhere, "Node behind the cluster";
     NotJoined = "not_joined", 503, Control, Elsewhere, "Node not in a cluster yet";

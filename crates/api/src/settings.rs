@@ -77,6 +77,23 @@ pub struct Setting {
     pub request_id: Option<String>,
 }
 
+/// Answer to a change of a setting: to `PUT` and `DELETE`. A repetition under the same `Idempotency-Key` gets
+/// the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Change {
+    /// Key of the setting.
+    pub key: String,
+    /// Version of the change; of a setting that was set, for `If-Match`.
+    pub version: u64,
+    /// Version of the setting before the change; null: the setting was not set, or the cluster still has a
+    /// node of release 0.1.
+    #[serde(default)]
+    pub previous_version: Option<u64>,
+    /// `x-request-id` of the change.
+    pub request_id: String,
+}
+
 /// Page of settings, by key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -4,7 +4,7 @@
 //! 3339).
 
 pub use api::membership::{LeaderTransfer, Member, Members};
-pub use api::settings::{Actor, Authority, Setting, SettingsPage};
+pub use api::settings::{Actor, Authority, Change, Setting, SettingsPage};
 pub use api::status::{ClusterStatus, Health, NodeStatus, Notice, Role};
 use serde::Deserialize;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::calls::Client;
 
-use crate::cluster::{self, ClusterStatus, LeaderTransfer, Members, Setting, SettingsPage};
+use crate::cluster::{self, Change, ClusterStatus, LeaderTransfer, Members, Setting, SettingsPage};
 use crate::endpoints::Endpoint;
 use crate::error::ClientError;
 use crate::reply::Reply;
@@ -146,7 +146,7 @@ impl Client {
         key: &str,
         value: &Value,
         options: &PutOptions,
-    ) -> Result<Setting, ClientError> {
+    ) -> Result<Change, ClientError> {
         self.fetch_put_setting(key, value, options).await?.read()
     }
 
@@ -159,16 +159,16 @@ impl Client {
         key: &str,
         value: &Value,
         options: &PutOptions,
-    ) -> Result<Reply<Setting>, ClientError> {
+    ) -> Result<Reply<Change>, ClientError> {
         let call = Call::admin(Method::PUT, setting_path(key)).agreed().json(json!({ "value": value }));
         self.fetch(&options.apply(call), cluster::read).await
     }
 
-    /// Unsets a setting and returns its last value and version.
+    /// Unsets a setting.
     ///
     /// # Errors
     /// As [`put_setting`](Self::put_setting).
-    pub async fn delete_setting(&self, key: &str, options: &PutOptions) -> Result<Setting, ClientError> {
+    pub async fn delete_setting(&self, key: &str, options: &PutOptions) -> Result<Change, ClientError> {
         self.fetch_delete_setting(key, options).await?.read()
     }
 
@@ -180,7 +180,7 @@ impl Client {
         &self,
         key: &str,
         options: &PutOptions,
-    ) -> Result<Reply<Setting>, ClientError> {
+    ) -> Result<Reply<Change>, ClientError> {
         let call = Call::admin(Method::DELETE, setting_path(key)).agreed();
         self.fetch(&options.apply(call), cluster::read).await
     }
@@ -240,8 +240,10 @@ mod tests {
             idempotency_key: Some("k1".into()),
             operator: Some("alice".into()),
         };
-        let setting = client.put_setting("note.a b/ü", &json!("x"), &options).await.unwrap();
-        assert_eq!((setting.version, setting.request_id.as_deref()), (17, Some("r1")));
+        // The answer of a cluster with nodes of release 0.1; from then on it has a version in place of
+        // values.
+        let change = client.put_setting("note.a b/ü", &json!("x"), &options).await.unwrap();
+        assert_eq!((change.version, change.previous_version, change.request_id.as_str()), (17, None, "r1"));
         let sent = node.last_request();
         assert!(
             sent.starts_with("PUT /cluster/settings/note.a%20b%2F%C3%BC HTTP/1.1\r\n"),

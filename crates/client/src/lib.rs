@@ -62,8 +62,8 @@ pub use api::{Code, ProblemDocument, Retry};
 pub use builder::{BuildError, ClientBuilder};
 pub use calls::Client;
 pub use cluster::{
-    Actor, Authority, ClusterStatus, Health, LeaderTransfer, Member, Members, NodeStatus, Notice, Role,
-    Setting, SettingsPage,
+    Actor, Authority, Change, ClusterStatus, Health, LeaderTransfer, Member, Members, NodeStatus, Notice,
+    Role, Setting, SettingsPage,
 };
 pub use cluster_calls::PutOptions;
 pub use drills::{DrillAnswer, FailAction};

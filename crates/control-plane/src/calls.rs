@@ -8,8 +8,9 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use tracing::debug;
 
-use crate::catalog::{Command, Outcome, StoredCommand};
+use crate::catalog::{Action, Actor, Authority, Command, Outcome, Refusal, RequestKey, Stamp, StoredCommand};
 use crate::errors::{ControlError, TransferError, Transferred};
+use crate::format::FormatVersion;
 use crate::ids::RaftId;
 use crate::message::{Call, Envelope, Refused, Reply};
 use crate::network::{CallError, Delivery, Links};
@@ -34,6 +35,8 @@ enum Attempt<T> {
     Unknown,
     /// The leader refuses writes for lack of disk space; nothing was proposed.
     Full(String),
+    /// The leader has no room for the idempotency key; nothing was proposed.
+    NoRoom(Refusal),
 }
 
 /// Reads and writes of the local node.
@@ -48,7 +51,15 @@ pub(crate) struct Calls {
 
 impl Calls {
     /// Has the leader apply the command, retrying until the deadline.
-    pub(crate) async fn submit(&self, command: Command, deadline: Instant) -> Result<Outcome, ControlError> {
+    pub(crate) async fn submit(
+        &self,
+        mut command: Command,
+        deadline: Instant,
+    ) -> Result<Outcome, ControlError> {
+        if self.raft.activated() < FormatVersion::THIRD {
+            // A leader of an older release does not read the form.
+            command.source = None;
+        }
         let mut proposed = false;
         let mut last_reason;
         let started = clock::now();
@@ -64,6 +75,10 @@ impl Calls {
                 }
                 Attempt::Full(_) if proposed => return Err(ControlError::OutcomeUnknown),
                 Attempt::Full(reason) => return Err(ControlError::StorageFull { reason }),
+                Attempt::NoRoom(_) if proposed => return Err(ControlError::OutcomeUnknown),
+                Attempt::NoRoom(refusal) => {
+                    return Ok(Outcome::Refused { refusal, request_id: command.request.request_id });
+                }
             }
             debug!(reason = last_reason, "write retried");
             if !self.wait_to_retry(started, deadline).await {
@@ -91,7 +106,7 @@ impl Calls {
                 Attempt::Done(Reply::Refused(refused)) => refused.to_string(),
                 Attempt::NotYet(reason) => reason,
                 // Leadership may have moved; the status shows the leader.
-                Attempt::Done(_) | Attempt::Unknown | Attempt::Full(_) => {
+                Attempt::Done(_) | Attempt::Unknown | Attempt::Full(_) | Attempt::NoRoom(_) => {
                     return Err(ControlError::OutcomeUnknown.into());
                 }
             };
@@ -128,7 +143,9 @@ impl Calls {
                     }
                 }
                 Attempt::NotYet(reason) => reason,
-                Attempt::Unknown | Attempt::Full(_) => "no answer from the leader".to_owned(),
+                Attempt::Unknown | Attempt::Full(_) | Attempt::NoRoom(_) => {
+                    "no answer from the leader".to_owned()
+                }
             };
             if !self.wait_to_retry(started, deadline).await {
                 return Err(self.no_quorum(reason));
@@ -206,9 +223,11 @@ impl Calls {
         match self.ask_leader(seen, Call::Submit { command, timeout_ms: left_ms(until) }, until).await {
             Attempt::Done(Reply::Outcome(outcome)) => Attempt::Done(*outcome),
             Attempt::Done(Reply::Refused(Refused::StorageFull(reason))) => Attempt::Full(reason),
+            Attempt::Done(Reply::Refused(Refused::NoRoom(refusal))) => Attempt::NoRoom(refusal),
             Attempt::Done(Reply::Refused(refused)) => Attempt::NotYet(refused.to_string()),
             Attempt::NotYet(reason) => Attempt::NotYet(reason),
             Attempt::Full(reason) => Attempt::Full(reason),
+            Attempt::NoRoom(refusal) => Attempt::NoRoom(refusal),
             Attempt::Done(_) | Attempt::Unknown => Attempt::Unknown,
         }
     }
@@ -218,7 +237,7 @@ impl Calls {
             Attempt::Done(Reply::ReadIndex { index }) => Attempt::Done(index),
             Attempt::Done(Reply::Refused(refused)) => Attempt::NotYet(refused.to_string()),
             Attempt::NotYet(reason) | Attempt::Full(reason) => Attempt::NotYet(reason),
-            Attempt::Done(_) | Attempt::Unknown => Attempt::Unknown,
+            Attempt::Done(_) | Attempt::Unknown | Attempt::NoRoom(_) => Attempt::Unknown,
         }
     }
 
@@ -286,8 +305,8 @@ impl Calls {
 
     /// Proposes the command if the local node leads.
     ///
-    /// The leader's clock counts: a follower with a wrong clock must not make all nodes forget idempotency
-    /// keys.
+    /// The leader stamps the command: a caller decides neither about the age of idempotency keys nor about
+    /// the room for them.
     pub(crate) async fn propose_here(&self, node: &Node, mut command: Command, until: Instant) -> Reply {
         let seen = self.observer.observe();
         if let Some(refused) = self.cannot_lead(&seen) {
@@ -297,6 +316,14 @@ impl Calls {
             return Reply::Refused(Refused::StorageFull(reason));
         }
         command.proposed_at_ms = (self.observer.options().clock_ms)();
+        let clock_ms = node.state.stamp_ms(seen.term());
+        command.stamp = Stamp { clock_ms, idempotency_bytes: self.observer.options().idempotency_bytes };
+        // Before it has applied an entry of its term, the leader may not know the key of an earlier attempt.
+        if node.has_applied_term(seen.term())
+            && let Some(refusal) = node.state.catalog(|catalog| catalog.refuses(&command))
+        {
+            return Reply::Refused(Refused::NoRoom(refusal));
+        }
         let command = StoredCommand::new(command, node.state.activated_version());
         match clock::timeout_at(until, node.raft.client_write(command)).await {
             Ok(Ok(written)) => Reply::Outcome(Box::new(written.data)),
@@ -305,6 +332,20 @@ impl Calls {
             }
             // Discarded, or Raft ended meanwhile: the entry may have been committed.
             Ok(Err(_)) | Err(_) => Reply::OutcomeUnknown,
+        }
+    }
+
+    /// Builds a command of the local node. Its key is not remembered.
+    pub(crate) fn own_command(&self, action: Action) -> Command {
+        let options = self.observer.options();
+        let key = String::new();
+        Command {
+            request: RequestKey { key, minted: true, fingerprint: String::new(), request_id: String::new() },
+            proposed_at_ms: (options.clock_ms)(),
+            stamp: Stamp::default(),
+            actor: Actor { name: None, authority: Authority::Loopback, via: options.me.clone() },
+            source: None,
+            action,
         }
     }
 

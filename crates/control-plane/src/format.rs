@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::ids::RaftId;
 
 /// First release able to read each version, from version 1 on.
-const RELEASES: [&str; 2] = ["0.1", "0.2"];
+const RELEASES: [&str; 3] = ["0.1", "0.2", "0.2"];
 /// Maximum length of a release's name.
 pub(crate) const MAX_RELEASE_BYTES: usize = 64;
 
@@ -31,6 +31,8 @@ impl FormatVersion {
     pub const FIRST: Self = Self(1);
     /// Adds announcements, the activated version, and the name of the release required by a newer form.
     pub const SECOND: Self = Self(2);
+    /// Adds the catalogue's clock, owners of idempotency keys, and short answers to changes.
+    pub const THIRD: Self = Self(3);
     /// Newest version readable by this release.
     pub const LATEST: Self = Self(RELEASES.len() as u32);
 

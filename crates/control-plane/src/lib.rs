@@ -16,7 +16,7 @@
 //! | `detector`, `campaign`, `suspicion` | suspicion of a leader, early elections: rules, and their state |
 //! | `admission`, `backoff` | refusal of writes on full disks; pauses between attempts; no clock |
 //! | `membership`, `leadership` | voters and leader: rules without a clock |
-//! | `tasks` | probes, early elections, joining, membership, leadership transfers, events |
+//! | `tasks` | probes, early elections, joining, membership, leadership transfers, ticks of the clock, events |
 //! | `observation`, `observer` | facts about the local Raft at one moment; knowledge about the cluster |
 //! | `assess`, `lag`, `notices` | status document and notices, from one view: rules without a clock |
 //! | [`status`] | figures, addresses, conditions and members |

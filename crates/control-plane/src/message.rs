@@ -7,7 +7,7 @@ use api::status::Role;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Command, Outcome};
+use crate::catalog::{Command, Outcome, Refusal};
 use crate::errors::{TransferError, Transferred};
 use crate::format::{Announcement, FormatVersion};
 use crate::ids::{ClusterId, RaftId};
@@ -60,8 +60,8 @@ struct CallVersion {
 }
 
 impl<T: DeserializeOwned> Envelope<T> {
-    /// Reads a call from the body of a frame. Versions 1 and 2 differ only in the permitted content of a
-    /// call.
+    /// Reads a call from the body of a frame. Versions 1 to 3 differ only in the permitted content of
+    /// a call.
     ///
     /// # Errors
     /// [`ReadCallError::Newer`] if the version is above [`FormatVersion::LATEST`];
@@ -192,6 +192,9 @@ pub(crate) enum Refused {
     /// The disks of the leader or of too many voters are full.
     #[error("{0}")]
     StorageFull(String),
+    /// The deduplication table has no room for the key. From version 3 on.
+    #[error("{0}")]
+    NoRoom(Refusal),
     /// The node takes no calls at the moment.
     #[error("not ready: {0}")]
     NotReady(String),
@@ -346,9 +349,10 @@ mod tests {
         check(None, join.clone(), Ok(1));
         check(Some(1), join.clone(), Ok(1));
         check(Some(2), join.clone(), Ok(2));
-        let newer = "not ready: a call of version 3; this node's release reads versions 1 to 2";
-        check(Some(3), join, Err(newer));
-        check(Some(3), json!({"of_another_kind": [1]}), Err(newer));
+        check(Some(3), join.clone(), Ok(3));
+        let newer = "not ready: a call of version 4; this node's release reads versions 1 to 3";
+        check(Some(4), join, Err(newer));
+        check(Some(4), json!({"of_another_kind": [1]}), Err(newer));
         check(Some(2), json!({"of_another_kind": [1]}), Err("malformed"));
         check(None, json!(null), Err("malformed"));
     }

@@ -30,6 +30,8 @@ pub struct Options {
     pub snapshot_every: u64,
     /// Limit on the bytes of entries in the log while no snapshot can be written.
     pub max_log_bytes: u64,
+    /// Limit on the deduplication table, in bytes. The leader's counts.
+    pub idempotency_bytes: u64,
     /// Hash of the configuration, compared between nodes.
     pub config_hash: String,
     /// Release of the local node.
@@ -38,8 +40,8 @@ pub struct Options {
     pub descriptors: Descriptors,
     /// Figures of the local node, from memory.
     pub figures: Arc<dyn Fn() -> NodeFigures + Send + Sync>,
-    /// Clock of the machine, in milliseconds since 1970. Only displayed times and the age of idempotency keys
-    /// depend on the clock.
+    /// Wall clock of the machine, in milliseconds since 1970. Only displayed times depend on the clock, and,
+    /// below format version 3, the age of idempotency keys.
     pub clock_ms: fn() -> u64,
     /// Conditions outside the control plane for the status, from memory.
     pub conditions: Arc<dyn Fn() -> Vec<Condition> + Send + Sync>,

@@ -22,7 +22,7 @@ use crate::secret::ClusterSecret;
 use crate::serve::Inbound;
 use crate::storage::StorageFailure;
 use crate::tasks::probes::Probing;
-use crate::tasks::{disk_space, liveness, probes, watch};
+use crate::tasks::{catalog_clock, disk_space, liveness, probes, watch};
 use crate::timing::{STORAGE_OPEN_WITHIN, TASKS_END_WITHIN};
 use crate::world::clock;
 use crate::world::task::{self, Spawner};
@@ -218,6 +218,7 @@ fn spawn_tasks(parts: &Parts, raft: &Spawner) {
     raft.spawn(Arc::clone(&parts.joining).run());
     raft.spawn(Arc::clone(&parts.formats).run());
     raft.spawn(Arc::clone(&parts.reconciler).run());
+    raft.spawn(catalog_clock::run(observer(), Arc::clone(&parts.calls), signals()));
     raft.spawn(watch::run(observer(), slot(), events(), signals()));
     raft.spawn(disk_space::run(observer(), slot(), Arc::clone(&parts.transfers), signals()));
 }

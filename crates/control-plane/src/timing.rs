@@ -142,12 +142,24 @@ pub(crate) const CALL_RETRY_DURING_ELECTION: Duration = Duration::from_millis(3)
 pub(crate) const CALL_ATTEMPT_WITHIN: Duration = Duration::from_secs(2);
 /// Upper bound on the time limit named in a call of another node.
 pub(crate) const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Retention of the outcome under a client's key, in milliseconds. Part of the replicated state machine:
-/// every release decides alike.
+/// Retention of the outcome under a client's key, in milliseconds of the catalogue's clock. Part of the
+/// replicated state machine: every release decides alike.
 pub const KEEP_CLIENT_KEYS_MS: u64 = 24 * 60 * 60 * 1000;
 /// Retention of the outcome under a minted key, in milliseconds: only the minting node can repeat the
 /// request, within the deadline. Part of the replicated state machine.
 pub const KEEP_MINTED_KEYS_MS: u64 = 10 * 60 * 1000;
+
+// The catalogue's clock.
+
+/// Time without a command after which the leader proposes a tick. A change of leaders loses as much of the
+/// clock at most.
+pub(crate) const TICK_AFTER: Duration = Duration::from_secs(600);
+/// Pause between two checks for a due tick.
+pub(crate) const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause between two ticks while expired keys are left, which a tick removes a bounded number of.
+pub(crate) const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
+/// Limit on one tick before the next check.
+pub(crate) const TICKED_WITHIN: Duration = Duration::from_secs(5);
 
 // Replication and snapshots.
 
@@ -293,6 +305,10 @@ const _: () = {
     assert!(is_before(CALL_ATTEMPT_WITHIN, MAX_CALL_TIMEOUT));
     assert!(MAX_CALL_TIMEOUT.as_millis() < KEEP_MINTED_KEYS_MS as u128);
     assert!(KEEP_MINTED_KEYS_MS < KEEP_CLIENT_KEYS_MS);
+    // Keys are forgotten within a fraction of their time.
+    assert!(TICK_AFTER.as_millis() * 100 <= KEEP_CLIENT_KEYS_MS as u128);
+    assert!(is_before(CLOCK_CHECK_INTERVAL, TICK_AFTER));
+    assert!(is_before(EXPIRY_INTERVAL, CLOCK_CHECK_INTERVAL));
     // Connections: first byte, handshake, dial.
     assert!(is_before(FIRST_BYTE_WITHIN, HANDSHAKE_WITHIN));
     assert!(is_before(HANDSHAKE_WITHIN, DIAL_WITHIN));

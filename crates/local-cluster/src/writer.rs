@@ -82,9 +82,10 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Returns the writes, from place `from` in the journal on, of which `previous` is not the value of the
-    /// write before, as text. Only pairs of a setting count that no other write lies between: a write without
-    /// an acknowledgement may have been applied.
+    /// Returns the writes, from place `from` in the journal on, of which `previous_version` is not the
+    /// version of the write before (in answers of release 0.1: `previous` not the value), as text. Only pairs
+    /// of a setting count that no other write lies between: a write without an acknowledgement may have been
+    /// applied.
     pub fn broken_chains(&self, from: usize) -> Vec<String> {
         let recent = self.writes.get(from.saturating_sub(1)..).unwrap_or_default();
         let is_pair = |pair: &&[JournalEntry]| {
@@ -93,9 +94,12 @@ impl Journal {
         };
         let broken = recent.windows(2).filter(is_pair).filter(|pair| {
             let (before, write) = (&pair[0], &pair[1]);
-            write.body["previous"] != before.acknowledged.value
+            match write.body.get("previous") {
+                Some(previous) => *previous != before.acknowledged.value,
+                None => write.body["previous_version"] != before.acknowledged.version,
+            }
         });
-        broken.map(|pair| format!("{} follows {}", pair[1].body, pair[0].acknowledged.value)).collect()
+        broken.map(|pair| format!("{} follows {}", pair[1].body, pair[0].body)).collect()
     }
 }
 
@@ -316,7 +320,9 @@ mod tests {
         let mut journal = writer.stop();
         assert_eq!(journal.unanswered, ["write w-1 of note.x, attempt 1: 503 {}"]);
         assert_eq!(journal.broken_chains(0), [""; 0]);
-        journal.writes[3].body["previous"] = json!("else");
+        journal.writes[3].body = json!({"version": 4, "previous_version": 3});
+        assert_eq!(journal.broken_chains(0), [""; 0]);
+        journal.writes[3].body["previous_version"] = json!(1);
         assert_eq!(journal.broken_chains(0).len(), 1);
         assert_eq!((journal.broken_chains(3).len(), journal.broken_chains(4).len()), (1, 0));
     }

@@ -235,6 +235,7 @@ fn control_options(start: &Start, figures: &Arc<Figures>, log: &Log, descriptors
         timing: config.election.timing(),
         snapshot_every: config.storage.snapshot_every,
         max_log_bytes: config.storage.max_log_bytes,
+        idempotency_bytes: config.limits.idempotency_bytes,
         config_hash: config.fingerprint(),
         version: env!("CARGO_PKG_VERSION"),
         descriptors,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::status::ClusterStatus;
+use control_plane::catalog::DEFAULT_IDEMPOTENCY_BYTES;
 use control_plane::status::{NodeAddress, NodeFigures};
 use control_plane::{Bootstrap, ClusterSecret, ControlPlane, Descriptors, Options, Timing, unix_ms};
 use tokio::sync::oneshot;
@@ -267,6 +268,7 @@ impl Cluster {
             },
             snapshot_every: SNAPSHOT_EVERY,
             max_log_bytes: MAX_LOG_BYTES,
+            idempotency_bytes: DEFAULT_IDEMPOTENCY_BYTES,
             config_hash: "the same".to_owned(),
             version: "simulated",
             descriptors: Descriptors::default(),

@@ -31,8 +31,11 @@ const MAX_OPERATIONS_BEFORE_DEATH: u64 = 50;
 const MAX_DRIFT_PPM: i32 = 500;
 /// Greatest step of a wall clock.
 const MAX_STEP_MS: i64 = 3_600_000;
-/// Greatest jump of a wall clock: more than the time for which idempotency keys are kept.
-const MAX_JUMP_MS: i64 = 48 * 3_600_000;
+/// Greatest jumps of a wall clock: two days, and a year. More than the time for which idempotency keys are
+/// kept.
+const MAX_JUMPS_MS: [i64; 2] = [48 * 3_600_000, 365 * 24 * 3_600_000];
+/// Longest time for which all machines are suspended.
+const MAX_SLEEP_MS: u64 = 20 * 3_600_000;
 
 /// Kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -63,7 +66,7 @@ pub enum Fault {
     FailingDisk,
     /// A wall clock that is set by up to an hour.
     ClockStep,
-    /// A wall clock that is set by up to two days.
+    /// A wall clock that is set by up to two days or a year.
     ClockJump,
     /// A monotonic clock that runs fast or slow.
     Drift,
@@ -75,13 +78,15 @@ pub enum Fault {
     FalseAlarms,
     /// A lost data directory, and the leader killed in the middle of the change of voters that follows.
     WipeAndKill,
+    /// All machines suspended at one moment, for up to twenty hours.
+    Sleep,
     /// A data directory that is put back from an earlier copy.
     PutBack,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Kill,
         Self::PowerLoss,
         Self::PowerLossOfAll,
@@ -101,21 +106,21 @@ impl Fault {
         Self::Wipe,
         Self::FalseAlarms,
         Self::WipeAndKill,
+        Self::Sleep,
         Self::PutBack,
     ];
 
-    /// The kinds that the protocol withstands. A directory put back from a copy undoes votes; a clock that
-    /// jumps by days makes a leader forget idempotency keys.
+    /// The kinds that the protocol withstands. A directory put back from a copy undoes votes.
     pub fn withstood() -> Vec<Self> {
-        let breaks = [Self::PutBack, Self::ClockJump];
-        Self::ALL.into_iter().filter(|kind| !breaks.contains(kind)).collect()
+        Self::ALL.into_iter().filter(|kind| *kind != Self::PutBack).collect()
     }
 }
 
 impl Fault {
     /// True if a node may suspect its leader in vain because of the fault.
     fn may_cause_futile_campaigns(self) -> bool {
-        !matches!(self, Self::Kill | Self::PowerLoss | Self::ClockStep | Self::ClockJump | Self::Drift)
+        let clocks = matches!(self, Self::ClockStep | Self::ClockJump | Self::Drift | Self::Sleep);
+        !clocks && !matches!(self, Self::Kill | Self::PowerLoss)
     }
 
     /// True if the fault has effects on all nodes.
@@ -129,7 +134,7 @@ impl Fault {
     /// Number of elections that a fault of the kind may cost a cluster that had settled.
     fn most_elections(self) -> u64 {
         match self {
-            Self::ClockStep | Self::ClockJump | Self::Drift | Self::FalseAlarms => 0,
+            Self::ClockStep | Self::ClockJump | Self::Drift | Self::Sleep | Self::FalseAlarms => 0,
             // The leader cannot be heard by one follower, or hear it.
             Self::OneWay => 1,
             Self::WipeAndKill => 3,
@@ -286,7 +291,7 @@ async fn one(cluster: &Arc<Cluster>, fault: &PlannedFault, campaigns_may_rest: b
         Fault::SlowDisk | Fault::HungDisk | Fault::FullDisk | Fault::FailingDisk => {
             disk_fault(cluster, fault).await;
         }
-        Fault::ClockStep | Fault::ClockJump | Fault::Drift => clock_fault(cluster, fault),
+        Fault::ClockStep | Fault::ClockJump | Fault::Drift | Fault::Sleep => clock_fault(cluster, fault),
         Fault::FalseAlarms => false_alarms(cluster, fault).await,
     }
 }
@@ -438,10 +443,16 @@ async fn disk_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
 
 fn clock_fault(cluster: &Cluster, fault: &PlannedFault) {
     let mut random = Pcg64Mcg::seed_from_u64(fault.seed);
+    if fault.kind == Fault::Sleep {
+        return cluster.world.suspend_all(Duration::from_millis(random.random_range(0..MAX_SLEEP_MS)));
+    }
     let clocks = cluster.world.clocks(fault.node);
     let set = match fault.kind {
         Fault::ClockStep => Clocks { wall_ms: random.random_range(-MAX_STEP_MS..MAX_STEP_MS), ..clocks },
-        Fault::ClockJump => Clocks { wall_ms: random.random_range(-MAX_JUMP_MS..MAX_JUMP_MS), ..clocks },
+        Fault::ClockJump => {
+            let max_ms = MAX_JUMPS_MS[random.random_range(0..MAX_JUMPS_MS.len())];
+            Clocks { wall_ms: random.random_range(-max_ms..max_ms), ..clocks }
+        }
         _ => Clocks { drift_ppm: random.random_range(-MAX_DRIFT_PPM..MAX_DRIFT_PPM), ..clocks },
     };
     cluster.world.set_clocks(fault.node, set);

@@ -38,6 +38,9 @@ pub(crate) struct History {
     begun: BTreeMap<String, Duration>,
     pub operations: u64,
     pub unknown: u64,
+    /// Repeats long after the key was over, and those of them that were carried out again.
+    pub late_repeats: u64,
+    pub forgotten: u64,
 }
 
 impl History {

@@ -58,6 +58,10 @@ pub struct Run {
     pub operations: u64,
     /// Operations without a known outcome.
     pub unknown: u64,
+    /// Repeats of writes long after their keys were over.
+    pub late_repeats: u64,
+    /// Those of the late repeats that were carried out again.
+    pub forgotten: u64,
     /// Rare events.
     pub counters: Counters,
     /// Injected faults.
@@ -165,6 +169,8 @@ impl<'a> Simulation<'a> {
             polls: self.world.executor.polls(),
             operations: history.operations,
             unknown: history.unknown,
+            late_repeats: history.late_repeats,
+            forgotten: history.forgotten,
             counters: invariants.counters,
             faults,
             elected,

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use control_plane::catalog::{
-    Action, Actor, Authority, Command, Outcome, RequestKey, Setting, SettingKey, SettingValue,
+    Action, Actor, Authority, Command, KEEP_CLIENT_KEYS_MS, Outcome, RequestKey, Setting, SettingKey,
+    SettingValue, Source, Stamp,
 };
 use control_plane::{ControlError, Read};
 
 use crate::cluster::Cluster;
 use crate::history::{History, Operation, Versioned};
+use crate::network::address;
 
 /// Keys of the notes.
 pub(crate) const KEYS: [&str; 4] = ["note.a", "note.b", "note.c", "note.d"];
@@ -21,6 +23,9 @@ const MAX_CALLS: u32 = 5;
 const AFTER_NO_ANSWER: Duration = Duration::from_millis(50);
 /// Longest pauses of clients; each run takes one of these.
 const PAUSES_WITHIN_MS: [u64; 4] = [200, 500, 1000, 2000];
+/// Time for which a key is remembered, by a clock that never runs faster than real time, but for the drift of
+/// the machines' clocks.
+const REMEMBERED_FOR: Duration = Duration::from_millis(KEEP_CLIENT_KEYS_MS - 120_000);
 
 /// The clients of a cluster.
 pub(crate) struct Clients {
@@ -40,7 +45,7 @@ impl Clients {
     /// Runs one client until `until`.
     pub(crate) async fn run(self: Arc<Self>, client: u32, until: Duration) {
         let executor = Arc::clone(&self.cluster.world.executor);
-        let mut known: Vec<(Request, Outcome)> = Vec::new();
+        let mut known: Vec<Known> = Vec::new();
         for number in 0.. {
             self.cluster.sleep(Duration::from_millis(executor.random() % self.pause_within_ms)).await;
             if executor.now() >= until {
@@ -50,13 +55,15 @@ impl Clients {
             match executor.random() % 16 {
                 0..8 => drop(self.read(key).await),
                 8 if !known.is_empty() => {
-                    let (request, outcome) = &known[(executor.random() % known.len() as u64) as usize];
-                    self.repeat(request, outcome).await;
+                    let index = (executor.random() % known.len() as u64) as usize;
+                    self.repeat(&mut known[index]).await;
                 }
                 _ => {
                     let request = Request { key, content: format!("{client}.{number}") };
+                    let since = self.cluster.world.real_time();
                     if let Some(outcome) = self.write(&request).await {
-                        known.push((request, outcome));
+                        let time = (since, self.cluster.world.real_time());
+                        known.push(Known { request, outcome, time, began_again: None });
                     }
                 }
             }
@@ -96,10 +103,7 @@ impl Clients {
             }
         }
         match &outcome {
-            Some(Outcome::SettingPut { setting, .. }) => {
-                self.record(request.key, began, Operation::Wrote(versioned(setting)));
-            }
-            Some(other) => self.violate("writes are taken", format!("{other:?}")),
+            Some(outcome) => self.record_write(request, began, outcome),
             None if proposed => {
                 self.record(request.key, began, Operation::Attempted(request.content.clone()));
             }
@@ -108,13 +112,40 @@ impl Clients {
         outcome
     }
 
-    /// Repeats a write with a known outcome under its key: the outcome is the same.
-    async fn repeat(&self, request: &Request, known: &Outcome) {
-        if let Some(Ok(outcome)) = self.submit(request).await
-            && outcome != *known
-        {
-            self.violate("exactly once", format!("{request:?}: {known:?}, then {outcome:?}"));
+    fn record_write(&self, request: &Request, began: Duration, outcome: &Outcome) {
+        let version = match outcome {
+            Outcome::SettingPut { setting, .. } => setting.version,
+            Outcome::Changed { version, .. } => *version,
+            other => return self.violate("writes are taken", format!("{other:?}")),
+        };
+        self.record(request.key, began, Operation::Wrote((version, request.content.clone())));
+    }
+
+    /// Repeats a write with a known outcome under its key: the outcome is the same while the key is
+    /// remembered. Afterwards the write may be carried out again.
+    async fn repeat(&self, known: &mut Known) {
+        let (began, since) = (self.cluster.world.executor.now(), self.cluster.world.real_time());
+        let answer = self.submit(&known.request).await;
+        let may_be_forgotten = self.cluster.world.real_time() - known.time.0 >= REMEMBERED_FOR;
+        let Some(Ok(outcome)) = answer else {
+            if may_be_forgotten {
+                known.began_again.get_or_insert(began);
+            }
+            return;
+        };
+        let is_over =
+            since - known.time.1 > Duration::from_millis(KEEP_CLIENT_KEYS_MS) + REMEMBERED_FOR / 100;
+        self.history().late_repeats += u64::from(is_over);
+        if outcome == known.outcome {
+            return;
         }
+        if !may_be_forgotten {
+            let Known { request, outcome: earlier, .. } = known;
+            return self.violate("exactly once", format!("{request:?}: {earlier:?}, then {outcome:?}"));
+        }
+        self.history().forgotten += u64::from(is_over);
+        self.record_write(&known.request, known.began_again.take().unwrap_or(began), &outcome);
+        (known.outcome, known.time) = (outcome, (since, self.cluster.world.real_time()));
     }
 
     async fn submit(&self, request: &Request) -> Option<Result<Outcome, ControlError>> {
@@ -159,6 +190,16 @@ pub(crate) fn versioned(setting: &Setting) -> Versioned {
     (setting.version, content)
 }
 
+/// A write with a known outcome.
+struct Known {
+    request: Request,
+    outcome: Outcome,
+    /// Real times at which the write began and ended.
+    time: (Duration, Duration),
+    /// Beginning of the first repetition without an answer that may have been carried out again.
+    began_again: Option<Duration>,
+}
+
 /// A write.
 #[derive(Debug)]
 struct Request {
@@ -179,6 +220,8 @@ impl Request {
                 request_id: self.content.clone(),
             },
             proposed_at_ms: 0,
+            stamp: Stamp::default(),
+            source: Some(Source::of(address(node))),
             actor: Actor { name: None, authority: Authority::Loopback, via: format!("n{}", node + 1) },
             action: Action::PutSetting { key, value, if_version: None },
         }

@@ -26,6 +26,8 @@ pub(crate) struct Clocks {
     pub drift_ppm: i32,
     /// Deviation of the wall clock.
     pub wall_ms: i64,
+    /// Time for which the machine was suspended: known to its boot clock and its wall clock alone.
+    pub suspended: Duration,
 }
 
 /// One machine: its disk and its clocks.
@@ -42,6 +44,8 @@ pub(crate) struct SimulatedWorld {
     pub network: Arc<Network>,
     pub machines: Vec<Machine>,
     pub invariants: Mutex<Invariants>,
+    /// Time for which all machines were suspended.
+    suspended: Mutex<Duration>,
     /// Any instant: simulated times are offsets from it.
     base: Instant,
 }
@@ -58,6 +62,7 @@ impl SimulatedWorld {
             network: Arc::new(Network::new(Arc::clone(&executor))),
             machines: (0..nodes).map(machine).collect(),
             invariants: Mutex::default(),
+            suspended: Mutex::default(),
             base: base(),
             executor,
         })
@@ -80,6 +85,20 @@ impl SimulatedWorld {
     /// Returns the invariants.
     pub(crate) fn invariants(&self) -> MutexGuard<'_, Invariants> {
         lock(&self.invariants)
+    }
+
+    /// Suspends all machines: for every boot clock and wall clock `duration` passes, and nothing happens.
+    pub(crate) fn suspend_all(&self, duration: Duration) {
+        *lock(&self.suspended) += duration;
+        for node in 0..self.machines.len() {
+            let clocks = self.clocks(node);
+            self.set_clocks(node, Clocks { suspended: clocks.suspended + duration, ..clocks });
+        }
+    }
+
+    /// Returns the time that has passed, that of suspended machines included.
+    pub(crate) fn real_time(&self) -> Duration {
+        self.executor.now() + *lock(&self.suspended)
     }
 
     fn process(&self) -> Process {
@@ -133,8 +152,14 @@ impl World for SimulatedWorld {
     fn unix_time(&self) -> Duration {
         let time = EPOCH + self.executor.now();
         let Some(process) = self.executor.running() else { return time };
-        let deviation = Duration::from_millis(self.clocks(process.node).wall_ms.unsigned_abs());
-        if self.clocks(process.node).wall_ms < 0 { time.saturating_sub(deviation) } else { time + deviation }
+        let Clocks { wall_ms, suspended, .. } = self.clocks(process.node);
+        let (time, deviation) = (time + suspended, Duration::from_millis(wall_ms.unsigned_abs()));
+        if wall_ms < 0 { time.saturating_sub(deviation) } else { time + deviation }
+    }
+
+    fn boot_time(&self) -> Duration {
+        let now = self.executor.look_at_clock();
+        self.machine().map_or(now, |machine| machine.local_time(now) + lock(&machine.clocks).suspended)
     }
 
     fn random(&self) -> u64 {

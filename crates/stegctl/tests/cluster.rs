@@ -187,7 +187,10 @@ bits  2           17  2026-11-24T10:00:00.123Z  alice  n2       1
 
     let one = Server::start(200, setting());
     assert_eq!(done(&["settings", "get", "bits", "--server", &one.url]), row);
-    assert_eq!(done(&["settings", "set", "bits", "2", "--if-version", "16", "--server", &one.url]), row);
+    let change = json!({"key": "bits", "version": 17, "previous_version": 16, "request_id": "r1"});
+    let one = Server::start(200, change);
+    let changed = done(&["settings", "set", "bits", "2", "--if-version", "16", "--server", &one.url]);
+    assert_eq!(changed, "key   version  version before\nbits       17              16\n");
     let sent = one.last_request();
     assert!(sent.starts_with("PUT /cluster/settings/bits HTTP/1.1\r\n"), "{sent}");
     for expected in

@@ -3,7 +3,7 @@
 import { idempotencyKey, type Client } from './client';
 import type { Request } from './attempt';
 import { asProblem } from './problem';
-import type { AccessAnswer, SettingAnswer, SettingsAnswer, TransferAnswer } from './types';
+import type { AccessAnswer, ChangeAnswer, SettingAnswer, SettingsAnswer, TransferAnswer } from './types';
 import type { Operator, Right } from '../operator.svelte';
 
 const JSON_BODY = { 'content-type': 'application/json' };
@@ -49,7 +49,7 @@ export function putSetting(
   client: Client,
   operator: Operator,
   setting: { key: string; value: unknown; version: number | null },
-): Promise<SettingAnswer> {
+): Promise<ChangeAnswer> {
   const { key, value, version } = setting;
   const headers = { ...JSON_BODY, ...changing(operator, version) };
   return client.json({ method: 'PUT', path: pathOf(key), headers, body: JSON.stringify({ value }) }, AGREED);
@@ -59,7 +59,7 @@ export function deleteSetting(
   client: Client,
   operator: Operator,
   setting: { key: string; version: number },
-): Promise<SettingAnswer> {
+): Promise<ChangeAnswer> {
   const request: Request = {
     method: 'DELETE',
     path: pathOf(setting.key),

@@ -6,6 +6,7 @@ export type {
   History as HistoryAnswer,
   LeaderTransfer as TransferAnswer,
   NodeStatus,
+  Change as ChangeAnswer,
   Setting as SettingAnswer,
   SettingsPage as SettingsAnswer,
   StatusAnswer,

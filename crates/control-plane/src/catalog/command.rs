@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::actor::Actor;
+use super::actor::{Actor, Owner, Source};
 use super::setting::{SettingKey, SettingValue};
 use crate::format::{
     Announcement, Format, FormatError, FormatVersion, MAX_RELEASE_BYTES, NeedsRelease, NoForm,
@@ -13,6 +13,8 @@ use crate::format::{
 
 /// Maximum length of an idempotency key, in characters.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 200;
+/// Limit on the deduplication table where a command names none, in bytes.
+pub const DEFAULT_IDEMPOTENCY_BYTES: u64 = 64 << 20;
 const MAX_ACTOR_CHARS: usize = 100;
 /// Maximum number of announcements in an activation.
 const MAX_ANNOUNCED: usize = 64;
@@ -23,12 +25,33 @@ const MAX_ANNOUNCED: usize = 64;
 pub struct Command {
     /// Key that makes repetitions safe.
     pub request: RequestKey,
-    /// Time of the proposal, in milliseconds since 1970, by the clock of the leader.
+    /// Time of the proposal, in milliseconds since 1970, by the wall clock of the leader. Only displayed from
+    /// version 3 on.
     pub proposed_at_ms: u64,
+    /// Values of the proposing leader.
+    pub stamp: Stamp,
     /// Originator of the request.
     pub actor: Actor,
+    /// Network of the originator, as recorded by the node that received the request.
+    pub source: Option<Source>,
     /// Requested action.
     pub action: Action,
+}
+
+/// Values that the proposing leader adds to a command: every node decides by them, whatever its own clock and
+/// configuration. Part of the form from version 3 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Time to which the command advances the catalogue's clock, in milliseconds; 0 leaves the clock alone.
+    pub clock_ms: u64,
+    /// Limit on the deduplication table, in bytes.
+    pub idempotency_bytes: u64,
+}
+
+impl Default for Stamp {
+    fn default() -> Self {
+        Self { clock_ms: 0, idempotency_bytes: DEFAULT_IDEMPOTENCY_BYTES }
+    }
 }
 
 /// Key for deduplication: the first applied request counts, a later request under the same key gets the
@@ -86,6 +109,8 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         announced: Vec<Announcement>,
     },
+    /// Advance of the catalogue's clock by the stamp of the command, without any other effect.
+    Tick,
 }
 
 impl Action {
@@ -95,6 +120,7 @@ impl Action {
         match self {
             Self::PutSetting { .. } | Self::DeleteSetting { .. } => FormatVersion::FIRST,
             Self::Announce { .. } | Self::Activate { .. } => FormatVersion::SECOND,
+            Self::Tick => FormatVersion::THIRD,
         }
     }
 }
@@ -176,6 +202,20 @@ struct BodyV2 {
     action: Action,
 }
 
+/// Form with the leader's stamp and the network of the originator.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BodyV3 {
+    request: RequestKey,
+    proposed_at_ms: u64,
+    clock_ms: u64,
+    idempotency_bytes: u64,
+    actor: Actor,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+    action: Action,
+}
+
 impl Format for BodyV1 {
     const SINCE: FormatVersion = FormatVersion::FIRST;
     type Previous = NoForm;
@@ -199,23 +239,47 @@ impl Format for BodyV2 {
     }
 }
 
+impl Format for BodyV3 {
+    const SINCE: FormatVersion = FormatVersion::THIRD;
+    type Previous = BodyV2;
+
+    fn upgrade(previous: BodyV2) -> Self {
+        let BodyV2 { request, proposed_at_ms, actor, action } = previous;
+        let Stamp { clock_ms, idempotency_bytes } = Stamp::default();
+        Self { request, proposed_at_ms, clock_ms, idempotency_bytes, actor, source: None, action }
+    }
+}
+
 impl Stored {
     fn write(version: FormatVersion, command: Command) -> Self {
         debug_assert!(version >= command.action.since(), "an action in a form that does not know it");
-        let Command { request, proposed_at_ms, actor, action } = command;
-        let body = BodyV2 { request, proposed_at_ms, actor, action };
-        let body = serde_json::to_value(body).expect("maps with text keys and no failing parts");
+        let Command { request, proposed_at_ms, stamp, actor, source, action } = command;
+        let body = if version < BodyV3::SINCE {
+            serde_json::to_value(BodyV2 { request, proposed_at_ms, actor, action })
+        } else {
+            let Stamp { clock_ms, idempotency_bytes } = stamp;
+            let body = BodyV3 { request, proposed_at_ms, clock_ms, idempotency_bytes, actor, source, action };
+            serde_json::to_value(body)
+        };
+        let body = body.expect("maps with text keys and no failing parts");
         Self { v: version, needs: needs(version), body }
     }
 
     fn read(self) -> Result<Command, CommandError> {
         let found = self.v;
-        let body = BodyV2::read(found, self.body).map_err(|error| match error {
+        let body = BodyV3::read(found, self.body).map_err(|error| match error {
             FormatError::UnknownVersion { .. } => CommandError::UnknownVersion { found },
             FormatError::Malformed(error) => CommandError::Malformed(error.to_string()),
         })?;
-        let BodyV2 { request, proposed_at_ms, actor, action } = body;
-        let command = Command { request, proposed_at_ms, actor, action };
+        let BodyV3 { request, proposed_at_ms, clock_ms, idempotency_bytes, actor, source, action } = body;
+        if action.since() > found {
+            let needed = action.since();
+            return Err(CommandError::Malformed(format!(
+                "version {found} has no action of version {needed}"
+            )));
+        }
+        let stamp = Stamp { clock_ms, idempotency_bytes };
+        let command = Command { request, proposed_at_ms, stamp, actor, source, action };
         command.check()?;
         Ok(command)
     }
@@ -239,7 +303,7 @@ impl TryFrom<Stored> for Command {
 
 impl From<Command> for Stored {
     fn from(command: Command) -> Self {
-        Self::write(command.action.since(), command)
+        Self::write(command.since(), command)
     }
 }
 
@@ -271,8 +335,12 @@ pub struct UnreadableCommand {
 impl StoredCommand {
     /// Wraps a command in the newest form not above the activated version, or in the first form with the
     /// command's action.
-    pub fn new(command: Command, activated: FormatVersion) -> Self {
-        let version = activated.min(BodyV2::SINCE).max(command.action.since());
+    pub fn new(mut command: Command, activated: FormatVersion) -> Self {
+        let version = activated.min(BodyV3::SINCE).max(command.action.since());
+        if version < BodyV3::SINCE {
+            // What the form lacks must not count on the leader alone, which applies the command from memory.
+            (command.stamp, command.source) = (Stamp::default(), None);
+        }
         Self::Known { version, command }
     }
 
@@ -346,6 +414,17 @@ fn check_release(release: &str) -> Result<(), CommandError> {
 }
 
 impl Command {
+    /// Returns the first version with a form for the command, apart from the stamp.
+    fn since(&self) -> FormatVersion {
+        let since = if self.source.is_some() { BodyV3::SINCE } else { FormatVersion::FIRST };
+        since.max(self.action.since())
+    }
+
+    /// Returns the owner of the command's idempotency key.
+    pub(super) fn owner(&self) -> Owner {
+        Owner { authority: self.actor.authority, source: self.source }
+    }
+
     /// Checks the lengths of all parts.
     ///
     /// # Errors
@@ -370,7 +449,7 @@ impl Command {
 impl Action {
     fn check(&self) -> Result<(), CommandError> {
         match self {
-            Self::PutSetting { .. } | Self::DeleteSetting { .. } => Ok(()),
+            Self::PutSetting { .. } | Self::DeleteSetting { .. } | Self::Tick => Ok(()),
             Self::Announce { announcement } => check_release(&announcement.release),
             Self::Activate { announced, .. } if announced.len() > MAX_ANNOUNCED => {
                 Err(CommandError::TooManyAnnounced { count: announced.len() })
@@ -390,6 +469,7 @@ impl fmt::Display for Command {
             Action::DeleteSetting { key, .. } => write!(f, "delete setting {key}"),
             Action::Announce { announcement } => write!(f, "announce {}", announcement.raft_id),
             Action::Activate { version, .. } => write!(f, "activate version {version}"),
+            Action::Tick => write!(f, "tick"),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod actor;
 mod announcements;
+mod clock;
 mod command;
 mod outcome;
 mod requests;
@@ -17,9 +18,10 @@ mod setting;
 mod settings;
 mod state;
 
-pub use actor::{Actor, Authority};
+pub use actor::{Actor, Authority, Source};
 pub use command::{
-    Action, Command, CommandError, MAX_IDEMPOTENCY_KEY_CHARS, RequestKey, StoredCommand, UnreadableCommand,
+    Action, Command, CommandError, DEFAULT_IDEMPOTENCY_BYTES, MAX_IDEMPOTENCY_KEY_CHARS, RequestKey, Stamp,
+    StoredCommand, UnreadableCommand,
 };
 pub use outcome::{Outcome, Refusal};
 pub use rows::{Row, RowError, Table};

@@ -12,19 +12,27 @@ use crate::ids::RaftId;
 pub enum Outcome {
     /// No command in the entry (a new leader's first entry, a membership).
     Nothing,
-    /// Setting written.
+    /// Setting written. Below version 3 only.
     SettingPut {
         /// The setting with author, time and previous value.
-        setting: Setting,
+        setting: Box<Setting>,
         /// Id of the request.
         request_id: String,
     },
-    /// Setting deleted.
+    /// Setting deleted. Below version 3 only.
     SettingDeleted {
         /// The setting before the deletion.
-        setting: Setting,
+        setting: Box<Setting>,
         /// Id of the request.
         request_id: String,
+    },
+    /// Setting written or deleted. From version 3 on.
+    Changed {
+        /// Log index of the change: the version of a written setting.
+        version: u64,
+        /// Answer to the request as sent, an [`api::settings::Change`] in JSON: every repetition gets the
+        /// same bytes.
+        answer: Box<str>,
     },
     /// Announcement of a node recorded.
     Announced,
@@ -42,6 +50,20 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Returns the outcome of a change of a setting by the entry at `version`.
+    pub(super) fn changed(
+        key: &SettingKey,
+        version: u64,
+        previous_version: Option<u64>,
+        request_id: String,
+    ) -> Self {
+        let answer = api::settings::Change { key: key.to_string(), version, previous_version, request_id };
+        let answer = serde_json::to_string(&answer).expect("texts and numbers").into();
+        Self::Changed { version, answer }
+    }
+}
+
 /// Cause of refusing a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "refusal", rename_all = "snake_case")]
@@ -54,6 +76,23 @@ pub enum Refusal {
     TooManyKeys {
         /// Limit on remembered keys.
         max: u64,
+    },
+    /// Deduplication table without room for a key.
+    #[error(
+        "no room for another idempotency key (limits.idempotency_bytes: {max_bytes} bytes); keys are kept for 24 h; retry later"
+    )]
+    TableFull {
+        /// Limit on the table, in bytes.
+        max_bytes: u64,
+    },
+    /// Originator's share of the deduplication table without room for a key.
+    #[error(
+        "no room for another idempotency key of this caller: one authority at one address has {max_bytes} bytes, an eighth of \
+         limits.idempotency_bytes; keys are kept for 24 h; retry later"
+    )]
+    ShareFull {
+        /// Limit on the share, in bytes.
+        max_bytes: u64,
     },
     /// Unknown setting.
     #[error("no setting `{key}`")]

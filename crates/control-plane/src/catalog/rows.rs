@@ -1,4 +1,5 @@
-//! Rows of the catalogue's state: one for each setting, each remembered request and each announcement.
+//! Rows of the catalogue's state: one for each setting, each remembered request and each announcement, and
+//! one for the clock.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +15,13 @@ pub enum Table {
     Requests,
     /// Announcements of nodes by Raft id. Empty below version 2.
     Announcements,
+    /// Clock of the catalogue. Empty below version 3.
+    Clock,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 3] = [Self::Settings, Self::Requests, Self::Announcements];
+    pub const ALL: [Self; 4] = [Self::Settings, Self::Requests, Self::Announcements, Self::Clock];
 
     /// Returns the name in the storage.
     pub fn name(self) -> &'static str {
@@ -26,6 +29,7 @@ impl Table {
             Self::Settings => "settings",
             Self::Requests => "requests",
             Self::Announcements => "announcements",
+            Self::Clock => "clock",
         }
     }
 }

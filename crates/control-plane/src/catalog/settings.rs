@@ -76,6 +76,11 @@ impl Settings {
         Ok((setting, Row::deleted(Table::Settings, key.to_string())))
     }
 
+    /// Returns the latest time of a change.
+    pub(super) fn latest_change_ms(&self) -> u64 {
+        self.0.values().map(|setting| setting.updated_at_ms).max().unwrap_or_default()
+    }
+
     pub(super) fn find(&self, key: &SettingKey) -> Option<&Setting> {
         self.0.get(key)
     }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::announcements::Announcements;
+use super::clock::{Clock, Reading};
 use super::command::{Action, Command};
 use super::outcome::{Outcome, Refusal};
-use super::requests::Requests;
+use super::requests::{Requests, Room};
 use super::rows::{Row, RowError, Table};
 use super::setting::{Setting, SettingKey};
 use super::settings::{self, PageBounds, Settings, SettingsPage};
-use crate::format::{Activated, Announcement};
+use crate::format::{Activated, Announcement, FormatVersion};
 use crate::ids::RaftId;
 
 /// The state agreed on by every node of the cluster.
@@ -18,6 +19,7 @@ pub struct Catalog {
     settings: Settings,
     requests: Requests,
     announcements: Announcements,
+    clock: Clock,
 }
 
 /// Replicated state outside the catalogue, an input of applying a command.
@@ -38,64 +40,140 @@ impl Catalog {
     /// above the activated version changes nothing.
     pub fn apply(&mut self, command: &Command, context: Context<'_>) -> (Outcome, Vec<Row>) {
         let before = context.activated.version;
-        if let Some(done) = self.apply_to_formats(command, context.members, &mut *context.activated) {
-            debug_assert!(context.activated.version >= before, "the activated version never decreases");
-            return done;
-        }
-        let mut rows = self.requests.remove_expired(command.proposed_at_ms);
-        if let Some(outcome) = self.requests.replay(&command.request) {
-            return (outcome, rows);
+        let mut rows = Vec::new();
+        rows.extend(self.clock.advance(command.stamp.clock_ms));
+        if let Some(clock) = self.clock.reading() {
+            rows.extend(self.requests.forget_some(clock));
         }
         let request_id = command.request.request_id.clone();
-        if let Err(refusal) = self.requests.check_room() {
-            return (Outcome::Refused { refusal, request_id }, rows);
-        }
-        let done = check_activated(&command.action, context.activated)
-            .and_then(|()| self.carry_out(command, context.index, &mut rows));
-        let outcome = done.unwrap_or_else(|refusal| Outcome::Refused { refusal, request_id });
-        rows.push(self.requests.remember(&command.request, command.proposed_at_ms, outcome.clone()));
-        (outcome, rows)
+        let done = match &command.action {
+            Action::PutSetting { .. } | Action::DeleteSetting { .. } => {
+                Ok(self.apply_request(command, &context, &mut rows))
+            }
+            Action::Tick => check_activated(&command.action, context.activated).map(|()| Outcome::Nothing),
+            Action::Announce { .. } | Action::Activate { .. } => {
+                self.apply_to_formats(command, context.members, &mut *context.activated, &mut rows)
+            }
+        };
+        debug_assert!(context.activated.version >= before, "the activated version never decreases");
+        (done.unwrap_or_else(|refusal| Outcome::Refused { refusal, request_id }), rows)
     }
 
-    /// Applies a client's request.
+    /// Applies a client's request, unless its key is known.
+    fn apply_request(&mut self, command: &Command, context: &Context<'_>, rows: &mut Vec<Row>) -> Outcome {
+        let clock = self.clock.reading();
+        if clock.is_none() {
+            rows.extend(self.requests.forget_all(command.proposed_at_ms));
+        }
+        if let Some(outcome) = self.requests.replay(&command.request, clock) {
+            return outcome;
+        }
+        let request_id = command.request.request_id.clone();
+        let room = match clock {
+            None => self.requests.check_count(),
+            Some(_) => self.requests.check_room(&command.request, room(command)),
+        };
+        if let Err(refusal) = room {
+            return Outcome::Refused { refusal, request_id };
+        }
+        let done = self.carry_out(command, context.index, rows);
+        let outcome = done.unwrap_or_else(|refusal| Outcome::Refused { refusal, request_id });
+        let (now_ms, owner) = match clock {
+            None => (command.proposed_at_ms, None),
+            Some(clock) => (clock.now_ms, Some(command.owner())),
+        };
+        rows.push(self.requests.remember(&command.request, now_ms, owner, outcome.clone()));
+        outcome
+    }
+
+    /// Changes a setting.
     fn carry_out(&mut self, command: &Command, index: u64, rows: &mut Vec<Row>) -> Result<Outcome, Refusal> {
         let request_id = command.request.request_id.clone();
+        let answers_briefly = self.clock.reading().is_some();
         match &command.action {
             Action::PutSetting { key, value, if_version } => {
+                let previous_version = self.settings.find(key).map(|setting| setting.version);
                 let entry = settings::Put { key, value, if_version: *if_version, index };
                 let (setting, row) = self.settings.put(&entry, &command.actor, command.proposed_at_ms)?;
                 rows.push(row);
-                Ok(Outcome::SettingPut { setting, request_id })
+                Ok(match answers_briefly {
+                    true => Outcome::changed(key, index, previous_version, request_id),
+                    false => Outcome::SettingPut { setting: setting.into(), request_id },
+                })
             }
             Action::DeleteSetting { key, if_version } => {
                 let (setting, row) = self.settings.delete(key, *if_version)?;
                 rows.push(row);
-                Ok(Outcome::SettingDeleted { setting, request_id })
+                Ok(match answers_briefly {
+                    true => Outcome::changed(key, index, Some(setting.version), request_id),
+                    false => Outcome::SettingDeleted { setting: setting.into(), request_id },
+                })
             }
-            // Taken by `apply_to_formats`.
-            Action::Announce { .. } | Action::Activate { .. } => Ok(Outcome::Nothing),
+            // No change of a setting.
+            Action::Announce { .. } | Action::Activate { .. } | Action::Tick => Ok(Outcome::Nothing),
         }
     }
 
-    /// Applies a node's proposal about formats; returns none for requests of clients. Not remembered for
-    /// deduplication: each proposal may be repeated.
+    /// Applies a node's proposal about formats. Not remembered for deduplication: each proposal may be
+    /// repeated.
     fn apply_to_formats(
         &mut self,
         command: &Command,
         members: &BTreeSet<RaftId>,
         activated: &mut Activated,
-    ) -> Option<(Outcome, Vec<Row>)> {
-        let done = match &command.action {
-            Action::PutSetting { .. } | Action::DeleteSetting { .. } => return None,
-            Action::Announce { announcement } => check_activated(&command.action, activated)
-                .map(|()| (Outcome::Announced, self.announcements.announce(announcement, members))),
+        rows: &mut Vec<Row>,
+    ) -> Result<Outcome, Refusal> {
+        match &command.action {
+            Action::Announce { announcement } => {
+                check_activated(&command.action, activated)?;
+                rows.extend(self.announcements.announce(announcement, members));
+                Ok(Outcome::Announced)
+            }
             Action::Activate { version, release, announced } => {
                 let raised = Activated { version: *version, release: release.clone() };
-                self.activate(raised, announced, members, activated)
+                let (outcome, changed) = self.activate(raised, announced, members, activated)?;
+                rows.extend(changed);
+                if activated.version >= FormatVersion::THIRD && self.clock.reading().is_none() {
+                    rows.push(self.start_clock(command.proposed_at_ms));
+                }
+                Ok(outcome)
             }
-        };
-        let request_id = command.request.request_id.clone();
-        Some(done.unwrap_or_else(|refusal| (Outcome::Refused { refusal, request_id }, Vec::new())))
+            // No proposal about formats.
+            Action::PutSetting { .. } | Action::DeleteSetting { .. } | Action::Tick => Ok(Outcome::Nothing),
+        }
+    }
+
+    /// Starts the clock at the greatest time of a proposal, as far as the state tells.
+    fn start_clock(&mut self, proposed_at_ms: u64) -> Row {
+        let known = [self.settings.latest_change_ms(), self.requests.latest_proposal_ms(), proposed_at_ms];
+        self.clock.start(known.into_iter().max().unwrap_or_default())
+    }
+
+    /// Returns the refusal of a command for lack of room in the deduplication table, as far as this state
+    /// tells: for the leader, before a proposal.
+    pub(crate) fn refuses(&self, command: &Command) -> Option<Refusal> {
+        let reading = self.clock.reading()?;
+        let is_request = matches!(command.action, Action::PutSetting { .. } | Action::DeleteSetting { .. });
+        let clock = Reading { now_ms: reading.now_ms.max(command.stamp.clock_ms), ..reading };
+        if !is_request || self.requests.replay(&command.request, Some(clock)).is_some() {
+            return None;
+        }
+        self.requests.check_room_at(&command.request, room(command), clock).err()
+    }
+
+    /// Returns the catalogue's clock, in milliseconds; none below version 3.
+    pub fn clock_ms(&self) -> Option<u64> {
+        self.clock.reading().map(|reading| reading.now_ms)
+    }
+
+    /// True if idempotency keys are over that the next commands forget.
+    pub(crate) fn has_forgettable_keys(&self) -> bool {
+        self.clock.reading().is_some_and(|clock| self.requests.has_forgettable(clock))
+    }
+
+    /// Returns the bytes of the remembered requests that count towards the limit.
+    pub fn remembered_bytes(&self) -> u64 {
+        self.requests.bytes()
     }
 
     /// Raises the activated version if covered by the announcements of all members. The only action
@@ -142,7 +220,8 @@ impl Catalog {
 
     /// Returns every row of the state in the order of a snapshot: by table, then by key.
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
-        self.settings.rows().chain(self.requests.rows()).chain(self.announcements.rows())
+        let requests = self.requests.rows();
+        self.settings.rows().chain(requests).chain(self.announcements.rows()).chain(self.clock.rows())
     }
 
     /// Restores a row from the storage or from a snapshot.
@@ -154,8 +233,13 @@ impl Catalog {
             Table::Settings => self.settings.restore(row),
             Table::Requests => self.requests.restore(row),
             Table::Announcements => self.announcements.restore(row),
+            Table::Clock => self.clock.restore(row),
         }
     }
+}
+
+fn room(command: &Command) -> Room {
+    Room { owner: command.owner(), max_bytes: command.stamp.idempotency_bytes }
 }
 
 fn check_activated(action: &Action, activated: &Activated) -> Result<(), Refusal> {

@@ -19,6 +19,8 @@ fn command(key: &str, fingerprint: &str, at_ms: u64, action: Action) -> Command 
             request_id: format!("id of {key}"),
         },
         proposed_at_ms: at_ms,
+        stamp: Stamp::default(),
+        source: None,
         actor: Actor {
             name: Some("alice".to_owned()),
             authority: Authority::AdminToken,
@@ -38,6 +40,12 @@ fn delete(key: &str) -> Action {
     Action::DeleteSetting { key: key.parse().unwrap(), if_version: None }
 }
 
+/// Returns a command stamped by the catalogue's clock.
+fn stamped(key: &str, clock_ms: u64, action: Action) -> Command {
+    let stamp = Stamp { clock_ms, ..Stamp::default() };
+    Command { stamp, ..command(key, &format!("{action:?}"), 0, action) }
+}
+
 fn refusal(outcome: &Outcome) -> Option<&Refusal> {
     match outcome {
         Outcome::Refused { refusal, .. } => Some(refusal),
@@ -47,12 +55,19 @@ fn refusal(outcome: &Outcome) -> Option<&Refusal> {
 
 trait ApplyAt {
     fn apply_at(&mut self, command: &Command, index: u64) -> (Outcome, Vec<Row>);
+    fn apply_in_v3(&mut self, command: &Command, index: u64) -> (Outcome, Vec<Row>);
 }
 
 impl ApplyAt for Catalog {
     /// Applies a command in a cluster without an activated version.
     fn apply_at(&mut self, command: &Command, index: u64) -> (Outcome, Vec<Row>) {
         let (members, mut activated) = (BTreeSet::new(), Activated::default());
+        self.apply(command, Context { index, members: &members, activated: &mut activated })
+    }
+
+    /// Applies a command in a cluster that has activated version 3.
+    fn apply_in_v3(&mut self, command: &Command, index: u64) -> (Outcome, Vec<Row>) {
+        let (members, mut activated) = (BTreeSet::new(), Activated::of(FormatVersion::THIRD));
         self.apply(command, Context { index, members: &members, activated: &mut activated })
     }
 }
@@ -234,10 +249,10 @@ fn commands_and_rows_of_version_2_look_as_they_always_did() {
 
 #[test]
 fn unknown_versions_are_refused_with_both_versions() {
-    for version in [0, 3] {
+    for version in [0, 4] {
         let newer = json!({"v": version, "body": {}});
         let error = serde_json::from_value::<StoredCommand>(newer).unwrap_err().to_string();
-        let versions = format!("a command of version {version}; this release reads versions 1 to 2");
+        let versions = format!("a command of version {version}; this release reads versions 1 to 3");
         assert_eq!(error, versions);
     }
     let row = Row {
@@ -367,7 +382,7 @@ fn a_command_of_a_newer_release_is_kept_as_it_came_and_names_the_release() {
     assert_eq!(serde_json::to_value(&command).unwrap(), newer);
     assert_eq!(
         command.command().unwrap_err().to_string(),
-        "a command in the log has version 7, and this release reads versions 1 to 2; release 1.4 or a newer one is needed"
+        "a command in the log has version 7, and this release reads versions 1 to 3; release 1.4 or a newer one is needed"
     );
     assert!(serde_json::from_value::<Command>(newer).is_err(), "nothing of the kind is proposed");
     let long = json!({"v": 7, "needs": "x".repeat(65), "body": {}});
@@ -386,12 +401,222 @@ fn a_command_is_written_in_the_newest_form_that_is_activated() {
     };
     check(put("bits", json!(2)), 1, 1, None);
     check(put("bits", json!(2)), 2, 2, Some("0.2"));
-    check(put("bits", json!(2)), 9, 2, Some("0.2"));
+    check(put("bits", json!(2)), 3, 3, Some("0.2"));
+    check(put("bits", json!(2)), 9, 3, Some("0.2"));
+    check(Action::Tick, 1, 3, Some("0.2"));
     check(activate(2, &[(1, 2)]), 1, 2, Some("0.2"));
-    // The form of release 0.1 does not know the newer actions.
-    let mut forged = serde_json::to_value(command("a", "1", 0, activate(2, &[]))).unwrap();
-    forged["v"] = json!(1);
-    assert!(serde_json::from_value::<StoredCommand>(forged).is_err());
+    // A form does not know newer actions.
+    for (action, version) in [(activate(2, &[]), 1), (Action::Tick, 2)] {
+        let mut forged = serde_json::to_value(command("a", "1", 0, action)).unwrap();
+        forged["v"] = json!(version);
+        for name in ["clock_ms", "idempotency_bytes"] {
+            forged["body"].as_object_mut().unwrap().remove(name);
+        }
+        assert!(serde_json::from_value::<StoredCommand>(forged).is_err(), "version {version}");
+    }
+}
+
+/// Activates version 3, proposed at a time of the wall clock. Returns the written rows.
+fn activate_v3(catalog: &mut Catalog, at_ms: u64) -> Vec<Row> {
+    let (members, mut activated) = ([1].map(RaftId::from).into(), Activated::of(FormatVersion::SECOND));
+    let context = Context { index: 1, members: &members, activated: &mut activated };
+    let (outcome, rows) = catalog.apply(&command("", "", at_ms, activate(3, &[(1, 3)])), context);
+    assert_eq!(
+        (outcome, activated.version),
+        (Outcome::Activated { version: FormatVersion::THIRD }, FormatVersion::THIRD)
+    );
+    rows
+}
+
+fn in_v3() -> Catalog {
+    let mut catalog = Catalog::default();
+    activate_v3(&mut catalog, 0);
+    catalog
+}
+
+#[test]
+fn wall_clocks_do_not_count_from_version_3_on() {
+    const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
+    for wrong_ms in [0, 48 * HOUR_MS, YEAR_MS, 2 * YEAR_MS] {
+        let mut catalog = Catalog::default();
+        activate_v3(&mut catalog, YEAR_MS);
+        let (first, _) = catalog.apply_in_v3(&stamped("a", YEAR_MS, put("bits", json!(2))), 2);
+        let strayed =
+            Command { proposed_at_ms: wrong_ms, ..stamped("b", YEAR_MS + 1, put("bits", json!(3))) };
+        catalog.apply_in_v3(&strayed, 3);
+        let (again, _) = catalog.apply_in_v3(&stamped("a", YEAR_MS + 2, put("bits", json!(2))), 4);
+        assert_eq!(
+            (again, &catalog.setting(&SettingKey::Bits).unwrap().value),
+            (first, &SettingValue::Number(3))
+        );
+    }
+}
+
+#[test]
+fn keys_are_kept_for_a_day_of_the_clock_which_never_goes_back() {
+    let mut catalog = in_v3();
+    let (first, _) = catalog.apply_in_v3(&stamped("a", HOUR_MS, put("bits", json!(2))), 2);
+    // A leader that counts from an earlier reading.
+    catalog.apply_in_v3(&stamped("", 1, Action::Tick), 3);
+    assert_eq!(catalog.clock_ms(), Some(HOUR_MS));
+    let at = |catalog: &mut Catalog, clock_ms, index| {
+        catalog.apply_in_v3(&stamped("a", clock_ms, put("bits", json!(2))), index).0
+    };
+    assert_eq!(at(&mut catalog, 25 * HOUR_MS - 1, 4), first);
+    let Outcome::Changed { version, .. } = at(&mut catalog, 25 * HOUR_MS, 5) else { panic!() };
+    assert_eq!((version, catalog.remembered_requests()), (5, 1));
+}
+
+/// The wall clock that stamped a key below version 3 may have been wrong by any time.
+#[test]
+fn the_clock_starts_at_the_latest_proposal_and_keeps_all_keys_for_a_day() {
+    const NOW_MS: u64 = 1_000 * HOUR_MS;
+    let mut catalog = Catalog::default();
+    let ahead_ms = NOW_MS + 48 * HOUR_MS;
+    catalog.apply_at(&command("ahead", "1", ahead_ms, put("note.a", json!("x"))), 2);
+    let (first, _) = catalog.apply_at(&command("a", "1", NOW_MS, put("bits", json!(2))), 3);
+    activate_v3(&mut catalog, NOW_MS + 1);
+    assert_eq!(catalog.clock_ms(), Some(ahead_ms));
+    let again = |catalog: &mut Catalog, clock_ms| {
+        let mut command = stamped("a", clock_ms, put("bits", json!(2)));
+        command.request.fingerprint = "1".to_owned();
+        catalog.apply_in_v3(&command, 4).0
+    };
+    assert_eq!(again(&mut catalog, ahead_ms + 24 * HOUR_MS - 1), first);
+    assert_ne!(again(&mut catalog, ahead_ms + 24 * HOUR_MS), first);
+    assert_eq!(stored(catalog.rows()), catalog);
+}
+
+#[test]
+fn a_command_forgets_a_bounded_number_of_keys() {
+    let mut catalog = in_v3();
+    for n in 0..300 {
+        catalog.apply_in_v3(&stamped(&n.to_string(), 1, delete("bits")), n);
+    }
+    let mut left = Vec::new();
+    for index in 0..4 {
+        let (_, rows) = catalog.apply_in_v3(&stamped("", 25 * HOUR_MS, Action::Tick), 300 + index);
+        assert!(rows.len() <= requests::MAX_FORGOTTEN + 1, "{}", rows.len());
+        left.push((catalog.remembered_requests(), catalog.has_forgettable_keys()));
+    }
+    assert_eq!(left, [(172, true), (44, true), (0, false), (0, false)]);
+    assert_eq!(catalog.remembered_bytes(), 0);
+    // Keys that are over and not forgotten yet neither count nor keep out others.
+    for n in 0..300 {
+        catalog.apply_in_v3(&stamped(&n.to_string(), 25 * HOUR_MS, delete("bits")), 400 + n);
+    }
+    let late = stamped("299", 50 * HOUR_MS, put("bits", json!(1)));
+    assert!(matches!(catalog.apply_in_v3(&late, 800).0, Outcome::Changed { version: 800, .. }));
+    assert_eq!(stored(catalog.rows()), catalog);
+}
+
+#[test]
+fn the_table_is_bounded_in_bytes_with_a_share_for_each_source() {
+    let mut catalog = in_v3();
+    let max_bytes = 64 << 10;
+    let from = |source: u8, n: usize, clock_ms: u64| {
+        let source = Some(Source::of([10, 0, 0, source].into()));
+        let stamp = Stamp { clock_ms, idempotency_bytes: max_bytes };
+        Command { source, stamp, ..stamped(&format!("{source:?} {n}"), clock_ms, put("bits", json!(2))) }
+    };
+    let (mut taken, mut index) = (Vec::new(), 2);
+    for source in 0..10 {
+        for n in 0.. {
+            let command = from(source, n, 1);
+            let (outcome, told) =
+                (catalog.refuses(&command), refusal(&catalog.apply_in_v3(&command, index).0).cloned());
+            assert_eq!(outcome, told, "told before the proposal as when applied");
+            index += 1;
+            if let Some(refusal) = told {
+                taken.push((n, refusal));
+                break;
+            }
+        }
+    }
+    let share = Refusal::ShareFull { max_bytes: max_bytes / 8 };
+    assert!(taken[..8].iter().all(|(n, refusal)| *n > 5 && *refusal == share), "{taken:?}");
+    assert!(catalog.remembered_bytes() <= max_bytes);
+    // Known keys are answered from the full table; a key of another authority has a share of its own.
+    assert_eq!(refusal(&catalog.apply_in_v3(&from(1, 0, 1), index).0), None);
+    let mut other = from(1, 9999, 1);
+    other.actor.authority = Authority::Loopback;
+    assert_eq!(
+        refusal(&catalog.clone().apply_in_v3(&other, index).0),
+        taken.get(9).map(|(_, refusal)| refusal)
+    );
+    // A day later there is room again, at once.
+    let late = from(1, 9999, 25 * HOUR_MS);
+    assert_eq!(catalog.refuses(&late), None);
+    assert_eq!(refusal(&catalog.apply_in_v3(&late, index).0), None);
+    assert_eq!(stored(catalog.rows()), catalog);
+}
+
+#[test]
+fn the_answer_to_a_change_is_short() {
+    let mut catalog = in_v3();
+    let name = format!("note.{}", "x".repeat(64));
+    let mut request = stamped("a", 1, put(&name, json!("y".repeat(MAX_NOTE_BYTES))));
+    request.request.request_id = "67e55044-10b1-426f-9247-bb680e5fe0c8".to_owned();
+    request.request.fingerprint = "f".repeat(64);
+    catalog.apply_in_v3(&request, u64::MAX - 1);
+    request.request.key = "b".to_owned();
+    let (outcome, rows) = catalog.apply_in_v3(&request, u64::MAX);
+    let Outcome::Changed { version, answer } = outcome else { panic!("{outcome:?}") };
+    let expected = json!({"key": name, "version": u64::MAX, "previous_version": u64::MAX - 1,
+        "request_id": "67e55044-10b1-426f-9247-bb680e5fe0c8"});
+    assert_eq!((version, serde_json::from_str::<serde_json::Value>(&answer).unwrap()), (u64::MAX, expected));
+    assert!(answer.len() <= 256, "{answer}");
+    let kept = rows.iter().find(|row| row.table == Table::Requests).unwrap();
+    assert!(kept.value.as_ref().unwrap().len() < 600, "{kept:?}");
+}
+
+/// The leader applies its own command from memory, the others as stored: both forms have to say the same.
+#[test]
+fn a_form_without_a_stamp_drops_the_stamp_on_the_leader_too() {
+    let source = Some(Source::of([10, 0, 0, 1].into()));
+    let command = Command { source, ..stamped("a", 7, put("bits", json!(2))) };
+    for version in 1..=FormatVersion::LATEST.number() {
+        let stored = StoredCommand::new(command.clone(), FormatVersion::new(version));
+        let read: StoredCommand = serde_json::from_value(serde_json::to_value(&stored).unwrap()).unwrap();
+        assert_eq!(read, stored, "version {version}");
+        assert_eq!(stored.command().unwrap() == &command, version >= 3);
+    }
+    // On the way to the leader nothing but the stamp is lost.
+    let sent: Command = serde_json::from_value(serde_json::to_value(&command).unwrap()).unwrap();
+    assert_eq!(sent, command);
+}
+
+#[test]
+fn commands_and_rows_of_version_3_look_as_they_always_did() {
+    let source = Some(Source::of("2001:db8:0:1::9".parse().unwrap()));
+    let actions = [put("metadata", json!("strip")), delete("note.on-call"), Action::Tick];
+    let commands = actions.map(|action| {
+        let source = source.filter(|_| action != Action::Tick);
+        let command = Command { source, ..command("a", "f1", 1_700_000_000_000, action) };
+        StoredCommand::new(
+            Command { stamp: Stamp { clock_ms: 17, ..Stamp::default() }, ..command },
+            FormatVersion::THIRD,
+        )
+    });
+    let text = serde_json::to_string_pretty(&commands).unwrap() + "\n";
+    let golden_text = golden("commands-v3.json", &text);
+    assert_eq!(text, golden_text);
+    assert_eq!(serde_json::from_str::<Vec<StoredCommand>>(&golden_text).unwrap(), commands);
+
+    let mut catalog = Catalog::default();
+    catalog.apply_at(&command("before", "f0", 1_700_000_000_000, put("bits", json!(2))), 2);
+    activate_v3(&mut catalog, 1_700_000_000_001);
+    for (index, command) in (3..).zip(&commands) {
+        let mut command = command.command().unwrap().clone();
+        command.request.key = format!("after {index}");
+        command.stamp.clock_ms += 1_700_000_000_001;
+        catalog.apply_in_v3(&command, index);
+    }
+    let rows: Vec<Row> = catalog.rows().collect();
+    let text = serde_json::to_string_pretty(&rows).unwrap() + "\n";
+    let golden_text = golden("rows-v3.json", &text);
+    assert_eq!(text, golden_text);
+    assert_eq!(stored(serde_json::from_str::<Vec<Row>>(&golden_text).unwrap()), catalog);
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
@@ -417,7 +642,7 @@ proptest! {
     #[test]
     fn rows_are_the_whole_state(
         steps in proptest::collection::vec((any_action(), 0..5u8, 0..30 * HOUR_MS), 1..40),
-        cut in 0..40usize,
+        (cut, from_v3) in (0..40usize, 0..40usize),
     ) {
         let mut catalog = Catalog::default();
         let mut written = Vec::new();
@@ -426,10 +651,19 @@ proptest! {
             if index == cut {
                 restarted = Some(stored(written.clone()));
             }
-            let command = command(&key.to_string(), &format!("{action:?}"), at_ms, action);
-            let (outcome, rows) = catalog.apply_at(&command, index as u64 + 1);
+            if index == from_v3 {
+                written.extend(activate_v3(&mut catalog, at_ms));
+                restarted.iter_mut().for_each(|restarted| drop(activate_v3(restarted, at_ms)));
+            }
+            let stamp = Stamp { clock_ms: at_ms, ..Stamp::default() };
+            let command = Command { stamp, ..command(&key.to_string(), &format!("{action:?}"), at_ms, action) };
+            let apply = |catalog: &mut Catalog| match index < from_v3 {
+                true => catalog.apply_at(&command, index as u64 + 1),
+                false => catalog.apply_in_v3(&command, index as u64 + 1),
+            };
+            let (outcome, rows) = apply(&mut catalog);
             if let Some(restarted) = &mut restarted {
-                prop_assert_eq!((&outcome, &rows), (&restarted.apply_at(&command, index as u64 + 1).0, &rows));
+                prop_assert_eq!((&outcome, &rows), (&apply(restarted).0, &rows));
             }
             written.extend(rows);
         }

@@ -86,7 +86,7 @@ fn an_activated_version_beyond_this_release_names_the_one_that_is_needed() {
     let newer = Activated { version: FormatVersion(9), release: "0.7".to_owned() };
     assert_eq!(
         newer.check().unwrap_err().to_string(),
-        "the format that the cluster has activated has version 9, and this release reads versions 1 to 2; release 0.7 or \
+        "the format that the cluster has activated has version 9, and this release reads versions 1 to 3; release 0.7 or \
          a newer one is needed"
     );
 }

@@ -13,7 +13,7 @@ use openraft::Membership;
 use serde_json::json;
 
 use super::*;
-use crate::catalog::{Action, Actor, Authority, RequestKey, SettingValue};
+use crate::catalog::{Action, Actor, Authority, DEFAULT_IDEMPOTENCY_BYTES, RequestKey, SettingValue, Stamp};
 use crate::descriptors::Descriptors;
 use crate::ids::RaftId;
 use crate::options::Bootstrap;
@@ -90,6 +90,7 @@ impl Cluster {
             },
             snapshot_every: 50,
             max_log_bytes: 64 << 20,
+            idempotency_bytes: DEFAULT_IDEMPOTENCY_BYTES,
             config_hash: "the same".to_owned(),
             version: "test",
             descriptors: Descriptors::default(),
@@ -158,6 +159,8 @@ fn note(key: &str, name: &str, text: &str) -> Command {
             request_id: key.to_owned(),
         },
         proposed_at_ms: crate::events::unix_ms(),
+        stamp: Stamp::default(),
+        source: None,
         actor: Actor { name: None, authority: Authority::Loopback, via: "test".to_owned() },
         action: Action::PutSetting { key: key_of_setting, value, if_version: None },
     }

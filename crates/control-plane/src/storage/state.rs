@@ -239,9 +239,10 @@ impl MachineState {
             activated: header.activated,
         };
         let index = progress.last_applied.map_or(0, |id| id.index);
-        let installed = Applied { catalog, progress };
+        let installed = Applied::new(catalog, progress);
         self.file.replace(&installed)?;
-        self.view.update(|applied| *applied = installed);
+        // The replaced state, which may be large, is freed once readers no longer wait.
+        drop(self.view.update(|applied| std::mem::replace(applied, installed)));
         world::note(Note::Installed { index });
         Ok(())
     }
@@ -257,7 +258,7 @@ enum StepError {
 /// Applies one entry in memory and collects the rows to write.
 fn step(applied: &mut Applied, entry: &Entry, rows: &mut Vec<Row>) -> Result<Outcome, StepError> {
     let id = entry.log_id;
-    let Applied { catalog, progress } = applied;
+    let Applied { catalog, progress, .. } = applied;
     if progress.last_applied.as_ref().is_some_and(|last| id.index <= last.index) {
         return Err(StepError::Io(io::Error::other(format!("entry {id} was applied already"))));
     }
@@ -283,6 +284,7 @@ fn step(applied: &mut Applied, entry: &Entry, rows: &mut Vec<Row>) -> Result<Out
         }
     };
     progress.last_applied = Some(id);
+    applied.note_term();
     Ok(outcome)
 }
 

@@ -17,7 +17,7 @@ use super::database::{begin_durable, open_file};
 use super::disk_space::DiskSpace;
 use super::error::StorageError;
 use super::record;
-use crate::catalog::{Row, Table};
+use crate::catalog::{Catalog, Row, Table};
 
 const WHAT: &str = "the state file";
 /// Table of everything except the rows of the catalogue.
@@ -143,14 +143,14 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
 }
 
 fn load(database: &Database) -> Result<Applied, StorageError> {
-    let mut applied = Applied::default();
+    let (mut catalog, mut progress) = (Catalog::default(), Progress::default());
     let read = database.begin_read().map_err(StorageError::database(WHAT))?;
     let meta = read.open_table(META).map_err(StorageError::database(WHAT))?;
-    if let Some(progress) = meta.get(PROGRESS).map_err(StorageError::database(WHAT))? {
-        applied.progress = Progress::of(progress.value()).map_err(StorageError::record("what is applied"))?;
+    if let Some(found) = meta.get(PROGRESS).map_err(StorageError::database(WHAT))? {
+        progress = Progress::of(found.value()).map_err(StorageError::record("what is applied"))?;
     }
     // Before the rows: the error for data of a newer release names the release.
-    applied.progress.activated.check()?;
+    progress.activated.check()?;
     for table in Table::ALL {
         let rows = read.open_table(rows_of(table)).map_err(StorageError::database(WHAT))?;
         for row in rows.iter().map_err(StorageError::database(WHAT))? {
@@ -160,10 +160,10 @@ fn load(database: &Database) -> Result<Applied, StorageError> {
                 key.value(),
                 table.name()
             )))?;
-            applied.catalog.restore(&row).map_err(StorageError::Row)?;
+            catalog.restore(&row).map_err(StorageError::Row)?;
         }
     }
-    Ok(applied)
+    Ok(Applied::new(catalog, progress))
 }
 
 fn rows_of(table: Table) -> Rows {

@@ -41,6 +41,12 @@ impl StateView {
         self.with_applied(|applied| applied.progress.last_applied)
     }
 
+    /// Returns the time to which a command of the local node, as the leader of `term`, advances the
+    /// catalogue's clock; 0 if the command leaves the clock alone.
+    pub(crate) fn stamp_ms(&self, term: u64) -> u64 {
+        self.with_applied(|applied| applied.stamp_ms(term))
+    }
+
     /// Returns the last applied membership.
     #[cfg(test)]
     pub(crate) fn membership(&self) -> crate::types::StoredMembership {

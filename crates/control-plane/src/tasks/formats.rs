@@ -5,10 +5,9 @@
 use std::sync::Arc;
 
 use tracing::{debug, info};
-use uuid::Uuid;
 
 use crate::calls::Calls;
-use crate::catalog::{Action, Actor, Authority, Command, Outcome, RequestKey};
+use crate::catalog::{Action, Outcome};
 use crate::format::{Activated, Announcement, FormatVersion, ProposedActivation};
 use crate::ids::RaftId;
 use crate::message::{Refused, Reply};
@@ -71,7 +70,7 @@ impl Formats {
         };
         info!(version = version.number(), "next format version covered by all members; activation proposed");
         let Activated { version, release } = Activated::of(version);
-        let command = self.command(Action::Activate { version, release, announced });
+        let command = self.calls.own_command(Action::Activate { version, release, announced });
         match self.calls.propose_here(node, command, clock::now() + ACTIVATED_WITHIN).await {
             Reply::Outcome(outcome) => debug!(?outcome, "activation applied"),
             other => info!(?other, "format version not activated; retried"),
@@ -86,7 +85,7 @@ impl Formats {
         if is_known || !is_member || node.state.activated_version() < FormatVersion::SECOND {
             return;
         }
-        let command = self.command(Action::Announce { announcement: own });
+        let command = self.calls.own_command(Action::Announce { announcement: own });
         match self.calls.submit(command, clock::now() + ANNOUNCED_WITHIN).await {
             Ok(outcome) => info!(?outcome, "format versions of this release announced"),
             Err(error) => debug!(%error, "format versions of this release not announced; retried"),
@@ -122,22 +121,11 @@ impl Formats {
         if activated.version < FormatVersion::SECOND {
             return Ok(());
         }
-        let command = self.command(Action::Announce { announcement });
+        let command = self.calls.own_command(Action::Announce { announcement });
         match self.calls.propose_here(node, command, clock::now() + ANNOUNCED_WITHIN).await {
             Reply::Outcome(outcome) if *outcome == Outcome::Announced => Ok(()),
             Reply::Refused(refused) => Err(refused),
             other => Err(Refused::NotReady(format!("the announcement was not applied: {other:?}"))),
-        }
-    }
-
-    /// Builds a command of the local node, with a fresh request id.
-    fn command(&self, action: Action) -> Command {
-        let id = Uuid::new_v4().to_string();
-        Command {
-            request: RequestKey { key: id.clone(), minted: true, fingerprint: String::new(), request_id: id },
-            proposed_at_ms: (self.observer.options().clock_ms)(),
-            actor: Actor { name: None, authority: Authority::Loopback, via: self.observer.me().to_owned() },
-            action,
         }
     }
 }

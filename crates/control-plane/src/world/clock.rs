@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pin_project_lite::pin_project;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::World;
 
@@ -46,6 +47,16 @@ pub(crate) fn run_delay() -> Duration {
     let read = SCHEDSTAT.with(|file| file.as_ref()?.read_at(&mut text, 0).ok());
     let delay = read.and_then(|len| std::str::from_utf8(&text[..len]).ok()?.split(' ').nth(1)?.parse().ok());
     delay.map_or(Duration::ZERO, Duration::from_nanos)
+}
+
+/// Returns the time since the machine's start, which counts the time of a suspended machine too; nobody sets
+/// this clock.
+pub(crate) fn boot_time() -> Duration {
+    if let Some(world) = super::current() {
+        return world.boot_time();
+    }
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// A timer of a world. Fires once; wakes the latest waiter.

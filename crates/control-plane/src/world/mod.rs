@@ -50,6 +50,9 @@ pub trait World: Send + Sync {
     /// Returns the time since the Unix epoch by the wall clock of the node.
     fn unix_time(&self) -> Duration;
 
+    /// Returns the time since the start of the node's machine, the time of a suspended machine included.
+    fn boot_time(&self) -> Duration;
+
     /// Returns the next random number.
     fn random(&self) -> u64;
 

@@ -16,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use control_plane::catalog::DEFAULT_IDEMPOTENCY_BYTES;
 use control_plane::{Host, Timing};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -27,6 +28,8 @@ const MAX_PLACES: usize = 1_000_000;
 const MAX_PIXEL_THREADS: usize = 1024;
 /// Minimum number of log entries between two snapshots.
 const MIN_SNAPSHOT_EVERY: u64 = 10;
+/// Range of `limits.idempotency_bytes`. A snapshot holds all keys.
+const IDEMPOTENCY_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 30;
 /// Minimum of the Raft log's bound in bytes.
 const MIN_LOG_BYTES: u64 = 1 << 20;
 /// Range of the live stream's status interval in milliseconds. The console treats a node as lost after 3 s of
@@ -166,6 +169,8 @@ pub(crate) struct LimitsConfig {
     pub pixel_memory_bytes: u64,
     /// Memory for the cache of prepared covers; 0: no cache.
     pub cover_cache_bytes: u64,
+    /// Memory for idempotency keys of changes of the cluster, with their answers.
+    pub idempotency_bytes: u64,
     /// Number of pixel threads; 0 stands for one per core.
     pub pixel_threads: usize,
     /// Maximum number of requests waiting for a pixel thread.
@@ -280,6 +285,7 @@ impl Default for LimitsConfig {
             transfer_memory_bytes: 512 << 20,
             pixel_memory_bytes: StegoLimits::DEFAULT_MAX_IMAGE_MEMORY_BYTES,
             cover_cache_bytes: 256 << 20,
+            idempotency_bytes: DEFAULT_IDEMPOTENCY_BYTES,
             pixel_threads: 0,
             pixel_queue: 64,
             max_connections: 2048,
@@ -473,6 +479,10 @@ impl LimitsConfig {
         ];
         if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError::Invalid { key: (*key).to_owned(), why: "at least 1".to_owned() });
+        }
+        if !IDEMPOTENCY_BYTES.contains(&self.idempotency_bytes) {
+            let (key, why) = ("limits.idempotency_bytes".to_owned(), "1048576 to 1073741824".to_owned());
+            return Err(ConfigError::Invalid { key, why });
         }
         let at_most = [
             ("limits.max_connections", self.max_connections, MAX_PLACES),

@@ -9,7 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
-use control_plane::catalog::{Action, Actor, Command, Outcome, RequestKey};
+use control_plane::catalog::{Action, Actor, Command, Outcome, RequestKey, Source, Stamp};
 use uuid::Uuid;
 
 use super::answer::problem::Problem;
@@ -17,11 +17,14 @@ use super::idempotency::{client_key, under};
 use super::middleware::principal::{Operator, Principal};
 use crate::app::App;
 use crate::control::Control;
+use crate::listener::PeerAddress;
 
 /// Head of a change: the operator, the idempotency key and the deadline.
 pub(crate) struct Proposal {
     control: Arc<Control>,
     actor: Actor,
+    /// Network of the connection: its share of the deduplication table is charged.
+    source: Option<Source>,
     /// The client's idempotency key; none if the request has none.
     key: Option<String>,
     deadline: Instant,
@@ -34,7 +37,9 @@ impl FromRequestParts<App> for Proposal {
         let Principal(Operator(actor)) = Principal::<Operator>::from_request_parts(parts, app).await?;
         let key = client_key(&parts.headers)?;
         let deadline = deadline(&app.control, &parts.headers)?;
-        Ok(Self { control: Arc::clone(&app.control), actor, key, deadline })
+        let peer = parts.extensions.get::<PeerAddress>().and_then(|peer| peer.0);
+        let source = peer.map(Source::of);
+        Ok(Self { control: Arc::clone(&app.control), actor, source, key, deadline })
     }
 }
 
@@ -52,11 +57,12 @@ impl Proposal {
         action: Action,
         answer: impl FnOnce(Outcome) -> Option<Response>,
     ) -> Result<Response, Problem> {
-        let Self { control, actor, key, deadline } = self;
+        let Self { control, actor, source, key, deadline } = self;
         let request = request_key(&control, key, request);
         let _in_flight = control.in_flight.enter(&request.key)?;
         let request_id = Arc::from(request.request_id.as_str());
-        let command = Command { request, proposed_at_ms: control_plane::unix_ms(), actor, action };
+        let (proposed_at_ms, stamp) = (control_plane::unix_ms(), Stamp::default());
+        let command = Command { request, proposed_at_ms, stamp, actor, source, action };
         let answered = match control.plane.submit(command, deadline).await {
             Ok(Outcome::Refused { refusal, .. }) => Err(refusal.into()),
             Ok(outcome) => answer(outcome).ok_or_else(Problem::internal),

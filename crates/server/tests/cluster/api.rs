@@ -5,14 +5,19 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testkit::{ClusterBuilder, Role};
 
-use crate::request::{LIMIT, answer, get, must_put, put, put_request, value, wait_for_status};
+use crate::request::{LATEST_FORMAT, LIMIT, answer, get, must_put, put, put_request, value, wait_for_status};
 
 #[tokio::test]
 async fn settings_are_what_embedding_uses() {
     let cluster = ClusterBuilder::new().start();
     cluster.wait_all_healthy();
     let set = must_put(&cluster, 1, "bits", json!(3)).await;
-    assert_eq!((&set["previous"], &set["updated_by"]["via"]), (&json!(null), &json!("n2")));
+    let (status, found) = get(&cluster, 0, "/cluster/settings/bits").await;
+    assert_eq!(
+        (status.as_u16(), &found["version"], &found["previous"]),
+        (200, &set["version"], &json!(null))
+    );
+    assert_eq!(found["updated_by"]["via"], "n2");
     for i in 0..3 {
         assert_eq!(value(&cluster, i, "bits").await, json!(3));
         let form = reqwest::multipart::Form::new()
@@ -22,7 +27,8 @@ async fn settings_are_what_embedding_uses() {
     }
     let url = format!("{}/cluster/settings/bits", cluster.url(2));
     let (status, deleted) = answer(reqwest::Client::new().delete(url)).await;
-    assert_eq!((status.as_u16(), &deleted["value"]), (200, &json!(3)));
+    assert_eq!((status.as_u16(), &deleted["key"]), (200, &json!("bits")));
+    assert!(deleted["version"].is_u64(), "{deleted}");
     let (status, gone) = get(&cluster, 0, "/cluster/settings/bits").await;
     assert_eq!((status.as_u16(), &gone["code"]), (404, &json!("no_such_setting")));
 }
@@ -34,13 +40,18 @@ async fn a_repeated_request_has_the_same_answer_from_any_node() {
     let repeat = |i: usize, text: &str| {
         put_request(&cluster, i, "note.a", json!(text)).header("idempotency-key", "the-same")
     };
-    let (status, first) = answer(repeat(0, "x")).await;
-    assert_eq!(status, 200, "{first}");
+    wait_for_status(&cluster, 0, "the latest format", |status| status.format_version == LATEST_FORMAT);
+    let first = repeat(0, "x").send().await.unwrap();
+    assert_eq!(first.status(), 200);
+    let first = first.text().await.unwrap();
+    let change: Value = first.parse().unwrap();
+    assert!(change["version"].is_u64() && change["previous_version"].is_null(), "{change}");
+    assert!(first.len() <= 256, "{first}");
     must_put(&cluster, 1, "note.a", json!("y")).await;
     for i in 0..3 {
         let again = repeat(i, "x").send().await.unwrap();
-        assert_eq!(again.headers()["x-request-id"], first["request_id"].as_str().unwrap());
-        assert_eq!(again.json::<Value>().await.unwrap(), first);
+        assert_eq!(again.headers()["x-request-id"], change["request_id"].as_str().unwrap());
+        assert_eq!(again.text().await.unwrap(), first, "the same bytes");
     }
     assert_eq!(value(&cluster, 2, "note.a").await, json!("y"), "it was not done again");
     let (status, other) = answer(repeat(1, "z")).await;

@@ -41,6 +41,9 @@ pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     (status, answer.json().await.unwrap_or_default())
 }
 
+/// Newest format version of this release.
+pub(crate) const LATEST_FORMAT: u32 = 3;
+
 /// Sets a setting and insists.
 pub(crate) async fn must_put(cluster: &Cluster, i: usize, key: &str, value: Value) -> Value {
     let (status, body) = put(cluster, i, key, value).await;

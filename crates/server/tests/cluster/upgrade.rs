@@ -9,10 +9,10 @@ use testkit::{Cluster, ClusterBuilder, previous_server};
 
 use crate::journal::{self, Writers};
 use crate::observer::Observer;
-use crate::request::{LIMIT, embeds_and_extracts, wait_for_status, wait_ready};
+use crate::request::{LATEST_FORMAT, LIMIT, embeds_and_extracts, wait_for_status, wait_ready};
 
 /// Log line of each node once the cluster writes the formats of this release.
-const ACTIVATED: &str = "format version activated version=2 release=\"0.2\"";
+const ACTIVATED: &str = "format version activated version=3 release=\"0.2\"";
 
 fn is_activated(cluster: &Cluster, i: usize) -> bool {
     cluster.log_contains(i, ACTIVATED)
@@ -33,7 +33,7 @@ fn upgrade_to(cluster: &mut Cluster, i: usize, program: Option<&Path>) {
 
 fn wait_activated(cluster: &Cluster) {
     cluster.wait_until("the next format version on every node", LIMIT, |cluster| {
-        let named = |i| cluster.status(i).is_some_and(|status| status.format_version == 2);
+        let named = |i| cluster.status(i).is_some_and(|status| status.format_version == LATEST_FORMAT);
         (0..cluster.len()).all(|i| is_activated(cluster, i) && named(i)).then_some(())
     });
 }

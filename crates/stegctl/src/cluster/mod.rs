@@ -217,13 +217,13 @@ pub(crate) fn settings(command: &SettingsCommand) -> Result<(), Failure> {
             let fetch = async |client: Client| {
                 client.fetch_put_setting(key, &value, &options).await.map_err(not_changed)
             };
-            change(cluster, fetch, one).map(drop)
+            change(cluster, fetch, tables::change).map(drop)
         }
         SettingsCommand::Delete(Delete { key, write, cluster }) => {
             let options = write.put_options();
             let fetch =
                 async |client: Client| client.fetch_delete_setting(key, &options).await.map_err(not_changed);
-            change(cluster, fetch, one).map(drop)
+            change(cluster, fetch, tables::change).map(drop)
         }
     }
 }

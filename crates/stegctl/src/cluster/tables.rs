@@ -1,6 +1,6 @@
 //! Answers of a cluster for people: aligned, without colours, and without control characters for a terminal.
 
-use client::{ClusterStatus, Health, LeaderTransfer, Members, NodeStatus, Setting};
+use client::{Change, ClusterStatus, Health, LeaderTransfer, Members, NodeStatus, Setting};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
@@ -97,6 +97,18 @@ pub(super) fn members(members: &Members) -> String {
         text += &format!("\nwaiting for {}\n", names.join(", "));
     }
     text
+}
+
+pub(super) fn change(change: &Change) -> String {
+    let mut table = table(&["key", "version", "version before"]);
+    for column in [1, 2] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let before = change.previous_version.map_or_else(|| UNKNOWN.to_owned(), |version| version.to_string());
+    table.add_row([plain(&change.key), change.version.to_string(), before]);
+    lines(&table)
 }
 
 pub(super) fn settings(settings: &[Setting]) -> String {

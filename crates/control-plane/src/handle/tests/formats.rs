@@ -28,22 +28,30 @@ fn a_cluster_of_release_0_1_is_joined_and_then_activates_the_next_version() {
     cluster.start(0);
     cluster.until("leader", |nodes| nodes[0].leader_id.as_deref() == Some("n1"));
     assert_eq!(read(cluster.node(0), "0"), Some(SettingValue::Text("after the snapshot".to_owned())));
-    write(cluster.node(0), note("before", "a", "in version 1"));
+    let before = write(cluster.node(0), note("before", "a", "in version 1"));
     let activated = |cluster: &Cluster| cluster.node(0).parts().raft.activated();
     cluster.start(1);
     cluster.until("n2 to have caught up", |_| cluster.node(0).members().waiting_for == ["n3"]);
     // Not before every configured node is a member: a node of an older release may still have to join.
     assert_eq!(activated(&cluster), FormatVersion::FIRST);
     cluster.start(2);
-    until_activated(&cluster, FormatVersion::SECOND);
-    write(cluster.node(2), note("after", "b", "in version 2"));
+    until_activated(&cluster, FormatVersion::LATEST);
+    write(cluster.node(2), note("after", "b", "in the latest version"));
+    // The outcome of a change in the former format stays as it was sent.
+    assert_eq!(write(cluster.node(1), note("before", "a", "in version 1")), before);
+    let clock_ms = |n: usize| {
+        let node = cluster.node(n).parts().raft.node().unwrap();
+        node.state.catalog(|catalog| (catalog.clock_ms(), catalog.remembered_bytes()))
+    };
+    let (started_ms, bytes) = clock_ms(2);
+    assert!(started_ms <= Some(crate::events::unix_ms()) && bytes > 0, "{started_ms:?}, {bytes}");
     for n in 0..3 {
         cluster.kill(n);
         cluster.start(n);
-        assert_eq!(read(cluster.node(n), "b"), Some(SettingValue::Text("in version 2".to_owned())));
+        assert_eq!(read(cluster.node(n), "b"), Some(SettingValue::Text("in the latest version".to_owned())));
         assert_eq!(read(cluster.node(n), "6"), Some(SettingValue::Text("value 125".to_owned())));
     }
-    until_activated(&cluster, FormatVersion::SECOND);
+    until_activated(&cluster, FormatVersion::LATEST);
 }
 
 #[test]
@@ -55,7 +63,7 @@ fn a_node_below_the_activated_version_does_not_start_and_names_the_release() {
     let error = ControlPlane::start(cluster.options(0, cluster.dir.path())).err().unwrap();
     assert!(matches!(error, StartError::Open(_)), "{error}");
     let told = crate::error_chain::text_with_sources(&error);
-    let needed = "the format that the cluster has activated has version 3, and this release reads versions 1 to 2; release 0.3 \
+    let needed = "the format that the cluster has activated has version 4, and this release reads versions 1 to 3; release 0.4 \
                   or a newer one is needed";
     assert!(told.ends_with(needed), "{told}");
 }
@@ -63,7 +71,7 @@ fn a_node_below_the_activated_version_does_not_start_and_names_the_release() {
 #[test]
 fn announcements_follow_the_members_and_their_binaries() {
     let mut cluster = Cluster::all();
-    until_activated(&cluster, FormatVersion::SECOND);
+    until_activated(&cluster, FormatVersion::LATEST);
     let announced = |cluster: &Cluster, n: usize, id: RaftId| {
         let node = cluster.node(n).parts().raft.node();
         let catalog =
@@ -81,7 +89,7 @@ fn announcements_follow_the_members_and_their_binaries() {
         members.len() == 3 && members.iter().any(|member| member.raft_id == new && member.voter)
     });
     assert_eq!(announced(&cluster, 1, new).as_deref(), Some("test"));
-    assert_eq!(cluster.node(1).parts().raft.activated(), FormatVersion::SECOND);
+    assert_eq!(cluster.node(1).parts().raft.activated(), FormatVersion::LATEST);
     // A node that returns with another binary is announced too; at the same time, the row of a former member
     // is removed.
     let id = cluster.node(2).parts().observer.identity().raft_id;
@@ -92,7 +100,7 @@ fn announcements_follow_the_members_and_their_binaries() {
         (0..3).all(|n| announced(&cluster, n, id).as_deref() == Some("another"))
     });
     assert!((0..3).all(|n| announced(&cluster, n, old).is_none()));
-    until_activated(&cluster, FormatVersion::SECOND);
+    until_activated(&cluster, FormatVersion::LATEST);
 }
 
 /// Each node that knows the entry to be committed stops, so that at most one node is left, without that

@@ -20,13 +20,13 @@ pub(crate) fn copy_to(dir: &Path) {
     }
 }
 
-/// Activates version 3, unreadable by this release, in the cluster of the directory, in place of a newer
+/// Activates version 4, unreadable by this release, in the cluster of the directory, in place of a newer
 /// release.
 pub(crate) async fn activate_beyond(dir: &Path) {
     let mut state = state_in(dir);
     let id = state.view().membership().membership().voter_ids().next().unwrap();
     let last = state.view().last_applied().unwrap();
-    let entry = activate_for(id, last.leader_id.term, last.index + 1, 3);
+    let entry = activate_for(id, last.leader_id.term, last.index + 1, 4);
     state.apply(stream::iter([Ok((entry, None))])).await.unwrap_err();
     state.view().close().await;
 }

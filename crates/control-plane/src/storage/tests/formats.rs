@@ -63,7 +63,7 @@ fn a_record_of_a_newer_release_names_it() {
     assert!(error.is_of_another_release());
     assert_eq!(
         error.to_string(),
-        "a record has version 9, and this release reads versions 1 to 2; release 1.7 or a newer one is needed"
+        "a record has version 9, and this release reads versions 1 to 3; release 1.7 or a newer one is needed"
     );
     for at in 1..newer.len() {
         let mut bad = newer.clone();
@@ -116,10 +116,10 @@ fn every_damaged_byte_of_a_record_is_found() {
         assert!(record::decode::<Vote>(&good[..at]).is_err(), "cut at {at}");
     }
     let mut newer = good;
-    newer[0] = 3;
+    newer[0] = 4;
     let error = record::body(&newer).unwrap_err();
-    assert!(matches!(error, RecordError::UnknownVersion { found: 3 }));
-    assert_eq!(error.to_string(), "record version 3; this release reads versions 1 to 2");
+    assert!(matches!(error, RecordError::UnknownVersion { found: 4 }));
+    assert_eq!(error.to_string(), "record version 4; this release reads versions 1 to 3");
 }
 
 fn header() -> Header {
@@ -227,8 +227,8 @@ fn every_damaged_byte_of_a_snapshot_is_found() {
     }
     assert!(open(&[&good[..], b"x"].concat()).is_err(), "something after the end");
     let mut newer = good;
-    newer[8..12].copy_from_slice(&3u32.to_be_bytes());
+    newer[8..12].copy_from_slice(&4u32.to_be_bytes());
     let error = open(&newer).unwrap_err();
     assert!(!error.is_damage());
-    assert_eq!(error.to_string(), "a snapshot of version 3; this release reads versions 1 to 2");
+    assert_eq!(error.to_string(), "a snapshot of version 4; this release reads versions 1 to 3");
 }

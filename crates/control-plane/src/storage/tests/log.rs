@@ -238,10 +238,10 @@ async fn damage_is_named_and_not_skipped() {
     let newer = damaged(|transaction| {
         let mut table = transaction.open_table(META).unwrap();
         let mut record = table.get(VOTE).unwrap().unwrap().value().to_vec();
-        record[0] = 3;
+        record[0] = 4;
         table.insert(VOTE, record.as_slice()).unwrap();
     });
-    assert_eq!(newer.await, "cannot read the vote: record version 3; this release reads versions 1 to 2");
+    assert_eq!(newer.await, "cannot read the vote: record version 4; this release reads versions 1 to 3");
 }
 
 #[tokio::test]

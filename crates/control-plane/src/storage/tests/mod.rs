@@ -4,6 +4,7 @@ mod disk;
 mod disk_space;
 pub(crate) mod first_release;
 pub(crate) mod formats;
+mod keys;
 mod log;
 mod memory;
 mod power;
@@ -24,7 +25,7 @@ use openraft::{EntryPayload, Membership};
 use super::log::DurabilityWatch;
 use super::*;
 use crate::catalog::{
-    Action, Actor, Authority, Command, RequestKey, Setting, SettingKey, SettingValue, StoredCommand,
+    Action, Actor, Authority, Command, RequestKey, Setting, SettingKey, SettingValue, Stamp, StoredCommand,
 };
 use crate::format::{Announcement, FormatVersion};
 use crate::ids::RaftId;
@@ -71,6 +72,8 @@ fn note(term: u64, index: u64, name: &str, text: &str) -> Entry {
             request_id: format!("request-{index}"),
         },
         proposed_at_ms: 1_700_000_000_000 + index,
+        stamp: Stamp::default(),
+        source: None,
         actor: Actor { name: Some("alice".into()), authority: Authority::Loopback, via: "n1".into() },
         action: Action::PutSetting {
             key: SettingKey::Note(name.into()),

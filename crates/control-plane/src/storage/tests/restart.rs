@@ -192,7 +192,7 @@ async fn a_state_of_another_release_is_refused() {
     });
     assert_eq!(
         refusal(dir.path()),
-        "cannot read what is applied: record version 9; this release reads versions 1 to 2"
+        "cannot read what is applied: record version 9; this release reads versions 1 to 3"
     );
 }
 
@@ -200,7 +200,7 @@ async fn a_state_of_another_release_is_refused() {
 #[tokio::test]
 async fn an_entry_of_a_newer_release_ends_applying_and_names_the_release() {
     let dir = tempfile::tempdir().unwrap();
-    let needs = "a command in the log has version 9, and this release reads versions 1 to 2; release 1.7 or a newer one is \
+    let needs = "a command in the log has version 9, and this release reads versions 1 to 3; release 1.7 or a newer one is \
                  needed";
     for _ in 0..2 {
         let mut state = state_in(dir.path());
@@ -222,17 +222,17 @@ async fn a_version_beyond_this_release_ends_applying_and_every_later_start() {
     let dir = tempfile::tempdir().unwrap();
     let mut state = state_in(dir.path());
     apply(&mut state, [membership(1, 0, [1])]).await;
-    let entries = [activate(1, 1, 3), note(1, 2, "a", "1")].map(|entry| Ok((entry, None)));
+    let entries = [activate(1, 1, 4), note(1, 2, "a", "1")].map(|entry| Ok((entry, None)));
     let error = state.apply(stream::iter(entries)).await.unwrap_err();
-    let needs = "the format that the cluster has activated has version 3, and this release reads versions 1 to 2; release \
-                 0.3 or a newer one is needed";
+    let needs = "the format that the cluster has activated has version 4, and this release reads versions 1 to 3; release \
+                 0.4 or a newer one is needed";
     assert_eq!(error.to_string(), needs);
     state.view().close().await;
     let error = open_state(dir.path(), DurabilityWatch::everything()).err().unwrap();
     assert!(error.is_of_another_release());
     assert_eq!(
         (error.to_string(), error.needs_release().unwrap().release.as_str()),
-        (needs.to_owned(), "0.3")
+        (needs.to_owned(), "0.4")
     );
 }
 

@@ -22,6 +22,8 @@ use crate::pool::PoolError;
 
 /// Default `Retry-After` of a 503 in seconds: nothing was done, and a later retry may succeed.
 const RETRY_AFTER_S: u64 = 1;
+/// `Retry-After` without room for an idempotency key. Keys expire one by one, after 10 minutes or 24 hours.
+const UNTIL_KEYS_EXPIRE: Duration = Duration::from_secs(60);
 
 /// A problem: code, detail and figures of a failed request.
 #[derive(Debug, Clone)]
@@ -338,7 +340,12 @@ impl From<Refusal> for Problem {
         let detail = refusal.to_string();
         let code = match refusal {
             Refusal::KeyReused => Code::IdempotencyKeyReused,
-            Refusal::TooManyKeys { .. } => Code::TooManyKeys,
+            Refusal::TooManyKeys { .. } | Refusal::TableFull { .. } => {
+                return Self::new(Code::TooManyKeys, detail).retry_after(UNTIL_KEYS_EXPIRE);
+            }
+            Refusal::ShareFull { .. } => {
+                return Self::new(Code::TooManyKeysOfCaller, detail).retry_after(UNTIL_KEYS_EXPIRE);
+            }
             Refusal::NoSuchSetting { .. } => Code::NoSuchSetting,
             Refusal::TooManySettings { .. } => Code::TooManySettings,
             // Every action of a client is of the first version, and clients activate nothing.

@@ -64,7 +64,7 @@ pub(crate) enum AccessProblems {
     Forbidden(ProblemDocument),
     #[response(
         status = 429,
-        description = "Too many wrong tokens from this address; see Retry-After",
+        description = "Too many wrong tokens or too many idempotency keys from this address; see Retry-After",
         content_type = "application/problem+json"
     )]
     Guessing(ProblemDocument),

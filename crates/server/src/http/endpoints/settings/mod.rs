@@ -5,7 +5,7 @@ pub(crate) mod list;
 
 use std::sync::Arc;
 
-use api::settings::{Actor, Authority, PutSetting, Setting};
+use api::settings::{Actor, Authority, Change, PutSetting, Setting};
 use api::{Code, ProblemDocument};
 use axum::Json;
 use axum::body::Bytes;
@@ -84,7 +84,7 @@ pub(crate) async fn get(
 /// Set a setting
 ///
 /// Answered once a majority of voters has the change on disk. Repeating the call with the same
-/// `Idempotency-Key` gives the same answer, from any node, for 24 hours. `If-Match` prevents lost updates;
+/// `Idempotency-Key` gives the same bytes, from any node, for 24 hours. `If-Match` prevents lost updates;
 /// `If-None-Match: *` sets only a setting without a value.
 #[utoipa::path(
     put, path = "/cluster/settings/{key}", tag = "cluster", security(("admin_token" = [])), request_body = PutSetting,
@@ -95,7 +95,7 @@ pub(crate) async fn get(
         ("x-steg-operator" = Option<String>, Header, description = "Name of the operator, stored with the change"),
     ),
     responses(
-        (status = 200, description = "The setting after the change", body = Setting),
+        (status = 200, description = "The version of the change, and the version before", body = Change),
         AccessProblems,
         (status = 409, description = "A request with the same key is in flight on this node", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "The setting has another version", body = ProblemDocument, content_type = "application/problem+json"),
@@ -123,7 +123,7 @@ pub(crate) async fn put(
 #[utoipa::path(
     delete, path = "/cluster/settings/{key}", tag = "cluster", security(("admin_token" = [])), params(("key" = String, Path, description = "bits, compress, metadata or note.NAME")),
     responses(
-        (status = 200, description = "The setting before the deletion", body = Setting),
+        (status = 200, description = "The version of the deletion, and the version before", body = Change),
         AccessProblems,
         (status = 404, description = "Not set", body = ProblemDocument, content_type = "application/problem+json"),
         QuorumProblems,
@@ -144,8 +144,14 @@ pub(crate) async fn delete(
 /// Answers a change of a setting.
 fn changed(outcome: Outcome) -> Option<Response> {
     match outcome {
+        Outcome::Changed { version, answer } => {
+            let json = HeaderValue::from_static("application/json");
+            let mut response = ([(header::CONTENT_TYPE, json)], String::from(answer)).into_response();
+            response.headers_mut().extend(etag(version));
+            Some(response)
+        }
         Outcome::SettingPut { setting, request_id } | Outcome::SettingDeleted { setting, request_id } => {
-            Some(answer(setting, Some(request_id)))
+            Some(answer(*setting, Some(request_id)))
         }
         Outcome::Nothing | Outcome::Announced | Outcome::Activated { .. } | Outcome::Refused { .. } => None,
     }
@@ -153,10 +159,14 @@ fn changed(outcome: Outcome) -> Option<Response> {
 
 /// Answers with the setting, the version as the `ETag`.
 fn answer(setting: catalog::Setting, request_id: Option<String>) -> Response {
-    let etag = HeaderValue::from_str(&format!("\"{}\"", setting.version));
+    let etag = etag(setting.version);
     let mut response = Json(answer_of(setting, request_id)).into_response();
-    response.headers_mut().extend(etag.ok().map(|etag| (header::ETAG, etag)));
+    response.headers_mut().extend(etag);
     response
+}
+
+fn etag(version: u64) -> Option<(header::HeaderName, HeaderValue)> {
+    Some((header::ETAG, HeaderValue::from_str(&format!("\"{version}\"")).ok()?))
 }
 
 /// Parses the key of a setting.
