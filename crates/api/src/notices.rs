@@ -8,6 +8,8 @@ pub const NEEDS_RELEASE: &str = "needs_release";
 pub const STORAGE_FULL: &str = "storage_full";
 /// Snapshots cannot be written; the log grows.
 pub const SNAPSHOTS_FAIL: &str = "snapshots_fail";
+/// The table of idempotency keys is full, or nearly so.
+pub const IDEMPOTENCY_KEYS_FULL: &str = "idempotency_keys_full";
 /// The cluster of this node gave way to a larger one.
 pub const FOREIGN_CLUSTER: &str = "foreign_cluster";
 /// A node of another cluster was met, and no rule decides which cluster stays.

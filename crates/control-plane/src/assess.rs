@@ -42,6 +42,8 @@ pub(crate) struct View {
     pub config_hash: String,
     /// Activated version of the formats.
     pub activated: Activated,
+    /// Bytes of the deduplication table, and the limit.
+    pub key_bytes: (u64, u64),
     /// Every configured node, in the configuration's order.
     pub nodes: Vec<NodeView>,
 }

@@ -36,6 +36,17 @@ pub struct DiskFigures {
     pub log_bytes: u64,
 }
 
+/// Size of the deduplication table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyFigures {
+    /// Number of remembered keys.
+    pub keys: u64,
+    /// Bytes of the keys that count towards the limit: those from format version 3 on.
+    pub bytes: u64,
+    /// Limit in bytes, as configured on the local node. The leader's counts.
+    pub limit_bytes: u64,
+}
+
 /// Consistency of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
@@ -170,6 +181,14 @@ impl ControlPlane {
         let node = self.parts().raft.node()?;
         let (free_bytes, reserve_bytes) = node.disk.bytes();
         Some(DiskFigures { free_bytes, reserve_bytes, log_bytes: node.log.bytes() })
+    }
+
+    /// Returns the size of the deduplication table; none while the storage is not open.
+    pub fn key_figures(&self) -> Option<KeyFigures> {
+        let node = self.parts().raft.node()?;
+        let (keys, bytes) =
+            node.state.catalog(|catalog| (catalog.remembered_requests() as u64, catalog.remembered_bytes()));
+        Some(KeyFigures { keys, bytes, limit_bytes: self.parts().options.idempotency_bytes })
     }
 
     /// Returns the connections at the port for nodes, and the reasons for closed connections.

@@ -80,7 +80,7 @@ pub use descriptors::Descriptors;
 pub use errors::{ControlError, StartError, TransferError, Transferred};
 pub use events::unix_ms;
 pub use format::{Activated, Announcement, FormatVersion, NeedsRelease};
-pub use handle::{ControlPlane, DiskFigures, Read};
+pub use handle::{ControlPlane, DiskFigures, KeyFigures, Read};
 pub use host::{Host, HostError};
 pub use identity::DataDirError;
 pub use ids::{ClusterId, RaftId};

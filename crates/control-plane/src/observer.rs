@@ -11,6 +11,7 @@ use api::status::ClusterStatus;
 use openraft::RaftMetrics;
 
 use crate::assess::{NodeView, View};
+use crate::catalog::Catalog;
 use crate::format::Announcement;
 use crate::identity::{DataDir, Identity};
 use crate::ids::RaftId;
@@ -230,6 +231,7 @@ impl Observer {
         let mut learners: Vec<String> = learners.into_iter().map(name).collect();
         learners.sort();
         let membership = seen.membership();
+        let key_bytes = seen.node.as_ref().map(|node| node.state.catalog(Catalog::remembered_bytes));
         View {
             cluster_name: self.options.cluster_name.clone(),
             cluster_id: seen.identity.cluster_id,
@@ -243,6 +245,7 @@ impl Observer {
             learners,
             config_hash: self.options.config_hash.clone(),
             activated: seen.node.as_ref().map(|node| node.state.activated()).unwrap_or_default(),
+            key_bytes: (key_bytes.unwrap_or_default(), self.options.idempotency_bytes),
             nodes: self.options.nodes.iter().map(|address| self.node_view(address, seen, &peers)).collect(),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::status::{ClusterStatus, Health};
-use control_plane::{DiskFigures, FLUSH_BOUNDS_S, FlushStats, PortFigures};
+use control_plane::{DiskFigures, FLUSH_BOUNDS_S, FlushStats, KeyFigures, PortFigures};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{
     EncodeLabelSet, EncodeMetric, LabelValueEncoder, MetricEncoder, NoLabelSet,
@@ -69,6 +69,9 @@ pub(crate) struct Metrics {
     log_bytes: Bytes,
     disk_free: Bytes,
     disk_reserve: Bytes,
+    idempotency_keys: Gauge,
+    idempotency_bytes: Bytes,
+    idempotency_limit: Bytes,
 }
 
 /// Histogram of the control plane's commits, which the control plane counts itself.
@@ -120,6 +123,8 @@ pub(crate) struct Readings<'a> {
     pub flushes: Option<FlushStats>,
     /// Bytes of the disk and of the log; none while the storage is not open.
     pub disk: Option<DiskFigures>,
+    /// Idempotency keys; none while the storage is not open.
+    pub keys: Option<KeyFigures>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -219,6 +224,9 @@ impl Metrics {
             log_bytes: Bytes::default(),
             disk_free: Bytes::default(),
             disk_reserve: Bytes::default(),
+            idempotency_keys: Gauge::default(),
+            idempotency_bytes: Bytes::default(),
+            idempotency_limit: Bytes::default(),
         };
         metrics.register();
         metrics.register_log();
@@ -400,7 +408,18 @@ impl Metrics {
             ("log", "Size of the entries in the log", &self.log_bytes),
             ("disk_free", "Free space on the file system of the data directory", &self.disk_free),
             ("disk_reserve", "Space reserved for Raft in the data directory", &self.disk_reserve),
+            (
+                "idempotency",
+                "Memory of the idempotency keys that count towards the limit",
+                &self.idempotency_bytes,
+            ),
+            ("idempotency_limit", "Limit on the memory of idempotency keys", &self.idempotency_limit),
         ];
+        registry.register(
+            "idempotency_keys",
+            "Number of remembered idempotency keys",
+            self.idempotency_keys.clone(),
+        );
         register_bytes(registry, &bytes);
     }
 
@@ -422,7 +441,12 @@ impl Metrics {
         self.applied_index.set(own.and_then(|node| node.applied_index).unwrap_or(0));
     }
 
-    fn read_storage(&self, flushes: Option<FlushStats>, disk: Option<DiskFigures>) {
+    fn read_storage(&self, flushes: Option<FlushStats>, disk: Option<DiskFigures>, keys: Option<KeyFigures>) {
+        if let Some(keys) = keys {
+            self.idempotency_keys.set(i64::try_from(keys.keys).unwrap_or(i64::MAX));
+            self.idempotency_bytes.set(keys.bytes);
+            self.idempotency_limit.set(keys.limit_bytes);
+        }
         if let Some(flushes) = flushes {
             self.log_flush.set(flushes);
         }
@@ -480,7 +504,7 @@ impl Metrics {
         self.read_covers(readings.covers);
         self.read_connections(readings.connections, readings.port);
         self.read_cluster(&readings.status, readings.node_id);
-        self.read_storage(readings.flushes, readings.disk);
+        self.read_storage(readings.flushes, readings.disk, readings.keys);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -67,6 +67,7 @@ pub(crate) fn well() -> View {
         learners: Vec::new(),
         config_hash: "the same".to_owned(),
         activated: Activated::default(),
+        key_bytes: (0, 64 << 20),
         nodes: vec![
             node(0, 10, Some(report(1, Role::Leader, 3))),
             node(1, 0, Some(report(2, Role::Follower, 3))),

@@ -16,6 +16,9 @@ use crate::timing::{HEALTHY_WITHIN, MAX_CLOCK_OFFSET_MS};
 
 pub(crate) use first_seen::FirstSeen;
 
+/// Part of the deduplication table, in percent, from which on there is a notice.
+const FULL_PERCENT: u64 = 90;
+
 /// Knowledge of one node from which conditions follow.
 #[derive(Debug, Clone)]
 pub(crate) struct Situation<'a> {
@@ -55,6 +58,7 @@ impl Situation<'_> {
         let view = self.view;
         let mut conditions = Vec::new();
         conditions.extend(votes_lost(view));
+        conditions.extend(keys_full(view));
         let quorum = view.quorum();
         if !quorum {
             conditions.push(no_quorum(view));
@@ -237,6 +241,26 @@ pub(crate) fn no_quorum(view: &View) -> Condition {
         ),
     };
     Condition { code: codes::NO_QUORUM, node: None, message, remedy }
+}
+
+/// Returns the condition of a deduplication table without room, or with little.
+fn keys_full(view: &View) -> Option<Condition> {
+    let (bytes, limit_bytes) = view.key_bytes;
+    if bytes < limit_bytes / 100 * FULL_PERCENT {
+        return None;
+    }
+    Some(Condition {
+        code: codes::IDEMPOTENCY_KEYS_FULL,
+        node: None,
+        message: format!(
+            "idempotency keys of the last 24 h take {bytes} of {limit_bytes} bytes; without room, changes of the cluster are \
+             refused (too_many_keys)"
+        ),
+        remedy: Some(
+            "find the client that makes so many changes, or raise limits.idempotency_bytes on every node"
+                .to_owned(),
+        ),
+    })
 }
 
 /// Returns the condition of lost votes: too many voters returned with new data directories for a quorum of

@@ -267,3 +267,11 @@ fn peers_that_differ() {
         &["in progress [none needed"],
     );
 }
+
+#[test]
+fn a_table_of_keys_without_room_is_told_before_changes_are_refused() {
+    let filled = |bytes| move |view: &mut View| view.key_bytes = (bytes, 1000);
+    check(filled(899), &[], &[]);
+    check(filled(900), &["idempotency_keys_full"], &["take 900 of 1000 bytes", "[find the client"]);
+    check(filled(1000), &["idempotency_keys_full"], &["take 1000 of 1000 bytes"]);
+}

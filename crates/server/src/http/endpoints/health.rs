@@ -110,5 +110,6 @@ fn readings(app: &App) -> Readings<'_> {
         port: app.control.plane.port_figures(),
         flushes: app.control.plane.flush_stats(),
         disk: app.control.plane.disk_figures(),
+        keys: app.control.plane.key_figures(),
     }
 }
