@@ -316,7 +316,10 @@ impl Calls {
             return Reply::Refused(Refused::StorageFull(reason));
         }
         command.proposed_at_ms = (self.observer.options().clock_ms)();
-        let clock_ms = node.state.stamp_ms(seen.term());
+        let clock_ms = match is_planted(Mistake::WallClockStamp) {
+            false => node.state.stamp_ms(seen.term()),
+            true => command.proposed_at_ms,
+        };
         command.stamp = Stamp { clock_ms, idempotency_bytes: self.observer.options().idempotency_bytes };
         // Before it has applied an entry of its term, the leader may not know the key of an earlier attempt.
         if node.has_applied_term(seen.term())

@@ -23,11 +23,13 @@ pub enum Mistake {
     LearnerCounted,
     /// Evidence that an earlier leader is dead counts against the present one.
     StaleEvidence,
+    /// A leader stamps commands by its wall clock.
+    WallClockStamp,
 }
 
 impl Mistake {
     /// Every mistake.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::VoteNotDurable,
         Self::NoDeduplication,
         Self::NoReadIndex,
@@ -38,6 +40,7 @@ impl Mistake {
         Self::LeaseOfAnyLeader,
         Self::LearnerCounted,
         Self::StaleEvidence,
+        Self::WallClockStamp,
     ];
 }
 

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use simulation::{Fault, NODES, Run, RunOptions, plan, run};
+use simulation::{Fault, NODES, PlannedFault, Run, RunOptions, plan, run};
 
 fn run_seed(seed: u64, kinds: &[Fault]) -> Run {
     let duration = Duration::from_secs(10);
+    run_planned(seed, duration, plan(seed, kinds, NODES, duration))
+}
+
+fn run_planned(seed: u64, duration: Duration, faults: Vec<PlannedFault>) -> Run {
     run(&RunOptions {
         seed,
         duration,
-        faults: plan(seed, kinds, NODES, duration),
+        faults,
         #[cfg(feature = "planted")]
         mistake: None,
     })
@@ -37,6 +41,44 @@ fn invariants_hold_through_crashes() {
         assert_eq!(run.violation, None, "seed {seed}");
         assert!(run.operations > 10, "{run}");
     }
+}
+
+/// Keys are kept for a day of the catalogue's clock, however the wall clocks are set: by up to a year.
+#[test]
+fn keys_are_kept_while_clocks_lie() {
+    let kinds = [Fault::ClockJump, Fault::Sleep, Fault::Suspend, Fault::Restart, Fault::Kill];
+    for seed in 1..=4 {
+        let run = run_seed(seed, &kinds);
+        assert_eq!(run.violation, None, "{run}");
+    }
+}
+
+/// The clock of the catalogue goes on from leader to leader.
+#[test]
+fn keys_are_kept_through_twenty_changes_of_the_leader() {
+    let duration = Duration::from_secs(50);
+    let mut faults = plan(3, &[Fault::Kill, Fault::ClockJump], NODES, 4 * duration);
+    for fault in &mut faults {
+        (fault.lane, fault.pause, fault.duration) =
+            (0, Duration::from_millis(300), Duration::from_millis(200));
+    }
+    let run = run_planned(3, duration, faults);
+    assert_eq!(run.violation, None, "{run}");
+    assert!(run.counters.leaders > 20, "{run}");
+}
+
+/// While the machines sleep the clock goes on with the leader, and keys are forgotten after their day.
+#[test]
+fn keys_are_forgotten_after_a_day_with_the_same_leader() {
+    let mut late = 0;
+    for seed in 1..=2 {
+        let duration = Duration::from_secs(20);
+        let run = run_planned(seed, duration, plan(seed, &[Fault::Sleep], NODES, duration));
+        assert_eq!((&run.violation, run.counters.leaders), (&None, 1), "{run}");
+        assert_eq!(run.forgotten, run.late_repeats, "{run}");
+        late += run.late_repeats;
+    }
+    assert!(late > 0, "no repeat after a day");
 }
 
 /// A call that waits for a Raft which ended does not look at the clock without a pause.
