@@ -5,6 +5,7 @@
 mod access;
 mod api;
 mod asymmetric;
+mod clocks;
 mod crash;
 mod demo;
 mod disks;
