@@ -16,6 +16,10 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// Time limit of an answer outside the measurement.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
+/// Limit on the idempotency keys of a cluster; an eighth is for the writers of a case, which have one
+/// address.
+const IDEMPOTENCY_BYTES: u64 = 1 << 30;
+
 /// A cluster and its load; the load ends first.
 pub(super) struct BenchCluster {
     pub(super) load: Option<Load>,
@@ -60,6 +64,8 @@ impl Bench {
     /// Returns a builder of a cluster of the release build on this machine's own disk.
     pub(super) fn cluster(&self) -> ClusterBuilder {
         let builder = ClusterBuilder::new().program(self.binary("server")).under(self.folder());
+        // The writers of a case write more in a day than one address may in the default.
+        let builder = builder.set("limits.idempotency_bytes", IDEMPOTENCY_BYTES);
         self.set.iter().fold(builder, |builder, pair| match pair.split_once('=') {
             Some((key, value)) => builder.set(key, value),
             None => builder.flags(["--set", pair]),

@@ -19,7 +19,11 @@ fn rounds() -> usize {
 
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled_when_all_nodes_are_killed() {
-    let mut cluster = ClusterBuilder::new().set("storage.snapshot_every", 50).start();
+    // Room for the keys of many rounds.
+    let mut cluster = ClusterBuilder::new()
+        .set("storage.snapshot_every", 50)
+        .set("limits.idempotency_bytes", 1 << 30)
+        .start();
     cluster.wait_all_healthy();
     let cluster_id = cluster.status(0).unwrap().cluster_id;
     let mut term = 0;
