@@ -177,6 +177,24 @@ impl Contents {
         self.renamed.push(changes);
     }
 
+    /// Renames a folder with all in it. Durable at once, which a folder's own sync would make it soon after.
+    fn rename_folder(&mut self, from: &Path, to: &Path) {
+        let moved = |path: &Path| path.strip_prefix(from).ok().map(|rest| to.join(rest));
+        for names in [&mut self.names, &mut self.durable_names] {
+            *names = std::mem::take(names)
+                .into_iter()
+                .map(|(path, id)| (moved(&path).unwrap_or(path), id))
+                .collect();
+        }
+        for (path, _) in self.renamed.iter_mut().flatten() {
+            if let Some(moved) = moved(path) {
+                *path = moved;
+            }
+        }
+        let folders = std::mem::take(&mut self.folders);
+        self.folders = folders.into_iter().map(|path| moved(&path).unwrap_or(path)).collect();
+    }
+
     fn used(&self) -> u64 {
         self.names.values().filter_map(|id| self.files.get(id)).map(|file| file.seen.len() as u64).sum()
     }
@@ -352,6 +370,10 @@ impl Disk for Mounted {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut contents = self.changed()?;
+        if contents.folders.contains(from) {
+            contents.rename_folder(from, to);
+            return Ok(());
+        }
         let id = contents.names.get(from).copied().ok_or_else(missing)?;
         contents.rename(vec![(to.to_owned(), Some(id)), (from.to_owned(), None)]);
         Ok(())
