@@ -2,6 +2,10 @@
 
 /// Raft ended because its storage failed, or a write to the disk does not end.
 pub const STORAGE_FAILED: &str = "storage_failed";
+/// The data directory of a node has lost votes or entries.
+pub const REVERTED: &str = "reverted";
+/// An applied entry of a node differs from the leader's.
+pub const HISTORY_DIVERGED: &str = "history_diverged";
 /// Stored data of the cluster is not readable by a node's release.
 pub const NEEDS_RELEASE: &str = "needs_release";
 /// A node has no disk space for changes.

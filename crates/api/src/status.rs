@@ -227,6 +227,10 @@ pub enum Health {
     StorageFailed,
     /// Belongs to another cluster.
     ForeignCluster,
+    /// The data directory has lost votes or entries: put back from a copy, emptied, truncated or damaged.
+    Reverted,
+    /// An applied entry differs from the leader's.
+    HistoryDiverged,
     /// Behind the leader's committed index without an advance for 2 s, or by more than 5,000 entries.
     Lagging,
     /// Unknown to this release.
@@ -237,7 +241,7 @@ pub enum Health {
 
 impl Health {
     /// Every value sent by nodes, in the order of the document's schema.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Ok,
         Self::NotVoting,
         Self::Refused,
@@ -245,6 +249,8 @@ impl Health {
         Self::Silent,
         Self::StorageFailed,
         Self::ForeignCluster,
+        Self::Reverted,
+        Self::HistoryDiverged,
         Self::Lagging,
     ];
 
@@ -263,6 +269,8 @@ impl Health {
             Self::Silent => "silent",
             Self::StorageFailed => "storage_failed",
             Self::ForeignCluster => "foreign_cluster",
+            Self::Reverted => "reverted",
+            Self::HistoryDiverged => "history_diverged",
             Self::Lagging => "lagging",
             Self::Unknown => "unknown",
         }

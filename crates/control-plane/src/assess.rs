@@ -67,6 +67,8 @@ pub(crate) struct NodeView {
     pub behind: u64,
     /// Offset of the node's clock, while the node is heard.
     pub clock: Option<ClockOffset>,
+    /// True if the local node has found that the node's data directory went back in time.
+    pub reverted: bool,
 }
 
 impl View {
@@ -159,6 +161,12 @@ impl View {
                 _ => Health::Silent,
             };
         };
+        if report.diverged.is_some() {
+            return Health::HistoryDiverged;
+        }
+        if report.reverted || node.reverted {
+            return Health::Reverted;
+        }
         if report.storage_failure.is_some() {
             return Health::StorageFailed;
         }

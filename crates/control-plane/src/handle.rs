@@ -137,7 +137,8 @@ impl ControlPlane {
 
     /// Returns one setting from the local state, at once and without a quorum: for the data plane.
     pub fn local_setting(&self, key: &SettingKey) -> Option<Setting> {
-        let node = self.parts().raft.node();
+        let raft = &self.parts().raft;
+        let node = raft.node().or_else(|| raft.diverged().map(|diverged| Arc::clone(&diverged.node)));
         node?.state.catalog(|catalog| catalog.setting(key).cloned())
     }
 
@@ -281,6 +282,10 @@ impl ControlPlane {
             && let Some(node) = parts.raft.node()
         {
             return Ok(node);
+        }
+        // So does what a node has applied that the others do not know.
+        if let Some(diverged) = parts.raft.diverged() {
+            return Ok(Arc::clone(&diverged.node));
         }
         let Read::Linearizable { deadline } = read else { return parts.calls.local() };
         let permit = parts.permits.read()?;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -15,6 +16,8 @@ use crate::world::files::{self, File, Open};
 const VERSION: u32 = 1;
 const IDENTITY: &str = "identity.json";
 const LOCK: &str = "LOCK";
+/// Addition to the name of a directory that is about to replace another one.
+const REPLACEMENT: &str = "replacement";
 
 /// Identity of a data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,9 @@ pub(crate) struct Identity {
     pub founder: bool,
     /// Cluster to which the node's own one-voter cluster gave way.
     pub superseded_by: Option<ClusterId>,
+    /// Only cluster that the node may join: its directory replaced one that had lost votes or entries. None
+    /// once entries were received.
+    pub joins: Option<ClusterId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,6 +47,8 @@ struct StoredV1 {
     founder: bool,
     #[serde(rename = "gave_way_to", default, skip_serializing_if = "Option::is_none")]
     superseded_by: Option<ClusterId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    joins: Option<ClusterId>,
 }
 
 /// A data directory, locked against other processes once open. Before, the node has no id, belongs to no
@@ -54,6 +62,8 @@ pub(crate) struct DataDir {
     changing: Mutex<()>,
     /// The locked file; none before the directory was open. Held while opening.
     lock: Mutex<Option<File>>,
+    /// True if the identity was minted by the latest opening: no peer has heard of it.
+    is_new: AtomicBool,
 }
 
 /// Reason why a data directory cannot be used.
@@ -128,6 +138,9 @@ impl DataDirError {
         match self {
             Self::Unusable { path, source } => StorageFailure::io(path, data_dir, source),
             Self::Damaged { path, .. } => StorageFailure::damaged(path, data_dir, text()),
+            Self::Incomplete { path, missing: LOG } => {
+                StorageFailure::reverted(&path.join(LOG), data_dir, text())
+            }
             Self::Incomplete { path, missing } => {
                 StorageFailure::damaged(&path.join(missing), data_dir, text())
             }
@@ -147,6 +160,7 @@ impl DataDir {
             identity: ArcSwap::from_pointee(Identity::unknown(name)),
             changing: Mutex::new(()),
             lock: Mutex::new(None),
+            is_new: AtomicBool::new(false),
         }
     }
 
@@ -160,6 +174,7 @@ impl DataDir {
     pub(crate) fn open(&self) -> Result<(), DataDirError> {
         let mut lock = self.lock.lock().expect("no panic while it is held");
         let unusable = |source| DataDirError::Unusable { path: self.path.clone(), source };
+        self.finish_replacement().map_err(unusable)?;
         files::create_dir_all(&self.path.join(SNAPSHOTS)).map_err(unusable)?;
         let path = self.path.join(LOCK);
         let file = File::open(&path, Open::Create);
@@ -171,12 +186,16 @@ impl DataDir {
             self.identity.store(Arc::new(Identity::unknown(&self.name)));
             *lock = Some(file);
         }
-        let identity = match read(&self.path.join(IDENTITY))? {
+        let found = read(&self.path.join(IDENTITY))?;
+        self.is_new.store(found.is_none(), Ordering::Relaxed);
+        let identity = match found {
             Some(identity) if identity.name != self.name => {
                 let (found, expected) = (identity.name, self.name.clone());
                 return Err(DataDirError::WrongName { path: self.path.clone(), found, expected });
             }
             Some(identity) if log_is_lost(&self.path, &identity)? => {
+                // Known to the peers, which decide about a replacement.
+                self.identity.store(Arc::new(identity));
                 return Err(DataDirError::Incomplete { path: self.path.clone(), missing: LOG });
             }
             Some(identity) => identity,
@@ -191,6 +210,44 @@ impl DataDir {
         Identity::clone(&self.identity.load())
     }
 
+    /// True if the identity was minted by the latest opening.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new.load(Ordering::Relaxed)
+    }
+
+    /// Sets the directory aside and puts a new one in its place, with a new identity that joins `cluster`
+    /// only. Nothing may have the files open. Returns the new path of the old directory. Blocks.
+    ///
+    /// A crash in between leaves the old directory, or the new one under a temporary name that the next
+    /// opening completes.
+    ///
+    /// # Errors
+    /// [`DataDirError::Unusable`] if a folder cannot be written or renamed, as for a mount point.
+    pub(crate) fn set_aside(&self, cluster: ClusterId, unix_s: u64) -> Result<PathBuf, DataDirError> {
+        let unusable = |source| DataDirError::Unusable { path: self.path.clone(), source };
+        let (parent, replacement) = (parent(&self.path), beside(&self.path, REPLACEMENT));
+        let aside = beside(&self.path, &format!("reverted-{unix_s}"));
+        files::create_dir_all(&replacement.join(SNAPSHOTS)).map_err(unusable)?;
+        let identity =
+            Identity { raft_id: RaftId::mint(), joins: Some(cluster), ..Identity::unknown(&self.name) };
+        write(&replacement, &identity)?;
+        files::sync_folder(&parent).map_err(unusable)?;
+        files::rename(&self.path, &aside).map_err(unusable)?;
+        files::sync_folder(&parent).map_err(unusable)?;
+        self.finish_replacement().map_err(unusable)?;
+        Ok(aside)
+    }
+
+    /// Gives a prepared replacement its name, once the directory that it replaces is set aside.
+    fn finish_replacement(&self) -> io::Result<()> {
+        let replacement = beside(&self.path, REPLACEMENT);
+        if files::exists(&self.path)? || !files::exists(&replacement.join(IDENTITY))? {
+            return Ok(());
+        }
+        files::rename(&replacement, &self.path)?;
+        files::sync_folder(&parent(&self.path))
+    }
+
     /// Returns the path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -203,7 +260,16 @@ impl DataDir {
 
     /// Assigns the node to `cluster_id`; durable on return.
     pub(crate) fn adopt(&self, cluster_id: ClusterId) -> Result<(), DataDirError> {
-        self.change(|identity| (identity.cluster_id, identity.founder) = (Some(cluster_id), false))
+        self.change(|identity| {
+            debug_assert!(identity.joins.is_none_or(|only| only == cluster_id), "joins one cluster only");
+            (identity.cluster_id, identity.founder) = (Some(cluster_id), false);
+        })
+    }
+
+    /// Records that the node has received entries of its cluster, and can join no other one any more; durable
+    /// on return.
+    pub(crate) fn joined(&self) -> Result<(), DataDirError> {
+        self.change(|identity| identity.joins = None)
     }
 
     /// Makes the node the founder of `cluster_id`; durable on return.
@@ -236,13 +302,36 @@ impl Identity {
     /// Returns the identity of a node whose data directory was not opened yet.
     fn unknown(name: &str) -> Self {
         let name = name.to_owned();
-        Self { raft_id: RaftId::UNKNOWN, name, cluster_id: None, founder: false, superseded_by: None }
+        Self {
+            raft_id: RaftId::UNKNOWN,
+            name,
+            cluster_id: None,
+            founder: false,
+            superseded_by: None,
+            joins: None,
+        }
     }
 
     /// False until the data directory was opened.
     pub(crate) fn is_known(&self) -> bool {
         self.raft_id != RaftId::UNKNOWN
     }
+}
+
+/// Returns the folder that holds a directory.
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Returns the path beside a directory with an addition to its name.
+fn beside(path: &Path, addition: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(addition);
+    path.with_file_name(name)
 }
 
 /// Mints an identity for an empty directory. In a directory with other content the identity was lost, and
@@ -298,8 +387,8 @@ fn read(path: &Path) -> Result<Option<Identity>, DataDirError> {
     }
     let stored: StoredV1 = serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
     let raft_id = stored.raft_id.parse().map_err(|_| damaged("the Raft id is not hexadecimal".to_owned()))?;
-    let StoredV1 { name, cluster_id, founder, superseded_by, .. } = stored;
-    Ok(Some(Identity { raft_id, name, cluster_id, founder, superseded_by }))
+    let StoredV1 { name, cluster_id, founder, superseded_by, joins, .. } = stored;
+    Ok(Some(Identity { raft_id, name, cluster_id, founder, superseded_by, joins }))
 }
 
 fn write(dir: &Path, identity: &Identity) -> Result<(), DataDirError> {
@@ -318,6 +407,7 @@ fn write_file(dir: &Path, identity: &Identity, file_name: &str) -> io::Result<()
         cluster_id: identity.cluster_id,
         founder: identity.founder,
         superseded_by: identity.superseded_by,
+        joins: identity.joins,
     };
     let file = File::open(&dir.join(file_name), Open::Truncate)?;
     (&file).write_all((serde_json::to_string_pretty(&stored)? + "\n").as_bytes())?;
@@ -433,6 +523,41 @@ mod tests {
         );
         data.open().unwrap();
         assert_eq!(data.identity(), minted);
+    }
+
+    /// The new identity keeps the cluster; a crash in between is completed by the next opening.
+    #[test]
+    fn a_directory_set_aside_is_replaced_by_one_that_joins_the_same_cluster() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n1");
+        let data = open(&path, "n1").unwrap();
+        let (first, cluster) = (data.identity(), ClusterId::mint());
+        data.found(cluster).unwrap();
+        fs::write(path.join(LOG), "entries").unwrap();
+        let aside = data.set_aside(cluster, 7).unwrap();
+        assert_eq!(aside, dir.path().join("n1.reverted-7"));
+        assert_eq!(fs::read_to_string(aside.join(LOG)).unwrap(), "entries");
+        data.open().unwrap();
+        let second = data.identity();
+        assert!(second.raft_id != first.raft_id && !second.founder && !data.is_new());
+        assert_eq!((second.cluster_id, second.joins), (None, Some(cluster)));
+        fs::write(path.join(LOG), "entries").unwrap();
+        data.adopt(cluster).unwrap();
+        assert_eq!(data.identity().joins, Some(cluster), "until entries are received");
+        data.joined().unwrap();
+        data.open().unwrap();
+        assert_eq!((data.identity().cluster_id, data.identity().joins), (Some(cluster), None));
+        // A crash before the first rename, and between the two.
+        data.set_aside(cluster, 8).unwrap();
+        fs::rename(&path, dir.path().join("n1.replacement")).unwrap();
+        drop(data);
+        let data = open(&path, "n1").unwrap();
+        assert_eq!(data.identity().joins, Some(cluster));
+        fs::create_dir(dir.path().join("n1.replacement")).unwrap();
+        data.open().unwrap();
+        data.set_aside(cluster, 9).unwrap();
+        data.open().unwrap();
+        assert_eq!(data.identity().joins, Some(cluster));
     }
 
     /// An operator moves a damaged directory away while the node runs: a new directory is a new node.

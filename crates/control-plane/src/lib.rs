@@ -16,6 +16,7 @@
 //! | `detector`, `campaign`, `suspicion` | suspicion of a leader, early elections: rules, and their state |
 //! | `admission`, `backoff` | refusal of writes on full disks; pauses between attempts; no clock |
 //! | `membership`, `leadership` | voters and leader: rules without a clock |
+//! | `marks`, `verification` | directories that went back in time: marks of peers; the wait for them at the start |
 //! | `tasks` | probes, early elections, joining, membership, leadership transfers, ticks of the clock, events |
 //! | `observation`, `observer` | facts about the local Raft at one moment; knowledge about the cluster |
 //! | `assess`, `lag`, `notices` | status document and notices, from one view: rules without a clock |
@@ -50,6 +51,7 @@ mod identity;
 mod ids;
 mod lag;
 mod leadership;
+mod marks;
 mod membership;
 mod message;
 mod network;
@@ -74,6 +76,7 @@ mod tasks;
 mod threads;
 mod timing;
 mod types;
+mod verification;
 pub mod world;
 
 pub use descriptors::Descriptors;

@@ -11,6 +11,7 @@ use crate::catalog::{Command, Outcome, Refusal};
 use crate::errors::{TransferError, Transferred};
 use crate::format::{Announcement, FormatVersion};
 use crate::ids::{ClusterId, RaftId};
+use crate::marks::{Marks, OwnMark};
 use crate::status::NodeFigures;
 use crate::types::{LogId, SnapshotMeta, TypeConfig, Vote};
 
@@ -268,8 +269,36 @@ pub(crate) struct Report {
     /// Release required to read the committed entries; none if the node reads them.
     #[serde(default)]
     pub needs_release: Option<String>,
+    /// Mark of the node's data directory; none before the storage is open, and from earlier releases.
+    #[serde(default)]
+    pub mark: Option<OwnMark>,
+    /// Marks of other data directories, the sender's among them; none before the storage is open, and from
+    /// earlier releases.
+    #[serde(default)]
+    pub marks: Option<Marks>,
+    /// True if the data directory of the node has lost votes or entries.
+    #[serde(default)]
+    pub reverted: bool,
+    /// Difference between the history applied by the node and that of the other nodes.
+    #[serde(default)]
+    pub diverged: Option<Divergence>,
     /// Figures of the node.
     pub figures: NodeFigures,
+}
+
+/// Difference between the entries applied by a node and those of a leader of its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error(
+    "an applied entry differs from the leader's: {own} here, {leader} there; entries from {first_lost} on are lost to the \
+     cluster"
+)]
+pub(crate) struct Divergence {
+    /// Last committed entry of the node.
+    pub own: LogId,
+    /// Entry of the leader.
+    pub leader: LogId,
+    /// First index at which the histories are known to differ.
+    pub first_lost: u64,
 }
 
 impl Report {

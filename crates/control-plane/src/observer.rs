@@ -3,18 +3,19 @@
 mod leading;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use api::status::ClusterStatus;
+use api::status::{ClusterStatus, Role};
 use openraft::RaftMetrics;
 
 use crate::assess::{NodeView, View};
 use crate::catalog::Catalog;
 use crate::format::Announcement;
 use crate::identity::{DataDir, Identity};
-use crate::ids::RaftId;
+use crate::ids::{ClusterId, RaftId};
 use crate::lag::Lag;
 use crate::message::Report;
 use crate::network::Pause;
@@ -92,6 +93,11 @@ impl Observer {
         self.data.identity()
     }
 
+    /// Returns the path of the data directory.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
     /// Returns the format versions that the local release reads.
     pub(crate) fn announcement(&self) -> Announcement {
         Announcement::of_this_release(self.identity().raft_id, self.options.version)
@@ -153,6 +159,8 @@ impl Observer {
         let membership = seen.membership();
         let failure = self.storage_failure(seen);
         let needs_release = failure.as_ref().and_then(|failure| failure.needs_release.clone());
+        let reverted = failure.as_ref().is_some_and(|failure| failure.reverted);
+        let diverged = self.raft.diverged().map(|diverged| diverged.divergence);
         Report {
             raft_id: seen.identity.raft_id,
             // A cluster adopted without any log entry is not reported: it may be gone, and the asking node
@@ -184,6 +192,10 @@ impl Observer {
             clock_ms: (self.options.clock_ms)(),
             announcement: Some(self.announcement()),
             needs_release,
+            mark: seen.node.as_ref().map(|node| node.log.own_mark()),
+            marks: seen.node.as_ref().map(|node| node.directories.marks()),
+            reverted: reverted && diverged.is_none(),
+            diverged,
             figures: (self.options.figures)(),
         }
     }
@@ -201,6 +213,24 @@ impl Observer {
             let hangs = format!("a write to the disk has not ended for {:.1} s", stuck.as_secs_f32());
             Some(StorageFailure::other(dir, dir, hangs))
         })
+    }
+
+    /// Returns the cluster of the local node if its directory may be replaced: a leader answers, which rests
+    /// on the others alone while the local node takes no part, and no other directory has lost anything.
+    pub(crate) fn cluster_without_us(&self) -> Option<ClusterId> {
+        let now = clock::now();
+        let peers = self.peers.all();
+        let reports: Vec<_> = peers.values().filter_map(|peer| peer.recent_report(now)).collect();
+        let identity = self.data.identity();
+        let remembers =
+            |report: &Report| report.marks.as_ref().is_some_and(|marks| marks.of(identity.raft_id).is_some());
+        // A directory of the time before the node joined does not name the cluster; its peers do.
+        let told = || reports.iter().find(|report| remembers(report)).and_then(|report| report.cluster_id);
+        let cluster = identity.cluster_id.or(identity.joins).or_else(told)?;
+        let ours = || reports.iter().filter(|report| report.cluster_id == Some(cluster));
+        let is_only = ours().all(|report| !report.reverted && report.diverged.is_none());
+        let is_led = ours().any(|report| report.role == Role::Leader);
+        (is_only && is_led).then_some(cluster)
     }
 
     /// Returns the cluster as seen by the local node now.
@@ -268,6 +298,7 @@ impl Observer {
                 lagging: lag.is_lagging(seen.now),
                 behind: lag.behind(),
                 clock: None,
+                reverted: false,
             };
         }
         let peer = peers.get(&address.name).cloned().unwrap_or_default();
@@ -279,6 +310,11 @@ impl Observer {
             lagging: peer.lag.is_lagging(seen.now),
             behind: peer.lag.behind(),
             clock: peer.clock.filter(|_| peer.is_healthy(seen.now)),
+            reverted: seen
+                .node
+                .as_ref()
+                .zip(peer.report.as_ref())
+                .is_some_and(|(node, report)| node.directories.is_reverted(report.raft_id)),
             report: peer.report,
         }
     }

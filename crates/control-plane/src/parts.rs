@@ -131,6 +131,7 @@ impl Parts {
             links: self.links.clone(),
             raft: Arc::clone(&self.raft),
             signals: Arc::clone(&self.signals),
+            observer: Arc::clone(&self.observer),
         }
     }
 

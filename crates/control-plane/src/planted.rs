@@ -25,11 +25,13 @@ pub enum Mistake {
     StaleEvidence,
     /// A leader stamps commands by its wall clock.
     WallClockStamp,
+    /// Nobody compares data directories with what was remembered of them.
+    MarksIgnored,
 }
 
 impl Mistake {
     /// Every mistake.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::VoteNotDurable,
         Self::NoDeduplication,
         Self::NoReadIndex,
@@ -41,6 +43,7 @@ impl Mistake {
         Self::LearnerCounted,
         Self::StaleEvidence,
         Self::WallClockStamp,
+        Self::MarksIgnored,
     ];
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::world::clock::timeout;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest};
 use openraft::type_config::alias::SnapshotOf;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::calls::Calls;
 use crate::identity::DataDir;
 use crate::ids::{ClusterId, RaftId};
 use crate::message::{
-    Call, Envelope, Probe, ProbeAnswer, ReadCallError, Refused, Reply, SnapshotOffer, SnapshotReply,
+    Call, Divergence, Envelope, Probe, ProbeAnswer, ReadCallError, Refused, Reply, SnapshotOffer,
+    SnapshotReply,
 };
 use crate::network::{Channel, FrameError, Incoming, Purpose};
 use crate::observer::Observer;
@@ -23,7 +24,7 @@ use crate::suspicion::Suspicion;
 use crate::tasks::election::Elections;
 use crate::tasks::join::Joining;
 use crate::timing::{MAX_CALL_TIMEOUT, RAFT_ANSWER_WITHIN, SNAPSHOT_CHUNK_WITHIN};
-use crate::types::TypeConfig;
+use crate::types::{LogId, TypeConfig};
 use crate::world::clock;
 use crate::world::task;
 
@@ -126,7 +127,14 @@ impl Inbound {
         if let Some(stays) = identity.superseded_by {
             return Err(Refused::NotReady(format!("its cluster gave way to {stays}")));
         }
-        self.raft.node().ok_or_else(|| Refused::NotReady("its storage is being opened".to_owned()))
+        let node =
+            self.raft.node().ok_or_else(|| Refused::NotReady("its storage is being opened".to_owned()))?;
+        if !node.may_promise() {
+            let reason =
+                "its data directory is compared with what the other nodes remember, or went back in time";
+            return Err(Refused::NotReady(reason.to_owned()));
+        }
+        Ok(node)
     }
 
     async fn vote(
@@ -140,11 +148,25 @@ impl Inbound {
         answered.map_or_else(|fatal| ended(&fatal), Reply::Vote)
     }
 
-    async fn append(&self, node: &Node, peer: &str, request: AppendEntriesRequest<TypeConfig>) -> Reply {
+    async fn append(&self, node: &Arc<Node>, peer: &str, request: AppendEntriesRequest<TypeConfig>) -> Reply {
         let arrived = clock::now();
         if node.note_arrival(&request.vote) {
             self.suspicion.detector().lives(peer, arrived);
             self.suspicion.campaigns().append(arrived);
+        }
+        match contradiction(node, &request).await {
+            Ok(None) => {}
+            // The leader goes back until the histories agree, so that the first difference is found.
+            Ok(Some(Contradiction::Before(divergence))) => {
+                node.note_contradiction(divergence);
+                return Reply::Append(AppendEntriesResponse::Conflict);
+            }
+            Ok(Some(Contradiction::At(divergence))) => {
+                error!(peer, %divergence, "history differs from the leader's");
+                self.raft.diverge(node, divergence, self.data.path());
+                return ended(&divergence);
+            }
+            Err(fatal) => return ended(&fatal),
         }
         match node.raft.append_entries(request).await {
             Ok(response) => {
@@ -180,13 +202,19 @@ impl Inbound {
 
     async fn take_snapshot(
         &self,
-        node: &Node,
+        node: &Arc<Node>,
         peer: &str,
         channel: &mut Channel,
         offer: SnapshotOffer,
     ) -> Result<SnapshotResponse<TypeConfig>, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let directory = self.data.snapshots();
+        // A snapshot takes the place of entries that cannot be compared any more.
+        if let Some(divergence) = node.contradiction() {
+            error!(peer, %divergence, "history differs from the leader's");
+            self.raft.diverge(node, divergence, self.data.path());
+            return Err(text(&divergence));
+        }
         // The file, and the new state beside the replaced state.
         let needed_bytes = 3u64.saturating_mul(offer.bytes);
         node.disk.has_space_for(needed_bytes).map_err(|shortage| text(&shortage))?;
@@ -233,4 +261,46 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, String> {
     let done = task::blocking(work).await.map_err(|error| error.to_string())?;
     done.map_err(|error| crate::error_chain::text_with_sources(&error))
+}
+
+/// Contradiction between a leader's entries and the local committed ones.
+enum Contradiction {
+    /// In the entry before those that were sent: an earlier one may be the first.
+    Before(Divergence),
+    /// In an entry that was sent.
+    At(Divergence),
+}
+
+/// Compares the entries of an append with the local committed entries, which no leader of the cluster may
+/// replace. Asks Raft only if the append reaches below the committed entry.
+async fn contradiction(
+    node: &Node,
+    request: &AppendEntriesRequest<TypeConfig>,
+) -> Result<Option<Contradiction>, impl std::fmt::Display> {
+    // After a restart, the log may know less of it than the state.
+    let committed = node.log.committed().max(node.state.last_applied()).filter(|committed| {
+        // Entries behind the committed one are Raft's to compare.
+        request.prev_log_id.is_none_or(|previous| {
+            previous.index < committed.index || previous.index == committed.index && previous != *committed
+        })
+    });
+    let Some(committed) = committed else { return Ok(None) };
+    let (vote, previous) = (request.vote, request.prev_log_id);
+    let sent: Vec<LogId> = request.entries.iter().map(|entry| entry.log_id).collect();
+    node.raft
+        .with_raft_state(move |state| {
+            if vote < *state.vote_ref() {
+                return None;
+            }
+            let differs = |theirs: &LogId| {
+                let local = state.log_ids.get(theirs.index);
+                theirs.index <= committed.index && local.is_some_and(|local| local != *theirs)
+            };
+            let found = |leader: LogId| Divergence { own: committed, leader, first_lost: leader.index };
+            if let Some(previous) = previous.filter(differs) {
+                return Some(Contradiction::Before(found(previous)));
+            }
+            sent.into_iter().find(differs).map(|entry| Contradiction::At(found(entry)))
+        })
+        .await
 }

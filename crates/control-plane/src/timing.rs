@@ -181,6 +181,15 @@ pub(crate) const SNAPSHOT_TRANSFER_RETRY_AFTER: Duration = Duration::from_secs(1
 
 /// Time without an answer from a cluster member after which the first configured node founds a cluster.
 pub(crate) const FOUND_AFTER: Duration = Duration::from_millis(700);
+/// Longest wait of a started node for its peers' word about its data directory.
+pub(crate) const VERIFIED_WITHIN: Duration = Duration::from_millis(700);
+/// Time for which a directory that went back in time takes no part before it is replaced: what a leader
+/// reports afterwards rests on the others alone.
+pub(crate) const EXCLUDED_BEFORE_REPLACED: Duration = Duration::from_secs(1);
+/// Pause between two checks whether a directory may be replaced.
+pub(crate) const REPLACEMENT_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// Pause after a directory could not be set aside.
+pub(crate) const SET_ASIDE_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Pause between two checks of a node without a cluster: one probe at the default interval.
 pub(crate) const JOIN_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Pause between two attempts to join, and between two checks of a member.
@@ -294,6 +303,8 @@ const _: () = {
     assert!(2 * transfer_ms < TRANSFER_BEFORE_STOP_WITHIN.as_millis());
     // Every peer had the time of a dial to name its cluster before one is founded.
     assert!(is_before(HEALTHY_WITHIN, FOUND_AFTER));
+    assert!(is_before(HEALTHY_WITHIN, VERIFIED_WITHIN));
+    assert!(is_before(ACKED_WITHIN, EXCLUDED_BEFORE_REPLACED));
     assert!(is_before(JOIN_CHECK_INTERVAL, JOIN_RETRY_AFTER));
 };
 

@@ -178,6 +178,16 @@ impl Cluster {
         self.until(limit, || self.is_settled()).await
     }
 
+    /// Waits until all nodes but one report the same leader. False if this takes longer than `limit`.
+    pub(crate) async fn others_are_led(&self, node: usize, limit: Duration) -> bool {
+        let others = || (0..self.size()).filter(move |other| *other != node);
+        let is_led = || {
+            let leaders: Vec<_> = others().map(|other| self.status(other)?.leader_id).collect();
+            leaders[0].is_some() && leaders.iter().all(|leader| *leader == leaders[0])
+        };
+        self.until(limit, is_led).await
+    }
+
     /// Waits until `holds`. False if this takes longer than `limit`.
     async fn until(&self, limit: Duration, holds: impl Fn() -> bool) -> bool {
         let until = self.world.executor.now() + limit;

@@ -1,5 +1,5 @@
-//! Faults: planned from the seed, in one lane or two. The faults of a lane follow one another, each for a while;
-//! those of two lanes overlap.
+//! Faults: planned from the seed, in one lane or two. The faults of a lane follow one another, each for a
+//! while; those of two lanes overlap.
 
 use std::fmt;
 use std::sync::Arc;
@@ -109,11 +109,6 @@ impl Fault {
         Self::Sleep,
         Self::PutBack,
     ];
-
-    /// The kinds that the protocol withstands. A directory put back from a copy undoes votes.
-    pub fn withstood() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|kind| *kind != Self::PutBack).collect()
-    }
 }
 
 impl Fault {
@@ -323,14 +318,22 @@ async fn process_fault(cluster: &Arc<Cluster>, fault: &PlannedFault) {
             }
             cluster.crash(node, Crash::Process);
             world.machines[node].disk.wipe();
-            world.invariants().forget(node);
+            world.invariants().wiped(node);
         }
         Fault::PutBack => {
             let copy = world.machines[node].disk.copy();
             cluster.sleep(duration).await;
+            // One disk at a time, as for a loss.
+            if !cluster.settled(REPLACED_WITHIN).await {
+                return;
+            }
             cluster.crash(node, Crash::Process);
             world.machines[node].disk.put_back(copy);
-            world.invariants().forget(node);
+            world.invariants().went_back(node);
+            cluster.sleep(duration).await;
+            // What nobody within reach remembers cannot be noticed in time.
+            cluster.others_are_led(node, REPLACED_WITHIN).await;
+            return cluster.start(node);
         }
         _ => cluster.crash(node, Crash::Process),
     }
@@ -354,7 +357,8 @@ async fn die(cluster: &Arc<Cluster>, fault: &PlannedFault, crash: Crash) {
     cluster.crash(fault.node, crash);
 }
 
-/// Kills a process. If it led a cluster that had settled, another node leads soon: its closed port is evidence.
+/// Kills a process. If it led a cluster that had settled, another node leads soon: its closed port is
+/// evidence.
 async fn kill(cluster: &Arc<Cluster>, fault: &PlannedFault, campaigns_may_rest: bool) {
     let node = fault.node;
     let is_alone = fault.is_alone() && !campaigns_may_rest;

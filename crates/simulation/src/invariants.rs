@@ -36,6 +36,8 @@ pub struct Counters {
     pub installed_snapshots: u64,
     /// A leader found the joint change of an earlier leader.
     pub resumed_changes: u64,
+    /// A node set aside a data directory that had lost votes or entries.
+    pub set_aside: u64,
     /// The first configured node, its disk lost, reached nobody and founded a cluster of one voter. The run
     /// ends there: only an operator can take the node back.
     pub foreign_clusters: u64,
@@ -43,12 +45,13 @@ pub struct Counters {
 
 impl Counters {
     /// Returns the numbers with their names.
-    pub fn named(&self) -> [(&'static str, u64); 5] {
+    pub fn named(&self) -> [(&'static str, u64); 6] {
         [
             ("leader change", self.leaders.saturating_sub(1)),
             ("tail of a log truncated", self.truncations),
             ("snapshot installed", self.installed_snapshots),
             ("joint change resumed", self.resumed_changes),
+            ("data directory set aside", self.set_aside),
             ("foreign cluster founded", self.foreign_clusters),
         ]
     }
@@ -114,6 +117,8 @@ pub(crate) struct Invariants {
     /// True while the latest applied membership is a joint one.
     pub joint: bool,
     promises: BTreeMap<usize, Promises>,
+    /// Nodes whose data directory was put back from a copy, and not replaced since.
+    went_back: BTreeSet<usize>,
     founded: bool,
 }
 
@@ -148,6 +153,15 @@ impl Invariants {
             Note::Installed { index } => {
                 self.counters.installed_snapshots += 1;
                 self.node(node).installed = *index;
+            }
+            // A new directory has promised nothing.
+            Note::SetAside => {
+                self.counters.set_aside += 1;
+                self.forget(node);
+                if !self.went_back.remove(&node) {
+                    let facts = format!("n{} replaced a directory that kept what was synced", node + 1);
+                    self.violate("directories are kept", at, facts);
+                }
             }
             Note::ResumesChange => self.counters.resumed_changes += 1,
         }
@@ -241,9 +255,21 @@ impl Invariants {
         }
     }
 
+    /// Records that a node has lost its data directory.
+    pub(crate) fn wiped(&mut self, node: usize) {
+        self.went_back.remove(&node);
+        self.forget(node);
+    }
+
     /// Forgets what a node has promised, since its data directory is another.
-    pub(crate) fn forget(&mut self, node: usize) {
+    fn forget(&mut self, node: usize) {
         *self.node(node) = Promises::default();
+    }
+
+    /// Records that the data directory of a node was put back from a copy.
+    pub(crate) fn went_back(&mut self, node: usize) {
+        self.went_back.insert(node);
+        self.forget(node);
     }
 
     fn node(&mut self, node: usize) -> &mut Promises {

@@ -60,7 +60,7 @@ impl Cli {
     fn options(&self, seed: u64) -> RunOptions {
         let kinds = match (self.calm, self.faults.as_slice()) {
             (true, _) => Vec::new(),
-            (false, []) => Fault::withstood(),
+            (false, []) => Fault::ALL.to_vec(),
             (false, chosen) => chosen.to_vec(),
         };
         let duration = Duration::from_secs(self.seconds);

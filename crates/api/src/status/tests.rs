@@ -82,7 +82,7 @@ fn a_healthy_node_without_a_vote_is_a_deficiency() {
 fn other_releases_are_understood() {
     let text = r#"{"cluster_name": "c", "node_id": "n1", "term": 3, "quorum": true, "later": 1, "nodes": [
         {"id": "n1", "ip": "127.0.0.1", "http_port": 1, "raft_port": 2, "role": "Observer", "healthy": true,
-         "health": "reverted", "added_later": {}}]}"#;
+         "health": "of_a_later_release", "added_later": {}}]}"#;
     let status: ClusterStatus = serde_json::from_str(text).unwrap();
     assert_eq!((status.nodes[0].role, status.nodes[0].health), (Role::Unknown, Health::Unknown));
     assert_eq!((&status.leader_id, status.nodes[0].cpu_pct), (&None, None));

@@ -34,6 +34,10 @@ pub(crate) fn report(id: u64, role: Role, term: u64) -> Report {
         clock_ms: 0,
         announcement: None,
         needs_release: None,
+        mark: None,
+        marks: None,
+        reverted: false,
+        diverged: None,
         figures: NodeFigures::default(),
     }
 }
@@ -48,6 +52,7 @@ pub(crate) fn node(i: usize, answered_ms: u64, report: Option<Report>) -> NodeVi
         handshake_failure: None,
         lagging: false,
         behind: 0,
+        reverted: false,
         clock: None,
     }
 }

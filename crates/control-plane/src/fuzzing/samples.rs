@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::catalog::Outcome;
 use crate::format::{Announcement, FormatVersion};
 use crate::ids::{ClusterId, RaftId};
+use crate::marks::{Mark, Marks, OwnMark};
 use crate::message::{
     Call, Envelope, Probe, ProbeAnswer, Refused, Reply, Report, SnapshotOffer, SnapshotReply,
 };
@@ -72,6 +73,16 @@ fn cluster() -> ClusterId {
     serde_json::from_str("\"67e55044-10b1-426f-9247-bb680e5fe0c8\"").expect("an id of a cluster")
 }
 
+fn mark() -> Mark {
+    Mark { term: 3, voted_for: Some(RaftId::from(1)), committed: None }
+}
+
+fn marks() -> Marks {
+    let mut marks = Marks::default();
+    marks.raise(RaftId::from(1), &mark());
+    marks
+}
+
 fn report() -> Report {
     Report {
         raft_id: RaftId::from(2),
@@ -95,6 +106,10 @@ fn report() -> Report {
         clock_ms: 1_764_000_000_000,
         announcement: Some(announcement()),
         needs_release: None,
+        mark: Some(OwnMark { boot: 5, mark: mark(), last: None }),
+        marks: Some(marks()),
+        reverted: false,
+        diverged: None,
         figures: NodeFigures {
             cpu_pct: 12.5,
             mem_pct: 40.25,

@@ -3,6 +3,7 @@
 
 mod failover;
 mod formats;
+mod put_back;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

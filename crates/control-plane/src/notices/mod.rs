@@ -37,6 +37,7 @@ impl Situation<'_> {
     pub(crate) fn conditions(&self) -> Vec<Condition> {
         let view = self.view;
         let mut conditions = Vec::new();
+        conditions.extend(view.nodes.iter().filter_map(|node| directory(view, node)));
         conditions.extend(view.nodes.iter().filter_map(|node| storage(view, node)));
         conditions.extend(view.nodes.iter().flat_map(|node| disk_space(view, node)));
         match foreign(view) {
@@ -106,12 +107,55 @@ impl Situation<'_> {
     }
 }
 
+/// Returns the condition of a node whose data directory went back in time, or whose history differs.
+fn directory(view: &View, node: &NodeView) -> Option<Condition> {
+    let name = &node.address.name;
+    let is_reverted = |node: &&NodeView| view.health(node) == Health::Reverted;
+    match view.health(node) {
+        Health::Reverted => {}
+        Health::HistoryDiverged => {
+            let report = node.report.as_ref()?;
+            return Some(Condition {
+                code: codes::HISTORY_DIVERGED,
+                node: Some(name.clone()),
+                message: format!("the history of {name} differs: {}", report.diverged?),
+                remedy: report.storage_remedy.clone(),
+            });
+        }
+        _ => return None,
+    }
+    let failure = node.report.as_ref().and_then(|report| report.storage_failure.clone());
+    let cause = failure.map(|failure| format!(": {failure}")).unwrap_or_default();
+    let others: Vec<String> =
+        view.nodes.iter().filter(is_reverted).map(|node| node.address.name.clone()).collect();
+    let remedy = if others.len() > 1 {
+        format!(
+            "{} went back in time together, so that none is replaced: put back the latest content of their data \
+             directories; without any, move them away once the others have a quorum",
+            listed(&others)
+        )
+    } else {
+        format!(
+            "none needed while the others have a quorum: {name} sets the directory aside and joins anew; otherwise put \
+             back its latest content"
+        )
+    };
+    Some(Condition {
+        code: codes::REVERTED,
+        node: Some(name.clone()),
+        message: format!("{name} has lost votes or entries that it had promised to keep{cause}"),
+        remedy: Some(remedy),
+    })
+}
+
 /// Returns the condition of a node with a failed storage.
 fn storage(view: &View, node: &NodeView) -> Option<Condition> {
     let name = &node.address.name;
     let report = node.report.as_ref()?;
     let failure = report.storage_failure.as_ref()?;
-    if *name != view.me && view.health(node) != Health::StorageFailed {
+    let health = view.health(node);
+    let has_own_condition = matches!(health, Health::Reverted | Health::HistoryDiverged);
+    if has_own_condition || *name != view.me && health != Health::StorageFailed {
         return None;
     }
     if let Some(release) = &report.needs_release {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::v2::RaftNetworkV2;
@@ -14,6 +14,7 @@ use openraft::raft::{
 };
 use openraft::type_config::alias::SnapshotOf;
 
+use super::directories::Directories;
 use crate::identity::DataDir;
 use crate::ids::RaftId;
 use crate::message::{Call, Envelope, Refused, Reply, SnapshotOffer, SnapshotReply};
@@ -22,7 +23,7 @@ use crate::storage::{SnapshotFile, StateView};
 use crate::timing::{
     APPEND_DURABLE_WITHIN, SNAPSHOT_CHUNK_WITHIN, SNAPSHOT_INSTALL_WITHIN, SNAPSHOT_TRANSFER_RETRY_AFTER,
 };
-use crate::types::{Member, TypeConfig, Vote};
+use crate::types::{LogId, Member, TypeConfig, Vote};
 use crate::world::clock;
 use crate::world::task;
 
@@ -36,12 +37,18 @@ pub(crate) struct Factory {
     links: Links,
     /// Applied state, which names the activated format version.
     state: StateView,
+    directories: Arc<Directories>,
 }
 
 impl Factory {
     /// Creates the factory for the Raft of one data directory.
-    pub(crate) fn new(data: Arc<DataDir>, links: Links, state: StateView) -> Self {
-        Self { data, links, state }
+    pub(crate) fn new(
+        data: Arc<DataDir>,
+        links: Links,
+        state: StateView,
+        directories: Arc<Directories>,
+    ) -> Self {
+        Self { data, links, state, directories }
     }
 }
 
@@ -69,14 +76,40 @@ impl RaftClient {
     }
 
     async fn call(&self, call: Call, option: &RPCOption) -> Result<Reply, RPCError<TypeConfig>> {
+        self.check_directory()?;
         let deadline = clock::now() + option.hard_ttl();
         let envelope = self.envelope(call)?;
+        let reply = self.call_peer(envelope, deadline).await?;
+        // The directory may have been found to have gone back meanwhile.
+        self.check_directory()?;
+        Ok(reply)
+    }
+
+    /// Refuses to count anything of a directory that went back in time.
+    fn check_directory(&self) -> Result<(), Unreachable<TypeConfig>> {
+        if self.local.directories.is_reverted(self.target) {
+            return Err(unreachable(&"the data directory of the peer went back in time"));
+        }
+        Ok(())
+    }
+
+    async fn call_peer(
+        &self,
+        envelope: Envelope<Call>,
+        deadline: Instant,
+    ) -> Result<Reply, RPCError<TypeConfig>> {
         match self.local.links.call(&self.name, &envelope, Delivery::AtLeastOnce, deadline).await {
             Ok(Reply::Refused(refused)) => Err(refusal(&refused)),
             Ok(reply) => Ok(reply),
             // `Unreachable` makes openraft wait a little before a retry; a lost answer is retried at once.
             Err(error @ CallError::Lost { .. }) => Err(RPCError::Network(NetworkError::new(&error))),
             Err(error) => Err(RPCError::Unreachable(Unreachable::new(&error))),
+        }
+    }
+
+    fn acknowledged(&self, vote: &Vote, last: Option<LogId>) {
+        if let Some(last) = last {
+            self.local.directories.note_acknowledged(self.target, vote, last);
         }
     }
 
@@ -89,11 +122,13 @@ impl RaftClient {
             StreamingError::Network(NetworkError::new(&io::Error::other(error.to_string())))
         };
         let within = |limit: Duration| clock::now() + limit;
+        self.check_directory()?;
         let dialled =
             self.local.links.dial(&self.name, Purpose::Snapshot, within(SNAPSHOT_CHUNK_WITHIN)).await;
         let mut channel = dialled.map_err(|error| StreamingError::Unreachable(Unreachable::new(&error)))?;
         let SnapshotOf::<TypeConfig, SnapshotFile> { meta, snapshot: file } = snapshot;
         let bytes = file.len_bytes();
+        let last = meta.last_log_id;
         let offer = self.envelope(SnapshotOffer { vote, meta, bytes })?;
         channel.send(&offer).await.map_err(|error| network(&error))?;
         let mut offset = 0;
@@ -107,7 +142,13 @@ impl RaftClient {
         }
         let answer = clock::timeout(SNAPSHOT_INSTALL_WITHIN, channel.recv::<SnapshotReply>()).await;
         match answer.map_err(|_| network(&"no answer"))?.map_err(|error| network(&error))? {
-            SnapshotReply::Installed(response) => Ok(response),
+            SnapshotReply::Installed(response) => {
+                self.check_directory()?;
+                if let Some(last) = last.filter(|_| response.vote <= vote) {
+                    self.local.directories.note_acknowledged(self.target, &vote, last);
+                }
+                Ok(response)
+            }
             SnapshotReply::Refused(refused) => {
                 Err(StreamingError::Unreachable(Unreachable::new(&io::Error::other(refused.to_string()))))
             }
@@ -130,10 +171,27 @@ impl RaftNetworkV2<TypeConfig> for RaftClient {
         } else {
             RPCOption::new(option.hard_ttl().max(APPEND_DURABLE_WITHIN))
         };
-        match self.call(Call::Append(rpc), &option).await? {
-            Reply::Append(response) => Ok(response),
-            other => Err(unexpected(&other)),
+        let (vote, previous) = (rpc.vote, rpc.prev_log_id);
+        let last = rpc.entries.last().map(|entry| entry.log_id).or(previous);
+        // Known before the request: what is acknowledged meanwhile is no reason to doubt an older conflict.
+        let acknowledged = self.local.directories.acknowledged(self.target, &vote);
+        let response = match self.call(Call::Append(rpc), &option).await? {
+            Reply::Append(response) => response,
+            other => return Err(unexpected(&other)),
+        };
+        match &response {
+            AppendEntriesResponse::Success => self.acknowledged(&vote, last),
+            AppendEntriesResponse::PartialSuccess(last) => self.acknowledged(&vote, *last),
+            // openraft takes for granted that no entry is lost once acknowledged, and must not learn of it.
+            AppendEntriesResponse::Conflict => {
+                if let Some(lost) = acknowledged.filter(|acknowledged| previous <= Some(*acknowledged)) {
+                    self.local.directories.note_lost(self.target, &vote, lost);
+                    return Err(RPCError::Unreachable(unreachable(&"the peer lost an acknowledged entry")));
+                }
+            }
+            AppendEntriesResponse::HigherVote(_) => {}
         }
+        Ok(response)
     }
 
     async fn vote(

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod directories;
 pub(crate) mod error;
 pub(crate) mod node;
 mod open;

@@ -1,7 +1,7 @@
 //! A running Raft and its storage.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -10,10 +10,13 @@ use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{Raft, RaftMetrics};
 
 use super::config::entries_kept;
+use super::directories::Directories;
 use crate::format::NeedsRelease;
 use crate::ids::RaftId;
+use crate::message::Divergence;
 use crate::storage::{DiskSpace, LogStore, Shortage, StateMachine, StateView};
 use crate::types::{LogId, TypeConfig, Vote};
+use crate::verification::Verification;
 use crate::world::clock;
 use crate::world::task;
 
@@ -26,6 +29,14 @@ pub(crate) struct Node {
     pub log: LogStore,
     /// Disk space.
     pub disk: Arc<DiskSpace>,
+    /// Data directories of the peers.
+    pub directories: Arc<Directories>,
+    /// Wait for the peers' word about the local directory.
+    pub verification: Verification,
+    /// True once the local directory is known to have lost votes or entries, or the history to differ.
+    excluded: AtomicBool,
+    /// Contradiction between a leader's entries and the local committed ones.
+    contradiction: OnceLock<Divergence>,
     opened: Instant,
     /// Time at which an append of the leader was last taken.
     appended: AtomicInstant,
@@ -65,9 +76,47 @@ impl Node {
         state: StateView,
         log: LogStore,
         disk: Arc<DiskSpace>,
+        directories: Arc<Directories>,
+        verification: Verification,
     ) -> Self {
         let (appended, heard, asked) = Default::default();
-        Self { raft, state, log, disk, opened: clock::now(), appended, heard, asked }
+        let (opened, excluded, contradiction) = (clock::now(), AtomicBool::new(false), OnceLock::new());
+        Self {
+            raft,
+            state,
+            log,
+            disk,
+            directories,
+            verification,
+            excluded,
+            contradiction,
+            opened,
+            appended,
+            heard,
+            asked,
+        }
+    }
+
+    /// True if the node may vote, stand for election and acknowledge.
+    pub(crate) fn may_promise(&self) -> bool {
+        !self.excluded.load(Ordering::Relaxed) && self.verification.is_done(clock::now())
+    }
+
+    /// Records that a leader's entry contradicts a local committed one.
+    pub(crate) fn note_contradiction(&self, divergence: Divergence) {
+        // The first one is known best: the leader goes back from there.
+        let _ = self.contradiction.set(divergence);
+    }
+
+    /// Returns a contradiction between a leader's entries and the local committed ones.
+    pub(crate) fn contradiction(&self) -> Option<Divergence> {
+        self.contradiction.get().copied()
+    }
+
+    /// Takes the node out of the cluster: from now on it promises nothing, and Raft ends. False if the node
+    /// was taken out before.
+    pub(crate) fn exclude(&self) -> bool {
+        !self.excluded.swap(true, Ordering::Relaxed)
     }
 
     /// Returns a copy of Raft's metrics: a borrowed view would stop Raft.
@@ -83,8 +132,8 @@ impl Node {
         task::spawn(async move { raft.shutdown().await });
     }
 
-    /// Records that an append of the leader that arrived at `arrived` was taken, heartbeats included. The disk
-    /// may have taken long: the append says nothing about the leader since it arrived.
+    /// Records that an append of the leader that arrived at `arrived` was taken, heartbeats included. The
+    /// disk may have taken long: the append says nothing about the leader since it arrived.
     pub(crate) fn note_append(&self, arrived: Instant) {
         self.appended.set_later(arrived.saturating_duration_since(self.opened));
     }

@@ -6,12 +6,15 @@ use openraft::Raft;
 
 use super::client::Factory;
 use super::config::{entries_kept, raft_config};
+use super::directories::Directories;
 use super::error::RaftOpenError;
 use super::node::Node;
 use crate::identity::DataDir;
 use crate::network::Links;
 use crate::options::Options;
-use crate::storage::{self, LOG_FILE, Storage, Unopened};
+use crate::storage::{self, LOG_FILE, LogOwner, Storage, Unopened};
+use crate::verification::Verification;
+use crate::world::clock;
 use crate::world::task;
 
 /// Opens the data directory and its storage, and starts Raft.
@@ -29,13 +32,16 @@ pub(super) async fn open(
     let (opening, max_log_bytes) = (Arc::clone(data), options.max_log_bytes);
     let opened = task::blocking(move || {
         opening.open()?;
-        storage::open(opening.path(), max_log_bytes).map_err(RaftOpenError::Storage)
+        let identity = opening.identity();
+        let owner = LogOwner { raft_id: identity.raft_id, is_member: identity.cluster_id.is_some() };
+        storage::open(opening.path(), max_log_bytes, owner).map_err(RaftOpenError::Storage)
     });
     // A panic of the library on damaged bytes counts as a failure.
     let Storage { log, state: machine, disk } =
         opened.await.map_err(|error| RaftOpenError::Raft(error.to_string()))??;
     let state = machine.view();
-    let factory = Factory::new(Arc::clone(data), links.clone(), state.clone());
+    let directories = Arc::new(Directories::new(log.clone()));
+    let factory = Factory::new(Arc::clone(data), links.clone(), state.clone(), Arc::clone(&directories));
     let id = data.identity().raft_id;
     let raft = Raft::new(id, Arc::new(config), factory, log.clone(), machine).await;
     let raft = raft.map_err(|error| match state.needed() {
@@ -45,5 +51,11 @@ pub(super) async fn open(
         }
         None => RaftOpenError::Raft(error.to_string()),
     })?;
-    Ok(Node::new(raft, state, log, disk))
+    // No peer has heard of an identity that was just minted.
+    let others = options.nodes.iter().filter(|node| node.name != options.me && !data.is_new());
+    let verification = Verification::begin(others.map(|node| node.name.clone()), clock::now());
+    if !verification.is_done(clock::now()) {
+        raft.runtime_config().elect(false);
+    }
+    Ok(Node::new(raft, state, log, disk, directories, verification))
 }

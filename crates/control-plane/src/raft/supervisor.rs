@@ -1,22 +1,28 @@
 //! The supervisor that keeps Raft running, and opens its storage again after a failure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::oneshot;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::error::RaftOpenError;
 use super::open;
 use super::slot::RaftSlot;
 use crate::backoff::Backoff;
+use crate::error_chain::text_with_sources;
 use crate::identity::DataDir;
 use crate::network::Links;
+use crate::observer::Observer;
 use crate::options::Options;
 use crate::signals::Signals;
 use crate::storage::{LOG_FILE, StorageFailure};
-use crate::timing::{STORAGE_CLOSE_WITHIN, STORAGE_REOPEN_BACKOFF};
-use crate::world::clock;
+use crate::timing::{
+    EXCLUDED_BEFORE_REPLACED, REPLACEMENT_CHECK_INTERVAL, SET_ASIDE_RETRY_AFTER, STORAGE_CLOSE_WITHIN,
+    STORAGE_REOPEN_BACKOFF,
+};
+use crate::world::{self, Note, clock, task};
 
 /// The supervisor of one data directory.
 pub(crate) struct Supervisor {
@@ -25,6 +31,7 @@ pub(crate) struct Supervisor {
     pub links: Links,
     pub raft: Arc<RaftSlot>,
     pub signals: Arc<Signals>,
+    pub observer: Arc<Observer>,
 }
 
 impl Supervisor {
@@ -44,6 +51,21 @@ impl Supervisor {
                 close(&self.raft).await;
                 // Only another binary repairs the failure.
                 return self.signals.stopping().cancelled().await;
+            }
+            if self.raft.diverged().is_some() {
+                self.log_exclusion("history differs from the leader's; raft ended, nothing moved");
+                close(&self.raft).await;
+                // Only an operator decides which history counts.
+                return self.signals.stopping().cancelled().await;
+            }
+            if self.is_reverted() {
+                self.log_exclusion("data directory went back in time; raft ended");
+                close(&self.raft).await;
+                if !self.replace_directory(None).await {
+                    return;
+                }
+                backoff.reset();
+                continue;
             }
             let wanted = self.raft.take_restart_request();
             if !wanted {
@@ -73,6 +95,8 @@ impl Supervisor {
             let error = match open::open(&self.options, &self.data, &self.links).await {
                 Ok(node) => {
                     self.raft.store(node);
+                    self.raft.excluded_since_ends();
+                    self.allow_elections_once_verified();
                     if self.signals.is_stopping() {
                         close(&self.raft).await;
                         return false;
@@ -97,12 +121,75 @@ impl Supervisor {
             let pause = backoff.pause();
             let StorageFailure { file, error, remedy, .. } = &failure;
             error!(file = %file.display(), error, remedy, retry_ms = pause.as_millis() as u64, "cannot open the storage");
+            let reverted = failure.reverted;
             self.raft.fail(Some(failure));
             let _ = first.take().map(|first| first.send(Ok(())));
-            if !self.signals.sleep(pause).await {
+            let goes_on = if reverted {
+                self.replace_directory(Some(pause)).await
+            } else {
+                self.signals.sleep(pause).await
+            };
+            if !goes_on {
                 return false;
             }
         }
+    }
+
+    /// Lets Raft's timers start elections once the peers were heard.
+    fn allow_elections_once_verified(&self) {
+        let Some(node) = self.raft.node() else { return };
+        let signals = Arc::clone(&self.signals);
+        task::spawn(async move {
+            if signals.unless_stopped(node.verification.done()).await.is_some() && node.may_promise() {
+                node.raft.runtime_config().elect(true);
+                signals.wake();
+            }
+        });
+    }
+
+    fn is_reverted(&self) -> bool {
+        self.raft.failure().is_some_and(|failure| failure.reverted)
+    }
+
+    fn log_exclusion(&self, what: &str) {
+        if let Some(StorageFailure { file, error, remedy, .. }) = self.raft.failure() {
+            error!(file = %file.display(), error, remedy, "{what}");
+        }
+    }
+
+    /// Replaces a directory that has lost votes or entries, once the others are a quorum without it. Returns
+    /// after `limit` in any case. False if the node stops.
+    async fn replace_directory(&self, limit: Option<Duration>) -> bool {
+        let since = clock::now();
+        let excluded_since = self.raft.excluded_since(since);
+        while limit.is_none_or(|limit| clock::since(since) < limit) {
+            if !self.signals.sleep(REPLACEMENT_CHECK_INTERVAL).await {
+                return false;
+            }
+            if clock::since(excluded_since) < EXCLUDED_BEFORE_REPLACED {
+                continue;
+            }
+            let Some(cluster) = self.observer.cluster_without_us() else { continue };
+            let data = Arc::clone(&self.data);
+            let unix_s = clock::unix_time().as_secs();
+            let moved = task::blocking(move || data.set_aside(cluster, unix_s)).await;
+            match moved {
+                Ok(Ok(aside)) => {
+                    world::note(Note::SetAside);
+                    warn!(aside = %aside.display(), cluster = %cluster, "data directory set aside; joining anew");
+                    return true;
+                }
+                Ok(Err(failed)) => {
+                    let failed = text_with_sources(&failed);
+                    error!(error = failed, "cannot set the data directory aside; move it away by hand");
+                }
+                Err(failed) => error!(error = %failed, "cannot set the data directory aside"),
+            }
+            if !self.signals.sleep(SET_ASIDE_RETRY_AFTER).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// Returns the failure that ended Raft at a committed entry that only a newer release reads.

@@ -1,6 +1,7 @@
 //! Opening of database files, safe against power loss at any moment.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +46,17 @@ pub(super) fn open_file(
     }
     let file = File::open(path, Open::ReadWrite).map_err(StorageError::io(path))?;
     open_backend(what, file_backend(what, file, disk)?)
+}
+
+/// Calls `work`, in which a panic of the library on damaged bytes counts as damage.
+pub(super) fn guarded<T>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let panicked = redb::Error::Corrupted("the database library panicked on it".to_owned());
+        Err(StorageError::Database { what, source: Box::new(panicked) })
+    })
 }
 
 /// Opens and verifies the database on any storage backend. Blocks.

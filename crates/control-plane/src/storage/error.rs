@@ -8,6 +8,7 @@ use super::snapshot::SnapshotError;
 use super::space::Shortage;
 use crate::catalog::RowError;
 use crate::format::NeedsRelease;
+use crate::ids::RaftId;
 use crate::types::LogId;
 use crate::world::files;
 
@@ -90,6 +91,28 @@ pub enum StorageError {
         /// Expected path of the log.
         path: PathBuf,
     },
+    /// The log has lost its content.
+    #[error("the log is empty, although this node had begun it: its votes and entries are lost")]
+    LogEmptied,
+    /// The log belongs to another data directory.
+    #[error("the log belongs to the data directory {found}, not to {expected}")]
+    ForeignLog {
+        /// Raft id in the log.
+        found: RaftId,
+        /// Raft id of the directory.
+        expected: RaftId,
+    },
+    /// The log ends before an applied entry: its tail is lost.
+    #[error(
+        "the log ends at {}, although entry {applied} was applied, and no snapshot here reaches that far",
+        last.map_or_else(|| "its beginning".to_owned(), |last| last.to_string())
+    )]
+    LogBehind {
+        /// The last applied entry.
+        applied: LogId,
+        /// The last entry of the log.
+        last: Option<LogId>,
+    },
     /// Neither state nor snapshot covers the purged part of the log.
     #[error(
         "the log was purged up to {purged}, and neither the state nor a snapshot reaches that far: this node's data \
@@ -167,6 +190,23 @@ impl StorageError {
     /// Returns a function for `map_err` on record errors.
     pub(super) fn record(what: impl Into<String>) -> impl FnOnce(RecordError) -> Self {
         |source| Self::Record { what: what.into(), source }
+    }
+
+    /// True if votes or entries of the log are lost for good: the node must not go on under its identity.
+    /// False if the log cannot be read at the moment, or only by another release.
+    pub(crate) fn loses_log(&self) -> bool {
+        match self {
+            Self::Gap { .. }
+            | Self::Order { .. }
+            | Self::CommittedLost { .. }
+            | Self::LogLost { .. }
+            | Self::LogEmptied
+            | Self::ForeignLog { .. }
+            | Self::LogBehind { .. }
+            | Self::StateLost { .. } => true,
+            // A state that is damaged is rebuilt, and a snapshot set aside: what is left is the log.
+            _ => self.is_damage(),
+        }
     }
 
     /// True if the bytes are corrupted, so that the content of other files may replace the file. False if

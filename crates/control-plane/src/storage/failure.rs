@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Unopened;
 use crate::error_chain::text_with_sources;
+use crate::message::Divergence;
 
 /// The failure of a node's storage: the file, the cause, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct StorageFailure {
     pub remedy: String,
     /// The required release, for data of a newer release. The node does not retry in this case.
     pub needs_release: Option<String>,
+    /// True if votes or entries are lost, so that the node must not go on under its identity.
+    pub reverted: bool,
 }
 
 /// Cause of a failure, by remedy.
@@ -48,6 +51,9 @@ impl StorageFailure {
             let error = text_with_sources(&unopened.error);
             return Self::needs(&unopened.file, data_dir, error, &needed.release);
         }
+        if unopened.error.loses_log() {
+            return Self::reverted(&unopened.file, data_dir, text_with_sources(&unopened.error));
+        }
         // Failures without an operating system error lie in the stored bytes.
         let kind = Kind::of(unopened.error.io_kind(), Kind::Damaged);
         Self::new(&unopened.file, data_dir, text_with_sources(&unopened.error), kind)
@@ -72,7 +78,33 @@ impl StorageFailure {
     pub(crate) fn needs(file: &Path, data_dir: &Path, error: String, release: &str) -> Self {
         let remedy = format!("start release {release} or a newer one on {}", data_dir.display());
         let needs_release = Some(release.to_owned());
-        Self { file: file.to_owned(), error, remedy, needs_release }
+        Self { file: file.to_owned(), error, remedy, needs_release, reverted: false }
+    }
+
+    /// Creates the failure for a directory that has lost votes or entries.
+    pub(crate) fn reverted(file: &Path, data_dir: &Path, error: String) -> Self {
+        let dir = data_dir.display();
+        let remedy = format!(
+            "none needed while the other nodes have a quorum: the node sets {dir} aside and joins anew. Otherwise put the \
+             latest content of {dir} back"
+        );
+        Self { file: file.to_owned(), error, remedy, needs_release: None, reverted: true }
+    }
+
+    /// Creates the failure for a history that differs from that of the other nodes.
+    pub(crate) fn diverged(data_dir: &Path, divergence: &Divergence) -> Self {
+        let dir = data_dir.display();
+        let remedy = format!(
+            "export what is needed from this node, whose settings remain readable; then stop it and move {dir} away: \
+             the node joins as a new one. Nothing is moved by itself"
+        );
+        Self {
+            file: data_dir.to_owned(),
+            error: divergence.to_string(),
+            remedy,
+            needs_release: None,
+            reverted: false,
+        }
     }
 
     fn new(file: &Path, data_dir: &Path, error: String, kind: Kind) -> Self {
@@ -88,7 +120,7 @@ impl StorageFailure {
             ),
             Kind::Other => format!("check the disk and the file system of {dir}"),
         };
-        Self { file: file.to_owned(), error, remedy, needs_release: None }
+        Self { file: file.to_owned(), error, remedy, needs_release: None, reverted: false }
     }
 }
 
@@ -96,8 +128,8 @@ impl fmt::Display for StorageFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.cause(), self.remedy)?;
         match self.needs_release {
-            Some(_) => Ok(()),
-            None => f.write_str("; the node tries again by itself"),
+            None if !self.reverted => f.write_str("; the node tries again by itself"),
+            _ => Ok(()),
         }
     }
 }
@@ -146,14 +178,14 @@ mod tests {
         check(io(E::NotADirectory), "", "not a directory", "--data-dir");
         check(io(E::NotFound), "log.redb", "not found", "check the disk");
         check(database(E::StorageFull), "log.redb", "the log file", "free space");
-        check(database(E::InvalidData), "log.redb", "the log file", "move the whole directory");
+        check(database(E::InvalidData), "log.redb", "the log file", "joins anew");
         let corrupted = Box::new(redb::Error::Corrupted("checksum".to_owned()));
         check(
             StorageError::Database { what: "the log file", source: corrupted },
             "log.redb",
             "checksum",
-            "move",
+            "joins anew",
         );
-        check(StorageError::Gap { expected: 3, found: 5 }, "log.redb", "entry 5", "joins as a new one");
+        check(StorageError::Gap { expected: 3, found: 5 }, "log.redb", "entry 5", "joins anew");
     }
 }

@@ -12,19 +12,22 @@ use openraft::{EntryPayload, OptionalSend, RaftTypeConfig};
 use redb::{Database, ReadableDatabase, ReadableTable};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::database::{begin_durable, open_file};
+use super::database::{begin_durable, guarded, open_file};
 use super::disk_space::DiskSpace;
 use super::error::StorageError;
 use super::memory::Memory;
 use super::record;
 use super::writer::{
-    COMMITTED, Durable, ENTRIES, FlushStats, MAX_QUEUED_WRITES, META, PURGED, Queued, SharedLog, VOTE, Write,
-    Writer,
+    COMMITTED, DIRECTORY, Durable, ENTRIES, FlushStats, MARKS, MAX_QUEUED_WRITES, META, PURGED, Queued,
+    SharedLog, VOTE, Write, Writer,
 };
 use crate::format::FormatVersion;
+use crate::ids::RaftId;
+use crate::marks::{Mark, Marks, OwnMark};
 use crate::planted::{Mistake, is_planted};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
-use crate::world::{self, Note, clock, task};
+use crate::world::files::{File, Open};
+use crate::world::{self, Note, clock, random, task};
 
 const WHAT: &str = "the log file";
 /// Maximum number of attempts at a disk read interrupted by the removal of entries.
@@ -36,6 +39,17 @@ const MAX_READ_ATTEMPTS: u32 = 16;
 pub(crate) struct LogStore {
     shared: Arc<SharedLog>,
     queue: mpsc::Sender<Queued>,
+    /// Random number of the opened log.
+    boot: u64,
+}
+
+/// The data directory that a log belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogOwner {
+    /// Raft id of the directory.
+    pub raft_id: RaftId,
+    /// True if the node belongs to a cluster, and so has a log that was begun before.
+    pub is_member: bool,
 }
 
 /// Watch on the durability of the log.
@@ -46,24 +60,75 @@ impl LogStore {
     /// Opens the log in a file, or creates a new log. Blocks while verifying the whole file.
     ///
     /// # Errors
-    /// [`StorageError`] if the file cannot be opened, is damaged, or was written by another release.
-    pub(crate) fn open(path: &Path, disk: &Arc<DiskSpace>) -> Result<Self, StorageError> {
-        Self::start(open_file(WHAT, path, disk)?, Arc::clone(disk))
+    /// [`StorageError`] if the file cannot be opened, is damaged, is another directory's, or was written by
+    /// another release.
+    pub(crate) fn open(path: &Path, disk: &Arc<DiskSpace>, owner: LogOwner) -> Result<Self, StorageError> {
+        // A log is created under another name: a file without a byte was emptied.
+        if StorageError::exists(path)? && is_empty(path)? {
+            return Err(StorageError::LogEmptied);
+        }
+        guarded(WHAT, || Self::start(open_file(WHAT, path, disk)?, Arc::clone(disk), Some(owner)))
     }
 
     /// Opens the log on any storage backend.
     #[cfg(test)]
     pub(super) fn with_backend(backend: impl redb::StorageBackend) -> Result<Self, StorageError> {
-        Self::start(super::database::open_backend(WHAT, backend)?, Arc::new(DiskSpace::unlimited()))
+        Self::start(super::database::open_backend(WHAT, backend)?, Arc::new(DiskSpace::unlimited()), None)
     }
 
-    fn start(database: Database, disk: Arc<DiskSpace>) -> Result<Self, StorageError> {
-        let memory = load(&database)?;
+    fn start(
+        database: Database,
+        disk: Arc<DiskSpace>,
+        owner: Option<LogOwner>,
+    ) -> Result<Self, StorageError> {
+        create_tables(&database).map_err(StorageError::database(WHAT))?;
+        let mut memory = load(&database)?;
+        if let Some(owner) = owner {
+            claim(&database, &mut memory, owner)?;
+        }
+        let end = memory.end();
+        memory.mark_until(end);
         world::note(Note::Opened { vote: memory.vote.as_ref(), last: memory.last.as_ref() });
         let shared = Arc::new(SharedLog::new(database, memory, disk));
         let (queue, writes) = mpsc::channel(MAX_QUEUED_WRITES);
         Writer::start(shared.clone(), writes).map_err(StorageError::io(Path::new("a thread")))?;
-        Ok(Self { shared, queue })
+        Ok(Self { shared, queue, boot: random() })
+    }
+
+    /// Returns the mark of the local data directory. From memory.
+    pub(crate) fn own_mark(&self) -> OwnMark {
+        let mut memory = self.shared.memory();
+        memory.mark_until(self.shared.durable_end());
+        let vote = memory.vote.map(|vote| vote.leader_id);
+        let term = vote.map_or(0, |vote| vote.term);
+        let voted_for = vote.map(|vote| vote.voted_for);
+        let mark = Mark { term, voted_for, committed: memory.marked };
+        OwnMark { boot: self.boot, mark, last: memory.last }
+    }
+
+    /// Returns the marks of other data directories. From memory.
+    pub(crate) fn marks(&self) -> Marks {
+        self.shared.memory().marks.clone()
+    }
+
+    /// Returns the mark of another data directory.
+    pub(crate) fn mark_of(&self, id: RaftId) -> Option<Mark> {
+        self.shared.memory().marks.of(id)
+    }
+
+    /// Raises the marks of data directories; written with the next commit.
+    pub(crate) fn raise_marks<'a>(&self, marks: impl IntoIterator<Item = &'a (RaftId, Mark)>) {
+        self.shared.memory().raise_marks(marks);
+    }
+
+    /// Returns the last entry, or the last purged entry.
+    pub(super) fn last(&self) -> Option<LogId> {
+        self.shared.memory().last
+    }
+
+    /// Returns the last entry known to be committed.
+    pub(crate) fn committed(&self) -> Option<LogId> {
+        self.shared.memory().committed
     }
 
     /// Makes queued writes durable, closes the file and releases the file lock. All handles are unusable
@@ -259,6 +324,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut memory = self.shared.memory();
         check(&memory)?;
         memory.committed = memory.committed.max(committed);
+        memory.mark_until(self.shared.durable_end());
         Ok(())
     }
 
@@ -333,9 +399,34 @@ pub(super) fn record_of(entry: &Entry) -> Vec<u8> {
     record::encode_in(version, entry)
 }
 
+fn is_empty(path: &Path) -> Result<bool, StorageError> {
+    let file = File::open(path, Open::Read).map_err(StorageError::io(path))?;
+    Ok(file.len().map_err(StorageError::io(path))? == 0)
+}
+
+/// Binds the log to its data directory, or checks the binding. A log of release 0.2 or earlier has none yet.
+fn claim(database: &Database, memory: &mut Memory, owner: LogOwner) -> Result<(), StorageError> {
+    match memory.directory {
+        Some(found) if found == owner.raft_id => return Ok(()),
+        Some(found) => return Err(StorageError::ForeignLog { found, expected: owner.raft_id }),
+        // A member has a log with a vote, or a log with this binding.
+        None if owner.is_member && memory.vote.is_none() && memory.last.is_none() => {
+            return Err(StorageError::LogEmptied);
+        }
+        None => {}
+    }
+    let write = || -> Result<(), redb::Error> {
+        let transaction = begin_durable(database)?;
+        transaction.open_table(META)?.insert(DIRECTORY, record::encode(&owner.raft_id).as_slice())?;
+        Ok(transaction.commit()?)
+    };
+    write().map_err(StorageError::database(WHAT))?;
+    memory.directory = Some(owner.raft_id);
+    Ok(())
+}
+
 /// Reads and verifies the whole file.
 fn load(database: &Database) -> Result<Memory, StorageError> {
-    create_tables(database).map_err(StorageError::database(WHAT))?;
     let read = database.begin_read().map_err(StorageError::database(WHAT))?;
     let meta = read.open_table(META).map_err(StorageError::database(WHAT))?;
     let value = |key| meta.get(key).map_err(StorageError::database(WHAT));
@@ -349,6 +440,13 @@ fn load(database: &Database) -> Result<Memory, StorageError> {
     }
     if let Some(id) = value(PURGED)? {
         memory.purged = Some(record::decode(id.value()).map_err(StorageError::record("what is purged"))?);
+    }
+    if let Some(id) = value(DIRECTORY)? {
+        memory.directory =
+            Some(record::decode(id.value()).map_err(StorageError::record("the directory of the log"))?);
+    }
+    if let Some(marks) = value(MARKS)? {
+        memory.marks = record::decode(marks.value()).map_err(StorageError::record("the marks"))?;
     }
     memory.last = memory.purged;
     memory.first = memory.end();

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::ids::RaftId;
+use crate::marks::{Mark, Marks};
 use crate::types::{Entry, LogId, Vote};
 
 /// Bytes of entries kept in memory, as stored. Entries not yet durable count, and stay even beyond the
@@ -29,6 +31,14 @@ pub(super) struct Memory {
     pub last_submitted: u64,
     /// Cause for which the log failed or is closed.
     pub failed: Option<Arc<str>>,
+    /// Last entry known to be both durable and committed.
+    pub marked: Option<LogId>,
+    /// Raft id of the data directory, as stored in the log.
+    pub directory: Option<RaftId>,
+    /// Marks of other data directories.
+    pub marks: Marks,
+    /// True if `marks` differ from the file.
+    marks_changed: bool,
     cache: VecDeque<Cached>,
     cached_bytes: usize,
     /// Lengths of the records of all entries, from the first one on.
@@ -135,6 +145,37 @@ impl Memory {
         }
         self.check();
         from
+    }
+
+    /// Records that every entry before `end` is durable: those of them that are committed count for the mark.
+    pub(super) fn mark_until(&mut self, end: u64) {
+        let Some(committed) = self.committed else { return };
+        let durable = if committed.index < end {
+            Some(committed)
+        } else {
+            // Committed by the others before the flush here.
+            end.checked_sub(1).and_then(|last| self.cached_id(last))
+        };
+        self.marked = self.marked.max(durable);
+    }
+
+    /// Returns the id of an entry in memory.
+    fn cached_id(&self, index: u64) -> Option<LogId> {
+        let first = self.cache.front()?.entry.log_id.index;
+        let at = usize::try_from(index.checked_sub(first)?).ok()?;
+        self.cache.get(at).map(|cached| cached.entry.log_id)
+    }
+
+    /// Raises the marks of data directories.
+    pub(super) fn raise_marks<'a>(&mut self, marks: impl IntoIterator<Item = &'a (RaftId, Mark)>) {
+        for (id, mark) in marks {
+            self.marks_changed |= self.marks.raise(*id, mark);
+        }
+    }
+
+    /// Returns the marks if they are to be written.
+    pub(super) fn take_changed_marks(&mut self) -> Option<Marks> {
+        std::mem::take(&mut self.marks_changed).then(|| self.marks.clone())
     }
 
     /// Returns the end of the durable log once the write of this number is on the disk and ends the file

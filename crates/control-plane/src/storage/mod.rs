@@ -36,7 +36,7 @@ pub(crate) use disk_space::DiskSpace;
 pub use error::{StorageError, Unopened};
 pub use failure::StorageFailure;
 pub(crate) use files::{LOG_FILE, SNAPSHOT_DIR, STATE_FILE};
-pub(crate) use log::LogStore;
+pub(crate) use log::{LogOwner, LogStore};
 pub(crate) use open::{Storage, open};
 pub use record::RecordError;
 pub use snapshot::SnapshotError;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::disk_space::DiskSpace;
 use super::error::{StorageError, Unopened};
 use super::files::{LOG_FILE, STATE_FILE};
-use super::log::LogStore;
+use super::log::{LogOwner, LogStore};
 use super::state::StateMachine;
 
 /// Persistent Raft state of a node.
@@ -24,7 +24,7 @@ pub(crate) struct Storage {
 /// # Errors
 /// [`Unopened`] if a file cannot be opened, was written by another release, or is damaged or lost without a
 /// replacement in other files.
-pub(crate) fn open(data_dir: &Path, max_log_bytes: u64) -> Result<Storage, Unopened> {
+pub(crate) fn open(data_dir: &Path, max_log_bytes: u64, owner: LogOwner) -> Result<Storage, Unopened> {
     let disk = Arc::new(DiskSpace::open(data_dir, max_log_bytes));
     let at = |file: &Path| {
         let file = file.to_owned();
@@ -39,10 +39,19 @@ pub(crate) fn open(data_dir: &Path, max_log_bytes: u64) -> Result<Storage, Unope
     if is_lost {
         return Err(at(&log)(StorageError::LogLost { path: log.clone() }));
     }
-    let log = LogStore::open(&log, &disk).map_err(at(&log))?;
+    let path = log;
+    let log = LogStore::open(&path, &disk, owner).map_err(at(&path))?;
     let machine = StateMachine::open(data_dir, log.mark(), Arc::clone(&disk)).map_err(at(&state))?;
     if let Some(purged) = log.purged().filter(|purged| machine.reaches() < Some(*purged)) {
         return Err(at(&state)(StorageError::StateLost { purged }));
+    }
+    // An entry is applied once durable in the log. Only an interrupted installation of a snapshot leaves the
+    // log behind the state.
+    let (applied, last) = (machine.view().last_applied(), log.last());
+    if let Some(applied) = applied.filter(|applied| last < Some(*applied))
+        && machine.snapshot_reaches() < Some(applied)
+    {
+        return Err(at(&path)(StorageError::LogBehind { applied, last }));
     }
     Ok(Storage { log, state: machine, disk })
 }

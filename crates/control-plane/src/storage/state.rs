@@ -107,8 +107,12 @@ impl StateMachine {
 
     /// Returns the last entry in the state or in the snapshot.
     pub(super) fn reaches(&self) -> Option<LogId> {
-        let snapshot = self.shared.current().as_ref().and_then(|snapshot| snapshot.meta().last_log_id);
-        self.shared.view.last_applied().max(snapshot)
+        self.shared.view.last_applied().max(self.snapshot_reaches())
+    }
+
+    /// Returns the last entry in the snapshot.
+    pub(super) fn snapshot_reaches(&self) -> Option<LogId> {
+        self.shared.current().as_ref().and_then(|snapshot| snapshot.meta().last_log_id)
     }
 
     async fn apply_batch(&mut self, batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {

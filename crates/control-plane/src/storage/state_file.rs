@@ -13,7 +13,7 @@ use redb::{
 };
 
 use super::applied::{Applied, Progress};
-use super::database::{begin_durable, open_file};
+use super::database::{begin_durable, guarded, open_file};
 use super::disk_space::DiskSpace;
 use super::error::StorageError;
 use super::record;
@@ -36,10 +36,12 @@ pub(super) struct FileView(ReadTransaction);
 impl StateFile {
     /// Opens or creates the file and reads the whole content. Blocks.
     pub(super) fn open(path: &Path, disk: &Arc<DiskSpace>) -> Result<(Self, Applied), StorageError> {
-        let database = open_file(WHAT, path, disk)?;
-        create_tables(&database).map_err(StorageError::database(WHAT))?;
-        let applied = load(&database)?;
-        Ok((Self(RwLock::new(Some(database))), applied))
+        guarded(WHAT, || {
+            let database = open_file(WHAT, path, disk)?;
+            create_tables(&database).map_err(StorageError::database(WHAT))?;
+            let applied = load(&database)?;
+            Ok((Self(RwLock::new(Some(database))), applied))
+        })
     }
 
     /// Writes the changes of a batch of entries, in one transaction without a wait for the disk. Blocks.

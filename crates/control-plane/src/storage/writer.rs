@@ -18,6 +18,7 @@ use super::database::begin_durable;
 use super::disk_space::DiskSpace;
 use super::memory::{MAX_CACHED_BYTES, Memory};
 use super::record;
+use crate::marks::Marks;
 use crate::planted::{Mistake, is_planted};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 use crate::world::{self, Note, clock, task};
@@ -32,6 +33,10 @@ pub(super) const VOTE: &str = "vote";
 pub(super) const COMMITTED: &str = "committed";
 /// Key of the last purged entry in [`META`].
 pub(super) const PURGED: &str = "purged";
+/// Key of the Raft id of the data directory in [`META`]. Releases up to 0.2 write none.
+pub(super) const DIRECTORY: &str = "directory";
+/// Key of the marks of other data directories in [`META`].
+pub(super) const MARKS: &str = "marks";
 
 /// Maximum number of queued writes; further senders wait for a permit.
 pub(super) const MAX_QUEUED_WRITES: usize = 1024;
@@ -149,6 +154,14 @@ impl SharedLog {
     /// Locks the in-memory part of the log. For memory operations only.
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the index after the last durable entry; 0 once the log has failed.
+    pub(super) fn durable_end(&self) -> u64 {
+        match &*self.durable.borrow() {
+            Durable::Until(end) => *end,
+            Durable::Failed(_) => 0,
+        }
     }
 
     /// Calls `use_it` with the open file. Blocks on the disk.
@@ -298,9 +311,12 @@ impl Writer {
         self.shared.flushes().unfinished_since = Some(since);
         let started = clock::now();
         task::block_for(self.shared.take_stall()).await?;
-        let committed = self.shared.memory().committed;
+        let (committed, marks) = {
+            let mut memory = self.shared.memory();
+            (memory.committed, memory.take_changed_marks())
+        };
         // A panic of the library counts as a failed write, so that every caller gets an answer.
-        let commit = AssertUnwindSafe(|| self.commit(batch, committed));
+        let commit = AssertUnwindSafe(|| self.commit(batch, committed, marks.as_ref()));
         let end = panic::catch_unwind(commit)
             .unwrap_or_else(|_| Err(io::Error::other("the database library panicked")))?;
         self.end = end;
@@ -317,6 +333,7 @@ impl Writer {
         // Sent under the lock: a later truncation lowers the value again.
         let durable_end = memory.durable_end(number, end);
         self.shared.durable.send_replace(Durable::Until(durable_end));
+        memory.mark_until(durable_end);
         drop(memory);
         for queued in batch.iter() {
             match &queued.write {
@@ -332,7 +349,12 @@ impl Writer {
     }
 
     /// Commits one durable transaction. Returns the index after the last entry.
-    fn commit(&mut self, batch: &[Queued], committed: Option<LogId>) -> io::Result<u64> {
+    fn commit(
+        &mut self,
+        batch: &[Queued],
+        committed: Option<LogId>,
+        marks: Option<&Marks>,
+    ) -> io::Result<u64> {
         let shared = self.shared.clone();
         shared.with_database(|database| {
             let transaction = begin_durable(database).map_err(io::Error::other)?;
@@ -346,6 +368,10 @@ impl Writer {
             if let Some(id) = &committed {
                 let mut meta = transaction.open_table(META).map_err(io::Error::other)?;
                 meta.insert(COMMITTED, record::encode(id).as_slice()).map_err(io::Error::other)?;
+            }
+            if let Some(marks) = marks {
+                let mut meta = transaction.open_table(META).map_err(io::Error::other)?;
+                meta.insert(MARKS, record::encode(marks).as_slice()).map_err(io::Error::other)?;
             }
             transaction.commit().map_err(io::Error::other)?;
             self.committed = committed.or(self.committed);

@@ -116,6 +116,15 @@ impl Elections {
                 clock::sleep(ELECTION_CHECK_INTERVAL).await;
                 continue;
             };
+            if !node.may_promise() {
+                let verified = async {
+                    node.verification.done().await;
+                    // Raft of an excluded node ends.
+                    clock::sleep(ENDED_RAFT_CHECK_AFTER).await;
+                };
+                self.signals.unless_stopped(verified).await;
+                continue;
+            }
             let mut metrics = node.watch();
             if let Some(held) = self.held(&node) {
                 self.campaign(&node, held).await;
@@ -261,6 +270,12 @@ impl Elections {
         request: &VoteRequest<TypeConfig>,
         pre_vote: bool,
     ) -> bool {
+        // The candidate has lost what its peers remember.
+        let (term, last) = (request.vote.leader_id.term, request.last_log_id);
+        if node.log.mark_of(from).is_some_and(|mark| mark.is_ahead_of(term, last)) {
+            warn!(%from, term, "request for a vote refused: data directory of the candidate went back in time");
+            return false;
+        }
         let deadline = clock::now() + VOTE_WAITS_FOR_EVIDENCE;
         let mut evidence = self.suspicion.watch_evidence();
         loop {

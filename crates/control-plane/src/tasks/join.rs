@@ -63,14 +63,19 @@ impl Joining {
         if seen.identity.superseded_by.is_some() {
             return Ok(JOIN_RETRY_AFTER);
         }
+        if !node.may_promise() {
+            return Ok(JOIN_CHECK_INTERVAL);
+        }
         let now = seen.now;
         let reports = self.reports(now);
         let asked_long_enough = clock::since(started) >= FOUND_AFTER;
         let Some(cluster) = seen.identity.cluster_id else {
-            if let Some(found) = cluster_to_join(&reports) {
+            let only = seen.identity.joins;
+            if let Some(found) = cluster_to_join(&reports, only) {
                 info!(cluster = %found, "cluster adopted from a peer");
                 self.data.adopt(found)?;
-            } else if self.may_found()
+            } else if only.is_none()
+                && self.may_found()
                 && asked_long_enough
                 && !self.observer.peers().all().values().any(|peer| peer.refuses(now))
                 // A peer with an unreadable directory may belong to a cluster.
@@ -83,7 +88,11 @@ impl Joining {
         // Without an entry in the log, the node has cast no vote and acknowledged nothing: it may still join
         // another cluster. Raft itself is asked, since its metrics are empty until Raft has started.
         let is_unused = !node.raft.is_initialized().await.unwrap_or(true);
-        if is_unused && let Some(found) = cluster_to_join(&reports).filter(|found| *found != cluster) {
+        if !is_unused && seen.identity.joins.is_some() {
+            self.data.joined()?;
+        }
+        let only = seen.identity.joins;
+        if is_unused && let Some(found) = cluster_to_join(&reports, only).filter(|found| *found != cluster) {
             let own_is_there = reports.values().any(|report| report.cluster_id == Some(cluster));
             if !own_is_there {
                 info!(cluster = %found, "cluster adopted from a peer: no member of the previous cluster answers");
@@ -292,9 +301,11 @@ impl Joining {
     }
 }
 
-/// Returns the cluster of the peers; of several, the cluster with the largest voter set.
-fn cluster_to_join(reports: &BTreeMap<String, Arc<Report>>) -> Option<ClusterId> {
+/// Returns the cluster of the peers; of several, the cluster with the largest voter set. With `only`, no
+/// other cluster is joined.
+fn cluster_to_join(reports: &BTreeMap<String, Arc<Report>>, only: Option<ClusterId>) -> Option<ClusterId> {
     let known = reports.values().filter_map(|report| Some((report.largest_voter_set, report.cluster_id?)));
+    let known = known.filter(|(_, cluster)| only.is_none_or(|only| only == *cluster));
     known.max_by_key(|(largest, _)| *largest).map(|(_, cluster)| cluster)
 }
 

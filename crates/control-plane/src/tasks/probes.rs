@@ -11,19 +11,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::events::EventKind;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::detector::Answer;
 use crate::events::Events;
+use crate::marks::{Mark, Marks, OwnMark};
 use crate::message::{Call, Envelope, Probe, ProbeAnswer, Reply, Report};
 use crate::network::{CallError, Channel, Delivery, FrameReceiver, FrameSender, Links, Purpose};
 use crate::observer::Observer;
 use crate::peers::{ClockOffset, FailedProbes, ProbeFailure};
+use crate::planted::{Mistake, is_planted};
 use crate::raft::slot::RaftSlot;
 use crate::signals::Signals;
 use crate::suspicion::Suspicion;
 use crate::tasks::election::{Elections, Followed};
 use crate::timing::{HEALTHY_WITHIN, MAX_SILENCE, REDIAL_AFTER, STUCK_AFTER};
+use crate::types::LogId;
 use crate::world::clock;
 use crate::world::task::Spawner;
 
@@ -51,7 +54,16 @@ pub(crate) struct Probing {
 pub(crate) async fn run(parts: Arc<Probing>, peer: String) {
     let signals = Arc::clone(&parts.signals);
     let (link, now) = (Link::Down, clock::now());
-    let mut prober = Prober { link, redials: 0, last_answer: now, judged_at: now, latest: None, parts, peer };
+    let mut prober = Prober {
+        link,
+        redials: 0,
+        last_answer: now,
+        judged_at: now,
+        latest: None,
+        marks: Marks::default(),
+        parts,
+        peer,
+    };
     let probing = async {
         let mut due = next_tick(prober.interval());
         loop {
@@ -114,6 +126,8 @@ struct Prober {
     judged_at: Instant,
     /// Number and departure time of the latest probe.
     latest: Option<(u64, Instant)>,
+    /// Marks known when the latest probe left.
+    marks: Marks,
 }
 
 /// Connection to the peer.
@@ -180,6 +194,7 @@ impl Prober {
                 let probe = Probe { seq: tick.seq, from: identity.raft_id, cluster: identity.cluster_id };
                 // A probe fits into the socket's buffer; a probe that does not leave ends the connection.
                 self.latest = Some((tick.seq, now));
+                self.marks = self.parts.raft.node().map(|node| node.directories.marks()).unwrap_or_default();
                 let sent = clock::timeout(
                     self.parts.observer.options().timing.probe_interval,
                     halves.0.send(&probe),
@@ -267,6 +282,8 @@ impl Prober {
         self.parts.suspicion.detector().answered(&self.peer, facts, now);
         self.parts.suspicion.campaigns().answer(answer.report.raft_id);
         let clock = self.clock(&answer, now);
+        let is_latest = self.latest.is_some_and(|(seq, _)| seq == answer.seq);
+        self.parts.compare_marks(&self.peer, &answer.report, is_latest.then_some(&self.marks));
         self.parts.heard(&self.peer, answer.report, clock);
         if stuck >= STUCK_AFTER {
             self.parts.elections.judge(&self.peer, &self.parts.runtime);
@@ -341,6 +358,41 @@ impl Probing {
         asked.await.is_ok()
     }
 
+    /// Compares the local directory with the mark that the peer remembers, and the peer's directory with the
+    /// marks `held` when the probe left: other nodes may have told of a later one since. Keeps what the peer
+    /// tells.
+    fn compare_marks(&self, name: &str, report: &Report, held: Option<&Marks>) {
+        let Some(node) = self.raft.node() else { return };
+        if is_planted(Mistake::MarksIgnored) {
+            return node.verification.heard(name);
+        }
+        let me = self.observer.identity().raft_id;
+        if let Some(remembered) = report.marks.as_ref().and_then(|marks| marks.of(me)) {
+            let own = node.log.own_mark();
+            if own.is_behind(&remembered) {
+                let reason = went_back(name, &own, &remembered);
+                error!(peer = name, reason, "data directory went back in time; taken out of the cluster");
+                let (slot, dir) = (Arc::clone(&self.raft), self.observer.data_dir().to_owned());
+                self.runtime.spawn(async move { slot.revert(&node, &dir, reason) });
+                return;
+            }
+        }
+        if let Some(own) = &report.mark {
+            let is_news = held
+                .and_then(|held| held.of(report.raft_id))
+                .is_some_and(|held| node.directories.judge(report.raft_id, own, &held));
+            if is_news {
+                error!(peer = name, "data directory of a peer went back in time; the peer no longer counts");
+                self.signals.wake();
+            }
+            node.log.raise_marks(&[(report.raft_id, own.mark)]);
+        }
+        if let Some(marks) = &report.marks {
+            node.log.raise_marks(marks.iter().filter(|(id, _)| *id != me));
+            node.verification.heard(name);
+        }
+    }
+
     /// Records the report of a peer, and logs a change.
     fn heard(&self, name: &str, report: Report, clock: Option<ClockOffset>) {
         let now = clock::now();
@@ -374,4 +426,17 @@ impl Probing {
         let leader = node.voted_leader()?;
         self.observer.observe().name_of(leader)
     }
+}
+
+/// Describes what a directory has lost, as a peer remembers.
+fn went_back(peer: &str, own: &OwnMark, remembered: &Mark) -> String {
+    let id = |id: Option<LogId>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    format!(
+        "the data directory went back in time: {peer} remembers a vote in term {} and the committed entry {}; here are term \
+         {} and the last entry {}",
+        remembered.term,
+        id(remembered.committed),
+        own.mark.term,
+        id(own.last)
+    )
 }

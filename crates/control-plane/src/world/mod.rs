@@ -177,6 +177,8 @@ pub enum Note<'a> {
         /// Term of the suspected leader.
         against: u64,
     },
+    /// The node put a new data directory in the place of one that had lost votes or entries.
+    SetAside,
     /// A leader finishes the joint change of an earlier leader.
     ResumesChange,
     /// The node leads in a term.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use local_cluster::{JournalEntry, SettingsWriter, WriterPlan};
 use testkit::{Cluster, ClusterBuilder};
 
-use crate::journal::{self, plan};
+use crate::journal::{self, Writers, plan};
 use crate::request::LIMIT;
 
 const CLIENTS: usize = 8;
@@ -42,6 +42,32 @@ fn nothing_acknowledged_is_lost_or_doubled_when_all_nodes_are_killed() {
         assert_eq!(cluster.status(round % 3).unwrap().cluster_id, cluster_id);
         eprintln!("round {round}: {} acknowledged, a leader after {leader_after_ms} ms", acknowledged.len());
         journal::check(&cluster, &acknowledged);
+    }
+}
+
+/// Kills of one node for each round above.
+const KILLS: usize = 4;
+
+/// A directory that keeps what was synced is never behind its mark, whatever ends the process.
+#[test]
+fn a_kill_is_not_taken_for_a_directory_that_went_back() {
+    let mut cluster = ClusterBuilder::new().set("storage.snapshot_every", 50).start();
+    cluster.wait_all_healthy();
+    let ids = |cluster: &Cluster| {
+        cluster.status(0).map(|status| status.nodes.iter().map(|row| row.raft_id.clone()).collect::<Vec<_>>())
+    };
+    let before = ids(&cluster);
+    let writers = Writers::start_persistent(&cluster);
+    for round in 0..KILLS * rounds() {
+        cluster.kill(round % 3);
+        cluster.start(round % 3);
+        cluster.wait_all_healthy();
+    }
+    writers.wait_going_on(&cluster, 0);
+    journal::check(&cluster, &writers.stop().writes);
+    assert_eq!(ids(&cluster), before);
+    for i in 0..3 {
+        assert!(!cluster.log_contains(i, "went back in time"), "{}", cluster.log(i));
     }
 }
 

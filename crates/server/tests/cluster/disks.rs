@@ -86,10 +86,8 @@ async fn a_node_starts_whatever_is_wrong_with_its_files() {
     must_put(&cluster, 0, "note.a", json!("kept")).await;
     let id = |cluster: &Cluster| cluster.status(0).unwrap().node("n2").unwrap().raft_id.clone();
     let before = id(&cluster);
-    for (name, text) in [("identity.json", "raft_id"), ("log.redb", "leader_id")] {
-        let both = |cluster: &Cluster| flip(&cluster.node(1).data_dir().join(name), text);
-        starts_without_storage(&mut cluster, &[name, "move the whole directory"], both, both).await;
-    }
+    let both = |cluster: &Cluster| flip(&cluster.node(1).data_dir().join("identity.json"), "raft_id");
+    starts_without_storage(&mut cluster, &["identity.json", "move the whole directory"], both, both).await;
     let data = |cluster: &Cluster| cluster.node(1).data_dir().to_owned();
     let away = |cluster: &Cluster| data(cluster).with_extension("away");
     starts_without_storage(
@@ -113,15 +111,28 @@ async fn a_node_starts_whatever_is_wrong_with_its_files() {
     )
     .await;
     assert_eq!(id(&cluster), before, "nothing was minted anew");
-    // Storage damaged for good is replaced by a new identity, without a restart too.
+    // A directory damaged for good is replaced by a new identity: by an operator, without a restart too.
     starts_without_storage(
         &mut cluster,
-        &["log.redb", "move the whole directory"],
-        |cluster| flip(&data(cluster).join("log.redb"), "leader_id"),
+        &["identity.json", "move the whole directory"],
+        |cluster| flip(&data(cluster).join("identity.json"), "raft_id"),
         |cluster| fs::rename(data(cluster), away(cluster)).unwrap(),
     )
     .await;
-    assert_ne!(id(&cluster), before);
+    let second = id(&cluster);
+    assert_ne!(second, before);
+    // A damaged log without anybody's help: the others are a quorum without the node.
+    cluster.kill(1);
+    flip(&data(&cluster).join("log.redb"), "leader_id");
+    cluster.start(1);
+    let replaced = |status: &testkit::Status| {
+        status.node("n2").is_some_and(|row| row.raft_id.is_some() && row.raft_id != second && row.voter)
+    };
+    wait_for_status(&cluster, 0, "a new identity of n2", replaced);
+    cluster.wait_all_healthy();
+    let parent = data(&cluster).parent().unwrap().to_owned();
+    let names = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.filter(|name| name.to_string_lossy().contains(".reverted-")).count(), 1);
     assert_eq!(value(&cluster, 1, "note.a").await, json!("kept"));
 }
 

@@ -21,6 +21,7 @@ mod names;
 mod observer;
 mod partition;
 mod proxies;
+mod put_back;
 mod request;
 mod settings;
 mod status;

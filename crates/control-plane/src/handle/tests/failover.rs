@@ -11,7 +11,7 @@ impl Cluster {
         self.node(n).parts().raft.node().unwrap()
     }
 
-    fn raft_id(&self, n: usize) -> RaftId {
+    pub(super) fn raft_id(&self, n: usize) -> RaftId {
         self.node(n).parts().observer.identity().raft_id
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod first_release;
 pub(crate) mod formats;
 mod keys;
 mod log;
+mod lost_log;
 mod memory;
 mod power;
 mod restart;
@@ -31,7 +32,7 @@ use crate::format::{Announcement, FormatVersion};
 use crate::ids::RaftId;
 use crate::types::{Entry, LogId, Member, Vote};
 
-fn log_id(term: u64, index: u64) -> LogId {
+pub(crate) fn log_id(term: u64, index: u64) -> LogId {
     let leader = openraft::impls::leader_id_std::LeaderId { term, voted_for: RaftId::from(1) };
     LogId::new(openraft::vote::RaftLeaderId::to_committed(&leader), index)
 }
@@ -130,13 +131,16 @@ async fn entries(log: &LogStore) -> Vec<Entry> {
     log.clone().try_get_log_entries(..).await.unwrap()
 }
 
+/// Owner of the logs under test, before the node belongs to a cluster.
+const OWNER: LogOwner = LogOwner { raft_id: RaftId::UNKNOWN, is_member: false };
+
 /// Opens all files in a data directory, without a limit on the log.
 fn open(dir: &Path) -> Result<Storage, StorageError> {
-    super::open(dir, u64::MAX).map_err(|unopened| unopened.error)
+    super::open(dir, u64::MAX, OWNER).map_err(|unopened| unopened.error)
 }
 
 fn open_log(path: &Path) -> Result<LogStore, StorageError> {
-    LogStore::open(path, &Arc::new(DiskSpace::unlimited()))
+    LogStore::open(path, &Arc::new(DiskSpace::unlimited()), OWNER)
 }
 
 fn open_state(dir: &Path, log: DurabilityWatch) -> Result<StateMachine, StorageError> {
