@@ -122,8 +122,10 @@ codes! {
     TooManyPixels = "too_many_pixels", 413, Data, Never, "Too many pixels";
     ImageTooLarge = "image_too_large", 413, Data, Never, "Image too large for the memory limit";
     CapacityExceeded = "capacity_exceeded", 413, Data, Never, "Secret larger than the capacity of the cover";
+    CoverTooSmall = "cover_too_small", 413, Data, Never, "Cover too small for a key";
     SecretTooLarge = "secret_too_large", 413, Data, Never, "Secret too large";
     NoPayload = "no_payload", 422, Data, Never, "No payload in the image";
+    NoPayloadOrWrongKey = "no_payload_or_wrong_key", 422, Data, Never, "No payload in the image, or another key";
     ImageWasReencoded = "image_was_reencoded", 422, Data, Never, "Payload destroyed by re-encoding";
     DamagedPayload = "damaged_payload", 422, Data, Never, "Damaged payload";
     NotComparable = "not_comparable", 422, Data, Never, "Images of different size or kind";
@@ -140,6 +142,8 @@ codes! {
     BitsOutOfRange = "bits_out_of_range", 400, Data, Never, "Bits per sample out of range";
     UnknownMode = "unknown_mode", 400, Data, Never, "Unknown embedding mode";
     UnknownMetadataPolicy = "unknown_metadata_policy", 400, Data, Never, "Unknown metadata policy";
+    InvalidKey = "invalid_key", 400, Data, Never, "Invalid passphrase or key file";
+    PlaintextRefused = "plaintext_refused", 403, Data, Never, "Passphrase sent without TLS";
     UnknownVerify = "unknown_verify", 400, Data, Never, "Unknown extent of verification";
     AmplifyOutOfRange = "amplify_out_of_range", 400, Data, Never, "Amplification out of range";
     NotSupportedYet = "not_supported_yet", 400, Data, Never, "Not supported by this release";

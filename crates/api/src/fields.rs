@@ -20,11 +20,11 @@ pub const A: &str = "a";
 pub const B: &str = "b";
 /// Factor of the differences in the picture of a comparison.
 pub const AMPLIFY: &str = "amplify";
-/// Passphrase of a sealed payload; refused until there are any.
+/// Passphrase of a sealed payload, in UTF-8.
 pub const PASSPHRASE: &str = "passphrase";
-/// Common misnomer of [`PASSPHRASE`].
+/// Common misnomer of [`PASSPHRASE`], refused by name.
 pub const PASSWORD: &str = "password";
-/// Key of a sealed payload; refused until there are any.
+/// Key file of a sealed payload: any bytes.
 pub const KEY_FILE: &str = "key_file";
 /// Label of a marked copy; refused until there are any.
 pub const LABEL: &str = "label";

@@ -112,6 +112,8 @@ pub struct ExtractAnswer<'a> {
 pub enum Mode {
     /// Consecutive samples in row order; readable by everybody with the image.
     Sequential,
+    /// With a key: samples all over the image, which only the key tells, and encrypted.
+    Scattered,
 }
 
 /// Answer of `POST /api/capacity`.

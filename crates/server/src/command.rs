@@ -19,7 +19,7 @@ use crate::app::{App, Parts};
 use crate::auth::{AdminToken, Auth};
 use crate::check_health;
 use crate::cli::{Cli, Command, Start};
-use crate::config::{BootstrapConfig, Config, LoopbackConfig, NodeConfig};
+use crate::config::{BootstrapConfig, Config, LoopbackConfig, NodeConfig, PlaintextConfig};
 use crate::covers::CoverKey;
 use crate::data_plane::DEFAULT_COVER;
 use crate::demo::{self, Outcome};
@@ -193,6 +193,12 @@ fn announce(start: &Start, address: SocketAddr, token: &AdminToken) -> anyhow::R
         warn!(
             "loopback trusted: programs on this machine, and all clients of a proxy on this machine, may change the \
              cluster (security.loopback)"
+        );
+    }
+    if start.config.security.passphrases_in_plaintext == PlaintextConfig::Allowed {
+        warn!(
+            "passphrases in plaintext allowed: every machine between a client and this node can read them \
+             (security.passphrases_in_plaintext)"
         );
     }
     let console = origins::console_address(&start.node, address.port());

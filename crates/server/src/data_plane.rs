@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::budget::{Budget, QueuedBudget};
 use crate::config::{Config, LimitsConfig};
 use crate::covers::{CoverCache, CoverError, CoverKey, MadeCover, ReadyCover};
+use crate::derivations::Derivations;
 use crate::pool::PixelPool;
 use crate::work::Work;
 
@@ -21,6 +22,8 @@ const PREPARING_BYTES: u64 = 56 << 20;
 pub(crate) struct DataPlane {
     /// The pixel threads.
     pub pool: PixelPool,
+    /// The threads that derive keys.
+    pub derivations: Arc<Derivations>,
     /// Memory for decoded images in work.
     pub pixel_memory: QueuedBudget,
     /// Memory for uploads and answers in flight.
@@ -35,15 +38,16 @@ pub(crate) struct DataPlane {
 }
 
 impl DataPlane {
-    /// Starts the pixel threads and reserves nothing yet.
+    /// Starts the threads and reserves nothing yet.
     ///
     /// # Errors
-    /// If the pixel threads cannot be started.
+    /// If the threads cannot be started.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Arc<Self>> {
         let limits = &config.limits;
         let transfer_memory = Budget::new(limits.transfer_memory_bytes);
         Ok(Arc::new(Self {
             pool: PixelPool::new(limits.pixel_threads(), limits.pixel_queue)?,
+            derivations: Derivations::new(limits)?,
             pixel_memory: QueuedBudget::new(limits.pixel_memory_bytes),
             covers: CoverCache::new(limits.cover_cache_bytes, Arc::clone(&transfer_memory)),
             warm: AtomicBool::new(false),

@@ -31,6 +31,7 @@ mod control;
 mod covers;
 mod data_plane;
 mod demo;
+mod derivations;
 mod descriptors;
 mod drills;
 mod figures;

@@ -20,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 use stego::ImageFormat;
 
 use crate::covers::CoverFigures;
+use crate::derivations::DerivationFigures;
 use crate::listener::{ConnectionFigures, Reason};
 use crate::log::Log;
 
@@ -46,6 +47,9 @@ pub(crate) struct Metrics {
     log_dropped: Counter,
     log_suppressed: Counter,
     log_failed: Gauge,
+    derived: Counter,
+    derivations_waiting: Gauge,
+    derivation_bytes: Bytes,
     cover_hits: Counter,
     cover_misses: Counter,
     cover_entries: Gauge<u64, AtomicU64>,
@@ -113,6 +117,8 @@ pub(crate) struct Readings<'a> {
     pub covers: CoverFigures,
     /// The log of the process.
     pub log: &'a Log,
+    /// Key derivations.
+    pub derivations: DerivationFigures,
     /// HTTP connections.
     pub connections: &'a ConnectionFigures,
     /// The status document of the node.
@@ -201,6 +207,9 @@ impl Metrics {
             log_dropped: Counter::default(),
             log_suppressed: Counter::default(),
             log_failed: Gauge::default(),
+            derived: Counter::default(),
+            derivations_waiting: Gauge::default(),
+            derivation_bytes: Bytes::default(),
             cover_hits: Counter::default(),
             cover_misses: Counter::default(),
             cover_entries: Gauge::default(),
@@ -231,6 +240,7 @@ impl Metrics {
         metrics.register();
         metrics.register_log();
         metrics.register_covers();
+        metrics.register_derivations();
         metrics.register_connections();
         metrics.register_cluster();
         metrics
@@ -328,6 +338,28 @@ impl Metrics {
         self.cover_misses.inner().store(figures.misses, Ordering::Relaxed);
         self.cover_entries.set(figures.entries);
         self.cover_bytes.set(figures.bytes);
+    }
+
+    fn register_derivations(&mut self) {
+        let registry = self.registry.sub_registry_with_prefix("key_derivations");
+        registry.register("done", "Keys derived from passphrases and key files", self.derived.clone());
+        registry.register(
+            "waiting",
+            "Requests waiting for a key derivation",
+            self.derivations_waiting.clone(),
+        );
+        registry.register_with_unit(
+            "memory",
+            "Memory of key derivations in progress",
+            Unit::Bytes,
+            self.derivation_bytes.clone(),
+        );
+    }
+
+    fn read_derivations(&self, figures: DerivationFigures) {
+        self.derived.inner().store(figures.done, Ordering::Relaxed);
+        self.derivations_waiting.set(i64::try_from(figures.waiting).unwrap_or(i64::MAX));
+        self.derivation_bytes.set(figures.memory_bytes);
     }
 
     fn register_connections(&mut self) {
@@ -502,6 +534,7 @@ impl Metrics {
         self.uptime.set(i64::try_from(readings.uptime.as_secs()).unwrap_or(i64::MAX));
         self.read_log(readings.log);
         self.read_covers(readings.covers);
+        self.read_derivations(readings.derivations);
         self.read_connections(readings.connections, readings.port);
         self.read_cluster(&readings.status, readings.node_id);
         self.read_storage(readings.flushes, readings.disk, readings.keys);

@@ -113,7 +113,7 @@ impl Ticket {
 /// Lowers the priority of the calling thread. On Linux `nice` concerns the thread, not its process
 /// (setpriority(2), "C library/kernel differences"); elsewhere the whole node would get slower, so nothing is
 /// done.
-fn lower_priority() {
+pub(crate) fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::warn!(%error, "priority of the pixel threads not lowered");

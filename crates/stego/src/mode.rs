@@ -26,6 +26,9 @@ impl Mode {
     /// Every mode without a key.
     pub const OPEN: [Self; 1] = [Self::Sequential];
 
+    /// The mode of an embed with a key unless another one is chosen.
+    pub const DEFAULT_KEYED: Self = Self::Scattered;
+
     /// Returns the mode with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == name)

@@ -2,7 +2,7 @@
 
 import { retryOf, type Problem } from './problem';
 
-export type HideField = 'secret' | 'cover' | 'bits' | 'metadata';
+export type HideField = 'secret' | 'cover' | 'key' | 'bits' | 'metadata';
 
 const FIELDS: Record<string, HideField> = {
   capacity_exceeded: 'secret',
@@ -15,6 +15,9 @@ const FIELDS: Record<string, HideField> = {
   damaged_image: 'cover',
   too_many_pixels: 'cover',
   image_too_large: 'cover',
+  cover_too_small: 'cover',
+  invalid_key: 'key',
+  plaintext_refused: 'key',
   bits_out_of_range: 'bits',
   unknown_metadata_policy: 'metadata',
 };
@@ -27,6 +30,10 @@ export function fieldOf(problem: Problem): HideField | null {
 const ADVICE: Record<string, string> = {
   no_payload:
     'Nothing was hidden in this image, or it is gone without a trace: resized, cropped, or edited. Ask for the very file that was made.',
+  no_payload_or_wrong_key:
+    'Check the passphrase and the key file. If they are right, nothing is hidden in this image, or it was changed on the way: ask for the very file that was made.',
+  invalid_key: 'Enter another passphrase, or choose another key file.',
+  plaintext_refused: 'Choose another passphrase: this one was readable on its way. Open the console over https.',
   image_was_reencoded:
     'The picture is there, what was hidden in it is not: an app saved it anew. Ask the sender to send the PNG as a file (a document), not as a photo.',
   damaged_payload:

@@ -54,7 +54,7 @@ export class ChosenCover {
     this.isAsking = true;
     try {
       const { format, width, height, modes } = await capacity(this.client, file, { signal: asking.signal });
-      const table: BitsTable = (bits) => modes.find((mode) => mode.bits === bits)?.capacity_bytes ?? 0;
+      const table: BitsTable = (bits) => modes.find(({ mode, bits: of }) => mode === 'sequential' && of === bits)?.capacity_bytes ?? 0;
       if (this.#asking === asking) this.carrying = { format, width, height, capacity: table };
     } catch (error) {
       if (this.#asking === asking) this.problem = asProblem(error);

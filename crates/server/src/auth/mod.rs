@@ -103,6 +103,11 @@ impl Auth {
         }
     }
 
+    /// True for a request with the admin token. A wrong token counts as a guess.
+    pub(crate) fn shows_token(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
+        bearer(headers).is_some_and(|given| self.check_token(Instant::now(), peer, given).is_ok())
+    }
+
     fn check_token(&self, now: Instant, peer: Option<IpAddr>, given: &str) -> Result<Authority, AuthError> {
         let address = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         // Counters are never left half changed, so a poisoned lock is harmless here.

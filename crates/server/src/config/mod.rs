@@ -9,7 +9,7 @@ mod security;
 #[cfg(feature = "fuzzing")]
 pub(crate) use load::fuzzing::check as check_configuration;
 pub(crate) use load::{ConfigError, Sources, load};
-pub(crate) use security::{LoopbackConfig, SecurityConfig};
+pub(crate) use security::{LoopbackConfig, PlaintextConfig, SecurityConfig};
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,6 +26,10 @@ use stego::{BitsPerSample, Limits as StegoLimits};
 const MAX_PLACES: usize = 1_000_000;
 /// Maximum of `limits.pixel_threads`.
 const MAX_PIXEL_THREADS: usize = 1024;
+/// Maximum of `limits.key_derivations`, which take 64 MiB each.
+const MAX_KEY_DERIVATIONS: usize = 256;
+/// Maximum of `limits.key_queue`, which is searched at each turn.
+const MAX_KEY_QUEUE: usize = 4096;
 /// Minimum number of log entries between two snapshots.
 const MIN_SNAPSHOT_EVERY: u64 = 10;
 /// Range of `limits.idempotency_bytes`. A snapshot holds all keys.
@@ -175,6 +179,10 @@ pub(crate) struct LimitsConfig {
     pub pixel_threads: usize,
     /// Maximum number of requests waiting for a pixel thread.
     pub pixel_queue: usize,
+    /// Number of key derivations at a time, 64 MiB each; 0 stands for one per four cores.
+    pub key_derivations: usize,
+    /// Maximum number of requests waiting for a key derivation.
+    pub key_queue: usize,
     /// Maximum number of connections.
     pub max_connections: usize,
     /// Maximum time from a request's first byte until its work begins, in milliseconds.
@@ -288,6 +296,8 @@ impl Default for LimitsConfig {
             idempotency_bytes: DEFAULT_IDEMPOTENCY_BYTES,
             pixel_threads: 0,
             pixel_queue: 64,
+            key_derivations: 0,
+            key_queue: 64,
             max_connections: 2048,
             request_timeout_ms: 30_000,
             work_timeout_ms: 60_000,
@@ -361,6 +371,7 @@ impl Config {
         if self.storage.max_log_bytes < MIN_LOG_BYTES {
             return invalid("storage.max_log_bytes", format!("at least {MIN_LOG_BYTES}"));
         }
+        self.security.check()?;
         self.limits.check()
     }
 
@@ -488,6 +499,8 @@ impl LimitsConfig {
             ("limits.max_connections", self.max_connections, MAX_PLACES),
             ("limits.pixel_queue", self.pixel_queue, MAX_PLACES),
             ("limits.pixel_threads", self.pixel_threads, MAX_PIXEL_THREADS),
+            ("limits.key_derivations", self.key_derivations, MAX_KEY_DERIVATIONS),
+            ("limits.key_queue", self.key_queue, MAX_KEY_QUEUE),
         ];
         if let Some((key, _, max)) = at_most.iter().find(|(_, value, max)| value > max) {
             return Err(ConfigError::Invalid { key: (*key).to_owned(), why: format!("at most {max}") });
@@ -526,6 +539,14 @@ impl LimitsConfig {
     /// [`Self::drain_timeout_ms`] as a duration.
     pub(crate) fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
+    }
+
+    /// Number of key derivations at a time, with 0 resolved. A derivation has four lanes, which run in parallel.
+    pub(crate) fn key_derivations(&self) -> usize {
+        match self.key_derivations {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4)),
+            at_once => at_once,
+        }
     }
 
     /// Number of pixel threads, with 0 resolved.

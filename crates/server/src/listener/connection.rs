@@ -44,6 +44,10 @@ pub(crate) struct PeerAddress(pub Option<IpAddr>);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalAddress(pub Option<IpAddr>);
 
+/// True for a connection over TLS, in the extensions of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Encrypted(pub bool);
+
 /// Marks a request that is to be refused for lack of a place, in the request's extensions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NoPlace;
@@ -59,7 +63,7 @@ pub(super) fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     idle_timeout: Duration,
     pacing: &Pacing,
 ) -> Connection<S> {
-    let Accepted { stream, peer, local } = accepted;
+    let Accepted { stream, peer, local, encrypted } = accepted;
     let opening = Opening::default();
     let stream = OpenedStream::new(stream, Arc::clone(&opening));
     // Reading has limits of its own: the header timeout below, and for the body where the body is read.
@@ -70,7 +74,7 @@ pub(super) fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     let stream = Stream { inner: TokioIo::new(stream), permit: Arc::clone(&permit) };
     let peer = PeerAddress(Some(peer.ip().to_canonical()));
     let router = TowerToHyperService::new(router);
-    let service = Served { router, peer, local: LocalAddress(local), opening, permit };
+    let service = Served { router, peer, local: LocalAddress(local), encrypted, opening, permit };
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
@@ -82,6 +86,7 @@ pub(super) struct Served {
     router: TowerToHyperService<Router>,
     peer: PeerAddress,
     local: LocalAddress,
+    encrypted: Encrypted,
     opening: Opening,
     permit: Arc<ConnectionPermit>,
 }
@@ -95,6 +100,7 @@ impl Service<Request<Incoming>> for Served {
         let (router, permit) = (self.router.clone(), Arc::clone(&self.permit));
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.local);
+        request.extensions_mut().insert(self.encrypted);
         if let Some(protocol) = self.opening.get() {
             request.extensions_mut().insert(*protocol);
         }

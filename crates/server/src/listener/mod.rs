@@ -32,7 +32,7 @@ use crate::config::LimitsConfig;
 use crate::pace::Pacing;
 pub(crate) use admission::Rules;
 use connection::connection;
-pub(crate) use connection::{LocalAddress, NoPlace, PeerAddress};
+pub(crate) use connection::{Encrypted, LocalAddress, NoPlace, PeerAddress};
 pub(crate) use open::{ConnectionFigures, Reason};
 use open::{ConnectionPermit, OpenConnections};
 pub(crate) use opening::Foreign;

@@ -7,6 +7,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::debug;
 
+use super::connection::Encrypted;
+
 /// An accepted connection.
 pub(crate) struct Accepted<S> {
     /// The byte stream.
@@ -15,6 +17,8 @@ pub(crate) struct Accepted<S> {
     pub peer: SocketAddr,
     /// Local address, if the system reports one.
     pub local: Option<IpAddr>,
+    /// True for TLS.
+    pub encrypted: Encrypted,
 }
 
 /// A source of connections.
@@ -39,6 +43,6 @@ impl Transport for TcpListener {
             debug!(%error, "TCP_NODELAY not set");
         }
         let local = stream.local_addr().ok().map(|address| address.ip().to_canonical());
-        Ok(Accepted { stream, peer, local })
+        Ok(Accepted { stream, peer, local, encrypted: Encrypted(false) })
     }
 }

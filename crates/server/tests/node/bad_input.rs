@@ -50,7 +50,7 @@ async fn forms_that_are_not_as_they_should_be() {
     refuse(&node, "/api/embed", secret().text("mode", "m".repeat(2000)), 400, "field_too_long").await;
     refuse(&node, "/api/embed", secret().text("metadata", "some"), 400, "unknown_metadata_policy").await;
     refuse(&node, "/api/embed", secret().text("verify", "some"), 400, "unknown_verify").await;
-    for field in ["passphrase", "label", "cover_id"] {
+    for field in ["password", "label", "cover_id"] {
         refuse(&node, "/api/embed", secret().text(field, "x"), 400, "not_supported_yet").await;
     }
     refuse(&node, "/api/extract", file("file", "x.png", ""), 400, "file_empty").await;

@@ -12,6 +12,7 @@ mod console;
 mod covers;
 mod deadlines;
 mod early;
+mod keyed;
 mod log;
 mod overload;
 mod places;

@@ -75,10 +75,10 @@ impl EmbedOptions {
         Self { mode, ..self }
     }
 
-    /// Returns the options with a key. An open mode gives way to [`Mode::Scattered`].
+    /// Returns the options with a key. An open mode gives way to [`Mode::DEFAULT_KEYED`].
     #[must_use]
     pub fn with_seal(self, seal: Seal) -> Self {
-        let mode = if self.mode.is_keyed() { self.mode } else { Mode::Scattered };
+        let mode = if self.mode.is_keyed() { self.mode } else { Mode::DEFAULT_KEYED };
         Self { mode, seal: Some(seal), ..self }
     }
 

@@ -10,11 +10,14 @@ use axum::response::{IntoResponse, Response};
 use control_plane::catalog::Refusal;
 use control_plane::{ControlError, TransferError};
 use serde_json::{Map, Value, json};
-use stego::{ContainerError, EmbedError, ExtractError, ImageError, ImageFormat, Incomparable, Stopped};
+use stego::{
+    ContainerError, EmbedError, ExtractError, ImageError, ImageFormat, Incomparable, KeyError, Stopped,
+};
 
 use crate::auth::{AuthError, HostError};
 use crate::budget::Exhausted;
 use crate::covers::CoverError;
+use crate::derivations::DeriveError;
 use crate::http::body::encoding::Encoded;
 use crate::http::body::upload::{InvalidValue, UploadError};
 use crate::in_flight::NotAdmitted;
@@ -24,6 +27,8 @@ use crate::pool::PoolError;
 const RETRY_AFTER_S: u64 = 1;
 /// `Retry-After` without room for an idempotency key. Keys expire one by one, after 10 minutes or 24 hours.
 const UNTIL_KEYS_EXPIRE: Duration = Duration::from_secs(60);
+/// Minimum of a `Retry-After` that is computed.
+const MIN_RETRY_AFTER: Duration = Duration::from_secs(RETRY_AFTER_S);
 
 /// A problem: code, detail and figures of a failed request.
 #[derive(Debug, Clone)]
@@ -209,6 +214,10 @@ impl From<ExtractError> for Problem {
         match error {
             ExtractError::Image(error) => error.into(),
             ExtractError::Container(error) => error.into(),
+            ExtractError::TooFewSamples { needed_samples, available_samples } => {
+                Self::new(named(error.code()), error.to_string())
+                    .with([("needed_samples", needed_samples), ("available_samples", available_samples)])
+            }
             error => Self::new(named(error.code()), error.to_string()),
         }
     }
@@ -225,7 +234,10 @@ impl From<EmbedError> for Problem {
             EmbedError::CoverTooSmall => {
                 problem.with(needed_and_available(stego::HEADER_LEN_BYTES as u64, 0))
             }
-            EmbedError::TooFewSamples { .. } | EmbedError::Options(_) => problem,
+            EmbedError::TooFewSamples { needed_samples, available_samples } => {
+                problem.with([("needed_samples", needed_samples), ("available_samples", available_samples)])
+            }
+            EmbedError::Options(_) => problem,
             EmbedError::Container(error) => error.into(),
             EmbedError::Stopped(stopped) => stopped.into(),
             EmbedError::NotVerified { source } => {
@@ -293,6 +305,9 @@ impl From<UploadError> for Problem {
             UploadError::RepeatedField { .. } => Code::RepeatedField,
             UploadError::FieldTooLong { .. } => Code::FieldTooLong,
             UploadError::NotText { .. } => Code::FieldNotText,
+            UploadError::Key(key) => return key.into(),
+            UploadError::KeyFileTooLong { .. } => Code::InvalidKey,
+            UploadError::Plaintext { .. } => Code::PlaintextRefused,
             UploadError::BodyTooLarge { needed_bytes, max_bytes } => {
                 return Self::new(Code::BodyTooLarge, error.to_string())
                     .with(needed_and_available(needed_bytes, max_bytes));
@@ -302,6 +317,24 @@ impl From<UploadError> for Problem {
             UploadError::Broken(_) => Code::UploadBroken,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        Self::new(named(error.code()), error.to_string())
+    }
+}
+
+impl From<DeriveError> for Problem {
+    fn from(error: DeriveError) -> Self {
+        match error {
+            DeriveError::Full { retry_after } | DeriveError::Late { retry_after } => {
+                let detail = format!("{error}; retry after Retry-After, or at another node");
+                Self::new(Code::Overloaded, detail).retry_after(retry_after.max(MIN_RETRY_AFTER))
+            }
+            DeriveError::Panicked => Self::internal(),
+        }
     }
 }
 
@@ -486,13 +519,17 @@ mod tests {
 
     fn extract_errors() -> Vec<ExtractError> {
         let images = image_errors().into_iter().map(ExtractError::Image);
-        let all: Vec<_> = images.chain(container_errors().into_iter().map(ExtractError::Container)).collect();
+        let keyed = [
+            ExtractError::NoPayloadOrWrongKey,
+            ExtractError::TooFewSamples { needed_samples: 2, available_samples: 1 },
+        ];
+        let containers = container_errors().into_iter().map(ExtractError::Container);
+        let all: Vec<_> = images.chain(containers).chain(keyed).collect();
         for error in &all {
             match error {
                 // The other variants occur on extraction only; a test below checks their codes by name.
                 ExtractError::Image(_)
                 | ExtractError::Container(_)
-                // With a key only, which no call takes yet.
                 | ExtractError::NoPayloadOrWrongKey
                 | ExtractError::TooFewSamples { .. }
                 | ExtractError::LossyFormat { .. }
@@ -506,6 +543,7 @@ mod tests {
         let all = vec![
             EmbedError::CapacityExceeded { needed_bytes: 2, available_bytes: 1 },
             EmbedError::CoverTooSmall,
+            EmbedError::TooFewSamples { needed_samples: 2, available_samples: 1 },
             EmbedError::NotVerified { source: None },
             EmbedError::Stopped(Stopped),
         ];
@@ -514,7 +552,6 @@ mod tests {
                 EmbedError::Image(_)
                 | EmbedError::CapacityExceeded { .. }
                 | EmbedError::CoverTooSmall
-                // With a key only, which no call takes yet.
                 | EmbedError::TooFewSamples { .. }
                 | EmbedError::Options(_)
                 | EmbedError::Container(_)
@@ -534,6 +571,7 @@ mod tests {
         container_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
         extract_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
         embed_errors().into_iter().for_each(|error| check(code(error.code()), error.into()));
+        check(KeyError::Missing.code(), KeyError::Missing.into());
         assert_eq!(named(Code::ImageWasReencoded.as_str()), Code::ImageWasReencoded);
     }
 

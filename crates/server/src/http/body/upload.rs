@@ -6,17 +6,19 @@
 mod disposition;
 mod error;
 mod fields;
+mod key_parts;
 mod parts;
 mod receiver;
 
 use axum::extract::Request;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::budget::{CountedBytes, Share};
 use crate::data_plane::DataPlane;
+use crate::http::middleware::confidential::Confidential;
 pub(crate) use error::{InvalidValue, UploadError};
 pub(crate) use fields::{FieldKind, Fields, Look};
+pub(crate) use key_parts::KeyParts;
 use parts::{Received, ReceivedFile};
 use receiver::{Bounds, Receiver, waits_for_permission};
 
@@ -25,6 +27,7 @@ use receiver::{Bounds, Receiver, waits_for_permission};
 pub(crate) struct Form {
     files: Vec<(&'static str, UploadedFile)>,
     texts: Vec<(&'static str, String)>,
+    key: KeyParts,
     /// Memory of the texts.
     _memory: Share,
 }
@@ -77,7 +80,8 @@ impl Form {
         look: Option<&mut dyn Look>,
     ) -> Result<Self, UploadError> {
         let (parts, body) = request.into_parts();
-        let mut receiver = Receiver::new(body, bounds);
+        let is_confidential = parts.extensions.get() == Some(&Confidential::Yes);
+        let mut receiver = Receiver::new(body, bounds, is_confidential);
         let received = receiver.form(&parts.headers, known, look).await;
         if let Err(error) = &received
             && error.leaves_a_sender()
@@ -86,7 +90,7 @@ impl Form {
             receiver.memory.give_back();
             receiver.discard_rest().await;
         }
-        let Received { files, texts } = received?;
+        let Received { files, texts, key } = received?;
         let memory = &mut receiver.memory;
         let counted = |(field, ReceivedFile { bytes, name, media_type }): (_, ReceivedFile)| {
             let share = memory.split(bytes.len() as u64);
@@ -94,30 +98,47 @@ impl Form {
         };
         let files = files.into_iter().map(counted).collect();
         let texts_bytes = texts.iter().map(|(_, text)| text.len() as u64).sum();
-        Ok(Self { files, texts, _memory: receiver.memory.split(texts_bytes) })
+        let key_memory = memory.split(key.len_bytes());
+        Ok(Self { files, texts, key: key.counted(key_memory), _memory: receiver.memory.split(texts_bytes) })
     }
 
-    /// Returns the SHA-256 of all fields with names and file metadata, texts after files, each in the order
-    /// sent. A long form belongs on a pixel thread.
-    pub(crate) fn digest(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        // Length prefixes separate the parts; a missing part has a length that no part can have.
-        let mut add = |part: Option<&[u8]>| {
-            hash.update(part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
-            hash.update(part.unwrap_or_default());
-        };
+    /// Returns all fields with names and file metadata: files in the order sent, then texts in the order sent,
+    /// then the key. Different forms have different pieces. They are the input of keyed digests only: a bare
+    /// digest would confirm a guessed passphrase.
+    pub(crate) fn pieces(&self) -> Vec<&[u8]> {
+        fn add<'p>(pieces: &mut Vec<&'p [u8]>, piece: Option<&'p [u8]>) {
+            match piece {
+                Some(piece) => pieces.extend([b"+", piece]),
+                None => pieces.push(b"-"),
+            }
+        }
+        let mut pieces: Vec<&[u8]> = Vec::new();
         for (name, file) in &self.files {
-            add(Some(name.as_bytes()));
-            add(file.name.as_deref().map(str::as_bytes));
-            add(file.media_type.as_deref().map(str::as_bytes));
-            add(Some(&file.bytes));
+            add(&mut pieces, Some(name.as_bytes()));
+            add(&mut pieces, file.name.as_deref().map(str::as_bytes));
+            add(&mut pieces, file.media_type.as_deref().map(str::as_bytes));
+            add(&mut pieces, Some(&file.bytes));
         }
-        add(None);
+        add(&mut pieces, None);
         for (name, text) in &self.texts {
-            add(Some(name.as_bytes()));
-            add(Some(text.as_bytes()));
+            add(&mut pieces, Some(name.as_bytes()));
+            add(&mut pieces, Some(text.as_bytes()));
         }
-        hash.finalize().into()
+        add(&mut pieces, None);
+        for part in self.key.pieces() {
+            add(&mut pieces, part);
+        }
+        pieces
+    }
+
+    /// True if the form has a passphrase or a key file.
+    pub(crate) fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+
+    /// Takes the key out of the form.
+    pub(crate) fn take_key(&mut self) -> Option<KeyParts> {
+        self.has_key().then(|| std::mem::take(&mut self.key))
     }
 
     /// Takes the file in field `name` out of the form.
@@ -152,16 +173,18 @@ mod tests {
     use crate::budget::Budget;
 
     #[test]
-    fn different_forms_have_different_digests() {
+    fn different_forms_have_different_pieces() {
         let file = |bytes: &[u8], name: Option<&str>| UploadedFile {
             bytes: CountedBytes::new(bytes.to_vec(), Budget::new(0).empty_share()),
             name: name.map(str::to_owned),
             media_type: None,
         };
-        let form = |files: Vec<(&'static str, UploadedFile)>, texts: Vec<(&'static str, &str)>| {
+        let keyed = |files: Vec<(&'static str, UploadedFile)>, texts: Vec<(&'static str, &str)>, key| {
             let texts = texts.into_iter().map(|(name, text)| (name, text.to_owned())).collect();
-            Form { files, texts, _memory: Budget::new(0).empty_share() }.digest()
+            let form = Form { files, texts, key, _memory: Budget::new(0).empty_share() };
+            form.pieces().into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>()
         };
+        let form = |files, texts| keyed(files, texts, KeyParts::default());
         let forms = [
             form(vec![], vec![]),
             form(vec![("file", file(b"ab", None))], vec![]),
@@ -171,10 +194,25 @@ mod tests {
             form(vec![("file", file(b"a", None)), ("cover", file(b"b", None))], vec![]),
             form(vec![("file", file(b"ab", None))], vec![("bits", "2")]),
             form(vec![], vec![("file", "ab")]),
+            keyed(vec![], vec![], KeyParts::of_test(Some(b"a"), None)),
+            keyed(vec![], vec![], KeyParts::of_test(None, Some(b"a"))),
+            keyed(vec![], vec![], KeyParts::of_test(Some(b"a"), Some(b""))),
+            keyed(vec![], vec![("passphrase", "a")], KeyParts::default()),
         ];
-        for (i, digest) in forms.iter().enumerate() {
-            assert!(!forms[..i].contains(digest), "form {i}");
+        for (i, pieces) in forms.iter().enumerate() {
+            assert!(!forms[..i].contains(pieces), "form {i}");
         }
         assert_eq!(forms[0], form(vec![], vec![]));
+    }
+
+    #[test]
+    fn a_form_does_not_show_its_key() {
+        let key = KeyParts::of_test(Some(b"correct horse"), Some(b"battery staple"));
+        let form = Form { files: vec![], texts: vec![], key, _memory: Budget::new(0).empty_share() };
+        let shown = format!("{form:?}");
+        assert!(
+            !shown.contains("horse") && !shown.contains("98, 97") && shown.contains("KeyParts(..)"),
+            "{shown}"
+        );
     }
 }

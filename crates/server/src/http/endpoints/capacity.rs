@@ -71,7 +71,8 @@ fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<Capacit
     let cover = file.cover(limits)?;
     let in_mode = |mode: Mode| {
         let capacity = cover.capacity(mode);
-        BitsPerSample::all().map(move |bits| ModeCapacity {
+        let bits = BitsPerSample::all().filter(move |bits| !mode.is_keyed() || *bits == BitsPerSample::ONE);
+        bits.map(move |bits| ModeCapacity {
             mode: mode.as_str().to_owned(),
             bits: bits.as_u8(),
             capacity_bytes: capacity.secret_bytes(bits),
@@ -84,6 +85,6 @@ fn capacity_of(file: &[u8], limits: &Limits, request_id: &str) -> Result<Capacit
         channels: cover.channels().count() as u8,
         bit_depth: cover.depth().bits(),
         format: file.info().format.to_string(),
-        modes: Mode::OPEN.into_iter().flat_map(in_mode).collect(),
+        modes: Mode::ALL.into_iter().flat_map(in_mode).collect(),
     })
 }

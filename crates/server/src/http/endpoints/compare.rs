@@ -70,7 +70,7 @@ pub(crate) async fn compare(
     State(data): State<Arc<DataPlane>>,
     upload: UploadRequest,
 ) -> Result<Response, Problem> {
-    let UploadRequest { request, headers, request_id, start_by } = upload;
+    let UploadRequest { request, headers, request_id, start_by, .. } = upload;
     let as_png = prefers(&headers, PNG);
     let mut form = Form::receive(request, FIELDS, &data, start_by).await?;
     let amplify = form.text(fields::AMPLIFY).map(parse_amplify).transpose()?;

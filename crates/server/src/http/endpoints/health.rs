@@ -105,6 +105,7 @@ fn readings(app: &App) -> Readings<'_> {
         transfer_memory_bytes: app.data.transfer_memory.used_bytes(),
         covers: app.data.covers().figures(),
         log: &app.telemetry.log,
+        derivations: app.data.derivations.figures(),
         connections: &app.telemetry.connections,
         status: app.control.plane.status(),
         port: app.control.plane.port_figures(),

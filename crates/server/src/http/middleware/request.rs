@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::{Instrument, debug, field, info, info_span, warn};
 use uuid::Uuid;
 
+use super::confidential;
 use crate::app::App;
 use crate::http::answer::problem::{ErrorPage, Problem};
 use crate::listener::{Foreign, NoPlace, PeerAddress};
@@ -36,6 +37,9 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     let peer = request.extensions().get::<PeerAddress>().and_then(|address| address.0).map(field::display);
     let span = info_span!("request", id = %id, peer, %method, path = request.uri().path());
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let confidential =
+        confidential::judge(request.extensions(), request.headers(), &app.setup.config.security);
+    request.extensions_mut().insert(confidential);
 
     let started = Instant::now();
     async move {

@@ -91,6 +91,24 @@ pub(crate) enum UploadError {
     /// Part headers or a preamble over the limit.
     #[error("the multipart body has more than {MAX_STRUCTURE_BYTES} bytes outside of its fields")]
     EndlessStructure,
+    /// A passphrase or key file of a length outside the bounds.
+    #[error(transparent)]
+    Key(#[from] stego::KeyError),
+    /// A key file over the limit.
+    #[error("the key file is longer than {max_bytes} bytes")]
+    KeyFileTooLong {
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// A key over a connection that others can read.
+    #[error(
+        "the field `{name}` arrived over plain HTTP, readable by every machine on the way; nothing was done; the \
+         passphrase or key file counts as disclosed: choose another one, and send it over https (security.tls_cert)"
+    )]
+    Plaintext {
+        /// The field's name.
+        name: &'static str,
+    },
     /// A text in another encoding than UTF-8.
     #[error("the field `{name}` is not UTF-8 text")]
     NotText {
@@ -128,16 +146,9 @@ impl UploadError {
     }
 }
 
-/// Error text of a field reserved for a later release, with the workaround.
+/// Error text of a field that is not served, with the field that is.
 fn not_yet(name: &str) -> String {
-    const SECRETS: [&str; 3] = [fields::PASSPHRASE, fields::PASSWORD, fields::KEY_FILE];
-    let instead = match SECRETS.contains(&name) {
-        true => {
-            "; nothing is encrypted: encrypt the file before it is embedded, and decrypt it after it is extracted, with \
-             `age --passphrase` (https://age-encryption.org) for example"
-        }
-        false => "",
-    };
+    let instead = if name == fields::PASSWORD { "; the field for it is `passphrase`" } else { "" };
     format!("the field `{name}` is not supported by this release, and nothing was done{instead}")
 }
 

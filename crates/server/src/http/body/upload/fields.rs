@@ -13,6 +13,10 @@ pub(crate) enum FieldKind {
     File,
     /// A short text, checked on arrival: an unsupported value ends the upload.
     Text(fn(&str) -> Result<(), InvalidValue>),
+    /// A passphrase: a text, overwritten when dropped.
+    Passphrase,
+    /// A key file: bytes, overwritten when dropped. The file's name is not kept.
+    KeyFile,
     /// A reserved field, refused by this release: an ignored field would change the meaning of the request.
     NotYet,
 }
@@ -32,6 +36,9 @@ pub(crate) trait Look: Send {
 
     /// Takes a text field of the form, as soon as it arrived.
     fn text(&mut self, _name: &'static str, _text: &str) {}
+
+    /// Learns that the form has a key.
+    fn keyed(&mut self) {}
 
     /// Takes the next bytes of the file. Every byte is passed exactly once. The upload waits meanwhile.
     fn pass<'a>(&'a mut self, chunk: &'a Bytes) -> BoxFuture<'a, ()>;

@@ -8,6 +8,7 @@ use multer::{Field, Multipart};
 use super::disposition::Disposition;
 use super::error::{MAX_TEXT_LEN_BYTES, UploadError, from_multer};
 use super::fields::{FieldKind, Fields, Look, served};
+use super::key_parts::KeyParts;
 use super::receiver::Place;
 use crate::http::body::encoding;
 
@@ -19,11 +20,20 @@ const FIRST_LOOK_BYTES: usize = 256 << 10;
 pub(super) struct Received {
     pub(super) files: Vec<(&'static str, ReceivedFile)>,
     pub(super) texts: Vec<(&'static str, String)>,
+    pub(super) key: KeyParts,
 }
 
 impl Received {
-    fn has(&self, name: &str) -> bool {
-        self.files.iter().any(|(seen, _)| *seen == name) || self.texts.iter().any(|(seen, _)| *seen == name)
+    fn has(&self, name: &str, kind: FieldKind) -> bool {
+        match kind {
+            FieldKind::Passphrase => self.key.has_passphrase(),
+            FieldKind::KeyFile => self.key.has_key_file(),
+            FieldKind::File | FieldKind::Text(_) | FieldKind::NotYet => {
+                let (files, texts) =
+                    (self.files.iter().map(|file| file.0), self.texts.iter().map(|text| text.0));
+                files.chain(texts).any(|seen| seen == name)
+            }
+        }
     }
 }
 
@@ -47,7 +57,7 @@ pub(super) async fn collect(
         place.in_field.store(true, Ordering::Relaxed);
         let disposition = disposition_of(&field);
         let (name, kind) = known_field(disposition.name.as_deref().unwrap_or_default(), known)?;
-        if received.has(name) {
+        if received.has(name, kind) {
             return Err(UploadError::RepeatedField { name });
         }
         encoding::check_part(field.headers())?;
@@ -73,6 +83,20 @@ pub(super) async fn collect(
                     look.text(name, &text);
                 }
                 received.texts.push((name, text));
+            }
+            FieldKind::Passphrase | FieldKind::KeyFile => {
+                if !place.is_confidential {
+                    return Err(UploadError::Plaintext { name });
+                }
+                let is_passphrase = matches!(kind, FieldKind::Passphrase);
+                let key = &mut received.key;
+                match is_passphrase {
+                    true => key.receive_passphrase(&mut field).await?,
+                    false => key.receive_key_file(&mut field, disposition.file_name.as_deref()).await?,
+                }
+                if let Some(look) = look.as_deref_mut().filter(|_| !key.is_empty()) {
+                    look.keyed();
+                }
             }
         }
         place.in_field.store(false, Ordering::Relaxed);

@@ -52,6 +52,8 @@ pub(super) struct Place {
     pub(super) in_field: AtomicBool,
     /// True while the file's bytes are passed on and not kept.
     pub(super) passing: AtomicBool,
+    /// True if nobody on the way could read the body.
+    pub(super) is_confidential: bool,
 }
 
 /// Reads a body and accounts for the bytes.
@@ -70,7 +72,7 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(body: Body, bounds: Bounds) -> Self {
+    pub(super) fn new(body: Body, bounds: Bounds, is_confidential: bool) -> Self {
         let Bounds { memory, max_bytes, pacing, deadline } = bounds;
         Self {
             body: body.into_data_stream(),
@@ -81,7 +83,7 @@ impl Receiver {
             pacing,
             deadline,
             asked: false,
-            place: Arc::default(),
+            place: Arc::new(Place { is_confidential, ..Place::default() }),
             structure_bytes: 0,
         }
     }

@@ -108,6 +108,12 @@ impl ArrivingCover {
         Some(Box::new(Check { png, goes_on: true, _memory: memory }))
     }
 
+    fn give_up(&mut self) {
+        self.state = State::GivenUp;
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+    }
+
     /// True unless a batch is in work.
     fn is_free(&self) -> bool {
         match &self.state {
@@ -161,10 +167,13 @@ impl Look for ArrivingCover {
 
     fn text(&mut self, name: &'static str, text: &str) {
         if name == fields::VERIFY && matches!(parse_verify(text), Ok(Verify::Payload)) {
-            self.state = State::GivenUp;
-            self.waiting.clear();
-            self.waiting_bytes = 0;
+            self.give_up();
         }
+    }
+
+    /// With a key nothing of the cover's file is kept.
+    fn keyed(&mut self) {
+        self.give_up();
     }
 
     fn pass<'a>(&'a mut self, chunk: &'a Bytes) -> BoxFuture<'a, ()> {

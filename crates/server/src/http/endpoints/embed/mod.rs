@@ -2,6 +2,7 @@
 
 mod arriving;
 mod figures;
+mod keyed;
 mod order;
 mod prepared;
 mod sent;
@@ -13,22 +14,22 @@ use api::images::{EmbedAnswer, Mode};
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use stego::{CheckedPixels, Part};
+use stego::Part;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::choices::{Binary, Metadata, Verify};
 use crate::app::App;
-use crate::control::EmbedDefaults;
 use crate::covers::CoverKey;
 use crate::data_plane::{DEFAULT_COVER, DataPlane};
+use crate::derivations::Caller;
 use crate::http::answer::negotiate::prefers;
 use crate::http::answer::problem::Problem;
 use crate::http::answer::responses::ImageProblems;
 use crate::http::answer::{Answer, Piece};
 use crate::http::body::upload::{FieldKind, Fields, Form};
 use crate::http::body::upload_request::UploadRequest;
-use crate::http::idempotency;
+use crate::http::idempotency::{self, Identity};
 use crate::http::middleware::principal::{Anonymous, Principal};
 use arriving::ArrivingCover;
 use order::Order;
@@ -37,11 +38,11 @@ const PATH: &str = "/api/embed";
 const FIELDS: Fields = &[
     (fields::FILE, FieldKind::File),
     (fields::COVER, FieldKind::File),
+    (fields::PASSPHRASE, FieldKind::Passphrase),
+    (fields::KEY_FILE, FieldKind::KeyFile),
     (fields::COVER_ID, FieldKind::NotYet),
     (fields::LABEL, FieldKind::NotYet),
-    (fields::PASSPHRASE, FieldKind::NotYet),
     (fields::PASSWORD, FieldKind::NotYet),
-    (fields::KEY_FILE, FieldKind::NotYet),
     (fields::MODE, FieldKind::Text(|text| order::parse_mode(text).map(drop))),
     (fields::BITS, FieldKind::Text(|text| order::parse_bits(text).map(drop))),
     (fields::METADATA, FieldKind::Text(|text| order::parse_metadata(text).map(drop))),
@@ -59,9 +60,17 @@ pub(crate) struct EmbedForm {
     /// used. The default is `dataset/0`.
     #[schema(value_type = Option<String>, format = Binary)]
     cover: Option<Vec<u8>>,
+    /// Passphrase, 1 to 1024 bytes of UTF-8, nothing trimmed: only who has it extracts the secret, or learns that
+    /// there is one. Over TLS, or on the node's own machine.
+    #[schema(format = Password, min_length = 1, max_length = 1024)]
+    passphrase: Option<String>,
+    /// Key file, 32 bytes to 16 MiB, any content; in place of a passphrase or, if both are given, needed with it.
+    #[schema(value_type = Option<String>, format = Binary)]
+    key_file: Option<Vec<u8>>,
+    /// The default is `scattered` with a passphrase or key file, `sequential` without.
     #[schema(inline)]
     mode: Option<Mode>,
-    /// Bits carried per sample, 1 to 4; the default is the cluster's setting.
+    /// Bits carried per sample, 1 to 4; the default is the cluster's setting. With a key, 1.
     #[schema(minimum = 1, maximum = 4)]
     bits: Option<u8>,
     #[schema(inline)]
@@ -71,6 +80,9 @@ pub(crate) struct EmbedForm {
 }
 
 /// Hide a file in an image
+///
+/// With a passphrase or key file the secret is encrypted and spread over the image, so that nobody without the key
+/// reads it; without, anyone with the image can extract it.
 ///
 /// Returns the stego image, a PNG, as JSON with base64 or, with `Accept: image/png`, as the image itself with
 /// the figures in the `x-stego-*` headers. The image is verified by reading it back first. Repeating an
@@ -92,7 +104,7 @@ pub(crate) async fn embed(
     State(app): State<App>,
     upload: UploadRequest,
 ) -> Result<Response, Problem> {
-    let UploadRequest { request, headers, request_id, start_by } = upload;
+    let UploadRequest { request, headers, request_id, start_by, caller } = upload;
     let mut arriving = ArrivingCover::new(&app.data, start_by);
     let form = Form::receive_looking(request, FIELDS, &app.data, start_by, &mut arriving).await?;
     let checked = arriving.checked().await;
@@ -103,24 +115,26 @@ pub(crate) async fn embed(
     // Read once: the cluster's settings may change meanwhile.
     let defaults = app.control.embed_defaults();
     let options = order::effective_options(&form, defaults)?;
-    let (form, request_id) =
-        idempotency::id_of_upload(&app, upload, form, Some(&options), request_id, start_by).await?;
-    let answer =
-        embed_form(&app, (form, checked), defaults, &request_id, prefers(&headers, figures::PNG), start_by)
-            .await;
-    Ok(idempotency::under(request_id, answer))
+    let (form, identity) =
+        idempotency::id_of_upload(&app, upload, form, options, request_id, start_by).await?;
+    let as_png = prefers(&headers, figures::PNG);
+    let answer = match Order::from_form(form, defaults, &identity.request_id, as_png) {
+        Ok(mut order) => {
+            order.checked = checked;
+            embed_checked(&app, order, &identity, (caller, start_by)).await
+        }
+        Err(problem) => Err(problem),
+    };
+    Ok(idempotency::under(identity.request_id, answer))
 }
 
-async fn embed_form(
+async fn embed_checked(
     app: &App,
-    (form, checked): (Form, Option<CheckedPixels>),
-    defaults: EmbedDefaults,
-    request_id: &Arc<str>,
-    as_png: bool,
-    start_by: Instant,
+    order: Order,
+    identity: &Identity,
+    (caller, start_by): (Caller, Instant),
 ) -> Result<Response, Problem> {
-    let mut order = Order::from_form(form, defaults, request_id, as_png)?;
-    order.checked = checked;
+    let order = keyed::derive(app, order, identity, (caller, start_by)).await?;
     let answer = embed_order(&app.data, order, start_by).await?.into_response(&app.data)?;
     app.telemetry.metrics.count_embedded();
     Ok(answer)

@@ -21,20 +21,22 @@ use crate::work::Work;
 /// 0.3 ms for text, 0.12 ms for incompressible bytes, and the base64 of the changed rows.
 const MAX_SMALL_SECRET_BYTES: u64 = 16 << 10;
 
-/// Embeds into `cover`: a short secret at once, a long secret on a pixel thread.
+/// Embeds into `cover`: a short secret without a key at once, any other on a pixel thread.
 pub(super) async fn embed(
     data: &Arc<DataPlane>,
     order: Order,
     cover: Arc<ReadyCover>,
     start_by: Instant,
 ) -> Result<Answer, Problem> {
-    if order.secret_len_bytes() <= MAX_SMALL_SECRET_BYTES {
+    let is_open = order.options.seal.is_none();
+    if is_open && order.secret_len_bytes() <= MAX_SMALL_SECRET_BYTES {
         return embed_now(&order, &cover, &data.limits);
     }
     let info = cover.prepared().cover().info();
     let json_bytes = if order.as_png { 0 } else { base64_len(info.decoded_bytes()) };
     let memory_bytes =
         cover.prepared().embed_memory_bytes(order.secret_len_bytes(), &order.options) + json_bytes;
+    let memory_bytes = order.without_derivation(memory_bytes);
     info.check_memory(memory_bytes, &data.limits)?;
     let run = |(order, cover), limits: &Limits| embed_now(&order, &cover, limits);
     Work::new(data, start_by).run((order, cover), memory_bytes, run).await

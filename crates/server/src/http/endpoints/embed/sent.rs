@@ -42,6 +42,7 @@ impl Job {
             if self.order.as_png { 0 } else { self.file.len() as u64 + base64_len(image_len_bytes) };
         let memory_bytes =
             cover.embed_memory_bytes(self.order.secret_len_bytes(), &self.order.options) + json_bytes;
+        let memory_bytes = self.order.without_derivation(memory_bytes);
         info.check_memory(memory_bytes, limits)?;
         Ok(memory_bytes + info.doubtful_memory_bytes())
     }

@@ -110,6 +110,11 @@ impl Look for Early {
         fields::FILE
     }
 
+    /// A sealed payload is spread over the whole image.
+    fn keyed(&mut self) {
+        self.looks_on = false;
+    }
+
     fn pass<'a>(&'a mut self, chunk: &'a Bytes) -> BoxFuture<'a, ()> {
         self.end.pass(chunk);
         ready(()).boxed()

@@ -1,6 +1,7 @@
 //! `POST /api/extract`.
 
 mod early;
+mod keyed;
 mod png_end;
 
 use std::borrow::Cow;
@@ -20,13 +21,14 @@ use utoipa::ToSchema;
 
 use super::choices::Binary;
 use crate::app::App;
+use crate::derivations::Caller;
 use crate::http::answer::negotiate::prefers;
 use crate::http::answer::problem::Problem;
 use crate::http::answer::responses::ImageProblems;
 use crate::http::answer::{self, Answer, base64_len};
 use crate::http::body::upload::{FieldKind, Fields, Form, UploadedFile};
 use crate::http::body::upload_request::UploadRequest;
-use crate::http::idempotency;
+use crate::http::idempotency::{self, Identity};
 use crate::http::middleware::principal::{Anonymous, Principal};
 use crate::work::Work;
 use early::{Early, Found};
@@ -35,9 +37,9 @@ const PATH: &str = "/api/extract";
 const OCTET_STREAM: &str = "application/octet-stream";
 const FIELDS: Fields = &[
     (fields::FILE, FieldKind::File),
-    (fields::PASSPHRASE, FieldKind::NotYet),
+    (fields::PASSPHRASE, FieldKind::Passphrase),
+    (fields::KEY_FILE, FieldKind::KeyFile),
     (fields::PASSWORD, FieldKind::NotYet),
-    (fields::KEY_FILE, FieldKind::NotYet),
 ];
 /// Characters of a file name that stay unencoded in a header (RFC 8187, `attr-char`).
 const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
@@ -62,12 +64,20 @@ pub(crate) struct ExtractForm {
     /// JPEG is refused, since JPEGs carry no payload yet.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
+    /// Passphrase of the embed, 1 to 1024 bytes of UTF-8, nothing trimmed. Over TLS, or on the node's own machine.
+    #[schema(format = Password, min_length = 1, max_length = 1024)]
+    passphrase: Option<String>,
+    /// Key file of the embed.
+    #[schema(value_type = Option<String>, format = Binary)]
+    key_file: Option<Vec<u8>>,
 }
 
 /// Extract the file from an image
 ///
 /// Returns the secret as JSON with base64 or, with `Accept: application/octet-stream`, as raw bytes. The
-/// secret is byte for byte the embedded file.
+/// secret is byte for byte the embedded file. With a passphrase or key file only what was embedded with that key is
+/// found, without one only what was embedded without. Whether an image carries nothing or something under another
+/// key cannot be told: both are `no_payload_or_wrong_key`.
 #[utoipa::path(
     post, path = "/api/extract", tag = "stego", params(idempotency::KeyHeader),
     request_body(content = ExtractForm, content_type = "multipart/form-data"),
@@ -85,30 +95,39 @@ pub(crate) async fn extract(
     State(app): State<App>,
     upload: UploadRequest,
 ) -> Result<Response, Problem> {
-    let UploadRequest { request, headers, request_id, start_by } = upload;
+    let UploadRequest { request, headers, request_id, start_by, caller } = upload;
     let as_bytes = prefers(&headers, OCTET_STREAM);
     if !idempotency::is_keyed(&headers) {
         let mut early = Early::new(&app.data, memory_bytes, start_by);
         let form = Form::receive_looking(request, FIELDS, &app.data, start_by, &mut early).await?;
-        return extract_form(&app, form, early.outcome(), request_id, as_bytes, start_by).await;
+        let found = early.outcome();
+        return extract_form(&app, form, found, request_id, as_bytes, (caller, start_by)).await;
     }
     // The request id of a keyed request depends on every byte.
     let form = Form::receive(request, FIELDS, &app.data, start_by).await?;
     let upload = (PATH, &headers);
-    let (form, request_id) =
-        idempotency::id_of_upload(&app, upload, form, None, request_id, start_by).await?;
-    let answer = extract_form(&app, form, None, Arc::clone(&request_id), as_bytes, start_by).await;
+    let (form, Identity { request_id, .. }) =
+        idempotency::id_of_upload(&app, upload, form, String::new(), request_id, start_by).await?;
+    let answer = extract_form(&app, form, None, Arc::clone(&request_id), as_bytes, (caller, start_by)).await;
     Ok(idempotency::under(request_id, answer))
 }
 
 async fn extract_form(
     app: &App,
-    form: Form,
+    mut form: Form,
     found: Option<Result<Found, Problem>>,
     request_id: Arc<str>,
     as_bytes: bool,
-    start_by: Instant,
+    (caller, start_by): (Caller, Instant),
 ) -> Result<Response, Problem> {
+    if let Some(key) = form.take_key() {
+        let image = keyed::image(form, found)?;
+        let answer =
+            keyed::extract(&app.data, (image, key), (caller, start_by), (&request_id, as_bytes)).await?;
+        let answer = answer.into_response(&app.data)?;
+        app.telemetry.metrics.count_extracted();
+        return Ok(answer);
+    }
     let work = Work::new(&app.data, start_by);
     let answer = match found {
         Some(found) => {
@@ -133,12 +152,7 @@ async fn extract_file(
     request_id: Arc<str>,
     as_bytes: bool,
 ) -> Result<Answer, Problem> {
-    let file = form.take_image(fields::FILE)?.ok_or_else(|| {
-        Problem::new(
-            Code::FileMissing,
-            "the field `file` with the image is missing; with curl: -F file=@stego.png",
-        )
-    })?;
+    let file = take_image(&mut form)?;
     let measure = move |file: &UploadedFile, limits: &Limits| memory_bytes(&file.bytes, limits, as_bytes);
     let run = move |file: UploadedFile, limits: &Limits| {
         let found = stego::extract(&file.bytes, limits)?;
@@ -146,6 +160,15 @@ async fn extract_file(
         answer_with(found, &request_id, as_bytes)
     };
     work.measure_and_run(file, measure, run).await
+}
+
+fn take_image(form: &mut Form) -> Result<UploadedFile, Problem> {
+    form.take_image(fields::FILE)?.ok_or_else(|| {
+        Problem::new(
+            Code::FileMissing,
+            "the field `file` with the image is missing; with curl: -F file=@stego.png",
+        )
+    })
 }
 
 /// Returns the memory needed, by the headers of the image and of its container. Runs on a pixel thread.
