@@ -76,7 +76,7 @@ pub(crate) fn run(options: MemoryOptions) -> anyhow::Result<()> {
             command.args(["--max-pixels", &size.pixels().to_string()]);
             command
         };
-        let embed = peak(stegctl().arg("embed").arg(&secret_path).arg("--force").args([
+        let embed = peak(stegctl().arg("embed").arg(&secret_path).args(["--open", "--force"]).args([
             "--output".as_ref(),
             stego.as_os_str(),
             "--cover".as_ref(),

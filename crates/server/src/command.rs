@@ -27,9 +27,9 @@ use crate::descriptors::{self, Plan, TooFew};
 use crate::figures::Figures;
 use crate::http;
 use crate::lifecycle::AfterStop;
-use crate::listener::{self, ConnectionFigures};
+use crate::listener::{self, Certificate, ConnectionFigures, TlsTransport};
 use crate::log::{self, Log};
-use crate::origins;
+use crate::origins::{self, Scheme};
 use crate::pace::Pacing;
 use crate::signals::Signals;
 use crate::token_file;
@@ -111,6 +111,13 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
         .enable_all()
         .build()
         .context("cannot start the HTTP threads")?;
+    let certificate = match start.config.security.tls_cert.as_str() {
+        "" => None,
+        cert => {
+            let key = Path::new(&start.config.security.tls_key);
+            Some(Certificate::watch(Path::new(cert), key).context("cannot serve TLS (security.tls_cert)")?)
+        }
+    };
     // Bound before any data is touched, so that a taken port has no side effects.
     let (signals, listener) = {
         let _entered = runtime.enter();
@@ -130,7 +137,7 @@ fn run(start: Start, log: &Log) -> anyhow::Result<AfterStop> {
         App::new(start.config, start.node.id, parts)?
     };
     signals.stop_in_order(&app.lifecycle);
-    runtime.block_on(serve(listener, app))
+    runtime.block_on(serve(listener, certificate, app))
 }
 
 /// Replaces this process with a new one of the same id, name, arguments and environment. Returns only on
@@ -201,7 +208,7 @@ fn announce(start: &Start, address: SocketAddr, token: &AdminToken) -> anyhow::R
              (security.passphrases_in_plaintext)"
         );
     }
-    let console = origins::console_address(&start.node, address.port());
+    let console = origins::console_address(&start.node, address.port(), Scheme::of(&start.config.security));
     let own_file = token_file::path_in(&start.data_dir);
     let file = token.file().unwrap_or(&own_file).display();
     info!(token = %file, "console at {console}; `stegctl console` prints its address with the admin token");
@@ -269,7 +276,11 @@ fn share_descriptors(config: &Config) -> Result<Plan, TooFew> {
     Ok(plan)
 }
 
-async fn serve(listener: TcpListener, app: App) -> anyhow::Result<AfterStop> {
+async fn serve(
+    listener: TcpListener,
+    certificate: Option<Certificate>,
+    app: App,
+) -> anyhow::Result<AfterStop> {
     let address = listener.local_addr().context("cannot determine the listening address")?;
     let data = Arc::clone(&app.data);
     tokio::spawn(async move {
@@ -277,13 +288,20 @@ async fn serve(listener: TcpListener, app: App) -> anyhow::Result<AfterStop> {
             warn!(%error, "default cover not prepared; retried by the first request for it");
         }
     });
-    info!(node = app.setup.node_id, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+    let scheme = Scheme::of(&app.setup.config.security).as_str();
+    info!(node = app.setup.node_id, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address}");
 
     let router = http::router(app.clone());
     let pacing = Pacing::new(&app.data.config, &app.data.transfer_memory);
     let (limits, connections) = (&app.data.config, Arc::clone(&app.telemetry.connections));
-    let cut_off =
-        listener::serve(listener, router, limits, &pacing, connections, app.lifecycle.draining()).await;
+    let stop = app.lifecycle.draining();
+    let cut_off = match certificate {
+        None => listener::serve(listener, router, limits, &pacing, connections, stop).await,
+        Some(certificate) => {
+            let transport = TlsTransport::new(listener, certificate);
+            listener::serve(transport, router, limits, &pacing, connections, stop).await
+        }
+    };
     app.control.plane.stop().await;
     if cut_off > 0 {
         warn!(cut_off, "stopped; connections cut off at the drain deadline");

@@ -9,6 +9,7 @@ use stego::{BitsPerSample, FileName, Limits, MediaType, MetadataPolicy};
 
 use crate::cluster::{Console, LeaderCommand, MemberCommand, SettingsCommand, Status};
 use crate::failure::STATUSES;
+use crate::files::is_standard_stream;
 
 /// Hide files in an image, find them again, see what an image can carry; look at a cluster and set it up.
 ///
@@ -25,11 +26,13 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  stegctl passphrase
   stegctl embed secret.pdf --cover holiday.jpg -o holiday.png
-  stegctl embed letters photo.raw --cover holiday.jpg -o holiday.png
-  stegctl extract holiday.png
-  pg_dump shop | stegctl embed - --name shop.sql -o out.png
-  stegctl extract out.png -o - | psql shop
+  stegctl extract -p holiday.png
+  stegctl embed letters photo.raw --passphrase-file key.txt --cover holiday.jpg -o holiday.png
+  pg_dump shop | stegctl embed - --name shop.sql --key-file shop.key -o out.png
+  stegctl extract --key-file shop.key out.png -o - | psql shop
+  stegctl embed poster.pdf --open --cover holiday.jpg -o holiday.png
   stegctl capacity holiday.jpg
   stegctl inspect out.png --json | jq .payload
   stegctl compare holiday.jpg holiday.png --diff difference.png
@@ -53,16 +56,14 @@ pub(crate) enum Command {
     /// a tar archive, which extract unpacks again: names, permissions (rwx) and times of the last change are
     /// kept, owners are not. The result is a PNG that is read back before it is written.
     ///
-    /// Nothing is encrypted: whoever has the image can extract what is in it. What has to stay confidential
-    /// is encrypted first, with age (age-encryption.org) for example:
-    ///
-    ///   age --passphrase -o secret.age secret.pdf &&
-    ///   stegctl embed secret.age --cover holiday.jpg -o holiday.png
+    /// With a passphrase or a key file the secret is encrypted and spread over the whole image: nobody without
+    /// the key can extract it, or see that there is one. The terminal is asked for a passphrase if no option
+    /// gives a key. --open hides without one: whoever has the image can extract what is in it.
     #[command(verbatim_doc_comment)]
     Embed(Embed),
     /// Get the hidden files out of images
     ///
-    /// Without --output a file is written under its own name into the current folder, and files and folders
+    /// What was hidden with a key is found with that key alone, what was hidden without one only without. Without --output a file is written under its own name into the current folder, and files and folders
     /// that were hidden together are restored there. Nothing is ever written outside of that folder, whatever
     /// the image says, and a name that begins with a dot or a hyphen, or is a device's on Windows, gets `_`
     /// before it. Of several images each is worked on; the exit status is that of the first failure.
@@ -80,6 +81,11 @@ pub(crate) enum Command {
     /// For example a cover and the stego image made from it. The figures are of the colour samples (R, G, B
     /// or grey); alpha is compared on its own. The exit status is 0 for images that differ, too.
     Compare(Compare),
+    /// Suggest a passphrase: words drawn at random, with their bits of entropy
+    Passphrase(Passphrase),
+    /// Make certificates, so that nodes serve HTTPS
+    #[command(subcommand)]
+    Certs(CertsCommand),
     /// Show the status of a cluster: leader, quorum and every node
     Status(Status),
     /// Say which node leads a cluster
@@ -118,15 +124,18 @@ pub(crate) struct Embed {
     /// Hide it in one of the built-in images instead, 0 to 49
     #[arg(long, value_name = "INDEX", conflicts_with = "cover", value_parser = clap::value_parser!(u32).range(0..i64::from(dataset::LEN)))]
     pub(crate) dataset: Option<u32>,
-    /// Bits per sample, 1 to 4: more bits give more capacity, and more visible changes
-    #[arg(short, long, value_name = "BITS", default_value = "1", value_parser = bits)]
-    pub(crate) bits: BitsPerSample,
+    /// Hide without a key: anyone with the image can extract the secret
+    #[arg(long, conflicts_with_all = ["passphrase", "passphrase_file", "key_file"], help_heading = "Key")]
+    pub(crate) open: bool,
+    /// Bits per sample, 1 to 4: more bits give more capacity, and more visible changes; 1 with a key [default: 1]
+    #[arg(short, long, value_name = "BITS", value_parser = bits)]
+    pub(crate) bits: Option<BitsPerSample>,
     /// Do not compress, even where that makes the secret shorter
     #[arg(long)]
     pub(crate) no_compress: bool,
-    /// Handling of the cover's metadata (EXIF, XMP, text, time)
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Metadata::Keep)]
-    pub(crate) metadata: Metadata,
+    /// Handling of the cover's metadata (EXIF, XMP, text, time) [default: keep, with a key strip]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) metadata: Option<Metadata>,
     /// Extent of the check of a PNG cover whose compressed data is mostly kept
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::File)]
     pub(crate) verify: Verify,
@@ -155,19 +164,48 @@ pub(crate) struct SecretOptions {
     pub(crate) report: ReportOptions,
 }
 
-/// Options of the sealed modes of a later release, accepted in order to be refused with a clear message.
+/// Options that give a key. A passphrase on the command line is parsed in order to be refused with what to do.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Key")]
 pub(crate) struct Keys {
-    #[arg(short, long, alias = "password", hide = true, num_args = 0..=1, value_name = "TEXT")]
+    /// Ask for a passphrase on the terminal
+    #[arg(short, long, alias = "password", num_args = 0..=1, require_equals = true, value_name = "", hide_possible_values = true, conflicts_with = "passphrase_file")]
     passphrase: Option<Option<String>>,
-    #[arg(long, hide = true, num_args = 0..=1, value_name = "FILE")]
-    key_file: Option<Option<PathBuf>>,
+    /// Read the passphrase from a file, or from standard input (-), without one final newline
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Use a file of 32 bytes to 16 MiB as the key; with a passphrase, both are needed to extract
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
 }
 
 impl Keys {
     /// True if one of the options is given.
     pub(crate) fn is_given(&self) -> bool {
-        self.passphrase.is_some() || self.key_file.is_some()
+        self.passphrase.is_some() || self.passphrase_file.is_some() || self.key_file.is_some()
+    }
+
+    /// True for a passphrase on the command line.
+    pub(crate) fn is_on_command_line(&self) -> bool {
+        matches!(self.passphrase, Some(Some(_)))
+    }
+
+    /// True if the terminal is to be asked.
+    pub(crate) fn asks(&self) -> bool {
+        self.passphrase.is_some()
+    }
+
+    pub(crate) fn passphrase_file(&self) -> Option<&Path> {
+        self.passphrase_file.as_deref()
+    }
+
+    pub(crate) fn key_file(&self) -> Option<&Path> {
+        self.key_file.as_deref()
+    }
+
+    /// True if a part of the key comes from standard input.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        [self.passphrase_file(), self.key_file()].into_iter().flatten().any(is_standard_stream)
     }
 }
 
@@ -276,6 +314,38 @@ impl ReportOptions {
     pub(crate) fn only_errors(self) -> bool {
         self.json || self.quiet
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Passphrase {
+    /// Number of words, 4 to 24: 11 bits each
+    #[arg(short, long, value_name = "COUNT", default_value_t = 6, value_parser = clap::value_parser!(u8).range(4..=24))]
+    pub(crate) words: u8,
+    /// Print nothing on standard error but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertsCommand {
+    /// Make a certificate signed by itself, for a first try
+    ///
+    /// One certificate serves all nodes whose addresses it names. Clients trust it by its file; a browser asks,
+    /// or gets it imported.
+    SelfSigned(SelfSigned),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SelfSigned {
+    /// Addresses and host names of the nodes, as clients write them
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Folder for node.crt and node.key
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Replace files that exist
+    #[arg(short, long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use client::{ClientError, Code};
 use serde_json::{Value, json};
-use stego::{ContainerError, EmbedError, ExtractError, ImageError, Incomparable};
+use stego::{ContainerError, EmbedError, ExtractError, ImageError, Incomparable, KeyError};
 
 use crate::archive::{PackError, RestoreError, UnpackError};
 use crate::files::{TooLong, shown};
@@ -75,12 +75,9 @@ impl Failure {
         Self::new(USAGE, "usage", message.into())
     }
 
-    /// Creates the failure of a passphrase or a key file, reserved for a later release.
-    pub(crate) fn not_encrypted() -> Self {
-        let message =
-            "encryption is not supported in this release: neither passphrases nor key files are accepted"
-                .to_owned();
-        Self::new(USAGE, Code::NotSupportedYet.as_str(), message)
+    /// Creates the failure of a passphrase or key file that is none.
+    pub(crate) fn key(error: &KeyError) -> Self {
+        Self::new(USAGE, error.code(), in_one_line(error))
     }
 
     /// Creates the failure of an unusable token, configuration or list of servers.
@@ -288,12 +285,16 @@ fn help(code: &str) -> Option<&'static str> {
         }
         Code::TooManyPixels => "--max-pixels raises the limit",
         Code::ImageTooLarge => "--max-image-memory-bytes raises the limit",
-        Code::NotSupportedYet => {
-            "encrypt before: age --passphrase -o secret.age secret.pdf; and after extract: age --decrypt -o secret.pdf secret.age"
-        }
         Code::NoPayload => {
-            "use the very PNG that was made: an image that was edited, saved anew or sent as a photo has lost its secret"
+            "use the very PNG that was made: an image that was edited, saved anew or sent as a photo has lost its secret; what \
+             was hidden with a key needs it: -p, --passphrase-file or --key-file"
         }
+        Code::NoPayloadOrWrongKey => {
+            "check the passphrase and the key file; if they are right, the image carries nothing, or lost it on the way: use \
+             the very PNG that was made"
+        }
+        Code::InvalidKey => "`stegctl passphrase` suggests a passphrase; a key file has 32 bytes to 16 MiB",
+        Code::CoverTooSmall => "use a larger cover",
         Code::UnknownContainerVersion => "update stegctl to the release that made the image, or a newer one",
         Code::DamagedPayload => {
             "get the PNG again as it was made; nothing is given out of one that was changed"

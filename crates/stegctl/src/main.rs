@@ -12,6 +12,7 @@ mod commands;
 mod failure;
 mod files;
 mod interrupt;
+mod key;
 mod output;
 mod progress;
 mod safe_names;

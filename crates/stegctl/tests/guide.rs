@@ -34,6 +34,7 @@ fn fill(folder: &Path) {
     let report: String = (1..=400).map(|line| format!("{line}: all is well\n")).collect();
     let files = [
         ("report.txt", report.as_str()),
+        ("passphrase.txt", "lemon tuna rescue orbit flame vessel\n"),
         ("letters/anna.txt", "Dear Anna\n"),
         ("letters/old/bob.txt", "Hi\n"),
     ];

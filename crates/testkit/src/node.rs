@@ -236,6 +236,6 @@ fn read(log: &Mutex<String>) -> String {
 
 /// Parses the address in the log line of a listening node.
 pub(crate) fn address_in(log: &str) -> Option<SocketAddr> {
-    let (_, after) = log.split_once(LISTENING)?;
+    let (_, after) = log.split_once(LISTENING)?.1.split_once("://")?;
     after.split_whitespace().next()?.parse().ok()
 }

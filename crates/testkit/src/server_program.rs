@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Log message of a reachable node.
-pub(crate) const LISTENING: &str = "listening on http://";
+pub(crate) const LISTENING: &str = "listening on http";
 /// Prefix of the server's environment variables, besides the others below.
 const OUR_VARIABLES: &str = "STEG";
 /// Variables that would choose another node or another network.

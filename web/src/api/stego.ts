@@ -2,6 +2,7 @@
 
 import type { Answer } from './attempt';
 import { idempotencyKey, type CallOptions, type Client } from './client';
+import type { Key } from '../key/key.svelte';
 import type { CapacityAnswer } from './types';
 
 export interface HideForm {
@@ -11,6 +12,8 @@ export interface HideForm {
   /** None of these: what the cluster's settings say. */
   bits: string;
   metadata: string;
+  /** None: anyone with the image can take the secret out. */
+  key: Key | null;
 }
 
 export interface Hidden {
@@ -52,9 +55,10 @@ export const DEFAULT_COVER = { path: '/api/dataset/0', name: 'default cover', wi
 
 export async function hide(client: Client, form: HideForm, options: CallOptions): Promise<Hidden> {
   const body = new FormData();
+  addKey(body, form.key);
   body.set('file', form.secret, form.secret.name);
   if (form.cover) body.set('cover', form.cover, form.cover.name);
-  if (form.bits !== '') body.set('bits', form.bits);
+  if (form.bits !== '' && !form.key) body.set('bits', form.bits);
   if (form.metadata !== '') body.set('metadata', form.metadata);
   const headers = { accept: 'image/png', 'idempotency-key': idempotencyKey() };
   const answer = await client.call({ method: 'POST', path: '/api/embed', headers, body }, options);
@@ -72,8 +76,15 @@ export async function hide(client: Client, form: HideForm, options: CallOptions)
   };
 }
 
-export async function find(client: Client, file: File, options: CallOptions): Promise<Found> {
+/** Before the files: a node reads what it needs of an image while it arrives. */
+function addKey(body: FormData, key: Key | null) {
+  if (key && key.passphrase !== '') body.set('passphrase', key.passphrase);
+  if (key?.file) body.set('key_file', key.file, 'key');
+}
+
+export async function find(client: Client, file: File, key: Key | null, options: CallOptions): Promise<Found> {
   const body = new FormData();
+  addKey(body, key);
   body.set('file', file, file.name);
   const headers = { accept: 'application/octet-stream' };
   const answer = await client.call({ method: 'POST', path: '/api/extract', headers, body }, options);

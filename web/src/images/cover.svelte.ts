@@ -3,7 +3,7 @@
 import type { Client } from '../api/client';
 import { asProblem, Problem } from '../api/problem';
 import { capacity, DEFAULT_COVER } from '../api/stego';
-import { capacityBytes, HEAD_BYTES, readShape } from './shape';
+import { capacityBytes, HEAD_BYTES, keyedCapacityBytes, readShape } from './shape';
 
 export type BitsTable = (bits: number) => number;
 
@@ -13,6 +13,8 @@ export interface Carrying {
   height: number;
   /** The longest secret, in bytes, by bits per sample. */
   capacity: BitsTable;
+  /** The same with a key. */
+  keyedCapacity: number;
 }
 
 export class ChosenCover {
@@ -42,7 +44,7 @@ export class ChosenCover {
     const shape = readShape(new Uint8Array(head));
     if (shape && !shape.mayHaveAlpha) {
       const { format, width, height, colours } = shape;
-      this.carrying = { format, width, height, capacity: (bits) => capacityBytes(width * height, colours, bits) };
+      this.carrying = { format, width, height, capacity: (bits) => capacityBytes(width * height, colours, bits), keyedCapacity: keyedCapacityBytes(width * height, colours) };
     } else {
       await this.#ask(file);
     }
@@ -55,7 +57,8 @@ export class ChosenCover {
     try {
       const { format, width, height, modes } = await capacity(this.client, file, { signal: asking.signal });
       const table: BitsTable = (bits) => modes.find(({ mode, bits: of }) => mode === 'sequential' && of === bits)?.capacity_bytes ?? 0;
-      if (this.#asking === asking) this.carrying = { format, width, height, capacity: table };
+      const keyedCapacity = modes.find(({ mode }) => mode !== 'sequential')?.capacity_bytes ?? 0;
+      if (this.#asking === asking) this.carrying = { format, width, height, capacity: table, keyedCapacity };
     } catch (error) {
       if (this.#asking === asking) this.problem = asProblem(error);
     } finally {
@@ -70,4 +73,5 @@ const DEFAULT_CARRYING: Carrying = {
   width,
   height,
   capacity: (bits) => capacityBytes(width * height, 3, bits),
+  keyedCapacity: keyedCapacityBytes(width * height, 3),
 };

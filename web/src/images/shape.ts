@@ -18,9 +18,20 @@ export interface Shape {
   mayHaveAlpha: boolean;
 }
 
+const SEALED_TAG_BYTES = 16;
+const SEALED_FIELDS_BYTES = 12;
+
 /** The longest secret, in bytes, that fits at so many bits per sample if it does not compress and goes without a name. */
 export function capacityBytes(pixels: number, colours: number, bits: number): number {
   return Math.floor((Math.max(pixels * colours - HEADER_LEN_BYTES * 8, 0) * bits) / 8);
+}
+
+/** The same with a key: `docs/format.md`, "Carrier scattered". A picture in shades of grey only carries a third of it. */
+export function keyedCapacityBytes(pixels: number, colours: number): number {
+  const samples = pixels * colours;
+  const share = Math.min(Math.floor(samples / 16), 65_536);
+  const rest = samples - Math.max(share, 12_800) - Math.max(share, 32_000);
+  return Math.max(Math.floor(rest / 8) - SEALED_TAG_BYTES - SEALED_FIELDS_BYTES, 0);
 }
 
 /** Reads the header of a PNG or a JPEG; null for anything else and for what is not whole. */

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use crate::config::{LoopbackConfig, NodeConfig, SecurityConfig};
 use crate::listener::LocalAddress;
-use crate::origins;
+use crate::origins::{self, Scheme};
 use guesses::{Guesses, TokenVerdict};
 use hosts::Hosts;
 
@@ -72,7 +72,7 @@ impl Auth {
         Self {
             token,
             loopback: config.loopback,
-            console_origins: origins::on_loopback(nodes),
+            console_origins: origins::on_loopback(nodes, Scheme::of(config)),
             hosts: Hosts::new(node, &config.hosts),
             guesses: Mutex::default(),
         }

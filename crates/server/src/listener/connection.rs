@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -44,9 +45,22 @@ pub(crate) struct PeerAddress(pub Option<IpAddr>);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalAddress(pub Option<IpAddr>);
 
-/// True for a connection over TLS, in the extensions of each request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Encrypted(pub bool);
+/// True for a connection over TLS, in the extensions of each request. Known once the first byte was read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Encrypted(pub(super) Arc<AtomicBool>);
+
+impl Encrypted {
+    /// True for a connection over TLS.
+    pub(crate) fn is_true(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// A connection that is known from the start.
+    #[cfg(test)]
+    pub(crate) fn of_test(is_encrypted: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(is_encrypted)))
+    }
+}
 
 /// Marks a request that is to be refused for lack of a place, in the request's extensions.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +114,7 @@ impl Service<Request<Incoming>> for Served {
         let (router, permit) = (self.router.clone(), Arc::clone(&self.permit));
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.local);
-        request.extensions_mut().insert(self.encrypted);
+        request.extensions_mut().insert(self.encrypted.clone());
         if let Some(protocol) = self.opening.get() {
             request.extensions_mut().insert(*protocol);
         }

@@ -8,11 +8,13 @@
 //! | `connection` | one connection, and the reports about its requests |
 //! | `opening` | detection of other protocols by the first bytes of a connection |
 //! | `transport` | sources of connections: TCP |
+//! | `tls` | TLS over TCP, with a certificate that is read anew |
 
 mod admission;
 mod connection;
 mod open;
 mod opening;
+mod tls;
 mod transport;
 
 use std::net::SocketAddr;
@@ -36,6 +38,7 @@ pub(crate) use connection::{Encrypted, LocalAddress, NoPlace, PeerAddress};
 pub(crate) use open::{ConnectionFigures, Reason};
 use open::{ConnectionPermit, OpenConnections};
 pub(crate) use opening::Foreign;
+pub(crate) use tls::{Certificate, TlsTransport};
 use transport::{Accepted, Transport};
 
 /// Maximum number of closed connections whose descriptors are not free yet.

@@ -1,4 +1,4 @@
-//! Sources of connections. The rest of the listener works on byte streams: TLS is one more source.
+//! Sources of connections. The rest of the listener works on byte streams.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ pub(crate) struct Accepted<S> {
     pub peer: SocketAddr,
     /// Local address, if the system reports one.
     pub local: Option<IpAddr>,
-    /// True for TLS.
+    /// True for TLS, once known.
     pub encrypted: Encrypted,
 }
 
@@ -43,6 +43,6 @@ impl Transport for TcpListener {
             debug!(%error, "TCP_NODELAY not set");
         }
         let local = stream.local_addr().ok().map(|address| address.ip().to_canonical());
-        Ok(Accepted { stream, peer, local, encrypted: Encrypted(false) })
+        Ok(Accepted { stream, peer, local, encrypted: Encrypted::default() })
     }
 }

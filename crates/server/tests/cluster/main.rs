@@ -13,6 +13,7 @@ mod drills;
 mod failover;
 mod floods;
 mod formation;
+mod guessing;
 mod guides;
 mod journal;
 mod leader;

@@ -20,3 +20,4 @@ mod request;
 mod script;
 mod signals;
 mod slow;
+mod tls;

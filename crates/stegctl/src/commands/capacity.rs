@@ -18,16 +18,12 @@ fn capacity(image: &Path, limits: &Limits, findings: &mut Findings) -> Result<()
     let file = read_image(image)?;
     let file = ImageFile::open(&file, limits)?;
     let cover = file.cover(limits)?;
-    let mode = Mode::default();
-    let capacity = cover.capacity(mode);
+    let open = cover.capacity(Mode::default());
+    let keyed = cover.capacity(Mode::DEFAULT_KEYED).secret_bytes(BitsPerSample::ONE);
+    let of = |mode: Mode, bits: BitsPerSample, capacity_bytes: u64| json!({ "mode": mode.as_str(), "bits": bits.as_u8(), "capacity_bytes": capacity_bytes });
     let modes: Vec<Value> = BitsPerSample::all()
-        .map(|bits| {
-            json!({
-                "mode": mode.as_str(),
-                "bits": bits.as_u8(),
-                "capacity_bytes": capacity.secret_bytes(bits),
-            })
-        })
+        .map(|bits| of(Mode::default(), bits, open.secret_bytes(bits)))
+        .chain([of(Mode::DEFAULT_KEYED, BitsPerSample::ONE, keyed)])
         .collect();
     findings.add(json!({
         "format": file.info().format.to_string(),
@@ -38,8 +34,10 @@ fn capacity(image: &Path, limits: &Limits, findings: &mut Findings) -> Result<()
         "modes": modes,
     }));
     findings.text = format!("{:>15} {:>15}\n", "bits per sample", "bytes that fit");
+    findings.text += &format!("{:>15} {keyed:>15}\n", "1, with a key");
     for bits in BitsPerSample::all() {
-        findings.text += &format!("{:>15} {:>15}\n", bits.as_u8(), capacity.secret_bytes(bits));
+        findings.text +=
+            &format!("{:>15} {:>15}\n", format!("{}, open", bits.as_u8()), open.secret_bytes(bits));
     }
     Ok(())
 }

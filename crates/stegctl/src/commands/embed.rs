@@ -7,20 +7,24 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use stego::{
-    CoverInput, EmbedError, EmbedOptions, EmbedReport, FileName, ImageFile, Limits, MediaType, Note, Secret,
+    BitsPerSample, CoverInput, EmbedError, EmbedOptions, EmbedReport, FileName, ImageFile, Limits, MediaType,
+    Note, Seal, Secret,
 };
 
 use super::{Findings, check_is_png, count, exit_code, read_image, write};
 use crate::archive::{self, PackOptions};
-use crate::cli::Embed;
+use crate::cli::{Embed, Metadata};
 use crate::failure::Failure;
 use crate::files::{self, is_standard_stream};
+use crate::key;
 use crate::progress::{Meter, Work};
 
 /// The built-in image used without a cover.
 const DEFAULT_COVER: u32 = 0;
-/// Note printed with every embed, until the release of sealed modes.
-const NOT_ENCRYPTED: &str = "note: nothing is encrypted; what has to stay confidential is encrypted before, with `age --passphrase` for example";
+/// Bytes of a sealed payload besides body and padding: salt, header, fields and tag.
+const SEALED_OVERHEAD_BYTES: u64 = 84;
+/// Note printed with every embed with a key.
+const KEEP_THE_KEY: &str = "note: without the key nobody can extract the secret, its maker included";
 /// Archive name for files without a common folder.
 const ARCHIVE_NAME: &str = "files.tar";
 
@@ -37,10 +41,10 @@ pub(super) fn run(command: &Embed, limits: &Limits) -> ExitCode {
 }
 
 fn check_usage(command: &Embed) -> Result<(), Failure> {
-    if command.secret.keys.is_given() {
-        return Err(Failure::not_encrypted());
-    }
     check_is_png(&command.output, "-o")?;
+    if command.secret.keys.is_given() && command.bits.is_some_and(|bits| bits != BitsPerSample::ONE) {
+        return Err(Failure::usage("with a key --bits is 1"));
+    }
     let reads_secret = command.secrets.iter().any(|path| is_standard_stream(path));
     if reads_secret && command.secrets.len() > 1 {
         return Err(Failure::usage(
@@ -50,6 +54,13 @@ fn check_usage(command: &Embed) -> Result<(), Failure> {
     if reads_secret && command.cover.as_deref().is_some_and(is_standard_stream) {
         return Err(Failure::usage(
             "secret and cover cannot both be standard input (-): name a file for one of them",
+        ));
+    }
+    if command.secret.keys.reads_stdin()
+        && (reads_secret || command.cover.as_deref().is_some_and(is_standard_stream))
+    {
+        return Err(Failure::usage(
+            "the key and a file cannot both be standard input (-): name a file for one of them",
         ));
     }
     if command.secret.report.json && is_standard_stream(&command.output) {
@@ -110,13 +121,22 @@ fn ask(question: &str) -> Result<bool, Failure> {
 fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<(), Failure> {
     files::refuse_existing(&command.output, command.force).map_err(|error| Failure::file(&error))?;
     let hidden = Hidden::read(command, limits)?;
+    let key = key::for_embed(&command.secret.keys, command.open)?;
+    if key.is_some() && command.bits.is_some_and(|bits| bits != BitsPerSample::ONE) {
+        return Err(Failure::usage("with a key --bits is 1"));
+    }
     let meter = Meter::start(Work::Embed, command.secret.report.only_errors());
     let limits = Limits { watch: meter.watch(), ..limits.clone() };
+    let metadata = command.metadata.unwrap_or(if key.is_some() { Metadata::Strip } else { Metadata::Keep });
     let options = EmbedOptions::default()
-        .with_bits(command.bits)
+        .with_bits(command.bits.unwrap_or(BitsPerSample::ONE))
         .with_compress(!command.no_compress)
-        .with_metadata(command.metadata.policy())
+        .with_metadata(metadata.policy())
         .with_verify(command.verify.extent());
+    let options = match key {
+        Some(key) => options.with_seal(Seal::Key(key, key::salt()?)),
+        None => options,
+    };
     let (file, built_in);
     let cover: CoverInput<'_> = match &command.cover {
         Some(path) => {
@@ -216,7 +236,9 @@ impl Hidden {
                 .push("the files are an archive whose type was left out: extract them with --unpack".into());
         }
         // The capacity counts the bytes after the container's header.
-        let carried_bytes = report.payload_bytes.saturating_sub(stego::HEADER_LEN_BYTES as u64);
+        let is_keyed = options.seal.is_some();
+        let overhead_bytes = if is_keyed { SEALED_OVERHEAD_BYTES } else { stego::HEADER_LEN_BYTES as u64 };
+        let carried_bytes = report.payload_bytes.saturating_sub(overhead_bytes);
         let bytes = self.bytes.len();
         let what = match self.files {
             Some(files) => format!("{} (an archive of {bytes} bytes)", count(files, "file")),
@@ -229,7 +251,7 @@ impl Hidden {
             count(options.bits.as_u8().into(), "bit"),
             report.psnr_db,
         ));
-        findings.remarks.push(NOT_ENCRYPTED.to_owned());
+        findings.remarks.extend(is_keyed.then(|| KEEP_THE_KEY.to_owned()));
         findings.remarks.extend(self.notes.iter().map(|note| format!("note: {note}")));
         findings.add(json!({
             "name": self.name.as_ref().map(FileName::as_str),
@@ -238,6 +260,7 @@ impl Hidden {
             "secret_size_bytes": self.bytes.len(),
             "payload_size_bytes": report.payload_bytes,
             "capacity_bytes": report.capacity_bytes,
+            "mode": options.mode.as_str(),
             "bits": options.bits.as_u8(),
             "psnr_db": report.psnr_db.is_finite().then_some(report.psnr_db),
             "notes": self.notes,

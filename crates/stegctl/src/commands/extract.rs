@@ -14,6 +14,7 @@ use crate::archive::{self, Contents};
 use crate::cli::Extract;
 use crate::failure::Failure;
 use crate::files::is_standard_stream;
+use crate::key;
 use crate::safe_names::safe;
 
 /// File name for a secret without a name.
@@ -23,10 +24,17 @@ pub(super) fn run(command: &Extract, limits: &Limits) -> ExitCode {
     if let Err(failure) = check_usage(command) {
         return exit_code(Err(failure));
     }
+    let key = match key::for_extract(&command.secret.keys) {
+        Ok(key) => key,
+        Err(failure) => return exit_code(Err(failure)),
+    };
     let mut written = HashSet::new();
     each_image(&command.images, command.secret.report, limits, |image, limits, findings| {
         let file = read_image(image)?;
-        let found = stego::extract(&file, limits)?;
+        let found = match &key {
+            Some(key) => stego::extract_sealed(&file, key, limits)?,
+            None => stego::extract(&file, limits)?,
+        };
         drop(file);
         findings.add(facts(&found));
         findings.remarks.extend(found.notes.iter().map(|note| format!("note: {note}")));
@@ -39,8 +47,10 @@ pub(super) fn run(command: &Extract, limits: &Limits) -> ExitCode {
 }
 
 fn check_usage(command: &Extract) -> Result<(), Failure> {
-    if command.secret.keys.is_given() {
-        return Err(Failure::not_encrypted());
+    if command.secret.keys.reads_stdin() && command.images.iter().any(|image| is_standard_stream(image)) {
+        return Err(Failure::usage(
+            "the key and the image cannot both be standard input (-): name a file for one of them",
+        ));
     }
     if !command.output.as_deref().is_some_and(is_standard_stream) {
         return Ok(());

@@ -1,11 +1,13 @@
 //! The commands on images; those on clusters are in [`crate::cluster`].
 
 mod capacity;
+mod certs;
 mod compare;
 mod embed;
 mod extract;
 mod inspect;
 mod manual;
+mod passphrase;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +31,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Capacity(command) => capacity::run(&command, &limits),
         Command::Inspect(command) => inspect::run(&command, &limits),
         Command::Compare(command) => compare::run(&command, &limits),
+        Command::Passphrase(command) => exit_code(passphrase::run(&command)),
+        Command::Certs(command) => exit_code(certs::run(&command)),
         Command::Status(command) => exit_code(cluster::status(&command)),
         Command::Leader(command) => exit_code(cluster::leader(&command)),
         Command::Member(command) => exit_code(cluster::member(&command)),

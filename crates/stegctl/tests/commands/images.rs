@@ -46,7 +46,10 @@ fn capacity_is_what_embed_takes() {
     for mode in facts["modes"].as_array().unwrap() {
         let bits = mode["bits"].to_string();
         let fits = mode["capacity_bytes"].as_u64().unwrap() as usize;
+        let key: &[&str] =
+            if mode["mode"] == "sequential" { &["--open"] } else { &["--key-file", "cover.png"] };
         let args = ["embed", "secret", "--cover", "cover.png", "--bits", &bits, "-o", "out.png", "--force"];
+        let args = [&args[..], key].concat();
         std::fs::write(folder.path().join("secret"), testkit::noise(2, fits)).unwrap();
         done(folder.path(), &args, b"");
         std::fs::write(folder.path().join("secret"), testkit::noise(2, fits + 1)).unwrap();
@@ -54,7 +57,7 @@ fn capacity_is_what_embed_takes() {
         assert!(error.contains(&format!("{}", fits + 1)) && error.contains(&format!("{fits}")), "{error}");
     }
     let table = String::from_utf8(done(folder.path(), &["capacity", "cover.png"], b"")).unwrap();
-    assert_eq!(table.lines().count(), 5);
+    assert_eq!(table.lines().count(), 6);
 }
 
 #[test]

@@ -17,7 +17,9 @@ use crate::config::NodeConfig;
 use crate::http::answer::negotiate::takes_gzip;
 use crate::http::answer::problem::{ErrorPage, Problem};
 use crate::http::middleware::principal::{Anonymous, Principal};
-use crate::origins;
+use crate::http::middleware::confidential;
+use crate::listener::Encrypted;
+use crate::origins::{self, Scheme};
 
 /// The cluster as embedded in the page: the serving node and the origins of all nodes.
 #[derive(Serialize)]
@@ -42,8 +44,19 @@ const PAGES: [&str; 5] = ["hide", "find", "cluster", "drill", "settings"];
 pub(crate) async fn page(
     _: Principal<Anonymous>,
     State(setup): State<Arc<Setup>>,
+    encrypted: Option<Extension<Encrypted>>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    render(&setup)
+    let is_encrypted = encrypted.is_some_and(|Extension(encrypted)| encrypted.is_true());
+    let is_direct = !confidential::is_forwarded(&headers);
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    match host {
+        // A page of another scheme is of another origin, which the other nodes do not answer.
+        Some(host) if Scheme::of(&setup.config.security) == Scheme::Https && is_direct && !is_encrypted => {
+            Ok(Redirect::temporary(&format!("https://{host}/")).into_response())
+        }
+        _ => render(&setup),
+    }
 }
 
 /// Answers a browser that navigates to a path without a route: with a redirect to the console's page of that
@@ -57,9 +70,14 @@ pub(crate) fn navigation(setup: &Setup, path: &str) -> Result<Response, Problem>
 }
 
 fn render(setup: &Setup) -> Result<Response, Problem> {
-    let nodes: Vec<_> =
-        setup.config.nodes.iter().map(|node| Node { id: &node.id, origin: origins::origin(node) }).collect();
-    let policy = content_security_policy(&setup.config.nodes);
+    let scheme = Scheme::of(&setup.config.security);
+    let nodes: Vec<_> = setup
+        .config
+        .nodes
+        .iter()
+        .map(|node| Node { id: &node.id, origin: origins::origin(node, scheme) })
+        .collect();
+    let policy = content_security_policy(&setup.config.nodes, scheme);
     let cluster = Cluster { cluster_name: &setup.config.cluster_name, node_id: &setup.node_id, nodes };
     let cluster = serde_json::to_string(&cluster).map_err(|error| {
         tracing::error!(%error, "cannot encode the cluster as JSON");
@@ -75,8 +93,8 @@ fn render(setup: &Setup) -> Result<Response, Problem> {
 
 /// Content security policy of the page: own scripts and styles, own and generated images, calls to the
 /// cluster's nodes.
-fn content_security_policy(nodes: &[NodeConfig]) -> HeaderValue {
-    let sources: Vec<_> = nodes.iter().map(origins::policy_source).collect();
+fn content_security_policy(nodes: &[NodeConfig], scheme: Scheme) -> HeaderValue {
+    let sources: Vec<_> = nodes.iter().map(|node| origins::policy_source(node, scheme)).collect();
     let policy = format!(
         "default-src 'self'; img-src 'self' blob:; connect-src 'self' {}; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'; object-src 'none'",

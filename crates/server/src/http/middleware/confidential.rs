@@ -24,7 +24,7 @@ const X_FORWARDED: &str = "x-forwarded-";
 /// Judges a request by its connection and headers.
 pub(crate) fn judge(extensions: &Extensions, headers: &HeaderMap, config: &SecurityConfig) -> Confidential {
     let peer = extensions.get::<PeerAddress>().and_then(|peer| peer.0);
-    let is_encrypted = extensions.get() == Some(&Encrypted(true));
+    let is_encrypted = extensions.get().is_some_and(Encrypted::is_true);
     let is_local = peer.is_some_and(|peer| peer.is_loopback()) && !is_forwarded(headers);
     let is_vouched_for = is_trusted_proxy(peer, config) && came_over_https(headers);
     let is_allowed = config.passphrases_in_plaintext == PlaintextConfig::Allowed;
@@ -55,7 +55,7 @@ fn is_trusted_proxy(peer: Option<IpAddr>, config: &SecurityConfig) -> bool {
 }
 
 /// True if a proxy passed the request on.
-fn is_forwarded(headers: &HeaderMap) -> bool {
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| name.as_str().starts_with(X_FORWARDED) || OF_PROXIES.contains(&name.as_str()))
 }
 
@@ -92,7 +92,7 @@ mod tests {
     fn extensions(peer: &str, is_encrypted: bool) -> Extensions {
         let mut extensions = Extensions::new();
         extensions.insert(PeerAddress(peer.parse().ok()));
-        extensions.insert(Encrypted(is_encrypted));
+        extensions.insert(Encrypted::of_test(is_encrypted));
         extensions
     }
 

@@ -17,8 +17,8 @@ use tower_http::cors::CorsLayer;
 use uuid::Uuid;
 
 use super::request::REQUEST_ID;
-use crate::config::NodeConfig;
-use crate::origins;
+use crate::config::Config;
+use crate::origins::{self, Scheme};
 
 /// Lifetime of a preflight's result in browsers.
 const MAX_AGE: Duration = Duration::from_secs(600);
@@ -43,8 +43,8 @@ const FOR_ALLOWED: [HeaderName; 4] = [
 
 /// Answers preflights, and allows the cluster's pages to read answers. The outermost layer: a page can read
 /// problems too, and preflights are answered even while the node is paused or draining.
-pub(crate) fn around<S: Clone + Send + Sync + 'static>(router: Router<S>, nodes: &[NodeConfig]) -> Router<S> {
-    router.layer(layer(nodes)).layer(map_response(finished))
+pub(crate) fn around<S: Clone + Send + Sync + 'static>(router: Router<S>, config: &Config) -> Router<S> {
+    router.layer(layer(config)).layer(map_response(finished))
 }
 
 /// Removes CORS headers meant for allowed pages from all other answers, and gives preflights, which never
@@ -62,8 +62,10 @@ async fn finished(mut response: Response) -> Response {
     response
 }
 
-fn layer(nodes: &[NodeConfig]) -> CorsLayer {
-    let origins = origins::all(nodes).into_iter().filter_map(|origin| HeaderValue::try_from(origin).ok());
+fn layer(config: &Config) -> CorsLayer {
+    let origins = origins::all(&config.nodes, Scheme::of(&config.security))
+        .into_iter()
+        .filter_map(|origin| HeaderValue::try_from(origin).ok());
     CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
