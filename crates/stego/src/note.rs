@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::examination::GiveAway;
+
 /// Advice to the user on an image made or read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
@@ -17,6 +19,10 @@ pub enum Note {
     LocationKept,
     /// Embedded: the cover is an animation, of which the stego image shows the first frame.
     FirstFrameOnly,
+    /// Embedded with a key: a single changed sample of this cover shows, by each of these properties.
+    CoverGivesAway(Vec<GiveAway>),
+    /// Embedded with a key: others have the cover too, or the key opens it already. Only a caller knows.
+    CoverIsKnown,
     /// Extracted: the file is cut off below the rows with the payload.
     CutOffBelowPayload,
     /// Extracted: the file is damaged below the rows with the payload.
@@ -45,6 +51,19 @@ impl fmt::Display for Note {
             Self::FirstFrameOnly => {
                 f.write_str("the cover is an animation; this image is its first frame and does not move")
             }
+            Self::CoverGivesAway(kinds) => {
+                let reasons: Vec<String> = kinds.iter().map(|kind| format!("{kind} ({})", kind.code())).collect();
+                write!(
+                    f,
+                    "cover_gives_away: changes of this cover can be shown without the key, so its safe capacity is 0 \
+                     bytes: {}",
+                    reasons.join("; ")
+                )
+            }
+            Self::CoverIsKnown => f.write_str(
+                "cover_is_known: others have this cover, or it carries a secret under this key already, and a \
+                 comparison shows the changes; take another, and do not publish the original",
+            ),
             Self::CutOffBelowPayload => f.write_str(
                 "the image is cut off, but below the rows that carry the secret: the secret is whole",
             ),

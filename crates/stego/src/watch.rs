@@ -17,7 +17,7 @@ pub enum Stage {
     Draw,
     /// A stego image is written; counted in rows.
     Encode,
-    /// A stego image is read, or read back; counted in rows.
+    /// A stego image is read, or read back, or a cover is examined; counted in rows.
     Read,
     /// Two images are compared; counted in rows of each channel.
     Compare,

@@ -15,6 +15,8 @@ pub struct Cover {
     pub(super) samples: Vec<u8>,
     pub(super) metadata: Metadata,
     pub(super) first_frame: bool,
+    /// Format of the file; PNG for samples in memory.
+    pub(crate) file_format: ImageFormat,
 }
 
 impl Cover {
@@ -46,6 +48,7 @@ impl Cover {
             samples,
             metadata: Metadata::default(),
             first_frame: false,
+            file_format: ImageFormat::Png,
         };
         let info = cover.info();
         (info.pixels() > 0 && info.decoded_bytes() == cover.samples.len() as u64).then_some(cover)

@@ -58,21 +58,22 @@ impl Cover {
     }
 
     fn decode_as(file: &[u8], info: &ImageInfo, limits: &Limits) -> Result<Self, ImageError> {
-        let ImageInfo { width, height, channels, depth, animated: first_frame, .. } = *info;
+        let ImageInfo { width, height, channels, depth, animated: first_frame, format: file_format, .. } =
+            *info;
         Ok(match info.format {
             ImageFormat::Png => {
                 let (samples, metadata) = png::decode::decode(file, info, limits)?;
-                Self { width, height, channels, depth, samples, metadata, first_frame }
+                Self { width, height, channels, depth, samples, metadata, first_frame, file_format }
             }
             ImageFormat::Jpeg => {
                 let (image, metadata) = jpeg::decode(file, info, limits)?;
                 let (width, height, samples) = (image.width, image.height, image.samples);
-                Self { width, height, channels, depth, samples, metadata, first_frame }
+                Self { width, height, channels, depth, samples, metadata, first_frame, file_format }
             }
             _ => {
                 let others::Decoded { image, channels, metadata } = others::decode(file, info, limits)?;
                 let (width, height, samples) = (image.width, image.height, image.samples);
-                Self { width, height, channels, depth, samples, metadata, first_frame }
+                Self { width, height, channels, depth, samples, metadata, first_frame, file_format }
             }
         })
     }

@@ -32,6 +32,15 @@ pub struct EmbedReport {
     pub notes: Vec<Note>,
 }
 
+impl EmbedReport {
+    /// Returns the length in bytes of the longest secret that the notes say is safe: 0 for a cover that gives
+    /// away or is known. `None` if nothing is known against the cover.
+    pub fn safe_capacity_bytes(&self) -> Option<u64> {
+        let is_unsafe = |note: &Note| matches!(note, Note::CoverGivesAway(_) | Note::CoverIsKnown);
+        self.notes.iter().any(is_unsafe).then_some(0)
+    }
+}
+
 impl StegoImage<'_> {
     /// Returns the length of the file in bytes.
     pub fn len_bytes(&self) -> usize {
