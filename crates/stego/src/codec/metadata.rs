@@ -14,7 +14,7 @@ use crate::codec::format::Channels;
 pub(super) const MAX_METADATA_BYTES: u64 = 32 << 20;
 const PIECE_OVERHEAD_BYTES: u64 = 64;
 /// Length of a colour profile; large ones for printers take two megabytes.
-const MAX_PROFILE_BYTES: usize = 8 << 20;
+pub(super) const MAX_PROFILE_BYTES: usize = 8 << 20;
 /// Of a compressed text so much is looked at.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// Upper limit of listed names.
@@ -185,6 +185,24 @@ impl Metadata {
             .iter()
             .filter(move |piece| piece.place == place && (!stripped || piece.purpose == Purpose::Colour))
             .map(|piece| &piece.chunk)
+    }
+
+    /// Returns the data of the first chunk of this type.
+    pub(super) fn chunk(&self, kind: &[u8; 4]) -> Option<&[u8]> {
+        let piece = self.pieces.iter().find(|piece| piece.chunk.0 == *kind)?;
+        Some(&piece.chunk.1)
+    }
+
+    /// Returns the names of all pieces that `is_kept` does not keep, with those not taken over; without
+    /// descriptions if stripped.
+    pub(super) fn names_besides(&self, stripped: bool, is_kept: impl Fn(&[u8; 4]) -> bool) -> Vec<String> {
+        let mut rest =
+            Self { left_out: if stripped { Vec::new() } else { self.left_out.clone() }, ..Self::default() };
+        let pieces = self.pieces.iter().filter(|piece| !stripped || piece.purpose == Purpose::Colour);
+        for Piece { chunk: (kind, data), .. } in pieces.filter(|piece| !is_kept(&piece.chunk.0)) {
+            rest.leave_out(name_of(kind, data));
+        }
+        rest.left_out
     }
 
     /// Returns the number of bytes of all chunks, as an upper bound on the growth of a file.

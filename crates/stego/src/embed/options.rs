@@ -46,7 +46,8 @@ pub struct EmbedOptions {
     pub bits: BitsPerSample,
     /// True to deflate a secret if shorter.
     pub compress: bool,
-    /// Treatment of the metadata in the cover's file.
+    /// Treatment of the metadata in the cover's file. A keyed mode keeps the colour profile alone; with
+    /// [`MetadataPolicy::Keep`] a note names all that is missing, otherwise colour definitions only.
     pub metadata: MetadataPolicy,
     /// Format of the stego image.
     pub output: OutputFormat,
@@ -75,11 +76,12 @@ impl EmbedOptions {
         Self { mode, ..self }
     }
 
-    /// Returns the options with a key. An open mode gives way to [`Mode::DEFAULT_KEYED`].
+    /// Returns the options with a key. An open mode gives way to [`Mode::DEFAULT_KEYED`], and metadata are stripped
+    /// unless [`EmbedOptions::with_metadata`] comes later.
     #[must_use]
     pub fn with_seal(self, seal: Seal) -> Self {
         let mode = if self.mode.is_keyed() { self.mode } else { Mode::DEFAULT_KEYED };
-        Self { mode, seal: Some(seal), ..self }
+        Self { mode, seal: Some(seal), metadata: MetadataPolicy::Strip, ..self }
     }
 
     /// Replaces the bits per sample.

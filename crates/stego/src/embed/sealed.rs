@@ -1,6 +1,6 @@
-//! Embedding with a key: the whole image is encoded anew, in the form of any image written by this library.
+//! Embedding with a key: the whole image is encoded anew, in the form of other programs' images.
 
-use super::{CoverInput, PayloadFigures, notes_on_cover, report, verify};
+use super::{CoverInput, PayloadFigures, report, verify};
 use crate::bits::BitsPerSample;
 use crate::carrier::scattered::{Scattered, Scattering, room_bytes};
 use crate::carrier::{Capacity, Carrier, Changes};
@@ -8,7 +8,7 @@ use crate::codec::cover::Cover;
 use crate::codec::decode::probe;
 use crate::codec::format::MetadataPolicy;
 use crate::codec::parts::Part;
-use crate::codec::png::encode::encode_png;
+use crate::codec::png::profile::encode_like_others;
 use crate::container::packing::pack_to_fit_sealed;
 use crate::container::sealed::{HEADER_LEN_BYTES, PlainBody, TAG_LEN_BYTES};
 use crate::embed::error::EmbedError;
@@ -20,6 +20,7 @@ use crate::extract::sealed::SealedReading;
 use crate::file::ImageFile;
 use crate::key::{DerivedKey, Salt, Seal};
 use crate::limits::Limits;
+use crate::note::Note;
 use crate::secret::Secret;
 
 /// Hides `secret` in a copy of `cover`. The stego image is read back with the keys of the embed.
@@ -50,6 +51,7 @@ fn encode(
     limits: &Limits,
 ) -> Result<StegoImage<'static>, EmbedError> {
     let (capacity, body) = packed(cover, secret, options, limits)?;
+    let notes = notes_on(cover, metadata, limits)?;
     let figures = PayloadFigures {
         bits: BitsPerSample::ONE,
         len_bytes: (Salt::LEN_BYTES + HEADER_LEN_BYTES + body.len_bytes() + TAG_LEN_BYTES) as u64,
@@ -57,15 +59,26 @@ fn encode(
     };
     let key = seal.derive();
     let mut changes = plan(cover, capacity, body, &key, limits)?;
-    let png = encode_png(cover, metadata, &limits.watch, &mut changes)?;
+    let png = encode_like_others(cover, &limits.watch, &mut changes)?;
     let squared_error = changes.squared_error();
     drop(changes);
     verify(read_back(&png, &key, limits), secret)?;
 
-    let notes = notes_on_cover(cover, metadata);
     let about = (&cover.info(), capacity, &Scattered as &dyn Carrier);
     let report = report(about, figures, squared_error, false, notes);
     Ok(StegoImage { parts: vec![Part::New(png)], report })
+}
+
+/// Examines the cover, and names the metadata that the form of the file has no place for.
+fn notes_on(cover: &Cover, metadata: MetadataPolicy, limits: &Limits) -> Result<Vec<Note>, EmbedError> {
+    let give_aways = cover.give_aways_within(&limits.watch)?;
+    let left_out = cover.left_out_in_common_form(metadata);
+    let notes = [
+        (!give_aways.is_empty()).then(|| Note::CoverGivesAway(give_aways)),
+        cover.is_first_frame().then_some(Note::FirstFrameOnly),
+        (!left_out.is_empty()).then(|| Note::MetadataLeftOut(left_out)),
+    ];
+    Ok(notes.into_iter().flatten().collect())
 }
 
 /// Packs `secret`: all that can be refused before a key is derived.
@@ -106,6 +119,22 @@ fn read_back(png: &[u8], key: &DerivedKey, limits: &Limits) -> Result<Extracted,
 pub struct SealedSamples;
 
 impl SealedSamples {
+    /// Returns what is carried after the salt: the header and the body, encrypted.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`crate::embed()`] that come before the derivation of a key.
+    pub fn stream(
+        cover: &Cover,
+        secret: &Secret<'_>,
+        (key, options): (&DerivedKey, &EmbedOptions),
+        limits: &Limits,
+    ) -> Result<Vec<u8>, EmbedError> {
+        let (capacity, body) = packed(cover, secret, options, limits)?;
+        let stream = body.seal(key, capacity.carrying_samples());
+        Ok([&stream.header[..], &stream.body].concat())
+    }
+
     /// Embeds into `samples`, those of `cover`, which change in place. Nothing is read back.
     ///
     /// # Errors

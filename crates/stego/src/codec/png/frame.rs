@@ -23,15 +23,8 @@ impl PngFrame {
 
     /// Creates the frame for a PNG that is not interlaced, of an image described by `info`.
     pub(super) fn new(info: &ImageInfo, metadata: &Metadata, policy: MetadataPolicy) -> Self {
-        let colour = match info.channels {
-            Channels::Grey => Stored::GREY,
-            Channels::GreyAlpha => Stored::GREY_ALPHA,
-            Channels::Rgb => Stored::RGB,
-            Channels::Rgba => Stored::RGBA,
-        };
-        let size = [info.width.to_be_bytes(), info.height.to_be_bytes()].concat();
         let mut prefix = SIGNATURE.to_vec();
-        append_chunk(&mut prefix, *b"IHDR", &[&size[..], &[info.depth.bits(), colour, 0, 0, 0]].concat());
+        append_chunk(&mut prefix, *b"IHDR", &header_chunk(info));
         let mut suffix = Vec::new();
         let strips = policy == MetadataPolicy::Strip;
         for (place, file) in [(Place::Before, &mut prefix), (Place::After, &mut suffix)] {
@@ -49,7 +42,20 @@ impl PngFrame {
     }
 }
 
-fn append_chunk(file: &mut Vec<u8>, kind: [u8; 4], data: &[u8]) {
+/// Returns the data of IHDR (11.2.1) for an image that is not interlaced.
+pub(super) fn header_chunk(info: &ImageInfo) -> Vec<u8> {
+    let colour = match info.channels {
+        Channels::Grey => Stored::GREY,
+        Channels::GreyAlpha => Stored::GREY_ALPHA,
+        Channels::Rgb => Stored::RGB,
+        Channels::Rgba => Stored::RGBA,
+    };
+    let size = [info.width.to_be_bytes(), info.height.to_be_bytes()].concat();
+    [&size[..], &[info.depth.bits(), colour, 0, 0, 0]].concat()
+}
+
+/// Appends a chunk (5.3) with its length and checksum.
+pub(super) fn append_chunk(file: &mut Vec<u8>, kind: [u8; 4], data: &[u8]) {
     file.extend_from_slice(&(data.len() as u32).to_be_bytes());
     let start = file.len();
     file.extend_from_slice(&kind);

@@ -10,5 +10,6 @@ mod frame;
 pub(crate) mod header;
 mod layout;
 mod needed;
+pub(crate) mod profile;
 pub(crate) mod splice;
 pub(crate) mod stored;

@@ -231,7 +231,7 @@ fn segment(cover: &Cover, first: usize, rows: usize, is_last: bool) -> (Vec<u8>,
     let info = cover.info();
     let row_len = info.row_len_bytes();
     let last = (first + rows).min(cover.height() as usize);
-    let mut filter = RowFilter::new(info.pixel_len_bytes());
+    let mut filter = RowFilter::new(info.pixel_len_bytes(), &Filter::ALL);
     let mut filtered = Vec::with_capacity((last - first) * (row_len + 1));
     for y in first..last {
         let row = &cover.samples()[y * row_len..(y + 1) * row_len];
@@ -277,7 +277,7 @@ fn deflate_rows(
 ) -> Result<Adler, Stopped> {
     let info = cover.info();
     let row_len = info.row_len_bytes();
-    let mut filter = RowFilter::new(info.pixel_len_bytes());
+    let mut filter = RowFilter::new(info.pixel_len_bytes(), &Filter::ALL);
     let mut encoder = Deflater::new(HEAD_LEVEL);
     let (mut row, mut above, mut filtered) = (Vec::new(), Vec::new(), Vec::new());
     let mut adler = Adler::EMPTY;
