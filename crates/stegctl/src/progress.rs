@@ -99,6 +99,7 @@ fn in_words(work: Work, stage: Stage) -> &'static str {
         (Stage::Compress, Work::Embed) => "compressing the secret",
         (Stage::Compress, Work::Look) => "decompressing the secret",
         (Stage::Draw, _) => "drawing the positions",
+        (Stage::Choose, _) => "choosing the changes",
         (Stage::Encode, _) => "writing the image",
         (Stage::Read, Work::Embed) => "reading it back",
         (Stage::Read, Work::Look) => "reading the image",

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::carrier::scattered::{known_answers, room_bytes};
+use crate::carrier::scattered::{adaptive_body, known_answers, room_bytes};
 use crate::container::open::Content;
-use crate::container::sealed::{PlainBody, open_body, open_header};
+use crate::container::sealed::{Coding, PlainBody, open_body, open_header};
 use crate::key::{DerivedKey, Salt, SealingKey};
 use crate::limits::Limits;
 use crate::secret::{FileName, MarkId, MediaType, Secret};
@@ -80,12 +80,14 @@ fn streams_are_sealed_as_published() {
         };
         secret.mark = bytes(&answer["mark"]).try_into().ok().map(MarkId);
         let packed = Content::new(&content, false, room, &limits).unwrap();
-        let sealed = PlainBody::pack(&packed, &secret, room, true).unwrap().seal(&key, eligible);
+        let sealed =
+            PlainBody::pack(&packed, &secret, room, true).unwrap().seal(&key, eligible, Coding::Scattered);
         assert_eq!(hex(&sealed.header), answer["header"].as_str().unwrap());
         assert_eq!(hex(&sealed.body), answer["body"].as_str().unwrap());
 
-        let len = open_header(&sealed.header, &key, eligible, room).unwrap();
-        assert_eq!(len, bytes(&answer["plain"]).len());
+        let header = open_header(&sealed.header, &key, eligible, room).unwrap();
+        assert_eq!(header.padded_len, bytes(&answer["plain"]).len());
+        assert_eq!(header.coding, Coding::Scattered);
         let (opened, _) = open_body(sealed.body, &sealed.header, &key, &limits).unwrap();
         assert_eq!((opened.secret, opened.name), (content.clone(), secret.name));
         assert_eq!((opened.media_type, opened.mark), (secret.media_type, secret.mark));
@@ -117,6 +119,24 @@ fn positions_are_drawn_as_published() {
             found.syndromes.map(|message| hex(&message)),
             ["salt_syndrome", "header_syndrome"].map(|name| answer[name].as_str().unwrap())
         );
+    }
+}
+
+/// What images of random bits carry in the mode `adaptive`.
+#[test]
+fn bodies_are_read_as_published() {
+    for answer in answers("bodies") {
+        let number = |name: &str| answer[name].as_u64().unwrap();
+        let key = injected(&answer);
+        let body = adaptive_body(
+            number("eligible"),
+            &key,
+            u16::try_from(number("coding")).unwrap(),
+            number("padded_len") as usize,
+            &bytes(&answer["prk"]),
+        );
+        assert_eq!(hex(&body[..16]), answer["body"].as_str().unwrap());
+        assert_eq!(hex(&Sha256::digest(body)), answer["body_digest"].as_str().unwrap());
     }
 }
 

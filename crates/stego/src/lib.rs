@@ -61,6 +61,7 @@ mod embed;
 mod examination;
 mod extract;
 mod file;
+mod height;
 mod key;
 #[cfg(test)]
 mod known_answers;
@@ -73,6 +74,8 @@ mod watch;
 
 pub use bits::BitsPerSample;
 pub use carrier::Capacity;
+#[doc(hidden)]
+pub use carrier::cost_map::CostMap;
 pub use codec::cover::Cover;
 pub use codec::decode::probe;
 pub use codec::error::ImageError;
@@ -95,6 +98,7 @@ pub use extract::found::Extracted;
 pub use extract::sealed::{SealedReading, extract_sealed};
 pub use extract::{claimed_lengths_bytes, examine, extract};
 pub use file::ImageFile;
+pub use height::ConstraintHeight;
 pub use key::{DerivedKey, KeyError, Salt, Seal, SealingKey};
 pub use limits::Limits;
 pub use mode::Mode;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::carrier::adaptive::Adaptive;
 use crate::carrier::scattered::Scattered;
 use crate::carrier::sequential::Sequential;
 use crate::carrier::{Capacity, Carrier, OpenCarrier};
@@ -18,16 +19,18 @@ pub enum Mode {
     Sequential,
     /// Keyed: at positions over the whole image that only the key tells, encrypted.
     Scattered,
+    /// Keyed: as few changes as possible, where they are the least conspicuous, encrypted. The default with a key.
+    Adaptive,
 }
 
 impl Mode {
     /// Every mode, in the order of the enum.
-    pub const ALL: [Self; 2] = [Self::Sequential, Self::Scattered];
+    pub const ALL: [Self; 3] = [Self::Sequential, Self::Scattered, Self::Adaptive];
     /// Every mode without a key.
     pub const OPEN: [Self; 1] = [Self::Sequential];
 
     /// The mode of an embed with a key unless another one is chosen.
-    pub const DEFAULT_KEYED: Self = Self::Scattered;
+    pub const DEFAULT_KEYED: Self = Self::Adaptive;
 
     /// Returns the mode with this name.
     pub fn named(name: &str) -> Option<Self> {
@@ -39,6 +42,7 @@ impl Mode {
         match self {
             Self::Sequential => "sequential",
             Self::Scattered => "scattered",
+            Self::Adaptive => "adaptive",
         }
     }
 
@@ -51,7 +55,7 @@ impl Mode {
     pub(crate) fn open_carrier(self) -> Option<&'static dyn OpenCarrier> {
         match self {
             Self::Sequential => Some(&Sequential),
-            Self::Scattered => None,
+            Self::Scattered | Self::Adaptive => None,
         }
     }
 
@@ -60,6 +64,7 @@ impl Mode {
         match self {
             Self::Sequential => &Sequential,
             Self::Scattered => &Scattered,
+            Self::Adaptive => &Adaptive,
         }
     }
 

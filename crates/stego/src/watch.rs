@@ -15,6 +15,9 @@ pub enum Stage {
     Compress,
     /// The positions of a sealed payload are drawn; counted in positions.
     Draw,
+    /// The changes of a stego image are chosen by their costs: counted in rows of the image, then in bits of the
+    /// payload.
+    Choose,
     /// A stego image is written; counted in rows.
     Encode,
     /// A stego image is read, or read back, or a cover is examined; counted in rows.

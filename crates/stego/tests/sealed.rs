@@ -49,9 +49,15 @@ fn open(png: &[u8], key: &DerivedKey) -> Result<Extracted, ExtractError> {
     SealedReading::of_file(&ImageFile::open(png, &limits()).unwrap(), &limits())?.open(key, &limits())
 }
 
-/// Embeds, extracts, and compares cover and stego image sample by sample.
+/// Embeds in both modes, extracts, and compares cover and stego image sample by sample. Returns the image of the
+/// default mode.
 fn check(cover: &Cover, secret: &Secret<'_>, key: &DerivedKey) -> Vec<u8> {
-    let image = embed(cover, secret, &options(key), &limits()).unwrap();
+    check_in(Mode::Scattered, cover, secret, key);
+    check_in(Mode::Adaptive, cover, secret, key)
+}
+
+fn check_in(mode: Mode, cover: &Cover, secret: &Secret<'_>, key: &DerivedKey) -> Vec<u8> {
+    let image = embed(cover, secret, &options(key).with_mode(mode), &limits()).unwrap();
     let report = image.report.clone();
     let png = image.into_vec();
     let found = open(&png, key).unwrap();
@@ -274,17 +280,17 @@ proptest! {
 }
 
 /// A stego image in which each sample carries, and its key.
-fn full_image(seed: u8) -> (Cover, DerivedKey) {
+fn full_image(mode: Mode, seed: u8) -> (Cover, DerivedKey) {
     let cover = cover(250, 200, Channels::Rgb, false, u64::from(seed));
     let room = cover.capacity(Mode::Scattered).secret_bytes(BitsPerSample::ONE) as usize;
     let key = derived(seed);
-    let png = check(&cover, &Secret::new(&testkit::noise(1, room)), &key);
+    let png = check_in(mode, &cover, &Secret::new(&testkit::noise(1, room)), &key);
     (Cover::decode(&png, &limits()).unwrap(), key)
 }
 
 /// Wrong keys with the salt of the image, and single flipped bits, in turns.
-fn check_refusals(count: usize) {
-    let (stego, key) = full_image(21);
+fn check_refusals(mode: Mode, count: usize) {
+    let (stego, key) = full_image(mode, 21);
     let reading = SealedReading::of_cover(&stego).unwrap();
     assert!(reading.open(&key, &limits()).is_ok());
     for (i, word) in testkit::noise(22, 4 * count).as_chunks::<4>().0.iter().enumerate() {
@@ -310,13 +316,15 @@ fn check_refusals(count: usize) {
 
 #[test]
 fn wrong_keys_and_flipped_bits_are_refused() {
-    check_refusals(200);
+    check_refusals(Mode::Scattered, 200);
+    check_refusals(Mode::Adaptive, 200);
 }
 
 #[test]
 #[ignore = "takes minutes: 10,000 wrong keys and 10,000 flipped bits, and 200 of each with the derivation"]
 fn many_wrong_keys_and_flipped_bits_are_refused() {
-    check_refusals(10_000);
+    check_refusals(Mode::Scattered, 10_000);
+    check_refusals(Mode::Adaptive, 10_000);
     let cover = cover(250, 200, Channels::Rgb, false, 23);
     let key = SealingKey::new(Some("right"), None).unwrap();
     let options = EmbedOptions::default().with_seal(Seal::Key(key.clone(), Salt([23; 16])));

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use stego::{
-    BitsPerSample, Channels, Cover, EmbedOptions, FileName, Limits, MarkId, MediaType, Mode, Salt, Seal,
-    SealingKey, Secret, embed, extract_sealed,
+    BitsPerSample, Channels, ConstraintHeight, Cover, EmbedOptions, FileName, Limits, MarkId, MediaType,
+    Mode, Salt, Seal, SealingKey, Secret, embed, extract_sealed,
 };
 
 const SCRIPT: &str = include_str!("sealed/sealed.py");
@@ -115,6 +115,10 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+fn in_both_modes(cases: &[Case]) -> impl Iterator<Item = (&Case, Mode)> {
+    cases.iter().flat_map(|case| [Mode::Adaptive, Mode::Scattered].map(|mode| (case, mode)))
+}
+
 /// Runs the script on jobs; `None` where Python or a module of the script is missing.
 fn done(jobs: &[Value], folder: &Path) -> Option<Vec<Value>> {
     let file = folder.join("jobs.json");
@@ -129,9 +133,10 @@ fn done(jobs: &[Value], folder: &Path) -> Option<Vec<Value>> {
 fn the_second_implementation_reads_what_is_written() {
     let (folder, cases) = (tempfile::tempdir().unwrap(), Case::all());
     let mut jobs = Vec::new();
-    for (i, case) in cases.iter().enumerate() {
+    for (i, (case, mode)) in in_both_modes(&cases).enumerate() {
         let seal = Seal::Key(case.key(), Salt([i as u8; 16]));
-        let options = EmbedOptions::default().with_seal(seal);
+        let height = ConstraintHeight::new(7 + i as u8 % 6).unwrap();
+        let options = EmbedOptions::default().with_seal(seal).with_mode(mode).with_height(height);
         let image = embed(&case.cover, &case.secret(), &options, &Limits::default()).unwrap();
         let path = folder.path().join(format!("{i}.png"));
         std::fs::write(&path, image.into_vec()).unwrap();
@@ -141,15 +146,15 @@ fn the_second_implementation_reads_what_is_written() {
         jobs.push(wrong);
     }
     let Some(results) = done(&jobs, folder.path()) else { return };
-    for (case, results) in cases.iter().zip(results.as_chunks::<2>().0) {
+    for ((case, mode), results) in in_both_modes(&cases).zip(results.as_chunks::<2>().0) {
         let expected = json!({
             "secret": hex(&case.secret),
             "name": case.described.0,
             "code": case.described.1,
             "mark": case.mark_hex(),
         });
-        assert_eq!(results[0], expected, "{}", case.name);
-        assert_eq!(results[1], json!({ "refused": "no payload or wrong key" }), "{}", case.name);
+        assert_eq!(results[0], expected, "{}, {mode}", case.name);
+        assert_eq!(results[1], json!({ "refused": "no payload or wrong key" }), "{}, {mode}", case.name);
     }
 }
 
@@ -158,7 +163,7 @@ fn what_the_second_implementation_writes_is_read() {
     let (folder, cases) = (tempfile::tempdir().unwrap(), Case::all());
     let path = |kind: &str, i: usize| folder.path().join(format!("{kind}-{i}.png"));
     let mut jobs = Vec::new();
-    for (i, case) in cases.iter().enumerate() {
+    for (i, (case, mode)) in in_both_modes(&cases).enumerate() {
         std::fs::write(path("cover", i), case.cover.to_png()).unwrap();
         let mut job = case.job("write", &path("cover", i));
         job["salt"] = hex(&[0xF0 | i as u8; 16]).into();
@@ -167,13 +172,15 @@ fn what_the_second_implementation_writes_is_read() {
         job["name"] = case.described.0.into();
         job["code"] = case.described.1.into();
         job["deflate"] = (i % 4 == 0).into();
+        // Heights 7 to 12, and an eighth of the body in the second layer.
+        job["coding"] = if mode == Mode::Adaptive { (7 + i % 6) << 12 | 512 } else { 0 }.into();
         job["out"] = path("stego", i).to_str().unwrap().into();
         jobs.push(job);
     }
     if done(&jobs, folder.path()).is_none() {
         return;
     }
-    for (i, case) in cases.iter().enumerate() {
+    for (i, (case, _)) in in_both_modes(&cases).enumerate() {
         let png = std::fs::read(path("stego", i)).unwrap();
         let found = extract_sealed(&png, &case.key(), &Limits::default());
         let found = found.unwrap_or_else(|error| panic!("{}: {error}", case.name));
@@ -191,7 +198,7 @@ fn the_known_answers_are_those_of_the_second_implementation() {
     let Some(said) = testkit::run_python(MODULES, SCRIPT, ["vectors"]) else { return };
     let said: Value = serde_json::from_str(&said).unwrap();
     let kept: Value = serde_json::from_str(include_str!("sealed/vectors.json")).unwrap();
-    for kind in ["keys", "streams", "drawings"] {
+    for kind in ["keys", "streams", "drawings", "bodies"] {
         assert_eq!(said[kind], kept[kind], "{kind}");
     }
 }

@@ -16,9 +16,10 @@ fn key(seed: u64) -> DerivedKey {
 }
 
 /// Returns the samples of `cover` with a secret of `len` bytes under a key.
-fn embedded(cover: &Cover, len: usize, seed: u64) -> Vec<u8> {
+fn embedded(mode: Mode, cover: &Cover, len: usize, seed: u64) -> Vec<u8> {
     let (key, secret) = (key(seed), testkit::noise(seed ^ 0xABCD, len));
     let options = EmbedOptions::default().with_seal(Seal::Derived(key.clone())).with_compress(false);
+    let options = options.with_mode(mode);
     let mut samples = cover.samples().to_vec();
     SealedSamples::embed(cover, &mut samples, &Secret::new(&secret), (&key, &options), &Limits::default())
         .unwrap();
@@ -47,7 +48,7 @@ fn changes_are_spread_evenly() {
     let cover = noise_cover();
     let room = cover.capacity(Mode::Scattered).secret_bytes(BitsPerSample::ONE) as usize;
     for (seed, len) in [(1, room / 20), (2, room / 3), (3, room / 2), (4, room)] {
-        let samples = embedded(&cover, len, seed);
+        let samples = embedded(Mode::Scattered, &cover, len, seed);
         let share = public_share(samples.len() as u64);
         let dummies = share.iter().filter(|&&i| samples[i] != cover.samples()[i]).count();
         let (mut regions, mut channels, mut ups) = ([0; 256], [0; 3], 0);
@@ -92,7 +93,7 @@ fn positions_under_two_keys_are_independent() {
     let room = cover.capacity(Mode::Scattered).secret_bytes(BitsPerSample::ONE) as usize;
     for (seed, len) in [(10, room / 8), (20, room / 2)] {
         let changed = |seed| -> Vec<bool> {
-            let samples = embedded(&cover, len, seed);
+            let samples = embedded(Mode::Scattered, &cover, len, seed);
             cover.samples().iter().zip(&samples).map(|(before, after)| before != after).collect()
         };
         let (a, b) = (changed(seed), changed(seed + 1));
@@ -208,17 +209,26 @@ fn pooled(scores: &[f64], size: usize) -> Vec<f64> {
     groups.map(|group| group.iter().map(|bytes| scores[index(bytes)]).sum::<f64>() / size as f64).collect()
 }
 
+#[test]
+fn the_public_positions_tell_nothing() {
+    check_public_positions(Mode::Scattered);
+}
+
+#[test]
+fn the_public_positions_tell_nothing_of_adaptive_changes() {
+    check_public_positions(Mode::Adaptive);
+}
+
 /// Someone who has `docs/format.md` and not the key compares the samples at the public positions with those
 /// around them. The control carries 256 raw bits at the first public positions, by ±1 too. Without dummy
 /// changes the public share of these images is calmer than its surroundings, which the same test finds.
-#[test]
-fn the_public_positions_tell_nothing() {
+fn check_public_positions(mode: Mode) {
     let crops = crops();
     let share = public_share((SIDE * SIDE * 3) as u64);
     let (mut clean, mut stego, mut plain_clean, mut control) = (vec![], vec![], vec![], vec![]);
     for (i, cover) in crops.iter().enumerate() {
         clean.push(residual_score(cover.samples(), &share));
-        stego.push(residual_score(&embedded(cover, 10_240, 100 + i as u64), &share));
+        stego.push(residual_score(&embedded(mode, cover, 10_240, 100 + i as u64), &share));
         let mut raw = cover.samples().to_vec();
         let (bits, ups) = (testkit::noise(i as u64, 256), testkit::noise(!(i as u64), 256));
         for (&position, (bit, up)) in share.iter().zip(bits.iter().zip(ups)) {

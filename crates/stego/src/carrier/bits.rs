@@ -110,6 +110,18 @@ impl Bits {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
+    /// Returns the places of the ones, in ascending order.
+    pub(super) fn ones(&self) -> impl Iterator<Item = usize> {
+        self.words.iter().enumerate().flat_map(|(at, &word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros() as usize;
+                rest &= rest.wrapping_sub(1);
+                (bit < WORD_LEN).then_some(at * WORD_LEN + bit)
+            })
+        })
+    }
+
     fn mask_end(&mut self) {
         let used = self.len % WORD_LEN;
         if let Some(last) = self.words.last_mut().filter(|_| used > 0) {

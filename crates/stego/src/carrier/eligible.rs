@@ -9,9 +9,11 @@ use super::positions::MAX_ELIGIBLE;
 use crate::codec::cover::Cover;
 use crate::codec::info::ImageInfo;
 
-/// The lowest bits of the eligible samples of an image, and the places of the samples.
+/// The two lowest bits of the eligible samples of an image, and the places of the samples.
 pub(crate) struct Eligible {
     pub(super) bits: Bits,
+    /// The second lowest bits.
+    pub(super) second: Bits,
     pub(super) layout: Layout,
 }
 
@@ -53,6 +55,7 @@ pub(crate) struct Collector {
     info: ImageInfo,
     layout: Layout,
     bits: Bits,
+    second: Bits,
     /// True while all carrying pixels of an image in colour are grey. Only their first samples are collected.
     is_grey: bool,
 }
@@ -67,6 +70,7 @@ impl Collector {
             info: *info,
             layout: if is_grey { Layout::of_grey_in_colour(info) } else { layout },
             bits: Bits::with_capacity(capacity.min(MAX_ELIGIBLE)),
+            second: Bits::with_capacity(capacity.min(MAX_ELIGIBLE)),
             is_grey,
         }
     }
@@ -92,17 +96,20 @@ impl Collector {
     /// Returns the samples of the whole image.
     pub(crate) fn finish(mut self) -> Eligible {
         self.bits.truncate(MAX_ELIGIBLE);
-        Eligible { bits: self.bits, layout: self.layout }
+        self.second.truncate(MAX_ELIGIBLE);
+        Eligible { bits: self.bits, second: self.second, layout: self.layout }
     }
 
     /// The samples so far count three times: those of a grey pixel are equal.
     fn turn_to_colour(&mut self) {
         self.is_grey = false;
         self.layout = Layout::of(&self.info);
-        let grey = std::mem::take(&mut self.bits);
-        self.bits = Bits::with_capacity(grey.capacity());
-        for i in 0..grey.len() {
-            self.bits.push(if grey.at(i) { 0b111 } else { 0 }, self.layout.colours());
+        for bits in [&mut self.bits, &mut self.second] {
+            let grey = std::mem::take(bits);
+            *bits = Bits::with_capacity(grey.capacity());
+            for i in 0..grey.len() {
+                bits.push(if grey.at(i) { 0b111 } else { 0 }, self.layout.colours());
+            }
         }
     }
 
@@ -111,29 +118,38 @@ impl Collector {
         if pixel_len == carrying_len && sample_len == 1 {
             return self.collect_bytes(row);
         }
-        let (mut word, mut fill) = (0, 0);
+        let (mut word, mut second, mut fill) = (0, 0, 0);
         for pixel in row.chunks_exact(pixel_len).filter(|pixel| self.layout.is_eligible(pixel)) {
             for low in self.layout.low_bytes(pixel) {
                 word |= u64::from(low & 1) << fill;
+                second |= u64::from(low >> 1 & 1) << fill;
                 fill += 1;
             }
             if fill + MAX_COLOURS > WORD_LEN {
                 self.bits.push(word, fill);
-                (word, fill) = (0, 0);
+                self.second.push(second, fill);
+                (word, second, fill) = (0, 0, 0);
             }
         }
         self.bits.push(word, fill);
+        self.second.push(second, fill);
     }
 
     /// Each byte is a sample.
     fn collect_bytes(&mut self, row: &[u8]) {
         let (words, rest) = row.as_chunks::<WORD_LEN>();
         for word in words {
-            let bits = word.as_chunks::<8>().0.iter().rev();
-            self.bits.push(bits.fold(0, |bits, bytes| bits << 8 | lowest_bits(*bytes)), WORD_LEN);
+            let eights = word.as_chunks::<8>().0.iter().rev().map(|bytes| u64::from_le_bytes(*bytes));
+            let (lowest, second) = eights.fold((0, 0), |(lowest, second), bytes| {
+                (lowest << 8 | lowest_bits(bytes), second << 8 | lowest_bits(bytes >> 1))
+            });
+            self.bits.push(lowest, WORD_LEN);
+            self.second.push(second, WORD_LEN);
         }
-        let bits = rest.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(byte & 1));
-        self.bits.push(bits, rest.len());
+        let bits =
+            |shift: u32| rest.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(byte >> shift & 1));
+        self.bits.push(bits(0), rest.len());
+        self.second.push(bits(1), rest.len());
     }
 }
 
@@ -141,11 +157,11 @@ impl Collector {
 const MAX_COLOURS: usize = 3;
 
 /// Returns the lowest bits of eight bytes, the first byte's in the lowest place.
-fn lowest_bits(bytes: [u8; 8]) -> u64 {
+fn lowest_bits(bytes: u64) -> u64 {
     const LOWEST: u64 = 0x0101_0101_0101_0101;
     // Moves bit 8·i to 56 + i; no two products meet in the top byte.
     const TO_TOP: u64 = 0x0102_0408_1020_4080;
-    (u64::from_le_bytes(bytes) & LOWEST).wrapping_mul(TO_TOP) >> 56
+    (bytes & LOWEST).wrapping_mul(TO_TOP) >> 56
 }
 
 #[cfg(test)]
@@ -154,7 +170,7 @@ mod tests {
     use crate::codec::format::{Channels, SampleDepth};
 
     /// The definition of `docs/format.md`, pixel by pixel.
-    fn by_definition(cover: &Cover) -> Vec<bool> {
+    fn by_definition(cover: &Cover) -> Vec<u16> {
         let (channels, depth) = (cover.channels(), cover.depth().bytes());
         let values: Vec<u16> = cover
             .samples()
@@ -168,7 +184,7 @@ mod tests {
             .collect();
         let is_grey = visible.iter().all(|pixel| pixel.iter().all(|value| *value == pixel[0]));
         let takes = if is_grey { 1 } else { channels.colour_count() };
-        visible.iter().flat_map(|pixel| &pixel[..takes]).map(|value| value & 1 == 1).collect()
+        visible.iter().flat_map(|pixel| &pixel[..takes]).map(|value| value & 3).collect()
     }
 
     fn cover(
@@ -213,7 +229,9 @@ mod tests {
                         let name = format!("{channels:?} {depth:?} {size:?}, {grey_pixels} grey");
                         assert_eq!(found.count(), expected.len() as u64, "{name}");
                         assert_eq!(count(&cover), expected.len() as u64, "{name}");
-                        assert!((0..expected.len()).all(|i| found.bits.at(i) == expected[i]), "{name}");
+                        let bits =
+                            |i: usize| u16::from(found.bits.at(i)) | u16::from(found.second.at(i)) << 1;
+                        assert!((0..expected.len()).all(|i| bits(i) == expected[i]), "{name}");
                     }
                 }
             }

@@ -11,11 +11,16 @@
 
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
+pub(crate) mod adaptive;
 mod bits;
+pub(crate) mod cost_map;
+mod costs;
 pub(crate) mod eligible;
+mod hill;
 mod layout;
 mod positions;
 pub(crate) mod scattered;
+mod segments;
 pub(crate) mod sequential;
 mod stream;
 mod words;

@@ -29,6 +29,11 @@ impl Drawing {
         Self { eligible, given: Bits::zeros(eligible as usize) }
     }
 
+    /// Returns the number of eligible samples.
+    pub(super) fn eligible(&self) -> usize {
+        self.eligible as usize
+    }
+
     /// Draws `count` positions, in the order drawn. No more than are left are asked for.
     pub(super) fn share(&mut self, words: &mut Words, count: usize) -> Vec<u32> {
         let lottery = Lottery::of(self.eligible);

@@ -9,11 +9,11 @@ use super::eligible::{self, Eligible};
 use super::layout::Layout;
 use super::positions::{Drawing, PUBLIC_KEY};
 use super::stream::{RandomBits, Words};
-use super::{Capacity, Carrier, Changes};
+use super::{Capacity, Carrier, Changes, adaptive};
 use crate::codec::cover::Cover;
 use crate::codec::info::ImageInfo;
 use crate::coding::syndrome_trellis;
-use crate::container::sealed::{HEADER_LEN_BYTES, SealedStream, TAG_LEN_BYTES};
+use crate::container::sealed::{Coding, HEADER_LEN_BYTES, SealedStream, TAG_LEN_BYTES};
 use crate::key::{DerivedKey, Salt, SealingKey};
 use crate::watch::{Stopped, Watch};
 
@@ -25,7 +25,7 @@ const SALT_BITS: u64 = 8 * Salt::LEN_BYTES as u64;
 const HEADER_BITS: u64 = 8 * HEADER_LEN_BYTES as u64;
 
 /// Upper limit of the memory for shares, their costs and the trellis, which do not depend on the image.
-const SHARES_MEMORY_BYTES: u64 = 4 << 20;
+pub(super) const SHARES_MEMORY_BYTES: u64 = 4 << 20;
 
 /// The carrier.
 pub(crate) struct Scattered;
@@ -35,15 +35,15 @@ impl Carrier for Scattered {
         capacity_of(eligible::count(cover))
     }
 
-    /// Three bits for each sample that may be eligible, the shares, and the derivation of a key.
+    /// Four bits for each sample that may be eligible, the shares, and the derivation of a key.
     fn memory_bytes(&self, info: &ImageInfo) -> u64 {
         let samples = info.pixels().saturating_mul(info.channels.colour_count() as u64);
-        (samples / 8).saturating_mul(3) + SHARES_MEMORY_BYTES + SealingKey::DERIVE_MEMORY_BYTES
+        (samples / 8).saturating_mul(4) + SHARES_MEMORY_BYTES + SealingKey::DERIVE_MEMORY_BYTES
     }
 }
 
 /// Returns the capacity of an image with this number of eligible samples.
-fn capacity_of(eligible: u64) -> Capacity {
+pub(super) fn capacity_of(eligible: u64) -> Capacity {
     Capacity::sealed(eligible, Division::of(eligible).overhead())
 }
 
@@ -69,13 +69,44 @@ impl Division {
 pub(crate) struct Scattering {
     layout: Layout,
     flips: Bits,
-    directions: RandomBits,
+    directions: Directions,
     /// Eligible samples in the rows so far.
     passed: usize,
     changed_samples: u64,
 }
 
+/// Direction of each change.
+pub(super) enum Directions {
+    /// By a key stream.
+    Random(RandomBits),
+    /// By the code; true is up.
+    Chosen(Bits),
+}
+
+impl Directions {
+    /// Returns the directions of the samples 64 · `index` to 64 · `index` + 63, the first in the lowest place.
+    fn word(&mut self, index: usize) -> u64 {
+        match self {
+            Self::Random(bits) => bits.word(index),
+            Self::Chosen(bits) => bits.words().get(index).copied().unwrap_or_default(),
+        }
+    }
+
+    /// True if the sample goes up.
+    fn at(&mut self, index: usize) -> bool {
+        match self {
+            Self::Random(bits) => bits.at(index),
+            Self::Chosen(bits) => bits.at(index),
+        }
+    }
+}
+
 impl Scattering {
+    /// Creates the plan of these changes.
+    pub(super) fn new(layout: Layout, flips: Bits, directions: Directions) -> Self {
+        Self { layout, flips, directions, passed: 0, changed_samples: 0 }
+    }
+
     /// Plans the changes that carry `stream`, which fits, in `cover`; `key` is the key that sealed it.
     ///
     /// # Errors
@@ -90,7 +121,7 @@ impl Scattering {
         let eligible = Eligible::of(cover);
         let mut shares = Shares::begin(&eligible);
         let header_share = shares.draw_header(key);
-        let (mut flips, salt_share) = shares.into_body(&header_share, key, stream.body.len(), watch)?;
+        let (mut flips, salt_share) = shares.into_set(&header_share, key, 8 * stream.body.len(), watch)?;
         differ_from(&mut flips, &eligible.bits, &stream.body);
 
         let mut ties = Words::new(key.positions(), b"ties");
@@ -105,8 +136,8 @@ impl Scattering {
         }
         let salt_changes: Vec<usize> = (0..salt_flips.len()).filter(|&i| salt_flips[i]).collect();
         set_changes(&mut flips, &salt_share, &salt_changes);
-        let (layout, directions) = (eligible.layout, RandomBits::new(key.positions(), b"direction"));
-        Ok(Self { layout, flips, directions, passed: 0, changed_samples: 0 })
+        let directions = RandomBits::new(key.positions(), b"direction");
+        Ok(Self::new(eligible.layout, flips, Directions::Random(directions)))
     }
 }
 
@@ -139,7 +170,7 @@ fn least_changes(bits: &[u8], message: &[u8], ties: &mut Words) -> Vec<usize> {
 const TIE: f32 = (1 << 22) as f32;
 
 /// Returns the lowest bits of the samples of a share, in its order.
-fn lowest_bits(eligible: &Eligible, share: &[u32]) -> Vec<u8> {
+pub(super) fn lowest_bits(eligible: &Eligible, share: &[u32]) -> Vec<u8> {
     share.iter().map(|&position| u8::from(eligible.bits.at(position as usize))).collect()
 }
 
@@ -283,7 +314,7 @@ fn step(sample: &mut [u8], is_up: bool) {
 }
 
 /// Positions of salt and header.
-struct Shares {
+pub(super) struct Shares {
     drawing: Drawing,
     salt: Vec<u32>,
     header_len: usize,
@@ -291,7 +322,7 @@ struct Shares {
 
 impl Shares {
     /// Draws the public share; there are enough samples.
-    fn begin(eligible: &Eligible) -> Self {
+    pub(super) fn begin(eligible: &Eligible) -> Self {
         let division = Division::of(eligible.count());
         debug_assert!(division.overhead() <= eligible.count(), "images too small are refused before");
         let mut drawing = Drawing::new(eligible.bits.len());
@@ -299,21 +330,26 @@ impl Shares {
         Self { drawing, salt, header_len: len_of(division.header) }
     }
 
-    fn draw_header(&mut self, key: &DerivedKey) -> Vec<u32> {
+    pub(super) fn draw_header(&mut self, key: &DerivedKey) -> Vec<u32> {
         self.drawing.share(&mut Words::new(key.positions(), b"header"), self.header_len)
     }
 
-    /// Returns the set of positions of a body of `len_bytes`, and the share of the salt.
-    fn into_body(
+    /// Returns the number of samples besides those of salt and header.
+    pub(super) fn left(&self) -> usize {
+        self.drawing.eligible() - self.salt.len() - self.header_len
+    }
+
+    /// Returns the set of `count` positions of a body, and the share of the salt.
+    pub(super) fn into_set(
         self,
         header: &[u32],
         key: &DerivedKey,
-        len_bytes: usize,
+        count: usize,
         watch: &Watch,
     ) -> Result<(Bits, Vec<u32>), Stopped> {
         let Self { drawing, salt, .. } = self;
         let mut words = Words::new(key.positions(), b"body");
-        let carrying = drawing.set(&mut words, 8 * len_bytes, [&salt, header], watch)?;
+        let carrying = drawing.set(&mut words, count, [&salt, header], watch)?;
         Ok((carrying, salt))
     }
 }
@@ -387,8 +423,24 @@ impl BodyReader<'_> {
     /// # Errors
     ///
     /// [`Stopped`] if `watch` ends the work.
-    pub(crate) fn read(self, key: &DerivedKey, len_bytes: usize, watch: &Watch) -> Result<Vec<u8>, Stopped> {
-        let (carrying, _) = self.shares.into_body(&self.header, key, len_bytes, watch)?;
+    pub(crate) fn read(
+        self,
+        coding: Coding,
+        len_bytes: usize,
+        key: &DerivedKey,
+        watch: &Watch,
+    ) -> Result<Vec<u8>, Stopped> {
+        let Coding::Adaptive { height, second_share } = coding else {
+            return self.read_scattered(len_bytes, key, watch);
+        };
+        let left = self.shares.left();
+        let count = adaptive::carrying(len_bytes, left);
+        let (carrying, _) = self.shares.into_set(&self.header, key, count, watch)?;
+        adaptive::read(self.eligible, &carrying, (height, second_share), (len_bytes, left), (key, watch))
+    }
+
+    fn read_scattered(self, len_bytes: usize, key: &DerivedKey, watch: &Watch) -> Result<Vec<u8>, Stopped> {
+        let (carrying, _) = self.shares.into_set(&self.header, key, 8 * len_bytes, watch)?;
         let mut body = Vec::with_capacity(len_bytes);
         let (mut waiting, mut held) = (0_u128, 0);
         for (&carrying, &lowest) in carrying.words().iter().zip(self.eligible.bits.words()) {
@@ -430,14 +482,38 @@ pub(crate) fn known_answers(
     let mut bits = Bits::default();
     (0..eligible as usize).for_each(|i| bits.push(noise.at(8 * i).into(), 1));
     let info = Cover::from_samples(1, 1, crate::Channels::Grey, vec![0]).unwrap().info();
-    let eligible = Eligible { bits, layout: Layout::of(&info) };
+    let eligible = Eligible { bits, second: Bits::default(), layout: Layout::of(&info) };
     let mut shares = Shares::begin(&eligible);
     let salt = shares.salt.clone();
     let header = shares.draw_header(key);
-    let (body, _) = shares.into_body(&header, key, padded_len + TAG_LEN_BYTES, &Watch::default()).unwrap();
+    let (body, _) =
+        shares.into_set(&header, key, 8 * (padded_len + TAG_LEN_BYTES), &Watch::default()).unwrap();
     let body = (0..body.len()).filter(|&i| body.at(i)).map(|i| i as u32).collect();
     let syndromes = [(&salt, 16), (&header, HEADER_LEN_BYTES)];
     let syndromes =
         syndromes.map(|(share, len)| syndrome_trellis::syndrome(&lowest_bits(&eligible, share), len));
     KnownAnswers { positions: [salt, header, body], syndromes }
+}
+
+/// Returns the body of `padded_len` bytes that an image carries in the mode `adaptive` whose two lowest bits are
+/// those of the bytes of stream(`noise`, `two bits`).
+#[cfg(test)]
+pub(crate) fn adaptive_body(
+    eligible: u64,
+    key: &DerivedKey,
+    coding: u16,
+    padded_len: usize,
+    noise: &[u8],
+) -> Vec<u8> {
+    let mut noise = RandomBits::new(noise.try_into().unwrap(), b"two bits");
+    let (mut bits, mut second) = (Bits::default(), Bits::default());
+    for i in 0..eligible as usize {
+        bits.push(noise.at(8 * i).into(), 1);
+        second.push(noise.at(8 * i + 1).into(), 1);
+    }
+    let info = Cover::from_samples(1, 1, crate::Channels::Grey, vec![0]).unwrap().info();
+    let reader = ScatteredReader::new(Eligible { bits, second, layout: Layout::of(&info) }).unwrap();
+    let (_, body) = reader.header(key);
+    let coding = Coding::from_bytes(coding.to_be_bytes()).unwrap();
+    body.read(coding, padded_len + TAG_LEN_BYTES, key, &Watch::default()).unwrap()
 }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::open::{Content, Opened, inflated, name_field, read_name_field};
 use crate::container::error::ContainerError;
+use crate::height::ConstraintHeight;
 use crate::key::{DerivedKey, LABEL};
 use crate::limits::Limits;
 use crate::secret::{MarkId, Secret};
@@ -21,13 +22,61 @@ pub(crate) const SEALED_OVERHEAD_LEN_BYTES: u64 = (FIELDS_LEN_BYTES + TAG_LEN_BY
 
 const PLAIN_HEADER_LEN_BYTES: usize = 24;
 const VERSION: u8 = 1;
-/// Version, flags, and the coding of one bit per sample.
-const KNOWN: [u8; 4] = [VERSION, 0, 0, 0];
+const FLAGS: u8 = 0;
 
 /// Fields before the name.
 const FIELDS_LEN_BYTES: usize = 12;
 const DEFLATED_FLAG: u8 = 0b01;
 const MARK_FLAG: u8 = 0b10;
+
+/// Coding of a body in the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// One bit per sample.
+    Scattered,
+    /// A double-layered syndrome-trellis code.
+    Adaptive {
+        height: ConstraintHeight,
+        /// Part of the bits in the second layer, in units of 1/4096; below 4096.
+        second_share: u16,
+    },
+}
+
+impl Coding {
+    /// Bits of the share; the height lies above.
+    const SHARE_BITS: u32 = 12;
+
+    fn to_bytes(self) -> [u8; 2] {
+        match self {
+            Self::Scattered => [0; 2],
+            Self::Adaptive { height, second_share } => {
+                debug_assert!(second_share >> Self::SHARE_BITS == 0, "a share has 12 bits");
+                (u16::from(height.as_u8()) << Self::SHARE_BITS | second_share).to_be_bytes()
+            }
+        }
+    }
+
+    /// `None` for a coding of a later release.
+    pub(crate) fn from_bytes(bytes: [u8; 2]) -> Option<Self> {
+        let coding = u16::from_be_bytes(bytes);
+        let [height, _] = (coding >> Self::SHARE_BITS).to_le_bytes();
+        match ConstraintHeight::new(height) {
+            _ if coding == 0 => Some(Self::Scattered),
+            Some(height) => {
+                Some(Self::Adaptive { height, second_share: coding & ((1 << Self::SHARE_BITS) - 1) })
+            }
+            None => None,
+        }
+    }
+}
+
+/// Fields of a header, opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Length in bytes of the padded body.
+    pub(crate) padded_len: usize,
+    pub(crate) coding: Coding,
+}
 
 /// A container ready to be carried.
 pub(crate) struct SealedStream {
@@ -77,8 +126,8 @@ impl PlainBody {
         }
         let name_len = u8::try_from(name.len()).expect("names and media types are cut to 255 bytes");
         let content_len = u32::try_from(content.bytes().len()).expect("no longer than the secret");
-        // Room for the tag too: a vector that grows leaves a copy of the plaintext behind.
-        let mut plain = Zeroizing::new(Vec::with_capacity(padded_len + TAG_LEN_BYTES));
+        // Room for all of it: a vector that grows leaves a copy of the plaintext behind.
+        let mut plain = Zeroizing::new(Vec::with_capacity(padded_len));
         plain.extend([layout, media_type_code, name_len, 0]);
         plain.extend(content_len.to_be_bytes());
         plain.extend(content.secret_len_bytes().to_be_bytes());
@@ -91,10 +140,11 @@ impl PlainBody {
     }
 
     /// Encrypts the body, and makes the header, for an image with this number of eligible samples.
-    pub(crate) fn seal(mut self, key: &DerivedKey, eligible: u64) -> SealedStream {
+    pub(crate) fn seal(&self, key: &DerivedKey, eligible: u64, coding: Coding) -> SealedStream {
         let padded_len = u32::try_from(self.plain.len()).expect("checked when packed");
         let mut header = Zeroizing::new(Vec::with_capacity(HEADER_LEN_BYTES));
-        header.extend(KNOWN);
+        header.extend([VERSION, FLAGS]);
+        header.extend(coding.to_bytes());
         header.extend(padded_len.to_be_bytes());
         header.extend(key.commitment());
         const NEVER_FAILS: &str = "the cipher takes 256 GiB";
@@ -105,8 +155,10 @@ impl PlainBody {
 
         let cipher = XChaCha20Poly1305::new(key.body().into());
         let nonce = self::nonce(key, b"body");
-        cipher.encrypt_in_place(&nonce, &body_data(key, &header), &mut *self.plain).expect(NEVER_FAILS);
-        SealedStream { header, body: std::mem::take(&mut *self.plain) }
+        let mut body = Zeroizing::new(Vec::with_capacity(self.plain.len() + TAG_LEN_BYTES));
+        body.extend_from_slice(&self.plain);
+        cipher.encrypt_in_place(&nonce, &body_data(key, &header), &mut *body).expect(NEVER_FAILS);
+        SealedStream { header, body: std::mem::take(&mut *body) }
     }
 
     /// Returns the length in bytes as carried, without the tag.
@@ -115,24 +167,27 @@ impl PlainBody {
     }
 }
 
-/// Opens a header, and returns the length of the padded body in bytes. `None` without distinction for an
+/// Opens a header. `None` without distinction for an
 /// image without a payload, another key, and what a later release wrote.
 pub(crate) fn open_header(
     header: &[u8; HEADER_LEN_BYTES],
     key: &DerivedKey,
     eligible: u64,
     room_bytes: u64,
-) -> Option<usize> {
+) -> Option<Header> {
     let mut plain = Zeroizing::new(header.to_vec());
     let cipher = XChaCha20Poly1305::new(key.header().into());
     cipher.decrypt_in_place(&nonce(key, b"header"), &header_data(eligible), &mut *plain).ok()?;
     let (known, rest) = plain.split_first_chunk()?;
+    let (coding, rest) = rest.split_first_chunk()?;
     let (padded_len, commitment) = rest.split_first_chunk()?;
     let padded_len = u32::from_be_bytes(*padded_len);
     // The tag holds, so no comparison here tells anything to someone without the key.
-    let is_known = *known == KNOWN && commitment == key.commitment();
+    let is_known = *known == [VERSION, FLAGS] && commitment == key.commitment();
     let is_possible = (FIELDS_LEN_BYTES as u64..=room_bytes).contains(&u64::from(padded_len));
-    (is_known && is_possible).then_some(usize::try_from(padded_len).ok()?)
+    let header =
+        Header { padded_len: usize::try_from(padded_len).ok()?, coding: Coding::from_bytes(*coding)? };
+    (is_known && is_possible).then_some(header)
 }
 
 /// Opens a body, and returns the content, and true if it was deflated.

@@ -1,8 +1,10 @@
 //! Options of an embed.
 
 use crate::bits::BitsPerSample;
+use crate::carrier::adaptive::trellis_memory_bytes;
 use crate::codec::format::MetadataPolicy;
 use crate::codec::info::ImageInfo;
+use crate::height::ConstraintHeight;
 use crate::key::Seal;
 use crate::mode::Mode;
 
@@ -44,6 +46,8 @@ pub struct EmbedOptions {
     pub seal: Option<Seal>,
     /// Bits per sample of everything after the container's header; one in keyed modes.
     pub bits: BitsPerSample,
+    /// Constraint height of the code in [`Mode::Adaptive`].
+    pub height: ConstraintHeight,
     /// True to deflate a secret if shorter.
     pub compress: bool,
     /// Treatment of the metadata in the cover's file. A keyed mode keeps the colour profile alone; with
@@ -61,6 +65,7 @@ impl Default for EmbedOptions {
             mode: Mode::default(),
             seal: None,
             bits: BitsPerSample::ONE,
+            height: ConstraintHeight::default(),
             compress: true,
             metadata: MetadataPolicy::Keep,
             output: OutputFormat::Png,
@@ -90,6 +95,12 @@ impl EmbedOptions {
         Self { bits, ..self }
     }
 
+    /// Returns the options with another constraint height.
+    #[must_use]
+    pub fn with_height(self, height: ConstraintHeight) -> Self {
+        Self { height, ..self }
+    }
+
     /// Returns the options with compression on or off.
     #[must_use]
     pub fn with_compress(self, compress: bool) -> Self {
@@ -111,6 +122,8 @@ impl EmbedOptions {
     /// Returns an upper estimate of the memory, in bytes, of an embed into an image described by `info`: the
     /// sum of codec and mode.
     pub(crate) fn memory_bytes(&self, info: &ImageInfo, secret_len_bytes: u64) -> u64 {
-        info.embed_memory_bytes(secret_len_bytes).saturating_add(self.mode.carrier().memory_bytes(info))
+        let of_mode = self.mode.carrier().memory_bytes(info);
+        let of_code = if self.mode == Mode::Adaptive { trellis_memory_bytes(self.height) } else { 0 };
+        info.embed_memory_bytes(secret_len_bytes).saturating_add(of_mode).saturating_add(of_code)
     }
 }

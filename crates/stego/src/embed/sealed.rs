@@ -2,15 +2,15 @@
 
 use super::{CoverInput, PayloadFigures, report, verify};
 use crate::bits::BitsPerSample;
-use crate::carrier::scattered::{Scattered, Scattering, room_bytes};
-use crate::carrier::{Capacity, Carrier, Changes};
+use crate::carrier::scattered::{Scattering, room_bytes};
+use crate::carrier::{Capacity, Changes, adaptive};
 use crate::codec::cover::Cover;
 use crate::codec::decode::probe;
 use crate::codec::format::MetadataPolicy;
 use crate::codec::parts::Part;
 use crate::codec::png::profile::encode_like_others;
 use crate::container::packing::pack_to_fit_sealed;
-use crate::container::sealed::{HEADER_LEN_BYTES, PlainBody, TAG_LEN_BYTES};
+use crate::container::sealed::{Coding, HEADER_LEN_BYTES, PlainBody, TAG_LEN_BYTES};
 use crate::embed::error::EmbedError;
 use crate::embed::options::EmbedOptions;
 use crate::embed::stego_image::StegoImage;
@@ -20,6 +20,7 @@ use crate::extract::sealed::SealedReading;
 use crate::file::ImageFile;
 use crate::key::{DerivedKey, Salt, Seal};
 use crate::limits::Limits;
+use crate::mode::Mode;
 use crate::note::Note;
 use crate::secret::Secret;
 
@@ -52,19 +53,21 @@ fn encode(
 ) -> Result<StegoImage<'static>, EmbedError> {
     let (capacity, body) = packed(cover, secret, options, limits)?;
     let notes = notes_on(cover, metadata, limits)?;
+    let is_nameless = body.is_nameless;
     let figures = PayloadFigures {
         bits: BitsPerSample::ONE,
         len_bytes: (Salt::LEN_BYTES + HEADER_LEN_BYTES + body.len_bytes() + TAG_LEN_BYTES) as u64,
-        is_nameless: body.is_nameless,
+        is_nameless,
     };
     let key = seal.derive();
-    let mut changes = plan(cover, capacity, body, &key, limits)?;
+    let mut changes = plan(cover, capacity, &body, (&key, options), limits)?;
+    drop(body);
     let png = encode_like_others(cover, &limits.watch, &mut changes)?;
     let squared_error = changes.squared_error();
     drop(changes);
     verify(read_back(&png, &key, limits), secret)?;
 
-    let about = (&cover.info(), capacity, &Scattered as &dyn Carrier);
+    let about = (&cover.info(), capacity, options.mode.carrier());
     let report = report(about, figures, squared_error, false, notes);
     Ok(StegoImage { parts: vec![Part::New(png)], report })
 }
@@ -91,7 +94,7 @@ fn packed(
     if options.bits != BitsPerSample::ONE {
         return Err(EmbedError::Options("a keyed mode carries one bit per sample"));
     }
-    let capacity = Scattered.capacity(cover);
+    let capacity = cover.capacity(options.mode);
     let room_bytes = room_bytes(capacity.carrying_samples());
     Ok((capacity, pack_to_fit_sealed(secret, (capacity, room_bytes), options, limits)?))
 }
@@ -99,11 +102,14 @@ fn packed(
 fn plan(
     cover: &Cover,
     capacity: Capacity,
-    body: PlainBody,
-    key: &DerivedKey,
+    body: &PlainBody,
+    (key, options): (&DerivedKey, &EmbedOptions),
     limits: &Limits,
 ) -> Result<Scattering, EmbedError> {
-    let stream = body.seal(key, capacity.carrying_samples());
+    if options.mode == Mode::Adaptive {
+        return Ok(adaptive::plan(cover, body, (key, options.height), &limits.watch)?);
+    }
+    let stream = body.seal(key, capacity.carrying_samples(), Coding::Scattered);
     Ok(Scattering::plan(cover, &stream, key, &limits.watch)?)
 }
 
@@ -119,7 +125,7 @@ fn read_back(png: &[u8], key: &DerivedKey, limits: &Limits) -> Result<Extracted,
 pub struct SealedSamples;
 
 impl SealedSamples {
-    /// Returns what is carried after the salt: the header and the body, encrypted.
+    /// Returns what is carried after the salt in the mode `scattered`: the header and the body, encrypted.
     ///
     /// # Errors
     ///
@@ -131,7 +137,7 @@ impl SealedSamples {
         limits: &Limits,
     ) -> Result<Vec<u8>, EmbedError> {
         let (capacity, body) = packed(cover, secret, options, limits)?;
-        let stream = body.seal(key, capacity.carrying_samples());
+        let stream = body.seal(key, capacity.carrying_samples(), Coding::Scattered);
         Ok([&stream.header[..], &stream.body].concat())
     }
 
@@ -148,7 +154,7 @@ impl SealedSamples {
         limits: &Limits,
     ) -> Result<(), EmbedError> {
         let (capacity, body) = packed(cover, secret, options, limits)?;
-        plan(cover, capacity, body, key, limits)?.apply(samples);
+        plan(cover, capacity, &body, (key, options), limits)?.apply(samples);
         Ok(())
     }
 }

@@ -4,11 +4,12 @@ use crate::bits::BitsPerSample;
 use crate::carrier::eligible::{Collector, Eligible};
 use crate::carrier::scattered::{ScatteredReader, room_bytes};
 use crate::codec::cover::Cover;
+use crate::codec::error::ImageError;
 use crate::codec::info::ImageInfo;
 use crate::codec::rows::Rows;
 use crate::container::error::ContainerVersion;
 use crate::container::find::MAX_INFLATION;
-use crate::container::sealed::{HEADER_LEN_BYTES, TAG_LEN_BYTES, open_body, open_header};
+use crate::container::sealed::{HEADER_LEN_BYTES, Header, TAG_LEN_BYTES, open_body, open_header};
 use crate::extract::error::ExtractError;
 use crate::extract::found::Extracted;
 use crate::extract::lossless_header;
@@ -110,10 +111,10 @@ impl SealedReading {
     pub fn open(&self, key: &DerivedKey, limits: &Limits) -> Result<Extracted, ExtractError> {
         let (eligible, room_bytes) = (self.reader.eligible(), self.reader.room_bytes());
         let (header, body) = self.reader.header(key);
-        let padded_len =
+        let Header { padded_len, coding } =
             open_header(&header, key, eligible, room_bytes).ok_or(ExtractError::NoPayloadOrWrongKey)?;
         let body_len = padded_len + TAG_LEN_BYTES;
-        let body = body.read(key, body_len, &limits.watch).map_err(crate::codec::error::ImageError::from)?;
+        let body = body.read(coding, body_len, key, &limits.watch).map_err(ImageError::from)?;
         let (opened, deflated) = open_body(body, &header, key, limits)?;
         Ok(Extracted {
             secret: opened.secret,

@@ -94,8 +94,8 @@ def plain_body(secret, name, code, mark, deflate, room):
     return plain.ljust(padded(len(plain), room), b"\0")
 
 
-def seal(keys, plain, count):
-    header = struct.pack(">BBHI", 1, 0, 0, len(plain)) + keys.commitment
+def seal(keys, plain, count, coding=0):
+    header = struct.pack(">BBHI", 1, 0, coding, len(plain)) + keys.commitment
     nonce = keys.salt + b"header\0\0"
     header = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
         header, LABEL + struct.pack(">Q", count), nonce, keys.header
@@ -112,9 +112,10 @@ def open_header(keys, header, count, room):
     except CryptoError:
         raise Refused("no payload or wrong key") from None
     version, flags, coding, length = struct.unpack(">BBHI", plain[:8])
-    if (version, flags, coding) != (1, 0, 0) or plain[8:] != keys.commitment or not 12 <= length <= room:
+    is_known = (version, flags) == (1, 0) and (coding == 0 or 7 <= coding >> 12 <= 12)
+    if not is_known or plain[8:] != keys.commitment or not 12 <= length <= room:
         raise Refused("no payload or wrong key")
-    return length
+    return length, coding
 
 
 def open_body(keys, header, body):
@@ -249,6 +250,124 @@ def least_changes(low, message):
     return changes
 
 
+# --- section "Carrier `adaptive`" ------------------------------------------------------------------
+
+PHI = np.uint64(0x9E3779B97F4A7C15)
+
+
+def mix(x):
+    y = (x + np.uint64(1)) * PHI
+    y = (y ^ y >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    y = (y ^ y >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return y ^ y >> np.uint64(31)
+
+
+class Segments:
+    """The places of each segment as indices of carrying samples, and the columns of places."""
+
+    def __init__(self, keys, bits, left, coding):
+        self.height, z = coding >> 12, coding & 4095
+        self.samples = min(128 * bits, left)
+        self.count = max(-(-self.samples // 65536), -(-bits // 4096))
+        self.groups = -(-self.samples // self.count)
+        self.second = bits * z // 4096
+        self.first = bits - self.second
+        source = words(keys.positions, b"rotation")
+        rotations = [next(source) * self.count >> 32 for _ in range(self.groups - 1)] + [0]
+        source = words(keys.positions, b"order")
+        order = list(range(self.groups))
+        for i in range(self.groups - 1, 0, -1):
+            j = next(source) * (i + 1) >> 32
+            order[i], order[j] = order[j], order[i]
+        order, rotations = np.array(order), np.array(rotations)
+        self.places = []
+        for segment in range(self.count):
+            places = order * self.count + (segment - rotations[order]) % self.count
+            self.places.append(places[places < self.samples])
+        k = np.arange(self.groups, dtype=np.uint64)
+        inner = (k * PHI) >> np.uint64(66 - self.height)
+        self.columns = (1 << self.height - 1) + 2 * inner.astype(np.int64) + 1
+        self.signs = [int(a) << 64 | int(b) for a, b in zip(mix(2 * k), mix(2 * k + np.uint64(1)))]
+
+    def messages(self, data):
+        """The bits of the two messages of each segment."""
+        def parts(message):
+            per, more = divmod(len(message), self.count)
+            ends = [s * per + min(s, more) for s in range(self.count + 1)]
+            return [message[a:b] for a, b in zip(ends, ends[1:])]
+
+        return list(zip(parts(data[: self.first]), parts(data[self.first :])))
+
+    def matrices(self, segment, first, second):
+        """For each place of a segment the columns in both layers, as numbers whose bit r is row r."""
+        count = len(self.places[segment])
+        low = [int(c) << k * first // count for k, c in enumerate(self.columns[:count])]
+        signs = [c << max(k * second // count - 64, 0) for k, c in enumerate(self.signs[:count])] if second else [0] * count
+        return [c & (1 << first) - 1 for c in low], [c & (1 << second) - 1 for c in signs]
+
+
+def combined(columns, bits):
+    total = 0
+    for column, bit in zip(columns, bits):
+        if bit:
+            total ^= column
+    return total
+
+
+def read_adaptive(low, second, segments):
+    layers = [], []
+    for s, (first, signs) in enumerate(segments.messages(np.zeros(segments.first + segments.second, np.uint8))):
+        places = segments.places[s]
+        matrices = segments.matrices(s, len(first), len(signs))
+        for layer, bits, columns, m in zip(layers, (low[places], second[places]), matrices, (first, signs)):
+            total = combined(columns, bits)
+            layer.extend(total >> r & 1 for r in range(len(m)))
+    return to_bytes(np.array(layers[0] + layers[1], np.uint8))
+
+
+def solution(columns, target):
+    """Columns that sum to the target: Gaussian elimination, with the columns used as a second number."""
+    pivots = {}
+    for i, column in enumerate(columns):
+        used = 1 << i
+        while column:
+            row = column.bit_length()
+            if row not in pivots:
+                pivots[row] = column, used
+                break
+            column, used = column ^ pivots[row][0], used ^ pivots[row][1]
+    chosen = 0
+    while target:
+        column, used = pivots[target.bit_length()]
+        target, chosen = target ^ column, chosen ^ used
+    return [i for i in range(len(columns)) if chosen >> i & 1]
+
+
+def write_adaptive(values, largest, segments, body):
+    """Changes of the carrying samples: at any cost, the first place of each row. 1 up, -1 down, 0 none."""
+    low, second = values & 1, values >> 1 & 1
+    change = np.zeros(len(values), np.int64)
+    for s, messages in enumerate(segments.messages(to_bits(body))):
+        places = segments.places[s]
+        first, signs = (sum(int(bit) << r for r, bit in enumerate(message)) for message in messages)
+        columns, sign_columns = segments.matrices(s, *map(len, messages))
+        first ^= combined(columns, low[places])
+        changed, row = [], 0
+        for k, column in enumerate(columns):
+            if k * len(messages[0]) // len(places) == row:
+                if first >> row & 1:
+                    first ^= column
+                    changed.append(k)
+                row += 1
+        signs ^= combined(sign_columns, second[places])
+        free = [k for k in changed if 0 < values[places[k]] < largest]
+        flips = [free[i] for i in solution([sign_columns[k] for k in free], signs)]
+        up = low[places] == 0
+        up[flips] = ~up[flips]
+        change[places[changed]] = np.where(up, 1, -1)[changed]
+    return change
+
+
 # --- samples and PNG -------------------------------------------------------------------------------
 
 
@@ -326,21 +445,33 @@ def read(image, passphrase, key_file):
     keys = Keys(prk_of(passphrase, key_file, salt), salt)
     _, header_share, drawing = shares(keys, count)
     header = syndrome(low[header_share], 8 * 40)
-    length = open_header(keys, header, count, division(count)[3])
-    body = to_bytes(low[carrying(keys, drawing, count, 8 * (length + TAG))])
+    length, coding = open_header(keys, header, count, division(count)[3])
+    if coding == 0:
+        body = to_bytes(low[carrying(keys, drawing, count, 8 * (length + TAG))])
+    else:
+        segments = Segments(keys, 8 * (length + TAG), division(count)[2], coding)
+        places = carrying(keys, drawing, count, segments.samples)
+        second = (image.values.reshape(-1)[index] >> 1 & 1).astype(np.uint8)
+        body = read_adaptive(low[places], second[places], segments)
     return open_body(keys, header, body)
 
 
-def write(image, keys, plain):
+def write(image, keys, plain, coding=0):
     index, copies = image.eligible()
     count = len(index)
-    header, body = seal(keys, plain, count)
+    header, body = seal(keys, plain, count, coding)
     values = image.values.reshape(-1)
     low = (values[index] & 1).astype(np.uint8)
     salt_share, header_share, drawing = shares(keys, count)
-    change = np.zeros(count, bool)
-    places = carrying(keys, drawing, count, 8 * len(body))
-    change[places] = low[places] != to_bits(body)
+    change, chosen = np.zeros(count, bool), np.zeros(count, np.int64)
+    if coding == 0:
+        places = carrying(keys, drawing, count, 8 * len(body))
+        change[places] = low[places] != to_bits(body)
+    else:
+        segments = Segments(keys, 8 * len(body), division(count)[2], coding)
+        places = carrying(keys, drawing, count, segments.samples)
+        chosen[places] = write_adaptive(values[index[places]], 2**image.depth - 1, segments, body)
+        change = chosen != 0
     change[header_share[least_changes(low[header_share], header)]] = True
     random = np.random.default_rng(list(keys.positions)).random(len(salt_share))
     change[salt_share] = random < np.count_nonzero(change) / (count - len(salt_share))
@@ -349,7 +480,7 @@ def write(image, keys, plain):
     largest = 2**image.depth - 1
     for i in np.flatnonzero(change):
         value = values[index[i]]
-        up = value == 0 or (bits[i] == 1 and value != largest)
+        up = value == 0 or ((chosen[i] or bits[i]) == 1 and value != largest)
         values[index[i] : index[i] + copies] += 1 if up else -1
 
 
@@ -373,7 +504,8 @@ def do(job):
         keys = Keys(prk_of(job.get("passphrase"), key_file, salt), salt)
         room = division(len(image.eligible()[0]))[3]
         secret, mark = bytes.fromhex(job["secret"]), bytes.fromhex(job["mark"])
-        write(image, keys, plain_body(secret, job["name"].encode(), job["code"], mark, job["deflate"], room))
+        plain = plain_body(secret, job["name"].encode(), job["code"], mark, job["deflate"], room)
+        write(image, keys, plain, job["coding"])
         open(job["out"], "wb").write(image.to_png())
         return {}
     except Refused as refused:
@@ -391,7 +523,7 @@ def vectors():
         ("caf\u00e9 au lait", None), ("cafe\u0301 au lait", None), (" trailing space ", None),
         (None, file), ("caf\u00e9 au lait", file), (None, bytes(32)),
     ]
-    answers = dict(keys=[], drawings=[], streams=[], images=[])
+    answers = dict(keys=[], drawings=[], bodies=[], streams=[], images=[])
     for passphrase, key_file in given:
         prk = prk_of(passphrase, key_file, salt)
         keys = Keys(prk, salt)
@@ -414,6 +546,21 @@ def vectors():
             salt_syndrome=syndrome(random[salt_share], 128).hex(),
             header_syndrome=syndrome(random[header_share], 320).hex(),
         ))
+    for count, length, coding in (
+        (LEAST_SAMPLES, 12, 0x7000), (227_397, 400, 0xA1CC), (227_397, 15_000, 0xC2FF), (400_003, 3_000, 0x9000),
+    ):
+        prk = hashlib.sha256(b"%d %d %d" % (count, length, coding)).digest()
+        keys = Keys(prk, salt)
+        _, _, drawing = shares(keys, count)
+        segments = Segments(keys, 8 * (length + TAG), division(count)[2], coding)
+        places = carrying(keys, drawing, count, segments.samples)
+        random = np.frombuffer(take(stream(prk, b"two bits"), count), np.uint8)[places]
+        body = read_adaptive(random & 1, random >> 1 & 1, segments)
+        answers["bodies"].append(dict(
+            eligible=count, padded_len=length, coding=coding, salt=salt.hex(), prk=prk.hex(),
+            segments=segments.count, groups=segments.groups, carrying=len(places), carrying_digest=digest(places),
+            places=segments.places[-1][:4].tolist(), body=body[:16].hex(), body_digest=hashlib.sha256(body).hexdigest(),
+        ))
     for secret, name, code, mark in (
         (b"", b"", 0, b""), (b"meet me at noon", b"note.txt", 9, bytes(range(16, 32))), (b"secret " * 40, b"", 1, b""),
     ):
@@ -425,7 +572,10 @@ def vectors():
             secret=secret.hex(), name=name.decode(), code=code, mark=mark.hex(), salt=salt.hex(), prk=prk.hex(),
             eligible=60_000, room=2_000, plain=plain.hex(), header=header.hex(), body=body.hex(),
         ))
-    for channels, depth, passphrase, key_file in (1, 8, "cafe\u0301", None), (3, 16, None, file), (4, 8, "both", file):
+    for channels, depth, passphrase, key_file, coding in (
+        (1, 8, "cafe\u0301", None, 0), (3, 16, None, file, 0), (4, 8, "both", file, 0),
+        (1, 8, "cafe\u0301", None, 0x7200), (3, 16, None, file, 0xA100), (4, 8, "both", file, 0xC000),
+    ):
         image = Image.__new__(Image)
         image.width, image.height, image.depth, image.channels = 240, 200, depth, channels
         values = np.arange(240 * 200 * channels).reshape(200, 240, channels)
@@ -433,7 +583,7 @@ def vectors():
         secret = b"known answer"
         keys = Keys(prk_of(passphrase, key_file, salt), salt)
         room = division(len(image.eligible()[0]))[3]
-        write(image, keys, plain_body(secret, b"a.txt", 9, b"", False, room))
+        write(image, keys, plain_body(secret, b"a.txt", 9, b"", False, room), coding)
         answers["images"].append(dict(
             passphrase=passphrase, key_file=None if key_file is None else key_file.hex(), salt=salt.hex(),
             secret=secret.hex(), name="a.txt", png=image.to_png().hex(),

@@ -5,6 +5,7 @@ use crate::key::Salt;
 
 const ELIGIBLE: u64 = 100_000;
 const ROOM_BYTES: u64 = 6_000;
+const CODING: Coding = Coding::Adaptive { height: ConstraintHeight::MIN, second_share: 512 };
 
 fn key(seed: u8) -> DerivedKey {
     DerivedKey::from_prk(Salt([seed; 16]), &[seed; 32])
@@ -13,12 +14,13 @@ fn key(seed: u8) -> DerivedKey {
 fn sealed(secret: &[u8], key: &DerivedKey) -> SealedStream {
     let limits = Limits::default();
     let content = Content::new(secret, true, ROOM_BYTES, &limits).unwrap();
-    PlainBody::pack(&content, &Secret::new(secret), ROOM_BYTES, true).unwrap().seal(key, ELIGIBLE)
+    PlainBody::pack(&content, &Secret::new(secret), ROOM_BYTES, true).unwrap().seal(key, ELIGIBLE, CODING)
 }
 
 fn opened(stream: &SealedStream, key: &DerivedKey) -> Option<Result<Vec<u8>, ContainerError>> {
-    let padded_len = open_header(&stream.header, key, ELIGIBLE, ROOM_BYTES)?;
-    assert_eq!(padded_len + TAG_LEN_BYTES, stream.body.len());
+    let header = open_header(&stream.header, key, ELIGIBLE, ROOM_BYTES)?;
+    assert_eq!(header.coding, CODING);
+    assert_eq!(header.padded_len + TAG_LEN_BYTES, stream.body.len());
     let opened = open_body(stream.body.clone(), &stream.header, key, &Limits::default());
     Some(opened.map(|(opened, _)| opened.secret))
 }
@@ -98,7 +100,18 @@ fn headers_of_later_releases_count_as_none() {
     let plain = |known: [u8; 4], len: u32| [&known[..], &len.to_be_bytes(), key.commitment()].concat();
     let is_opened = |plain: &[u8]| open_header(&header_of(plain, &key), &key, ELIGIBLE, ROOM_BYTES).is_some();
     assert!(is_opened(&plain([1, 0, 0, 0], 100)));
-    for known in [[0, 0, 0, 0], [2, 0, 0, 0], [1, 1, 0, 0], [1, 0, 7, 0], [1, 0, 0, 1]] {
+    for known in [[1, 0, 0x70, 0], [1, 0, 0xA1, 0xCC], [1, 0, 0xCF, 0xFF]] {
+        assert!(is_opened(&plain(known, 100)), "{known:?}");
+    }
+    for known in [
+        [0, 0, 0, 0],
+        [2, 0, 0, 0],
+        [1, 1, 0, 0],
+        [1, 0, 7, 0],
+        [1, 0, 0, 1],
+        [1, 0, 0x6F, 0xFF],
+        [1, 0, 0xD0, 0],
+    ] {
         assert!(!is_opened(&plain(known, 100)), "{known:?}");
     }
     for (len, is_possible) in [(11, false), (12, true), (6_000, true), (6_001, false), (u32::MAX, false)] {
