@@ -161,9 +161,9 @@ mod tests {
             let found = choices.chain([field]).find_map(|choice| choice["enum"].as_array());
             found.unwrap_or_else(|| panic!("{schema}: {field}")).clone()
         };
-        assert_eq!(words("EmbedForm", "mode"), ["sequential", "scattered"]);
+        assert_eq!(words("EmbedForm", "mode"), ["sequential", "scattered", "adaptive"]);
         assert_eq!(words("EmbedForm", "metadata"), ["keep", "strip"]);
-        assert_eq!(words("ModeCapacity", "mode"), ["sequential", "scattered"]);
+        assert_eq!(words("ModeCapacity", "mode"), ["sequential", "scattered", "adaptive"]);
     }
 
     /// Constructs that break client generators, openapi-python-client among them.

@@ -76,7 +76,10 @@ async fn a_node_with_a_certificate_serves_tls_and_takes_keys_over_it() {
     let answer = ask(&node, &certificate, page).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let answer = String::from_utf8(node.raw(page).unwrap()).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 307") && answer.contains("location: https://127.0.0.1:8081/"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 307") && answer.contains("location: https://127.0.0.1:8081/"),
+        "{answer}"
+    );
     // Plain HTTP stays for programs on this machine; what came through a proxy is refused.
     let refused = post(&node, "/api/embed").header("x-forwarded-for", "10.1.1.1");
     let form = file("file", "a", "a secret").text("passphrase", "correct horse");

@@ -16,8 +16,8 @@ use crate::app::Setup;
 use crate::config::NodeConfig;
 use crate::http::answer::negotiate::takes_gzip;
 use crate::http::answer::problem::{ErrorPage, Problem};
-use crate::http::middleware::principal::{Anonymous, Principal};
 use crate::http::middleware::confidential;
+use crate::http::middleware::principal::{Anonymous, Principal};
 use crate::listener::Encrypted;
 use crate::origins::{self, Scheme};
 

@@ -67,7 +67,7 @@ pub(crate) struct EmbedForm {
     /// Key file, 32 bytes to 16 MiB, any content; in place of a passphrase or, if both are given, needed with it.
     #[schema(value_type = Option<String>, format = Binary)]
     key_file: Option<Vec<u8>>,
-    /// The default is `scattered` with a passphrase or key file, `sequential` without.
+    /// The default is `adaptive` with a passphrase or key file, `sequential` without.
     #[schema(inline)]
     mode: Option<Mode>,
     /// Bits carried per sample, 1 to 4; the default is the cluster's setting. With a key, 1.
