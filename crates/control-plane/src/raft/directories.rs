@@ -104,3 +104,53 @@ impl Directories {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
+
+    use super::*;
+    use crate::storage::tests::{blank, log_id, open_log, vote};
+
+    fn last(term: u64, index: u64) -> OwnMark {
+        let mark = Mark { term, voted_for: None, committed: None };
+        OwnMark { boot: 1, mark, last: Some(log_id(term, index)) }
+    }
+
+    #[tokio::test]
+    async fn what_a_follower_acknowledged_counts_once_committed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open_log(&dir.path().join("log.redb")).unwrap();
+        log.blocking_append((0..8).map(|index| blank(3, index))).await.unwrap();
+        let (known, follower) = (Directories::new(log.clone()), RaftId::from(2));
+        known.note_acknowledged(follower, &vote(3), log_id(3, 5));
+        assert_eq!(known.marks().of(follower), None, "nothing is committed");
+        log.save_committed(Some(log_id(3, 4))).await.unwrap();
+        assert_eq!(known.marks().of(follower).unwrap().committed, Some(log_id(3, 4)));
+        log.save_committed(Some(log_id(3, 7))).await.unwrap();
+        assert_eq!(known.marks().of(follower).unwrap().committed, Some(log_id(3, 5)));
+        // The directory was put back since.
+        let held = known.marks().of(follower).unwrap();
+        assert!(known.judge(follower, &last(3, 4), &held) && known.is_reverted(follower));
+        assert!(!known.judge(follower, &last(3, 4), &held), "no news");
+        // Its latest content is there again.
+        assert!(!known.judge(follower, &last(3, 5), &held) && !known.is_reverted(follower));
+    }
+
+    #[tokio::test]
+    async fn acknowledgements_count_in_their_term_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let known = Directories::new(open_log(&dir.path().join("log.redb")).unwrap());
+        let follower = RaftId::from(2);
+        known.note_acknowledged(follower, &vote(3), log_id(3, 5));
+        known.note_acknowledged(follower, &vote(3), log_id(3, 4));
+        assert_eq!(known.acknowledged(follower, &vote(3)), Some(log_id(3, 5)));
+        known.note_acknowledged(follower, &vote(4), log_id(3, 2));
+        known.note_acknowledged(follower, &vote(3), log_id(3, 6));
+        assert_eq!(known.acknowledged(follower, &vote(3)), None);
+        assert_eq!(known.acknowledged(follower, &vote(4)), Some(log_id(3, 2)));
+        known.note_lost(follower, &vote(4), log_id(3, 2));
+        assert!(known.is_reverted(follower));
+        assert_eq!(known.marks().of(follower).unwrap().term, 4);
+    }
+}

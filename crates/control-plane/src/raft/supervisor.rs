@@ -94,14 +94,16 @@ impl Supervisor {
             debug_assert!(self.raft.node().is_none(), "one Raft at a time");
             let error = match open::open(&self.options, &self.data, &self.links).await {
                 Ok(node) => {
-                    self.raft.store(node);
+                    // Before the new Raft may fail.
+                    let had_failed = self.raft.fail(None);
                     self.raft.excluded_since_ends();
+                    self.raft.store(node);
                     self.allow_elections_once_verified();
                     if self.signals.is_stopping() {
                         close(&self.raft).await;
                         return false;
                     }
-                    if self.raft.fail(None) {
+                    if had_failed {
                         info!("storage opened");
                     }
                     // The caller that started the node may have stopped waiting.

@@ -37,7 +37,7 @@ pub(crate) fn log_id(term: u64, index: u64) -> LogId {
     LogId::new(openraft::vote::RaftLeaderId::to_committed(&leader), index)
 }
 
-fn vote(term: u64) -> Vote {
+pub(crate) fn vote(term: u64) -> Vote {
     Vote::new(term, RaftId::from(1))
 }
 
@@ -46,7 +46,7 @@ fn confirmed(term: u64) -> Vote {
     Vote::new_committed(term, RaftId::from(1))
 }
 
-fn blank(term: u64, index: u64) -> Entry {
+pub(crate) fn blank(term: u64, index: u64) -> Entry {
     Entry::new_blank(log_id(term, index))
 }
 
@@ -139,7 +139,7 @@ fn open(dir: &Path) -> Result<Storage, StorageError> {
     super::open(dir, u64::MAX, OWNER).map_err(|unopened| unopened.error)
 }
 
-fn open_log(path: &Path) -> Result<LogStore, StorageError> {
+pub(crate) fn open_log(path: &Path) -> Result<LogStore, StorageError> {
     LogStore::open(path, &Arc::new(DiskSpace::unlimited()), OWNER)
 }
 
