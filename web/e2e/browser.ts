@@ -99,6 +99,12 @@ async function serve(context: BrowserContext, { origins }: Cluster, folder: stri
   );
 }
 
+/** Hides without a key, and answers the question about it. */
+export async function hideOpenly(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await page.getByRole('button', { name: 'Hide it openly' }).click();
+}
+
 /** A browser logs each call that a dead, paused or refusing node did not answer with a success; a page cannot keep it from it. */
 function isOfADeadNode(message: ConsoleMessage): boolean {
   return message.text().startsWith('Failed to load resource:');

@@ -8,7 +8,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { PAGES } from '../src/pages';
-import { launch, Visit } from './browser';
+import { hideOpenly, launch, Visit } from './browser';
 import { Cluster } from './cluster';
 import { photographOr, secretOf } from './inputs';
 
@@ -36,7 +36,7 @@ async function fill(visit: Visit, page: (typeof PAGES)[number]): Promise<void> {
   if (page === 'hide') {
     await tab.getByLabel('Files to hide').setInputFiles(secretOf(40_000, 'contract.pdf'));
     await tab.getByLabel('Picture to hide it in').setInputFiles(await photographOr(cluster, '007.png', 5));
-    await tab.getByRole('button', { name: 'Hide it', exact: true }).click();
+    await hideOpenly(tab);
     await tab.getByText(/^\d+ of \d|^[\d,]+ of [\d,]+$/).first().waitFor();
     await tab.getByText(/^0\.9\d+$/).waitFor();
   }

@@ -9,7 +9,7 @@ import type { Browser, Download } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { capacityBytes } from '../src/images/shape';
-import { launch, Visit } from './browser';
+import { hideOpenly, launch, Visit } from './browser';
 import { Cluster } from './cluster';
 import { digest, photograph, photographOr, secretOf, smallPng, type Upload } from './inputs';
 
@@ -40,7 +40,7 @@ async function hide(visit: Visit, secret: Upload, cover: Upload | null): Promise
   const { page } = visit;
   await page.getByLabel('Files to hide').setInputFiles(secret);
   if (cover) await page.getByLabel('Picture to hide it in').setInputFiles(cover);
-  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await hideOpenly(page);
   const save = page.getByRole('link', { name: /^Save/ });
   await save.waitFor();
   const [download] = await Promise.all([page.waitForEvent('download'), save.click()]);
@@ -61,6 +61,40 @@ test('a file goes into the default cover and comes out again, with its figures',
   await visit.end();
 });
 
+test('what is hidden with a passphrase is found with it alone', async () => {
+  const visit = await Visit.start(browser, cluster, 'n1', 'hide');
+  const { page } = visit;
+  await page.getByLabel('Files to hide').setInputFiles(secretOf(5000, 'letter.pdf'));
+  const passphrase = page.locator('#hide-key-passphrase');
+  expect(await passphrase.getAttribute('type')).toBe('password');
+  await passphrase.fill('hunter2');
+  await page.getByText(/^Weak: it may be guessed/).waitFor();
+  await passphrase.fill('lemon tuna rescue orbit flame vessel');
+  await page.getByText(/^Strong/).waitFor();
+  await page.getByRole('button', { name: 'Show', exact: true }).first().click();
+  expect(await passphrase.getAttribute('type')).toBe('text');
+  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  const save = page.getByRole('link', { name: /^Save/ });
+  await save.waitFor();
+  const [download] = await Promise.all([page.waitForEvent('download'), save.click()]);
+  const image = { name: 'p.png', mimeType: 'image/png', buffer: Buffer.from(await bytesOf(download)) };
+
+  await page.getByRole('link', { name: 'Find' }).click();
+  await page.getByLabel('Picture to look into').setInputFiles(image);
+  await page.getByRole('button', { name: 'Find it' }).click();
+  await page.getByText(/^Nothing was hidden in this image/).waitFor();
+  const key = page.locator('#find-key-passphrase');
+  await key.fill('another');
+  await page.getByRole('button', { name: 'Find it' }).click();
+  await page.getByText(/^Check the passphrase/).waitFor();
+  await key.fill('lemon tuna rescue orbit flame vessel');
+  await page.getByRole('button', { name: 'Find it' }).click();
+  await page.getByRole('region', { name: 'Found', exact: true }).getByText('letter.pdf').waitFor();
+  const stored = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, location.href]));
+  expect(stored).not.toContain('lemon');
+  await visit.end();
+});
+
 test('a text goes into a photograph, which is shown beside its cover', async () => {
   const visit = await Visit.start(browser, cluster, 'n2', 'hide');
   const { page } = visit;
@@ -70,7 +104,7 @@ test('a text goes into a photograph, which is shown beside its cover', async () 
   await page.getByLabel('Picture to hide it in').setInputFiles(cover);
   await page.locator('#bits').selectOption('2');
   await page.getByText(/left\.$/).waitFor();
-  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await hideOpenly(page);
   const [download] = await Promise.all([
     page.waitForEvent('download'),
     page.getByRole('link', { name: /^Save/ }).click(),
@@ -138,7 +172,7 @@ test('as much as fits goes in, and not one byte more', async () => {
     page.locator('.error:visible').first().evaluate((element) => getComputedStyle(element).color),
   ]);
   expect(bar).toBe(error);
-  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await hideOpenly(page);
   const box = page.getByRole('alert');
   await box.getByText('capacity_exceeded').waitFor();
   // Both figures are told, and at the field that they concern.
@@ -155,9 +189,9 @@ test('what a node measures and what the page says of room is the same', async ()
     const form = new FormData();
     form.set('file', new Blob([new Uint8Array(cover.buffer)]), cover.name);
     const answer = await fetch(`${cluster.origin('n2')}/api/capacity`, { method: 'POST', body: form });
-    const { modes } = (await answer.json()) as { modes: { bits: number; capacity_bytes: number }[] };
+    const { modes } = (await answer.json()) as { modes: { mode: string; bits: number; capacity_bytes: number }[] };
     await visit.page.getByLabel('Picture to hide it in').setInputFiles(cover);
-    for (const { bits, capacity_bytes: room } of modes) {
+    for (const { bits, capacity_bytes: room } of modes.filter(({ mode }) => mode === 'sequential')) {
       await visit.page.locator('#bits').selectOption(String(bits));
       await visit.page.getByText(`(${room.toLocaleString('en-US')} bytes)`).waitFor();
     }
@@ -179,7 +213,7 @@ test('files and folders that are dropped come out of one image, by the page and 
   // What is chosen later comes to it.
   await page.getByLabel('Files to hide').setInputFiles({ name: 'c.txt', mimeType: 'text/plain', buffer: Buffer.from('third') });
   await page.getByRole('button', { name: 'Remove b.txt' }).click();
-  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await hideOpenly(page);
   const [image] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: /^Save/ }).click()]);
   const stego = await bytesOf(image);
 
@@ -231,7 +265,7 @@ test('a click anywhere in a drop zone opens the picker; of one picture it takes 
   for (const [hash, zones] of [['hide', 2], ['find', 1]] as const) {
     await page.goto(`${cluster.origin('n1')}/#/${hash}`);
     for (let i = 0; i < zones; i += 1) {
-      const zone = page.locator('.zone:visible').nth(i);
+      const zone = page.locator('.zone:visible >> nth=0').nth(i);
       const [byMouse] = await Promise.all([page.waitForEvent('filechooser'), zone.click({ position: { x: 5, y: 5 } })]);
       expect(byMouse.isMultiple()).toBe(hash === 'hide' && i === 0);
     }
@@ -239,9 +273,9 @@ test('a click anywhere in a drop zone opens the picker; of one picture it takes 
   const folder = mkdtempSync(path.join(tmpdir(), 'dropped-'));
   const pictures = ['a.png', 'b.png'].map((name) => path.join(folder, name));
   for (const picture of pictures) writeFileSync(picture, smallPng().buffer);
-  await drop(visit, '.zone:visible', pictures);
+  await drop(visit, '.zone:visible >> nth=0', pictures);
   await page.getByText('This takes one file, not 2.').waitFor();
-  await drop(visit, '.zone:visible', [folder]);
+  await drop(visit, '.zone:visible >> nth=0', [folder]);
   await page.getByText('This takes one file, not a folder.').waitFor();
   rmSync(folder, { recursive: true });
   await visit.end();
@@ -250,7 +284,7 @@ test('a click anywhere in a drop zone opens the picker; of one picture it takes 
 test('the button of each form is above the fold, and its boxes and dots are no wider than they are high', async () => {
   const visit = await Visit.start(browser, cluster, 'n1', 'hide');
   const { page } = visit;
-  await page.getByText(/^Nothing is encrypted\./).waitFor();
+  await page.getByText(/^With a key the files are encrypted/).waitFor();
   const files = Array.from({ length: 8 }, (_, i) => secretOf(1000, `file-${i}.bin`));
   const bottomOf = async (name: string) => {
     const box = await page.getByRole('button', { name, exact: true }).boundingBox();
@@ -260,7 +294,7 @@ test('the button of each form is above the fold, and its boxes and dots are no w
   await page.getByLabel('Files to hide').setInputFiles(files);
   await page.getByText(/^Hidden together/).waitFor();
   expect(await bottomOf('Hide it')).toBeLessThan(900);
-  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await hideOpenly(page);
   await page.getByLabel('Difference', { exact: true }).check();
   const widths = await page.locator('input[type=checkbox]:visible, input[type=radio]:visible').evaluateAll((inputs) =>
     inputs.map((input) => input.getBoundingClientRect().width),
@@ -278,7 +312,7 @@ test('a cover that is none is told at its field', async () => {
   await page.getByLabel('Files to hide').setInputFiles(secretOf(10));
   await page.getByLabel('Picture to hide it in').setInputFiles({ ...secretOf(5000), name: 'not-a-picture.png' });
   await expect.poll(() => page.locator('#cover-error').textContent()).not.toBe('');
-  await page.getByRole('button', { name: 'Hide it', exact: true }).click();
+  await hideOpenly(page);
   await page.getByRole('alert').getByText(/see the field above/).waitFor();
   await visit.end();
 });
@@ -344,7 +378,7 @@ test('a JPEG dropped on Find is explained, and so is a picture with nothing in i
     transfer.items.add(new File([bytes], 'holiday.jpg', { type: 'image/jpeg' }));
     return transfer;
   }, jpeg.toString('base64'));
-  await page.locator('.zone:visible').dispatchEvent('drop', { dataTransfer: data });
+  await page.locator('.zone:visible >> nth=0').dispatchEvent('drop', { dataTransfer: data });
   await page.getByText('holiday.jpg').waitFor();
   await page.getByRole('button', { name: 'Find it' }).click();
   const box = page.getByRole('alert');
@@ -383,6 +417,8 @@ test('everything can be done with the keyboard alone', async () => {
   await reach(isOn('#text'));
   await page.keyboard.type('by hand');
   await reach(async () => (await focused()) === 'Hide it');
+  await press('Enter');
+  await reach(async () => (await focused()) === 'Hide it openly');
   await press('Enter');
   await page.getByRole('link', { name: /^Save/ }).waitFor();
   // The result is where the focus is.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Certificate;
 use tokio::time::Instant;
 
 use crate::admin_token::AdminToken;
@@ -36,6 +37,7 @@ pub struct ClientBuilder {
     max_retries: u32,
     max_answer_len_bytes: usize,
     admin_token: Option<AdminToken>,
+    ca_certificates: Option<Vec<Certificate>>,
 }
 
 impl ClientBuilder {
@@ -49,6 +51,7 @@ impl ClientBuilder {
             max_retries: DEFAULT_MAX_RETRIES,
             max_answer_len_bytes: DEFAULT_MAX_ANSWER_LEN_BYTES,
             admin_token: None,
+            ca_certificates: None,
         }
     }
 
@@ -87,6 +90,16 @@ impl ClientBuilder {
         self
     }
 
+    /// Trusts these certificates, one or several in PEM, and no others. Unless set, those of the system.
+    ///
+    /// # Errors
+    /// [`BuildError::Certificate`] for a text without a certificate.
+    pub fn ca_certificates_pem(mut self, pem: &[u8]) -> Result<Self, BuildError> {
+        let certificates = Certificate::from_pem_bundle(pem).ok().filter(|found| !found.is_empty());
+        self.ca_certificates = Some(certificates.ok_or(BuildError::Certificate)?);
+        Ok(self)
+    }
+
     /// Sets the largest answer that is read (512 MiB unless set).
     pub fn max_answer_len_bytes(mut self, limit: usize) -> Self {
         self.max_answer_len_bytes = limit;
@@ -102,7 +115,17 @@ impl ClientBuilder {
         if self.endpoints.is_empty() {
             return Err(BuildError::NoEndpoints);
         }
-        let http = reqwest::Client::builder()
+        let http = reqwest::Client::builder();
+        let is_tls = self.endpoints.iter().any(Endpoint::is_https);
+        let http = match self.ca_certificates {
+            Some(certificates) if is_tls => http.tls_certs_only(certificates),
+            None if is_tls => http,
+            // Reading the system's certificates takes time, and fails where there are none.
+            _ => http.tls_certs_only([]),
+        };
+        // Fails if there is one already, which then counts.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = http
             .user_agent(concat!("steg-client/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.connect_timeout)
             // The sender decides about every attempt; a node never redirects.
@@ -134,6 +157,9 @@ pub enum BuildError {
     /// An empty list of endpoints.
     #[error("no endpoints are given")]
     NoEndpoints,
+    /// A file without a certificate in PEM.
+    #[error("no certificate in PEM is given")]
+    Certificate,
     /// An HTTP client that cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Http {

@@ -155,6 +155,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_is_not_sent_over_plain_http() {
+        let node = TestServer::start(vec![extracted()]).await;
+        let key = crate::request::Key::new(Some("a passphrase".to_owned()), None);
+        let exposed = client(["http://192.0.2.1:1".parse().unwrap(), node.endpoint()]).build().unwrap();
+        let error = exposed.extract(&request().key(key.clone())).await.unwrap_err();
+        assert_eq!(error.kind().as_str(), "plaintext_refused");
+        assert!(client([node.endpoint()]).build().unwrap().extract(&request().key(key)).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn a_cut_connection_is_tried_again() {
         let cut = extracted()[..40].to_vec();
         let node = TestServer::start(vec![Vec::new(), cut, extracted()]).await;

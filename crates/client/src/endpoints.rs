@@ -24,6 +24,24 @@ impl Endpoint {
         format!("http://{authority}").parse()
     }
 
+    /// True for HTTPS.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
+    /// True if nobody on the way can read what is sent: over HTTPS, or within this machine.
+    pub fn is_confidential(&self) -> bool {
+        let host = Url::parse(&self.0).ok().and_then(|url| {
+            let host = url.host_str()?;
+            Some(host.trim_start_matches('[').trim_end_matches(']').to_owned())
+        });
+        let is_local = |host: &str| match host.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => host == "localhost",
+        };
+        self.is_https() || host.is_some_and(|host| is_local(&host))
+    }
+
     /// Returns the address as text, without a trailing slash.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -39,7 +57,8 @@ impl FromStr for Endpoint {
             return Err(EndpointError::NoScheme { text: text.into() });
         }
         let url = Url::parse(text).map_err(|_| EndpointError::NotAUrl { text: text.into() })?;
-        if url.scheme() != "http" {
+        let scheme = url.scheme();
+        if !matches!(scheme, "http" | "https") {
             return Err(EndpointError::NotHttp { text: text.into(), scheme: url.scheme().into() });
         }
         let Some(host) = url.host_str() else {
@@ -54,8 +73,8 @@ impl FromStr for Endpoint {
             return Err(EndpointError::NotOnlyAddress { text: text.into() });
         }
         Ok(Self(match url.port() {
-            Some(port) => format!("http://{host}:{port}").into(),
-            None => format!("http://{host}").into(),
+            Some(port) => format!("{scheme}://{host}:{port}").into(),
+            None => format!("{scheme}://{host}").into(),
         }))
     }
 }
@@ -87,8 +106,8 @@ pub enum EndpointError {
         /// The text given.
         text: String,
     },
-    /// A scheme other than `http`.
-    #[error("`{text}` uses {scheme}: nodes are reached over http")]
+    /// A scheme other than `http` and `https`.
+    #[error("`{text}` uses {scheme}: nodes are reached over http or https")]
     NotHttp {
         /// The text given.
         text: String,
@@ -119,6 +138,28 @@ mod tests {
         check("http://example.org", "http://example.org");
         check("http://example.org:80", "http://example.org");
         check("http://[::1]:8081", "http://[::1]:8081");
+        check("https://Node-1.local:443/", "https://node-1.local");
+    }
+
+    #[test]
+    fn keys_go_over_https_or_stay_here() {
+        let check = |text: &str, expected: bool| {
+            assert_eq!(text.parse::<Endpoint>().unwrap().is_confidential(), expected, "{text}");
+        };
+        for here in [
+            "http://127.0.0.1:8081",
+            "http://localhost:1",
+            "http://[::1]",
+            "http://127.1.2.3",
+            "https://10.0.0.1",
+        ] {
+            check(here, true);
+        }
+        for elsewhere in
+            ["http://10.0.0.1:8081", "http://node-1.lan", "http://localhost.evil.example", "http://[fd00::1]"]
+        {
+            check(elsewhere, false);
+        }
     }
 
     #[test]
@@ -142,7 +183,7 @@ mod tests {
         };
         check("127.0.0.1:8081", "`127.0.0.1:8081` has no scheme: write `http://127.0.0.1:8081`");
         check("localhost:8081", "`localhost:8081` has no scheme: write `http://localhost:8081`");
-        check("https://a", "`https://a` uses https: nodes are reached over http");
+        check("ftp://a", "`ftp://a` uses ftp: nodes are reached over http or https");
         check("http://", "`http://` is not a URL: write it like `http://127.0.0.1:8081`");
         check("http://a:99999", "`http://a:99999` is not a URL: write it like `http://127.0.0.1:8081`");
         for text in ["http://a/api", "http://a?x=1", "http://a#x", "http://user@a", "http://:secret@a"] {

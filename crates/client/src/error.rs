@@ -22,6 +22,14 @@ pub enum ClientError {
         #[source]
         source: reqwest::Error,
     },
+    /// A key for an endpoint that is reached over plain HTTP. Nothing was sent.
+    #[error(
+        "{endpoint} is reached over plain HTTP, and every machine on the way could read the key; use https"
+    )]
+    Plaintext {
+        /// The endpoint.
+        endpoint: Endpoint,
+    },
     /// No connection to the endpoint.
     #[error("cannot connect to {}", via.endpoint)]
     Connect {
@@ -92,6 +100,7 @@ impl ClientError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Request { .. } => ErrorKind::BadRequest,
+            Self::Plaintext { .. } => ErrorKind::Problem(Code::PlaintextRefused.as_str().to_owned()),
             Self::Connect { .. } => ErrorKind::Connect,
             Self::ConnectionLost { .. } => ErrorKind::ConnectionLost,
             Self::Timeout { .. } => ErrorKind::Timeout,
@@ -109,7 +118,7 @@ impl ClientError {
     /// Returns the endpoint asked last and those before; `None` where no node was asked.
     pub fn via(&self) -> Option<&Via> {
         match self {
-            Self::Request { .. } | Self::Stopped => None,
+            Self::Request { .. } | Self::Plaintext { .. } | Self::Stopped => None,
             Self::Connect { via, .. }
             | Self::ConnectionLost { via, .. }
             | Self::Timeout { via, .. }

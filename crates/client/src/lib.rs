@@ -71,5 +71,5 @@ pub use endpoints::{Endpoint, EndpointError};
 pub use error::{BadAnswer, ClientError, ErrorKind, Refusal};
 pub use events::Events;
 pub use reply::{Reply, Via};
-pub use request::{AnswerForm, CapacityRequest, EmbedRequest, ExtractRequest, Upload};
+pub use request::{AnswerForm, CapacityRequest, EmbedRequest, ExtractRequest, Key, Upload};
 pub use token_choice::find_admin_tokens;

@@ -1,5 +1,7 @@
 //! Typed requests, and the plain call built from each.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::fields;
@@ -7,6 +9,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::admin_token::AdminToken;
 use crate::choice::Need;
@@ -51,6 +54,37 @@ impl Upload {
     }
 }
 
+/// The key of a secret: a passphrase, a key file, or both. Overwritten when dropped, and absent from `Debug`; the
+/// copies in the buffers of a request are not overwritten.
+#[derive(Clone, Default)]
+pub struct Key(Arc<KeyParts>);
+
+#[derive(Default)]
+struct KeyParts {
+    passphrase: Option<Zeroizing<String>>,
+    key_file: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Key {
+    /// Creates a key; none at all without either.
+    pub fn new(passphrase: Option<String>, key_file: Option<Vec<u8>>) -> Self {
+        Self(Arc::new(KeyParts {
+            passphrase: passphrase.map(Zeroizing::new),
+            key_file: key_file.map(Zeroizing::new),
+        }))
+    }
+
+    fn is_given(&self) -> bool {
+        self.0.passphrase.is_some() || self.0.key_file.is_some()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
 /// Form in which an answer carries its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AnswerForm {
@@ -68,6 +102,7 @@ pub struct EmbedRequest {
     cover: Option<Upload>,
     bits: Option<u8>,
     mode: Option<String>,
+    key: Key,
     form: AnswerForm,
     idempotency_key: Option<String>,
 }
@@ -96,6 +131,12 @@ impl EmbedRequest {
         self
     }
 
+    /// Sets the key. Nothing is sent to a node over plain HTTP, unless it is on this machine.
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = key;
+        self
+    }
+
     /// Sets the form of the answer.
     pub fn answer(mut self, form: AnswerForm) -> Self {
         self.form = form;
@@ -110,6 +151,7 @@ impl EmbedRequest {
 
     pub(crate) fn call(&self) -> Call {
         let mut call = Call::work(Work::Embed, "/api/embed", accept(self.form, "image/png"))
+            .key(&self.key)
             .file(fields::FILE, &self.secret);
         if let Some(key) = &self.idempotency_key {
             call = call.idempotency_key(key.clone());
@@ -131,13 +173,20 @@ impl EmbedRequest {
 #[derive(Debug, Clone)]
 pub struct ExtractRequest {
     image: Upload,
+    key: Key,
     form: AnswerForm,
 }
 
 impl ExtractRequest {
     /// Creates a request to search `image`.
     pub fn new(image: Upload) -> Self {
-        Self { image, form: AnswerForm::default() }
+        Self { image, key: Key::default(), form: AnswerForm::default() }
+    }
+
+    /// Sets the key. Nothing is sent to a node over plain HTTP, unless it is on this machine.
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = key;
+        self
     }
 
     /// Sets the form of the answer.
@@ -148,6 +197,7 @@ impl ExtractRequest {
 
     pub(crate) fn call(&self) -> Call {
         Call::work(Work::Extract, "/api/extract", accept(self.form, "application/octet-stream"))
+            .key(&self.key)
             .file(fields::FILE, &self.image)
     }
 }
@@ -222,6 +272,8 @@ pub(crate) struct Call {
     pub(crate) work: Option<Work>,
     /// The requirement on the endpoint.
     pub(crate) need: Need,
+    /// The key, sent before the files.
+    key: Key,
     fields: Vec<(&'static str, Field)>,
     json: Option<Value>,
 }
@@ -266,6 +318,7 @@ impl Call {
             not_twice: false,
             work: None,
             need: Need::Node,
+            key: Key::default(),
             fields,
             json: None,
         }
@@ -303,6 +356,15 @@ impl Call {
         self
     }
 
+    fn key(self, key: &Key) -> Self {
+        Self { key: key.clone(), ..self }
+    }
+
+    /// True if a key is sent with the call.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_given()
+    }
+
     fn file(mut self, name: &'static str, upload: &Upload) -> Self {
         self.fields.push((name, Field::File(upload.clone())));
         self
@@ -334,6 +396,12 @@ impl Call {
             return Ok(Body::None);
         }
         let mut form = Form::new();
+        if let Some(passphrase) = &self.key.0.passphrase {
+            form = form.text(fields::PASSPHRASE, String::clone(passphrase));
+        }
+        if let Some(key_file) = &self.key.0.key_file {
+            form = form.part(fields::KEY_FILE, Part::bytes(key_file.to_vec()).file_name("key"));
+        }
         for (name, field) in &self.fields {
             form = match field {
                 Field::File(upload) => form.part(*name, upload.part()?),
@@ -362,6 +430,15 @@ mod tests {
     fn a_media_type_that_is_none_is_an_error() {
         let request = EmbedRequest::new(Upload::new("x").media_type("no type"));
         assert!(request.call().body().is_err());
+    }
+
+    #[test]
+    fn a_key_does_not_show() {
+        let key = Key::new(Some("correct horse".to_owned()), Some(b"battery".to_vec()));
+        let call = EmbedRequest::new(Upload::new("x")).key(key.clone()).call();
+        let shown = format!("{key:?} {call:?}");
+        assert!(call.has_key() && !shown.contains("horse") && !shown.contains("98, 97"), "{shown}");
+        assert!(!EmbedRequest::new(Upload::new("x")).call().has_key());
     }
 
     #[test]

@@ -69,6 +69,10 @@ impl Sender {
     /// # Errors
     /// Any [`ClientError`] but [`ClientError::BadAnswer`].
     pub(crate) async fn send(&self, call: &Call) -> Result<RawReply, ClientError> {
+        let exposed = self.endpoints.list().iter().find(|endpoint| !endpoint.is_confidential());
+        if let Some(endpoint) = exposed.filter(|_| call.has_key()) {
+            return Err(ClientError::Plaintext { endpoint: endpoint.clone() });
+        }
         let now = Instant::now();
         self.budget.deposit(now);
         self.send_in_turn(call, self.endpoints.turn(call.need, now), self.max_retries).await

@@ -79,6 +79,10 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "FILE", help_heading = "Servers")]
     pub(crate) config: Option<PathBuf>,
 
+    /// File with the certificates to trust for https, PEM [default: those of the system]
+    #[arg(long, value_name = "FILE", help_heading = "Servers")]
+    pub(crate) ca_cert: Option<PathBuf>,
+
     /// Time for each answer in milliseconds, retries included [default: 5000]
     ///
     /// A node that has not answered within half of the time loses the request to another node that is up;

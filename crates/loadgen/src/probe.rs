@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use anyhow::bail;
-use client::{Client, ClientError, Endpoint};
+use client::{ClientError, Endpoint};
 use tokio::task::JoinSet;
 
 use crate::settings::Settings;
@@ -18,7 +18,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 /// If no node can be reached.
 pub(crate) async fn reach_nodes(settings: &Settings) -> anyhow::Result<()> {
-    let client = Client::builder(settings.servers.clone()).request_timeout(PROBE_TIMEOUT).build()?;
+    let client = settings.client()?.request_timeout(PROBE_TIMEOUT).build()?;
     let mut probes = JoinSet::new();
     for endpoint in &settings.servers {
         let (client, endpoint) = (client.clone(), endpoint.clone());

@@ -59,9 +59,8 @@ pub(crate) async fn drive(run: &Arc<Run>) -> anyhow::Result<()> {
 /// # Errors
 /// If the client cannot be built.
 pub(crate) fn connect(settings: &Settings) -> anyhow::Result<Client> {
-    let client = Client::builder(settings.servers.clone())
-        .request_timeout(settings.request_timeout)
-        .max_retries(settings.max_retries);
+    let client =
+        settings.client()?.request_timeout(settings.request_timeout).max_retries(settings.max_retries);
     Ok(client.build()?)
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use client::{AnswerForm, Endpoint, Upload};
+use client::{AnswerForm, Client, ClientBuilder, Endpoint, Upload};
 
 use crate::config_file::ConfigFile;
 use crate::flag_values::{AnswerArg, Output};
@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) answer: AnswerForm,
     pub(crate) verify: Verify,
     pub(crate) servers: Vec<Endpoint>,
+    /// Certificates to trust, PEM.
+    pub(crate) ca_cert: Option<Vec<u8>>,
     pub(crate) request_timeout: Duration,
     pub(crate) max_retries: u32,
     pub(crate) output: Output,
@@ -49,7 +51,23 @@ impl Settings {
             None => ConfigFile::default(),
         };
         let cover = args.cover.as_deref().map(read_cover).transpose()?;
-        Self::merge(args, &file, cover)
+        let read = |path: &Path| {
+            std::fs::read(path).with_context(|| format!("cannot read the certificates in {}", path.display()))
+        };
+        let ca_cert = args.ca_cert.as_deref().map(read).transpose()?;
+        Ok(Self { ca_cert, ..Self::merge(args, &file, cover)? })
+    }
+
+    /// Returns a builder for a client of the servers, with the certificates to trust.
+    ///
+    /// # Errors
+    /// If the certificates cannot be used.
+    pub(crate) fn client(&self) -> anyhow::Result<ClientBuilder> {
+        let builder = Client::builder(self.servers.clone());
+        Ok(match &self.ca_cert {
+            Some(pem) => builder.ca_certificates_pem(pem).context("cannot use --ca-cert")?,
+            None => builder,
+        })
     }
 
     fn merge(args: &LoadArgs, file: &ConfigFile, cover: Option<Upload>) -> anyhow::Result<Self> {
@@ -72,6 +90,7 @@ impl Settings {
             },
             verify: args.verify,
             servers,
+            ca_cert: None,
             request_timeout,
             max_retries: args.max_retries.or(file.loadgen.max_retries).unwrap_or(DEFAULT_MAX_RETRIES),
             output: args.output,

@@ -78,6 +78,7 @@ impl NodeBuilder {
     ///
     /// If there is no server binary, or if the node does not start; the log is in the message.
     pub fn start(self) -> Node {
+        install_tls_provider();
         let folder = tempfile::tempdir().expect("a folder for a node");
         let config = folder.path().join("node.yaml");
         fs::write(&config, CONFIGURATION).expect("the configuration can be written");
@@ -232,6 +233,12 @@ fn collect_log(stream: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
 
 fn read(log: &Mutex<String>) -> String {
     log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Installs the cryptography of TLS, which any HTTP client of a test needs from the first on.
+pub(crate) fn install_tls_provider() {
+    // Fails if there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// Parses the address in the log line of a listening node.

@@ -46,7 +46,7 @@ impl DrillOptions {
         if self.admin_token.is_some() || self.found_tokens.is_empty() {
             return Ok(());
         }
-        let client = Client::builder(self.settings.servers.clone()).request_timeout(ASK_WITHIN).build()?;
+        let client = self.settings.client()?.request_timeout(ASK_WITHIN).build()?;
         self.admin_token = client.choose_token(&self.found_tokens).await.unwrap_or_default();
         Ok(())
     }
@@ -59,7 +59,7 @@ impl DrillCluster {
     /// If a node does not answer, or the cluster has nodes without a given address.
     pub(super) async fn find(options: &DrillOptions) -> anyhow::Result<Self> {
         let endpoints = options.settings.servers.clone();
-        let mut builder = Client::builder(endpoints.clone()).request_timeout(ASK_WITHIN);
+        let mut builder = options.settings.client()?.request_timeout(ASK_WITHIN);
         if let Some(token) = &options.admin_token {
             builder = builder.admin_token(token.clone());
         }

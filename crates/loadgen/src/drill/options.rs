@@ -113,6 +113,7 @@ impl DrillOptions {
             answer: AnswerForm::Binary,
             verify: Verify::Sample,
             servers,
+            ca_cert: None,
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
             max_retries: DEFAULT_MAX_RETRIES,
             output: Output::Text,

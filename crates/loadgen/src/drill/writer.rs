@@ -66,9 +66,7 @@ impl DrillWriter {
 /// If the client cannot be built.
 pub(super) fn connect(options: &DrillOptions) -> anyhow::Result<Client> {
     let settings = &options.settings;
-    let mut builder = Client::builder(settings.servers.clone())
-        .request_timeout(settings.request_timeout)
-        .max_retries(MAX_RETRIES);
+    let mut builder = settings.client()?.request_timeout(settings.request_timeout).max_retries(MAX_RETRIES);
     if let Some(token) = &options.admin_token {
         builder = builder.admin_token(token.clone());
     }

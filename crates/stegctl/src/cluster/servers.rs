@@ -37,6 +37,9 @@ pub(super) struct Servers {
     /// ./data]
     #[arg(long, visible_alias = "token-file", value_name = "FILE", env = "STEG_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
+    /// File with the certificates to trust for https, PEM [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    ca_cert: Option<PathBuf>,
 }
 
 impl Servers {
@@ -79,6 +82,11 @@ impl Servers {
         let mut builder = Client::builder(endpoints).request_timeout(timeout).max_retries(MAX_RETRIES);
         if let Some(token) = token {
             builder = builder.admin_token(token);
+        }
+        if let Some(path) = &self.ca_cert {
+            let trust = || anyhow::Ok(builder.ca_certificates_pem(read_text(path)?.as_bytes())?);
+            builder =
+                trust().with_context(|| format!("cannot use the certificates in {}", path.display()))?;
         }
         Ok(builder.build()?)
     }
@@ -145,7 +153,7 @@ mod tests {
     fn flags_beat_the_environment_and_the_environment_beats_the_default() {
         let check = |servers: &[&str], variable: Option<&str>, expected: &[&str]| {
             let servers = servers.iter().map(|url| url.parse().unwrap()).collect();
-            let servers = Servers { servers, config: None, admin_token_file: None };
+            let servers = Servers { servers, config: None, admin_token_file: None, ca_cert: None };
             let found: Vec<_> =
                 servers.endpoints(variable).unwrap().iter().map(Endpoint::to_string).collect();
             assert_eq!(found, expected);

@@ -12,6 +12,7 @@ use super::member::{Member, write_private};
 use super::{Cluster, Home};
 use crate::addresses::{Addresses, MAX_NODES};
 use crate::netns::Net;
+use crate::node::install_tls_provider;
 use crate::server_program::{server_binary, under_limit_on_files};
 use crate::wall_clock::WallClock;
 
@@ -139,6 +140,7 @@ impl ClusterBuilder {
     ///
     /// If there is no server binary, or no addresses are free.
     pub fn build(self) -> Cluster {
+        install_tls_provider();
         let program = self.program.unwrap_or_else(server_binary);
         let under = self.under.unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new().prefix("cluster-").tempdir_in(under);
