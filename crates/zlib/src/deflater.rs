@@ -80,8 +80,10 @@ impl Deflater {
         };
         // All zeros: no input and no output, and zlib's own functions for memory, which it puts in their place.
         let mut stream = Box::new(MaybeUninit::<ffi::z_stream>::zeroed());
+        // SAFETY: zlib returns a pointer to a constant.
+        let version = unsafe { ffi::zlibVersion() };
         // SAFETY: the pointer is to a whole z_stream of zeros, which `deflateInit2_` takes for its defaults. The
-        // version is that of the header, as a C string, and the size is that of the structure.
+        // version is that of zlib, as a C string, and the size is that of the structure.
         let code = unsafe {
             ffi::deflateInit2_(
                 stream.as_mut_ptr(),
@@ -90,7 +92,7 @@ impl Deflater {
                 c_int::from(window_bits),
                 c_int::from(mem_level),
                 strategy,
-                ffi::zlibVersion(),
+                version,
                 size_of::<ffi::z_stream>() as c_int,
             )
         };
