@@ -1,7 +1,7 @@
 //! Constraint height of the syndrome-trellis code.
 
-/// Constraint height of the code that carries a body in [`crate::Mode::Adaptive`]: 7 to 12. Each step halves what
-/// is left between the distortion and the bound only slowly, and doubles the time.
+/// Constraint height of the code that carries a body in [`crate::Mode::Adaptive`]: 7 to 12. A step brings the
+/// distortion closer to the bound and doubles the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConstraintHeight(u8);
 

@@ -164,6 +164,32 @@ fn every_form_of_cover_gives_the_same_samples() {
     assert_eq!(embed(&prepared, &secret, &options(&key), &limits()).unwrap().into_vec(), decoded);
 }
 
+/// Neither the processor nor the number of threads shows in an image: digests of samples on every machine.
+#[test]
+fn images_are_the_same_with_any_number_of_threads() {
+    use sha2::{Digest, Sha256};
+
+    let mut digests = Vec::new();
+    for (channels, is_deep, len) in [(Channels::Rgb, false, 9000), (Channels::GreyAlpha, true, 1000)] {
+        let cover = cover(331, 229, channels, is_deep, 12);
+        let secret = testkit::noise(12, len);
+        let embedded = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let image = pool.install(|| {
+                embed(&cover, &Secret::new(&secret), &options(&derived(12)), &limits()).unwrap().into_vec()
+            });
+            Cover::decode(&image, &limits()).unwrap().samples().to_vec()
+        };
+        let one = embedded(1);
+        assert!(embedded(3) == one, "{channels:?}");
+        let digest: [u8; 32] = Sha256::digest(&one).into();
+        digests.push(u64::from_be_bytes(digest[..8].try_into().unwrap()));
+    }
+    assert_eq!(digests, DIGESTS, "{digests:#x?}");
+}
+
+const DIGESTS: [u64; 2] = [0x0988_2620_1063_5e4c, 0xcd02_c362_99c2_64de];
+
 /// A grey image saved in colour, and a colour image of grey pixels saved in grey.
 #[test]
 fn grey_and_grey_in_colour_are_one_sequence() {

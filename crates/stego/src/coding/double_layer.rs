@@ -20,9 +20,9 @@ pub(crate) const SECOND: u8 = 2;
 /// Bit of a place: a change keeps the second lowest bit, as the sample can go one way only.
 pub(crate) const ONE_WAY: u8 = 4;
 
-/// Steps of a row at most: the cheapest places. The others are hardly ever changed at the rates where a row has
-/// more.
-const MAX_STEPS: usize = 48;
+/// Steps of a row at most: the cheapest places. Where a row has more, the code changes one place in several rows,
+/// and the ratio to the bound is the same with 12 steps as with all.
+const MAX_STEPS: usize = 20;
 
 /// 2^64 divided by the golden ratio, the odd number next to it.
 const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;

@@ -38,14 +38,14 @@ const STEPS: usize = 64;
 
 /// Returns the optimal sender of a payload, or of the most that the samples can carry.
 pub(crate) fn send(classes: &[Class], payload_bits: f64) -> Sending {
-    let mean = classes.iter().map(|class| class.cost).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+    let greatest = classes.iter().map(|class| class.cost).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     // Entropy falls with λ. The bounds are those of λ times the greatest cost.
     let (mut low, mut high) = (0.0, 2.0_f64.powi(40));
     let mut best = sending(classes, 0.0);
     for _ in 0..STEPS {
         // The geometric mean once the lower bound is known, as λ may be of any order.
         let middle = if low == 0.0 { high / 16.0 } else { (low * high).sqrt() };
-        let tried = sending(classes, middle / mean);
+        let tried = sending(classes, middle / greatest);
         if tried.payload_bits >= payload_bits {
             (low, best) = (middle, tried);
         } else {
