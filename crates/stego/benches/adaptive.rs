@@ -2,7 +2,8 @@
 //!
 //! Prints the distortion beside that of the optimal sender (payload-limited, ternary) at several rates and heights,
 //! then the throughput. Times are those of the processor, of all threads. `STEG_PHOTOS` names a folder of
-//! photographs; without it built-in pictures stand for them.
+//! photographs; without it built-in pictures stand for them. Arguments choose among `distortion`, `share` and
+//! `speed`, and a number takes every so-manieth photograph.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "figures are for people")]
@@ -18,14 +19,28 @@ const SIDE: usize = 512;
 const HEIGHTS: [u8; 3] = [7, 10, 12];
 
 fn main() {
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let step = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(1);
+    let is_chosen = |part: &str| {
+        let mut parts = arguments.iter().filter(|argument| argument.parse::<usize>().is_err()).peekable();
+        parts.peek().is_none() || parts.any(|argument| argument == part)
+    };
     let photographs: Vec<Cover> = testkit::covers()
         .iter()
+        .step_by(step)
         .map(|(_, file)| Cover::decode(file, &Limits::default()).unwrap())
         .filter(|cover| cover.channels() == Channels::Rgb && cover.depth().bytes() == 1)
         .collect();
-    distortions(&photographs);
-    small_share(&photographs);
-    throughput(&photographs);
+    if is_chosen("distortion") {
+        distortions(&photographs);
+    }
+    if is_chosen("share") {
+        small_share(&photographs);
+    }
+    if is_chosen("speed") {
+        throughput(&photographs);
+    }
 }
 
 fn key(seed: u8) -> DerivedKey {
@@ -96,7 +111,7 @@ fn body_bits(len: usize) -> usize {
 
 fn small_share(photographs: &[Cover]) {
     println!("10 KiB in 12 megapixels: distortion / optimal sender's in the whole image");
-    let ratios = photographs.iter().step_by(6).map(|photograph| {
+    let ratios = photographs.iter().map(|photograph| {
         let cover = tiled(photograph, 4000, 3000);
         let (samples, _) = embedded(&cover, 10 << 10, 10);
         let map = CostMap::of(&cover);
