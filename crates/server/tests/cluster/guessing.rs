@@ -13,7 +13,7 @@ use testkit::{Cluster, ClusterBuilder};
 /// Clients that guess.
 const GUESSERS: usize = 64;
 /// Keyed extracts of the honest client, and the time within which half of them have to be answered.
-const EXTRACTS: usize = 40;
+const EXTRACTS: usize = 20;
 const IN_TIME: Duration = Duration::from_secs(2);
 /// Limit on the 99th percentile of `/livez`.
 const LIVEZ_P99: Duration = Duration::from_millis(20);
@@ -33,7 +33,41 @@ fn term(cluster: &Cluster) -> Option<u64> {
     cluster.status(0).map(|status| status.term)
 }
 
+/// Tries one passphrase after the other until `ends`.
+async fn guess(
+    i: usize,
+    client: Client,
+    url: String,
+    image: Vec<u8>,
+    ends: Arc<AtomicBool>,
+    guesses: Arc<AtomicU64>,
+) {
+    for n in 0.. {
+        if ends.load(Ordering::Relaxed) {
+            return;
+        }
+        match extract(&client, &url, &image, format!("guess {i} {n}")).await {
+            Ok(422) => drop(guesses.fetch_add(1, Ordering::Relaxed)),
+            _ => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// Times of `/livez` until `ends`.
+async fn watch_livez(url: String, ends: Arc<AtomicBool>) -> Vec<Duration> {
+    let (client, mut times) = (client([127, 0, 200, 2]), Vec::new());
+    while !ends.load(Ordering::Relaxed) {
+        let started = Instant::now();
+        let answer = client.get(format!("{url}/livez")).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        times.push(started.elapsed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    times
+}
+
 /// 64 clients with wrong keys, at one address or each at its own, and an honest one at another address.
+#[expect(clippy::print_stdout, reason = "the measurement is for people")]
 async fn measure(addresses: usize) {
     let cluster = Arc::new(ClusterBuilder::new().start());
     cluster.wait_all_healthy();
@@ -49,35 +83,11 @@ async fn measure(addresses: usize) {
     let guessers: Vec<_> = (0..GUESSERS)
         .map(|i| {
             let client = client([127, 0, 100, (1 + i % addresses) as u8]);
-            let (ends, guesses) = (Arc::clone(&ends), Arc::clone(&guesses));
             let (url, image) = (url.clone(), image.clone());
-            tokio::spawn(async move {
-                for n in 0.. {
-                    if ends.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    match extract(&client, &url, &image, format!("guess {i} {n}")).await {
-                        Ok(422) => drop(guesses.fetch_add(1, Ordering::Relaxed)),
-                        _ => tokio::time::sleep(Duration::from_millis(100)).await,
-                    }
-                }
-            })
+            tokio::spawn(guess(i, client, url, image, Arc::clone(&ends), Arc::clone(&guesses)))
         })
         .collect();
-    let livez = {
-        let (ends, url) = (Arc::clone(&ends), url.clone());
-        tokio::spawn(async move {
-            let (client, mut times) = (client([127, 0, 200, 2]), Vec::new());
-            while !ends.load(Ordering::Relaxed) {
-                let started = Instant::now();
-                let answer = client.get(format!("{url}/livez")).send().await.unwrap();
-                assert_eq!(answer.status(), 200);
-                times.push(started.elapsed());
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            times
-        })
-    };
+    let livez = tokio::spawn(watch_livez(url.clone(), Arc::clone(&ends)));
 
     let mut times = Vec::new();
     let mut peak_bytes = 0;
