@@ -1,8 +1,9 @@
 //! Writes keyed stego images and clean images of the same profile: `keyed_files COUNT LEN_BYTES FOLDER`.
 //!
-//! The covers are crops of 512 × 512 pixels of the photographs in `$STEG_PHOTOS`. For each number below `COUNT`
-//! the folder gets `clean-N-PHOTO.png`, `stego-N-PHOTO.png` of another crop with a secret of `LEN_BYTES`, and
-//! `other-N-PHOTO.png`, a clean image in the form of the open mode. `bench/detectability/structure.py` reads them.
+//! The covers are crops of 512 × 512 pixels of the photographs in `$STEG_PHOTOS`. For each number below
+//! `COUNT` the folder gets `clean-N-PHOTO.png`, `stego-N-PHOTO.png` of another crop with a secret of
+//! `LEN_BYTES`, and `other-N-PHOTO.png`, a clean image in the form of the open mode.
+//! `bench/detectability/structure.py` reads them.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 

@@ -26,7 +26,8 @@ use pattern::{Colours, FlatBlocks, Lines};
 pub enum GiveAway {
     /// 16-bit samples with values that 8 to 15 bits were made into: scaled, shifted, or through a curve.
     StructuredLowBytes,
-    /// Values that no sample has, or every other sample, as a stretch or a squeeze of the histogram leaves them.
+    /// Values that no sample has, or every other sample, as a stretch or a squeeze of the histogram leaves
+    /// them.
     HistogramComb,
     /// An image in colour with few colours: a palette, a drawing, a screenshot.
     FewColours,
@@ -95,8 +96,8 @@ impl Cover {
     }
 
     /// Returns the SHA-256 of size, kind and samples: covers of equal pixels have equal digests, whatever the
-    /// file. For comparison with covers that others have too. A caller neither stores nor logs the digest of a
-    /// cover used with a key.
+    /// file. For comparison with covers that others have too. A caller neither stores nor logs the digest of
+    /// a cover used with a key.
     pub fn pixel_digest(&self) -> [u8; 32] {
         use sha2::{Digest, Sha256};
         let kind = [self.channels().count() as u8, self.depth().bits()];
@@ -105,8 +106,9 @@ impl Cover {
         digest.chain_update(kind).chain_update(self.samples()).finalize().into()
     }
 
-    /// True if the cover carries a payload under `key` already, even a damaged one: a second stego image beside
-    /// it would show where the key changes samples. Costs the derivation of a key, as an extraction does.
+    /// True if the cover carries a payload under `key` already, even a damaged one: a second stego image
+    /// beside it would show where the key changes samples. Costs the derivation of a key, as an extraction
+    /// does.
     ///
     /// # Errors
     ///

@@ -29,7 +29,8 @@ fn limits() -> Limits {
     Limits::default()
 }
 
-/// A colour profile with a header that libpng takes (ICC.1:2022, 7.2) and no tags; the rest is of `len` bytes.
+/// A colour profile with a header that libpng takes (ICC.1:2022, 7.2) and no tags; the rest is of `len`
+/// bytes.
 fn profile(channels: Channels, len: usize) -> Vec<u8> {
     let mut profile = vec![0; 132];
     profile[8] = 4;

@@ -35,7 +35,7 @@ fn crops() -> Vec<Vec<u8>> {
     crops
 }
 
-/// What stands for the photographs is made, and may be of any kind.
+/// True if the crops are of photographs: the images in their place are made, and may give away.
 fn has_photographs() -> bool {
     !testkit::photographs().is_empty()
 }

@@ -66,8 +66,8 @@ impl Deflater {
     ///
     /// # Errors
     ///
-    /// [`Error::Settings`] for a parameter outside of its range, [`Error::OutOfMemory`] if zlib cannot allocate
-    /// its state.
+    /// [`Error::Settings`] for a parameter outside of its range, [`Error::OutOfMemory`] if zlib cannot
+    /// allocate its state.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let Settings { level, window_bits, mem_level, strategy } = settings;
         // zlib takes 8 to mean 9, and other numbers to mean other formats.
@@ -78,12 +78,13 @@ impl Deflater {
             Strategy::Default => ffi::Z_DEFAULT_STRATEGY,
             Strategy::Filtered => ffi::Z_FILTERED,
         };
-        // All zeros: no input and no output, and zlib's own functions for memory, which it puts in their place.
+        // All zeros: no input and no output, and zlib's own functions for memory, which it puts in their
+        // place.
         let mut stream = Box::new(MaybeUninit::<ffi::z_stream>::zeroed());
         // SAFETY: zlib returns a pointer to a constant.
         let version = unsafe { ffi::zlibVersion() };
-        // SAFETY: the pointer is to a whole z_stream of zeros, which `deflateInit2_` takes for its defaults. The
-        // version is that of zlib, as a C string, and the size is that of the structure.
+        // SAFETY: the pointer is to a whole z_stream of zeros, which `deflateInit2_` takes for its defaults.
+        // The version is that of zlib, as a C string, and the size is that of the structure.
         let code = unsafe {
             ffi::deflateInit2_(
                 stream.as_mut_ptr(),
@@ -123,7 +124,8 @@ impl Deflater {
         stream.next_out = output.as_mut_ptr();
         stream.avail_out = room;
         // SAFETY: the stream was initialized by `deflateInit2_` and has not moved since. `next_in` points to
-        // `avail_in` readable bytes, to which zlib does not write, and `next_out` to `avail_out` writable ones.
+        // `avail_in` readable bytes, to which zlib does not write, and `next_out` to `avail_out` writable
+        // ones.
         let code = unsafe { ffi::deflate(stream, if is_last { ffi::Z_FINISH } else { ffi::Z_NO_FLUSH }) };
         let step = Step {
             consumed: (given - stream.avail_in) as usize,

@@ -6,8 +6,8 @@ pub enum Strategy {
     /// `Z_DEFAULT_STRATEGY`: any data.
     #[default]
     Default,
-    /// `Z_FILTERED`: small values, somewhat at random, such as filtered rows of an image. Matches of five bytes
-    /// and less are not used.
+    /// `Z_FILTERED`: small values, somewhat at random, such as filtered rows of an image. Matches of five
+    /// bytes and less are not used.
     Filtered,
 }
 

@@ -77,9 +77,9 @@ fn notes_on(cover: &Cover, metadata: MetadataPolicy, limits: &Limits) -> Result<
     let give_aways = cover.give_aways_within(&limits.watch)?;
     let left_out = cover.left_out_in_common_form(metadata);
     let notes = [
-        (!give_aways.is_empty()).then(|| Note::CoverGivesAway(give_aways)),
+        (!give_aways.is_empty()).then_some(Note::CoverGivesAway(give_aways)),
         cover.is_first_frame().then_some(Note::FirstFrameOnly),
-        (!left_out.is_empty()).then(|| Note::MetadataLeftOut(left_out)),
+        (!left_out.is_empty()).then_some(Note::MetadataLeftOut(left_out)),
     ];
     Ok(notes.into_iter().flatten().collect())
 }

@@ -46,7 +46,8 @@ impl Histogram {
     }
 }
 
-/// Samples with the same high byte, from which on each low byte is to be expected: of 256 values e⁻⁴ are missing.
+/// Samples with the same high byte, from which on each low byte is to be expected: of 256 values e⁻⁴ are
+/// missing.
 const FULL_HIGH_BYTE: u32 = 1024;
 /// Least number of such high bytes.
 const MIN_FULL_HIGH_BYTES: u32 = 8;

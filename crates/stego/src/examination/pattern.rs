@@ -118,7 +118,8 @@ fn is_repetitive(mut digests: Vec<u64>) -> bool {
 
 /// Side of a block in pixels.
 const BLOCK_LEN: usize = 8;
-/// One flat block in as many makes an image of flat areas. Photographs with a burnt-out sky have one in twenty.
+/// One flat block in as many makes an image of flat areas. Photographs with a burnt-out sky have one in
+/// twenty.
 const BLOCKS_PER_FLAT: usize = 5;
 
 /// The whole blocks of an image.
