@@ -1,9 +1,10 @@
-//! The mode `adaptive` without the derivation of the key and without PNG: `cargo bench -p stego --bench adaptive`.
+//! The mode `adaptive` without the derivation of the key and without PNG: `cargo bench -p stego --bench
+//! adaptive`.
 //!
-//! Prints the distortion beside that of the optimal sender (payload-limited, ternary) at several rates and heights,
-//! then the throughput. Times are those of the processor, of all threads. `STEG_PHOTOS` names a folder of
-//! photographs; without it built-in pictures stand for them. Arguments choose among `distortion`, `share` and
-//! `speed`, and a number takes every so-manieth photograph.
+//! Prints the distortion beside that of the optimal sender (payload-limited, ternary) at several rates and
+//! heights, then the throughput. Times are those of the processor, of all threads. `STEG_PHOTOS` names a
+//! folder of photographs; without it built-in pictures stand for them. Arguments choose among `distortion`,
+//! `share` and `speed`, and a number n takes every n-th photograph.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "figures are for people")]
@@ -78,9 +79,9 @@ fn median(mut values: Vec<f64>) -> (f64, f64) {
     (values[values.len() / 2], values.last().copied().unwrap())
 }
 
-/// Salt, header and dummy changes take an eighth of a crop, which the optimal sender does not pay. So there are two
-/// ratios: of the body to the optimal sender in the same samples, which is the loss of the code, and of the whole
-/// image to the optimal sender in all samples.
+/// Salt, header and dummy changes take an eighth of a crop, which the optimal sender does not pay. So there
+/// are two ratios: of the body to the optimal sender in the same samples, which is the loss of the code, and
+/// of the whole image to the optimal sender in all samples.
 fn distortions(photographs: &[Cover]) {
     println!("distortion / optimal sender's, {} crops of {SIDE} x {SIDE}: median (worst)", photographs.len());
     for rate in [0.05, 0.1, 0.2, 0.4] {

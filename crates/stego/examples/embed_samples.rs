@@ -1,7 +1,7 @@
 //! Embeds random secrets into PNG files, for measurements: no key is derived, and nothing is read back.
 //!
-//! Each line of the standard input is a job: mode, cover, stego image, secret's length in bytes, seed. The seed
-//! stands for the key and the secret.
+//! Each line of the standard input is a job: mode, cover, stego image, secret's length in bytes, seed. The
+//! seed stands for the key and the secret.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 

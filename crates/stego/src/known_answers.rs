@@ -122,7 +122,7 @@ fn positions_are_drawn_as_published() {
     }
 }
 
-/// What images of random bits carry in the mode `adaptive`.
+/// Bodies that images of random bits carry in the mode `adaptive`.
 #[test]
 fn bodies_are_read_as_published() {
     for answer in answers("bodies") {

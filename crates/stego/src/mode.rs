@@ -19,7 +19,8 @@ pub enum Mode {
     Sequential,
     /// Keyed: at positions over the whole image that only the key tells, encrypted.
     Scattered,
-    /// Keyed: as few changes as possible, where they are the least conspicuous, encrypted. The default with a key.
+    /// Keyed: as few changes as possible, where they are the least conspicuous, encrypted. The default with a
+    /// key.
     Adaptive,
 }
 

@@ -15,8 +15,8 @@ pub enum Stage {
     Compress,
     /// The positions of a sealed payload are drawn; counted in positions.
     Draw,
-    /// The changes of a stego image are chosen by their costs: counted in rows of the image, then in bits of the
-    /// payload.
+    /// The changes of a stego image are chosen by their costs: counted in rows of the image, then in bits of
+    /// the payload.
     Choose,
     /// A stego image is written; counted in rows.
     Encode,

@@ -49,8 +49,8 @@ fn open(png: &[u8], key: &DerivedKey) -> Result<Extracted, ExtractError> {
     SealedReading::of_file(&ImageFile::open(png, &limits()).unwrap(), &limits())?.open(key, &limits())
 }
 
-/// Embeds in both modes, extracts, and compares cover and stego image sample by sample. Returns the image of the
-/// default mode.
+/// Embeds in both modes, extracts, and compares cover and stego image sample by sample. Returns the image of
+/// the default mode.
 fn check(cover: &Cover, secret: &Secret<'_>, key: &DerivedKey) -> Vec<u8> {
     check_in(Mode::Scattered, cover, secret, key);
     check_in(Mode::Adaptive, cover, secret, key)

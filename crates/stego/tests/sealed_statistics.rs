@@ -7,7 +7,8 @@ use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use sha2::{Digest, Sha256};
 use stego::{
-    BitsPerSample, Channels, Cover, DerivedKey, EmbedOptions, Limits, Mode, Salt, Seal, SealedSamples, Secret,
+    BitsPerSample, Channels, CostMap, Cover, DerivedKey, EmbedOptions, Limits, Mode, Salt, Seal,
+    SealedSamples, Secret,
 };
 
 fn key(seed: u64) -> DerivedKey {
@@ -77,13 +78,40 @@ fn changes_are_spread_evenly() {
         assert!((187.0..323.0).contains(&squares), "{squares}");
         assert!(of_channels.iter().all(|z| z.abs() < 3.0), "{of_channels:?}");
         assert!(z(ups, changes, 0.5).abs() < 3.0, "{ups} of {changes}");
-        // Half of the carrying samples change, with those of the header; of the public share as many as elsewhere.
+        // Half of the carrying samples change, with those of the header; of the public share as many as
+        // elsewhere.
         let plain_len = len + 12;
         let class = plain_len.next_multiple_of(1 << plain_len.ilog2().saturating_sub(5)).min(room + 12);
         let outside = changes - dummies;
         assert!(z(outside, 8 * (class + 16), 0.5).abs() < 4.5, "{outside} changes for {len} bytes");
         let rate = outside as f64 / (samples.len() - share.len()) as f64;
         assert!(z(dummies, share.len(), rate).abs() < 3.0, "{dummies} of {}", share.len());
+    }
+}
+
+/// The loss of the code at constraint height 10: distortion against the optimal sender in the same samples. Half
+/// of the cover is nearly flat, and carries next to nothing.
+#[test]
+fn adaptive_changes_are_close_to_the_bound() {
+    let noise = testkit::noise(9, WIDTH * HEIGHT * 3);
+    let samples = noise.iter().enumerate().map(|(i, &byte)| {
+        let x = i / 3 % WIDTH;
+        if x < WIDTH / 2 { 100 + byte % 2 } else { 60 + byte % (2 + (60 * (x % 160) / 160) as u8) }
+    });
+    let cover = Cover::from_samples(WIDTH as u32, HEIGHT as u32, Channels::Rgb, samples.collect()).unwrap();
+    let map = CostMap::of(&cover);
+    for (seed, len) in [(1, 4_000), (2, 12_000), (3, 30_000)] {
+        let stego = embedded(Mode::Adaptive, &cover, len, seed);
+        let bits = 8 * ((len + 12).next_multiple_of(1 << ((len + 12).ilog2() - 5)) + 16);
+        let ratio = map.body_ratio(&stego, &key(seed), bits);
+        let changed = |x: std::ops::Range<usize>| {
+            let changes = stego.iter().zip(cover.samples()).enumerate();
+            changes.filter(|(i, (a, b))| a != b && x.contains(&(i / 3 % WIDTH))).count()
+        };
+        let (flat, rough) = (changed(0..WIDTH / 2), changed(WIDTH / 2..WIDTH));
+        eprintln!("{len} bytes: {ratio:.3} of the bound; {flat} changes where it is flat, {rough} elsewhere");
+        assert!((1.0..1.16).contains(&ratio), "{ratio}");
+        assert!(flat * 20 < rough, "{flat} {rough}");
     }
 }
 

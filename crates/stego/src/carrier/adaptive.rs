@@ -1,9 +1,9 @@
 //! The `adaptive` carrier: a sealed container in as few changes as possible, where they are the least
 //! conspicuous.
 //!
-//! Defined in `docs/format.md`, section "Carrier `adaptive`". Positions are those of [`super::scattered`], costs
-//! those of [`super::hill`], and the body is carried by a double-layered syndrome-trellis code in segments. The
-//! reader knows no costs.
+//! Defined in `docs/format.md`, section "Carrier `adaptive`". Positions are those of [`super::scattered`],
+//! costs those of [`super::hill`], and the body is carried by a double-layered syndrome-trellis code in
+//! segments. The reader knows no costs.
 
 use rayon::prelude::*;
 
@@ -32,8 +32,8 @@ impl Carrier for Adaptive {
         scattered::capacity_of(eligible::count(cover))
     }
 
-    /// For each sample that may be eligible the cost and six bits; the rows of the filters; the shares; and the
-    /// derivation of a key.
+    /// For each sample that may be eligible the cost and six bits; the rows of the filters; the shares; and
+    /// the derivation of a key.
     fn memory_bytes(&self, info: &ImageInfo) -> u64 {
         let colours = info.channels.colour_count() as u64;
         let samples = info.pixels().saturating_mul(colours);
@@ -48,12 +48,13 @@ impl Carrier for Adaptive {
 
 /// Two bytes of cost, and the bits of the sample, of the sets and of the changes, less than one byte more.
 const SAMPLE_MEMORY_BYTES: u64 = 3;
-/// Bytes of all rows that the filters keep, for a sample of a row: sixteen rows of reciprocals and fourteen others.
+/// Bytes of all rows that the filters keep, for a sample of a row: sixteen rows of reciprocals and fourteen
+/// others.
 const FILTER_ROWS_BYTES: u64 = 4 * 32;
 const SHARE_COSTS_MEMORY_BYTES: u64 = 4 << 20;
 
-/// Returns the memory in bytes of the trellises at this height, one on each thread: a bit of decision for each state
-/// and each sample of the longest segment, and what is kept beside them.
+/// Returns the memory in bytes of the trellises at this height, one on each thread: a bit of decision for
+/// each state and each sample of the longest segment, and what is kept beside them.
 pub(crate) fn trellis_memory_bytes(height: ConstraintHeight) -> u64 {
     const BESIDE_BYTES: u64 = 4 << 20;
     let decisions = (segments::MAX_SAMPLES as u64 / 8) << height.as_u8();
@@ -109,8 +110,9 @@ pub(crate) fn plan(
     Ok(Scattering::new(eligible.layout, marks.flips, Directions::Chosen(marks.ups)))
 }
 
-/// Returns the part of the bits for the second layer: one for each change that the optimal sender leaves free, and
-/// few more. The code makes 7 to 10 % more changes, and the second layer needs some of them as room.
+/// Returns the part of the bits for the second layer: one for each change that the optimal sender leaves
+/// free, and few more. The code makes 7 to 10 % more changes, and the second layer needs some of them as
+/// room.
 #[expect(clippy::cast_possible_truncation, reason = "a half of 4096 at most")]
 fn second_share(sending: &Sending, bits: usize) -> u16 {
     const BITS_PER_CHANGE: f64 = 1.03;
@@ -136,9 +138,9 @@ struct SegmentChanges {
 }
 
 impl Coder<'_> {
-    /// Returns the changes segment by segment; `None` if the second message of one has no solution. Segments are
-    /// coded in parallel on the rayon pool of the calling thread, each on its own, so the number of threads does
-    /// not matter.
+    /// Returns the changes segment by segment; `None` if the second message of one has no solution. Segments
+    /// are coded in parallel on the rayon pool of the calling thread, each on its own, so the number of
+    /// threads does not matter.
     fn changes(&self, stream: &SealedStream) -> Result<Option<Vec<SegmentChanges>>, Stopped> {
         let Self { division, watch, .. } = self;
         let segments = self.costs.segments(division.groups()).enumerate();
@@ -176,7 +178,8 @@ impl Coder<'_> {
                 for (group, change) in order().zip(places) {
                     if change & LOWEST != 0 {
                         changes.flips.set(group);
-                        // From an even value the second bit flips on the way down, from an odd one on the way up.
+                        // From an even value the second bit flips on the way down, from an odd one on the way
+                        // up.
                         let flips_second = change & SECOND != 0;
                         if flips_second == (place_of(samples[group]) & LOWEST != 0) {
                             changes.ups.set(group);
@@ -202,7 +205,7 @@ struct Marks {
     ups: Bits,
 }
 
-/// What the changes of salt and header go by.
+/// Figures that decide on the changes of salt and header.
 struct ShareCosts<'a> {
     costs: &'a Costs,
     sending: &'a Sending,
@@ -227,8 +230,8 @@ impl Marks {
         marks
     }
 
-    /// Adds the changes that carry header and salt, at the least cost, and the dummy changes among those of the
-    /// salt.
+    /// Adds the changes that carry header and salt, at the least cost, and the dummy changes among those of
+    /// the salt.
     fn add_shares(
         &mut self,
         eligible: &Eligible,
@@ -279,7 +282,8 @@ fn cheapest(bits: &[u8], costs: &[f32], message: &[u8]) -> Vec<usize> {
     syndrome_trellis::changes(bits, costs, message).expect("every block has a sample that may change")
 }
 
-/// Returns a body of `len_bytes`, which the image has room for, from the samples of `carrying`, chosen among `left`.
+/// Returns a body of `len_bytes`, which the image has room for, from the samples of `carrying`, chosen among
+/// `left`.
 ///
 /// # Errors
 ///

@@ -10,8 +10,8 @@ use crate::coding::payload_limited::{Class, Sending, send};
 use crate::key::DerivedKey;
 use crate::watch::Watch;
 
-/// Costs of changes of the eligible samples of an image without alpha, by [`crate::Mode::Adaptive`], and what the
-/// optimal sender of a payload would change there. Embeds keep no such map; measurements do.
+/// Costs of changes of the eligible samples of an image without alpha, by [`crate::Mode::Adaptive`], and what
+/// the optimal sender of a payload would change there. Embeds keep no such map; measurements do.
 #[derive(Debug)]
 pub struct CostMap {
     cover: Cover,
@@ -47,8 +47,8 @@ impl CostMap {
         self.send(bits, |_| true).distortion
     }
 
-    /// Returns the distortion of a body of `bits` in `samples`, embedded with `key`, divided by that of the optimal
-    /// sender in the same carrying samples: the loss of the code.
+    /// Returns the distortion of a body of `bits` in `samples`, embedded with `key`, divided by that of the
+    /// optimal sender in the same carrying samples: the loss of the code.
     pub fn body_ratio(&self, samples: &[u8], key: &DerivedKey, bits: usize) -> f64 {
         let carrying: Bits = adaptive::carrying_samples(&self.cover, key, bits);
         let costs = self.costs.iter().zip(self.changed(samples)).enumerate();

@@ -40,7 +40,7 @@ fn sample_of(value: Value, sum: u32) -> Sample {
     hill::class_of(sum) << PLACE_BITS | Sample::from(value.low & (LOWEST | SECOND) | one_way)
 }
 
-/// What embedding needs of a sample's value.
+/// Parts of a sample's value that matter to an embed.
 #[derive(Clone, Copy)]
 struct Value {
     low: u8,
@@ -131,7 +131,8 @@ impl Costs {
     }
 }
 
-/// Returns the positions of two shares in ascending order: the position, the share, and the place in the share.
+/// Returns the positions of two shares in ascending order: the position, the share, and the place in the
+/// share.
 fn ascending(shares: [&[u32]; 2]) -> Vec<(u32, usize, u32)> {
     let places = shares.iter().enumerate().flat_map(|(share, positions)| {
         positions.iter().zip(0..).map(move |(&position, place)| (position, share, place))

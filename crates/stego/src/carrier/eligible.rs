@@ -1,7 +1,7 @@
 //! Eligible samples of keyed modes: those that may carry, and their lowest bits.
 //!
-//! Defined in `docs/format.md`, section "Carrier `scattered`". An image whose carrying pixels are all grey has
-//! one eligible sample per pixel, also if saved in colour; that is known once the last pixel was seen.
+//! Defined in `docs/format.md`, section "Carrier `scattered`". An image whose carrying pixels are all grey
+//! has one eligible sample per pixel, also if saved in colour; that is known once the last pixel was seen.
 
 use super::bits::{Bits, WORD_LEN};
 use super::layout::Layout;

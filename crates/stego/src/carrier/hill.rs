@@ -1,9 +1,9 @@
 //! Costs of changes by HILL, in integers.
 //!
-//! B. Li, M. Wang, J. Huang, X. Li, *A New Cost Function for Spatial Image Steganography*, IEEE ICIP 2014: the
-//! magnitude of the residual of the high-pass filter by Ker and Böhme, its mean over 3 × 3 samples, and the mean
-//! of the reciprocals over 15 × 15 samples. Each channel on its own; beyond the edges a channel is mirrored, at
-//! each of the three filters. Sums stand for the means.
+//! B. Li, M. Wang, J. Huang, X. Li, *A New Cost Function for Spatial Image Steganography*, IEEE ICIP 2014:
+//! the magnitude of the residual of the high-pass filter by Ker and Böhme, its mean over 3 × 3 samples, and
+//! the mean of the reciprocals over 15 × 15 samples. Each channel on its own; beyond the edges a channel is
+//! mirrored, at each of the three filters. Sums stand for the means.
 
 use super::layout::Layout;
 use crate::codec::cover::Cover;
@@ -28,8 +28,8 @@ const RING: usize = WINDOW + 1;
 
 /// Reciprocal of 0, where nine residuals are all 0. A window of them is the greatest sum of 32 bits.
 const FLAT: u32 = u32::MAX / 225;
-/// Doublings of a sum that has a reciprocal of 0 in it. A change beside a flat spot is far more conspicuous than
-/// any other, and costs so much in the original as well.
+/// Doublings of a sum that has a reciprocal of 0 in it. A change beside a flat spot is far more conspicuous
+/// than any other, and costs so much in the original as well.
 const FLAT_DOUBLINGS: u32 = 8;
 
 /// Returns the middle of the costs in a class.

@@ -84,7 +84,8 @@ pub(super) enum Directions {
 }
 
 impl Directions {
-    /// Returns the directions of the samples 64 · `index` to 64 · `index` + 63, the first in the lowest place.
+    /// Returns the directions of the samples 64 · `index` to 64 · `index` + 63, the first in the lowest
+    /// place.
     fn word(&mut self, index: usize) -> u64 {
         match self {
             Self::Random(bits) => bits.word(index),
@@ -495,8 +496,8 @@ pub(crate) fn known_answers(
     KnownAnswers { positions: [salt, header, body], syndromes }
 }
 
-/// Returns the body of `padded_len` bytes that an image carries in the mode `adaptive` whose two lowest bits are
-/// those of the bytes of stream(`noise`, `two bits`).
+/// Returns the body of `padded_len` bytes that an image carries in the mode `adaptive` whose two lowest bits
+/// are those of the bytes of stream(`noise`, `two bits`).
 #[cfg(test)]
 pub(crate) fn adaptive_body(
     eligible: u64,

@@ -1,8 +1,8 @@
 //! Segments of the mode `adaptive`: parts of a body and of the carrying samples, coded one by one.
 //!
-//! Defined in `docs/format.md`, section "Carrier `adaptive`". The carrying samples in ascending order form groups,
-//! and each segment has one sample of each group, so that all segments spread over the whole image. Within a
-//! segment an order that the key tells brings samples from everywhere together.
+//! Defined in `docs/format.md`, section "Carrier `adaptive`". The carrying samples in ascending order form
+//! groups, and each segment has one sample of each group, so that all segments spread over the whole image.
+//! Within a segment an order that the key tells brings samples from everywhere together.
 
 use std::ops::Range;
 
@@ -70,7 +70,8 @@ impl Segments {
         Rows { first, second }
     }
 
-    /// Returns the groups in the order of a segment. A segment without a sample in the last group leaves it out.
+    /// Returns the groups in the order of a segment. A segment without a sample in the last group leaves it
+    /// out.
     pub(super) fn order(self, key: &DerivedKey) -> Vec<u32> {
         let mut words = Words::new(key.positions(), b"order");
         let groups = u32::try_from(self.groups()).expect("a segment has 65,536 samples at most");
@@ -134,8 +135,8 @@ impl Walk {
         at
     }
 
-    /// The first sample of a whole group goes to a segment that the key tells; that of the last group, which may
-    /// be short, to the first.
+    /// The first sample of a whole group goes to a segment that the key tells; that of the last group, which
+    /// may be short, to the first.
     fn begin_group(&mut self) {
         let is_last = self.group + 1 >= self.segments.groups();
         self.segment = if is_last { 0 } else { below(self.words.next(), self.segments.count) };

@@ -1,13 +1,13 @@
 //! A double-layered syndrome-trellis code for changes of ±1.
 //!
 //! T. Filler, J. Judas, J. Fridrich, *Minimizing Additive Distortion in Steganography Using Syndrome-Trellis
-//! Codes*, IEEE Transactions on Information Forensics and Security 6 (2011), section VI, with the layers in the
-//! other order. The first layer is a syndrome-trellis code over the lowest bits. Whether a changed sample goes
-//! up or down is free then, and decides on its second lowest bit; so the second layer is a code for writing on
-//! wet paper (Fridrich, Goljan, Lisoněk, Soukal, *Writing on Wet Paper*, IEEE Transactions on Signal Processing
-//! 53, 2005) whose dry places are the changes. It carries about one bit per change and has almost no loss, so
-//! that only the first layer is behind the bound. Both matrices are those of `docs/format.md`, section
-//! "Carrier `adaptive`".
+//! Codes*, IEEE Transactions on Information Forensics and Security 6 (2011), section VI, with the layers in
+//! the other order. The first layer is a syndrome-trellis code over the lowest bits. Whether a changed sample
+//! goes up or down is free then, and decides on its second lowest bit; so the second layer is a code for
+//! writing on wet paper (Fridrich, Goljan, Lisoněk, Soukal, *Writing on Wet Paper*, IEEE Transactions on
+//! Signal Processing 53, 2005) whose dry places are the changes. It carries about one bit per change and has
+//! almost no loss, so that only the first layer is behind the bound. Both matrices are those of
+//! `docs/format.md`, section "Carrier `adaptive`".
 
 mod signs;
 
@@ -20,8 +20,8 @@ pub(crate) const SECOND: u8 = 2;
 /// Bit of a place: a change keeps the second lowest bit, as the sample can go one way only.
 pub(crate) const ONE_WAY: u8 = 4;
 
-/// Steps of a row at most: the cheapest places. Where a row has more, the code changes one place in several rows,
-/// and the ratio to the bound is the same with 12 steps as with all.
+/// Steps of a row at most: the cheapest places. Where a row has more, the code changes one place in several
+/// rows, and the ratio to the bound is the same with 12 steps as with all.
 const MAX_STEPS: usize = 20;
 
 /// 2^64 divided by the golden ratio, the odd number next to it.
@@ -52,7 +52,8 @@ impl Code {
     /// Creates the columns for segments of at most `places`. `height` is the constraint height.
     pub(crate) fn new(height: u32, places: usize) -> Self {
         debug_assert!(HEIGHTS.contains(&height), "a height that readers know");
-        // Multiples of the golden ratio: columns of places close to each other differ, most of them in many bits.
+        // Multiples of the golden ratio: columns of places close to each other differ, most of them in many
+        // bits.
         let column = |place: u64| {
             let inner = place.wrapping_mul(GOLDEN_RATIO) >> (u64::BITS - (height - 2));
             u16::try_from(1 << (height - 1) | inner << 1 | 1).unwrap_or_default()
@@ -67,11 +68,11 @@ impl Code {
         [self.first(places.iter().copied(), places.len(), rows.first), self.second(places, rows.second)]
     }
 
-    /// Decides on the changes that carry `messages`, a bit in each byte. `places` are the bits of the samples,
-    /// and become the changes: [`LOWEST`] if the sample changes, [`SECOND`] if its second lowest bit does too.
-    /// `levels` are costs of changes in any unit, from −[`MAX_COST`] to [`MAX_COST`]; below 0 a change gains.
-    /// `free` gives the second bits that no message needs. False if the second message has no solution, and
-    /// `places` are as before.
+    /// Decides on the changes that carry `messages`, a bit in each byte. `places` are the bits of the
+    /// samples, and become the changes: [`LOWEST`] if the sample changes, [`SECOND`] if its second lowest bit
+    /// does too. `levels` are costs of changes in any unit, from −[`MAX_COST`] to [`MAX_COST`]; below 0 a
+    /// change gains. `free` gives the second bits that no message needs. False if the second message has no
+    /// solution, and `places` are as before.
     pub(crate) fn embed(
         &self,
         places: &mut [u8],
@@ -197,8 +198,8 @@ fn rows_of(places: usize, rows: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Returns the output of SplitMix64 with this state (Steele, Lea and Flood, *Fast Splittable Pseudorandom Number
-/// Generators*, OOPSLA 2014).
+/// Returns the output of SplitMix64 with this state (Steele, Lea and Flood, *Fast Splittable Pseudorandom
+/// Number Generators*, OOPSLA 2014).
 fn mixed(state: u64) -> u64 {
     let z = (state.wrapping_add(1)).wrapping_mul(GOLDEN_RATIO);
     let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);

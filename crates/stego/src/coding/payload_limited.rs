@@ -1,12 +1,12 @@
 //! The optimal sender of a payload of given length: change probabilities of least expected distortion.
 //!
-//! T. Filler, J. Fridrich, *Gibbs Construction in Steganography*, IEEE Transactions on Information Forensics and
-//! Security 5 (2010), section III: a sample with cost ρ of either change goes up, and down, with probability
-//! e^(−λρ) / (1 + 2e^(−λρ)), where λ is such that the entropies sum to the payload. A sample that can go one way
-//! only changes with probability e^(−λρ) / (1 + e^(−λρ)).
+//! T. Filler, J. Fridrich, *Gibbs Construction in Steganography*, IEEE Transactions on Information Forensics
+//! and Security 5 (2010), section III: a sample with cost ρ of either change goes up, and down, with
+//! probability e^(−λρ) / (1 + 2e^(−λρ)), where λ is such that the entropies sum to the payload. A sample that
+//! can go one way only changes with probability e^(−λρ) / (1 + e^(−λρ)).
 //!
-//! All numbers are the same on every machine: of the operations on floating-point numbers there are only those
-//! that IEEE 754 rounds correctly, and exponential and logarithm are made of them.
+//! All numbers are the same on every machine: of the operations on floating-point numbers there are only
+//! those that IEEE 754 rounds correctly, and exponential and logarithm are made of them.
 
 /// Samples of the same cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,7 +18,7 @@ pub(crate) struct Class {
     pub(crate) one_way: u64,
 }
 
-/// What the optimal sender does.
+/// Changes by the optimal sender.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Sending {
     /// Weight of the costs.
@@ -58,7 +58,7 @@ pub(crate) fn send(classes: &[Class], payload_bits: f64) -> Sending {
     best
 }
 
-/// Returns what the sender with this λ does.
+/// Returns the changes by the sender with this λ.
 pub(crate) fn sending(classes: &[Class], lambda: f64) -> Sending {
     let mut sum = Sending { lambda, ..Sending::default() };
     for class in classes {

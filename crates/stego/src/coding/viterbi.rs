@@ -1,13 +1,14 @@
 //! The Viterbi algorithm over the trellis of a syndrome-trellis code.
 //!
 //! T. Filler, J. Judas, J. Fridrich, *Minimizing Additive Distortion in Steganography Using Syndrome-Trellis
-//! Codes*, IEEE Transactions on Information Forensics and Security 6 (2011), section IV. A state is the partial
-//! syndrome of the next rows, and a step decides on the change of one place. Metrics are integers of 16 bits,
-//! so that every implementation gives the same path.
+//! Codes*, IEEE Transactions on Information Forensics and Security 6 (2011), section IV. A state is the
+//! partial syndrome of the next rows, and a step decides on the change of one place. Metrics are integers of
+//! 16 bits, so that every implementation gives the same path.
 //!
-//! A metric that reaches [`UNREACHED`] leaves the trellis. The best state of a row has metric 0 and can complete
-//! the rest of the message by the first place of each block, at [`MAX_COST`] a row at most. So the path to the
-//! end always survives in the last rows, and every message that has a place in each block is carried.
+//! A metric that reaches [`UNREACHED`] leaves the trellis. The best state of a row has metric 0 and can
+//! complete the rest of the message by the first place of each block, at [`MAX_COST`] a row at most. So the
+//! path to the end always survives in the last rows, and every message that has a place in each block is
+//! carried.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -59,8 +60,8 @@ impl Search {
         self.rows.push(end << 1 | u32::from(bit));
     }
 
-    /// Calls `change` for each place on the cheapest path, from the last to the first. False if there is none:
-    /// a row without a step of its own and with a bit that no path leaves right.
+    /// Calls `change` for each place on the cheapest path, from the last to the first. False if there is
+    /// none: a row without a step of its own and with a bit that no path leaves right.
     pub(super) fn run(&mut self, height: u32, change: impl FnMut(u32)) -> bool {
         debug_assert!(HEIGHTS.contains(&height), "a height that readers know");
         debug_assert!(self.steps.iter().all(|step| step.cost <= MAX_COST && step.column % 2 == 1));
@@ -113,8 +114,8 @@ const fn words_per_step(height: u32) -> usize {
     (1 << (height - 1)) / LANES
 }
 
-/// Returns the bit of an even state in a word. That of the odd state lies 8 bits above: the order in which AVX2
-/// packs.
+/// Returns the bit of an even state in a word. That of the odd state lies 8 bits above: the order in which
+/// AVX2 packs.
 const fn decision_bit(lane: usize) -> usize {
     lane % 8 + lane / 8 * 16
 }

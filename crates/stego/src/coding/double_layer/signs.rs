@@ -1,14 +1,15 @@
 //! The second layer: a system of linear equations modulo 2 in the second bits of the changed places.
 //!
-//! The column of a place is 128 random bits from the row `start` on, about half of them before the row that the
-//! place belongs to. So the equations have a band of unknowns each, and elimination from the first row to the
-//! last stays within the band.
+//! The column of a place is 128 random bits from the row `start` on, about half of them before the row that
+//! the place belongs to. So the equations have a band of unknowns each, and elimination from the first row to
+//! the last stays within the band.
 
 /// Rows of a column before the row of its place.
 const LEAD: usize = 64;
 /// Rows of a column.
 const WINDOW: usize = u128::BITS as usize;
-/// Words of an equation. A window of rows has at most [`MAX_UNKNOWNS`] unknowns, which begin anywhere in a word.
+/// Words of an equation. A window of rows has at most [`MAX_UNKNOWNS`] unknowns, which begin anywhere in a
+/// word.
 const WORDS: usize = MAX_UNKNOWNS / 64 + 1;
 const MAX_UNKNOWNS: usize = 512;
 
@@ -34,9 +35,9 @@ struct Equation {
     sum: bool,
 }
 
-/// Calls `set` for the places whose second bit is 1 in a solution of `wanted`, a bit in each byte. `free` decides
-/// on those that no equation needs. False without a call of `set` if there is no solution. `dry` is in ascending
-/// order.
+/// Calls `set` for the places whose second bit is 1 in a solution of `wanted`, a bit in each byte. `free`
+/// decides on those that no equation needs. False without a call of `set` if there is no solution. `dry` is
+/// in ascending order.
 pub(super) fn solve(
     dry: &[Dry],
     wanted: &[u8],
@@ -122,7 +123,8 @@ fn reduce(mut equation: Equation, leading: &mut [Option<Equation>]) -> Option<()
                 *slot = Some(equation);
                 return Some(());
             };
-            // Words of the other before its leading unknown are 0, and its first word is none after this one's.
+            // Words of the other before its leading unknown are 0, and its first word is none after this
+            // one's.
             let shift = equation.first - other.first;
             equation
                 .unknowns

@@ -16,8 +16,8 @@ pub(super) fn forward(height: u32, steps: &[Step], rows: &[u32], decisions: &mut
     }
 }
 
-/// Metrics of the states, those with an even and with an odd number apart: a step leads from each state to one
-/// of the other kind.
+/// Metrics of the states, those with an even and with an odd number apart: a step leads from each state to
+/// one of the other kind.
 struct Trellis<const GROUPS: usize> {
     even: [Vector; GROUPS],
     odd: [Vector; GROUPS],
