@@ -31,7 +31,8 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("fuzz-targets", &["control-plane", "server", "stego", "testkit"]),
 ];
 
-/// Crates that must not be anywhere below another: `stego` does no I/O and knows no async; a node has one world.
+/// Crates that must not be anywhere below another: `stego` does no I/O and knows no async; a node has one
+/// world.
 const NEVER_BELOW: [(&str, &[&str]); 3] = [
     // No binary holds the simulated world.
     ("server", &["simulation", "rand_pcg"]),

@@ -114,8 +114,8 @@ pub enum Mode {
     Sequential,
     /// With a key: samples all over the image, which only the key tells, and encrypted.
     Scattered,
-    /// With a key: as few changes as possible, where they are the least conspicuous, and encrypted. The default with a
-    /// key.
+    /// With a key: as few changes as possible, where they are the least conspicuous, and encrypted. The
+    /// default with a key.
     Adaptive,
 }
 

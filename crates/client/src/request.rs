@@ -54,8 +54,8 @@ impl Upload {
     }
 }
 
-/// The key of a secret: a passphrase, a key file, or both. Overwritten when dropped, and absent from `Debug`; the
-/// copies in the buffers of a request are not overwritten.
+/// The key of a secret: a passphrase, a key file, or both. Overwritten when dropped, and absent from `Debug`;
+/// the copies in the buffers of a request are not overwritten.
 #[derive(Clone, Default)]
 pub struct Key(Arc<KeyParts>);
 

@@ -89,8 +89,8 @@ impl Campaigns {
     }
 
     /// Records an append of the leader, which disproves evidence. An append may have been in flight when the
-    /// leader died, which does not disprove a closed port. A blocked leader appends for ever, so evidence of the
-    /// kind stuck remains.
+    /// leader died, which does not disprove a closed port. A blocked leader appends for ever, so evidence of
+    /// the kind stuck remains.
     pub(crate) fn append(&mut self, now: Instant) {
         self.held = self.held.filter(|held| match held.evidence {
             Evidence::Stuck => true,

@@ -1,12 +1,12 @@
 //! Failure detector for the leader, based on probes. Pure: time and events are arguments.
 //!
-//! A probe of each peer leaves every interval, even if the previous probe is unanswered. There are three kinds
-//! of [`Evidence`] against a peer:
+//! A probe of each peer leaves every interval, even if the previous probe is unanswered. There are three
+//! kinds of [`Evidence`] against a peer:
 //!
 //! - **Refused** (A): the peer's port is closed. A killed process closes its connections and its port; an
 //!   ended connection alone is no evidence, and the next attempt to connect decides. Not valid through a
 //!   proxy or a virtual address, which would refuse in place of the peer.
-//! - **Unanswered** (B): the peer has been silent for longer than its [limit](limit). Discarded unless the
+//! - **Unanswered** (B): the peer has been silent for longer than its [`limit`]. Discarded unless the
 //!   voters heard meanwhile make a quorum with the local node, since otherwise the local node is cut off.
 //! - **Stuck** (C): the peer reports a blocked Raft or disk. Reports come from memory, so a blocked peer
 //!   answers for ever.
@@ -89,8 +89,8 @@ struct Probed {
     in_flight: VecDeque<(u64, Instant)>,
     /// Latest sign of life besides the answers to probes.
     alive_at: Option<Instant>,
-    /// Longest silence since the latest answer to a probe that another sign of life ended. The next answer tells
-    /// if the peer ran meanwhile.
+    /// Longest silence since the latest answer to a probe that another sign of life ended. The next answer
+    /// tells if the peer ran meanwhile.
     ended: Option<Duration>,
     /// Part of the present silence during which the local node did not run.
     missed_here: Duration,
@@ -153,7 +153,8 @@ impl Detector {
         Tick { seq: probed.sent, missed, doubtful }
     }
 
-    /// Records by how much the local node ran late during the latest interval, and the time of the next probe.
+    /// Records by how much the local node ran late during the latest interval, and the time of the next
+    /// probe.
     pub(crate) fn ran_late(&mut self, lateness: Duration, due: Instant) {
         self.lateness.observe(lateness);
         self.due = Some(due);
@@ -164,8 +165,8 @@ impl Detector {
         self.lateness.expected()
     }
 
-    /// Returns the longest time, of late, in which the local node did not run. A process that was stopped tells
-    /// so in its first answer: a probe is overdue then.
+    /// Returns the longest time, of late, in which the local node did not run. A process that was stopped
+    /// tells so in its first answer: a probe is overdue then.
     pub(crate) fn stall(&self, now: Instant) -> Duration {
         let overdue = self.due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
         self.lateness.greatest().max(overdue)
@@ -198,8 +199,8 @@ impl Detector {
         departed
     }
 
-    /// Records a sign of life of `peer` besides an answer to a probe: an append of the leader, or an answer to
-    /// another call.
+    /// Records a sign of life of `peer` besides an answer to a probe: an append of the leader, or an answer
+    /// to another call.
     pub(crate) fn lives(&mut self, peer: &str, now: Instant) {
         let Some(probed) = self.peers.get_mut(peer) else { return };
         probed.ended = probed.silence(now).max(probed.ended);
@@ -224,8 +225,8 @@ impl Detector {
         }
     }
 
-    /// Records a new connection to `peer`, a sign of life: probes of an earlier connection are not answered any
-    /// more.
+    /// Records a new connection to `peer`, a sign of life: probes of an earlier connection are not answered
+    /// any more.
     pub(crate) fn connected(&mut self, peer: &str, now: Instant) {
         self.lives(peer, now);
         if let Some(probed) = self.peers.get_mut(peer) {
@@ -285,8 +286,8 @@ impl Detector {
 }
 
 impl Probed {
-    /// Returns the start of the present silence: the departure of the oldest unanswered probe, or a later sign
-    /// of life.
+    /// Returns the start of the present silence: the departure of the oldest unanswered probe, or a later
+    /// sign of life.
     fn silent_since(&self) -> Option<Instant> {
         let (_, oldest) = self.in_flight.front()?;
         Some(self.alive_at.map_or(*oldest, |alive_at| alive_at.max(*oldest)))

@@ -317,7 +317,8 @@ pub(crate) struct ProbeAnswer {
     /// Lateness to be expected of the node, in milliseconds; 0 from releases without the field.
     #[serde(default)]
     pub late_ms: u64,
-    /// Longest time, of late, in which the node did not run, in milliseconds; 0 from releases without the field.
+    /// Longest time, of late, in which the node did not run, in milliseconds; 0 from releases without the
+    /// field.
     #[serde(default)]
     pub stall_ms: u64,
     /// Report of the node.

@@ -130,8 +130,8 @@ impl Drop for Threads {
     }
 }
 
-/// Lets the present thread run before others, where the system allows it: root, or `LimitNICE=` of systemd. The
-/// thread does little, and a late answer looks like a dead node.
+/// Lets the present thread run before others, where the system allows it: root, or `LimitNICE=` of systemd.
+/// The thread does little, and a late answer looks like a dead node.
 fn prefer() {
     if let Err(error) = rustix::process::nice(PROBE_NICE) {
         debug!(%error, "probes run at the normal priority");

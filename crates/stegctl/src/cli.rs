@@ -56,14 +56,15 @@ pub(crate) enum Command {
     /// a tar archive, which extract unpacks again: names, permissions (rwx) and times of the last change are
     /// kept, owners are not. The result is a PNG that is read back before it is written.
     ///
-    /// With a passphrase or a key file the secret is encrypted and spread over the whole image: nobody without
-    /// the key can extract it, or see that there is one. The terminal is asked for a passphrase if no option
-    /// gives a key. --open hides without one: whoever has the image can extract what is in it.
+    /// With a passphrase or a key file the secret is encrypted and spread over the whole image: nobody
+    /// without the key can extract it, or see that there is one. The terminal is asked for a passphrase if no
+    /// option gives a key. --open hides without one: whoever has the image can extract what is in it.
     #[command(verbatim_doc_comment)]
     Embed(Embed),
     /// Get the hidden files out of images
     ///
-    /// What was hidden with a key is found with that key alone, what was hidden without one only without. Without --output a file is written under its own name into the current folder, and files and folders
+    /// What was hidden with a key is found with that key alone, what was hidden without one only without.
+    /// Without --output a file is written under its own name into the current folder, and files and folders
     /// that were hidden together are restored there. Nothing is ever written outside of that folder, whatever
     /// the image says, and a name that begins with a dot or a hyphen, or is a device's on Windows, gets `_`
     /// before it. Of several images each is worked on; the exit status is that of the first failure.
@@ -127,7 +128,8 @@ pub(crate) struct Embed {
     /// Hide without a key: anyone with the image can extract the secret
     #[arg(long, conflicts_with_all = ["passphrase", "passphrase_file", "key_file"], help_heading = "Key")]
     pub(crate) open: bool,
-    /// Bits per sample, 1 to 4: more bits give more capacity, and more visible changes; 1 with a key [default: 1]
+    /// Bits per sample, 1 to 4: more bits give more capacity, and more visible changes; 1 with a key
+    /// [default: 1]
     #[arg(short, long, value_name = "BITS", value_parser = bits)]
     pub(crate) bits: Option<BitsPerSample>,
     /// Do not compress, even where that makes the secret shorter
@@ -164,7 +166,8 @@ pub(crate) struct SecretOptions {
     pub(crate) report: ReportOptions,
 }
 
-/// Options that give a key. A passphrase on the command line is parsed in order to be refused with what to do.
+/// Options that give a key. A passphrase on the command line is parsed in order to be refused with what to
+/// do.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Key")]
 pub(crate) struct Keys {
@@ -330,8 +333,8 @@ pub(crate) struct Passphrase {
 pub(crate) enum CertsCommand {
     /// Make a certificate signed by itself, for a first try
     ///
-    /// One certificate serves all nodes whose addresses it names. Clients trust it by its file; a browser asks,
-    /// or gets it imported.
+    /// One certificate serves all nodes whose addresses it names. Clients trust it by its file; a browser
+    /// asks, or gets it imported.
     SelfSigned(SelfSigned),
 }
 

@@ -1,5 +1,5 @@
-//! The key of a command: a passphrase from the terminal or a file, a key file, or both. Never from the command
-//! line or the environment, which other programs on the machine can read.
+//! The key of a command: a passphrase from the terminal or a file, a key file, or both. Never from the
+//! command line or the environment, which other programs on the machine can read.
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, stderr, stdin};
@@ -14,8 +14,8 @@ use crate::failure::Failure;
 use crate::files::{is_standard_stream, shown};
 use crate::output::say;
 
-/// Guesses up to which a passphrase counts as weak, as a power of ten. A derivation costs an attacker 64 MiB and a
-/// tenth of a second of a core: 10^12 guesses are some 3,000 years of one core, days of a large botnet.
+/// Guesses up to which a passphrase counts as weak, as a power of ten. A derivation costs an attacker 64 MiB
+/// and a tenth of a second of a core: 10^12 guesses are some 3,000 years of one core, days of a large botnet.
 const WEAK_GUESSES_LOG10: f64 = 12.0;
 /// Length of the part of a passphrase that is judged, in characters.
 const JUDGED_CHARS: usize = 64;
@@ -124,8 +124,8 @@ fn passphrase_in(path: &Path) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// Reads a file or standard input, and one byte beyond `max_bytes`. The buffer has room for all of it: one that
-/// grows leaves copies behind.
+/// Reads a file or standard input, and one byte beyond `max_bytes`. The buffer has room for all of it: one
+/// that grows leaves copies behind.
 fn content(path: &Path, max_bytes: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(max_bytes + 2));
     let limit = max_bytes as u64 + 1;

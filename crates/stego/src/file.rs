@@ -67,14 +67,14 @@ impl<'f> ImageFile<'f> {
         extract_memory_bytes(&self.info)
     }
 
-    /// Returns an upper estimate of the memory, in bytes, for [`ImageFile::extract_sealed`], besides the file,
-    /// the payload and the secret, with the derivation of the key.
+    /// Returns an upper estimate of the memory, in bytes, for [`ImageFile::extract_sealed`], besides the
+    /// file, the payload and the secret, with the derivation of the key.
     pub fn sealed_extract_memory_bytes(&self) -> u64 {
         sealed_extract_memory_bytes(&self.info)
     }
 
-    /// Returns the greatest lengths in bytes of a sealed payload and of the secret in it, by the header of the
-    /// image.
+    /// Returns the greatest lengths in bytes of a sealed payload and of the secret in it, by the header of
+    /// the image.
     pub fn max_sealed_lengths_bytes(&self, limits: &Limits) -> (u64, u64) {
         max_sealed_lengths(&self.info, limits)
     }

@@ -89,8 +89,8 @@ fn changes_are_spread_evenly() {
     }
 }
 
-/// The loss of the code at constraint height 10: distortion against the optimal sender in the same samples. Half
-/// of the cover is nearly flat, and carries next to nothing.
+/// The loss of the code at constraint height 10: distortion against the optimal sender in the same samples.
+/// Half of the cover is nearly flat, and carries next to nothing.
 #[test]
 fn adaptive_changes_are_close_to_the_bound() {
     let noise = testkit::noise(9, WIDTH * HEIGHT * 3);

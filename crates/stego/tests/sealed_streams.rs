@@ -25,8 +25,8 @@ fn stream(cover: &Cover, secret: &[u8], seed: u64) -> Vec<u8> {
     SealedSamples::stream(cover, &Secret::new(secret), (&key, &options), &Limits::default()).unwrap()
 }
 
-/// FIPS 140-2 as `rngtest` has it: 100 MB are 40,000 blocks of 20,000 bits, of which a true source fails 32 in
-/// the mean. The secrets are zeros, text and nothing.
+/// FIPS 140-2 as `rngtest` has it: 100 MB are 40,000 blocks of 20,000 bits, of which a true source fails 32
+/// in the mean. The secrets are zeros, text and nothing.
 #[test]
 fn streams_pass_the_tests_of_fips_140_2() {
     const BLOCKS: usize = 40_000;

@@ -203,7 +203,7 @@ mod tests {
         let names: BTreeSet<&str> = CASES.iter().map(|case| case.name).collect();
         assert_eq!(names.len(), CASES.len());
         let called = |name| CASES.iter().filter(|case| case.is_called(name)).count();
-        assert_eq!((called("kill"), called("no-false-elections"), called("no-such")), (1, 5, 0));
+        assert_eq!((called("kill"), called("no-false-elections"), called("no-such")), (1, 8, 0));
         assert_eq!(called("no-false-elections/idle"), 1);
     }
 }

@@ -21,7 +21,8 @@ const NAMED_WITHIN: Duration = Duration::from_secs(30);
 const WRITE_LIMIT: Duration = Duration::from_secs(15);
 /// Clients that embed without a pause, each with a single request at a time.
 const BUSY_CLIENTS: u32 = 16;
-/// Duration of a cut. A cut of up to 600 ms counts as a pause of the network, and the next one is found later.
+/// Duration of a cut. A cut of up to 600 ms counts as a pause of the network, and the next one is found
+/// later.
 const CUT_FOR: Duration = Duration::from_secs(1);
 /// Settings written before a kill.
 const WRITES_BEFORE: u32 = 5;

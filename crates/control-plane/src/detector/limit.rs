@@ -1,9 +1,10 @@
 //! Limit on the silence of a peer.
 //!
 //! A fixed limit convicts too early wherever answers take longer: on a busy machine, over a link that loses
-//! packets or pauses. The limit is the greatest of a floor, the expected round trip (RFC 6298, section 2, with
-//! late answers as samples), and 1.5 times the longest silence of the last minute that ended; the lateness of
-//! both processes is added. It stays under 900 ms, so that a dead leader is found within a second.
+//! packets or pauses. The limit is the greatest of a floor, the expected round trip (RFC 6298, section 2,
+//! with late answers as samples), and 1.5 times the longest silence of the last minute that ended; the
+//! lateness of both processes is added. It stays under 900 ms, so that a dead leader is found within a
+//! second.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -79,8 +80,8 @@ impl Lateness {
         self.samples.push_back(sample);
     }
 
-    /// Returns the lateness that is to be expected: the second greatest of late. A process that was stopped once
-    /// is late once; on a busy machine it is late again and again.
+    /// Returns the lateness that is to be expected: the second greatest of late. A process that was stopped
+    /// once is late once; on a busy machine it is late again and again.
     pub(crate) fn expected(&self) -> Duration {
         let mut samples: Vec<Duration> = self.samples.iter().copied().collect();
         samples.sort_unstable();

@@ -31,8 +31,8 @@ pub(super) fn tune(stream: &Stream) {
     }
 }
 
-/// Bounds the bytes in flight of a connection for a snapshot. The system doubles the value, for its own records
-/// of the packets (socket(7), `SO_SNDBUF`).
+/// Bounds the bytes in flight of a connection for a snapshot. The system doubles the value, for its own
+/// records of the packets (socket(7), `SO_SNDBUF`).
 pub(super) fn limit_in_flight(stream: &Stream) {
     let Stream::Tcp(stream) = stream else { return };
     if let Err(error) = rustix::net::sockopt::set_socket_send_buffer_size(stream, SNAPSHOT_IN_FLIGHT_BYTES) {

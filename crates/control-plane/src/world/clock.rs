@@ -33,8 +33,8 @@ pub(crate) fn unix_time() -> Duration {
     }
 }
 
-/// Returns the time for which the present thread was ready to run and did not, since its start; zero where the
-/// system does not tell. From memory: see proc(5), `schedstat`.
+/// Returns the time for which the present thread was ready to run and did not, since its start; zero where
+/// the system does not tell. From memory: see proc(5), `schedstat`.
 pub(crate) fn run_delay() -> Duration {
     thread_local! {
         static SCHEDSTAT: Option<File> = File::open("/proc/thread-self/schedstat").ok();

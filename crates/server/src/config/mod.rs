@@ -541,7 +541,8 @@ impl LimitsConfig {
         Duration::from_millis(self.drain_timeout_ms)
     }
 
-    /// Number of key derivations at a time, with 0 resolved. A derivation has four lanes, which run in parallel.
+    /// Number of key derivations at a time, with 0 resolved. A derivation has four lanes, which run in
+    /// parallel.
     pub(crate) fn key_derivations(&self) -> usize {
         match self.key_derivations {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4)),

@@ -1,8 +1,8 @@
-//! Derivation of keys from passphrases and key files: a fixed number at a time, each with its memory, on threads
-//! of their own and in an order that is fair to callers.
+//! Derivation of keys from passphrases and key files: a fixed number at a time, each with its memory, on
+//! threads of their own and in an order that is fair to callers.
 //!
-//! A derivation costs a tenth of a second of a processor and 64 MiB by intent. Requests that guess passphrases
-//! must not keep others waiting: [`queue`] has the rules.
+//! A derivation costs a tenth of a second of a processor and 64 MiB by intent. Requests that guess
+//! passphrases must not keep others waiting: [`queue`] has the rules.
 
 mod queue;
 

@@ -1,9 +1,9 @@
 //! Order in which callers are served: rules without a clock.
 //!
-//! A caller is an address (an IPv6 network of 64 bits, which one subscriber has to itself), with or without the
-//! admin token. The next turn goes to the caller who had the fewest lately; what a caller had halves every
-//! [`HALF_LIFE_TURNS`] turns of all callers. Each caller has a bounded number of places, and a full queue makes
-//! room for a caller with fewer places taken at the expense of the one with the most.
+//! A caller is an address (an IPv6 network of 64 bits, which one subscriber has to itself), with or without
+//! the admin token. The next turn goes to the caller who had the fewest lately; what a caller had halves
+//! every [`HALF_LIFE_TURNS`] turns of all callers. Each caller has a bounded number of places, and a full
+//! queue makes room for a caller with fewer places taken at the expense of the one with the most.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -112,8 +112,8 @@ impl<T> FairQueue<T> {
         displaced.map_or(Admitted::Yes, Admitted::Displacing)
     }
 
-    /// Takes the newest entry of the caller with the most places, or with the most turns among those, if that is
-    /// more than `caller` has.
+    /// Takes the newest entry of the caller with the most places, or with the most turns among those, if that
+    /// is more than `caller` has.
     fn displace(&mut self, caller: Caller, places: usize) -> Option<T> {
         let turns = self.turns;
         let own = (places + 1, self.flows.get(&caller).map_or(0, |flow| flow.had(turns)));
@@ -157,7 +157,8 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Forgets callers who neither wait nor had a turn that still counts; beyond the bound, all who do not wait.
+    /// Forgets callers who neither wait nor had a turn that still counts; beyond the bound, all who do not
+    /// wait.
     fn forget(&mut self) {
         if self.flows.len() < MAX_REMEMBERED {
             return;

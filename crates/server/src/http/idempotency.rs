@@ -145,7 +145,8 @@ mod tests {
         }
     }
 
-    /// The nonces of a sealed payload come from the salt: it must not repeat for another secret or passphrase.
+    /// The nonces of a sealed payload come from the salt: it must not repeat for another secret or
+    /// passphrase.
     #[test]
     fn a_salt_is_that_of_one_request() {
         let secret = ClusterSecret::from_bytes([7; 32]);

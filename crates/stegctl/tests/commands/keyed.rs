@@ -126,7 +126,7 @@ fn capacity_tells_what_fits_with_a_key() {
     let folder = folder();
     let told: Value = told(folder.path(), &["capacity", "cover.png", "--json"]);
     let modes: Vec<_> = told["modes"].as_array().unwrap().iter().map(|mode| mode["mode"].as_str()).collect();
-    assert_eq!(modes[3..], [Some("sequential"), Some("scattered")]);
+    assert_eq!(modes[3..], [Some("sequential"), Some("adaptive")]);
 }
 
 #[test]

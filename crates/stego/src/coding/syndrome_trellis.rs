@@ -6,8 +6,8 @@
 //!
 //! The encoder searches among patterns of changes instead of stego vectors: their syndrome is the sum of the
 //! message and the cover's syndrome, and costs belong to changes. Two columns of a block with the same number
-//! cancel, so only the cheaper can be in a pattern of least cost. That leaves at most 64 columns of a block to
-//! the trellis, however low the rate.
+//! cancel, so only the cheaper can be in a pattern of least cost. That leaves at most 64 columns of a block
+//! to the trellis, however low the rate.
 
 use std::ops::Range;
 
@@ -91,8 +91,8 @@ impl Blocks {
         start(row)..start(row + 1)
     }
 
-    /// Returns the column of a sample in the block of `row`; bit k is in row `row` + k. Rows after the last do
-    /// not exist.
+    /// Returns the column of a sample in the block of `row`; bit k is in row `row` + k. Rows after the last
+    /// do not exist.
     fn column(self, row: usize, in_block: usize) -> u8 {
         let rows_left = (self.rows - row).min(HEIGHT);
         debug_assert!(rows_left > 0, "a block belongs to a row");

@@ -81,8 +81,8 @@ impl EmbedOptions {
         Self { mode, ..self }
     }
 
-    /// Returns the options with a key. An open mode gives way to [`Mode::DEFAULT_KEYED`], and metadata are stripped
-    /// unless [`EmbedOptions::with_metadata`] comes later.
+    /// Returns the options with a key. An open mode gives way to [`Mode::DEFAULT_KEYED`], and metadata are
+    /// stripped unless [`EmbedOptions::with_metadata`] comes later.
     #[must_use]
     pub fn with_seal(self, seal: Seal) -> Self {
         let mode = if self.mode.is_keyed() { self.mode } else { Mode::DEFAULT_KEYED };

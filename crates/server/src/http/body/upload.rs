@@ -102,9 +102,9 @@ impl Form {
         Ok(Self { files, texts, key: key.counted(key_memory), _memory: receiver.memory.split(texts_bytes) })
     }
 
-    /// Returns all fields with names and file metadata: files in the order sent, then texts in the order sent,
-    /// then the key. Different forms have different pieces. They are the input of keyed digests only: a bare
-    /// digest would confirm a guessed passphrase.
+    /// Returns all fields with names and file metadata: files in the order sent, then texts in the order
+    /// sent, then the key. Different forms have different pieces. They are the input of keyed digests only: a
+    /// bare digest would confirm a guessed passphrase.
     pub(crate) fn pieces(&self) -> Vec<&[u8]> {
         fn add<'p>(pieces: &mut Vec<&'p [u8]>, piece: Option<&'p [u8]>) {
             match piece {

@@ -1,5 +1,5 @@
-//! Confidentiality of a request on its way: over TLS, within this machine, or through a proxy that vouches for
-//! https.
+//! Confidentiality of a request on its way: over TLS, within this machine, or through a proxy that vouches
+//! for https.
 
 use std::net::IpAddr;
 
@@ -34,8 +34,8 @@ pub(crate) fn judge(extensions: &Extensions, headers: &HeaderMap, config: &Secur
     }
 }
 
-/// Returns the address of the client: the peer's, or the last one in `X-Forwarded-For` if the peer is a trusted
-/// proxy.
+/// Returns the address of the client: the peer's, or the last one in `X-Forwarded-For` if the peer is a
+/// trusted proxy.
 pub(crate) fn client_address(
     extensions: &Extensions,
     headers: &HeaderMap,
@@ -60,8 +60,8 @@ pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
 }
 
 /// True if the proxies name the protocol of the client's connection (`Forwarded`, RFC 7239, section 5.4, or
-/// `X-Forwarded-Proto`), and nothing but https. Each hop that is named counts: one without TLS is enough to read
-/// the request.
+/// `X-Forwarded-Proto`), and nothing but https. Each hop that is named counts: one without TLS is enough to
+/// read the request.
 fn came_over_https(headers: &HeaderMap) -> bool {
     let values = |name: &str| -> Vec<String> {
         let texts = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));

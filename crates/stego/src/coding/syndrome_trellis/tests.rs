@@ -95,8 +95,8 @@ fn bound(bits: f64, samples: f64) -> f64 {
     low * samples
 }
 
-/// The figures of `docs/format.md`: about a change for eight bits. With seven rows to a column a change cannot
-/// do more, however many samples there are, so the distance to the bound grows where the rate falls.
+/// The figures of `docs/format.md`: about a change for eight bits. With seven rows to a column a change
+/// cannot do more, however many samples there are, so the distance to the bound grows where the rate falls.
 #[test]
 fn changes_are_near_the_bound() {
     let check = |len_bytes: usize, samples: usize, times_bound: f64| {

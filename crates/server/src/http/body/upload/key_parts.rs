@@ -64,8 +64,8 @@ impl KeyParts {
         Ok(())
     }
 
-    /// Receives a key file. Browsers send an empty part without a name for a field without a chosen file (HTML,
-    /// section 4.10.21.4); it is no key file.
+    /// Receives a key file. Browsers send an empty part without a name for a field without a chosen file
+    /// (HTML, section 4.10.21.4); it is no key file.
     pub(super) async fn receive_key_file(
         &mut self,
         field: &mut Field<'_>,

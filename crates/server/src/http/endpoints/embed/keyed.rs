@@ -10,8 +10,8 @@ use crate::http::answer::problem::Problem;
 use crate::http::idempotency::Identity;
 use crate::work::Work;
 
-/// Derives the keys of the stego image, in the caller's turn, once the header of the cover is known to be sound.
-/// An order without a key stays as it is.
+/// Derives the keys of the stego image, in the caller's turn, once the header of the cover is known to be
+/// sound. An order without a key stays as it is.
 pub(super) async fn derive(
     app: &App,
     mut order: Order,

@@ -60,11 +60,12 @@ pub(crate) struct EmbedForm {
     /// used. The default is `dataset/0`.
     #[schema(value_type = Option<String>, format = Binary)]
     cover: Option<Vec<u8>>,
-    /// Passphrase, 1 to 1024 bytes of UTF-8, nothing trimmed: only who has it extracts the secret, or learns that
-    /// there is one. Over TLS, or on the node's own machine.
+    /// Passphrase, 1 to 1024 bytes of UTF-8, nothing trimmed: only who has it extracts the secret, or learns
+    /// that there is one. Over TLS, or on the node's own machine.
     #[schema(format = Password, min_length = 1, max_length = 1024)]
     passphrase: Option<String>,
-    /// Key file, 32 bytes to 16 MiB, any content; in place of a passphrase or, if both are given, needed with it.
+    /// Key file, 32 bytes to 16 MiB, any content; in place of a passphrase or, if both are given, needed with
+    /// it.
     #[schema(value_type = Option<String>, format = Binary)]
     key_file: Option<Vec<u8>>,
     /// The default is `adaptive` with a passphrase or key file, `sequential` without.
@@ -81,8 +82,8 @@ pub(crate) struct EmbedForm {
 
 /// Hide a file in an image
 ///
-/// With a passphrase or key file the secret is encrypted and spread over the image, so that nobody without the key
-/// reads it; without, anyone with the image can extract it.
+/// With a passphrase or key file the secret is encrypted and spread over the image, so that nobody without
+/// the key reads it; without, anyone with the image can extract it.
 ///
 /// Returns the stego image, a PNG, as JSON with base64 or, with `Accept: image/png`, as the image itself with
 /// the figures in the `x-stego-*` headers. The image is verified by reading it back first. Repeating an

@@ -106,8 +106,8 @@ struct Choices {
 }
 
 impl Choices {
-    /// Reads the form. With a key the mode is keyed, a sample carries one bit, and metadata is left out: it tells
-    /// more about a cover than a picture without a secret needs to.
+    /// Reads the form. With a key the mode is keyed, a sample carries one bit, and metadata is left out: it
+    /// tells more about a cover than a picture without a secret needs to.
     fn of(form: &Form, defaults: EmbedDefaults) -> Result<Self, InvalidValue> {
         let mode = form.text(fields::MODE).map(parse_mode).transpose()?;
         let bits = form.text(fields::BITS).map(parse_bits).transpose()?;

@@ -1,7 +1,7 @@
 //! Extraction with a key: the image is read, the keys are derived, the payload is opened.
 //!
-//! What depends on the image alone is found before the derivation. From there on an image without a payload and
-//! one under another key take the same path to the same answer.
+//! What depends on the image alone is found before the derivation. From there on an image without a payload
+//! and one under another key take the same path to the same answer.
 
 use std::sync::Arc;
 
@@ -75,7 +75,8 @@ pub(super) async fn extract(
     Work::new(data, start_by).run((reading, keys, memory), memory_bytes, open).await
 }
 
-/// Returns the memory for reading the image, by its header; the derivation has its own. Runs on a pixel thread.
+/// Returns the memory for reading the image, by its header; the derivation has its own. Runs on a pixel
+/// thread.
 fn reading_memory_bytes(
     (file, ..): &(UploadedFile, KeyParts, Share),
     limits: &Limits,

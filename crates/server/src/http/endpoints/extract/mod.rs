@@ -64,7 +64,8 @@ pub(crate) struct ExtractForm {
     /// JPEG is refused, since JPEGs carry no payload yet.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// Passphrase of the embed, 1 to 1024 bytes of UTF-8, nothing trimmed. Over TLS, or on the node's own machine.
+    /// Passphrase of the embed, 1 to 1024 bytes of UTF-8, nothing trimmed. Over TLS, or on the node's own
+    /// machine.
     #[schema(format = Password, min_length = 1, max_length = 1024)]
     passphrase: Option<String>,
     /// Key file of the embed.
@@ -75,9 +76,9 @@ pub(crate) struct ExtractForm {
 /// Extract the file from an image
 ///
 /// Returns the secret as JSON with base64 or, with `Accept: application/octet-stream`, as raw bytes. The
-/// secret is byte for byte the embedded file. With a passphrase or key file only what was embedded with that key is
-/// found, without one only what was embedded without. Whether an image carries nothing or something under another
-/// key cannot be told: both are `no_payload_or_wrong_key`.
+/// secret is byte for byte the embedded file. With a passphrase or key file only what was embedded with that
+/// key is found, without one only what was embedded without. Whether an image carries nothing or something
+/// under another key cannot be told: both are `no_payload_or_wrong_key`.
 #[utoipa::path(
     post, path = "/api/extract", tag = "stego", params(idempotency::KeyHeader),
     request_body(content = ExtractForm, content_type = "multipart/form-data"),
