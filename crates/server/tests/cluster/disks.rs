@@ -15,6 +15,11 @@ const DISK_BYTES: u64 = 32 << 20;
 
 /// The data plane answers, and a call on the storage gets the reason of its failure.
 async fn serves_images_without_storage(cluster: &Cluster, i: usize, names: &[&str]) {
+    serves_images_while(cluster, i, (Health::StorageFailed, "storage_failed"), names).await;
+}
+
+/// Same as [`serves_images_without_storage`], for a node in the condition `health` with a notice `code`.
+async fn serves_images_while(cluster: &Cluster, i: usize, (health, code): (Health, &str), names: &[&str]) {
     for path in ["/livez", "/readyz"] {
         // Once the first cover was made.
         cluster.wait_until(path, LIMIT, |cluster| cluster.get(i, path).filter(|reply| reply.status == 200));
@@ -22,9 +27,9 @@ async fn serves_images_without_storage(cluster: &Cluster, i: usize, names: &[&st
     embeds_and_extracts(cluster, i).await;
     let (status, problem) = put(cluster, i, "note.refused", json!("x")).await;
     assert_eq!((status.as_u16(), &problem["code"]), (503, &json!("storage_failed")), "{problem}");
-    let told = wait_for_status(cluster, i, "a notice", |status| status.has_notice("storage_failed"));
-    let own = |notice: &&Notice| notice.node.as_deref() == Some(cluster.id(i));
-    let notice = told.notices.iter().filter(own).find(|notice| notice.code == "storage_failed").unwrap();
+    let is_told = |notice: &&Notice| notice.node.as_deref() == Some(cluster.id(i)) && notice.code == code;
+    let told = wait_for_status(cluster, i, "a notice", |status| status.notices.iter().any(|it| is_told(&it)));
+    let notice = told.notices.iter().find(is_told).unwrap();
     let notice = format!("{} {}", notice.message, notice.remedy.as_deref().unwrap_or_default());
     let detail = problem["detail"].as_str().unwrap().to_owned();
     for name in names {
@@ -34,8 +39,8 @@ async fn serves_images_without_storage(cluster: &Cluster, i: usize, names: &[&st
     }
     // The same on every node that answers.
     for other in (0..cluster.len()).filter(|other| cluster.node(*other).is_running()) {
-        wait_for_status(cluster, other, "health storage_failed", |status| {
-            status.node(cluster.id(i)).is_some_and(|row| row.health == Health::StorageFailed)
+        wait_for_status(cluster, other, code, |status| {
+            status.node(cluster.id(i)).is_some_and(|row| row.health == health)
         });
     }
     assert!(!cluster.status(i).unwrap().has_notice("not_joined"), "{}", cluster.report());
@@ -182,7 +187,7 @@ async fn no_cluster_is_founded_beside_one_that_cannot_be_read() {
     cluster.start(2);
     cluster.start(0);
     serves_images_without_storage(&cluster, 1, &["identity.json"]).await;
-    serves_images_without_storage(&cluster, 2, &["log.redb"]).await;
+    serves_images_while(&cluster, 2, (Health::Reverted, "reverted"), &["log.redb"]).await;
     wait_for_status(&cluster, 0, "three seconds", |status| {
         status.node("n1").is_some_and(|n1| n1.uptime_s.is_some_and(|uptime| uptime >= 3))
     });

@@ -46,7 +46,7 @@ async fn forms_that_are_not_as_they_should_be() {
     refuse(&node, "/api/embed", add_file(secret(), "file", "t.bin", "again"), 400, "repeated_field").await;
     refuse(&node, "/api/embed", secret().text("bits", "5"), 400, "bits_out_of_range").await;
     refuse(&node, "/api/embed", secret().text("bits", "two"), 400, "bits_out_of_range").await;
-    refuse(&node, "/api/embed", secret().text("mode", "adaptive"), 400, "unknown_mode").await;
+    refuse(&node, "/api/embed", secret().text("mode", "robust"), 400, "unknown_mode").await;
     refuse(&node, "/api/embed", secret().text("mode", "m".repeat(2000)), 400, "field_too_long").await;
     refuse(&node, "/api/embed", secret().text("metadata", "some"), 400, "unknown_metadata_policy").await;
     refuse(&node, "/api/embed", secret().text("verify", "some"), 400, "unknown_verify").await;

@@ -161,19 +161,23 @@ async fn covers_are_judged_by_their_content_not_their_name() {
 #[tokio::test]
 async fn capacity_is_what_embed_takes() {
     let node = Node::start();
-    let cover = Cover::from_samples(100, 80, Channels::Rgba, testkit::noise(3, 32_000)).unwrap().to_png();
+    let cover = Cover::from_samples(200, 100, Channels::Rgba, testkit::noise(3, 80_000)).unwrap().to_png();
     let answer =
         post(&node, "/api/capacity").multipart(file("file", "c.png", cover.clone())).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     let capacity: Value = answer.json().await.unwrap();
-    assert_eq!((&capacity["width"], &capacity["format"]), (&100.into(), &"PNG".into()));
+    assert_eq!((&capacity["width"], &capacity["format"]), (&200.into(), &"PNG".into()));
     assert_eq!(capacity["bit_depth"], 8);
     for mode in capacity["modes"].as_array().unwrap() {
         let fits = mode["capacity_bytes"].as_u64().unwrap() as usize;
         for (len, status) in [(fits, 200), (fits + 1, 413)] {
             let form =
                 add_file(file("file", "name.bin", testkit::noise(7, len)), "cover", "c.png", cover.clone());
-            let form = form.text("bits", mode["bits"].to_string());
+            let mut form = form.text("bits", mode["bits"].to_string());
+            if mode["mode"] != "sequential" {
+                form =
+                    form.text("mode", mode["mode"].as_str().unwrap().to_owned()).text("passphrase", "a key");
+            }
             let answer = post(&node, "/api/embed").multipart(form).send().await.unwrap();
             assert_eq!(answer.status(), status, "{len} bytes in {mode}");
         }

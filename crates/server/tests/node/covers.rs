@@ -218,7 +218,7 @@ async fn a_cover_is_checked_while_it_arrives() {
 async fn a_value_that_is_not_served_ends_the_upload() {
     let node = Node::start();
     for (field, value, code) in [
-        ("mode", "adaptive", "unknown_mode"),
+        ("mode", "robust", "unknown_mode"),
         ("bits", "9", "bits_out_of_range"),
         ("verify", "no", "unknown_verify"),
     ] {

@@ -204,14 +204,16 @@ async fn modes_go_with_keys() {
     check(Some("sequential"), Some("2"), None, Ok(())).await;
     check(None, None, Some("key"), Ok(())).await;
     check(Some("scattered"), Some("1"), Some("key"), Ok(())).await;
+    check(Some("adaptive"), None, Some("key"), Ok(())).await;
     check(Some("scattered"), None, None, Err("invalid_key")).await;
+    check(Some("adaptive"), None, None, Err("invalid_key")).await;
     check(Some("sequential"), None, Some("key"), Err("invalid_key")).await;
     check(None, Some("2"), Some("key"), Err("bits_out_of_range")).await;
     let capacity: Value =
         send(&node, "/api/capacity", file("file", "c.png", cover())).await.json().await.unwrap();
-    let modes: Vec<_> =
-        capacity["modes"].as_array().unwrap().iter().map(|mode| mode["mode"].clone()).collect();
-    assert_eq!(modes, ["sequential", "sequential", "sequential", "sequential", "scattered"]);
+    let modes = capacity["modes"].as_array().unwrap().iter().map(|mode| mode["mode"].as_str().unwrap());
+    let modes: Vec<&str> = modes.collect();
+    assert_eq!(modes, ["sequential", "sequential", "sequential", "sequential", "scattered", "adaptive"]);
 }
 
 /// A salt that repeats for another secret would repeat the key stream.
