@@ -196,6 +196,9 @@ async fn modes_go_with_keys() {
                 let answer: Value = answer.json().await.unwrap();
                 let is_open = answer["notes"].to_string().contains("anyone with this image");
                 assert_eq!(is_open, key.is_none(), "{}", answer["notes"]);
+                // The built-in cover.
+                let is_known = answer["notes"].to_string().contains("cover_is_known");
+                assert_eq!(is_known, key.is_some(), "{}", answer["notes"]);
             }
             Err(code) => drop(problem(answer, 400, code).await),
         }

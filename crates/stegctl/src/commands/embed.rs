@@ -134,7 +134,7 @@ fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<()
         .with_metadata(metadata.policy())
         .with_verify(command.verify.extent());
     let options = match key {
-        Some(key) => options.with_seal(Seal::Key(key, key::salt()?)),
+        Some(key) => options.with_seal(Seal::Key(key, key::salt()?)).with_metadata(metadata.policy()),
         None => options,
     };
     let (file, built_in);
@@ -149,7 +149,7 @@ fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<()
             (&built_in).into()
         }
     };
-    let image = stego::embed(cover, &hidden.secret(), &options, &limits).map_err(|error| {
+    let mut image = stego::embed(cover, &hidden.secret(), &options, &limits).map_err(|error| {
         let of_file = command.cover.as_deref().filter(|_| matches!(error, EmbedError::Image(_)));
         let failure = Failure::from(error);
         match of_file {
@@ -158,6 +158,10 @@ fn embed(command: &Embed, limits: &Limits, findings: &mut Findings) -> Result<()
         }
     })?;
     drop(meter);
+    if command.cover.is_none() && options.seal.is_some() {
+        // Everybody has the built-in images.
+        image.report.notes.push(Note::CoverIsKnown);
+    }
     write(&command.output, &image.to_vec(), command.force)?;
     let cover = match &command.cover {
         Some(path) => files::shown(path).into_owned(),

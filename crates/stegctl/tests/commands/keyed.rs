@@ -48,6 +48,22 @@ fn a_key_hides_and_finds() {
     assert!(fs::read(folder.join("out.png")).unwrap() != first);
 }
 
+/// Everybody can compare a built-in image with the stego image.
+#[test]
+fn a_built_in_cover_is_called_known() {
+    let folder = folder();
+    let folder = folder.path();
+    fs::write(folder.join("s.txt"), "a secret").unwrap();
+    fs::write(folder.join("p.txt"), "correct horse battery staple").unwrap();
+    let keyed = ["embed", "s.txt", "-o", "out.png", "-f", "--json", "--passphrase-file", "p.txt"];
+    let is_known = |more: &[&str]| {
+        let notes = told(folder, &with(&keyed, more))["notes"].to_string();
+        notes.contains("cover_is_known")
+    };
+    assert!(is_known(&[]) && is_known(&["--dataset", "7"]));
+    assert!(!is_known(&["--cover", "cover.png"]));
+}
+
 #[test]
 fn an_embed_without_a_key_says_so() {
     let folder = folder();

@@ -1,8 +1,8 @@
 //! Writing PNG byte for byte as widespread programs do, so that the structure of a file does not tell that
 //! this library wrote it.
 //!
-//! The pixels of an image decide on its profile: [`Profile::PILLOW`] where Pillow can write them, and
-//! [`Profile::LIBPNG`] elsewhere. The chunks are IHDR, iCCP if the cover has a colour profile, IDAT and IEND.
+//! The pixels of an image decide on its profile: [`Profile::Pillow`] where Pillow can write them, and
+//! [`Profile::Libpng`] elsewhere. The chunks are IHDR, iCCP if the cover has a colour profile, IDAT and IEND.
 //! `docs/format.md`, section "Form of the file", defines both.
 
 use std::io::Read;

@@ -30,6 +30,7 @@ pub(super) async fn derive(
     };
     let (mut order, key) = Work::new(&app.data, start_by).run(order, 0, run).await?;
     let keys = app.data.derivations.derive(caller, (key, salt), start_by).await?;
-    order.options = order.options.with_seal(Seal::Derived(keys));
+    let metadata = order.options.metadata;
+    order.options = order.options.with_seal(Seal::Derived(keys)).with_metadata(metadata);
     Ok(order)
 }
