@@ -172,8 +172,8 @@ impl Cluster {
         self.until(limit, is_led).await
     }
 
-    /// Waits until every node reports the same leader, and all nodes as voters. False if this takes longer
-    /// than `limit`.
+    /// Waits until every node reports the same leader, and all nodes as healthy voters. False if this takes
+    /// longer than `limit`.
     pub(crate) async fn settled(&self, limit: Duration) -> bool {
         self.until(limit, || self.is_settled()).await
     }
@@ -200,12 +200,16 @@ impl Cluster {
         false
     }
 
-    /// True if every node reports the same leader, and all nodes as voters.
+    /// True if every node reports the same leader, and all nodes as healthy voters. Names are not enough: a new
+    /// data directory has the name of the lost one, whose place as a voter it takes later.
     pub(crate) fn is_settled(&self) -> bool {
         let statuses: Vec<_> = (0..self.size()).map(|node| self.status(node)).collect();
         let leader = statuses[0].as_ref().and_then(|status| status.leader_id.clone());
         let agree = statuses.iter().flatten().filter(|status| {
-            status.leader_id == leader && status.voters.len() == self.size() && status.learners.is_empty()
+            let are_voters = status.voters.len() == self.size() && status.learners.is_empty();
+            status.leader_id == leader
+                && are_voters
+                && status.nodes.iter().all(|row| row.healthy && row.voter)
         });
         leader.is_some() && agree.count() == self.size()
     }
